@@ -1,0 +1,47 @@
+# Everything runs in .venv; nothing is installed outside this folder. `make help` lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check soak bench format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Rearguard needs Python 3.11 or later; say which with: make PYTHON=python3.12 ..."; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "This Python has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	@echo "setting up $(VENV) (once) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+setup: $(STAMP) ## the virtual environment, and Prometheus, Alertmanager, HAProxy in .local
+	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries
+
+demo: setup ## the main job on this machine, about three minutes (KEEP=1 leaves it running)
+	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.demo $(if $(KEEP),--keep,)
+
+test: setup ## every test but the long campaigns, and those of `make check`
+	@$(BIN)/python -m pytest -m "not soak" --ignore=tests/check
+
+soak: setup ## the long campaigns
+	@$(BIN)/python -m pytest -m soak
+
+bench: setup ## the controller's benchmarks: ratios to floors and peers of the same run (ONLY="storm history")
+	@PYTHONPATH=deploy/local:tests $(BIN)/python bench/controller $(ONLY)
+
+check: setup ## format, lint, types, import floors, rules, manifests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/check
+
+format: $(STAMP) ## bring the code into shape
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove what was set up
+	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,138 @@
+"""A stand-in for Prometheus, as a program of its own: `stand_in.py TARGETS`; prints its port.
+
+Here: answers in Prometheus' shapes for any number of services that all serve v2 and fail since a minute, as many
+firing alerts as were announced with `POST /fire?alerts=N`, and how often each question was asked.
+Never here: delays, or anything that a real Prometheus would refuse to say.
+"""
+
+import asyncio
+import sys
+import time
+from collections import Counter
+
+import orjson
+from aiohttp import web
+
+NAME = "ReleaseErrorRate"
+FIGURE = "version:error_ratio"
+ANNOTATIONS = {"figure": FIGURE, "threshold": "> 0.1", "summary": "Too many errors in the new version."}
+
+
+def labels(number, targets):
+    """The labels of one alert: its service, and a pod of its own."""
+    return {
+        "alertname": NAME,
+        "action": "rollback",
+        "severity": "critical",
+        "service_name": f"svc-{number % targets}",
+        "deployment_environment_name": "production",
+        "service_version": "v2",
+        "pod": f"svc-{number % targets}-7c9d8f5b6-{number:05d}",
+    }
+
+
+class StandIn:
+    def __init__(self, targets):
+        self.targets = targets
+        self.began = time.time() - 60
+        self.asked = Counter()
+        self.alerts = self._alerts(0)
+
+    def _alerts(self, many):
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began))
+        alerts = [
+            {
+                "labels": labels(number, self.targets),
+                "annotations": ANNOTATIONS,
+                "state": "firing",
+                "activeAt": since,
+                "value": "0.3",
+            }
+            for number in range(many)
+        ]
+        return _body({"alerts": alerts})
+
+    def routes(self):
+        rule = {
+            "type": "alerting", "name": NAME, "query": f"{FIGURE} > 0.1", "duration": 30,
+            "labels": {"action": "rollback"}, "annotations": ANNOTATIONS, "health": "ok",
+        }  # fmt: skip
+        rules = _body({"groups": [{"name": "release", "interval": 5, "rules": [rule]}]})
+        active = [
+            {"labels": {"job": "shop", "instance": f"svc-{n}:1"}, "scrapeInterval": "5s"} for n in range(self.targets)
+        ]
+        scraped = _body({"activeTargets": active})
+        return [
+            web.get("/api/v1/alerts", self._answering("alerts", lambda: self.alerts)),
+            web.get("/api/v1/rules", self._answering("rules", lambda: rules)),
+            web.get("/api/v1/targets", self._answering("targets", lambda: scraped)),
+            web.post("/api/v1/query", self.query),
+            web.post("/api/v1/query_range", self.query_range),
+            web.post("/fire", self.fire),
+            web.get("/asked", lambda _request: _later(web.json_response(self.asked))),
+        ]
+
+    def _answering(self, name, body):
+        async def answer(_request):
+            self.asked[name] += 1
+            return web.Response(body=body(), content_type="application/json")
+
+        return answer
+
+    async def fire(self, request):
+        self.alerts = self._alerts(int(request.query["alerts"]))
+        return web.Response(text="firing")
+
+    async def query(self, request):
+        self.asked["query"] += 1
+        asked, now = (await request.post())["query"], time.time()
+        value = now if asked.startswith("timestamp") else 1.0 if asked.startswith("target_info") else 0.3
+        result = [{"metric": self._metric(n, "v2"), "value": [now, str(value)]} for n in range(self.targets)]
+        return _answer({"resultType": "vector", "result": result})
+
+    async def query_range(self, request):
+        self.asked["query_range"] += 1
+        fields = await request.post()
+        start, end, step = (float(fields[name]) for name in ("start", "end", "step"))
+        moments = [start + step * n for n in range(int((end - start) // step) + 1)]
+        bad = [(moment, "0.3") for moment in moments if moment > self.began]
+        good = [(moment, "0") for moment in moments if moment <= self.began]
+        result = [
+            {"metric": self._metric(n, version), "values": values}
+            for n in range(self.targets)
+            for version, values in (("v1", good), ("v2", bad))
+            if values
+        ]
+        return _answer({"resultType": "matrix", "result": result})
+
+    def _metric(self, number, version):
+        return {
+            "service_name": f"svc-{number}", "deployment_environment_name": "production",
+            "service_version": version, "job": "shop", "instance": f"svc-{number}:1",
+        }  # fmt: skip
+
+
+def _body(data):
+    return orjson.dumps({"status": "success", "data": data})
+
+
+def _answer(data):
+    return web.Response(body=_body(data), content_type="application/json")
+
+
+async def _later(response):
+    return response
+
+
+async def main(targets):
+    application = web.Application()
+    application.add_routes(StandIn(targets).routes())
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))

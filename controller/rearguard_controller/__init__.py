@@ -1,0 +1,1 @@
+"""Rearguard controller: decides whether a release is to blame, and puts the last trusted version back."""

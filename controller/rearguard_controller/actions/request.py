@@ -1,0 +1,86 @@
+"""Sending one HTTP request of the configuration.
+
+Here: headers from a file at each use, no redirects (a hook's address is the address meant), a capped answer.
+Never here: retries, or anything that keeps state between two requests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from rearguard_controller import durations
+from rearguard_controller.actions.context import ActionContext, ActionResult, Refused, check, fill_address
+from rearguard_controller.model import HttpAction
+from rearguard_controller.shapes import address, plain
+
+BODY_CAP = 4 * 1024  # bytes kept of an answer
+_HEADERS_FILE_CAP = 64 * 1024
+_GOOD = range(200, 300)
+_REDIRECTS = range(300, 400)
+
+
+async def run(session: aiohttp.ClientSession, action: HttpAction, context: ActionContext) -> ActionResult:
+    """Send the request; any 2xx answer is success."""
+    started = time.monotonic()
+    try:
+        check(context)
+        url = fill_address(action.url, context)
+        headers = {**action.headers, **_headers_of(action.headers_file)}
+        status, reason, body = await _send(session, action, url, headers)
+    except Refused as refused:
+        return ActionResult(ok=False, output="", detail=str(refused), seconds=time.monotonic() - started)
+    except TimeoutError:
+        detail = f"{action.method} {address(url)} timed out after {durations.render(action.timeout)}"
+        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started, timed_out=True)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        detail = f"{action.method} {address(url)} failed: {plain(str(error)) or type(error).__name__}"
+        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
+    return ActionResult(
+        ok=status in _GOOD,
+        output=body.decode("utf-8", errors="replace").replace("\x00", "\ufffd"),
+        detail=f"{action.method} {address(url)} answered {status} {reason}".rstrip()
+        + (" (redirects are not followed)" if status in _REDIRECTS else ""),
+        seconds=time.monotonic() - started,
+    )
+
+
+async def _send(
+    session: aiohttp.ClientSession, action: HttpAction, url: str, headers: Mapping[str, str]
+) -> tuple[int, str, bytes]:
+    """Status, reason phrase and the first bytes of the body."""
+    async with session.request(
+        action.method,
+        url,
+        headers=headers,
+        data=None if action.body is None else action.body.encode(),
+        allow_redirects=False,
+        timeout=aiohttp.ClientTimeout(total=action.timeout),
+    ) as response:
+        body = bytearray()
+        while len(body) < BODY_CAP and (piece := await response.content.read(BODY_CAP - len(body))):
+            body += piece
+        return response.status, response.reason or "", bytes(body)
+
+
+def _headers_of(file: str | None) -> dict[str, str]:
+    """Lines `Name: value`; empty lines and those that begin with # are left out."""
+    if file is None:
+        return {}
+    try:
+        with Path(file).open("rb") as stream:
+            lines = stream.read(_HEADERS_FILE_CAP).decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"refused: the headers file {file} cannot be read ({type(error).__name__})") from None
+    headers: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, separator, value = line.partition(":")
+        if not separator or not name.strip():
+            raise Refused(f"refused: line {number} of the headers file {file} is not `Name: value`")
+        headers[name.strip()] = value.strip()
+    return headers

@@ -1,0 +1,49 @@
+"""Who did what, when and why, from the journal's record of operators' actions.
+
+Here: the actions that belong to one rollback, and who armed or disarmed a target.
+Never here: writing the record; that happens in the transaction of what was done.
+"""
+
+from __future__ import annotations
+
+from rearguard_controller import shapes
+from rearguard_controller.api.services import Services
+from rearguard_controller.journal.store import OperatorAction
+from rearguard_controller.model import Rollback, TargetState, Trigger
+
+MOST = 500  # of the newest actions on a target or rollback that are looked through
+_ARMING = ("arm", "disarm")
+
+
+async def of_rollback(services: Services, rollback: Rollback) -> list[shapes.Json]:
+    """What people did to a rollback, oldest first: its trigger by hand, abort, close."""
+    done = list(await services.journal.operator_actions(subject=rollback.id, limit=MOST))
+    if rollback.trigger is Trigger.MANUAL:
+        of_target = await services.journal.operator_actions(subject=rollback.target, limit=MOST)
+        done += [each for each in of_target if each.action == "trigger" and each.at == rollback.opened_at]
+    return [_action(each) for each in reversed(done)]
+
+
+async def armed_by(services: Services, state: TargetState) -> str | None:
+    """Who armed or disarmed a target last; None when nobody did, or the controller itself."""
+    if state.armed_changed_at is None:
+        return None
+    for each in await services.journal.operator_actions(subject=state.target, limit=MOST):
+        if each.action in _ARMING and each.at == state.armed_changed_at:
+            return each.operator
+    return None
+
+
+async def arming(services: Services, state: TargetState) -> shapes.Json:
+    """Whether a target may be rolled back automatically, why not, and who said so."""
+    return {**shapes.arming(state, services.clock()), "armed_by": await armed_by(services, state)}
+
+
+def _action(value: OperatorAction) -> shapes.Json:
+    return {
+        "at": shapes.moment(value.at),
+        "operator": value.operator,
+        "action": value.action,
+        "subject": value.subject,
+        "reason": value.reason,
+    }

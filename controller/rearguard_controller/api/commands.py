@@ -1,0 +1,187 @@
+"""The routes that change something: trigger, abort, close, arm, disarm, releases.
+
+Here: reading what an operator asks for, and handing it to the part that does it, with the operator's name.
+Never here: whether it is allowed by the state of things; that is theirs to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from aiohttp import web
+
+from rearguard_controller import shapes
+from rearguard_controller.actions import is_version
+from rearguard_controller.api import bodies
+from rearguard_controller.api.answers import answer
+from rearguard_controller.api.audit import arming
+from rearguard_controller.api.limits import Rate
+from rearguard_controller.api.reads import find_target
+from rearguard_controller.api.routing import Route, operator_of
+from rearguard_controller.api.services import Services
+from rearguard_controller.auth import Role
+from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.intake import ManualAnswer, ManualRequest
+from rearguard_controller.journal.store import OperatorAction
+
+PHASES = ("started", "finished")
+MOST_KEY = 255  # characters of an Idempotency-Key
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Carries out what operators ask for."""
+
+    services: Services
+    rate: Rate = field(default_factory=Rate)
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this topic."""
+        base = "/api/monitoring"
+        return (
+            Route("POST", f"{base}/rollback/trigger", Role.OPERATOR, self.trigger),
+            Route("POST", f"{base}/rollback/{{id}}/abort", Role.OPERATOR, self.abort),
+            Route("POST", f"{base}/rollback/{{id}}/close", Role.OPERATOR, self.close),
+            Route("POST", f"{base}/targets/{{name}}/arm", Role.OPERATOR, self.arm),
+            Route("POST", f"{base}/targets/{{name}}/disarm", Role.OPERATOR, self.disarm),
+            Route("POST", f"{base}/disarm", Role.OPERATOR, self.disarm_all),
+            Route("POST", f"{base}/targets/{{name}}/releases", Role.OPERATOR, self.release),
+            Route("POST", "/-/reload", Role.OPERATOR, self.reload),
+        )
+
+    async def trigger(self, request: web.Request) -> web.Response:
+        """Ask for a rollback: 202 with its id, or 200 for a dry run and for a repeated request."""
+        bodies.check_parameters(request, ())
+        self.rate.take(operator_of(request), self.services.configuration.limits.triggers_per_minute)
+        fields = await self._fields(request, ("target", "reason", "to_version", "force", "dry_run"))
+        wanted = fields.maybe_text("to_version")
+        asked = ManualRequest(
+            target=fields.text("target"),
+            reason=fields.text("reason"),
+            to_version=None if wanted is None else _version(wanted, "to_version"),
+            force=fields.maybe_flag("force") or False,
+            dry_run=fields.maybe_flag("dry_run") or False,
+            operator=operator_of(request),
+            idempotency_key=_idempotency_key(request),
+        )
+        given = await self.services.intake.by_hand(asked)
+        if asked.dry_run:
+            return answer(_dry_run(given))
+        return answer(_triggered(given), status=HTTPStatus.OK if given.repeated else HTTPStatus.ACCEPTED)
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Read the configuration again: 200, or 422 with what is wrong, and the old one stays."""
+        bodies.check_parameters(request, ())
+        await self.services.reload()
+        done = OperatorAction(self.services.clock(), operator_of(request), "reload", "configuration", "")
+        await self.services.journal.change_target(
+            "", lambda state: state, action=done
+        )  # of no target: the audit only
+        return answer({"reloaded": True})
+
+    async def abort(self, request: web.Request) -> web.Response:
+        """End a rollback early; what was begun is undone."""
+        reason = await self._reason(request)
+        rollback = await self.services.runner.abort(request.match_info["id"], operator_of(request), reason)
+        return answer(shapes.rollback(rollback))
+
+    async def close(self, request: web.Request) -> web.Response:
+        """Close a rollback that cannot finish."""
+        reason = await self._reason(request)
+        rollback = await self.services.runner.close(request.match_info["id"], operator_of(request), reason)
+        return answer(shapes.rollback(rollback))
+
+    async def arm(self, request: web.Request) -> web.Response:
+        """Allow automatic rollbacks of a target."""
+        target = find_target(self.services, request.match_info["name"])
+        reason = await self._reason(request)
+        state = await self.services.releases.arm(target.name, operator_of(request), reason)
+        return answer(await arming(self.services, state))
+
+    async def disarm(self, request: web.Request) -> web.Response:
+        """Forbid automatic rollbacks of a target, for good or until a moment."""
+        target = find_target(self.services, request.match_info["name"])
+        reason, until = await self._disarming(request)
+        state = await self.services.releases.disarm(target.name, operator_of(request), reason, until)
+        return answer(await arming(self.services, state))
+
+    async def disarm_all(self, request: web.Request) -> web.Response:
+        """Forbid automatic rollbacks of every target."""
+        reason, until = await self._disarming(request)
+        operator = operator_of(request)
+        states = [
+            await self.services.releases.disarm(target.name, operator, reason, until)
+            for target in self.services.configuration.targets
+        ]
+        return answer({"targets": [await arming(self.services, state) for state in states]})
+
+    async def release(self, request: web.Request) -> web.Response:
+        """Note what CI or a person says of a version."""
+        target = find_target(self.services, request.match_info["name"])
+        bodies.check_parameters(request, ())
+        fields = await self._fields(request, ("version", "phase", "barrier", "good"))
+        release = await self.services.releases.announce(
+            target.name,
+            _version(fields.text("version"), "version"),
+            phase=fields.maybe_choice("phase", PHASES),
+            barrier=fields.maybe_flag("barrier"),
+            good=fields.maybe_flag("good"),
+            operator=operator_of(request),
+        )
+        return answer(shapes.release(release))
+
+    async def _disarming(self, request: web.Request) -> tuple[str, float | None]:
+        bodies.check_parameters(request, ())
+        fields = await self._fields(request, ("reason", "until"))
+        until = fields.maybe_moment("until")
+        if until is not None and until <= self.services.clock():
+            raise InvalidInputError("until must be in the future.", field="until")
+        return fields.text("reason"), until
+
+    async def _reason(self, request: web.Request) -> str:
+        bodies.check_parameters(request, ())
+        return (await self._fields(request, ("reason",))).text("reason")
+
+    async def _fields(self, request: web.Request, known: tuple[str, ...]) -> bodies.Fields:
+        return await bodies.read_fields(request, known, timeout=self.services.configuration.limits.body_timeout)
+
+
+def _version(text: str, field: str) -> str:
+    """A version that can reach a command as an argument."""
+    if not is_version(text):
+        raise InvalidInputError(
+            f"{field} is no version that a command can be given.",
+            hint="1 to 253 letters, digits and . _ - + : / @, not beginning with a dash.",
+            field=field,
+        )
+    return text
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MOST_KEY or not key.isascii() or not key.isprintable():
+        raise InvalidInputError(
+            f"Idempotency-Key must have 1 to {MOST_KEY} printable ASCII characters.", field="Idempotency-Key"
+        )
+    return key
+
+
+def _dry_run(given: ManualAnswer) -> shapes.Json:
+    return {
+        "dry_run": True,
+        "decision": shapes.decision(given.decision),
+        "plan": [shapes.step(step) for step in given.plan],
+    }
+
+
+def _triggered(given: ManualAnswer) -> shapes.Json:
+    rollback = given.rollback
+    return {
+        "rollback_id": None if rollback is None else rollback.id,
+        "decision_id": given.decision.id,
+        "repeated": given.repeated,
+        "rollback": None if rollback is None else shapes.rollback(rollback),
+    }

@@ -1,0 +1,62 @@
+"""`/metrics`, `/healthz`, `/readyz`: how the controller itself is.
+
+Here: the exposition, liveness, and readiness with its details. Readiness fails for one reason only: the last
+delivery of alerts could not be stored. An old heartbeat or a silent Prometheus are details, because a controller
+taken out of service for them could never see them come back.
+Never here: how the targets are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import web
+
+from rearguard_controller.api.answers import RETRY_AFTER, answer
+from rearguard_controller.api.routing import Route
+from rearguard_controller.api.services import Services
+from rearguard_controller.api.webhook import Receiver
+from rearguard_controller.auth import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Answers probes and scrapes."""
+
+    services: Services
+    receiver: Receiver
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this topic; probes carry no token."""
+        reader = None if "metrics" in self.services.configuration.open else Role.VIEWER
+        return (
+            Route("GET", "/metrics", reader, self.metrics),
+            Route("GET", "/healthz", None, self.alive),
+            Route("GET", "/readyz", None, self.ready),
+        )
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """The controller's own metrics, in the format that the Accept header asks for."""
+        body, content_type = self.services.telemetry.render(request.headers.get("Accept"))
+        response = web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+        response.enable_compression()  # as the client's Accept-Encoding allows
+        return response
+
+    async def alive(self, _request: web.Request) -> web.Response:
+        """200 while the process answers at all."""
+        return answer({"status": "ok"})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """503 when the last delivery of alerts could not be stored within the last minute."""
+        stores = self.receiver.stores()
+        details = {
+            "status": "ready" if stores else "not_ready",
+            "webhook_stored": stores,
+            "prometheus_age_s": self.services.watcher.prometheus_age(),
+            "watchdog_age_s": self.services.watcher.watchdog_age(),
+        }
+        response = answer(details, status=HTTPStatus.OK if stores else HTTPStatus.SERVICE_UNAVAILABLE)
+        if not stores:
+            response.headers["Retry-After"] = RETRY_AFTER
+        return response

@@ -1,0 +1,121 @@
+"""What the HTTP interface takes at most: triggers of one operator, bytes of bodies at once, connections.
+
+Here: counting, by the monotonic clock, and closing connections that say nothing. The numbers are configured.
+Never here: roles, and limits on what the controller itself does (a policy's budget and cooldown).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from aiohttp.web_protocol import RequestHandler
+
+from rearguard_controller.api.answers import BusyError, Handler, TooManyError
+from rearguard_controller.config import Limits
+
+MINUTE = 60.0
+BODIES_AT_ONCE = 64 * 1024 * 1024  # bytes of deliveries that are read or stored at the same time
+SWEEP_EVERY = 1.0  # seconds at most between two looks at the connections
+MAX_LINE = 8 * 1024  # bytes of a request line
+MAX_FIELD = 8 * 1024  # bytes of one header
+MAX_HEADERS = 64
+
+
+@dataclass(slots=True)
+class Rate:
+    """How often each operator asked within the last minute."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    _asked: dict[str, deque[float]] = field(default_factory=dict)
+
+    def take(self, name: str, most: int) -> None:
+        """Count one more request.
+
+        Raises:
+            TooManyError: there were `most` in the last minute already; this one does not count.
+        """
+        now = self.monotonic()
+        asked = self._asked.setdefault(name, deque())
+        while asked and now - asked[0] >= MINUTE:
+            asked.popleft()
+        if len(asked) >= most:
+            raise TooManyError(
+                f"{name} has triggered {len(asked)} times within a minute.",
+                hint="Is something calling in a loop? limits.triggers_per_minute is the bound.",
+                wait=asked[0] + MINUTE - now,
+            )
+        asked.append(now)
+
+
+@dataclass(slots=True)
+class Room:
+    """Bytes that may be held at once."""
+
+    most: int
+    held: int = 0
+
+    @contextlib.contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes; the first one is let in whatever its size.
+
+        Raises:
+            BusyError: that would be too much.
+        """
+        if self.held and self.held + size > self.most:
+            raise BusyError("Too much is being delivered at once.", hint="Deliver again in a moment.")
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
+
+
+class Connections:
+    """Knows which connections are inside a request, and closes those that say nothing for too long.
+
+    Headers that never end, and the quiet between two requests, look the same from here and have one limit.
+    """
+
+    def __init__(self, limits: Callable[[], Limits]) -> None:
+        """`limits` is asked at each look, so that a reload counts at once."""
+        self._limits = limits
+        self._busy: set[object] = set()
+        self._idle_since: dict[object, float] = {}
+
+    def middleware(self) -> Middleware:
+        """Notes which connection is inside a request."""
+
+        @web.middleware
+        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._busy.add(request.protocol)
+            try:
+                return await handler(request)
+            finally:
+                self._busy.discard(request.protocol)
+                self._idle_since.pop(request.protocol, None)
+
+        return note
+
+    async def watch(self, server: web.Server) -> None:
+        """Look again and again, for ever."""
+        while True:
+            self.sweep(server.connections, time.monotonic())
+            await asyncio.sleep(min(SWEEP_EVERY, self._limits().idle_timeout / 2))
+
+    def sweep(self, connections: Sequence[RequestHandler], now: float) -> None:
+        """Close idle connections that are too old, and the oldest of them where there are too many."""
+        limits = self._limits()
+        idle = [each for each in connections if each not in self._busy]
+        self._idle_since = {each: self._idle_since.get(each, now) for each in idle}
+        idle.sort(key=self._idle_since.__getitem__)
+        surplus = max(0, len(connections) - limits.connections)
+        for place, connection in enumerate(idle):
+            if place < surplus or now - self._idle_since[connection] >= limits.idle_timeout:
+                connection.force_close()

@@ -1,0 +1,73 @@
+"""The socket: listens, serves an application within its limits, and stops in order.
+
+Here: start and stop of aiohttp's server, with the limits of headers, and the watch over its connections.
+Never here: routes, and what TLS means (`transport`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from rearguard_controller.api.limits import MAX_FIELD, MAX_HEADERS, MAX_LINE, Connections
+
+CONNECTIONS = web.AppKey("connections", Connections)
+
+
+class Listener:
+    """Serves one application on one address."""
+
+    def __init__(self, app: web.Application, *, grace: float) -> None:
+        """Listen nowhere yet; `grace` is how many seconds answers under way get at the end."""
+        self._connections = app[CONNECTIONS]
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_http_log(),
+            shutdown_timeout=grace,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_FIELD,
+            max_headers=MAX_HEADERS,
+        )
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen; returns the port, which is the one asked for unless that was 0.
+
+        Raises:
+            OSError: the address is taken, or not ours.
+        """
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
+        if self._runner.server is not None:
+            self._watch = asyncio.create_task(self._connections.watch(self._runner.server))
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Stop listening, let answers under way finish, close every connection."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        await self._runner.cleanup()
+
+
+def _http_log() -> logging.Logger:
+    """Aiohttp's log without what a client sent: an unreadable request is quoted there, tokens included."""
+    logger = logging.getLogger("rearguard.http")
+    if _without_quotes not in logger.filters:
+        logger.addFilter(_without_quotes)
+    return logger
+
+
+def _without_quotes(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = f"unreadable request: {type(error).__name__}", ()
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True

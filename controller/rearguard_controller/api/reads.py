@@ -1,0 +1,188 @@
+"""The reading routes: dashboard, status, history, one rollback, decisions.
+
+Here: records from the journal and what the last poll saw, put together into the shapes of the contract.
+Never here: questions to Prometheus or to a target, and anything that changes something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from rearguard_controller import shapes
+from rearguard_controller.api import audit, bodies
+from rearguard_controller.api.answers import answer
+from rearguard_controller.api.routing import Route
+from rearguard_controller.api.services import Figure, Services
+from rearguard_controller.auth import Role
+from rearguard_controller.errors import NotFoundError
+from rearguard_controller.model import Alert, Outcome, Rollback, Target, Verdict, is_subset
+from rearguard_controller.telemetry import READY_CHECKS
+
+RECENT = 10  # closed rollbacks in status
+STALE_AFTER = 3  # polls without an answer before what Prometheus said last is not believed any more
+HEALTH = ("healthy", "unknown", "degraded", "unhealthy")  # from best to worst
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Answers questions."""
+
+    services: Services
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this topic."""
+        base = "/api/monitoring"
+        return (
+            Route("GET", f"{base}/dashboard", Role.VIEWER, self.dashboard),
+            Route("GET", f"{base}/rollback/status", Role.VIEWER, self.status),
+            Route("GET", f"{base}/rollback/history", Role.VIEWER, self.history),
+            Route("GET", f"{base}/rollback/{{id}}", Role.VIEWER, self.rollback),
+            Route("GET", f"{base}/decisions", Role.VIEWER, self.decisions),
+            Route("GET", f"{base}/decisions/{{id}}", Role.VIEWER, self.decision),
+        )
+
+    async def dashboard(self, request: web.Request) -> web.Response:
+        """Every target: health, version, firing alerts, current figures."""
+        bodies.check_parameters(request, ())
+        targets = [await self._dashboard_of(target) for target in self.services.configuration.targets]
+        return answer(
+            {
+                "status": max((str(each["health"]) for each in targets), key=HEALTH.index, default=HEALTH[0]),
+                "at": shapes.moment(self.services.clock()),
+                "prometheus_age_s": self.services.watcher.prometheus_age(),
+                "targets": targets,
+            }
+        )
+
+    async def status(self, request: web.Request) -> web.Response:
+        """How things stand, and what happened last."""
+        bodies.check_parameters(request, ())
+        open_now = await self.services.journal.open_rollbacks()
+        by_target = {rollback.target: rollback for rollback in open_now}
+        targets = [
+            await self._target(target, by_target.get(target.name)) for target in self.services.configuration.targets
+        ]
+        recent = await self.services.journal.rollbacks(limit=RECENT + len(open_now))
+        closed = [rollback for rollback in recent.items if rollback.outcome is not None]
+        return answer(
+            {
+                "state": shapes.worst([str(target["state"]) for target in targets]),
+                "at": shapes.moment(self.services.clock()),
+                "targets": targets,
+                "active_triggers": list(self._active_triggers()),
+                "open": [shapes.rollback(rollback) for rollback in open_now],
+                "recent": [shapes.rollback(rollback) for rollback in closed[:RECENT]],
+            }
+        )
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Rollbacks, newest first."""
+        bodies.check_parameters(request, ("target", "outcome", "limit", "before"))
+        with bodies.bad_request():
+            page = await self.services.journal.rollbacks(
+                target=bodies.parameter(request, "target"),
+                outcome=bodies.choice(request, "outcome", Outcome),
+                limit=bodies.limit(request),
+                before=bodies.parameter(request, "before"),
+            )
+        return answer({"rollbacks": [shapes.rollback(each) for each in page.items], "next": page.next})
+
+    async def rollback(self, request: web.Request) -> web.Response:
+        """One rollback: every step with times and output, and its decision."""
+        bodies.check_parameters(request, ())
+        found = await self.services.journal.rollback(request.match_info["id"])
+        decision = await self.services.journal.decision(found.decision_id)
+        done = await audit.of_rollback(self.services, found)
+        return answer(
+            {**shapes.rollback(found, outputs=True), "decision": shapes.decision(decision), "actions": done}
+        )
+
+    async def decisions(self, request: web.Request) -> web.Response:
+        """Decisions, newest first."""
+        bodies.check_parameters(request, ("target", "verdict", "limit", "before"))
+        with bodies.bad_request():
+            page = await self.services.journal.decisions(
+                target=bodies.parameter(request, "target"),
+                verdict=bodies.choice(request, "verdict", Verdict),
+                limit=bodies.limit(request),
+                before=bodies.parameter(request, "before"),
+            )
+        return answer({"decisions": [shapes.decision(each) for each in page.items], "next": page.next})
+
+    async def decision(self, request: web.Request) -> web.Response:
+        """One decision with all its reasons."""
+        bodies.check_parameters(request, ())
+        return answer(shapes.decision(await self.services.journal.decision(request.match_info["id"])))
+
+    async def _target(self, target: Target, open_rollback: Rollback | None) -> shapes.Json:
+        state = await self.services.journal.target_state(target.name)
+        shape = shapes.target(
+            target,
+            state,
+            now=self.services.clock(),
+            releases=await self.services.journal.releases(target.name),
+            open_rollback=open_rollback,
+            firing=self.services.watcher.firing(target.name),
+            checks={**dict.fromkeys(READY_CHECKS), **self.services.watcher.ready(target.name)},  # not looked: unknown
+        )
+        return {**shape, "armed_by": await audit.armed_by(self.services, state)}
+
+    async def _dashboard_of(self, target: Target) -> shapes.Json:
+        state = await self.services.journal.target_state(target.name)
+        firing = self.services.watcher.firing(target.name)
+        return {
+            "name": target.name,
+            "environment": target.environment,
+            "health": self._health(target, firing),
+            "serving_version": state.serving_version,
+            "firing": [shapes.alert(alert) for alert in firing],
+            "figures": [_figure(figure) for figure in self.services.watcher.figures(target.name)],
+        }
+
+    def _health(self, target: Target, firing: Iterable[Alert]) -> str:
+        age = self.services.watcher.prometheus_age()
+        if age is None or age > STALE_AFTER * self.services.configuration.prometheus.poll_interval:
+            return "unknown"
+        alerts = tuple(firing)
+        if any(_triggers(target, alert) for alert in alerts):
+            return "unhealthy"
+        return "degraded" if alerts else "healthy"
+
+    def _active_triggers(self) -> Iterable[shapes.Json]:
+        for target in self.services.configuration.targets:
+            for alert in self.services.watcher.firing(target.name):
+                if _triggers(target, alert):
+                    yield {"target": target.name, **shapes.alert(alert)}
+
+
+def find_target(services: Services, name: str) -> Target:
+    """The configured target of this name.
+
+    Raises:
+        NotFoundError: none has it.
+    """
+    for target in services.configuration.targets:
+        if target.name == name:
+            return target
+    known = ", ".join(target.name for target in services.configuration.targets)
+    raise NotFoundError(
+        f"No target is called {name[:100]!r}.", hint=f"Configured: {known or 'none'}.", field="target"
+    )
+
+
+def _triggers(target: Target, alert: Alert) -> bool:
+    return is_subset(target.policy.alerts, alert.labels)
+
+
+def _figure(figure: Figure) -> shapes.Json:
+    return {
+        "alert": figure.alert,
+        "version": figure.version,
+        "value": figure.value,
+        "operator": figure.operator,
+        "threshold": figure.threshold,
+        "past": figure.past,
+    }

@@ -1,0 +1,61 @@
+"""Stop 1 of the way of an alert: the role is checked from the header, then and only then the handler runs.
+
+Here: the record of a route, and the guard around every handler.
+Never here: what a handler does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from rearguard_controller.api.answers import refuse
+from rearguard_controller.auth import Gate, Principal, Role
+from rearguard_controller.errors import RearguardError
+
+PRINCIPAL = web.RequestKey("principal", Principal)
+
+Handle = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route: who may use it (None: everybody) and what answers."""
+
+    method: str
+    path: str
+    role: Role | None
+    handle: Handle
+
+
+def register(app: web.Application, gate: Gate, route: Route) -> None:
+    """Add a route whose role is checked before anything of the body is read or asked for."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if route.role is not None:
+            request[PRINCIPAL] = gate.admit(request.headers.get("Authorization"), route.role)
+        return await route.handle(request)
+
+    async def expect(request: web.Request) -> web.StreamResponse | None:
+        if route.role is not None:
+            try:
+                gate.admit(request.headers.get("Authorization"), route.role)
+            except RearguardError as error:
+                return refuse(request, error)
+        if request.version < HttpVersion11:
+            return None
+        if request.headers.get("Expect", "").lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+        return None
+
+    app.router.add_route(route.method, route.path, guarded, expect_handler=expect)
+
+
+def operator_of(request: web.Request) -> str:
+    """The name of who asks, for the audit."""
+    return request[PRINCIPAL].name

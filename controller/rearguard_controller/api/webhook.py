@@ -1,0 +1,67 @@
+"""`POST /webhook/alertmanager`: alerts in, durable before the answer, never the result of a decision.
+
+Here: the answer to Alertmanager, and the memory of whether the last delivery could be stored (for /readyz).
+Never here: judging. The work begins after the answer, elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from aiohttp import web
+
+from rearguard_controller import webhook
+from rearguard_controller.api.answers import BusyError, answer
+from rearguard_controller.api.bodies import WEBHOOK_CAP, bad_request, read, size_of
+from rearguard_controller.api.limits import BODIES_AT_ONCE, Room
+from rearguard_controller.api.routing import Route
+from rearguard_controller.api.services import Services
+from rearguard_controller.auth import Role
+from rearguard_controller.errors import JournalError
+from rearguard_controller.model import Alert
+
+PATH = "/webhook/alertmanager"
+UNSTORED_FOR = 60.0  # seconds; a service that nobody may reach any more could never prove itself again
+
+
+@dataclass(slots=True)
+class Receiver:
+    """Answers deliveries."""
+
+    services: Services
+    unstored_at: float | None = field(default=None, init=False)
+    room: Room = field(default_factory=lambda: Room(BODIES_AT_ONCE), init=False)
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this topic."""
+        return (Route("POST", PATH, Role.SENDER, self.receive),)
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """202 once all alerts of the body are on disk."""
+        limits = self.services.configuration.limits
+        with self.room.take(size_of(request, WEBHOOK_CAP)):
+            body = await read(request, WEBHOOK_CAP, timeout=limits.body_timeout)
+            with bad_request():
+                alerts = webhook.parse(body)
+            return await self._store(alerts)
+
+    async def _store(self, alerts: Sequence[Alert]) -> web.Response:
+        try:
+            waiting = await self.services.journal.unjudged_count()
+            if waiting + len(alerts) > self.services.configuration.limits.waiting_alerts:
+                raise BusyError(
+                    f"{waiting} alerts wait to be judged.",
+                    hint="Deliver again later; limits.waiting_alerts is the bound.",
+                )
+            await self.services.intake.receive(alerts)
+        except JournalError:
+            self.unstored_at = self.services.clock()
+            raise
+        self.unstored_at = None
+        return answer({"accepted": len(alerts)}, status=HTTPStatus.ACCEPTED)
+
+    def stores(self) -> bool:
+        """Whether the last delivery could be stored, or its failure is too old to mean anything."""
+        return self.unstored_at is None or self.services.clock() - self.unstored_at >= UNSTORED_FOR

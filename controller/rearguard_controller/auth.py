@@ -1,0 +1,227 @@
+"""Who may do what: tokens with roles, read from files.
+
+Here: the three roles, the token files (re-read when they change, so that two tokens can be live while one is
+replaced), the comparison in constant time, and the rule that a service without tokens does not start in the open.
+Never here: HTTP messages or routes; a caller passes the text of the Authorization header and gets a principal or an
+error. Tokens are never logged and are held as digests only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from pathlib import Path
+
+import structlog
+
+from rearguard_controller.errors import RearguardError
+
+log = structlog.stdlib.get_logger(__name__)
+
+ANONYMOUS = "anonymous"
+
+
+@unique
+class Role(StrEnum):
+    """What a token is for."""
+
+    SENDER = "sender"  # delivers alerts, and nothing else
+    VIEWER = "viewer"  # reads
+    OPERATOR = "operator"  # triggers, aborts, arms; reads too
+
+
+GRANTS: Mapping[Role, frozenset[Role]] = {
+    Role.SENDER: frozenset({Role.SENDER}),
+    Role.VIEWER: frozenset({Role.VIEWER}),
+    Role.OPERATOR: frozenset({Role.OPERATOR, Role.VIEWER}),
+}
+
+
+class UnauthenticatedError(RearguardError):
+    """No token, or one that nobody has given out."""
+
+
+class ForbiddenError(RearguardError):
+    """A valid token whose role does not cover the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: the name before the colon in the token file, and what they may do."""
+
+    name: str
+    may: frozenset[Role]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    digest: bytes
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A token file as it was last read; `mark` tells whether it has changed since."""
+
+    mark: tuple[int, int, int] | None
+    entries: tuple[_Entry, ...]
+
+
+class Gate:
+    """Checks tokens against the files of each role."""
+
+    def __init__(self, tokens: Mapping[str, str | Path]) -> None:
+        """Read all token files once.
+
+        Args:
+            tokens: role name to file. Empty: everybody may do everything (see `require_protection`).
+
+        Raises:
+            RearguardError: a file cannot be read or holds a line that is no token.
+        """
+        self.use(tokens)
+
+    def use(self, tokens: Mapping[str, str | Path]) -> None:
+        """Check against these files from now on, after a reload; on an error the old ones stay.
+
+        Raises:
+            RearguardError: a file cannot be read or holds a line that is no token.
+        """
+        files = {Role(role): Path(path) for role, path in tokens.items()}
+        self._read = {role: _Read(_mark(path), read_tokens(path, role)) for role, path in files.items()}
+        self._files, self._open = files, not files
+
+    def admit(self, authorization: str | None, role: Role) -> Principal:
+        """Who sent this Authorization header, if they may act in `role`.
+
+        Raises:
+            UnauthenticatedError: no bearer token, or an unknown one.
+            ForbiddenError: the token is known, but not for this role.
+        """
+        if self._open:
+            return Principal(ANONYMOUS, frozenset(Role))
+        principal = self._identify(_bearer(authorization))
+        if principal is None:
+            raise UnauthenticatedError(
+                "This token is not known here.", hint=f"Use a token from the {role} file of the configuration."
+            )
+        if role not in principal.may:
+            roles = ", ".join(sorted(principal.may))
+            raise ForbiddenError(
+                f"The token of {principal.name} is for {roles}; this needs {role}.",
+                hint=f"Use a token from the {role} file of the configuration.",
+            )
+        return principal
+
+    def _identify(self, token: str) -> Principal | None:
+        digest = _digest(token)
+        name, may = "", frozenset[Role]()
+        for role in self._files:
+            for entry in self._entries(role):  # all of them, whatever matches: the time tells nothing
+                if hmac.compare_digest(entry.digest, digest):
+                    name, may = entry.name, may | GRANTS[entry.role]
+        return Principal(name, may) if may else None
+
+    def _entries(self, role: Role) -> tuple[_Entry, ...]:
+        path, last = self._files[role], self._read[role]
+        mark = _mark(path)
+        if mark == last.mark:
+            return last.entries
+        try:
+            entries = read_tokens(path, role)
+        except RearguardError as error:  # taken away means revoked: the role is closed until the file is back
+            log.warning("token_file_unreadable", role=role.value, file=str(path), error=error.message)
+            entries = ()
+        self._read[role] = _Read(mark, entries)
+        return entries
+
+
+def read_tokens(path: Path, role: Role) -> tuple[_Entry, ...]:
+    """Read a file of `name:token` lines or bare tokens (named after the role); `#` begins a comment line.
+
+    Raises:
+        RearguardError: unreadable, not UTF-8, or a line without a token; no message repeats a token.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RearguardError(
+            f"The token file {path} cannot be read: {type(error).__name__}.",
+            hint=f"Give tokens.{role} a file that this process may read, one name:token per line.",
+        ) from error
+    entries = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        name, colon, token = entry.partition(":")
+        name, token = (name.strip(), token.strip()) if colon else (role.value, entry)
+        if not token or not name or any(character.isspace() for character in token):
+            raise RearguardError(
+                f"Line {number} of the token file {path} holds no token.",
+                hint="Write name:token, or the token alone; a token has no spaces.",
+            )
+        entries.append(_Entry(_digest(token), name, role))
+    return tuple(entries)
+
+
+def require_protection(tokens: Mapping[str, str | Path], host: str, *, insecure: bool) -> None:
+    """Refuse to start where anybody could roll back anything.
+
+    Args:
+        tokens: role name to file, as configured.
+        host: the address to listen on.
+        insecure: whether --insecure was given.
+
+    Raises:
+        RearguardError: no tokens, and not both --insecure and a loopback address.
+    """
+    if tokens:
+        return
+    if not insecure:
+        raise RearguardError(
+            "No tokens are configured, so anybody could roll back every target.",
+            hint="Set tokens.sender, tokens.viewer and tokens.operator; to try things out on this machine alone, "
+            "listen on 127.0.0.1 and start with --insecure.",
+        )
+    if not is_loopback(host):
+        raise RearguardError(
+            f"--insecure is for loopback addresses only, and {host or 'every address'} is not one.",
+            hint="Listen on 127.0.0.1, or configure tokens.",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _bearer(authorization: str | None) -> str:
+    scheme, _, token = (authorization or "").strip().partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise UnauthenticatedError(
+            "This needs a token.", hint="Send it as the header: Authorization: Bearer <token>."
+        )
+    return token.strip()
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,73 @@
+"""The command `rearguard`: which words it takes, and which function answers each.
+
+Here: the entry, the exit codes, and errors as one sentence with a hint on standard error.
+Never here: heavy imports at the top; a command loads what it needs when it runs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from rearguard_controller.cli.arguments import parser
+from rearguard_controller.errors import RearguardError
+
+__all__ = ["main"]
+
+GOOD, FAILED, WRONG_USE, UNKNOWN = 0, 1, 2, 4
+INTERRUPTED = 130  # as shells report Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code: 0 good, 1 failed, 2 wrong use, 4 when it is not known what became of the request.
+    """
+    words = parser()
+    options = words.parse_args(arguments)
+    if options.print_version:
+        from importlib.metadata import version  # noqa: PLC0415  # costs more than the rest of --help
+
+        print(f"rearguard {version('rearguard')}")  # noqa: T201  # the answer of the command
+        return GOOD
+    if options.command is None:
+        words.print_help(sys.stderr)
+        return WRONG_USE
+    try:
+        code = _command(options.command)(options)
+        sys.stdout.flush()
+    except RearguardError as error:
+        return _complain(error)
+    except KeyError as missing:  # an answer without a field that every answer of this version has
+        return _complain(RearguardError(f"The answer lacks {missing}.", hint="Is REARGUARD_URL another version?"))
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return GOOD
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _command(name: str) -> Callable[..., int]:
+    if name in ("serve", "check"):
+        from rearguard_controller.cli import service  # noqa: PLC0415  # loads the server
+
+        return service.COMMANDS[name]
+    if name in ("status", "history", "show", "explain", "decisions"):
+        from rearguard_controller.cli import reading  # noqa: PLC0415  # loads the HTTP client
+
+        return reading.COMMANDS[name]
+    from rearguard_controller.cli import changing  # noqa: PLC0415  # loads the HTTP client
+
+    return changing.COMMANDS[name]
+
+
+def _complain(error: RearguardError) -> int:
+    from rearguard_controller.cli.display import clean  # noqa: PLC0415  # loads only what this path needs
+
+    print(f"rearguard: {clean(error.message)}", file=sys.stderr)  # noqa: T201  # where a command complains
+    if error.hint:
+        print(f"  hint: {clean(error.hint)}", file=sys.stderr)  # noqa: T201  # the same
+    return UNKNOWN if type(error).__name__ == "UnknownResultError" else FAILED

@@ -1,0 +1,131 @@
+"""The words of the command line: commands, arguments, options, help.
+
+Here: the parser. It imports nothing but argparse, so that help and wrong use are answered at once.
+Never here: what a command does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # argparse hides this type behind a private name that only type checkers may see
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # the reason above
+
+ENVIRONMENT = """\
+All commands but serve and check ask a running controller:
+  REARGUARD_URL         its address, by default http://127.0.0.1:9465
+  REARGUARD_TOKEN_FILE  file with a token: viewer to read, operator to change
+  REARGUARD_CA_FILE     for https: certificates that the controller's must lead to
+  REARGUARD_CERT_FILE   for https: a certificate of one's own (mutual TLS) ...
+  REARGUARD_KEY_FILE    ... and its key, when that is another file
+
+exit codes: 0 good, 1 failed, 2 wrong use, 4 the answer got lost
+"""
+OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, needs_a_person ..."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; `command` is None when no command was given."""
+    words = argparse.ArgumentParser(
+        prog="rearguard",
+        usage="rearguard [-h] [--version] COMMAND ...",
+        description="Puts the last version that earned trust back when a release is to blame, and explains why.",
+        epilog=ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    words.add_argument("--version", dest="print_version", action="store_true", help="print the version")
+    commands = words.add_subparsers(dest="command", metavar="COMMAND, one of:", title="commands", prog="rearguard")
+    _service(commands)
+    _reading(commands)
+    _rollbacks(commands)
+    _targets(commands)
+    return words
+
+
+def _service(commands: Commands) -> None:
+    serve = _add(commands, "serve", "run the controller")
+    _config(serve)
+    serve.add_argument("--insecure", action="store_true", help="run without tokens, on a loopback address only")
+    check = _add(commands, "check", "check a configuration file and say what it would do")
+    _config(check)
+
+
+def _reading(commands: Commands) -> None:
+    _json(_add(commands, "status", "targets, open rollbacks, what fires"))
+    history = _add(commands, "history", "rollbacks, newest first")
+    history.add_argument("--target", metavar="TARGET", help="of this target only")
+    history.add_argument("--outcome", metavar="OUTCOME", help=f"with this outcome only: {OUTCOMES}")
+    _paging(history)
+    show = _add(commands, "show", "one rollback with its steps")
+    show.add_argument("id", metavar="ID", help="id of a rollback")
+    show.add_argument("--output", action="store_true", help="with what every step printed, not only failed ones")
+    _json(show)
+    explain = _add(commands, "explain", "why a rollback was begun, or why nothing was done")
+    explain.add_argument("id", metavar="ID", help="id of a rollback or decision, or a target: its newest decision")
+    _json(explain)
+    decisions = _add(commands, "decisions", "decisions, newest first")
+    decisions.add_argument("--target", metavar="TARGET", help="of this target only")
+    decisions.add_argument("--verdict", metavar="VERDICT", help="with this verdict only: roll_back, ask, leave")
+    _paging(decisions)
+
+
+def _rollbacks(commands: Commands) -> None:
+    rollback = _add(commands, "rollback", "put a trusted version back now")
+    rollback.add_argument("target", metavar="TARGET")
+    rollback.add_argument("--to", metavar="VERSION", help="default: the last known good version")
+    rollback.add_argument("--force", action="store_true", help="also to a bad, barred or unproven version")
+    rollback.add_argument("--dry-run", action="store_true", help="show decision and plan, change nothing")
+    _reason(rollback)
+    _json(rollback)
+    abort = _add(commands, "abort", "end an open rollback early; what was begun is undone")
+    close = _add(commands, "close", "close a rollback that cannot finish, as it stands")
+    for command in (abort, close):
+        command.add_argument("id", metavar="ID", help="id of a rollback")
+        _reason(command)
+        _json(command)
+
+
+def _targets(commands: Commands) -> None:
+    arm = _add(commands, "arm", "allow automatic rollbacks of a target")
+    arm.add_argument("target", metavar="TARGET")
+    disarm = _add(commands, "disarm", "forbid automatic rollbacks")
+    which = disarm.add_mutually_exclusive_group(required=True)
+    which.add_argument("target", metavar="TARGET", nargs="?")
+    which.add_argument("--all", action="store_true", help="of every target")
+    disarm.add_argument("--until", metavar="TIME", help="a duration (2h) or a time (2026-01-31T18:00:00Z)")
+    for command in (arm, disarm):
+        command.add_argument("--reason", metavar="TEXT", default="no reason given", help="for the audit")
+        _json(command)
+    release = _add(commands, "release", "tell the controller about a release")
+    release.add_argument("target", metavar="TARGET")
+    release.add_argument("version", metavar="VERSION", help="as the target's `current` command prints it")
+    release.add_argument("--phase", choices=("started", "finished"), help="a deployment of it starts or has ended")
+    release.add_argument(
+        "--barrier", action=argparse.BooleanOptionalAction, help="never go back past it automatically"
+    )
+    release.add_argument("--good", action=argparse.BooleanOptionalAction, help="trust it; clears a bad mark")
+    _json(release)
+
+
+def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
+
+
+def _config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", metavar="FILE", required=True, help="the configuration, YAML")
+
+
+def _reason(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--reason", metavar="TEXT", required=True, help="for the audit and for whoever comes next")
+
+
+def _paging(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--limit", metavar="N", type=int, default=20, help="at most this many (1 to 500)")
+    command.add_argument("--before", metavar="ID", help="go on where the last page ended")
+    _json(command)
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print the controller's answer as JSON")

@@ -1,0 +1,115 @@
+"""How answers look: tables and colours on a terminal, plain aligned text everywhere else, JSON on request.
+
+Here: printing. Everything that came over the wire is cleaned of control characters first: a label or an output of a
+command must not steer a terminal.
+Never here: requests, and what a command means.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+STYLES = {
+    "recovered": "green", "completed": "green", "done": "green", "steady": "green", "yes": "green", "ready": "green",
+    "roll_back": "bold yellow", "running": "bold yellow", "started": "bold yellow", "waiting": "yellow",
+    "not_recovered": "red", "failed": "red", "needs_a_person": "bold red", "no": "red", "disarmed": "red",
+    "interrupted": "red", "skipped": "dim", "planned": "dim", "leave": "dim", "unknown": "yellow",
+}  # fmt: skip
+NOTHING = "-"
+
+
+def clean(text: str) -> str:
+    """Text without characters that steer a terminal; line ends and tabs stay."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else f"\\x{ord(character):02x}"
+        for character in text.encode("utf-8", "replace").decode("utf-8")
+    )
+
+
+def cell(value: object) -> str:
+    """A value as one line of text."""
+    if value is None or value in ("", [], {}):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return clean(str(value)).replace("\n", " ").replace("\t", " ")
+
+
+def when(value: object) -> str:
+    """A time of the API in the reader's own zone, to the second."""
+    if not isinstance(value, str):
+        return NOTHING
+    try:
+        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return cell(value)
+
+
+def lasted(start: object, end: object) -> str:
+    """The time between two times of the API."""
+    if not isinstance(start, str) or not isinstance(end, str):
+        return NOTHING
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    if seconds < 60:  # noqa: PLR2004  # a minute
+        return f"{seconds:.1f}s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}m{seconds:02d}s"
+
+
+def as_json(value: object) -> None:
+    """Print an answer as JSON, as it came."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def line(text: str = "") -> None:
+    """Print one line (or several) of text."""
+    sys.stdout.write(clean(text) + "\n")
+
+
+def heading(text: str) -> None:
+    """Print a heading with an empty line before it."""
+    line()
+    if not sys.stdout.isatty():
+        line(text)
+        return
+    from rich.console import Console  # noqa: PLC0415  # terminals only
+    from rich.text import Text  # noqa: PLC0415  # terminals only
+
+    Console().print(Text(clean(text), style="bold"))
+
+
+def facts(values: Mapping[str, object]) -> None:
+    """Print names and values, one per line; empty ones are left out."""
+    shown = {name: cell(value) for name, value in values.items() if cell(value) != NOTHING}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        line(f"{name:<{width}}  {value}")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table: drawn and coloured on a terminal, aligned text elsewhere."""
+    texts = [[cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _drawn(columns, texts)
+        return
+    lines = [list(columns), *texts]
+    widths = [max(len(row[index]) for row in lines) for index in range(len(columns))]
+    for row in lines:
+        line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _drawn(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  # terminals only
+    from rich.console import Console  # noqa: PLC0415  # terminals only
+    from rich.table import Table  # noqa: PLC0415  # terminals only
+    from rich.text import Text  # noqa: PLC0415  # terminals only
+
+    drawn = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        drawn.add_column(column, overflow="fold", no_wrap=index < len(columns) - 1)  # the last one may be prose
+    for row in texts:
+        drawn.add_row(*(Text(text, style=STYLES.get(text, "")) for text in row))
+    Console().print(drawn)

@@ -1,0 +1,273 @@
+"""The commands that read: status, history, show, explain, decisions.
+
+Here: which question each asks, and which parts of the answer a person wants to see.
+Never here: HTTP, and how tables are drawn.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from rearguard_controller.cli import display
+from rearguard_controller.client import Client, Json, RemoteError, segment
+from rearguard_controller.errors import NotFoundError
+
+BASE = "/api/monitoring"
+NOT_FOUND = 404
+_MARKS = {True: "yes", False: "no", None: "unknown"}
+
+
+def status(options: Namespace) -> int:
+    """Targets, open rollbacks, what fires."""
+    answer = Client.from_environment().get(f"{BASE}/rollback/status")
+    if options.json:
+        display.as_json(answer)
+        return 0
+    columns = ("TARGET", "STATE", "MODE", "ARMED", "VERSION", "LAST KNOWN GOOD", "READY", "FIRING")
+    rows = []
+    for target in objects(answer, "targets"):
+        names = sorted({str(alert["name"]) for alert in objects(target, "firing")})
+        keys = ("name", "state", "mode", "armed", "serving_version", "last_known_good", "ready")
+        rows.append([*(target.get(key) for key in keys), ", ".join(names)])
+    display.table(columns, rows)
+    for target in objects(answer, "targets"):
+        _why_not(target)
+    opened = objects(answer, "open")
+    if opened:
+        display.heading("Open rollbacks")
+        rollbacks(opened)
+    recent = objects(answer, "recent")
+    if recent:
+        display.heading("Recent rollbacks")
+        rollbacks(recent)
+    return 0
+
+
+def history(options: Namespace) -> int:
+    """Rollbacks, newest first."""
+    answer = Client.from_environment().get(
+        f"{BASE}/rollback/history",
+        {"target": options.target, "outcome": options.outcome, "limit": options.limit, "before": options.before},
+    )
+    if options.json:
+        display.as_json(answer)
+        return 0
+    rollbacks(objects(answer, "rollbacks"))
+    _more(answer)
+    return 0
+
+
+def decisions(options: Namespace) -> int:
+    """Decisions, newest first."""
+    answer = Client.from_environment().get(
+        f"{BASE}/decisions",
+        {"target": options.target, "verdict": options.verdict, "limit": options.limit, "before": options.before},
+    )
+    if options.json:
+        display.as_json(answer)
+        return 0
+    columns = ("DECISION", "DECIDED", "TARGET", "ALERT", "VERDICT", "FROM", "TO", "IN THE WAY")
+    rows = [
+        [
+            decision["id"],
+            display.when(decision["decided_at"]),
+            decision["target"],
+            _alert_name(decision),
+            _verdict(decision),
+            decision["from_version"],
+            decision["to_version"],
+            ", ".join(_in_the_way(decision)),
+        ]
+        for decision in objects(answer, "decisions")
+    ]
+    display.table(columns, rows)
+    _more(answer)
+    return 0
+
+
+def show(options: Namespace) -> int:
+    """One rollback with its steps."""
+    answer = Client.from_environment().get(f"{BASE}/rollback/{segment(options.id)}")
+    if options.json:
+        display.as_json(answer)
+        return 0
+    one_rollback(answer)
+    for step in objects(answer, "steps"):
+        if step.get("output") and (options.output or step["state"] in ("failed", "interrupted")):
+            display.heading(f"Output of {step['name']}")
+            display.line(str(step["output"]).rstrip("\n"))
+    display.line(f"\nWhy: rearguard explain {answer['id']}")
+    return 0
+
+
+def explain(options: Namespace) -> int:
+    """Every reason of a decision with its sentence, in the order of judgement."""
+    decision = _decision(Client.from_environment(), options.id)
+    if options.json:
+        display.as_json(decision)
+    else:
+        one_decision(decision)
+    return 0
+
+
+def one_rollback(rollback: Json) -> None:
+    """Print a rollback: what, when, why, and its steps."""
+    display.facts(
+        {
+            "rollback": rollback["id"],
+            "target": rollback["target"],
+            "versions": f"{rollback['from_version']} -> {rollback['to_version']}",
+            "phase": rollback["phase"],
+            "outcome": rollback["outcome"],
+            "detail": rollback["detail"],
+            "trigger": rollback["trigger"],
+            "reason": rollback["reason"],
+            "started": display.when(rollback["started_at"]),
+            "closed": display.when(rollback["closed_at"]),
+            "took": display.lasted(rollback["started_at"], rollback["closed_at"]),
+            "decision": rollback["decision_id"],
+        }
+    )
+    display.line()
+    steps(objects(rollback, "steps"))
+
+
+def steps(given: list[Json]) -> None:
+    """Print the steps of a rollback or of a plan."""
+    rows = [
+        [
+            step["seq"],
+            step["name"],
+            step["kind"],
+            step["state"],
+            step["attempt"],
+            display.lasted(step["started_at"], step["ended_at"]),
+            step["detail"] or _action(step["action"]),
+        ]
+        for step in given
+    ]
+    display.table(("#", "STEP", "KIND", "STATE", "TRIES", "TOOK", "DETAIL"), rows)
+
+
+def one_decision(decision: Json) -> None:
+    """Print a decision: the verdict, then every reason."""
+    display.facts(
+        {
+            "decision": decision["id"],
+            "target": decision["target"],
+            "alert": _alert_name(decision),
+            "decided": display.when(decision["decided_at"]),
+            "verdict": _verdict(decision),
+            "in the way": ", ".join(_in_the_way(decision)),
+            "versions": f"{decision['from_version'] or 'unknown'} -> {decision['to_version'] or 'none'}",
+            "asked by a person": decision["note"],
+            "rollback": decision["rollback_id"],
+        }
+    )
+    display.line()
+    by_hand = decision["trigger"] == "manual"
+    rows = [
+        [reason["code"], _holds(reason, by_hand=by_hand), reason["detail"]] for reason in objects(decision, "reasons")
+    ]
+    display.table(("REASON", "HOLDS", "BECAUSE"), rows)
+
+
+def rollbacks(given: list[Json]) -> None:
+    """Print a list of rollbacks."""
+    rows = [
+        [
+            rollback["id"],
+            display.when(rollback["started_at"]),
+            rollback["target"],
+            rollback["from_version"],
+            rollback["to_version"],
+            rollback["trigger"],
+            rollback["outcome"] or rollback["phase"],
+            display.lasted(rollback["started_at"], rollback["closed_at"]),
+        ]
+        for rollback in given
+    ]
+    display.table(("ROLLBACK", "STARTED", "TARGET", "FROM", "TO", "TRIGGER", "OUTCOME", "TOOK"), rows)
+
+
+def objects(value: Mapping[str, object], name: str) -> list[Json]:
+    """The list of objects that an answer holds under this name."""
+    return cast("list[Json]", value.get(name) or [])
+
+
+def _decision(client: Client, name: str) -> Json:
+    try:
+        return client.get(f"{BASE}/decisions/{segment(name)}")
+    except RemoteError as error:
+        if error.status != NOT_FOUND:
+            raise
+    try:
+        return cast("Json", client.get(f"{BASE}/rollback/{segment(name)}")["decision"])
+    except RemoteError as error:
+        if error.status != NOT_FOUND:
+            raise
+    newest = objects(client.get(f"{BASE}/decisions", {"target": name, "limit": 1}), "decisions")
+    if not newest:
+        raise NotFoundError(
+            f"No rollback, decision or decided target is called {name}.", hint="List them with: rearguard decisions"
+        )
+    return newest[0]
+
+
+def _why_not(target: Json) -> None:
+    if not target.get("armed"):
+        until = f" until {display.when(target['disarmed_until'])}" if target.get("disarmed_until") else ""
+        display.line(f"{target['name']} is disarmed{until}: {target.get('armed_reason') or 'no reason given'}")
+    checks = cast("Mapping[str, bool | None]", target.get("checks") or {})
+    lacking = [f"{check} {'unknown' if holds is None else 'fails'}" for check, holds in checks.items() if not holds]
+    if lacking:
+        display.line(f"{target['name']} is not ready: {', '.join(lacking)}")
+
+
+def _verdict(decision: Json) -> str:
+    """The verdict, and what it would have been if the target were allowed to act."""
+    verdict, would = decision["verdict"], decision["would"]
+    return str(verdict) if verdict == would else f"{verdict} (would {would})"
+
+
+def _in_the_way(decision: Json) -> list[str]:
+    return [str(reason["code"]) for reason in objects(decision, "reasons") if reason["blocks"]]
+
+
+def _holds(reason: Json, *, by_hand: bool) -> str:
+    holds = cast("bool | None", reason["holds"])
+    if by_hand and holds is None and not reason["blocks"]:  # most questions do not apply to a person's request
+        return display.NOTHING
+    return _MARKS[holds]
+
+
+def _alert_name(decision: Json) -> str | None:
+    alert = cast("Json | None", decision.get("alert"))
+    return None if alert is None else str(alert["name"])
+
+
+def _action(action: object) -> str:
+    match action:
+        case {"command": list(words)}:
+            return " ".join(str(word) for word in words)
+        case {"http": {"method": method, "url": url}}:
+            return f"{method} {url}"
+        case {"health": {"url": url}}:
+            return f"GET {url}"
+    return ""
+
+
+def _more(answer: Json) -> None:
+    if answer.get("next"):
+        display.line(f"\nMore: --before {answer['next']}")
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
+    "status": status,
+    "history": history,
+    "show": show,
+    "explain": explain,
+    "decisions": decisions,
+}

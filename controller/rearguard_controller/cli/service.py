@@ -1,0 +1,98 @@
+"""The commands that need no running controller: serve runs one, check reads a configuration.
+
+Here: handing the file over, and the summary of what a configuration would do.
+Never here: building or running anything; `app` does that, and is imported only to serve.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rearguard_controller import config, durations
+from rearguard_controller.auth import Gate, require_protection
+from rearguard_controller.cli import display
+from rearguard_controller.errors import RearguardError
+from rearguard_controller.model import Mode, Target
+from rearguard_controller.policy import PRODUCTION
+from rearguard_controller.rollback import plan
+from rearguard_controller.shapes import address
+
+
+def serve(options: Namespace) -> int:
+    """Run the controller until it is told to stop.
+
+    Raises:
+        RearguardError: it cannot start.
+    """
+    from rearguard_controller import app  # noqa: PLC0415  # builds the whole service
+
+    try:
+        return app.serve(Path(options.config), insecure=options.insecure)
+    except OSError as error:  # the address is taken, or not ours
+        raise RearguardError(
+            f"The controller cannot run: {error}.", hint="Is another one running, and is `listen` right?"
+        ) from error
+
+
+def check(options: Namespace) -> int:
+    """Say what a configuration would do.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    found = config.load(Path(options.config))
+    display.facts(
+        {
+            "configuration": options.config,
+            "listens on": f"{found.listen.host}:{found.listen.port}",
+            "journal": found.journal,
+            "Prometheus": ", ".join(address(url) for url in found.prometheus.urls),
+        }
+    )
+    display.line()
+    columns = ("TARGET", "ENVIRONMENT", "POLICY", "MODE", "DOES", "COOLDOWN", "BUDGET", "STEPS")
+    display.table(columns, [_row(target) for target in found.targets])
+    warning = _protection(found)
+    if warning:
+        display.line(f"\nserve will refuse to start: {warning}")
+    return 0
+
+
+def does(target: Target) -> str:
+    """What a trigger alert about this target leads to: acts, or observes and why."""
+    if target.policy.mode is not Mode.ACT:
+        return f"observes (mode {target.policy.mode.value})"
+    if target.environment != PRODUCTION and not target.policy.act_outside_production:
+        return f"observes ({target.environment or 'no environment'} is not {PRODUCTION})"
+    return "acts"
+
+
+def _row(target: Target) -> list[object]:
+    policy = target.policy
+    names = [step.name for step in plan(target, conditions=())]
+    if target.recovery_within is not None:
+        names.append("recovery")
+    return [
+        target.name,
+        target.environment,
+        policy.name,
+        policy.mode.value,
+        does(target),
+        durations.render(policy.cooldown),
+        f"{policy.budget.rollbacks} per {durations.render(policy.budget.per)}",
+        ", ".join(names),
+    ]
+
+
+def _protection(found: config.Configuration) -> str | None:
+    try:
+        Gate(found.tokens)
+        require_protection(found.tokens, found.listen.host, insecure=False)
+    except RearguardError as error:
+        return f"{error.message} {error.hint}"
+    return None
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {"serve": serve, "check": check}

@@ -1,0 +1,35 @@
+"""The configuration file, YAML text to frozen values: what `rearguard serve --config` reads.
+
+Here: the public names. `keys` lists every key once, `reading` turns YAML nodes into values or errors with file,
+line and key, `actions` reads commands, requests and hooks, `configuration` puts the whole together,
+`web` reads the file of TLS settings.
+Never here: looking into the files that it names (tokens, certificates, headers), opening the journal, the network,
+or environment variables: the text alone decides what it means.
+"""
+
+from rearguard_controller.config.configuration import (
+    Address,
+    Configuration,
+    Limits,
+    PrometheusSettings,
+    load,
+    parse,
+)
+from rearguard_controller.config.keys import SECTIONS, Key, Section, tables
+from rearguard_controller.config.web import TlsSettings, load_web, parse_web
+
+__all__ = [
+    "SECTIONS",
+    "Address",
+    "Configuration",
+    "Key",
+    "Limits",
+    "PrometheusSettings",
+    "Section",
+    "TlsSettings",
+    "load",
+    "load_web",
+    "parse",
+    "parse_web",
+    "tables",
+]

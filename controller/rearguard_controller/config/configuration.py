@@ -1,0 +1,379 @@
+"""The whole configuration: what a file says, as frozen values.
+
+Here: `load` and `parse`, the settings of the controller itself, policies, targets and how names resolve.
+Never here: how single values are read (`reading`), or how hooks and commands are written (`hooks`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from rearguard_controller.config import hooks
+from rearguard_controller.config.keys import (
+    BUDGET,
+    HEALTH,
+    LIMITS,
+    MODES_NOT_IN_THIS_VERSION,
+    POLICY,
+    PROMETHEUS,
+    RECOVERY,
+    RELEASE,
+    TARGET,
+    TOKENS,
+    TOP,
+    VERIFY,
+)
+from rearguard_controller.config.reading import Block, Place, compose, meant
+from rearguard_controller.errors import ConfigError
+from rearguard_controller.model import Budget, HealthCheck, Labels, Mode, Policy, Target
+
+ENVIRONMENT_LABEL = "deployment_environment_name"
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[^/@?#\s]+(?:\?[^#\s]*)?")
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
+_MAX_PORT = 65_535
+_MAY_BE_OPEN = ("metrics", "openapi", "page")
+_SECOND = 1.0
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusSettings:
+    """How Prometheus is reached.
+
+    Attributes:
+        urls: base addresses without a slash at the end, tried in order.
+        poll_interval: seconds between two readings of its alerts.
+    """
+
+    urls: tuple[str, ...]
+    poll_interval: float = 15.0
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the HTTP interface takes at most.
+
+    Attributes:
+        waiting_alerts: accepted alerts that wait to be judged, before deliveries are put off.
+        triggers_per_minute: of one operator.
+        connections: open at once.
+        body_timeout: seconds for the whole body of a request.
+        idle_timeout: seconds for its headers, and between two requests of a connection.
+    """
+
+    waiting_alerts: int = 50_000
+    triggers_per_minute: int = 10
+    connections: int = 512
+    body_timeout: float = 30.0
+    idle_timeout: float = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the configuration file says, with every default filled in and every path absolute.
+
+    Attributes:
+        environment: of targets that name none themselves; may be empty.
+        journal: path of the SQLite database, or the postgresql:// URL.
+        retention: seconds.
+        tokens: role (sender, viewer, operator) to the file with its tokens.
+    """
+
+    environment: str
+    journal: str
+    listen: Address
+    external_url: str | None
+    open: frozenset[str]
+    prometheus: PrometheusSettings
+    retention: float
+    tokens: Mapping[str, Path]
+    policies: Mapping[str, Policy]
+    targets: tuple[Target, ...]
+    limits: Limits = Limits()
+    tls_config_file: Path | None = None
+
+
+def load(path: Path) -> Configuration:
+    """Read a configuration file; relative paths in it start from its folder.
+
+    Raises:
+        ConfigError: it cannot be read or used; the message names file, line and key.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        folder = path.resolve().parent
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: the configuration cannot be read: {error.strerror}", hint="Name a file with --config."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8", hint="Save the file as UTF-8.") from None
+    return parse(text, file=str(path), folder=folder)
+
+
+def parse(text: str, *, file: str, folder: Path) -> Configuration:
+    """Read the text of a configuration; `file` is for messages, `folder` is where relative paths start.
+
+    Raises:
+        ConfigError: it cannot be used; the message names file, line and key.
+    """
+    top = compose(text, file).block(TOP)
+    environment = _optional_line(top, "environment") or ""
+    policies = _policies(top, act_outside=top.boolean("act_outside_production", default=False))
+    external_url = top.get("external_url")
+    listen = top.get("listen")
+    return Configuration(
+        environment=environment,
+        journal=_journal(top.need("journal")),
+        listen=Address("127.0.0.1", 9465) if listen is None else _address(listen),
+        external_url=None if external_url is None else hooks.url(external_url, placeholders=False).rstrip("/"),
+        open=_open(top.get("open")),
+        prometheus=_prometheus(top.need("prometheus"), folder),
+        retention=top.duration("retention", 400 * 86_400.0, least=_SECOND),
+        tokens=_tokens(top.get("tokens"), folder),
+        policies=policies,
+        targets=_targets(top.need("targets"), folder, environment, policies),
+        limits=_limits(top.get("limits")),
+        tls_config_file=_optional_path(top, "tls_config_file", folder),
+    )
+
+
+def _optional_line(block: Block, key: str) -> str | None:
+    place = block.get(key)
+    return None if place is None else place.line()
+
+
+def _optional_path(block: Block, key: str, folder: Path) -> Path | None:
+    place = block.get(key)
+    return None if place is None else folder / place.line("a path")
+
+
+def _journal(place: Place) -> str:
+    text = place.line("an address such as sqlite:///var/lib/rearguard/journal.db")
+    scheme, _, rest = text.partition("://")
+    if scheme in {"postgresql", "postgres"}:
+        return _postgres(place, rest)
+    if scheme != "sqlite" or not rest.startswith("/") or rest.endswith("/") or "?" in rest or "#" in rest:
+        right = "write sqlite:// and an absolute path: sqlite:///var/lib/rearguard/journal.db"
+        raise place.error("this is no journal", f"{right}; or postgresql://user@host/database")
+    return "/" + rest.lstrip("/")
+
+
+def _postgres(place: Place, rest: str) -> str:
+    """The URL with the one scheme that the journal knows; what the driver understands may follow the database."""
+    match = _POSTGRES.fullmatch(rest)
+    if match is None:
+        raise place.error("this is no PostgreSQL database", "write postgresql://user@host/database")
+    if match["password"] is not None or "password=" in rest:
+        raise place.error(
+            "a password does not belong into the configuration",
+            "put it into a password file: postgresql://user@host/database?passfile=/etc/rearguard/pgpass",
+        )
+    return f"postgresql://{rest}"
+
+
+def _address(place: Place) -> Address:
+    match = _ADDRESS.fullmatch(place.line("host:port"))
+    if match is None or int(match[3]) > _MAX_PORT:
+        raise place.error("this is no address to listen on", "write host:port, such as 127.0.0.1:9465 or [::1]:9465")
+    return Address(match[1] or match[2], int(match[3]))
+
+
+def _open(place: Place | None) -> frozenset[str]:
+    if place is None:
+        return frozenset()
+    return frozenset(item.word(_MAY_BE_OPEN) for item in place.items("a list of endpoints"))
+
+
+def _prometheus(place: Place, folder: Path) -> PrometheusSettings:
+    block = place.block(PROMETHEUS)
+    url = block.need("url")
+    addresses = url.items("an address or a list of addresses") if url.is_list() else [url]
+    if not addresses:
+        raise url.error("this is empty", "name at least one address")
+    return PrometheusSettings(
+        urls=tuple(hooks.url(address, placeholders=False).rstrip("/") for address in addresses),
+        poll_interval=block.duration("poll_interval", 15.0, least=_SECOND),
+        token_file=_optional_path(block, "token_file", folder),
+        ca_file=_optional_path(block, "ca_file", folder),
+    )
+
+
+def _limits(place: Place | None) -> Limits:
+    if place is None:
+        return Limits()
+    block, usual = place.block(LIMITS), Limits()
+
+    def count(name: str, default: int) -> int:
+        entry = block.get(name)
+        return default if entry is None else entry.count()
+
+    return Limits(
+        waiting_alerts=count("waiting_alerts", usual.waiting_alerts),
+        triggers_per_minute=count("triggers_per_minute", usual.triggers_per_minute),
+        connections=count("connections", usual.connections),
+        body_timeout=block.duration("body_timeout", usual.body_timeout, least=0.1),
+        idle_timeout=block.duration("idle_timeout", usual.idle_timeout, least=0.1),
+    )
+
+
+def _tokens(place: Place | None, folder: Path) -> dict[str, Path]:
+    if place is None:
+        return {}
+    return {role: folder / entry.line("a path") for role, entry in place.block(TOKENS).entries.items()}
+
+
+def _policies(top: Block, *, act_outside: bool) -> dict[str, Policy]:
+    place = top.get("policies")
+    if place is None:
+        return {"default": _policy("default", Block(top.place, {}), act_outside=act_outside)}
+    policies = {}
+    for name, entry in place.entries("a mapping of policies").items():
+        policies[name] = _policy(name, entry.block(POLICY), act_outside=act_outside)
+    if not policies:
+        raise place.error("this is empty", "name a policy, or leave the key out")
+    return policies
+
+
+def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
+    return Policy(
+        name=name,
+        mode=_mode(given.get("mode")),
+        alerts=_labels(given.entries["alerts"]) if "alerts" in given.entries else {"action": "rollback"},
+        watch_window=given.duration("watch_window", 7200.0, least=_SECOND),
+        known_good_after=given.duration("known_good_after", 900.0),
+        cooldown=given.duration("cooldown", 300.0),
+        budget=_budget(given.get("budget")),
+        act_outside_production=given.boolean("act_outside_production", default=act_outside),
+    )
+
+
+def _mode(place: Place | None) -> Mode:
+    if place is None:
+        return Mode.OBSERVE
+    if place.says(MODES_NOT_IN_THIS_VERSION):
+        raise place.error("this mode is not in this version", "it must be observe or act")
+    return Mode(place.word(("observe", "act")))
+
+
+def _budget(place: Place | None) -> Budget:
+    if place is None:
+        return Budget(3, 86_400.0)
+    block = place.block(BUDGET)
+    rollbacks = block.get("rollbacks")
+    return Budget(
+        rollbacks=3 if rollbacks is None else rollbacks.count(),
+        per=block.duration("per", 86_400.0, least=_SECOND),
+    )
+
+
+def _labels(place: Place) -> Labels:
+    """At least one label, so that a selector never means everything."""
+    pairs = place.pairs("a mapping of labels")
+    if not pairs:
+        raise place.error("this is empty", "name at least one label")
+    for name in pairs:
+        if not _LABEL.fullmatch(name):
+            raise place.error(f"{name[:60]!r} is no label name", "use letters, digits and '_', first no digit")
+    return pairs
+
+
+def _targets(place: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:
+    targets: list[Target] = []
+    for item in place.items("a list of targets"):
+        target = _target(item.block(TARGET), folder, environment, policies)
+        if any(target.name == other.name for other in targets):
+            raise item.error(f"two targets are named {target.name!r}", "give each its own name")
+        targets.append(target)
+    if not targets:
+        raise place.error("this is empty", "describe at least one target")
+    return tuple(targets)
+
+
+def _target(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:
+    name = hooks.name(block.need("name"))
+    matches = _matches(block.need("match"))
+    before, after = hooks.hooks(block.get("hooks"), folder)
+    health, recovery_within = _verify(block.get("verify"))
+    telemetry = block.get("telemetry")
+    return Target(
+        name=name,
+        match=matches,
+        environment=_environment(block, matches, environment),
+        telemetry=matches[0] if telemetry is None else _labels(telemetry),
+        policy=_policy_of(block, policies),
+        release=hooks.command_release(block.need("release").block(RELEASE).need("command"), folder),
+        before=before,
+        after=after,
+        health=health,
+        recovery_within=recovery_within,
+    )
+
+
+def _matches(place: Place) -> tuple[Labels, ...]:
+    if not place.is_list():
+        return (_labels(place),)
+    matches = tuple(_labels(item) for item in place.items("a mapping of labels, or a list of such"))
+    if not matches:
+        raise place.error("this is empty", "name at least one label")
+    return matches
+
+
+def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str:
+    """The target's own key, else the label that all matches agree on, else the top level's."""
+    own = _optional_line(block, "environment")
+    if own is not None:
+        return own
+    labelled = {labels.get(ENVIRONMENT_LABEL) for labels in matches}
+    if len(labelled) == 1 and (agreed := labelled.pop()) is not None:
+        return agreed
+    if not default:
+        raise block.place.error(
+            "the environment of this target is not known", "add environment: here or at the top level"
+        )
+    return default
+
+
+def _policy_of(block: Block, policies: Mapping[str, Policy]) -> Policy:
+    place = block.get("policy")
+    if place is None:
+        if len(policies) > 1:
+            raise block.place.error("the key 'policy' is missing", f"name one of: {', '.join(policies)}")
+        return next(iter(policies.values()))
+    name = place.line("a policy's name")
+    if name not in policies:
+        raise place.error(f"there is no policy {name!r}", meant(name, tuple(policies)))
+    return policies[name]
+
+
+def _verify(place: Place | None) -> tuple[HealthCheck | None, float]:
+    """The health check, if there is one, and the seconds within which the condition must be over."""
+    if place is None:
+        return None, 300.0
+    block = place.block(VERIFY)
+    health, recovery = block.get("health"), block.get("recovery")
+    within = 300.0 if recovery is None else recovery.block(RECOVERY).duration("within", 300.0, least=_SECOND)
+    return (None if health is None else _health(health.block(HEALTH))), within
+
+
+def _health(block: Block) -> HealthCheck:
+    successes = block.get("successes")
+    return HealthCheck(
+        url=hooks.url(block.need("url"), placeholders=True),
+        successes=3 if successes is None else successes.count(),
+        interval=block.duration("interval", 2.0, least=0.01),
+        timeout=block.duration("timeout", 120.0, least=0.1),
+    )

@@ -1,0 +1,188 @@
+"""Commands, requests and hooks of the configuration.
+
+Here: the blocks that become actions, and what an argument or address may hold.
+Never here: running them, or filling in the placeholders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rearguard_controller.config.keys import COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
+from rearguard_controller.config.reading import Block, Place, meant
+from rearguard_controller.model import Action, AfterCrash, CommandAction, CommandRelease, Hook, HttpAction, OnFailure
+
+COMMAND_TIMEOUT = 300.0
+REQUEST_TIMEOUT = 30.0
+LOOK_TIMEOUT = 30.0  # at most, for commands that only look: current, versions, check
+_LEAST_TIMEOUT = 0.1
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_ONE_ACTION = "give exactly one of command and http"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where and with which variables a command runs."""
+
+    cwd: str
+    env: Mapping[str, str]
+    pass_env: tuple[str, ...]
+
+
+def name(place: Place) -> str:
+    """A name that may stand in addresses, arguments and metric labels."""
+    text = place.line("a name")
+    if not _NAME.fullmatch(text):
+        raise place.error(
+            f"{text[:60]!r} is no name", "use letters, digits, '.', '_' and '-', at most 100, first a letter or digit"
+        )
+    return text
+
+
+def url(place: Place, *, placeholders: bool) -> str:
+    """An http or https address; placeholders only where a rollback will fill them."""
+    text = place.line("an http or https address")
+    if placeholders:
+        _check_placeholders(place, text)
+    try:
+        parts = urlsplit(_PLACEHOLDER.sub("x", text) if placeholders else text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(char.isspace() for char in text):
+        raise place.error("this is no address", "it must look like http://host:port/path")
+    return text
+
+
+def command_release(place: Place, folder: Path) -> CommandRelease:
+    """The commands that read and change a target's version."""
+    block = place.block(COMMAND_RELEASE)
+    timeout = block.duration("timeout", COMMAND_TIMEOUT, least=_LEAST_TIMEOUT)
+    around = _surroundings(block, folder, Surroundings(str(folder), {}, ()))
+    look = min(timeout, LOOK_TIMEOUT)
+    versions, check = block.get("versions"), block.get("check")
+    return CommandRelease(
+        current=_command(block.need("current"), look, around),
+        rollback=_command(block.need("rollback"), timeout, around),
+        versions=None if versions is None else _command(versions, look, around),
+        check=None if check is None else _command(check, look, around),
+    )
+
+
+def hooks(place: Place | None, folder: Path) -> tuple[tuple[Hook, ...], tuple[Hook, ...]]:
+    """The hooks before and after, in order."""
+    if place is None:
+        return (), ()
+    block = place.block(HOOKS)
+    before, after = block.get("before"), block.get("after")
+    return (
+        () if before is None else tuple(_hook(item, folder, after=False) for item in before.items("a list of hooks")),
+        () if after is None else tuple(_hook(item, folder, after=True) for item in after.items("a list of hooks")),
+    )
+
+
+def _hook(place: Place, folder: Path, *, after: bool) -> Hook:
+    block = place.block(HOOK)
+    undo_place, before_restore = block.get("undo"), block.get("before_restore")
+    if after and undo_place is not None:
+        raise undo_place.error("only a before hook can be undone", "remove undo, or move the hook to before")
+    if not after and before_restore is not None:
+        raise before_restore.error("this is for after hooks", "remove it, or move the hook to after")
+    around = _surroundings(block, folder, Surroundings(str(folder), {}, ()))
+    undo_block = None if undo_place is None else undo_place.block(UNDO)
+    return Hook(
+        name=name(block.need("name")),
+        action=_action(block, folder, around),
+        undo=None if undo_block is None else _action(undo_block, folder, _surroundings(undo_block, folder, around)),
+        on_failure=OnFailure(block.word("on_failure", ("continue", "stop"), "continue")),
+        after_crash=AfterCrash(block.word("after_crash", ("never_redo", "redo"), "never_redo")),
+        before_restore=block.boolean("before_restore", default=False),
+        undo_when_healthy=undo_block is not None
+        and undo_block.word("when", ("always", "healthy"), "always") == "healthy",
+    )
+
+
+def _action(block: Block, folder: Path, around: Surroundings) -> Action:
+    command, http = block.get("command"), block.get("http")
+    if command is not None and http is None:
+        return _command(command, block.duration("timeout", COMMAND_TIMEOUT, least=_LEAST_TIMEOUT), around)
+    if http is None or command is not None:
+        raise block.place.error("an action is a command or a request", _ONE_ACTION)
+    for key in ("cwd", "env", "pass_env"):
+        if (misplaced := block.get(key)) is not None:
+            raise misplaced.error("this is for commands", "a request has headers and headers_file")
+    return _request(http, block.duration("timeout", REQUEST_TIMEOUT, least=_LEAST_TIMEOUT), folder)
+
+
+def _command(place: Place, timeout: float, around: Surroundings) -> CommandAction:
+    if not place.is_list():
+        raise place.error(f"this is {place.kind}", "write an argument list: [./program, argument]; there is no shell")
+    items = place.items("an argument list")
+    if not items:
+        raise place.error("this is empty", "name at least the program")
+    for item in items:
+        _check_placeholders(item, item.text("an argument"))
+    if _PLACEHOLDER.search(items[0].text()):
+        raise items[0].error("the program must be fixed", "use placeholders in arguments only")
+    return CommandAction(
+        argv=tuple(item.text() for item in items),
+        timeout=timeout,
+        cwd=around.cwd,
+        env=around.env,
+        pass_env=around.pass_env,
+    )
+
+
+def _check_placeholders(place: Place, text: str) -> None:
+    for word in _PLACEHOLDER.findall(text):
+        if word not in PLACEHOLDERS:
+            raise place.error(f"the placeholder {{{word}}} is not known", meant(word, PLACEHOLDERS))
+
+
+def _surroundings(block: Block, folder: Path, inherited: Surroundings) -> Surroundings:
+    cwd, env, pass_env = block.get("cwd"), block.get("env"), block.get("pass_env")
+    names = inherited.pass_env
+    if pass_env is not None:
+        names = tuple(_variable(item, item.text()) for item in pass_env.items("a list of names"))
+    added = inherited.env
+    if env is not None:
+        added = {_variable(entry, key): entry.text() for key, entry in env.entries("a mapping of text").items()}
+    return Surroundings(inherited.cwd if cwd is None else str(folder / cwd.line("a path")), added, names)
+
+
+def _variable(place: Place, text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise place.error(f"{text[:60]!r} is no variable name", "use letters, digits and '_'")
+    if text.startswith("REARGUARD_"):
+        raise place.error("REARGUARD_ variables are set by the controller", "choose another name")
+    return text
+
+
+def _request(place: Place, timeout: float, folder: Path) -> HttpAction:
+    block = place.block(HTTP)
+    headers, headers_file, body = block.get("headers"), block.get("headers_file"), block.get("body")
+    return HttpAction(
+        method=block.word("method", _METHODS, "POST"),
+        url=url(block.need("url"), placeholders=True),
+        timeout=timeout,
+        headers={} if headers is None else _headers(headers),
+        headers_file=None if headers_file is None else str(folder / headers_file.line("a path")),
+        body=None if body is None else body.text(),
+    )
+
+
+def _headers(place: Place) -> dict[str, str]:
+    entries = place.entries("a mapping of text")
+    for key, entry in entries.items():
+        if not _HEADER.fullmatch(key):
+            raise entry.error("this is no header name", "use a name such as Content-Type")
+    return {key: entry.line() for key, entry in entries.items()}

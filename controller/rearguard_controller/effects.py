@@ -1,0 +1,169 @@
+"""Carrying out one step of a rollback: the effect between its committed intent and its committed result.
+
+Here: from a step to the action, check or proof that it stands for, and from what happened to a result.
+Never here: the order of steps, the journal, retries (those are `rollback` and `runner`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from rearguard_controller import recovery
+from rearguard_controller.actions import ActionContext, ActionResult, Actions
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import (
+    CommandAction,
+    CommandRelease,
+    HealthCheck,
+    HttpAction,
+    Outcome,
+    Release,
+    Rollback,
+    Step,
+    StepKind,
+)
+from rearguard_controller.prometheus import Prometheus
+
+LOOK_TRIES = 3  # readings of `current` before it counts as unreadable
+LOOK_PAUSE = 1.0  # seconds between them
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What came of a step. `outcome` ends the attempt with that outcome; None leaves it to the step's own rule."""
+
+    ok: bool
+    detail: str
+    output: str = ""
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A step to carry out, with what it needs to know."""
+
+    rollback: Rollback
+    step: Step
+    stdin: bytes  # the decision as JSON
+    releases: tuple[Release, ...] = ()
+    look_first: bool = False
+    may_act: bool = True
+
+    @property
+    def context(self) -> ActionContext:
+        """What the action may fill in."""
+        return ActionContext(
+            target=self.rollback.target,
+            from_version=self.rollback.from_version,
+            to_version=self.rollback.to_version,
+            rollback_id=self.rollback.id,
+            step=self.step.name,
+            attempt=self.step.attempt,
+            stdin=self.stdin,
+        )
+
+
+class Effects:
+    """Does what steps say."""
+
+    def __init__(
+        self, actions: Actions, prometheus: Prometheus, *, poll_interval: float, clock: Callable[[], float]
+    ) -> None:
+        """Use these edges."""
+        self._actions = actions
+        self._prometheus = prometheus
+        self._poll_interval = poll_interval
+        self._clock = clock
+
+    def use(self, prometheus: Prometheus, *, poll_interval: float) -> None:
+        """Ask another Prometheus from now on, after a reload."""
+        self._prometheus = prometheus
+        self._poll_interval = poll_interval
+
+    async def carry_out(self, work: Work) -> Effect:
+        """Do what the step is for; a failure is a value."""
+        match work.step.action:
+            case CommandAction() | HttpAction() as action:
+                return _effect(await self._actions.run(action, work.context))
+            case CommandRelease() as release:
+                return await self._roll_back(release, work)
+            case HealthCheck() as check:
+                return _effect(await self._actions.health(check, work.context))
+            case None:
+                return await self._prove_recovery(work)
+
+    async def serving(self, release: CommandRelease, context: ActionContext) -> str:
+        """The version that serves, read with a few tries.
+
+        Raises:
+            SourceError: it could not be read.
+        """
+        for _ in range(LOOK_TRIES - 1):
+            try:
+                return await self._actions.read_version(release.current, context)
+            except SourceError:
+                await asyncio.sleep(LOOK_PAUSE)
+        return await self._actions.read_version(release.current, context)
+
+    async def _roll_back(self, release: CommandRelease, work: Work) -> Effect:
+        if work.look_first:
+            found = await self._look_after_crash(release, work)
+            if found is not None:
+                return found
+        if release.check is not None:
+            checked = await self._actions.run(release.check, work.context)
+            if not checked.ok:
+                return replace(
+                    _effect(checked), detail=f"{work.rollback.to_version} cannot be activated: {checked.detail}"
+                )
+        done = await self._actions.run(release.rollback, work.context)
+        try:
+            version = await self.serving(release, work.context)
+        except SourceError as error:
+            return Effect(
+                ok=False, detail=f"{done.detail} What serves now is not known: {error.message}", output=done.output
+            )
+        wanted = work.rollback.to_version
+        if version == wanted:
+            return Effect(ok=True, detail=f"{wanted} serves. {done.detail}", output=done.output)
+        return Effect(ok=False, detail=f"{version} serves, not {wanted}. {done.detail}", output=done.output)
+
+    async def _look_after_crash(self, release: CommandRelease, work: Work) -> Effect | None:
+        """A result that needs no further act, or None when it is right to act (again).
+
+        The command may have outlived the controller that started it: what serves is read after its end.
+        """
+        await self._actions.settle(work.rollback.target, release.rollback.timeout)
+        try:
+            version = await self.serving(release, work.context)
+        except SourceError as error:
+            return Effect(
+                ok=False, detail=f"After a stop of the controller, what serves is not known: {error.message}"
+            )
+        if version == work.rollback.to_version:
+            return Effect(ok=True, detail=f"{version} serves: the command before the stop had worked.")
+        if version != work.rollback.from_version:
+            detail = f"After a stop of the controller {version} serves: somebody else changed it."
+            return Effect(ok=False, detail=detail, outcome=Outcome.SUPERSEDED)
+        if not work.may_act:
+            return Effect(ok=False, detail=f"{version} still serves, and the attempt has ended.")
+        return None
+
+    async def _prove_recovery(self, work: Work) -> Effect:
+        step = work.rollback.step_of(StepKind.ROLL_BACK)
+        shown = {release.version: release.service_version for release in work.releases}
+        subject = recovery.Subject(
+            conditions=work.rollback.conditions,
+            rolled_back_at=self._clock() if step is None or step.ended_at is None else step.ended_at,
+            within=work.step.timeout,
+            shows=shown.get(work.rollback.to_version),
+            left=shown.get(work.rollback.from_version),
+        )
+        proof = await recovery.prove(self._prometheus, subject, every=self._poll_interval, clock=self._clock)
+        return Effect(ok=proof.outcome is None, detail=proof.detail, outcome=proof.outcome)
+
+
+def _effect(result: ActionResult) -> Effect:
+    return Effect(result.ok, result.detail, result.output)

@@ -1,0 +1,52 @@
+"""The errors of the controller: one base, few children.
+
+Here: errors that an operator or a client can do something about; each carries a hint that says what.
+Never here: failed actions. A hook that fails or a command that times out is a value (a step's result), not an
+exception.
+"""
+
+from __future__ import annotations
+
+
+class RearguardError(Exception):
+    """Something an operator can mend.
+
+    Attributes:
+        message: one sentence that says what is wrong.
+        hint: one sentence that says what to do; may be empty.
+        field: the input's field or key at fault, if it was one.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.field = field
+
+
+class ConfigError(RearguardError):
+    """The configuration cannot be used; the message names file, line and key."""
+
+
+class InvalidInputError(RearguardError):
+    """A request, payload or argument breaks its contract; `field` names the place."""
+
+
+class NotFoundError(RearguardError):
+    """The named target, rollback or decision does not exist."""
+
+
+class ConflictError(RearguardError):
+    """The request is understood, but the state of things forbids it now."""
+
+
+class JournalError(RearguardError):
+    """The journal could not be read or written: nothing was stored."""
+
+
+class LeaseLostError(RearguardError):
+    """Another replica leads now: what was to be written was not, and nothing more may be done here."""
+
+
+class SourceError(RearguardError):
+    """An outside system that facts come from (Prometheus, a target) gave no usable answer."""

@@ -1,0 +1,262 @@
+"""Everything that the judgement may know, gathered once per target for all alerts that are judged together.
+
+Here: questions to Prometheus, to the target and to the journal, asked side by side; what gives no answer becomes an
+unknown with a sentence, never an exception.
+Never here: what follows from the facts (that is `policy`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rearguard_controller import figures
+from rearguard_controller.errors import SourceError
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.model import (
+    Alert,
+    AlertState,
+    Condition,
+    Facts,
+    Measurement,
+    Release,
+    Target,
+)
+from rearguard_controller.prometheus import Prometheus, PrometheusAlert, Rules
+from rearguard_controller.releases import Releases
+
+SIGHT_HOLDS = 1.0  # seconds for which alerts judged together share one reading of Prometheus' lists
+BEFORE_RELEASE = 600.0  # seconds before a release in which the version before is judged, and a fault may have begun
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What Prometheus says of an alert now."""
+
+    state: AlertState
+    detail: str = ""
+    alert: Alert | None = None  # as Prometheus has it
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Facts, with the alert as Prometheus knows it and the condition to watch."""
+
+    facts: Facts
+    alert: Alert
+    condition: Condition | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    now: Measurement | None = None
+    now_detail: str = ""
+    since: float | None = None
+    since_detail: str = ""
+    before: Measurement | None = None
+    before_detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Prometheus' alerts and rules at one moment; `fault` says why they are not known."""
+
+    alerts: Mapping[tuple[str, ...], Mapping[tuple[str, ...], Sequence[PrometheusAlert]]]  # label names, then values
+    rules: Rules
+    fault: str = ""
+
+    def best(self, alert: Alert) -> PrometheusAlert | None:
+        """The alert as Prometheus has it, the firing one first: its labels are among those that were delivered."""
+        labels = alert.labels
+        found = [
+            each
+            for names, of_values in self.alerts.items()
+            for each in of_values.get(tuple(labels.get(name, "") for name in names), ())
+        ]
+        return min(found, key=lambda each: each.state != "firing", default=None)
+
+
+class Sight:
+    """Prometheus' lists for alerts that are judged together: a storm of them does not read thousands of times."""
+
+    def __init__(self, prometheus: Prometheus, clock: Callable[[], float]) -> None:
+        """Nothing is read yet."""
+        self._prometheus = prometheus
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._known: Known | None = None
+        self._asked_at = 0.0
+
+    async def known(self) -> Known:
+        """What Prometheus says now, or said less than `SIGHT_HOLDS` seconds ago."""
+        async with self._lock:
+            now = self._clock()
+            if self._known is None or not 0 <= now - self._asked_at < SIGHT_HOLDS:
+                self._asked_at, self._known = now, await self._read()
+            return self._known
+
+    async def _read(self) -> Known:
+        try:
+            alerts, rules = await asyncio.gather(self._prometheus.alerts(), self._prometheus.rules())
+        except SourceError as error:
+            return Known({}, Rules(), error.message)
+        found: dict[tuple[str, ...], dict[tuple[str, ...], list[PrometheusAlert]]] = {}
+        for each in alerts:
+            of_values = found.setdefault(tuple(each.labels), {})
+            of_values.setdefault(tuple(each.labels.values()), []).append(each)
+        return Known(found, rules)
+
+
+class FactGatherer:
+    """Asks the outside world and the journal on behalf of the judgement."""
+
+    def __init__(
+        self, journal: Journal, prometheus: Prometheus, releases: Releases, clock: Callable[[], float]
+    ) -> None:
+        """Use these sources."""
+        self._journal = journal
+        self._prometheus = prometheus
+        self._releases = releases
+        self._clock = clock
+
+    def sight(self) -> Sight:
+        """A new look at Prometheus, for alerts that are judged together."""
+        return Sight(self._prometheus, self._clock)
+
+    async def gather(self, target: Target, alerts: Sequence[Alert], sight: Sight) -> tuple[Gathered, ...]:
+        """All facts for judging alerts of `target`, in their order; what they share is asked once."""
+        known, facts = await asyncio.gather(sight.known(), self.of_target(target, record=True))
+        measured: list[tuple[Condition, _Figures]] = []
+        gathered = []
+        for alert in alerts:
+            confirmation = _confirm(target, alert, known)
+            of_alert = replace(facts, alert_state=confirmation.state, alert_detail=confirmation.detail)
+            condition = confirmation.condition
+            if condition is not None:
+                found = next((figures for of, figures in measured if of == condition), None)
+                if found is None:
+                    found = await self._figures(condition, facts)
+                    measured.append((condition, found))
+                of_alert = _with_figures(of_alert, found)
+            gathered.append(Gathered(of_alert, confirmation.alert or alert, condition))
+        return tuple(gathered)
+
+    async def of_target(self, target: Target, *, record: bool) -> Facts:
+        """What is known of a target without any alert; a change of version is recorded by the leader only.
+
+        Open rollbacks are read first: of one that closes meanwhile, what its close leaves behind (a mark, a target
+        that is disarmed) is then seen for certain.
+        """
+        look = self._releases.look if record else self._releases.peek
+        serving, (activatable, listing) = await asyncio.gather(look(target), self._activatable(target))
+        now, budget = self._clock(), target.policy.budget
+        still_open = [each for each in await self._journal.open_rollbacks() if each.target == target.name]
+        state, releases = await self._journal.target_state(target.name), await self._journal.releases(target.name)
+        handled = None if serving.version is None else await self._journal.handled(target.name, serving.version)
+        return Facts(
+            now=now,
+            serving_version=serving.version,
+            serving_detail=serving.detail or listing,
+            state=state,
+            releases=releases,
+            activatable=activatable,
+            open_rollback=still_open[0].id if still_open else None,
+            handled_by=handled,
+            last_action_at=await self._journal.last_action_at(target.name),
+            actions_in_budget=len(await self._journal.actions_since(target.name, now - budget.per)),
+        )
+
+    async def _activatable(self, target: Target) -> tuple[frozenset[str] | None, str]:
+        try:
+            return await self._releases.activatable(target), ""
+        except SourceError as error:
+            return frozenset(), error.message
+
+    async def _figures(self, condition: Condition, facts: Facts) -> _Figures:
+        shown = _shown(facts.release(facts.serving_version))
+        now, since, before = await asyncio.gather(
+            self._now(condition, shown), self._since(condition, facts), self._before(condition, facts)
+        )
+        return _Figures(*now, *since, *before)
+
+    async def _now(self, condition: Condition, version: str | None) -> tuple[Measurement | None, str]:
+        try:
+            return await figures.measure(self._prometheus, condition, version=version), ""
+        except SourceError as error:
+            return None, error.message
+
+    async def _since(self, condition: Condition, facts: Facts) -> tuple[float | None, str]:
+        began = facts.now if facts.state is None or facts.state.serving_since is None else facts.state.serving_since
+        earliest = max(began, facts.now - figures.LONGEST_LOOK) - BEFORE_RELEASE
+        try:
+            start = await figures.episode_start(self._prometheus, condition, earliest, facts.now)
+        except SourceError as error:
+            return None, error.message
+        return start, "" if start is not None else "it has not held in the last minute"
+
+    async def _before(self, condition: Condition, facts: Facts) -> tuple[Measurement | None, str]:
+        state = facts.state
+        if state is None or state.serving_since is None or not state.is_release:
+            return None, "there is no release to compare with"
+        previous = facts.release(state.previous_version)
+        shown = _shown(previous)
+        if previous is None or shown is None:
+            return None, "no version before is known by its service_version"
+        try:
+            if shown != _shown(facts.release(facts.serving_version)):
+                beside = await figures.measure(self._prometheus, condition, version=shown)
+                names_it = await self._names(condition, shown)
+                if beside.past is not None and names_it:
+                    return beside, f"beside the new version, {previous.version} shows "
+            start = state.serving_since - BEFORE_RELEASE
+            before = await figures.mean_over(self._prometheus, condition, start, state.serving_since, version=shown)
+        except SourceError as error:
+            return None, error.message
+        return before, f"in the ten minutes before the release, {previous.version} showed a mean of "
+
+    async def _names(self, condition: Condition, version: str) -> bool:
+        samples = await self._prometheus.query(condition.figure)
+        return any(sample.labels.get(figures.VERSION_LABEL) == version for sample in samples)
+
+
+def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:
+    """What Prometheus says of a delivered alert: a delivery may be stale, forged, late or a duplicate."""
+    if known.fault:
+        return Confirmation(AlertState.UNKNOWN, known.fault)
+    best = known.best(alert)
+    if best is None:
+        return Confirmation(AlertState.INACTIVE)
+    state = AlertState.FIRING if best.state == "firing" else AlertState.PENDING
+    condition = figures.condition_of(best, known.rules, target.telemetry)
+    detail = "" if condition else "the alert has no usable figure, and its rule is not among Prometheus' rules"
+    return Confirmation(state, detail, as_alert(best, alert.source), condition)
+
+
+def _with_figures(facts: Facts, found: _Figures) -> Facts:
+    return replace(
+        facts,
+        alert_detail=facts.alert_detail or found.now_detail,
+        measurement=found.now,
+        condition_since=found.since,
+        condition_detail=found.since_detail,
+        previous_measurement=found.before,
+        previous_detail=found.before_detail,
+    )
+
+
+def as_alert(found: PrometheusAlert, source: str) -> Alert:
+    """Prometheus' alert as ours."""
+    return Alert(
+        name=found.labels.get("alertname", ""),
+        labels=found.labels,
+        annotations=found.annotations,
+        firing=found.state == "firing",
+        starts_at=found.active_at,
+        source=source,
+    )
+
+
+def _shown(release: Release | None) -> str | None:
+    return None if release is None else release.service_version

@@ -1,0 +1,265 @@
+"""Figures: the numbers by which a condition is confirmed, dated and found to be over.
+
+Here: from a trigger alert to its condition (the annotations `figure` and `threshold`, see docs/rules.md), and from
+a condition to measurements by Prometheus: now, over a span of time, of one version or of all.
+Never here: what follows from a measurement. No data is never a number: it is a measurement whose `past` is None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import Condition, Labels, Measurement, Sample, compare, is_subset
+from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules, settle_seconds
+
+VERSION_LABEL = "service_version"
+EXISTS = "exists"
+MOST_POINTS = 1000  # of a range query; Prometheus itself refuses more than 11,000
+FINEST_STEP = 5.0  # seconds between the points of a range query
+GAP = 60.0  # seconds without the condition that end an episode
+LONGEST_LOOK = 86400.0  # seconds that a range query looks back at most
+
+_THRESHOLD = re.compile(r"^\s*(>=|<=|>|<)\s*(\S.*)$", re.DOTALL)
+
+
+def condition_of(alert: PrometheusAlert, rules: Rules, selector: Labels) -> Condition | None:
+    """What must hold for this alert, as its rule declares it.
+
+    Args:
+        alert: as Prometheus has it, annotations filled in.
+        rules: Prometheus' rules, for alerts without a figure and for how far back a figure looks.
+        selector: the telemetry labels of the target that the alert belongs to.
+
+    Returns:
+        The condition; for an alert without `figure` its rule's expression, which holds whenever it returns
+        something; None when neither is known.
+    """
+    figure = alert.annotations.get("figure", "").strip()
+    threshold = alert.annotations.get("threshold", "").strip()
+    name = alert.labels.get("alertname", "")
+    if figure and _THRESHOLD.match(threshold):
+        return Condition(name, figure, threshold, selector, settle_seconds(figure, rules))
+    rule = next((rule for rule in rules.alerting if rule.name == name and is_subset(rule.labels, alert.labels)), None)
+    if rule is None:
+        return None
+    return Condition(name, rule.query, EXISTS, selector, settle_seconds(rule.query, rules))
+
+
+def selector_text(labels: Labels) -> str:
+    """Labels as a PromQL selector, values quoted."""
+    quoted = (f'{name}="{_escape(value)}"' for name, value in sorted(labels.items()))
+    return "{" + ",".join(quoted) + "}"
+
+
+def presence(selector: Labels) -> str:
+    """PromQL that returns one value for each instance of a target: 1 where it is scraped now."""
+    text = selector_text(selector)
+    return f"target_info{text} or up{text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of a figure for the dashboard."""
+
+    alert: str
+    version: str | None  # the service_version it was measured for; None where it speaks for all
+    value: float
+    operator: str
+    threshold: float | None
+    past: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """All values of one figure and of its threshold, of every service, at one moment."""
+
+    alert: str
+    operator: str
+    values: tuple[Sample, ...]
+    thresholds: tuple[Sample, ...]
+
+
+def keys_of(rules: Iterable[AlertingRule]) -> list[tuple[str, str]]:
+    """The (figure, threshold) pairs that alerting rules declare, in their order."""
+    pairs = [(rule.annotations.get("figure", ""), rule.annotations.get("threshold", "")) for rule in rules]
+    return [(figure, threshold) for figure, threshold in pairs if figure and _THRESHOLD.match(threshold)]
+
+
+async def row(prometheus: Prometheus, key: tuple[str, str], rules: Iterable[AlertingRule]) -> Row:
+    """Ask for one (figure, threshold) pair, once for all targets.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer.
+    """
+    figure, threshold = key
+    name = next((rule.name for rule in rules if rule.annotations.get("figure") == figure), "")
+    operator, expression = _split(name, threshold)
+    values = await prometheus.query(figure)
+    number = _number(expression)
+    limits = await prometheus.query(expression) if number is None else (Sample({}, number),)
+    return Row(name, operator, tuple(values), tuple(limits))
+
+
+def threshold_in(row: Row, selector: Labels) -> float | None:
+    """A target's threshold in a row; None when Prometheus has none for it."""
+    return _threshold_for(row.thresholds, selector)
+
+
+def readings(row: Row, selector: Labels) -> list[Reading]:
+    """A target's values in a row, one for each version with data."""
+    threshold = threshold_in(row, selector)
+    return [
+        Reading(
+            alert=row.alert,
+            version=sample.labels.get(VERSION_LABEL),
+            value=sample.value,
+            operator=row.operator,
+            threshold=threshold,
+            past=None if threshold is None else compare(sample.value, row.operator, threshold),
+        )
+        for sample in _own(row.values, selector, None, None)
+    ]
+
+
+async def measure(
+    prometheus: Prometheus, condition: Condition, *, version: str | None = None, but_not: str | None = None
+) -> Measurement:
+    """The condition's figure against its threshold now.
+
+    Args:
+        prometheus: who is asked.
+        condition: whose figure.
+        version: only this `service_version`; samples without that label speak for every version.
+        but_not: no sample of this `service_version`.
+
+    Returns:
+        The worst value found and whether it is past the threshold; `past` is None without data.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer.
+    """
+    samples = _own(await prometheus.query(condition.figure), condition.selector, version, but_not)
+    if condition.threshold == EXISTS:
+        if samples:
+            return Measurement(samples[0].value, None, EXISTS, past=True)
+        seen = await prometheus.query(presence(condition.selector))
+        return Measurement(None, None, EXISTS, past=False if seen else None)
+    operator, threshold = await threshold_of(prometheus, condition)
+    value = worst((sample.value for sample in samples), operator)
+    if value is None or threshold is None:
+        return Measurement(value, threshold, operator, past=None)
+    return Measurement(value, threshold, operator, past=compare(value, operator, threshold))
+
+
+async def threshold_of(prometheus: Prometheus, condition: Condition) -> tuple[str, float | None]:
+    """The operator and present value of a condition's threshold; None when Prometheus has none for the target."""
+    operator, expression = _split(condition.alert, condition.threshold)
+    number = _number(expression)
+    if number is not None:
+        return operator, number
+    return operator, _threshold_for(await prometheus.query(expression), condition.selector)
+
+
+async def mean_over(
+    prometheus: Prometheus, condition: Condition, start: float, end: float, *, version: str | None
+) -> Measurement:
+    """The mean of the condition's figure between two moments, of one version, against the threshold of now."""
+    operator, threshold = await threshold_of(prometheus, condition)
+    points = [value for _, value in await _points(prometheus, condition, start, end, version)]
+    if not points or threshold is None:
+        return Measurement(None, threshold, operator, past=None)
+    value = fmean(points)
+    return Measurement(value, threshold, operator, past=compare(value, operator, threshold))
+
+
+async def episode_start(prometheus: Prometheus, condition: Condition, since: float, now: float) -> float | None:
+    """When the condition's present episode began, whichever version it was about.
+
+    An episode ends where the condition did not hold for more than `GAP` seconds, or for more than two points of a
+    look so long that its points lie further apart.
+
+    Returns:
+        The first moment at or after `since` of the episode that reaches up to now; None when the condition has not
+        held within that gap.
+    """
+    gap = max(GAP, 2 * _step(since, now))
+    if condition.threshold == EXISTS:
+        moments = sorted(moment for moment, _ in await _points(prometheus, condition, since, now, None))
+    else:
+        operator, threshold = await threshold_of(prometheus, condition)
+        points = await _points(prometheus, condition, since, now, None)
+        moments = sorted(
+            moment for moment, value in points if threshold is not None and compare(value, operator, threshold)
+        )
+    if not moments or now - moments[-1] > gap:
+        return None
+    start = moments[-1]
+    for moment in reversed(moments):
+        if start - moment > gap:
+            break
+        start = moment
+    return start
+
+
+def worst(values: Iterable[float], operator: str) -> float | None:
+    """The value nearest to, or furthest past, a threshold with this operator; None of no values."""
+    return (max if operator in (">", ">=") else min)(values, default=None)
+
+
+def _split(alert: str, threshold: str) -> tuple[str, str]:
+    found = _THRESHOLD.match(threshold)
+    if found is None:
+        raise SourceError(
+            f"The threshold of {alert} is {threshold!r}.",
+            hint="The annotation `threshold` is an operator (> >= < <=) and PromQL, such as `> vector(0.1)`.",
+        )
+    return found[1], found[2]
+
+
+def _number(expression: str) -> float | None:
+    try:
+        return float(expression)
+    except ValueError:
+        return None
+
+
+def _threshold_for(samples: Iterable[Sample], selector: Labels) -> float | None:
+    fitting = (
+        sample.value
+        for sample in samples
+        if all(selector.get(name, value) == value for name, value in sample.labels.items())
+    )
+    return next(fitting, None)
+
+
+async def _points(
+    prometheus: Prometheus, condition: Condition, start: float, end: float, version: str | None
+) -> list[tuple[float, float]]:
+    found = await prometheus.query_range(condition.figure, start, end, _step(start, end))
+    return [
+        point for series in found if _is_own(series.labels, condition.selector, version) for point in series.points
+    ]
+
+
+def _step(start: float, end: float) -> float:
+    return max(FINEST_STEP, (end - start) / MOST_POINTS)
+
+
+def _own(samples: Iterable[Sample], selector: Labels, version: str | None, but_not: str | None) -> list[Sample]:
+    mine = [sample for sample in samples if _is_own(sample.labels, selector, version)]
+    return [sample for sample in mine if but_not is None or sample.labels.get(VERSION_LABEL) != but_not]
+
+
+def _is_own(labels: Labels, selector: Labels, version: str | None) -> bool:
+    if not labels:  # a bare number speaks for everyone
+        return True
+    right_version = version is None or labels.get(VERSION_LABEL, version) == version
+    return right_version and is_subset(selector, labels)
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

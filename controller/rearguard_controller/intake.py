@@ -1,0 +1,371 @@
+"""The way of an alert: accepted, confirmed, judged, decided. It never acts; it opens a rollback for the runner.
+
+Here: taking alerts from the webhook and the watcher into one judgement per (alert, target, serving version), judged
+again at every poll and recorded again only when an answer flips; and requests by hand, which take the same road.
+Never here: the judgement itself (`policy`) and what is done about it (`runner`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from rearguard_controller import policy
+from rearguard_controller.errors import (
+    ConflictError,
+    InvalidInputError,
+    JournalError,
+    LeaseLostError,
+    NotFoundError,
+)
+from rearguard_controller.facts import FactGatherer, Gathered, Sight
+from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.model import (
+    Alert,
+    Condition,
+    Decision,
+    Facts,
+    Phase,
+    Reason,
+    ReasonCode,
+    Rollback,
+    Step,
+    Target,
+    Trigger,
+    Verdict,
+    is_subset,
+)
+from rearguard_controller.rollback import plan
+from rearguard_controller.telemetry import Span, Telemetry
+
+log = structlog.get_logger()
+
+INBOX_BATCH = 1000
+MOST_AT_ONCE = 8  # judgements side by side
+LOOK_EVERY = 1.0  # seconds between looks for alerts that other replicas accepted
+GATHER = 0.1  # seconds between two rounds while alerts keep coming: what comes meanwhile is judged together
+RETRY_AFTER = 1.0  # seconds until an unreadable journal is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class ManualRequest:
+    """A rollback that a person asks for."""
+
+    target: str
+    reason: str
+    operator: str
+    to_version: str | None = None
+    force: bool = False
+    dry_run: bool = False
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ManualAnswer:
+    """What became of it."""
+
+    decision: Decision
+    rollback: Rollback | None  # None for a dry run
+    plan: tuple[Step, ...]
+    repeated: bool = False  # the idempotency key was used before; this is what it led to then
+
+
+class Intake:
+    """Judges alerts and opens rollbacks."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        journal: Journal,
+        lead: Journal,
+        gatherer: FactGatherer,
+        telemetry: Telemetry,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[str], str],
+        opened: Callable[[], None],
+        firing: Callable[[Target], tuple[tuple[Alert, Condition | None], ...]],
+        delivered: Callable[[Sequence[Alert]], None],
+    ) -> None:
+        """Wire the intake.
+
+        Args:
+            targets: as configured.
+            journal: where alerts wait and decisions are kept; any replica may put alerts and requests there.
+            lead: the same, fenced: for judging.
+            gatherer: who asks the world.
+            telemetry: who counts.
+            clock: the present time.
+            new_id: makes an id that begins with the given letter.
+            opened: called when a rollback was opened; wakes the runner.
+            firing: the target's trigger alerts that fire now, with their conditions, as the watcher last saw them.
+            delivered: called with every delivery by webhook; takes the heartbeat from it.
+        """
+        self._targets = {target.name: target for target in targets}
+        self._journal = journal
+        self._lead = lead
+        self._gatherer = gatherer
+        self._telemetry = telemetry
+        self._clock = clock
+        self._new_id = new_id
+        self._opened = opened
+        self._firing = firing
+        self._delivered = delivered
+        self._wake = asyncio.Event()
+        self._judged_at = 0.0  # by the loop's clock
+        self._one_by_one = {name: asyncio.Lock() for name in ("", *self._targets)}
+        self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
+        self._recorded: dict[tuple[str, str, str | None], tuple[object, ...]] = {}
+
+    async def receive(self, alerts: Sequence[Alert]) -> None:
+        """Accept alerts from the webhook: on return they are on disk; they are judged afterwards.
+
+        Raises:
+            JournalError: they could not be stored.
+        """
+        await self._journal.accept(alerts, self._clock())
+        self._telemetry.alert_received("webhook", len(alerts))
+        self._delivered(alerts)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Judge accepted alerts as they come, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                while await self._judge_some():
+                    pass
+                with contextlib.suppress(TimeoutError):  # other replicas cannot wake us
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._wake.wait()
+                await asyncio.sleep(max(0.0, self._judged_at + GATHER - loop.time()))
+                self._wake.clear()
+            except JournalError as error:
+                self._telemetry.journal_failed()
+                log.error("inbox_unreadable", error=error.message, hint=error.hint)
+                await asyncio.sleep(RETRY_AFTER)
+
+    async def consider(self, alerts: Iterable[Alert]) -> None:
+        """Judge alerts that the watcher found in Prometheus' own list."""
+        await self._judge_all([(alert, None) for alert in alerts])
+
+    async def by_hand(self, request: ManualRequest) -> ManualAnswer:
+        """Judge and, unless it is a dry run, open a rollback that a person asks for.
+
+        Raises:
+            NotFoundError: there is no such target.
+            ConflictError: a rollback of the target is under way.
+            InvalidInputError: there is no destination, or it cannot be gone to.
+        """
+        target = self._targets.get(request.target)
+        if target is None:
+            names = ", ".join(self._targets) or "none"
+            raise NotFoundError(f"There is no target {request.target!r}.", hint=f"Configured targets: {names}.")
+        if request.idempotency_key is not None:
+            before = await self._journal.rollback_by_key(request.idempotency_key)
+            if before is not None:
+                return ManualAnswer(
+                    await self._journal.decision(before.decision_id), before, before.steps, repeated=True
+                )
+        async with self._one_by_one[target.name]:
+            return await self._open_by_hand(target, request)
+
+    async def _open_by_hand(self, target: Target, request: ManualRequest) -> ManualAnswer:
+        facts = await self._gatherer.of_target(target, record=False)
+        wish = policy.Wish(request.to_version, force=request.force, note=request.reason)
+        decision = policy.decide_by_hand(self._new_id("d"), wish, target, facts)
+        conditions = tuple(condition for _, condition in self._firing(target) if condition is not None)
+        steps = plan(target, conditions=conditions)
+        if request.dry_run:
+            return ManualAnswer(decision, None, steps)
+        if decision.verdict is not Verdict.ROLL_BACK:
+            await self._record(self._journal, decision, None)
+            raise refusal(decision)
+        rollback = self._rollback(decision, facts, steps, conditions, request.reason)
+        action = OperatorAction(facts.now, request.operator, "trigger", target.name, request.reason)
+        decision = replace(decision, rollback_id=rollback.id)
+        await self._record(self._journal, decision, rollback, idempotency_key=request.idempotency_key, action=action)
+        return ManualAnswer(decision, rollback, steps)
+
+    # --- alerts -----------------------------------------------------------------------------------------
+
+    async def _judge_some(self) -> bool:
+        entries = await self._journal.unjudged(INBOX_BATCH)
+        newest = {entry.alert.key: (entry.alert, entry.received_at) for entry in entries}
+        await self._judge_all([each for each in newest.values() if each[0].firing])
+        if entries:
+            await self._lead.mark_judged([entry.id for entry in entries], self._clock())
+            self._judged_at = asyncio.get_running_loop().time()
+        return len(entries) == INBOX_BATCH
+
+    async def _judge_all(self, alerts: Sequence[tuple[Alert, float | None]]) -> None:
+        """Judge target by target, side by side; what they share is asked once.
+
+        One alert that cannot be judged is set aside, a journal that fails stops them all.
+        """
+        of_target: dict[str, list[tuple[Alert, float | None]]] = {}
+        for alert, received_at in alerts:
+            with _set_aside(alert.name):
+                target = await self._target_of(alert)
+                if target is not None:
+                    of_target.setdefault(target.name, []).append((alert, received_at))
+        sight = self._gatherer.sight()
+        judged = [self._judge_of(self._targets[name], those, sight) for name, those in of_target.items()]
+        results = await asyncio.gather(*judged, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _target_of(self, alert: Alert) -> Target | None:
+        """The target that an alert may roll back; where it is not exactly one, that is decided here."""
+        owners = [target for target in self._targets.values() if target.owns(alert.labels)]
+        if not owners:
+            if self._may_trigger(alert):
+                await self._leave(alert, policy.decide(self._new_id("d"), alert, None, Facts(self._clock())))
+            return None
+        if not any(is_subset(target.policy.alerts, alert.labels) for target in owners):
+            return None  # not a trigger: the watcher shows it, nothing is to be decided
+        target = owners[0] if len(owners) == 1 else await self._only_recent(owners)
+        if target is None:
+            names = ", ".join(owner.name for owner in owners)
+            detail = f"The alert matches several targets ({names}), and not exactly one has a recent release."
+            reason = Reason(ReasonCode.TARGET_KNOWN, False, detail)  # `holds` of a reason
+            decision = policy.decide(self._new_id("d"), alert, None, Facts(self._clock()))
+            await self._leave(alert, replace(decision, reasons=(reason,)))
+        return target
+
+    async def _judge_of(self, target: Target, alerts: Sequence[tuple[Alert, float | None]], sight: Sight) -> None:
+        """Judge the alerts of one target on the same facts, gathered anew after each rollback that they open."""
+        async with self._side_by_side, self._one_by_one[target.name]:
+            left = list(alerts)
+            while left:
+                gathered: Sequence[Gathered] = ()
+                with _set_aside(*(alert.name for alert, _ in left)):
+                    gathered = await self._gatherer.gather(target, [alert for alert, _ in left], sight)
+                done = len(left)
+                for number, each in enumerate(gathered):
+                    with _set_aside(each.alert.name):
+                        if await self._decide(target, each, left[number][1]):
+                            done = number + 1
+                            break
+                left = left[done:]
+
+    async def _decide(self, target: Target, gathered: Gathered, received_at: float | None) -> bool:
+        """Decide and record; True when the target's facts are others now."""
+        facts, alert = gathered.facts, gathered.alert
+        decision = policy.decide(self._new_id("d"), alert, target, facts)
+        if decision.verdict is not Verdict.ROLL_BACK:
+            await self._leave(alert, decision)
+            return False
+        conditions = () if gathered.condition is None else (gathered.condition,)
+        confirmed = next(each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED)
+        rollback = self._rollback(decision, facts, plan(target, conditions=conditions), conditions, confirmed)
+        try:
+            await self._record(self._lead, replace(decision, rollback_id=rollback.id), rollback)
+        except ConflictError as error:  # the journal's own rule: somebody was faster
+            log.warning("rollback_refused", target=target.name, error=error.message)
+            return True
+        self._time(target.name, alert, decision, received_at)
+        return True
+
+    async def _leave(self, alert: Alert, decision: Decision) -> None:
+        key = (alert.key, decision.target, decision.from_version)
+        answers = (decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
+        if self._recorded.get(key) == answers:
+            return
+        await self._record(self._lead, decision, None)
+        self._recorded[key] = answers
+
+    async def _only_recent(self, owners: Sequence[Target]) -> Target | None:
+        now = self._clock()
+        recent = []
+        for target in owners:
+            state = await self._journal.target_state(target.name)
+            since = state.serving_since
+            if state.is_release and since is not None and now - since <= target.policy.watch_window:
+                recent.append(target)
+        return recent[0] if len(recent) == 1 else None
+
+    def _may_trigger(self, alert: Alert) -> bool:
+        return any(is_subset(target.policy.alerts, alert.labels) for target in self._targets.values())
+
+    # --- decisions --------------------------------------------------------------------------------------
+
+    def _rollback(
+        self,
+        decision: Decision,
+        facts: Facts,
+        steps: tuple[Step, ...],
+        conditions: tuple[Condition, ...],
+        reason: str,
+    ) -> Rollback:
+        return Rollback(
+            id=self._new_id("r"),
+            decision_id=decision.id,
+            target=decision.target,
+            trigger=decision.trigger,
+            reason=reason,
+            from_version=decision.from_version or "",
+            to_version=decision.to_version or "",
+            phase=Phase.RUNNING,
+            opened_at=facts.now,
+            steps=steps,
+            conditions=conditions,
+        )
+
+    async def _record(
+        self,
+        journal: Journal,
+        decision: Decision,
+        rollback: Rollback | None,
+        *,
+        idempotency_key: str | None = None,
+        action: OperatorAction | None = None,
+    ) -> None:
+        await journal.record(decision, rollback, idempotency_key=idempotency_key, action=action)
+        self._telemetry.decided(decision)
+        log.info(
+            "decided",
+            target=decision.target,
+            decision=decision.id,
+            verdict=decision.verdict.value,
+            alert=decision.alert.name if decision.alert else None,
+            rollback=decision.rollback_id,
+            because=[reason.code.value for reason in decision.reasons if reason.blocks],
+        )
+        if rollback is not None:
+            self._telemetry.opened(rollback)
+            self._opened()
+
+    def _time(self, target: str, alert: Alert, decision: Decision, received_at: float | None) -> None:
+        if received_at is None:
+            return
+        self._telemetry.span(target, Span.RECEIPT_TO_DECISION, decision.decided_at - received_at)
+        if alert.starts_at is not None:
+            self._telemetry.span(target, Span.ALERT_TO_RECEIPT, received_at - alert.starts_at)
+
+
+@contextlib.contextmanager
+def _set_aside(*names: str) -> Iterator[None]:
+    """Go on after a fault of ours with these alerts; a journal that fails is not theirs."""
+    try:
+        yield
+    except (JournalError, LeaseLostError):
+        raise
+    except Exception as error:  # one alert that cannot be judged must not stop the others
+        log.error("alert_set_aside", alert=", ".join(dict.fromkeys(names)), exc_info=error)
+
+
+def refusal(decision: Decision) -> ConflictError | InvalidInputError:
+    """The error that tells a person why a rollback by hand is not to be had."""
+    reason = next(each for each in decision.reasons if each.blocks)
+    if reason.code is ReasonCode.NO_OPEN_ROLLBACK:
+        return ConflictError(reason.detail, hint="Wait for it, or end it with: rearguard abort ID")
+    if decision.trigger is Trigger.MANUAL and reason.code is ReasonCode.KNOWN_GOOD_EXISTS:
+        hint = "Name a version with to_version; force allows one that is bad, barred or unproven."
+        return InvalidInputError(reason.detail, hint=hint, field="to_version")
+    return InvalidInputError(reason.detail, field=None)

@@ -1,0 +1,1 @@
+"""The journal: what survives a crash. One store protocol, two stores; `opening` picks one."""

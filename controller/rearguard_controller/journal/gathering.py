@@ -1,0 +1,69 @@
+"""Many webhooks, few commits: alerts that arrive while a statement is under way go together into the next one.
+
+Here: the queue before PostgreSQL's inbox.
+Never here: other writes; they come from the leader alone, one after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.connections import Connections
+
+MOST_PER_COMMIT = 512  # webhooks
+INSERT = "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])"
+
+Rows = Sequence[tuple[float, str]]
+
+
+class Gathering:
+    """Inserts alerts; each caller returns once the commit that holds its own is on the server's disk."""
+
+    def __init__(self, connections: Connections) -> None:
+        """Nothing waits yet."""
+        self._connections = connections
+        self._waiting: list[tuple[Rows, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def insert(self, rows: Rows) -> None:
+        """Store alerts: when each was received, and the alert.
+
+        Raises:
+            JournalError: they may not be stored; the sender has to send them again.
+        """
+        if self._closed:
+            raise JournalError("The journal is closed.")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((rows, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain(), name="journal-inbox")
+        await future
+
+    async def close(self) -> None:
+        """Let what waits be stored."""
+        self._closed = True
+        if self._task is not None:
+            await self._task
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST_PER_COMMIT], self._waiting[MOST_PER_COMMIT:]
+            error = await self._store([row for rows, _ in batch for row in rows])
+            for _, future in batch:
+                if future.done():  # the caller went away
+                    continue
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+        self._task = None
+
+    async def _store(self, rows: Rows) -> Exception | None:
+        try:
+            await self._connections.rows(INSERT, [row[0] for row in rows], [row[1] for row in rows])
+        except Exception as error:  # noqa: BLE001  # the callers get it; the queue goes on
+            return error
+        return None

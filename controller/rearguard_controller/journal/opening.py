@@ -1,0 +1,29 @@
+"""Opening the journal that the configuration names.
+
+Here: which store an address means. PostgreSQL's driver is imported only where it is used.
+Never here: SQL.
+"""
+
+from __future__ import annotations
+
+from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.journal.store import Journal
+
+
+async def open_journal(address: str) -> Journal:
+    """Open or create the journal at an absolute path (SQLite) or a `postgresql://` URL.
+
+    Raises:
+        JournalError: it cannot be used; the hint says what to do.
+    """
+    if not address.startswith("postgresql://"):
+        return SqliteJournal.open(address)
+    try:
+        from rearguard_controller.journal.postgres import PostgresJournal  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        raise JournalError(
+            "The journal in PostgreSQL needs the driver asyncpg.",
+            hint="Install it: pip install 'rearguard[postgres]'",
+        ) from error
+    return await PostgresJournal.open(address)

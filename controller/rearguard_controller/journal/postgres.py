@@ -1,0 +1,334 @@
+"""The journal in PostgreSQL, for several replicas.
+
+Here: SQL. The invariants stand in schema/postgres, the transitions in `rollback`; this module only stores. Records
+that are read to be changed are locked until the change is stored; webhooks that arrive together share one commit.
+Never here: decisions, connections (journal/connections.py). See journal/store.py for what each method promises.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from rearguard_controller.errors import InvalidInputError, NotFoundError
+from rearguard_controller.journal import codec, postgres_records, records
+from rearguard_controller.journal.backlog import MOST_COUNTED, Backlog
+from rearguard_controller.journal.connections import Connection, Connections
+from rearguard_controller.journal.gathering import Gathering
+from rearguard_controller.journal.postgres_retention import prune
+from rearguard_controller.journal.store import Fence, InboxEntry, OperatorAction, Page
+from rearguard_controller.model import Alert, Decision, Outcome, Release, Rollback, TargetState, Verdict
+from rearguard_controller.rollback import Event
+
+T = TypeVar("T")
+
+NOW = "extract(epoch from clock_timestamp())::double precision"  # the database's clock
+
+
+class PostgresJournal:
+    """A `Journal` in one database; any number of processes."""
+
+    def __init__(self, connections: Connections, leading: Connections) -> None:
+        """Use `open`; `leading` is for the lease, whose renewal must not queue behind anything."""
+        self._connections = connections
+        self._leading = leading
+        self._fence: Fence | None = None
+        self._backlog = Backlog()
+        self._gathering = Gathering(connections)
+
+    @classmethod
+    async def open(cls, url: str) -> PostgresJournal:
+        """Open or create the journal in the database at `url` (postgresql://user@host/database).
+
+        Raises:
+            JournalError: it cannot be reached or used, or a newer version wrote it.
+        """
+        return cls(await Connections.open(url), await Connections.open(url, most=1))
+
+    async def close(self) -> None:
+        """Finish what is being written and let the connections go."""
+        await self._gathering.close()
+        await self._connections.close()
+        await self._leading.close()
+
+    # --- leading
+
+    def fenced(self, fence: Fence) -> PostgresJournal:
+        """See `Journal.fenced`."""
+        view = copy.copy(self)
+        view._fence = fence  # noqa: SLF001  # of a copy of ourselves
+        return view
+
+    async def take_lease(self, holder: str, seconds: float) -> int | None:
+        """See `Journal.take_lease`."""
+        over = f"(until is null or until <= {NOW})"
+        rows = await self._leading.rows(
+            # `for update` waits for the writes that are under way behind the present leader's fence
+            f"with free as materialized (select name from lease where {over} for update)"  # noqa: S608  # our own words
+            " insert into lease (name, holder, epoch, until)"
+            f" values ('controller', $1, 1, {NOW} + $2::double precision)"
+            f" on conflict (name) do update set holder = $1, epoch = lease.epoch + 1, until = {NOW} + $2"
+            " where exists (select from free) returning epoch",
+            holder,
+            seconds,
+        )
+        return int(rows[0]["epoch"]) if rows else None
+
+    async def renew_lease(self, epoch: int, seconds: float) -> bool:
+        """See `Journal.renew_lease`."""
+        rows = await self._leading.rows(
+            f"update lease set until = {NOW} + $2::double precision"  # noqa: S608  # our own words
+            " where epoch = $1 and until is not null returning epoch",
+            epoch,
+            seconds,
+        )
+        return bool(rows)
+
+    async def release_lease(self, epoch: int) -> None:
+        """See `Journal.release_lease`."""
+        await self._leading.rows("update lease set until = null where epoch = $1", epoch)
+
+    # --- inbox
+
+    async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
+        """See `Journal.accept`."""
+        rows = [(received_at, codec.dump(alert)) for alert in alerts]
+        if self._fence is None:
+            await self._gathering.insert(rows)
+        else:
+            await self._write(lambda connection: postgres_records.write_inbox(connection, rows))
+        self._backlog.accepted(len(rows))
+
+    async def unjudged(self, limit: int) -> tuple[InboxEntry, ...]:
+        """See `Journal.unjudged`."""
+        rows = await self._connections.rows(
+            "select id, body, received_at from inbox where judged_at is null and damage is null order by id limit $1",
+            limit,
+        )
+        received = {row["id"]: row["received_at"] for row in rows}
+        found, damaged = records.sorted_out(Alert, [(row["id"], row["body"]) for row in rows])
+        if damaged:
+            await self._write(
+                lambda connection: connection.executemany("update inbox set damage = $2 where id = $1", damaged)
+            )
+            return await self.unjudged(limit)
+        return tuple(InboxEntry(number, alert, received[number]) for number, alert in found)
+
+    async def unjudged_count(self) -> int:
+        """See `Journal.unjudged_count`."""
+
+        async def ask() -> int:
+            rows = await self._connections.rows(
+                "select count(*) from (select from inbox where judged_at is null and damage is null limit $1) as w",
+                MOST_COUNTED,
+            )
+            return int(rows[0][0])
+
+        return await self._backlog.count(ask)
+
+    async def mark_judged(self, ids: Sequence[int], at: float) -> None:
+        """See `Journal.mark_judged`."""
+        await self._write(
+            lambda connection: connection.execute(
+                "update inbox set judged_at = $1 where id = any($2::bigint[])", at, list(ids)
+            )
+        )
+
+    # --- decisions and rollbacks
+
+    async def record(
+        self,
+        decision: Decision,
+        rollback: Rollback | None = None,
+        *,
+        idempotency_key: str | None = None,
+        action: OperatorAction | None = None,
+    ) -> None:
+        """See `Journal.record`."""
+
+        async def work(connection: Connection) -> None:
+            await postgres_records.write_decision(connection, decision)
+            if rollback is not None:
+                await postgres_records.open_rollback(connection, rollback, idempotency_key)
+            await postgres_records.audit(connection, action)
+
+        await self._write(work)
+
+    async def append(self, rollback_id: str, event: Event, *, action: OperatorAction | None = None) -> Rollback:
+        """See `Journal.append`."""
+
+        async def work(connection: Connection) -> Rollback:
+            after = await postgres_records.fold(connection, rollback_id, event)
+            await postgres_records.audit(connection, action)
+            return after
+
+        return await self._write(work)
+
+    async def open_rollbacks(self) -> tuple[Rollback, ...]:
+        """See `Journal.open_rollbacks`."""
+        rows = await self._connections.rows("select id, body from rollbacks where phase <> 'closed' order by seq")
+        return records.several(Rollback, [(row["id"], row["body"]) for row in rows])
+
+    async def rollback(self, rollback_id: str) -> Rollback:
+        """See `Journal.rollback`."""
+        rows = await self._connections.rows("select body from rollbacks where id = $1", rollback_id)
+        return postgres_records.known_rollback(rollback_id, rows[0] if rows else None)
+
+    async def events(self, rollback_id: str) -> tuple[Event, ...]:
+        """See `Journal.events`."""
+        rows = await self._connections.rows(
+            "select body from rollback_events where rollback_id = $1 order by n", rollback_id
+        )
+        return tuple(records.one(Event, rollback_id, row["body"]) for row in rows)
+
+    async def rollbacks(
+        self,
+        *,
+        target: str | None = None,
+        outcome: Outcome | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Rollback]:
+        """See `Journal.rollbacks`."""
+        return await self._page(Rollback, "rollbacks", {"target": target, "outcome": outcome}, limit, before)
+
+    async def rollback_by_key(self, idempotency_key: str) -> Rollback | None:
+        """See `Journal.rollback_by_key`."""
+        rows = await self._connections.rows("select body from rollbacks where idempotency_key = $1", idempotency_key)
+        return records.one(Rollback, "with this key", rows[0]["body"]) if rows else None
+
+    async def decision(self, decision_id: str) -> Decision:
+        """See `Journal.decision`."""
+        rows = await self._connections.rows("select body from decisions where id = $1", decision_id)
+        if not rows:
+            raise NotFoundError(f"There is no decision {decision_id}.", hint="List them with: rearguard decisions")
+        return records.one(Decision, decision_id, rows[0]["body"])
+
+    async def decisions(
+        self,
+        *,
+        target: str | None = None,
+        verdict: Verdict | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Decision]:
+        """See `Journal.decisions`."""
+        return await self._page(Decision, "decisions", {"target": target, "verdict": verdict}, limit, before)
+
+    # --- what happened before
+
+    async def handled(self, target: str, version: str) -> str | None:
+        """See `Journal.handled`."""
+        rows = await self._connections.rows(
+            "select rollback_id from handled where target = $1 and version = $2", target, version
+        )
+        return str(rows[0][0]) if rows else None
+
+    async def actions_since(self, target: str, since: float) -> tuple[float, ...]:
+        """See `Journal.actions_since`."""
+        rows = await self._connections.rows(
+            "select roll_back_started_at from rollbacks where target = $1 and \"trigger\" = 'alert'"
+            " and roll_back_started_at >= $2 order by roll_back_started_at desc",
+            target,
+            since,
+        )
+        return tuple(row[0] for row in rows)
+
+    async def last_action_at(self, target: str) -> float | None:
+        """See `Journal.last_action_at`."""
+        rows = await self._connections.rows(
+            "select max(roll_back_started_at) from rollbacks where target = $1 and roll_back_started_at is not null",
+            target,
+        )
+        last: float | None = rows[0][0]
+        return last
+
+    # --- releases and targets
+
+    async def releases(self, target: str) -> tuple[Release, ...]:
+        """See `Journal.releases`."""
+        rows = await self._connections.rows(
+            "select version, body from releases where target = $1 order by first_seen desc", target
+        )
+        return records.several(Release, [(row["version"], row["body"]) for row in rows])
+
+    async def change_release(
+        self,
+        target: str,
+        version: str,
+        change: Callable[[Release | None], Release],
+        *,
+        action: OperatorAction | None = None,
+    ) -> Release:
+        """See `Journal.change_release`."""
+
+        async def work(connection: Connection) -> Release:
+            after = await postgres_records.change_release(connection, target, version, change)
+            await postgres_records.audit(connection, action)
+            return after
+
+        return await self._write(work)
+
+    async def target_state(self, target: str) -> TargetState:
+        """See `Journal.target_state`."""
+        rows = await self._connections.rows("select body from target_state where target = $1", target)
+        return postgres_records.state_in(target, rows[0] if rows else None)
+
+    async def change_target(
+        self,
+        target: str,
+        change: Callable[[TargetState], TargetState],
+        *,
+        action: OperatorAction | None = None,
+    ) -> TargetState:
+        """See `Journal.change_target`."""
+
+        async def work(connection: Connection) -> TargetState:
+            after = await postgres_records.change_target(connection, target, change)
+            await postgres_records.audit(connection, action)
+            return after
+
+        return await self._write(work)
+
+    async def operator_actions(self, *, subject: str | None = None, limit: int = 50) -> tuple[OperatorAction, ...]:
+        """See `Journal.operator_actions`."""
+        where, values = ("where subject = $2", [limit, subject]) if subject is not None else ("", [limit])
+        rows = await self._connections.rows(
+            f"select at, operator, action, subject, reason from operator_actions {where} order by id desc limit $1",  # noqa: S608  # our own words
+            *values,
+        )
+        return tuple(OperatorAction(*row) for row in rows)
+
+    # --- keeping
+
+    async def prune(self, before: float, most: int) -> int:
+        """See `Journal.prune`."""
+        return await prune(self._connections, self._fence, before, most)
+
+    # --- within
+
+    async def _write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return await self._connections.change(work, self._fence)
+
+    async def _page(
+        self, kind: type[T], table: str, filters: dict[str, str | None], limit: int, before: str | None
+    ) -> Page[T]:
+        wanted = {column: value for column, value in filters.items() if value is not None}
+        values: list[object] = [limit + 1, *wanted.values()]
+        where = [f"{column} = ${place}" for place, column in enumerate(wanted, 2)]
+        if before is not None:
+            rows = await self._connections.rows(f"select seq from {table} where id = $1", before)  # noqa: S608  # our own table names
+            if not rows:
+                raise InvalidInputError(
+                    f"{before!r} is no cursor.", hint="Use the `next` of the page before.", field="before"
+                )
+            values.append(rows[0]["seq"])
+            where.append(f"seq < ${len(values)}")
+        condition = f"where {' and '.join(where)}" if where else ""
+        rows = await self._connections.rows(
+            f"select id, body from {table} {condition} order by seq desc limit $1",  # noqa: S608  # our own names
+            *values,
+        )
+        items = records.several(kind, [(row["id"], row["body"]) for row in rows[:limit]])
+        return Page(items, rows[limit - 1]["id"] if len(rows) > limit else None)

@@ -1,0 +1,55 @@
+"""Rows to nouns, with patience for damaged ones.
+
+Here: what a damaged or foreign record means. In a list it is set aside and reported, so that the others go on; asked
+for by itself it is an error.
+Never here: SQL, and the form of records (journal/codec.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import structlog
+
+from rearguard_controller.errors import JournalError
+from rearguard_controller.journal import codec
+
+T = TypeVar("T")
+N = TypeVar("N")
+log = structlog.get_logger()
+
+
+def one(kind: type[T], name: object, body: str) -> T:
+    """The noun in one record.
+
+    Raises:
+        JournalError: the record is damaged.
+    """
+    try:
+        return codec.load(kind, body)
+    except ValueError as error:
+        raise JournalError(
+            f"The journal's record of {kind.__name__.lower()} {name} is damaged: {error}.",
+            hint="Restore the journal from a copy, or start the version of Rearguard that wrote it.",
+        ) from error
+
+
+def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple[N, T]], list[tuple[N, str]]]:
+    """The nouns in rows of (name, body), with their names, and the names of damaged ones with what is wrong.
+
+    Damaged ones are also reported in the log.
+    """
+    found, damaged = [], []
+    for name, body in rows:
+        try:
+            found.append((name, one(kind, name, body)))
+        except JournalError as error:
+            log.error("record_set_aside", record=name, kind=kind.__name__, error=error.message, hint=error.hint)
+            damaged.append((name, error.message))
+    return found, damaged
+
+
+def several(kind: type[T], rows: Iterable[tuple[object, str]]) -> tuple[T, ...]:
+    """The nouns in rows of (name, body); damaged ones are left out and reported in the log."""
+    return tuple(noun for _, noun in sorted_out(kind, rows)[0])

@@ -1,0 +1,54 @@
+"""Room on the disk that is kept for open rollbacks.
+
+Here: a file of really written bytes beside the journal, its release, and making it anew when there is room again.
+Never here: who may write when it is released (journal/writer.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+SIZE = 4 * 1024 * 1024  # bytes: hundreds of events
+ROOM = 2 * SIZE  # free bytes below which it is not made anew
+
+
+class Reserve:
+    """The file; held or released."""
+
+    def __init__(self, path: Path) -> None:
+        """Look at the file that an earlier run may have left; nothing is made yet."""
+        self._path = path
+
+    @property
+    def held(self) -> bool:
+        """Whether the room is there to be released."""
+        try:
+            return self._path.stat().st_size >= SIZE
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Give the room to the journal."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def make(self) -> bool:
+        """Take the room, if the disk has enough of it; whether it is held now."""
+        if self.held:
+            return True
+        try:
+            disk = os.statvfs(self._path.parent)
+            if disk.f_bavail * disk.f_frsize < ROOM:
+                return False
+            with self._path.open("wb") as file:
+                block = os.urandom(64 * 1024)  # nothing that a file system could compress or leave out
+                for _ in range(SIZE // len(block)):
+                    file.write(block)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            self.release()
+            return False
+        return True

@@ -1,0 +1,204 @@
+"""What every journal promises, whatever database holds it.
+
+Here: the protocol, and the small records that only the journal speaks of.
+Never here: SQL, files, connections. A store raises `JournalError` when it could not read or write (then nothing was
+stored), `NotFoundError` for an unknown id and `ConflictError` when an invariant of the tables refuses the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from rearguard_controller.model import Alert, Decision, Outcome, Release, Rollback, TargetState, Verdict
+from rearguard_controller.rollback import Event
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """An accepted alert that waits to be judged."""
+
+    id: int
+    alert: Alert
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some records, newest first, and the `before` cursor of the next page (None at the end)."""
+
+    items: tuple[T, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAction:
+    """What a person did, when and why: the audit."""
+
+    at: float
+    operator: str  # the name before the colon in the token file
+    action: str  # trigger | abort | close | arm | disarm | release
+    subject: str  # target name or rollback id
+    reason: str
+
+
+@dataclass(slots=True)
+class Fence:
+    """The epoch under which this process leads, as it changes; None while it does not lead."""
+
+    epoch: int | None = None
+
+
+class Journal(Protocol):
+    """The store: durable on return, invariants held by the database."""
+
+    def fenced(self, fence: Fence) -> Journal:
+        """The same journal for what only the leader may write.
+
+        Every write through it, in its own transaction, first checks that the lease still carries the fence's epoch
+        at that moment.
+
+        Raises (by each write):
+            LeaseLostError: the fence has no epoch, or the lease another one; nothing was stored.
+        """
+
+    async def take_lease(self, holder: str, seconds: float) -> int | None:
+        """Take the lease if it is free or over, by the database's clock.
+
+        Returns:
+            The new epoch, one higher than every one before; None when another holder has the lease.
+        """
+
+    async def renew_lease(self, epoch: int, seconds: float) -> bool:
+        """Keep the lease for `seconds` from now, by the database's clock; False when it carries another epoch."""
+
+    async def release_lease(self, epoch: int) -> None:
+        """Let the lease go, so that another replica need not wait for its end; nothing if it is not ours."""
+
+    async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
+        """Store alerts; many concurrent calls share one commit. On return they are on disk."""
+
+    async def unjudged(self, limit: int) -> tuple[InboxEntry, ...]:
+        """Accepted alerts not yet judged, oldest first; unreadable ones are set aside for good."""
+
+    async def unjudged_count(self) -> int:
+        """How many wait, cheap enough for every webhook: at most half a second old, plus what we accepted since."""
+
+    async def mark_judged(self, ids: Sequence[int], at: float) -> None:
+        """Take alerts off the list of those that wait."""
+
+    async def record(
+        self,
+        decision: Decision,
+        rollback: Rollback | None = None,
+        *,
+        idempotency_key: str | None = None,
+        action: OperatorAction | None = None,
+    ) -> None:
+        """Store a decision and, in the same transaction, the rollback it opens and the operator's action.
+
+        Raises:
+            ConflictError: the target already has an open rollback, or the idempotency key was used before.
+        """
+
+    async def append(self, rollback_id: str, event: Event, *, action: OperatorAction | None = None) -> Rollback:
+        """Fold one event into a rollback and store both, in one transaction; returns the new rollback.
+
+        The intent of the roll_back step also marks the version it leaves as suspect; closing settles that mark and
+        the target's arming as the outcome demands.
+
+        Raises:
+            ConflictError: the event is not allowed in this state, or an automatic rollback away from this version
+                has already started once.
+        """
+
+    async def open_rollbacks(self) -> tuple[Rollback, ...]:
+        """Rollbacks that are not closed, oldest first."""
+
+    async def rollback(self, rollback_id: str) -> Rollback:
+        """One rollback with its steps."""
+
+    async def events(self, rollback_id: str) -> tuple[Event, ...]:
+        """A rollback's events in order: what it is the fold of."""
+
+    async def rollbacks(
+        self,
+        *,
+        target: str | None = None,
+        outcome: Outcome | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Rollback]:
+        """Rollbacks, newest first. `before` is a cursor from the previous page (a rollback id)."""
+
+    async def rollback_by_key(self, idempotency_key: str) -> Rollback | None:
+        """The rollback that a manual trigger with this key opened, if any."""
+
+    async def decision(self, decision_id: str) -> Decision:
+        """One decision with all its reasons."""
+
+    async def decisions(
+        self,
+        *,
+        target: str | None = None,
+        verdict: Verdict | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Decision]:
+        """Decisions, newest first. `before` is a cursor from the previous page (a decision id)."""
+
+    async def handled(self, target: str, version: str) -> str | None:
+        """The id of the automatic rollback whose roll_back step away from this version has started, if any."""
+
+    async def actions_since(self, target: str, since: float) -> tuple[float, ...]:
+        """When automatic rollbacks of the target started their roll_back step, newest first."""
+
+    async def last_action_at(self, target: str) -> float | None:
+        """When the target's newest roll_back step of any trigger started."""
+
+    async def releases(self, target: str) -> tuple[Release, ...]:
+        """The target's releases, newest `first_seen` first."""
+
+    async def change_release(
+        self,
+        target: str,
+        version: str,
+        change: Callable[[Release | None], Release],
+        *,
+        action: OperatorAction | None = None,
+    ) -> Release:
+        """Read, change and store what is remembered of a version, in one transaction; returns the new value.
+
+        `change` gets None for a version never seen; it must be pure. Nothing is written when nothing changes.
+        """
+
+    async def target_state(self, target: str) -> TargetState:
+        """What is remembered of a target; a target never seen is armed and knows no version."""
+
+    async def change_target(
+        self,
+        target: str,
+        change: Callable[[TargetState], TargetState],
+        *,
+        action: OperatorAction | None = None,
+    ) -> TargetState:
+        """Read, change and store what is remembered of a target, in one transaction; returns the new value."""
+
+    async def operator_actions(self, *, subject: str | None = None, limit: int = 50) -> tuple[OperatorAction, ...]:
+        """The audit, newest first."""
+
+    async def prune(self, before: float, most: int) -> int:
+        """Forget, a little at a time, what is older than `before` or beyond the newest `most` of its kind.
+
+        Kinds are closed rollbacks with their events, decisions (as long as no rollback stands on them), judged and
+        unreadable alerts, and the audit. Open rollbacks stay, and so does what `handled` answers.
+
+        Returns:
+            The number of records that are gone, events not counted.
+        """
+
+    async def close(self) -> None:
+        """Finish what is being written and release the files."""

@@ -1,0 +1,25 @@
+"""Prometheus: the alerts, rules and figures that judgements rest on.
+
+Here: asking its HTTP API, turning answers into values or `SourceError`, and how far back a figure reaches.
+Never here: what an answer means for a target, or remembering answers.
+"""
+
+from rearguard_controller.prometheus.answers import (
+    AlertingRule,
+    PrometheusAlert,
+    RecordingRule,
+    Rules,
+    Series,
+)
+from rearguard_controller.prometheus.edge import Prometheus
+from rearguard_controller.prometheus.settle import settle_seconds
+
+__all__ = [
+    "AlertingRule",
+    "Prometheus",
+    "PrometheusAlert",
+    "RecordingRule",
+    "Rules",
+    "Series",
+    "settle_seconds",
+]

@@ -1,0 +1,253 @@
+"""The answers of Prometheus' HTTP API (v1) as values.
+
+Here: the records, and the shapes that `/alerts`, `/rules`, `/query` and `/query_range` are expected to have.
+Never here: the network. A wrong shape raises `ShapeError`, which names the place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rearguard_controller import durations
+from rearguard_controller.model import AlertState, Labels, Sample
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STATES = {"firing": AlertState.FIRING, "pending": AlertState.PENDING, "inactive": AlertState.INACTIVE}
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusAlert:
+    """An alert that Prometheus itself says is pending or firing.
+
+    Attributes:
+        active_at: when its expression became true, in seconds since the epoch.
+        value: what the expression was at the last evaluation.
+    """
+
+    labels: Labels  # with `alertname`
+    annotations: Labels
+    state: AlertState
+    active_at: float | None
+    value: float | None
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.labels.get("alertname", "")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertingRule:
+    """An alerting rule as Prometheus has loaded it; annotations are its templates."""
+
+    name: str
+    query: str
+    labels: Labels
+    annotations: Labels
+    for_seconds: float
+    health: str  # ok | err | unknown
+    last_error: str
+    group: str
+    interval: float  # seconds between two evaluations of its group
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRule:
+    """A recording rule as Prometheus has loaded it."""
+
+    name: str
+    query: str
+    labels: Labels
+    health: str
+    last_error: str
+    group: str
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All rules, in the order of Prometheus' answer."""
+
+    alerting: tuple[AlertingRule, ...] = ()
+    recording: tuple[RecordingRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A figure over time: points of (seconds since the epoch, value), without those that are not a number."""
+
+    labels: Labels
+    points: tuple[tuple[float, float], ...]
+
+
+class ShapeError(Exception):
+    """An answer is not shaped as the API promises; the text names the place."""
+
+
+def scrape_intervals(data: object) -> dict[tuple[str, str], float]:
+    """The `data` of `/api/v1/targets`: seconds between two scrapes by (job, instance)."""
+    intervals: dict[tuple[str, str], float] = {}
+    for place, entry in _entries(_mapping(data, "data").get("activeTargets"), "data.activeTargets"):
+        labels = _labels(entry.get("labels"), f"{place}.labels")
+        interval = entry.get("scrapeInterval")
+        if isinstance(interval, str):  # since Prometheus 2.33
+            intervals[labels.get("job", ""), labels.get("instance", "")] = durations.parse(interval)
+    return intervals
+
+
+def alerts(data: object) -> tuple[PrometheusAlert, ...]:
+    """The `data` of `/api/v1/alerts`."""
+    entries = _entries(_mapping(data, "data").get("alerts"), "data.alerts")
+    return tuple(
+        PrometheusAlert(
+            labels=_labels(entry.get("labels"), f"{place}.labels"),
+            annotations=_labels(entry.get("annotations", {}), f"{place}.annotations"),
+            state=_STATES.get(_text(entry.get("state"), f"{place}.state"), AlertState.UNKNOWN),
+            active_at=_moment(entry.get("activeAt"), f"{place}.activeAt"),
+            value=None if (value := entry.get("value")) is None else _number(value, f"{place}.value"),
+        )
+        for place, entry in entries
+    )
+
+
+def rules(data: object) -> Rules:
+    """The `data` of `/api/v1/rules`; rules of unknown types are left out."""
+    alerting: list[AlertingRule] = []
+    recording: list[RecordingRule] = []
+    for group_place, group in _entries(_mapping(data, "data").get("groups"), "data.groups"):
+        name = _text(group.get("name"), f"{group_place}.name")
+        interval = _number(group.get("interval", 0), f"{group_place}.interval")
+        for place, rule in _entries(group.get("rules"), f"{group_place}.rules"):
+            match rule.get("type"):
+                case "alerting":
+                    alerting.append(_alerting(rule, place, name, interval))
+                case "recording":
+                    recording.append(_recording(rule, place, name, interval))
+                case _:
+                    continue
+    return Rules(tuple(alerting), tuple(recording))
+
+
+def _alerting(rule: Mapping[str, object], place: str, group: str, interval: float) -> AlertingRule:
+    return AlertingRule(
+        name=_text(rule.get("name"), f"{place}.name"),
+        query=_text(rule.get("query"), f"{place}.query"),
+        labels=_labels(rule.get("labels", {}), f"{place}.labels"),
+        annotations=_labels(rule.get("annotations", {}), f"{place}.annotations"),
+        for_seconds=_number(rule.get("duration", 0), f"{place}.duration"),
+        health=_text(rule.get("health", "unknown"), f"{place}.health"),
+        last_error=_text(rule.get("lastError", ""), f"{place}.lastError"),
+        group=group,
+        interval=interval,
+    )
+
+
+def _recording(rule: Mapping[str, object], place: str, group: str, interval: float) -> RecordingRule:
+    return RecordingRule(
+        name=_text(rule.get("name"), f"{place}.name"),
+        query=_text(rule.get("query"), f"{place}.query"),
+        labels=_labels(rule.get("labels", {}), f"{place}.labels"),
+        health=_text(rule.get("health", "unknown"), f"{place}.health"),
+        last_error=_text(rule.get("lastError", ""), f"{place}.lastError"),
+        group=group,
+        interval=interval,
+    )
+
+
+def samples(data: object) -> tuple[Sample, ...]:
+    """The `data` of `/api/v1/query`, a vector or a scalar (then without labels); NaN is no value, Inf is one."""
+    fields = _mapping(data, "data")
+    kind, result = fields.get("resultType"), fields.get("result")
+    if kind == "scalar":
+        _, value = _point(result, "data.result")
+        return () if math.isnan(value) else (Sample({}, value),)
+    if kind != "vector":
+        raise ShapeError(f"the expression gives a {kind}, where one value per series is needed")
+    found: list[Sample] = []
+    for place, entry in _entries(result, "data.result"):
+        if "value" not in entry:  # a native histogram is no number
+            continue
+        _, value = _point(entry["value"], f"{place}.value")
+        if not math.isnan(value):
+            found.append(Sample(_labels(entry.get("metric"), f"{place}.metric"), value))
+    return tuple(found)
+
+
+def series(data: object) -> tuple[Series, ...]:
+    """The `data` of `/api/v1/query_range`."""
+    fields = _mapping(data, "data")
+    if fields.get("resultType") != "matrix":
+        raise ShapeError(f"the expression gives a {fields.get('resultType')}, where series are needed")
+    found: list[Series] = []
+    for place, entry in _entries(fields.get("result"), "data.result"):
+        values = entry.get("values", [])
+        if not isinstance(values, list):
+            raise ShapeError(f"{place}.values is no list")
+        points = tuple(_point(value, f"{place}.values") for value in values)
+        kept = tuple(point for point in points if not math.isnan(point[1]))
+        if kept:
+            found.append(Series(_labels(entry.get("metric"), f"{place}.metric"), kept))
+    return tuple(found)
+
+
+def _mapping(value: object, place: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise ShapeError(f"{place} is no object")
+    return value
+
+
+def _entries(value: object, place: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """A list of objects, each with its place; null counts as an empty list, as Go writes it."""
+    if value is None:
+        return
+    if not isinstance(value, list):
+        raise ShapeError(f"{place} is no list")
+    for index, entry in enumerate(value):
+        yield f"{place}[{index}]", _mapping(entry, f"{place}[{index}]")
+
+
+def _labels(value: object, place: str) -> Labels:
+    labels: dict[str, str] = {}
+    for name, text in _mapping({} if value is None else value, place).items():
+        labels[name] = _text(text, f"{place}.{name}")
+    return labels
+
+
+def _text(value: object, place: str) -> str:
+    if not isinstance(value, str):
+        raise ShapeError(f"{place} is no text")
+    return value
+
+
+def _number(value: object, place: str) -> float:
+    """A number, or a number as text (`1e+00`, `NaN`, `+Inf`), as Prometheus writes sample values."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    raise ShapeError(f"{place} is no number")
+
+
+def _point(value: object, place: str) -> tuple[float, float]:
+    match value:
+        case [moment, number]:
+            return _number(moment, place), _number(number, place)
+        case _:
+            raise ShapeError(f"{place} is no pair of time and value")
+
+
+def _moment(value: object, place: str) -> float | None:
+    """RFC 3339 to seconds since the epoch; None when absent or Go's zero time."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(_text(value, place))
+    except ValueError:
+        raise ShapeError(f"{place} is no time") from None
+    if moment.tzinfo is None:
+        raise ShapeError(f"{place} is a time without zone")
+    return None if moment.year == 1 else (moment - _EPOCH).total_seconds()

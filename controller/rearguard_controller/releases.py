@@ -1,0 +1,330 @@
+"""Which version serves, which earned trust, and whether the target is armed.
+
+Here: reading `current`, noticing a change of version, learning which `service_version` a version shows in Prometheus,
+earning known good, what CI and operators say of releases. The rules are pure functions at the end of the file; they
+run inside one transaction of the journal, so that a rollback that closes meanwhile never loses its marks.
+Never here: judging alerts, changing a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from rearguard_controller.actions import ActionContext, Actions
+from rearguard_controller.errors import InvalidInputError, NotFoundError, SourceError
+from rearguard_controller.figures import VERSION_LABEL, presence
+from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.model import Labels, Release, Target, TargetState
+from rearguard_controller.prometheus import Prometheus
+
+log = structlog.get_logger()
+
+LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
+MAPPING_AFTER = 60.0  # seconds alone before a service_version that another version showed is believed
+GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What Prometheus sees of a target's instances now; None where it could not be asked."""
+
+    up: bool | None = None  # at least one instance, and all of them scraped
+    service_version: str | None = None  # when all instances show the same one, scraped since the last change
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What the watcher saw of a target's trigger rules and alerts in this poll."""
+
+    rules_healthy: bool = False  # at least one trigger rule, and all of them evaluated without error
+    alerts: tuple[Labels, ...] = ()  # labels of trigger alerts, pending or firing
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The answer to: which version serves now?"""
+
+    version: str | None
+    detail: str  # why it is not known
+    state: TargetState
+
+
+class Releases:
+    """Keeps the journal's releases and target states in step with the world."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        journal: Journal,
+        lead: Journal,
+        actions: Actions,
+        prometheus: Prometheus,
+        clock: Callable[[], float],
+    ) -> None:
+        """Serve the configured targets, by name; what is observed goes to `lead`, which is fenced."""
+        self._targets = targets
+        self._journal = journal
+        self._lead = lead
+        self._actions = actions
+        self._prometheus = prometheus
+        self._clock = clock
+
+    async def look(self, target: Target) -> Serving:
+        """Read which version serves now, and record a change of it.
+
+        A target that cannot be read keeps its last state; the answer's `detail` says why.
+        """
+        try:
+            version = await self.current(target)
+        except SourceError as error:
+            return Serving(None, error.message, await self._journal.target_state(target.name))
+        now = self._clock()
+        release = await self._lead.change_release(
+            target.name, version, lambda known: seen(known, target.name, version, now)
+        )
+        before = (await self._journal.target_state(target.name)).serving_version
+        if before is not None and before != version:
+            await self._lead.change_release(
+                target.name, before, lambda known: replace(seen(known, target.name, before, now), last_seen=now)
+            )
+        trusted = release.known_good_at is not None
+        state = await self._lead.change_target(
+            target.name, lambda state: serves(state, version, now, trusted=trusted)
+        )
+        if before != version:
+            log.info("version_changed", target=target.name, version=version, before=before, release=state.is_release)
+        return Serving(version, "", state)
+
+    async def peek(self, target: Target) -> Serving:
+        """Read which version serves now, and record nothing: for requests that any replica may answer."""
+        state = await self._journal.target_state(target.name)
+        try:
+            return Serving(await self.current(target), "", state)
+        except SourceError as error:
+            return Serving(None, error.message, state)
+
+    async def current(self, target: Target) -> str:
+        """The version that serves, by the target's own word.
+
+        Raises:
+            SourceError: it could not be read.
+        """
+        return await self._actions.read_version(target.release.current, self._context(target))
+
+    async def activatable(self, target: Target) -> frozenset[str] | None:
+        """The versions that the target lists as ready to be activated; None when it cannot list them.
+
+        Raises:
+            SourceError: it should list them and could not.
+        """
+        command = target.release.versions
+        if command is None:
+            return None
+        return frozenset(await self._actions.read_versions(command, self._context(target)))
+
+    async def track(self, target: Target, watch: Watch, *, poll_interval: float) -> Serving:
+        """One poll: which version serves, what it shows in Prometheus, and whether it earns trust."""
+        serving = await self.look(target)
+        if serving.version is None:
+            await self._lead.change_target(target.name, lambda state: replace(state, clean_since=None))
+            return serving
+        version, now = serving.version, self._clock()
+        instances = await self._presence(target, serving.state.serving_since or now)
+        known = {release.version: release for release in await self._journal.releases(target.name)}
+        shown = believable(known, serving.state, instances.service_version, now)
+        if shown is not None and known[version].service_version != shown:
+            await self._lead.change_release(
+                target.name, version, lambda release: replace(_known(release), service_version=shown)
+            )
+        alerts = [labels for labels in watch.alerts if concerns(labels, shown or known[version].service_version)]
+        clean = instances.up is True and watch.rules_healthy and not alerts
+        state = await self._lead.change_target(
+            target.name, lambda state: tended(state, now, clean=clean, most_gap=GAPS_ALLOWED * poll_interval)
+        )
+        await self._reward(target, known[version], state, now)
+        return replace(serving, state=state)
+
+    async def arm(self, target_name: str, operator: str, reason: str) -> TargetState:
+        """Switch automatic rollbacks of a target on."""
+        self._target(target_name)
+        now = self._clock()
+        return await self._journal.change_target(
+            target_name,
+            lambda state: replace(state, armed=True, armed_reason=reason, armed_changed_at=now, disarmed_until=None),
+            action=OperatorAction(now, operator, "arm", target_name, reason),
+        )
+
+    async def disarm(self, target_name: str, operator: str, reason: str, until: float | None = None) -> TargetState:
+        """Switch automatic rollbacks of a target off, for good or until a moment (seconds since the epoch)."""
+        self._target(target_name)
+        now = self._clock()
+        return await self._journal.change_target(
+            target_name,
+            lambda state: replace(
+                state, armed=False, armed_reason=reason, armed_changed_at=now, disarmed_until=until
+            ),
+            action=OperatorAction(now, operator, "disarm", target_name, reason),
+        )
+
+    async def announce(
+        self,
+        target_name: str,
+        version: str,
+        *,
+        phase: str | None = None,
+        barrier: bool | None = None,
+        good: bool | None = None,
+        operator: str = "",
+    ) -> Release:
+        """Take down what CI or a person says of a release.
+
+        Args:
+            target_name: whose release.
+            version: as `current` prints it.
+            phase: `started` or `finished`, or None when it is about the release's marks only.
+            barrier: never go back past it automatically.
+            good: it is to be trusted from now on; clears a bad or suspect mark. False takes trust away.
+            operator: who says so.
+
+        Returns:
+            What is now remembered of the release.
+        """
+        self._target(target_name)
+        if phase not in (None, "started", "finished"):
+            raise InvalidInputError(f"phase is {phase!r}.", hint="It is `started` or `finished`.", field="phase")
+        now = self._clock()
+        said = ", ".join(part for part in (phase, _said("barrier", barrier), _said("good", good)) if part)
+        release = await self._journal.change_release(
+            target_name,
+            version,
+            lambda known: announced(known, target_name, version, now, barrier=barrier, good=good),
+            action=OperatorAction(now, operator, "release", target_name, f"{version}: {said or 'announced'}"),
+        )
+        if phase is not None:
+            started = now if phase == "started" else None
+            await self._journal.change_target(target_name, lambda state: replace(state, deploy_started_at=started))
+        return release
+
+    async def _presence(self, target: Target, since: float) -> Presence:
+        selector = presence(target.telemetry)
+        try:
+            samples = await self._prometheus.query(selector)
+            scraped = await self._prometheus.query(f"timestamp({selector})")
+        except SourceError:
+            return Presence()
+        versions = {sample.labels.get(VERSION_LABEL) for sample in samples}
+        fresh = bool(scraped) and all(sample.value > since for sample in scraped)
+        return Presence(
+            up=bool(samples) and all(sample.value == 1 for sample in samples),
+            service_version=versions.pop() if fresh and len(versions) == 1 else None,
+        )
+
+    async def _reward(self, target: Target, release: Release, state: TargetState, now: float) -> None:
+        earned = state.clean_since is not None and now - state.clean_since >= target.policy.known_good_after
+        if not earned or release.known_good_at is not None or release.distrusted:
+            return
+        await self._lead.change_release(
+            target.name, release.version, lambda known: replace(_known(known), known_good_at=now)
+        )
+        log.info("version_known_good", target=target.name, version=release.version)
+
+    def _context(self, target: Target) -> ActionContext:
+        return ActionContext(target=target.name)
+
+    def _target(self, name: str) -> Target:
+        found = self._targets.get(name)
+        if found is None:
+            raise NotFoundError(
+                f"There is no target {name!r}.", hint=f"Configured targets: {', '.join(self._targets) or 'none'}."
+            )
+        return found
+
+
+# --- the rules -------------------------------------------------------------------------------------------
+
+
+def seen(known: Release | None, target: str, version: str, now: float) -> Release:
+    """A release after it was seen serving at `now`."""
+    if known is None:
+        return Release(target, version, first_seen=now, last_seen=now, served_at=now)
+    if known.served_at is not None and now - known.last_seen < LAST_SEEN_EVERY:
+        return known
+    return replace(known, last_seen=now, served_at=now if known.served_at is None else known.served_at)
+
+
+def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> TargetState:
+    """A target's state once `version` serves.
+
+    A change to a version that is not trusted is a release; the first version ever seen, and a return to a trusted
+    one, are not.
+    """
+    if state.serving_version == version:
+        return replace(state, looked_at=now)
+    return replace(
+        state,
+        serving_version=version,
+        serving_since=now,
+        changed_after=state.looked_at,
+        looked_at=now,
+        previous_version=state.serving_version,
+        is_release=state.serving_version is not None and not trusted,
+        clean_since=None,
+        clean_checked_at=None,
+    )
+
+
+def tended(state: TargetState, now: float, *, clean: bool, most_gap: float) -> TargetState:
+    """A target's state after one poll that found its service clean, or not."""
+    if not clean:
+        return replace(state, clean_since=None, clean_checked_at=now)
+    broken = state.clean_checked_at is None or not 0 <= now - state.clean_checked_at <= most_gap
+    since = now if state.clean_since is None or broken else state.clean_since
+    return replace(state, clean_since=since, clean_checked_at=now)
+
+
+def believable(known: Mapping[str, Release], state: TargetState, shown: str | None, now: float) -> str | None:
+    """The `service_version` to remember for the serving version, if what Prometheus shows can be believed.
+
+    Right after a change the old version's label may linger; so a label that another version is known by is believed
+    only after a while, unless it is the version's own name.
+    """
+    version = state.serving_version
+    if shown is None or version is None or shown == version:
+        return shown
+    taken = any(release.service_version == shown for release in known.values() if release.version != version)
+    if taken and now - (state.serving_since or now) < MAPPING_AFTER:
+        return None
+    return shown
+
+
+def concerns(labels: Labels, service_version: str | None) -> bool:
+    """Whether an alert is about the serving version: it names no other."""
+    claimed = labels.get(VERSION_LABEL)
+    return claimed is None or service_version is None or claimed == service_version
+
+
+def announced(
+    known: Release | None, target: str, version: str, now: float, *, barrier: bool | None, good: bool | None
+) -> Release:
+    """A release after somebody spoke of it; None leaves a mark as it is."""
+    release = known or Release(target, version, first_seen=now, last_seen=now)
+    if barrier is not None:
+        release = replace(release, barrier=barrier)
+    if good is True:
+        release = replace(release, known_good_at=release.known_good_at or now, bad_at=None, suspect_at=None)
+    if good is False:
+        release = replace(release, known_good_at=None)
+    return release
+
+
+def _known(release: Release | None) -> Release:
+    if release is None:
+        raise NotFoundError("A release that was just read is gone from the journal.")
+    return release
+
+
+def _said(mark: str, value: bool | None) -> str:  # a mark and its value belong together
+    return "" if value is None else mark if value else f"not {mark}"

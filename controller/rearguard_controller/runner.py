@@ -1,0 +1,315 @@
+"""The only loop that acts: it carries open rollbacks, one move after another, to their close.
+
+Here: for each open rollback a task that asks `rollback.next_move`, commits the intent, has the effect done, commits
+the result, and asks again. Start-up takes the same road; there is no second recovery code. While the journal cannot
+be written, results wait here and nothing new is begun.
+Never here: what comes next (`rollback`), how a step is done (`effects`), whether to roll back at all (`policy`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+import orjson
+import structlog
+
+from rearguard_controller import shapes
+from rearguard_controller.effects import Effect, Effects, Work
+from rearguard_controller.errors import ConflictError, JournalError, LeaseLostError, SourceError
+from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.model import (
+    CommandRelease,
+    Outcome,
+    Phase,
+    Rollback,
+    Step,
+    StepKind,
+    StepState,
+    Trigger,
+)
+from rearguard_controller.rollback import Event, EventKind, Move, Note, RunStep, WaitUntil, next_move
+from rearguard_controller.telemetry import Span, Telemetry
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+JOURNAL_RETRY_FIRST = 0.5  # seconds before a refused commit is tried again; doubles up to JOURNAL_RETRY_MOST
+JOURNAL_RETRY_MOST = 10.0
+LOOK_EVERY = 1.0  # seconds between looks for what people, or other replicas, have put into the journal
+SURE_TO_LEAD = 2.0  # seconds after an intent in which no other replica can have begun to lead
+STOPPABLE = frozenset({StepKind.VERIFY_HEALTH, StepKind.VERIFY_RECOVERY})  # an abort need not wait for these
+SPANS: Mapping[StepKind, Span] = {
+    StepKind.ROLL_BACK: Span.COMMAND,
+    StepKind.VERIFY_HEALTH: Span.HEALTH,
+    StepKind.VERIFY_RECOVERY: Span.RECOVERY,
+}
+
+
+class Runner:
+    """Drives rollbacks; one task each, targets never wait for one another."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        lead: Journal,
+        effects: Effects,
+        telemetry: Telemetry,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """Wire the runner: people's words go to `journal` from any replica, the rest to `lead`, which is fenced."""
+        self._journal = journal
+        self._lead = lead
+        self._effects = effects
+        self._telemetry = telemetry
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._driven: dict[str, asyncio.Task[None]] = {}
+        self._nudges: dict[str, asyncio.Event] = {}
+
+    def wake(self) -> None:
+        """There may be a new open rollback."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Drive every open rollback, for ever; first those that were found open at the start."""
+        try:
+            while True:
+                await self._take_up()
+                with contextlib.suppress(TimeoutError):  # other replicas cannot wake us
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._wake.wait()
+                self._wake.clear()
+        finally:
+            for task in self._driven.values():
+                task.cancel()
+            await asyncio.gather(*self._driven.values(), return_exceptions=True)
+
+    async def abort(self, rollback_id: str, operator: str, reason: str) -> Rollback:
+        """End the attempt: what was begun is undone, and the rollback closes as `aborted`.
+
+        A command that is running is let finish; a verification is stopped.
+
+        Raises:
+            NotFoundError, ConflictError: there is no such rollback, or it is closed.
+        """
+        detail = f"{operator} aborted it: {reason}"
+        return await self._ask(rollback_id, EventKind.ABORT_ASKED, "abort", operator, reason, detail)
+
+    async def close(self, rollback_id: str, operator: str, reason: str) -> Rollback:
+        """Close a rollback that cannot finish, as it stands: nothing more is done, a running command is ended.
+
+        Raises:
+            NotFoundError, ConflictError: there is no such rollback, or it is closed.
+        """
+        detail = f"{operator} closed it: {reason}"
+        return await self._ask(rollback_id, EventKind.CLOSE_ASKED, "close", operator, reason, detail)
+
+    async def _ask(
+        self, rollback_id: str, kind: EventKind, verb: str, operator: str, reason: str, detail: str
+    ) -> Rollback:
+        now = self._clock()
+        action = OperatorAction(now, operator, verb, rollback_id, reason)
+        rollback = await self._journal.append(rollback_id, Event(kind, now, detail=detail), action=action)
+        nudge = self._nudges.get(rollback_id)
+        if nudge is not None:
+            nudge.set()
+        self.wake()
+        return rollback
+
+    # --- one task for each open rollback ----------------------------------------------------------------
+
+    async def _take_up(self) -> None:
+        try:
+            found = await self._journal.open_rollbacks()
+        except JournalError as error:
+            self._telemetry.journal_failed()
+            log.error("journal_unreadable", error=error.message, hint=error.hint)
+            asyncio.get_running_loop().call_later(JOURNAL_RETRY_FIRST, self.wake)
+            return
+        for rollback in found:
+            if rollback.id not in self._driven:
+                self._telemetry.opened(rollback)
+                self._nudges[rollback.id] = asyncio.Event()
+                task = asyncio.create_task(self._drive(rollback), name=f"rollback {rollback.id}")
+                self._driven[rollback.id] = task
+                task.add_done_callback(lambda task, rollback_id=rollback.id: self._let_go(rollback_id, task))  # type: ignore[misc]  # the default binds the id of this turn
+
+    def _let_go(self, rollback_id: str, task: asyncio.Task[None]) -> None:
+        self._driven.pop(rollback_id, None)
+        self._nudges.pop(rollback_id, None)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LeaseLostError):
+            log.warning("rollback_left_to_another_leader", rollback=rollback_id)
+        elif error is not None:
+            log.error("rollback_set_aside", rollback=rollback_id, exc_info=error)
+
+    async def _drive(self, rollback: Rollback) -> None:
+        decision = await self._patiently(lambda: self._journal.decision(rollback.decision_id))
+        stdin = orjson.dumps(shapes.decision(decision))
+        rollback_id = rollback.id
+        while True:
+            rollback = await self._patiently(lambda: self._journal.rollback(rollback_id))
+            move = next_move(rollback, self._clock())
+            if move is None:
+                return
+            await self._make(move, rollback, stdin)
+
+    async def _make(self, move: Move, rollback: Rollback, stdin: bytes) -> None:
+        match move:
+            case RunStep():
+                await self._run_step(move, rollback, stdin)
+            case Note():
+                await self._note(rollback, move.event)
+            case WaitUntil():
+                nudge = self._nudges[rollback.id]
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(LOOK_EVERY, max(0.0, move.moment - self._clock()))):
+                        await nudge.wait()
+                nudge.clear()
+
+    async def _note(self, rollback: Rollback, event: Event) -> None:
+        after = await self._commit(rollback.id, event)
+        if after is None:
+            return
+        if event.seq is not None:
+            self._telemetry.step_ended(rollback.target, after.steps[event.seq])
+        if after.phase is Phase.CLOSED:
+            self._telemetry.closed(after)
+            log.info(
+                "finished", target=after.target, rollback=after.id, outcome=str(after.outcome), detail=after.detail
+            )
+
+    # --- intent, effect, result ---------------------------------------------------------------------------
+
+    async def _run_step(self, move: RunStep, rollback: Rollback, stdin: bytes) -> None:
+        step = move.step
+        if not move.look_first and await self._somebody_else_acted(rollback, step):
+            return
+        asked_at = asyncio.get_running_loop().time()
+        started = await self._begin(rollback, step)
+        if started is None:
+            return
+        step = started.steps[step.seq]
+        releases = await self._patiently(lambda: self._journal.releases(rollback.target))
+        if asyncio.get_running_loop().time() - asked_at > SURE_TO_LEAD:
+            await self._make_sure_to_lead(rollback)
+        may_act = move.may_act and (started.stopping is None or step.kind is StepKind.UNDO_HOOK)
+        work = Work(started, step, stdin, releases, move.look_first, may_act)
+        effect = await self._guarded(work)
+        kind = EventKind.STEP_DONE if effect.ok else EventKind.STEP_FAILED
+        event = Event(kind, self._clock(), step.seq, effect.output, effect.detail, effect.outcome)
+        after = await self._commit(rollback.id, event)
+        log.info("step_ended", target=rollback.target, rollback=rollback.id, step=step.name, ok=effect.ok,
+                 detail=effect.detail)  # fmt: skip
+        if after is not None:
+            self._measure(after, after.steps[step.seq])
+
+    async def _make_sure_to_lead(self, rollback: Rollback) -> None:
+        """The intent proved that we lead, but that was a while ago: this process may have been stopped since.
+
+        Raises:
+            LeaseLostError: another replica leads; it looks at the step itself.
+        """
+        await self._patiently(lambda: self._lead.change_target(rollback.target, lambda state: state))
+
+    async def _begin(self, rollback: Rollback, step: Step) -> Rollback | None:
+        """Commit the intent; None when the journal's rules forbid it, and the attempt has ended instead."""
+        try:
+            started = await self._patiently(
+                lambda: self._lead.append(rollback.id, Event(EventKind.STEP_STARTED, self._clock(), step.seq))
+            )
+        except ConflictError as error:
+            fresh = await self._patiently(lambda: self._journal.rollback(rollback.id))
+            if fresh.phase is Phase.RUNNING and fresh.steps[step.seq].state is StepState.PLANNED:
+                event = Event(
+                    EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=error.message, outcome=Outcome.SUPERSEDED
+                )
+                await self._note(fresh, event)
+            return None
+        log.info("step_started", target=rollback.target, rollback=rollback.id, step=step.name,
+                 attempt=started.steps[step.seq].attempt)  # fmt: skip
+        if step.kind is StepKind.ROLL_BACK and rollback.trigger is Trigger.ALERT:
+            self._telemetry.span(rollback.target, Span.DECISION_TO_COMMAND, self._clock() - rollback.opened_at)
+        return started
+
+    async def _guarded(self, work: Work) -> Effect:
+        """The effect; one that is stopped on a person's word is a failed effect, not a stop of the runner."""
+        task = asyncio.create_task(self._effects.carry_out(work))
+        nudge = self._nudges[work.rollback.id]
+        try:
+            while not task.done():
+                nudged = asyncio.create_task(nudge.wait())
+                await asyncio.wait([task, nudged], timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                nudged.cancel()
+                nudge.clear()
+                if not task.done() and await self._was_stopped(work):
+                    task.cancel()
+                    await asyncio.wait([task])
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if task.cancelled():
+            return Effect(ok=False, detail="Stopped by a person.")
+        return task.result()
+
+    async def _was_stopped(self, work: Work) -> bool:
+        """Whether a person asked to close, or to abort while only a verification runs."""
+        try:
+            rollback = await self._journal.rollback(work.rollback.id)
+        except JournalError:
+            return False
+        aborted = rollback.stopping is not None and work.rollback.stopping is None
+        return rollback.close_asked or (aborted and work.step.kind in STOPPABLE)
+
+    async def _somebody_else_acted(self, rollback: Rollback, step: Step) -> bool:
+        """Read `current` right before the first step and right before roll_back; ends the attempt if it changed."""
+        first = all(each.state is StepState.PLANNED for each in rollback.steps)
+        is_roll_back = step.kind is StepKind.ROLL_BACK
+        release = next((each.action for each in rollback.steps if isinstance(each.action, CommandRelease)), None)
+        if release is None or not (first or is_roll_back):
+            return False
+        context = Work(rollback, step, b"").context
+        try:
+            version = await self._effects.serving(release, context)
+        except SourceError as error:
+            if is_roll_back:
+                detail = f"What serves is not known, so nothing was changed: {error.message}"
+                event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=detail, outcome=Outcome.FAILED)
+                await self._note(rollback, event)
+            return is_roll_back
+        if version == rollback.from_version:
+            return False
+        detail = f"{version} serves, not {rollback.from_version}: somebody else changed it."
+        await self._note(rollback, Event(EventKind.TARGET_CHANGED, self._clock(), detail=detail))
+        return True
+
+    def _measure(self, rollback: Rollback, step: Step) -> None:
+        self._telemetry.step_ended(rollback.target, step)
+        span = SPANS.get(step.kind)
+        if span is not None and step.started_at is not None and step.ended_at is not None:
+            self._telemetry.span(rollback.target, span, step.ended_at - step.started_at)
+
+    # --- patience with the journal ------------------------------------------------------------------------
+
+    async def _commit(self, rollback_id: str, event: Event) -> Rollback | None:
+        """Append an event, however long the journal takes; None when a person closed the rollback meanwhile."""
+        try:
+            return await self._patiently(lambda: self._lead.append(rollback_id, event))
+        except ConflictError as error:
+            log.warning("event_refused", rollback=rollback_id, event_kind=event.kind.value, error=error.message)
+            return None
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        pause = JOURNAL_RETRY_FIRST
+        while True:
+            try:
+                return await ask()
+            except JournalError as error:
+                self._telemetry.journal_failed()
+                log.error("journal_failed", error=error.message, hint=error.hint, again_in=pause)
+                await asyncio.sleep(pause)
+                pause = min(JOURNAL_RETRY_MOST, pause * 2)

@@ -1,0 +1,232 @@
+"""The nouns as the JSON that users meet: API answers, the command line, commands' standard input.
+
+Here: one small function for each noun, giving a dict ready for JSON; times as RFC 3339 in UTC, unknown as null.
+Never here: HTTP, the journal, clocks, or anything secret: an action is shown by what it does, without its headers,
+body or environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import assert_never
+
+from rearguard_controller.model import (
+    Action,
+    Alert,
+    CommandAction,
+    CommandRelease,
+    Condition,
+    Decision,
+    HealthCheck,
+    HttpAction,
+    Phase,
+    Reason,
+    Release,
+    Rollback,
+    Step,
+    Target,
+    TargetState,
+)
+from rearguard_controller.policy import is_armed
+
+Json = dict[str, object]
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+TARGET_STATES = ("steady", "waiting", "running", "disarmed")  # from best to worst
+
+
+def moment(seconds: float | None) -> str | None:
+    """Seconds since the epoch as RFC 3339 in UTC, to the millisecond; None stays None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def address(url: str) -> str:
+    """An address as it may be shown anywhere: without user, password, query and fragment, which may be secret."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def plain(text: str) -> str:
+    """A sentence of somebody else's (a library's, a system's) with every address in it as it may be shown."""
+    return _ADDRESS.sub(lambda match: address(match[0]), text)
+
+
+def alert(value: Alert) -> Json:
+    """An alert as it was judged."""
+    return {
+        "name": value.name,
+        "status": "firing" if value.firing else "resolved",
+        "labels": dict(value.labels),
+        "annotations": dict(value.annotations),
+        "starts_at": moment(value.starts_at),
+        "fingerprint": value.fingerprint,
+        "source": value.source,
+    }
+
+
+def reason(value: Reason) -> Json:
+    """One answered question."""
+    return {"code": value.code.value, "holds": value.holds, "detail": value.detail, "blocks": value.blocks}
+
+
+def decision(value: Decision) -> Json:
+    """A decision with all its reasons in the order of judgement."""
+    return {
+        "id": value.id,
+        "target": value.target,
+        "verdict": value.verdict.value,
+        "would": value.would.value,
+        "decided_at": moment(value.decided_at),
+        "trigger": value.trigger.value,
+        "alert": None if value.alert is None else alert(value.alert),
+        "from_version": value.from_version,
+        "to_version": value.to_version,
+        "rollback_id": value.rollback_id,
+        "note": value.note,
+        "reasons": [reason(each) for each in value.reasons],
+    }
+
+
+def rollback(value: Rollback, *, outputs: bool = False) -> Json:
+    """A rollback with its steps; with `outputs` each step says what its command or request printed."""
+    return {
+        "id": value.id,
+        "target": value.target,
+        "trigger": value.trigger.value,
+        "reason": value.reason,
+        "from_version": value.from_version,
+        "to_version": value.to_version,
+        "phase": value.phase.value,
+        "outcome": None if value.outcome is None else value.outcome.value,
+        "detail": value.detail or value.stopping_detail,
+        "stopping": None if value.stopping is None else value.stopping.value,
+        "started_at": moment(value.opened_at),
+        "wait_until": moment(value.wait_until),
+        "closed_at": moment(value.closed_at),
+        "decision_id": value.decision_id,
+        "conditions": [condition(each) for each in value.conditions],
+        "steps": [step(each, output=outputs) for each in value.steps],
+    }
+
+
+def condition(value: Condition) -> Json:
+    """What must be over for a rollback to count as recovered."""
+    return {
+        "alert": value.alert,
+        "figure": value.figure,
+        "threshold": value.threshold,
+        "selector": dict(value.selector),
+        "settle_s": value.settle,
+    }
+
+
+def step(value: Step, *, output: bool = False) -> Json:
+    """One step of a plan and how far it is."""
+    shape: Json = {
+        "seq": value.seq,
+        "kind": value.kind.value,
+        "name": value.name,
+        "state": value.state.value,
+        "attempt": value.attempt,
+        "started_at": moment(value.started_at),
+        "ended_at": moment(value.ended_at),
+        "timeout_s": value.timeout,
+        "on_failure": value.on_failure.value,
+        "after_crash": value.after_crash.value,
+        "action": None if value.action is None else action(value.action),
+        "detail": value.detail,
+    }
+    if output:
+        shape["output"] = value.output
+    return shape
+
+
+def action(value: Action | HealthCheck | CommandRelease) -> Json:
+    """What a step does, without what could be secret."""
+    match value:
+        case CommandAction():
+            return {"command": list(value.argv)}
+        case HttpAction():
+            return {"http": {"method": value.method, "url": address(value.url)}}
+        case HealthCheck():
+            return {"health": {"url": address(value.url), "successes": value.successes}}
+        case CommandRelease():
+            return {"command": list(value.rollback.argv)}
+    assert_never(value)
+
+
+def release(value: Release) -> Json:
+    """What is remembered of a version."""
+    return {
+        "target": value.target,
+        "version": value.version,
+        "service_version": value.service_version,
+        "first_seen": moment(value.first_seen),
+        "last_seen": moment(value.last_seen),
+        "known_good_at": moment(value.known_good_at),
+        "suspect_at": moment(value.suspect_at),
+        "bad_at": moment(value.bad_at),
+        "barrier": value.barrier,
+    }
+
+
+def arming(value: TargetState, now: float) -> Json:
+    """Whether a target may be rolled back automatically, and why not."""
+    return {
+        "name": value.target,
+        "armed": is_armed(value, now),
+        "armed_reason": value.armed_reason,
+        "armed_changed_at": moment(value.armed_changed_at),
+        "disarmed_until": moment(value.disarmed_until),
+    }
+
+
+def target(
+    value: Target,
+    state: TargetState,
+    *,
+    now: float,
+    releases: Sequence[Release],
+    open_rollback: Rollback | None,
+    firing: Sequence[Alert],
+    checks: Mapping[str, bool | None],
+) -> Json:
+    """A target as `status` shows it. `ready` is true only when every check is known and holds."""
+    good = last_known_good(releases)
+    return {
+        **arming(state, now),
+        "mode": value.policy.mode.value,
+        "environment": value.environment,
+        "policy": value.policy.name,
+        "state": target_state(state, open_rollback, now),
+        "serving_version": state.serving_version,
+        "serving_since": moment(state.serving_since),
+        "last_known_good": None if good is None else good.version,
+        "ready": bool(checks) and all(holds is True for holds in checks.values()),
+        "checks": dict(checks),
+        "open_rollback": None if open_rollback is None else open_rollback.id,
+        "firing": [alert(each) for each in firing],
+    }
+
+
+def target_state(state: TargetState, open_rollback: Rollback | None, now: float) -> str:
+    """The one word for a target; an open rollback says more than the arming."""
+    if open_rollback is not None:
+        return "waiting" if open_rollback.phase is Phase.WAITING else "running"
+    return "steady" if is_armed(state, now) else "disarmed"
+
+
+def last_known_good(releases: Sequence[Release]) -> Release | None:
+    """The trusted version that served most recently, the serving one included."""
+    trusted = [each for each in releases if each.known_good_at is not None and not each.distrusted]
+    return max(trusted, key=lambda each: (each.last_seen, each.first_seen), default=None)
+
+
+def worst(states: Sequence[str]) -> str:
+    """The worst of the targets' states; `steady` when there are none."""
+    return max(states, key=TARGET_STATES.index, default=TARGET_STATES[0])

@@ -1,0 +1,300 @@
+"""The controller's own metrics: every family once, exported at 0 from the start for every configured target.
+
+Here: the list of families (name, type, labels, help), one registry that belongs to this process, and small verbs
+that other modules call when something has happened.
+Never here: decisions, clocks, HTTP. Metrics follow from what was recorded; nothing is ever decided by a metric. No
+label carries text from an alert: the sets of values are closed, or come from the configuration.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from itertools import product
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from rearguard_controller.model import (
+    Condition,
+    Decision,
+    Outcome,
+    Phase,
+    ReasonCode,
+    Rollback,
+    Step,
+    StepState,
+    Target,
+    Trigger,
+    Verdict,
+)
+from rearguard_controller.rollback import plan
+
+
+@unique
+class Span(StrEnum):
+    """The stretches of time between an alert and its end."""
+
+    ALERT_TO_RECEIPT = "alert_to_receipt"
+    RECEIPT_TO_DECISION = "receipt_to_decision"
+    DECISION_TO_COMMAND = "decision_to_command"
+    COMMAND = "command"
+    HEALTH = "health"
+    RECOVERY = "recovery"
+    TOTAL = "total"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family as `/metrics` shows it; counters with their `_total`."""
+
+    name: str
+    type: str  # counter | gauge | histogram
+    labels: tuple[str, ...]
+    help: str
+
+
+SOURCES = ("webhook", "prometheus")
+WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
+READY_CHECKS = ("scrape_interval", "trigger_rules", "thresholds", "current")
+ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
+_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
+_HOLDS = {True: "true", False: "false", None: "unknown"}
+
+OWN_FAMILIES = (
+    Family("rearguard_alerts_received_total", "counter", ("source",), "Alerts taken in, by where they came from."),
+    Family("rearguard_decisions_total", "counter", ("target", "verdict"), "Decisions recorded."),
+    Family(
+        "rearguard_decision_reasons_total",
+        "counter",
+        ("target", "reason", "holds"),
+        "Reasons of the recorded decisions; holds is true, false or unknown.",
+    ),
+    Family("rearguard_rollbacks_total", "counter", ("target", "outcome", "trigger"), "Rollbacks closed."),
+    Family("rearguard_rollback_in_progress", "gauge", ("target",), "1 while a rollback of the target is open."),
+    Family("rearguard_rollback_seconds", "histogram", ("target", "span"), "Time that each stretch of the way took."),
+    Family("rearguard_step_seconds", "histogram", ("target", "step", "state"), "Time that ended steps took."),
+    Family("rearguard_target_armed", "gauge", ("target",), "1 while the target may be rolled back automatically."),
+    Family("rearguard_target_ready", "gauge", ("target", "check"), "1 when the check holds; 0 also when unknown."),
+    Family(
+        "rearguard_target_version_info",
+        "gauge",
+        ("target", "version", "state"),
+        "1 for the version that serves (state serving) and the newest trusted one (state last_known_good).",
+    ),
+    Family(
+        "rearguard_watchdog_age_seconds", "gauge", (), "Seconds since the last RearguardWatchdog, or since start."
+    ),
+    Family(
+        "rearguard_prometheus_age_seconds", "gauge", (), "Seconds since Prometheus last answered, or since start."
+    ),
+    Family("rearguard_config_reload_success", "gauge", (), "1 when the configuration was last read without error."),
+    Family("rearguard_leader", "gauge", (), "1 while this process leads: judges, and carries rollbacks out."),
+    Family("rearguard_journal_errors_total", "counter", (), "Reads and writes of the journal that failed."),
+    Family("rearguard_webhook_requests_total", "counter", ("code",), "Answers to Alertmanager, by HTTP status."),
+)
+PROCESS_FAMILIES = (
+    Family("process_virtual_memory_bytes", "gauge", (), "Virtual memory size."),
+    Family("process_resident_memory_bytes", "gauge", (), "Resident memory size."),
+    Family("process_start_time_seconds", "gauge", (), "Start of the process, Unix time."),
+    Family("process_cpu_seconds_total", "counter", (), "CPU time spent."),
+    Family("process_open_fds", "gauge", (), "Open file descriptors."),
+    Family("process_max_fds", "gauge", (), "Limit of open file descriptors."),
+    Family("python_gc_objects_collected_total", "counter", ("generation",), "Objects collected."),
+    Family("python_gc_objects_uncollectable_total", "counter", ("generation",), "Objects found uncollectable."),
+    Family("python_gc_collections_total", "counter", ("generation",), "Collections run."),
+    Family(
+        "python_info",
+        "gauge",
+        ("implementation", "major", "minor", "patchlevel", "version"),
+        "Version of Python.",
+    ),
+)
+FAMILIES = OWN_FAMILIES + PROCESS_FAMILIES
+_BY_NAME = {family.name: family for family in OWN_FAMILIES}
+
+
+class Telemetry:
+    """The metrics of one controller process."""
+
+    def __init__(self, targets: Sequence[Target], *, checks: Sequence[str] = READY_CHECKS) -> None:
+        """Create every series at 0.
+
+        Args:
+            targets: as configured; their names and the names of their steps become label values.
+            checks: the names of the readiness checks that `ready` will report.
+        """
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks the annotation; a second series for each counter, which no rule here reads
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._alerts = self._counter("rearguard_alerts_received_total")
+        self._decisions = self._counter("rearguard_decisions_total")
+        self._reasons = self._counter("rearguard_decision_reasons_total")
+        self._rollbacks = self._counter("rearguard_rollbacks_total")
+        self._in_progress = self._gauge("rearguard_rollback_in_progress")
+        self._spans = self._histogram("rearguard_rollback_seconds")
+        self._steps = self._histogram("rearguard_step_seconds")
+        self._armed = self._gauge("rearguard_target_armed")
+        self._ready = self._gauge("rearguard_target_ready")
+        self._versions = self._gauge("rearguard_target_version_info")
+        self._watchdog_age = self._gauge("rearguard_watchdog_age_seconds")
+        self._prometheus_age = self._gauge("rearguard_prometheus_age_seconds")
+        self._reload = self._gauge("rearguard_config_reload_success")
+        self._reload.set(1)
+        self._checks = tuple(checks)
+        self._leader = self._gauge("rearguard_leader")
+        self._journal_errors = self._counter("rearguard_journal_errors_total")
+        self._webhooks = self._counter("rearguard_webhook_requests_total")
+        self._known: set[str] = set()
+        self._shown_versions: dict[tuple[str, str], str] = {}
+        for source in SOURCES:
+            self._alerts.labels(source)
+        for code in WEBHOOK_CODES:
+            self._webhooks.labels(str(code))
+        self.know(targets)
+        self.feed_ages(prometheus=lambda: None, watchdog=lambda: None)
+
+    def know(self, targets: Sequence[Target]) -> None:
+        """Start the series of targets that are configured; those that exist keep their values."""
+        for target in targets:
+            if target.name not in self._known:
+                self._known.add(target.name)
+                self._start_at_zero(target, self._checks)
+
+    def reloaded(self, *, success: bool) -> None:
+        """The configuration was read again, or could not be used."""
+        self._reload.set(success)
+
+    # --- what happened ------------------------------------------------------------------------------------
+
+    def alert_received(self, source: str, count: int = 1) -> None:
+        """Alerts came in from `source`: webhook or prometheus."""
+        self._alerts.labels(source).inc(count)
+
+    def webhook_answered(self, code: int) -> None:
+        """Alertmanager got an answer with this HTTP status."""
+        self._webhooks.labels(str(code)).inc()
+
+    def journal_failed(self) -> None:
+        """A read or write of the journal failed."""
+        self._journal_errors.inc()
+
+    def decided(self, decision: Decision) -> None:
+        """A decision was recorded. Alerts that belong to no target count under an empty target."""
+        self._decisions.labels(decision.target, decision.verdict.value).inc()
+        for reason in decision.reasons:
+            self._reasons.labels(decision.target, reason.code.value, _HOLDS[reason.holds]).inc()
+
+    def opened(self, rollback: Rollback) -> None:
+        """A rollback is open: just now, or found open at the start."""
+        self._in_progress.labels(rollback.target).set(1)
+
+    def closed(self, rollback: Rollback) -> None:
+        """A rollback was closed; counts its outcome and the span `total`."""
+        if rollback.phase is not Phase.CLOSED or rollback.outcome is None:
+            raise ValueError(f"rollback {rollback.id} is not closed")
+        self._in_progress.labels(rollback.target).set(0)
+        self._rollbacks.labels(rollback.target, rollback.outcome.value, rollback.trigger.value).inc()
+        if rollback.closed_at is not None:
+            self.span(rollback.target, Span.TOTAL, rollback.closed_at - rollback.opened_at)
+
+    def step_ended(self, target: str, step: Step) -> None:
+        """A step is done, failed, skipped or interrupted; one that never started took no time."""
+        seconds = 0.0
+        if step.started_at is not None and step.ended_at is not None:
+            seconds = max(0.0, step.ended_at - step.started_at)
+        self._steps.labels(target, step.name, step.state.value).observe(seconds)
+
+    def span(self, target: str, span: Span, seconds: float) -> None:
+        """A stretch of the way took this long; clocks that differ between hosts never give less than 0."""
+        self._spans.labels(target, span.value).observe(max(0.0, seconds))
+
+    # --- how things stand ---------------------------------------------------------------------------------
+
+    def armed(self, target: str, *, armed: bool) -> None:
+        """Whether the target may be rolled back automatically now."""
+        self._armed.labels(target).set(armed)
+
+    def leads(self, *, leading: bool) -> None:
+        """Whether this process leads now."""
+        self._leader.set(leading)
+
+    def ready(self, target: str, checks: Mapping[str, bool | None]) -> None:
+        """The readiness checks of a target; unknown (None) is shown as 0."""
+        for check, holds in checks.items():
+            self._ready.labels(target, check).set(holds is True)
+
+    def versions(self, target: str, *, serving: str | None, last_known_good: str | None) -> None:
+        """Which version serves and which is the newest trusted one; series of former ones go."""
+        for state, version in (("serving", serving), ("last_known_good", last_known_good)):
+            shown, new = self._shown_versions.get((target, state)), version or ""
+            if shown is not None and shown != new:
+                self._versions.remove(target, shown, state)
+            self._versions.labels(target, new, state).set(version is not None)
+            self._shown_versions[target, state] = new
+
+    def feed_ages(self, *, prometheus: Callable[[], float | None], watchdog: Callable[[], float | None]) -> None:
+        """Read the two ages at every scrape; None (never seen) is shown as the time since this call."""
+        since = time.monotonic()
+        self._prometheus_age.set_function(lambda: _age(prometheus(), since))
+        self._watchdog_age.set_function(lambda: _age(watchdog(), since))
+
+    def render(self, accept: str | None) -> tuple[bytes, str]:
+        """The exposition that the Accept header asks for, and its content type."""
+        encoder, content_type = choose_encoder(accept or "")
+        return encoder(self.registry), content_type
+
+    # --- the beginning ------------------------------------------------------------------------------------
+
+    def _start_at_zero(self, target: Target, checks: Sequence[str]) -> None:
+        name = target.name
+        self._in_progress.labels(name)
+        self._armed.labels(name)
+        self.versions(name, serving=None, last_known_good=None)
+        for check in checks:
+            self._ready.labels(name, check)
+        for verdict in Verdict:
+            self._decisions.labels(name, verdict.value)
+        for code, holds in product(ReasonCode, _HOLDS.values()):
+            self._reasons.labels(name, code.value, holds)
+        for outcome, trigger in product(Outcome, Trigger):
+            self._rollbacks.labels(name, outcome.value, trigger.value)
+        for span in Span:
+            self._spans.labels(name, span.value)
+        for step, state in product(step_names(target), ENDED):
+            self._steps.labels(name, step, state.value)
+
+    def _counter(self, name: str) -> Counter:
+        family = _BY_NAME[name]
+        return Counter(name, family.help, family.labels, registry=self.registry)
+
+    def _gauge(self, name: str) -> Gauge:
+        family = _BY_NAME[name]
+        return Gauge(name, family.help, family.labels, registry=self.registry)
+
+    def _histogram(self, name: str) -> Histogram:
+        family = _BY_NAME[name]
+        return Histogram(name, family.help, family.labels, registry=self.registry, buckets=_BOUNDS)
+
+
+def step_names(target: Target) -> tuple[str, ...]:
+    """The names of all steps that a rollback of the target can have, in their order."""
+    some = Condition(alert="", figure="", threshold="", selector={})
+    return tuple(dict.fromkeys(step.name for step in plan(target, conditions=(some,))))
+
+
+def _age(age: float | None, since: float) -> float:
+    return time.monotonic() - since if age is None else max(0.0, age)

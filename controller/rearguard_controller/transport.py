@@ -1,0 +1,156 @@
+"""TLS and mutual TLS for the server: a web configuration file into what asyncio wraps each new connection with.
+
+Here: `ServerTls`, which reads the files again when they change, as Prometheus' exporters do, and keeps the last good
+state when they cannot be used; and which names a client's certificate must carry.
+Never here: the form of the file (`config.web`), tokens, HTTP.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from rearguard_controller.config import TlsSettings, load_web
+from rearguard_controller.errors import ConfigError
+
+log = structlog.stdlib.get_logger(__name__)
+
+_Mark = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The files as they were last read; `marks` tells whether one has changed since."""
+
+    settings: TlsSettings
+    context: ssl.SSLContext
+    marks: Mapping[Path, _Mark]
+
+
+class ServerTls(ssl.SSLContext):
+    """A server's context that is as fresh as its files at every new connection.
+
+    asyncio asks a context to wrap each connection; this one has the present context do it. Connections that are open
+    keep what they were made with.
+    """
+
+    _path: Path
+    _loaded: _Loaded
+
+    def __new__(cls, path: Path) -> Self:
+        """Read the web configuration file and what it names.
+
+        Raises:
+            ConfigError: something cannot be read or used.
+        """
+        made = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        made._path = path
+        made._loaded = _load(path)
+        return made
+
+    def __init__(self, path: Path) -> None:  # the base class takes what __new__ took
+        del path
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Wrap one connection with the present certificates."""
+        return self._present().context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+    def admits(self, certificate: Mapping[str, object] | None) -> bool:
+        """Whether a client with this certificate, as `getpeercert` tells it, may ask at all.
+
+        TLS itself has verified it. Without names to look for, or without a certificate where none is asked for, yes.
+        """
+        settings = self._loaded.settings
+        if not settings.client_sans or settings.client_auth is ssl.CERT_NONE:
+            return True
+        if not certificate:
+            return settings.client_auth is ssl.CERT_OPTIONAL
+        wanted = {_plain(name) for name in settings.client_sans}
+        return any(_plain(name) in wanted for name in _names(certificate))
+
+    def _present(self) -> _Loaded:
+        if {path: _mark(path) for path in self._loaded.marks} == self._loaded.marks:
+            return self._loaded
+        try:
+            self._loaded = _load(self._path)
+            log.info("tls_files_read_again", file=str(self._path))
+        except ConfigError as error:  # half-written files are usual while certificates are replaced
+            log.error("tls_files_unusable", file=str(self._path), error=error.message, hint=error.hint)
+        return self._loaded
+
+
+def _load(path: Path) -> _Loaded:
+    mark = _mark(path)  # before reading: what changes meanwhile is read again
+    settings = load_web(path)
+    files = [settings.cert_file, settings.key_file, *([settings.client_ca_file] if settings.client_ca_file else [])]
+    marks = {path: mark, **{file: _mark(file) for file in files}}
+    return _Loaded(settings, _context(settings), marks)
+
+
+def _context(settings: TlsSettings) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version, context.maximum_version = settings.min_version, settings.max_version
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    if settings.prefer_server_ciphers:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    else:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    if settings.ciphers:
+        context.set_ciphers(":".join(settings.ciphers))
+    try:
+        # a key that wants a password would stop the process and ask for it on its terminal
+        context.load_cert_chain(settings.cert_file, settings.key_file, password=lambda: "")
+    except (OSError, ValueError) as error:
+        raise _unusable(f"{settings.cert_file} and {settings.key_file}", error, "cert_file and key_file") from None
+    if settings.client_ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=settings.client_ca_file)
+        except (OSError, ValueError) as error:
+            raise _unusable(str(settings.client_ca_file), error, "client_ca_file") from None
+    context.verify_mode = settings.client_auth
+    return context
+
+
+def _unusable(files: str, error: Exception, keys: str) -> ConfigError:
+    why = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+    return ConfigError(
+        f"{files} cannot be used for TLS: {why}.",
+        hint=f"{keys} must name readable PEM files that belong together, the key without a password.",
+        field="tls_config_file",
+    )
+
+
+def _names(certificate: Mapping[str, object]) -> Iterator[str]:
+    """The subject's alternative names of a certificate: DNS names, addresses, mail addresses, URIs."""
+    names = certificate.get("subjectAltName")
+    if isinstance(names, tuple):
+        yield from (str(name) for _, name in names)
+
+
+def _plain(name: str) -> str:
+    """A name in the one way it is compared in: addresses in their short form, the rest as written."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
+
+
+def _mark(path: Path) -> _Mark:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

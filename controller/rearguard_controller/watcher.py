@@ -1,0 +1,236 @@
+"""The eyes: polls Prometheus and the targets, so that a lost webhook changes nothing.
+
+Here: one poll after another of Prometheus' own alerts and rules, each target's serving version and trust, the checks
+that say whether a target is ready to be rolled back, and the figures that the dashboard shows. What the last poll
+saw is kept for synchronous readers.
+Never here: judging (the alerts found are handed to the intake) and acting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from rearguard_controller import figures
+from rearguard_controller.errors import JournalError, LeaseLostError, SourceError
+from rearguard_controller.facts import as_alert
+from rearguard_controller.figures import Reading, Row
+from rearguard_controller.intake import Intake
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.model import Alert, Condition, Target, is_subset
+from rearguard_controller.policy import is_armed
+from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules
+from rearguard_controller.releases import Releases, Watch
+from rearguard_controller.shapes import last_known_good
+from rearguard_controller.telemetry import Telemetry
+
+log = structlog.get_logger()
+
+WATCHDOG = "RearguardWatchdog"
+LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the last poll saw of one target."""
+
+    firing: tuple[Alert, ...] = ()  # every alert of the target, triggers or not
+    triggers: tuple[tuple[Alert, Condition | None], ...] = ()  # those that may roll back
+    checks: Mapping[str, bool | None] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
+
+
+class Watcher:
+    """Polls for ever; answers what it saw last."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        prometheus: Prometheus,
+        releases: Releases,
+        journal: Journal,
+        telemetry: Telemetry,
+        *,
+        poll_interval: float,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        leads: Callable[[], bool],
+    ) -> None:
+        """Wire the watcher.
+
+        `monotonic` is a clock that never jumps, in seconds. While `leads` says no, it only looks, so that every
+        replica can answer what is going on: it tracks no target and hands no alert on.
+        """
+        self._leads = leads
+        self._targets = targets
+        self._prometheus = prometheus
+        self._releases = releases
+        self._journal = journal
+        self._telemetry = telemetry
+        self._poll_interval = poll_interval
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sights = {target.name: Sight() for target in targets}
+        self._tracking: dict[str, asyncio.Task[None]] = {}
+        self._answered_at: float | None = None
+        self._watchdog_at: float | None = None
+
+    # --- what was seen last -----------------------------------------------------------------------------------
+
+    def firing(self, target_name: str) -> tuple[Alert, ...]:
+        """The target's alerts that fired at the last poll."""
+        return self._sights[target_name].firing
+
+    def triggers(self, target: Target) -> tuple[tuple[Alert, Condition | None], ...]:
+        """Those of them that may roll the target back, each with the condition that must be over after it."""
+        return self._sights[target.name].triggers
+
+    def ready(self, target_name: str) -> Mapping[str, bool | None]:
+        """The checks that say whether the target is ready to be rolled back; None is unknown."""
+        return self._sights[target_name].checks
+
+    def figures(self, target_name: str) -> tuple[Reading, ...]:
+        """The target's figures as they stood at the last poll."""
+        return self._sights[target_name].readings
+
+    def prometheus_age(self) -> float | None:
+        """Seconds since Prometheus last answered; None when it never did."""
+        return None if self._answered_at is None else self._monotonic() - self._answered_at
+
+    def watchdog_age(self) -> float | None:
+        """Seconds since Alertmanager last delivered the heartbeat; None when it never did."""
+        return None if self._watchdog_at is None else self._monotonic() - self._watchdog_at
+
+    def note_delivery(self, alerts: Sequence[Alert]) -> None:
+        """Alerts arrived by webhook: take the heartbeat from among them."""
+        if any(alert.name == WATCHDOG and alert.firing for alert in alerts):
+            self._watchdog_at = self._monotonic()
+
+    # --- polling ------------------------------------------------------------------------------------------------
+
+    async def run(self, intake: Intake) -> None:
+        """Poll for ever, handing the trigger alerts that fire to the intake."""
+        try:
+            while True:
+                started = self._monotonic()
+                try:
+                    await self.poll(intake)
+                except LeaseLostError:
+                    pass  # another replica watches now
+                except JournalError as error:
+                    self._telemetry.journal_failed()
+                    log.error("poll_failed", error=error.message, hint=error.hint)
+                await asyncio.sleep(max(0.0, self._poll_interval - (self._monotonic() - started)))
+        finally:
+            for task in self._tracking.values():
+                task.cancel()
+            await asyncio.gather(*self._tracking.values(), return_exceptions=True)
+
+    async def poll(self, intake: Intake) -> None:
+        """Look once at everything."""
+        try:
+            alerts, rules = await asyncio.gather(self._prometheus.alerts(), self._prometheus.rules())
+            self._answered_at = self._monotonic()
+        except SourceError as error:
+            log.warning("prometheus_away", error=error.message, hint=error.hint)
+            for target in self._targets:
+                unknown = dict.fromkeys(self._sights[target.name].checks)
+                self._sights[target.name] = replace(self._sights[target.name], checks=unknown)
+                self._track(target, Watch())
+            return
+        table = await self._tabulate(rules)
+        triggers: list[Alert] = []
+        for target in self._targets:
+            mine = [alert for alert in alerts if target.owns(alert.labels)]
+            await self._look_at(target, mine, rules, table)
+            triggers += [alert for alert, _ in self._sights[target.name].triggers]
+        if self._leads():
+            self._telemetry.alert_received("prometheus", len(triggers))
+            await intake.consider(triggers)
+
+    async def _look_at(
+        self,
+        target: Target,
+        alerts: Sequence[PrometheusAlert],
+        rules: Rules,
+        table: Mapping[tuple[str, str], Row],
+    ) -> None:
+        wanted = target.policy.alerts
+        firing = [alert for alert in alerts if alert.state == "firing"]
+        mine = [rule for rule in rules.alerting if is_subset(wanted, rule.labels)]
+        rows = [table[key] for key in dict.fromkeys(figures.keys_of(mine)) if key in table]
+        self._sights[target.name] = Sight(
+            firing=tuple(as_alert(alert, "prometheus") for alert in firing),
+            triggers=tuple(
+                (as_alert(alert, "prometheus"), figures.condition_of(alert, rules, target.telemetry))
+                for alert in firing
+                if is_subset(wanted, alert.labels)
+            ),
+            checks=await self._checks(target, mine, rows),
+            readings=tuple(reading for row in rows for reading in figures.readings(row, target.telemetry)),
+        )
+        healthy = bool(mine) and all(rule.health == "ok" for rule in mine)
+        concerning = tuple(alert.labels for alert in alerts if is_subset(wanted, alert.labels))
+        self._track(target, Watch(healthy, concerning))
+
+    async def _tabulate(self, rules: Rules) -> dict[tuple[str, str], Row]:
+        """Every figure that a rule names, asked once for all targets."""
+        table: dict[tuple[str, str], Row] = {}
+        for key in dict.fromkeys(figures.keys_of(rules.alerting)):
+            with contextlib.suppress(SourceError):
+                table[key] = await figures.row(self._prometheus, key, rules.alerting)
+        return table
+
+    async def _checks(
+        self, target: Target, rules: Sequence[AlertingRule], rows: Sequence[Row]
+    ) -> dict[str, bool | None]:
+        healths = {rule.health for rule in rules}
+        return {
+            "trigger_rules": None if healths == {"unknown"} else bool(rules) and healths == {"ok"},
+            "thresholds": all(figures.threshold_in(row, target.telemetry) is not None for row in rows),
+            "scrape_interval": await self._scraped_often_enough(target),
+        }
+
+    async def _scraped_often_enough(self, target: Target) -> bool | None:
+        try:
+            intervals = await self._prometheus.scrape_intervals()
+            samples = await self._prometheus.query(figures.presence(target.telemetry))
+        except SourceError:
+            return None
+        mine = [
+            intervals.get((sample.labels.get("job", ""), sample.labels.get("instance", ""))) for sample in samples
+        ]
+        known = [interval for interval in mine if interval is not None]
+        return all(interval <= LONGEST_SCRAPE for interval in known) if known else None
+
+    # --- each target by itself: a slow one holds up no other ------------------------------------------------------
+
+    def _track(self, target: Target, watch: Watch) -> None:
+        before = self._tracking.get(target.name)
+        if self._leads() and (before is None or before.done()):
+            self._tracking[target.name] = asyncio.create_task(self._track_one(target, watch))
+
+    async def _track_one(self, target: Target, watch: Watch) -> None:
+        name = target.name
+        try:
+            serving = await self._releases.track(target, watch, poll_interval=self._poll_interval)
+            known = await self._journal.releases(name)
+        except LeaseLostError:
+            return
+        except JournalError as error:
+            self._telemetry.journal_failed()
+            log.error("target_not_tracked", target=name, error=error.message, hint=error.hint)
+            return
+        now_serving = serving.version or serving.state.serving_version
+        best = last_known_good(known)
+        readable = {**self._sights[name].checks, "current": serving.version is not None}
+        self._sights[name] = replace(self._sights[name], checks=readable)
+        self._telemetry.ready(name, readable)
+        self._telemetry.armed(name, armed=is_armed(serving.state, self._clock()))
+        self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None)
+        if serving.version is None:
+            log.warning("target_unreadable", target=name, error=serving.detail)

@@ -1,0 +1,153 @@
+"""Alertmanager's webhook body (version 4) into alerts: stop 2 of the way of an alert.
+
+Here: what of the JSON we need, how strict we are about it, and the limits. Unknown fields are ignored:
+Alertmanager adds some with its versions. A label value is untrusted data, whoever sent it.
+Never here: HTTP, tokens, the size of the body (the receiver caps it before it is read), or any judgement of an
+alert.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import orjson
+
+from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.model import Alert, Labels
+
+MAX_ALERTS = 10_000  # about 5 MB as Alertmanager writes them
+MAX_LABELS = 256  # in one set of labels or annotations
+MAX_NAME_BYTES = 1_024  # of a label's name
+MAX_VALUE_BYTES = 64 * 1_024  # of a label's or annotation's value
+MAX_FINGERPRINT = 128  # characters; Alertmanager writes 16
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ZERO_TIME_YEAR = 1  # Go's zero time: Alertmanager's way to say "not known"
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,12})?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+# Prometheus 3 allows any UTF-8 text as a label's name; what could break out of quotes is still refused.
+_NAME_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f"\\]')
+_SHOWN = 60  # characters of a bad value that an error repeats
+
+
+def parse(body: bytes) -> tuple[Alert, ...]:
+    """Read a webhook body, all or nothing.
+
+    Returns:
+        The alerts in the order of the body; an empty list is no error.
+
+    Raises:
+        InvalidInputError: anything is wrong; `field` names the place, e.g. `alerts[3].labels.alertname`.
+    """
+    try:
+        document: object = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError(
+            f"the body is not JSON: {error}", hint="Send Alertmanager's webhook, version 4.", field="body"
+        ) from None
+    fields = _mapping(document, "body")
+    version = fields.get("version", "4")
+    if version != "4":
+        raise InvalidInputError(
+            f"version is {_shown(version)}, but only '4' is understood",
+            hint="Send Alertmanager's webhook without a payload of your own.",
+            field="version",
+        )
+    entries = fields.get("alerts")
+    if not isinstance(entries, list):
+        raise _wrong("alerts", "a list of alerts", entries)
+    if len(entries) > MAX_ALERTS:
+        raise InvalidInputError(
+            f"alerts holds {len(entries)} entries, more than {MAX_ALERTS}",
+            hint="Set max_alerts on the receiver, or group by more labels.",
+            field="alerts",
+        )
+    return tuple(_alert(entry, f"alerts[{index}]") for index, entry in enumerate(entries))
+
+
+def _alert(value: object, place: str) -> Alert:
+    fields = _mapping(value, place)
+    status = fields.get("status")
+    if status not in ("firing", "resolved"):
+        raise _wrong(f"{place}.status", "'firing' or 'resolved'", status)
+    labels = _texts(fields.get("labels"), f"{place}.labels")
+    name = labels.get("alertname")
+    if not name:
+        raise _wrong(f"{place}.labels.alertname", "the alert's name", name)
+    annotations = fields.get("annotations")
+    return Alert(
+        name=name,
+        labels=labels,
+        annotations={} if annotations is None else _texts(annotations, f"{place}.annotations"),
+        firing=status == "firing",
+        starts_at=_time(fields.get("startsAt"), f"{place}.startsAt"),
+        fingerprint=_fingerprint(fields.get("fingerprint"), f"{place}.fingerprint"),
+        source="webhook",
+    )
+
+
+def _mapping(value: object, place: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise _wrong(place, "an object", value)
+    return value
+
+
+def _texts(value: object, place: str) -> Labels:
+    """A set of labels or annotations: names to UTF-8 text without NUL, within the limits."""
+    pairs = _mapping(value, place)
+    if len(pairs) > MAX_LABELS:
+        raise InvalidInputError(f"{place} holds {len(pairs)} names, more than {MAX_LABELS}", field=place)
+    texts: dict[str, str] = {}
+    for name, text in pairs.items():
+        if not name or len(name.encode()) > MAX_NAME_BYTES or _NAME_FORBIDDEN.search(name):
+            raise InvalidInputError(f"{place} holds {_shown(name)}, which is no label name", field=place)
+        if not isinstance(text, str):
+            raise _wrong(f"{place}.{name}", "text", text)
+        if "\x00" in text:
+            raise InvalidInputError(f"{place}.{name} holds a NUL character", field=f"{place}.{name}")
+        if len(text.encode()) > MAX_VALUE_BYTES:
+            raise InvalidInputError(f"{place}.{name} is longer than {MAX_VALUE_BYTES} bytes", field=f"{place}.{name}")
+        texts[name] = text
+    return texts
+
+
+def _time(value: object, place: str) -> float | None:
+    """RFC 3339 to seconds since the epoch; None when absent or Go's zero time."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise _wrong(place, "an RFC 3339 time", value)
+    try:
+        moment = datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise _wrong(place, "an RFC 3339 time", value) from None
+    return None if moment.year == _ZERO_TIME_YEAR else (moment - _EPOCH).total_seconds()
+
+
+def _fingerprint(value: object, place: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > MAX_FINGERPRINT or "\x00" in value:
+        raise _wrong(place, f"text of at most {MAX_FINGERPRINT} characters", value)
+    return value
+
+
+def _wrong(place: str, wanted: str, got: object) -> InvalidInputError:
+    problem = "is missing" if got is None else f"is {_shown(got)}"
+    return InvalidInputError(f"{place} {problem}: it must be {wanted}", field=place)
+
+
+def _shown(value: object) -> str:
+    """A bad value as an error may repeat it: short, and with nothing that could end a line."""
+    match value:
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case _:
+            text = ascii(value)
+            return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

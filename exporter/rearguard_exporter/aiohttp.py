@@ -1,0 +1,235 @@
+"""The aiohttp adapter: one middleware, one signal, four endpoints, and background work tied to the application.
+
+Everything it knows it reads from what aiohttp left behind after the call; no router is walked.
+Never here: what counts as an error (http), why a socket ended in general (websocket), text (render).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, hdrs, web
+
+from rearguard_exporter.faces import Faces
+from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange
+from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.metrics import UNMATCHED
+from rearguard_exporter.quiet import log, quiet, report
+from rearguard_exporter.websocket import Connection, Reason, reason_of_code
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_STATE = "rearguard_exporter.measured"
+# Typed keys came with aiohttp 3.14, which warns about the plain ones.
+_MEASURED: Any = web.RequestKey(_STATE, object) if hasattr(web, "RequestKey") else _STATE
+_INSTALLED: web.AppKey[bool] = web.AppKey("rearguard_exporter.installed", bool)
+_MESSAGES = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
+
+
+def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
+    """Measure `app` from now on and give it the endpoints (with `own_port` only the probes). Idempotent.
+
+    Raises:
+        RuntimeError: the application already runs; aiohttp freezes it then.
+    """
+    if _INSTALLED in app:
+        return
+    app[_INSTALLED] = True
+    own = _add_endpoints(app, faces, own_port=own_port)
+    app.middlewares.insert(0, _middleware(instruments, own))
+    app.on_response_prepare.append(_on_prepare)
+    app.cleanup_ctx.append(_background(faces))
+
+
+def _add_endpoints(app: web.Application, faces: Faces, *, own_port: bool) -> frozenset[Any]:
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
+        encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
+        made = await asyncio.wrap_future(faces.submit_render(accept, encoding))
+        return web.Response(body=made.body, headers=made.headers)
+
+    async def healthz(_: web.Request) -> web.StreamResponse:
+        return web.json_response(faces.health())
+
+    async def readyz(_: web.Request) -> web.StreamResponse:
+        ready, body = faces.readiness()
+        return web.json_response(body, status=200 if ready else 503)
+
+    async def dashboard(_: web.Request) -> web.StreamResponse:
+        return web.json_response(await asyncio.wrap_future(faces.submit_dashboard()))
+
+    endpoints: dict[str, Handler] = {"/healthz": healthz, "/readyz": readyz}
+    if not own_port:
+        endpoints |= {"/metrics": metrics, "/api/monitoring/dashboard": dashboard}
+    taken = {resource.canonical for resource in app.router.resources()}
+    for path, handler in endpoints.items():
+        if path in taken:
+            log.info("rearguard_exporter: %s is the application's own, left alone", path)
+        else:
+            app.router.add_get(path, handler)
+    return frozenset(endpoints.values())
+
+
+def _background(faces: Faces) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        entered = faces.enter()
+        yield
+        if entered:
+            await faces.leave()
+
+    return run
+
+
+class _Measured:
+    """What is known of one request between the middleware and the signal."""
+
+    __slots__ = ("asked_code", "connection", "exchange", "instruments", "response", "route", "socket")
+
+    def __init__(self, instruments: Instruments, request: web.Request) -> None:
+        self.instruments = instruments
+        self.route = route_of(request)
+        self.exchange = Exchange(instruments, request.method)
+        self.connection: Connection | None = None
+        self.socket: web.WebSocketResponse | None = None
+        self.asked_code: int | None = None  # with which the application closes the socket
+        self.response: web.StreamResponse | None = None
+
+    @quiet
+    def prepared(self, response: web.StreamResponse) -> None:
+        """Headers are about to be sent."""
+        if isinstance(response, web.WebSocketResponse):
+            self.exchange.leave()
+            self.socket = response
+            self.connection = Connection(self.instruments, self.route)
+            _count_messages(response, self.connection)
+            self._note_close(response)
+        elif not isinstance(response, web.Response) and response.content_length is None:
+            self.response = response
+            self.exchange.streaming()
+
+    @quiet
+    def answered(self, status: int, failure: BaseException | None, request: web.Request) -> None:
+        """The handler returned or raised."""
+        if self.connection is not None and self.socket is not None:
+            self.connection.close(_why(self.socket, self.asked_code, failure, request))
+            return
+        sent = self.response
+        endless = sent is not None and sent.content_type in ENDLESS_TYPES
+        error_type = ""
+        if sent is not None and isinstance(failure, asyncio.CancelledError):
+            status = CLIENT_GONE  # the server stops: streams that it ends are no faults
+        elif failure is not None and status != CLIENT_GONE and not isinstance(failure, web.HTTPException):
+            error_type = type(failure).__name__
+            status = sent.status if sent is not None else status
+        self.exchange.end(self.route, status, error_type, endless=endless)
+
+    def _note_close(self, socket: Any) -> None:
+        close = socket.close
+
+        async def noted(*, code: int = WSCloseCode.OK, **kwargs: Any) -> Any:
+            if self.asked_code is None:
+                self.asked_code = code
+            return await close(code=code, **kwargs)
+
+        socket.close = noted
+
+
+def _middleware(instruments: Instruments, own: frozenset[Any]) -> Any:
+    @web.middleware
+    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+        measured = _begin(instruments, request, own)
+        if measured is None:
+            return await handler(request)
+        try:
+            response = await handler(request)
+        except BaseException as failure:
+            measured.answered(_status_of(failure, request), failure, request)
+            raise
+        measured.answered(getattr(response, "status", 500), None, request)
+        return response
+
+    return measure
+
+
+def _begin(instruments: Instruments, request: web.Request, own: frozenset[Any]) -> _Measured | None:
+    try:
+        if _MEASURED in request or request.match_info.handler in own:
+            return None  # measured by an outer application's middleware, or one of our own endpoints
+        measured = _Measured(instruments, request)
+        request[_MEASURED] = measured
+    except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+        report("aiohttp request")
+        return None
+    return measured
+
+
+async def _on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+    measured = request.get(_MEASURED)
+    # What is prepared after the handler returned is sent by aiohttp, out of our sight.
+    if isinstance(measured, _Measured) and measured.exchange.is_open and measured.response is None:
+        measured.prepared(response)
+
+
+def route_of(request: web.Request) -> str:
+    """The template of the matched route, with the prefixes of sub-applications; never the raw path."""
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _status_of(failure: BaseException, request: web.Request) -> int:
+    """What aiohttp answers to this exception; `CLIENT_GONE` where nobody is left to read it."""
+    match failure:
+        case web.HTTPException():
+            return failure.status
+        case asyncio.CancelledError() | ConnectionResetError() if _is_gone(request):
+            return CLIENT_GONE
+        case TimeoutError():
+            return 504
+        case _:
+            return 500
+
+
+def _why(
+    socket: web.WebSocketResponse, asked: int | None, failure: BaseException | None, request: web.Request
+) -> Reason:
+    if isinstance(failure, asyncio.CancelledError):
+        return Reason.ABNORMAL if _is_gone(request) else Reason.GOING_AWAY
+    if isinstance(failure, TimeoutError) or isinstance(socket.exception(), TimeoutError):
+        return Reason.TIMEOUT
+    if isinstance(failure, ConnectionResetError) and _is_gone(request):
+        return Reason.ABNORMAL
+    if failure is not None:
+        return Reason.ERROR
+    if socket.close_code is None:
+        # No closing handshake yet: aiohttp does it with 1000 after the handler, if anybody is there.
+        return Reason.ABNORMAL if _is_gone(request) else Reason.CLEAN
+    reason = reason_of_code(socket.close_code)
+    if reason is Reason.CLEAN and asked is not None:
+        return reason_of_code(asked)  # the peer merely confirmed what the application asked for
+    return reason
+
+
+def _count_messages(socket: Any, connection: Connection) -> None:
+    receive = socket.receive
+
+    async def counted_receive(*args: Any, **kwargs: Any) -> Any:
+        message = await receive(*args, **kwargs)
+        if message.type in _MESSAGES:
+            connection.received()
+        return message
+
+    def counted(send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def counted_send(*args: Any, **kwargs: Any) -> None:
+            await send(*args, **kwargs)
+            connection.sent()
+
+        return counted_send
+
+    # Every other way in or out (`async for`, receive_json, send_json …) goes through these three.
+    socket.receive = counted_receive
+    socket.send_str = counted(socket.send_str)
+    socket.send_bytes = counted(socket.send_bytes)

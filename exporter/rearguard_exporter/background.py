@@ -1,0 +1,136 @@
+"""What runs beside the application: a sampling thread, and a few tasks on each event loop that serves.
+
+Started with the first application, stopped with the last; several applications may share one loop.
+Never here: what is sampled (system, watch), how it is shown (render).
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client import Histogram
+
+from rearguard_exporter.quiet import report
+
+LAG_INTERVAL = 0.5  # seconds between two wake-ups of the lag probe
+_JOIN = 2.0  # seconds to wait for a thread that is asked to end
+
+LoopJob = Callable[[], Awaitable[None]]
+
+
+class Ticker:
+    """A daemon thread that calls `tick` every `interval` seconds until stopped. May be started again."""
+
+    def __init__(self, name: str, tick: Callable[[], None], interval: float) -> None:
+        self._name = name
+        self._tick = tick
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs (false in a process forked from the one that started it)."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread when it does not run."""
+        with self._lock:
+            if self.alive:
+                return
+            self._stop = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a tick that hangs is left behind, it holds nothing."""
+        with self._lock:
+            self._stop.set()
+            thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN)
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                self._tick()
+            except Exception:  # noqa: BLE001 - the next tick is another chance
+                report(self._name)
+            stop.wait(self._interval)
+
+
+@dataclass(slots=True)
+class _Loop:
+    users: int = 0
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class LoopJobs:
+    """Tasks of each event loop, alive while an application of that loop is.
+
+    A job added with `add` runs on one loop only: the first that serves, and after it the next.
+    """
+
+    def __init__(self, lag: Histogram) -> None:
+        self._lag = lag
+        self._jobs: list[LoopJob] = []
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
+        self._home: asyncio.AbstractEventLoop | None = None
+
+    def add(self, job: LoopJob) -> None:
+        """Run `job` (which never ends by itself) from now on, or from the first application's start."""
+        self._jobs.append(job)
+        home = self._home
+        if home is not None and not home.is_closed():
+            home.call_soon_threadsafe(self._spawn, home, [job])
+
+    def enter(self) -> None:
+        """An application of the running loop starts."""
+        loop = asyncio.get_running_loop()
+        state = self._loops.setdefault(loop, _Loop())
+        state.users += 1
+        if state.users == 1:
+            self._spawn(loop, [self._probe_lag])
+        if self._home is None or self._home.is_closed():
+            self._home = loop
+            self._spawn(loop, self._jobs)
+
+    async def leave(self) -> bool:
+        """An application of the running loop ends. True when it was the last of all."""
+        loop = asyncio.get_running_loop()
+        state = self._loops[loop]
+        state.users -= 1
+        if state.users == 0:
+            del self._loops[loop]
+            for task in state.tasks:
+                task.cancel()
+            await asyncio.gather(*state.tasks, return_exceptions=True)
+            if self._home is loop:
+                self._move_home()
+        return not self._loops
+
+    def _move_home(self) -> None:
+        self._home = next((loop for loop in self._loops if not loop.is_closed()), None)
+        if self._home is not None:
+            self._home.call_soon_threadsafe(self._spawn, self._home, list(self._jobs))
+
+    def _spawn(self, loop: asyncio.AbstractEventLoop, jobs: Iterable[LoopJob]) -> None:
+        state = self._loops.get(loop)
+        if state is not None:
+            state.tasks.extend(loop.create_task(_run(job)) for job in jobs)
+
+    async def _probe_lag(self) -> None:
+        while True:
+            due = time.perf_counter() + LAG_INTERVAL
+            await asyncio.sleep(LAG_INTERVAL)
+            self._lag.observe(max(0.0, time.perf_counter() - due))
+
+
+async def _run(job: LoopJob) -> None:
+    try:
+        await job()
+    except Exception:  # noqa: BLE001 - a job's fault is not the application's
+        report("background job")

@@ -1,0 +1,143 @@
+"""The application's own figures as one JSON document, for `GET /api/monitoring/dashboard`.
+
+Read from the same children that Prometheus scrapes, since the start of the process. Judges little: what is wrong is
+decided by rules in Prometheus. Never here: HTTP, sampling.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from rearguard_exporter import metrics
+from rearguard_exporter.identity import Identity
+from rearguard_exporter.instruments import Capped, Instruments
+
+Json = dict[str, object]
+
+_P95 = 0.95
+_MEMORY_FULL = 0.95
+
+
+def build(
+    identity: Identity,
+    uptime: float,
+    instruments: Instruments,
+    figures: Mapping[str, float],
+    databases: Mapping[str, bool | None],
+    pools: Sequence[Json],
+) -> Json:
+    """The document. `databases` says for each watched one whether it answers, None before its first check."""
+    reasons = [f"database {name} does not answer" for name, ok in databases.items() if ok is False]
+    usage = figures.get(metrics.MEMORY_USAGE.name, 0.0)
+    limit = figures.get(metrics.MEMORY_LIMIT.name, 0.0)
+    if limit and usage / limit >= _MEMORY_FULL:
+        reasons.append(f"memory is at {usage / limit:.0%} of its limit")
+    return {
+        "status": "degraded" if reasons else "ok",
+        "reasons": reasons,
+        "service": identity.service,
+        "version": identity.version,
+        "environment": identity.environment,
+        "uptime_s": round(uptime, 3),
+        "endpoints": _endpoints(instruments.http_duration),
+        "database": {
+            "up": dict(databases),
+            "pools": list(pools),
+            "operations": _operations(instruments.db_duration),
+            "connection_failures": _total(instruments.pool_failures),
+            "connection_timeouts": _total(instruments.pool_timeouts),
+        },
+        "websocket": {
+            "active": _total(instruments.socket_active),
+            "connections": _total(instruments.socket_connections),
+            "disconnects": _by_last_label(instruments.socket_disconnects),
+            "messages": _by_last_label(instruments.socket_messages),
+        },
+        "browser": None,  # nothing is measured in the browser by this version
+        "system": dict(figures),
+    }
+
+
+class _Sum:
+    """Several histogram children added up."""
+
+    __slots__ = ("buckets", "count", "errors", "total")
+
+    def __init__(self) -> None:
+        self.count = 0.0
+        self.total = 0.0
+        self.errors = 0.0
+        self.buckets: dict[float, float] = {}
+
+    def add(self, child: Histogram, *, error: bool) -> None:
+        """Take in one child."""
+        for family in child.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_bucket"):
+                    bound = float(sample.labels["le"])
+                    self.buckets[bound] = self.buckets.get(bound, 0.0) + sample.value
+                elif sample.name.endswith("_sum"):
+                    self.total += sample.value
+                elif sample.name.endswith("_count"):
+                    self.count += sample.value
+                    self.errors += sample.value if error else 0.0
+
+    def figures(self) -> Json:
+        """Count, mean, 95th percentile and errors; times in seconds, null without observations."""
+        return {
+            "count": int(self.count),
+            "mean_s": round(self.total / self.count, 6) if self.count else None,
+            "p95_s": quantile(_P95, sorted(self.buckets.items())),
+            "errors": int(self.errors),
+        }
+
+
+def quantile(rank: float, buckets: Sequence[tuple[float, float]]) -> float | None:
+    """The quantile of cumulative (bound, count) pairs, linear inside a bucket, as Prometheus' histogram_quantile."""
+    if not buckets or not buckets[-1][1]:
+        return None
+    wanted = rank * buckets[-1][1]
+    for (low, below), (high, upto) in pairwise([(0.0, 0.0), *buckets]):
+        if upto >= wanted:
+            if high == float("inf"):
+                return low
+            return round(low + (high - low) * (wanted - below) / (upto - below), 6) if upto > below else high
+    return None
+
+
+def _endpoints(durations: Capped[Histogram]) -> list[Json]:
+    sums: dict[tuple[str, str], _Sum] = {}
+    for (method, route, status, error_type), child in durations.known().items():
+        sums.setdefault((route, method), _Sum()).add(child, error=bool(error_type) or status.startswith("5"))
+    return [{"route": route, "method": method, **held.figures()} for (route, method), held in sorted(sums.items())]
+
+
+def _operations(durations: Capped[Histogram]) -> list[Json]:
+    sums: dict[tuple[str, str], _Sum] = {}
+    for (_, namespace, operation, error_type), child in durations.known().items():
+        sums.setdefault((namespace, operation), _Sum()).add(child, error=bool(error_type))
+    return [
+        {"database": namespace, "operation": operation, **held.figures()}
+        for (namespace, operation), held in sorted(sums.items())
+    ]
+
+
+def _value(child: Counter | Gauge) -> int:
+    samples = (sample for family in child.collect() for sample in family.samples)
+    return int(next(sample.value for sample in samples if not sample.name.endswith("_created")))
+
+
+def _total(capped: Capped[Counter] | Capped[Gauge]) -> int:
+    return sum(_value(child) for child in _children(capped))
+
+
+def _children(capped: Capped[Counter] | Capped[Gauge]) -> Iterable[Counter | Gauge]:
+    return capped.known().values()
+
+
+def _by_last_label(capped: Capped[Counter]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for values, child in capped.known().items():
+        sums[values[-1]] = sums.get(values[-1], 0) + _value(child)
+    return sums

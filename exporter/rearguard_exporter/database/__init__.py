@@ -1,0 +1,1 @@
+"""Databases as an application sees them: operations, pools, and whether they answer."""

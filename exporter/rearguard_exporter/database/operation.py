@@ -1,0 +1,57 @@
+"""What may be said of a database operation in labels: its first word, its kind of failure, its system and schema.
+
+Never here: drivers, SQL beyond the first word; no statement, parameter or path leaves this module.
+"""
+
+import re
+from pathlib import PurePath
+
+from rearguard_exporter.metrics import OTHER
+
+_WORDS = frozenset(
+    {
+        "ALTER", "ANALYZE", "BEGIN", "CALL", "COMMIT", "COPY", "CREATE", "DELETE", "DROP", "EXECUTE", "EXPLAIN",
+        "FETCH", "GRANT", "INSERT", "LOCK", "MERGE", "PRAGMA", "REFRESH", "RELEASE", "REPLACE", "REVOKE", "ROLLBACK",
+        "SAVEPOINT", "SELECT", "SET", "SHOW", "TRUNCATE", "UPDATE", "VACUUM", "VALUES", "WITH",
+    }
+)  # fmt: skip
+# The first word behind white space, brackets and comments. Each part begins with another character, so that no
+# input is tried in more than one way; what is longer than 2,000 characters of comments is nobody's first word.
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*+([A-Za-z]+)")
+_LOOK_AT = 2000
+_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+
+# OpenTelemetry's `db.system.name` where it differs from SQLAlchemy's name of the dialect.
+_SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db", "cockroachdb": "cockroachdb"}
+
+
+def operation_name(statement: str) -> str:
+    """The first word of a statement when it is a known one, else `_OTHER`."""
+    found = _FIRST_WORD.match(statement[:_LOOK_AT])
+    word = found.group(1).upper() if found else ""
+    return word if word in _WORDS else OTHER
+
+
+def error_type(failure: BaseException | None) -> str:
+    """The class of the SQLSTATE (its first two characters) where the driver has one, else the exception's name."""
+    if failure is None:
+        return ""
+    for name in ("sqlstate", "pgcode"):
+        code = getattr(failure, name, None)
+        if isinstance(code, str) and _SQLSTATE.fullmatch(code):
+            return code[:2]
+    return type(failure).__name__
+
+
+def system_name(dialect: str) -> str:
+    """OpenTelemetry's name of the database system."""
+    return _SYSTEMS.get(dialect, dialect)
+
+
+def namespace(system: str, database: str | None) -> str:
+    """The database's name; of a file the name without folders, for memory `:memory:`."""
+    if system != "sqlite":
+        return database or ""
+    if not database or database == ":memory:" or "mode=memory" in database:
+        return ":memory:"
+    return PurePath(database.removeprefix("file:").partition("?")[0]).name

@@ -1,0 +1,125 @@
+"""Checks of databases on a timer: they drive `db_up`, and `/readyz` where asked. A scrape only reads the last result.
+
+A coroutine check runs on the application's event loop (connections belong to it), a plain one in a daemon thread
+of its own, so that a check that hangs holds up neither the loop nor the end of the process.
+Never here: what a check does; drivers.
+"""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.quiet import log
+
+Check = Callable[[], object] | Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The last result of a check."""
+
+    ok: bool
+    detail: str  # why not, in a sentence; empty when it succeeded
+
+
+class Watch:
+    """One database being watched. `last` is None until the first check ended."""
+
+    def __init__(
+        self,
+        instruments: Instruments,
+        name: str,
+        check: Check,
+        *,
+        readiness: bool,
+        interval: float,
+        timeout: float,
+    ) -> None:
+        self.name = name
+        self.readiness = readiness
+        self.interval = interval
+        self.last: Result | None = None
+        self._check = check
+        self._timeout = timeout
+        self._up = instruments.db_up
+        self._failures = instruments.pool_failures.child(name)
+        instruments.pool_timeouts.child(name)
+        self._busy: threading.Thread | None = None
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the check is to run on an event loop."""
+        check = self._check
+        return inspect.iscoroutinefunction(check) or inspect.iscoroutinefunction(
+            getattr(check, "__call__", None)  # noqa: B004 - not whether it is callable: what its call returns
+        )
+
+    async def run(self) -> None:
+        """Check for ever, every `interval` seconds, on the running loop."""
+        while True:
+            await self.check_async()
+            await asyncio.sleep(self.interval)
+
+    async def check_async(self) -> None:
+        """One check on the running loop."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = self._check()
+                if inspect.isawaitable(answer):
+                    answer = await answer
+        except TimeoutError:
+            self._record(self._late())
+        except Exception as failure:  # noqa: BLE001 - every failure of a check is its result
+            self._record(_failed(failure))
+        else:
+            self._record(_judge(answer))
+
+    def check_in_thread(self) -> None:
+        """One check of a plain callable; waits at most the timeout. One that still hangs is not started twice."""
+        if self._busy is not None and self._busy.is_alive():
+            self._record(self._late())
+            return
+        results: list[Result] = []
+        self._busy = threading.Thread(
+            target=self._call, args=(results,), name=f"rearguard-check-{self.name}", daemon=True
+        )
+        self._busy.start()
+        self._busy.join(self._timeout)
+        self._record(results[0] if results else self._late())
+
+    def _call(self, results: list[Result]) -> None:
+        try:
+            answer = self._check()
+            if inspect.isawaitable(answer):  # a plain function that hands out a coroutine, a lambda mostly
+                answer = asyncio.run(_wait(answer))
+            results.append(_judge(answer))
+        except BaseException as failure:  # noqa: BLE001 - also SystemExit: it is the check's, not the process's
+            results.append(_failed(failure))
+
+    def _late(self) -> Result:
+        return Result(ok=False, detail=f"no answer within {self._timeout:g} s")
+
+    def _record(self, result: Result) -> None:
+        if not result.ok:
+            self._failures.inc()
+        if self.last is None or self.last.ok != result.ok:
+            state = "up" if result.ok else f"down: {result.detail}"
+            log.info("rearguard_exporter: database %s is %s", self.name, state)
+        self._up.child(self.name).set(1 if result.ok else 0)
+        self.last = result
+
+
+async def _wait(answer: Awaitable[object]) -> object:
+    return await answer
+
+
+def _judge(answer: object) -> Result:
+    return Result(ok=False, detail="the check said no") if answer is False else Result(ok=True, detail="")
+
+
+def _failed(failure: BaseException) -> Result:
+    # The class alone: messages of drivers hold addresses, users and statements.
+    return Result(ok=False, detail=type(failure).__name__)

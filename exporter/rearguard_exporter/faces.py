@@ -1,0 +1,129 @@
+"""What an instrumented process shows and keeps running: exposition, dashboard, health, and the work behind them.
+
+Adapters and the stand-alone port call it; it knows neither. Health means that the process answers; readiness only
+asks the databases that were declared to matter for it.
+Never here: frameworks, sockets, names of metrics.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from prometheus_client.registry import Collector
+
+from rearguard_exporter import dashboard, system
+from rearguard_exporter.background import LoopJobs, Ticker
+from rearguard_exporter.database.pool import Pools
+from rearguard_exporter.database.watch import Watch
+from rearguard_exporter.identity import Identity
+from rearguard_exporter.instruments import Instruments, OwnCost
+from rearguard_exporter.quiet import report
+from rearguard_exporter.render import Exposition, render
+
+Json = dashboard.Json
+
+
+class Faces:
+    """One per monitor."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        registries: Sequence[Collector],
+        instruments: Instruments,
+        cost: OwnCost,
+        figures: system.System,
+        pools: Pools,
+    ) -> None:
+        self.watches: list[Watch] = []
+        self._identity = identity
+        self._registries = registries
+        self._instruments = instruments
+        self._cost = cost
+        self._figures = figures
+        self._pools = pools
+        self._began = time.monotonic()
+        self._sampler = Ticker("rearguard-system", figures.sample, system.INTERVAL)
+        self._tickers: list[Ticker] = []
+        self._jobs = LoopJobs(instruments.loop_lag)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="rearguard-render")
+
+    def submit_render(self, accept: str, encoding: str) -> Future[Exposition]:
+        """The exposition, made in the exporter's own thread."""
+        return self._executor.submit(self.render, accept, encoding)
+
+    def submit_dashboard(self) -> Future[Json]:
+        """The dashboard document, made in the exporter's own thread."""
+        return self._executor.submit(self.dashboard)
+
+    def render(self, accept: str, encoding: str) -> Exposition:
+        """The exposition in the format these headers ask for."""
+        return render(self._registries, accept, encoding, self._cost.render_seconds)
+
+    def dashboard(self) -> Json:
+        """The dashboard document."""
+        return dashboard.build(
+            self._identity,
+            time.monotonic() - self._began,
+            self._instruments,
+            self._figures.figures(),
+            {watch.name: watch.last.ok if watch.last else None for watch in self.watches},
+            self._pools.shown(),
+        )
+
+    def health(self) -> Json:
+        """The body of `/healthz`: that it is served at all is the health."""
+        return {
+            "status": "ok",
+            "service": self._identity.service,
+            "version": self._identity.version,
+            "environment": self._identity.environment,
+        }
+
+    def readiness(self) -> tuple[bool, Json]:
+        """Whether the process wants traffic, and the body of `/readyz`."""
+        databases: Json = {}
+        for watch in self.watches:
+            if watch.readiness:
+                last = watch.last
+                databases[watch.name] = "not checked yet" if last is None else last.detail or "ok"
+        ready = all(state == "ok" for state in databases.values())
+        return ready, {"status": "ready" if ready else "not ready", "databases": databases}
+
+    def watch(self, watch: Watch) -> None:
+        """Check this database from now on, or from the application's start when it needs its event loop."""
+        self.watches.append(watch)
+        if watch.is_async:
+            self._jobs.add(watch.run)
+            return
+        ticker = Ticker(f"rearguard-watch-{watch.name}", watch.check_in_thread, watch.interval)
+        self._tickers.append(ticker)
+        ticker.start()
+
+    def start(self) -> None:
+        """Run the threads; those that run already are left alone."""
+        for ticker in (self._sampler, *self._tickers):
+            ticker.start()
+
+    def stop(self) -> None:
+        """End the threads. `start` begins again."""
+        for ticker in (self._sampler, *self._tickers):
+            ticker.stop()
+
+    def enter(self) -> bool:
+        """An application of the running loop starts. Whether it must `leave` again."""
+        try:
+            self.start()
+            self._jobs.enter()
+        except Exception:  # noqa: BLE001 - an application starts also where no thread can be had
+            report("starting")
+            return False
+        return True
+
+    async def leave(self) -> None:
+        """An application of the running loop ends; with the last one the threads end."""
+        try:
+            if await self._jobs.leave():
+                self.stop()
+        except Exception:  # noqa: BLE001 - the application's own clean-up goes on
+            report("stopping")

@@ -1,0 +1,210 @@
+"""Every metric family of the exporter, once: name, kind, help, labels, bucket bounds.
+
+The names follow the OpenTelemetry semantic conventions as Prometheus translates them (dots to underscores, unit as
+suffix, `_total` on counters). Rules, dashboards and tests read `FAMILIES`; nothing else spells a name out.
+Never here: values, registries, frameworks. A label is added here only when its values form a small closed set, or
+are bounded by the application's own code (routes, pools); never a client address, raw path, user or query text.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+UNMATCHED = "__unmatched__"
+"""The route of every request that no route of the application matched."""
+
+OTHER = "_OTHER"
+"""The method, or database operation, of every word that is not a known one (OpenTelemetry's convention)."""
+
+OVERFLOW = "__overflow__"
+"""Where label values go once a family has reached its limit of series."""
+
+
+@unique
+class Kind(StrEnum):
+    """What a family is, in the words of the exposition formats."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family: `name` as it is queried (with `_total` for counters, without `_bucket` for histograms)."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()  # upper bounds of a histogram, seconds, without +Inf
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The metric names that PromQL finds for this family."""
+        if self.kind is Kind.HISTOGRAM:
+            return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
+        return (self.name,)
+
+    @property
+    def lines(self) -> int:
+        """How many series one set of label values costs."""
+        return len(self.bounds) + 3 if self.kind is Kind.HISTOGRAM else 1
+
+
+def _counter(name: str, text: str, *labels: str) -> Family:
+    return Family(name, Kind.COUNTER, text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Family:
+    return Family(name, Kind.GAUGE, text, labels)
+
+
+# Bounds that OpenTelemetry's stable HTTP and database conventions advise.
+_HTTP_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_DB_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+# No convention exists: from a failed handshake's second to a day of an open page.
+_SOCKET_BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+_LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+TARGET_INFO = _gauge(
+    "target_info",
+    "Which service, version and environment this process is.",
+    "service_name",
+    "service_version",
+    "deployment_environment_name",
+)
+
+HTTP_DURATION = Family(
+    "http_server_request_duration_seconds",
+    Kind.HISTOGRAM,
+    "Duration of HTTP server requests.",
+    ("http_request_method", "http_route", "http_response_status_code", "error_type"),
+    _HTTP_BOUNDS,
+)
+HTTP_ACTIVE = _gauge(
+    "http_server_active_requests", "HTTP requests being answered at this moment.", "http_request_method"
+)
+
+SOCKET_ACTIVE = _gauge(
+    "websocket_server_active_connections", "WebSocket connections open at this moment.", "http_route"
+)
+SOCKET_CONNECTIONS = _counter("websocket_server_connections_total", "WebSocket connections accepted.", "http_route")
+SOCKET_DURATION = Family(
+    "websocket_server_connection_duration_seconds",
+    Kind.HISTOGRAM,
+    "How long WebSocket connections lasted.",
+    ("http_route",),
+    _SOCKET_BOUNDS,
+)
+SOCKET_DISCONNECTS = _counter(
+    "websocket_server_disconnects_total", "WebSocket connections ended, by reason.", "http_route", "reason"
+)
+SOCKET_MESSAGES = _counter(
+    "websocket_server_messages_total",
+    "WebSocket messages, by direction (receive, transmit).",
+    "http_route",
+    "network_io_direction",
+)
+
+DB_DURATION = Family(
+    "db_client_operation_duration_seconds",
+    Kind.HISTOGRAM,
+    "Duration of database operations.",
+    ("db_system_name", "db_namespace", "db_operation_name", "error_type"),
+    _DB_BOUNDS,
+)
+POOL_COUNT = _gauge(
+    "db_client_connection_count",
+    "Connections of the pool, by state (idle, used).",
+    "db_client_connection_pool_name",
+    "db_client_connection_state",
+)
+POOL_MAX = _gauge("db_client_connection_max", "Most connections the pool may open.", "db_client_connection_pool_name")
+POOL_PENDING = _gauge(
+    "db_client_connection_pending_requests",
+    "Callers waiting for a connection at this moment.",
+    "db_client_connection_pool_name",
+)
+POOL_TIMEOUTS = _counter(
+    "db_client_connection_timeouts_total",
+    "Callers that got no connection in time.",
+    "db_client_connection_pool_name",
+)
+POOL_FAILURES = _counter(
+    "db_client_connection_failures_total",
+    "Connections that could not be made, and failed checks of the database.",
+    "db_client_connection_pool_name",
+)
+DB_UP = _gauge(
+    "db_up", "Whether the last check of the database succeeded (1) or not (0).", "db_client_connection_pool_name"
+)
+
+MEMORY_USAGE = _gauge("process_memory_usage_bytes", "Resident memory of this process.")
+MEMORY_LIMIT = _gauge(
+    "process_memory_limit_bytes", "Memory this process may use: the cgroup's limit, else the host's memory."
+)
+PROCESS_CPU = _gauge("process_cpu_utilization_ratio", "Use of one processor by this process; 2 is two of them.")
+SYSTEM_CPU = _gauge("system_cpu_utilization_ratio", "Use of all processors of the host, 0 to 1.")
+SYSTEM_MEMORY = _gauge("system_memory_utilization_ratio", "Memory of the host in use, 0 to 1.")
+LOOP_LAG = Family(
+    "python_event_loop_lag_seconds",
+    Kind.HISTOGRAM,
+    "How late the event loop woke up a timer.",
+    (),
+    _LAG_BOUNDS,
+)
+
+EXPORTER_SERIES = _gauge("rearguard_exporter_series", "Series held for each family.", "family")
+EXPORTER_FOLDED = _counter(
+    "rearguard_exporter_folded_total",
+    "Look-ups of label values answered with the overflow value, by family.",
+    "family",
+)
+EXPORTER_RENDER = _gauge(
+    "rearguard_exporter_render_seconds", "Time the last exposition spent on each family.", "family"
+)
+
+OWN = (
+    TARGET_INFO,
+    HTTP_DURATION,
+    HTTP_ACTIVE,
+    SOCKET_ACTIVE,
+    SOCKET_CONNECTIONS,
+    SOCKET_DURATION,
+    SOCKET_DISCONNECTS,
+    SOCKET_MESSAGES,
+    DB_DURATION,
+    POOL_COUNT,
+    POOL_MAX,
+    POOL_PENDING,
+    POOL_TIMEOUTS,
+    POOL_FAILURES,
+    DB_UP,
+    MEMORY_USAGE,
+    MEMORY_LIMIT,
+    PROCESS_CPU,
+    SYSTEM_CPU,
+    SYSTEM_MEMORY,
+    LOOP_LAG,
+    EXPORTER_SERIES,
+    EXPORTER_FOLDED,
+    EXPORTER_RENDER,
+)
+"""What this package defines."""
+
+STANDARD = (
+    _gauge("process_virtual_memory_bytes", "Virtual memory of this process."),
+    _gauge("process_resident_memory_bytes", "Resident memory of this process."),
+    _gauge("process_start_time_seconds", "When this process started, Unix time."),
+    _counter("process_cpu_seconds_total", "Processor time used."),
+    _gauge("process_open_fds", "Open file descriptors."),
+    _gauge("process_max_fds", "Most file descriptors that may be open."),
+    _counter("python_gc_objects_collected_total", "Objects freed by the garbage collector.", "generation"),
+    _counter("python_gc_objects_uncollectable_total", "Objects it could not free.", "generation"),
+    _counter("python_gc_collections_total", "Runs of the garbage collector.", "generation"),
+    _gauge("python_info", "The Python running.", "implementation", "major", "minor", "patchlevel", "version"),
+)
+"""What prometheus-client's own collectors add (its names, its help texts), on Linux and CPython."""
+
+FAMILIES = OWN + STANDARD
+"""Every family that an instrumented application exposes."""

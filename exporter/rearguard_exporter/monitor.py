@@ -1,0 +1,137 @@
+"""The face of the exporter: one `Monitor` per process, and a method for each thing that can be measured.
+
+Never here: how anything is measured; each method hands over to one module, imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from rearguard_exporter.database.pool import Pools
+from rearguard_exporter.database.watch import Check, Watch
+from rearguard_exporter.faces import Faces
+from rearguard_exporter.identity import Identity, resolve
+from rearguard_exporter.instruments import Instruments, OwnCost, TargetInfo
+from rearguard_exporter.quiet import log
+from rearguard_exporter.server import Server, parse_address
+from rearguard_exporter.system import System
+
+if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported until one is instrumented
+    from aiohttp import web
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+SERIES_LIMIT = 1000
+"""Sets of label values that one family may hold before new ones fold into the overflow value."""
+
+
+class Monitor:
+    """Measures this process. All settings may come from the environment instead (see `identity`).
+
+    Args:
+        service: name of the service; `REARGUARD_SERVICE`, `OTEL_SERVICE_NAME`.
+        version: version being served; `REARGUARD_VERSION`.
+        environment: where it runs; `REARGUARD_ENVIRONMENT`.
+        listen: `REARGUARD_LISTEN`; "host:port" that serves /metrics and the dashboard instead of the application.
+        registry: where the families are registered. By default a new one, and what the application has in
+            prometheus-client's global registry is exposed after it.
+        series_limit: sets of label values that one family may hold.
+
+    Raises:
+        ValueError: `listen` is no address, or `registry` holds another monitor's families already.
+    """
+
+    def __init__(
+        self,
+        service: str | None = None,
+        version: str | None = None,
+        environment: str | None = None,
+        *,
+        listen: str | None = None,
+        registry: CollectorRegistry | None = None,
+        series_limit: int = SERIES_LIMIT,
+    ) -> None:
+        self.identity: Identity = resolve(service, version, environment)
+        own = CollectorRegistry() if registry is None else registry
+        self.registry: CollectorRegistry = own
+        listen = listen or os.environ.get("REARGUARD_LISTEN")
+        address = parse_address(listen) if listen else None
+        own.register(TargetInfo((self.identity.service, self.identity.version, self.identity.environment)))
+        self._instruments = Instruments(own, series_limit)
+        cost, figures = OwnCost(self._instruments), System()
+        self._pools = Pools()
+        own.register(self._pools)
+        own.register(figures)
+        own.register(cost)
+        _add_standard(own)
+        registries: tuple[Collector, ...] = (own,) if registry is not None else (own, REGISTRY)
+        self._faces = Faces(self.identity, registries, self._instruments, cost, figures, self._pools)
+        self._server = None if address is None else self._listen(address)
+        self._has_own_port = address is not None
+
+    @property
+    def listen_address(self) -> tuple[str, int] | None:
+        """Host and port that are served, None without one."""
+        return None if self._server is None else self._server.address
+
+    def instrument_aiohttp(self, app: web.Application) -> None:
+        """Measure requests and WebSockets of `app` and give it the endpoints. Call before the app starts."""
+        from rearguard_exporter import aiohttp  # noqa: PLC0415 - an optional framework
+
+        aiohttp.instrument(app, self._instruments, self._faces, own_port=self._has_own_port)
+
+    def instrument_sqlalchemy(self, engine: Engine | AsyncEngine, name: str | None = None) -> None:
+        """Measure operations, pool and connection failures; the pool's `name` is the database's by default."""
+        from rearguard_exporter.database import sqlalchemy  # noqa: PLC0415 - an optional library
+
+        sqlalchemy.instrument(engine, self._instruments, self._pools, name)
+
+    def watch_database(
+        self,
+        name: str,
+        check: Check,
+        *,
+        readiness: bool = False,
+        interval: float = 10.0,
+        timeout: float = 5.0,
+    ) -> None:
+        """Call `check` every `interval` seconds; `db_up` is 0 while it raises, returns False or is late.
+
+        Args:
+            name: the pool's name in metrics.
+            check: a plain callable (called in a thread) or a coroutine function (awaited on the application's loop).
+            readiness: whether `/readyz` fails while the database does not answer.
+            interval: seconds between the end of one check and the next.
+            timeout: seconds a check may take.
+        """
+        self._faces.watch(
+            Watch(self._instruments, name, check, readiness=readiness, interval=interval, timeout=timeout)
+        )
+
+    def close(self) -> None:
+        """End the threads and the port. Applications being served end theirs by themselves."""
+        self._faces.stop()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _listen(self, address: tuple[str, int]) -> Server | None:
+        try:
+            server = Server(self._faces, *address)
+        except OSError:
+            log.exception("rearguard_exporter: cannot listen on %s:%s; nothing is exposed", *address)
+            return None
+        self._faces.start()
+        return server
+
+
+def _add_standard(registry: CollectorRegistry) -> None:
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        try:
+            collector(registry=registry)
+        except ValueError:
+            log.debug("rearguard_exporter: %s is registered already", collector.__name__)

@@ -1,0 +1,101 @@
+"""A port of its own for the exposition and the dashboard, served by the standard library in a thread.
+
+For applications that must not show their figures on their public port. Never here: what is shown (faces).
+"""
+
+import json
+import socket
+import sys
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+from rearguard_exporter.faces import Faces
+from rearguard_exporter.quiet import log, report
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of "127.0.0.1:9464", "[::1]:9464" or ":9464" (every IPv4 address).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "0.0.0.0", parts.port  # noqa: S104 - the user left the host out
+    except ValueError:
+        port = None
+        host = ""
+    if port is None:
+        raise ValueError(f"listen must be host:port, such as 127.0.0.1:9464, not {text!r}")
+    return host, port
+
+
+class Server:
+    """The listening port; `address` says which, also when port 0 was asked for.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+
+    def __init__(self, faces: Faces, host: str, port: int) -> None:
+        self._server = _Http((host, port), _handler(faces))
+        self.address: tuple[str, int] = (host, self._server.server_port)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="rearguard-listen", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's shape
+        """A scraper that hangs up is no news either."""
+        log.debug("rearguard_exporter: connection of %s ended badly", client_address, exc_info=sys.exception())
+
+
+def _handler(faces: Faces) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # seconds that a connection may be silent
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            try:
+                status, headers, body = self._answer(urlsplit(self.path).path)
+            except Exception:  # noqa: BLE001 - one failed scrape must not end the connection thread with a traceback
+                report("listen")
+                status, headers, body = HTTPStatus.INTERNAL_SERVER_ERROR, {}, b"not available\n"
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def _answer(self, path: str) -> tuple[HTTPStatus, dict[str, str], bytes]:
+            if path == "/metrics":
+                accept = ",".join(self.headers.get_all("Accept", ()))
+                encoding = ",".join(self.headers.get_all("Accept-Encoding", ()))
+                made = faces.submit_render(accept, encoding).result()
+                return HTTPStatus.OK, made.headers, made.body
+            if path == "/api/monitoring/dashboard":
+                body = json.dumps(faces.submit_dashboard().result()).encode()
+                return HTTPStatus.OK, {"Content-Type": "application/json"}, body
+            return HTTPStatus.NOT_FOUND, {"Content-Type": "text/plain"}, b"/metrics, /api/monitoring/dashboard\n"
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+            """Say nothing: a scrape every few seconds is no news."""
+
+    return Handler

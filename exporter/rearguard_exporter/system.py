@@ -1,0 +1,96 @@
+"""Figures of the process and the host, sampled by psutil in a thread and read at scrape.
+
+Never here: event loops, metric names (metrics). Ratios are 0 to 1 of what there is; memory is bytes.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import psutil
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rearguard_exporter import metrics
+from rearguard_exporter.metrics import Family
+
+INTERVAL = 5.0  # seconds between two samples: less than the shortest supported scrape interval
+
+_CGROUP = Path("/sys/fs/cgroup")
+_SELF = Path("/proc/self/cgroup")
+_PERCENT = 100.0
+
+
+def memory_limit(root: Path = _CGROUP, membership: Path = _SELF, host: int | None = None) -> int:
+    """Bytes this process may use: the tightest limit on its way up the cgroup tree, else the host's memory.
+
+    Version 2 keeps it in `memory.max`, version 1 in `memory/**/memory.limit_in_bytes`; "max" and numbers of at
+    least the host's memory mean no limit. Inside a container the tree's root is the container's own group.
+    """
+    total = psutil.virtual_memory().total if host is None else host
+    limits = [limit for limit in _cgroup_limits(root, membership) if 0 < limit < total]
+    return min(limits, default=total)
+
+
+def _cgroup_limits(root: Path, membership: Path) -> Iterator[int]:
+    for line in _read(membership).splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            base, name = root, "memory.max"
+        elif "memory" in controllers.split(","):
+            base, name = root / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = base / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder == base or base in folder.parents:
+                text = _read(folder / name).strip()
+                if text.isdigit():
+                    yield int(text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+class System(Collector):
+    """The last sample, as gauges. Empty until `sample` was called; use of processors from the second on."""
+
+    def __init__(self) -> None:
+        self._process: psutil.Process | None = None
+        self._figures: dict[Family, float] = {}
+
+    def sample(self) -> None:
+        """Measure now. Reads a few files of /proc; called from one thread at a time."""
+        process = self._process
+        first = process is None or process.pid != os.getpid()
+        if process is None or first:
+            process = self._process = psutil.Process()
+        memory = psutil.virtual_memory()
+        figures = {
+            metrics.MEMORY_USAGE: float(process.memory_info().rss),
+            metrics.MEMORY_LIMIT: float(memory_limit(host=memory.total)),
+            metrics.SYSTEM_MEMORY: memory.percent / _PERCENT,
+        }
+        used, busy = process.cpu_percent(), psutil.cpu_percent()
+        if not first:  # the first call only starts the measurement
+            figures[metrics.PROCESS_CPU] = used / _PERCENT
+            figures[metrics.SYSTEM_CPU] = busy / _PERCENT
+        self._figures = figures
+
+    def figures(self) -> dict[str, float]:
+        """The last sample by metric name."""
+        return {family.name: value for family, value in self._figures.items()}
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that registering does not collect."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge a figure."""
+        for family, value in self._figures.items():
+            yield GaugeMetricFamily(family.name, family.help, value=value)

@@ -1,0 +1,71 @@
+"""The life of one WebSocket connection as metrics: opened, messages, ended and why.
+
+Any framework's adapter tells a `Connection` what happens. Never here: frameworks, sockets.
+"""
+
+import time
+from enum import StrEnum, unique
+
+from rearguard_exporter.instruments import Instruments
+
+
+@unique
+class Reason(StrEnum):
+    """Why a connection ended."""
+
+    CLEAN = "clean"  # a closing handshake, with whatever code the application chose
+    GOING_AWAY = "going_away"  # the page was left, or the server shuts down
+    ABNORMAL = "abnormal"  # the connection vanished without a closing handshake
+    ERROR = "error"  # the handler failed, or one side broke the protocol
+    TIMEOUT = "timeout"  # no answer in time
+
+
+# RFC 6455, 7.4.1, and the IANA registry of close codes.
+_GOING_AWAY = frozenset({1001, 1012})
+_ABNORMAL = frozenset({1006})
+_ERROR = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 1011, 1013, 1014, 1015})
+
+
+def reason_of_code(code: int) -> Reason:
+    """What a close code says; codes of applications (3000 to 4999) and a missing one are clean closes."""
+    if code in _GOING_AWAY:
+        return Reason.GOING_AWAY
+    if code in _ABNORMAL:
+        return Reason.ABNORMAL
+    return Reason.ERROR if code in _ERROR else Reason.CLEAN
+
+
+class Connection:
+    """One open connection on one route. `close` may be called more than once; the first counts."""
+
+    __slots__ = ("_active", "_began", "_instruments", "_open", "_received", "_route", "_sent")
+
+    def __init__(self, instruments: Instruments, route: str) -> None:
+        self._instruments = instruments
+        self._route = route
+        self._received = instruments.socket_messages.child(route, "receive")
+        self._sent = instruments.socket_messages.child(route, "transmit")
+        self._active = instruments.socket_active.child(route)
+        for reason in Reason:  # at 0 before they first happen, so that the first one is an increase
+            instruments.socket_disconnects.child(route, reason)
+        instruments.socket_connections.child(route).inc()
+        self._active.inc()
+        self._open = True
+        self._began = time.perf_counter()
+
+    def received(self) -> None:
+        """A text or binary message came in."""
+        self._received.inc()
+
+    def sent(self) -> None:
+        """A text or binary message went out."""
+        self._sent.inc()
+
+    def close(self, reason: Reason) -> None:
+        """The connection is over."""
+        if not self._open:
+            return
+        self._open = False
+        self._active.dec()
+        self._instruments.socket_disconnects.child(self._route, reason).inc()
+        self._instruments.socket_duration.child(self._route).observe(time.perf_counter() - self._began)

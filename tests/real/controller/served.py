@@ -1,0 +1,129 @@
+"""A controller served in this process over a real socket: real journal, real commands, for the tests of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
+
+from rearguard_controller import app, config
+from rearguard_controller.journal.sqlite import SqliteJournal
+
+SENDER, VIEWER, OPERATOR = "Bearer send-1", "Bearer read-1", "Bearer act-1"
+BASE = "/api/monitoring"
+NOWHERE = "http://127.0.0.1:9"
+
+RELEASE = """#!/bin/sh
+cd "$(dirname "$0")"
+case "$1" in
+  current) cat current ;;
+  list) printf 'v3\\nv2\\nv1\\n' ;;
+  activate) while [ -e hold ]; do sleep 0.05; done; echo "$2" > current; echo "activated $2" ;;
+esac
+"""
+CONFIGURATION = """
+environment: production
+journal: sqlite://{folder}/journal.db
+listen: 127.0.0.1:9465
+prometheus: {{url: "{prometheus}", poll_interval: 1h}}
+tokens: {{sender: sender, viewer: viewer, operator: operator}}
+policies: {{standard: {{mode: act}}}}
+targets:
+  - name: checkout
+    match: {{service_name: checkout, deployment_environment_name: production}}
+    release:
+      command:
+        current: [./release, current]
+        versions: [./release, list]
+        rollback: [./release, activate, "{{to_version}}"]
+  - name: search
+    match: {{service_name: search, deployment_environment_name: production}}
+    release: {{command: {{current: [./release, current], rollback: [./release, activate, "{{to_version}}"]}}}}
+"""
+
+
+def alerts(*names, **labels):
+    return {
+        "version": "4",
+        "status": "firing",
+        "alerts": [
+            {"status": "firing", "labels": {"alertname": name, "severity": "critical", **labels}, "annotations": {}}
+            for name in names
+        ],
+    }
+
+
+@dataclass
+class Service:
+    url: str
+    folder: Path
+    controller: app.Controller
+    session: aiohttp.ClientSession
+
+    async def ask(self, method, path, token=None, **more):
+        headers = {**({"Authorization": token} if token else {}), **more.pop("headers", {})}
+        async with self.session.request(method, self.url + path, headers=headers, **more) as response:
+            body = await response.read()
+            assert response.headers["Content-Type"].startswith("application/json"), body[:200]
+            return response.status, json.loads(body), response.headers
+
+    async def get(self, path, token=VIEWER, **more):
+        status, body, _ = await self.ask("GET", path, token, **more)
+        return status, body
+
+    async def post(self, path, body, token=OPERATOR, **more):
+        status, answer, _ = await self.ask("POST", path, token, json=body, **more)
+        return status, answer
+
+    async def closed(self, rollback_id):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            _, rollback = await self.get(f"{BASE}/rollback/{rollback_id}")
+            if rollback["phase"] == "closed":
+                return rollback
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{rollback_id} did not close")
+
+
+@contextlib.asynccontextmanager
+async def serving(tmp_path, prometheus=NOWHERE):
+    """Serve a controller whose files lie in `tmp_path`; it polls once at the start, and then not for an hour."""
+    release = tmp_path / "release"
+    release.write_text(RELEASE)
+    release.chmod(0o755)
+    (tmp_path / "current").write_text("v2\n")
+    (tmp_path / "sender").write_text("send-1\nsend-2\n")
+    (tmp_path / "viewer").write_text("dora:read-1\n")
+    (tmp_path / "operator").write_text("ann:act-1\n")
+    file = tmp_path / "rearguard.yaml"
+    file.write_text(CONFIGURATION.format(folder=tmp_path, prometheus=prometheus))
+    configuration = config.load(file)
+    controller = app.Controller(file, configuration, SqliteJournal.open(configuration.journal), insecure=False)
+    server = web.AppRunner(controller.web, access_log=None, shutdown_timeout=1)
+    await server.setup()
+    site = web.TCPSite(server, "127.0.0.1", 0)
+    await site.start()
+    port = server.addresses[0][1]
+    running = asyncio.create_task(controller.run())
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        try:
+            yield Service(f"http://127.0.0.1:{port}", tmp_path, controller, session)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await server.cleanup()
+            await controller.close()
+
+
+async def metrics(service):
+    async with service.session.get(service.url + "/metrics", headers={"Authorization": VIEWER}) as response:
+        assert response.status == 200
+        text = await response.text()
+    return {family.name: family for family in text_string_to_metric_families(text)}

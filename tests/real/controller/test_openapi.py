@@ -1,0 +1,145 @@
+"""The OpenAPI document against the routes, and against what a served controller really answers.
+
+`schemathesis` sends what the document allows and what it forbids; every answer must be one that is documented, in its
+form, and none a failure of the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from local_stack.process import Program, free_ports
+from real.controller.served import NOWHERE, OPERATOR, RELEASE, SENDER, VIEWER, serving
+from rearguard_controller.api.openapi import OPERATIONS
+from rearguard_controller.auth import Role
+
+CONFIGURATION = """
+environment: production
+journal: sqlite://{folder}/journal.db
+listen: 127.0.0.1:{port}
+open: [openapi]
+limits: {{triggers_per_minute: 1000000}}
+prometheus: {{url: "{nowhere}", poll_interval: 1h}}
+{tokens}
+targets:
+  - name: checkout
+    match: {{service_name: checkout, deployment_environment_name: production}}
+    release:
+      command:
+        current: [./release, current]
+        versions: [./release, list]
+        rollback: [./release, activate, "{{to_version}}"]
+"""
+TOKENS = "tokens: {sender: sender, viewer: viewer, operator: operator}"
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+
+
+async def test_the_document_is_valid_and_names_every_route_with_its_role(tmp_path):
+    async with serving(tmp_path) as service:
+        assert (await service.get("/openapi.json", None))[0] == 401
+        status, document = await service.get("/openapi.json", VIEWER)
+        assert status == 200
+        OpenAPIV31SpecValidator(document).validate()
+        shown = {
+            (method.upper(), path): operation["x-role"]
+            for path, operations in document["paths"].items()
+            for method, operation in operations.items()
+        }
+        routes = {(route.method, route.resource.canonical) for route in service.controller.web.router.routes()}
+        assert shown.keys() == routes == OPERATIONS.keys()
+        tokens = {None: None, SENDER: Role.SENDER, VIEWER: Role.VIEWER, OPERATOR: Role.OPERATOR}
+        for (method, path), role in shown.items():
+            url = service.url + path.replace("{id}", "x").replace("{name}", "x")
+            let_in = set()
+            for token, name in tokens.items():
+                headers = {"Authorization": token} if token else {}
+                async with service.session.request(method, url, headers=headers, data=b"{") as response:
+                    if response.status not in (401, 403):
+                        let_in.add(name)
+            expected = {"viewer": {Role.VIEWER, Role.OPERATOR}, None: {None, *Role}}.get(role, {role})
+            assert let_in == expected, (method, path)
+
+
+@contextlib.contextmanager
+def controller(folder: Path, tokens: str):
+    """`rearguard serve` in a process of its own; its address."""
+    port = free_ports(1)[0]
+    release = folder / "release"
+    release.write_text(RELEASE)
+    release.chmod(0o755)
+    (folder / "current").write_text("v2\n")
+    for name, token in (("sender", SENDER), ("viewer", VIEWER), ("operator", f"Bearer ann:{OPERATOR[7:]}")):
+        (folder / name).write_text(token.removeprefix("Bearer ") + "\n")
+    text = CONFIGURATION.format(folder=folder, port=port, nowhere=NOWHERE, tokens=tokens)
+    (folder / "rearguard.yaml").write_text(text)
+    program = Program(
+        "rearguard",
+        [sys.executable, "-m", "rearguard_controller", "serve", "--config", "rearguard.yaml"]
+        + ([] if tokens else ["--insecure"]),
+        folder=folder,
+        log=folder / "log",
+        ready_url=f"http://127.0.0.1:{port}/healthz",
+        environment=dict(os.environ),
+    )
+    try:
+        program.start()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        program.stop()
+    log = (folder / "log").read_text()
+    assert "Traceback" not in log, log[-4000:]
+
+
+def explore(folder: Path, url: str, examples: int, *more: str) -> None:
+    """Have schemathesis try every route, with the same dice at every run."""
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("schemathesis")),
+            "run",
+            f"{url}/openapi.json",
+            f"--checks={CHECKS}",
+            f"--max-examples={examples}",
+            "--seed=7",
+            "--generation-database=none",
+            "--phases=examples,coverage,fuzzing",
+            "--mode=all",
+            "--request-timeout=20",
+            "--suppress-health-check=all",
+            "--no-color",
+            *more,
+        ],
+        cwd=folder,
+        env={**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("token", [None, OPERATOR, SENDER])
+def test_every_answer_is_a_documented_one(tmp_path, token):
+    with controller(tmp_path, TOKENS) as url:
+        explore(tmp_path, url, 4, *([f"--header=Authorization:{token}"] if token else []))
+
+
+@pytest.mark.timeout(120)
+def test_every_answer_is_a_documented_one_where_everybody_may_do_everything(tmp_path):
+    with controller(tmp_path, "") as url:
+        explore(tmp_path, url, 6)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_long_exploration_meets_documented_answers_only(tmp_path):
+    with controller(tmp_path, "") as url:
+        explore(tmp_path, url, 150, "--max-time=240")

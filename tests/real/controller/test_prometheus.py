@@ -1,0 +1,192 @@
+"""Against a real Prometheus: what it answers is read as it means it."""
+
+import asyncio
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from local_stack.binaries import environment, find
+from rearguard_controller.config import PrometheusSettings
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import AlertState
+from rearguard_controller.prometheus import Prometheus, settle_seconds
+
+DEADLINE = 30.0
+SETTINGS = """\
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: [rules.yml]
+scrape_configs:
+  - job_name: itself
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+RULES = """\
+groups:
+  - name: recorded
+    interval: 2s
+    rules:
+      - record: job:scrapes:rate30s
+        expr: 'sum by (job) (rate(scrape_samples_scraped[30s]))  # not [9h]'
+  - name: judged
+    interval: 1s
+    rules:
+      - alert: Certain
+        expr: vector(3) > 2
+        labels: {action: rollback}
+        annotations: {summary: "it is {{ $value }}", figure: "job:scrapes:rate30s / 2", threshold: "> 1"}
+      - alert: Patient
+        expr: vector(1)
+        for: 1h
+      - alert: Quiet
+        expr: vector(1) > 2
+"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prometheus")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "prometheus.yml").write_text(SETTINGS.format(port=port))
+    (folder / "rules.yml").write_text(RULES)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                find("prometheus"),
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            env=environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until_ready(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until_ready(port: int) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", "/-/ready")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass  # not listening yet
+        finally:
+            connection.close()
+        assert time.monotonic() < deadline, "Prometheus did not become ready"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+async def prometheus(address):
+    edge = Prometheus(PrometheusSettings(urls=(address,)))
+    yield edge
+    await edge.close()
+
+
+async def until(ask):
+    """The first answer that is not empty."""
+    deadline = time.monotonic() + DEADLINE
+    while not (answer := await ask()):
+        assert time.monotonic() < deadline, "the answer stayed empty"
+        await asyncio.sleep(0.1)
+    return answer
+
+
+async def test_its_alerts_are_read_with_state_time_and_value(prometheus):
+    async def certain():
+        found = {alert.name: alert for alert in await prometheus.alerts()}
+        return found if {"Certain", "Patient"} <= set(found) else None
+
+    found = await until(certain)
+    alert = found["Certain"]
+    assert alert.state is AlertState.FIRING
+    assert alert.labels == {"alertname": "Certain", "action": "rollback"}
+    assert alert.annotations == {"summary": "it is 3", "figure": "job:scrapes:rate30s / 2", "threshold": "> 1"}
+    assert alert.value == 3.0
+    assert abs(alert.active_at - time.time()) < DEADLINE + 60
+    assert found["Patient"].state is AlertState.PENDING
+    assert "Quiet" not in found
+
+
+async def test_its_rules_are_read_and_the_settle_time_follows_recorded_names(prometheus):
+    async def evaluated():
+        rules = await prometheus.rules()
+        return rules if {rule.health for rule in rules.alerting} == {"ok"} else None
+
+    rules = await until(evaluated)
+    by_name = {rule.name: rule for rule in rules.alerting}
+    assert (by_name["Patient"].for_seconds, by_name["Patient"].interval) == (3_600.0, 1.0)
+    assert by_name["Certain"].labels == {"action": "rollback"}
+    assert by_name["Certain"].annotations["summary"] == "it is {{ $value }}"
+    assert [(rule.name, rule.interval, rule.group) for rule in rules.recording] == [
+        ("job:scrapes:rate30s", 2.0, "recorded")
+    ]
+    assert settle_seconds(by_name["Certain"].annotations["figure"], rules) == 32.0
+
+
+async def test_a_vector_is_read_with_its_labels(prometheus, address):
+    (sample,) = await until(lambda: prometheus.query("up"))
+    assert sample.value == 1.0
+    assert sample.labels == {"__name__": "up", "job": "itself", "instance": address.removeprefix("http://")}
+
+
+async def test_a_scalar_is_one_value_without_labels_and_nan_is_none(prometheus):
+    (sample,) = await prometheus.query("scalar(vector(0.10))")
+    assert (sample.value, sample.labels) == (0.10, {})
+    assert await prometheus.query("vector(0) / vector(0)") == ()
+    assert [sample.value for sample in await prometheus.query("vector(1) / vector(0)")] == [float("inf")]
+    assert await prometheus.query("absent_metric_of_nobody") == ()
+
+
+async def test_a_moment_in_the_past_can_be_asked(prometheus):
+    assert [sample.value for sample in await prometheus.query("time()", time=1_700_000_000.0)] == [1_700_000_000.0]
+
+
+async def test_a_figure_over_time_is_read_in_points(prometheus):
+    (series,) = await prometheus.query_range("vector(7)", 1_700_000_000.0, 1_700_000_010.0, 5.0)
+    assert series.points == ((1_700_000_000.0, 7.0), (1_700_000_005.0, 7.0), (1_700_000_010.0, 7.0))
+
+
+@pytest.mark.parametrize("expression", ["sum(", "", "up{job=~'('}"])
+async def test_a_bad_expression_is_refused_in_its_own_words(prometheus, expression):
+    with pytest.raises(SourceError) as caught:
+        await prometheus.query(expression)
+    assert "refused the request (400)" in caught.value.message
+    assert "parse error" in caught.value.message or "error parsing regexp" in caught.value.message
+
+
+@pytest.mark.parametrize("expression", ["up[1m]", '"text"'])
+async def test_what_is_no_vector_is_a_source_error(prometheus, expression):
+    with pytest.raises(SourceError) as caught:
+        await prometheus.query(expression)
+    assert "one value per series" in caught.value.message
+
+
+async def test_a_wrong_path_is_explained(address):
+    edge = Prometheus(PrometheusSettings(urls=(address + "/api/v1",)))
+    with pytest.raises(SourceError) as caught:
+        await edge.alerts()
+    await edge.close()
+    assert "404" in caught.value.message
+    assert "base address" in caught.value.hint
+
+
+async def test_the_second_address_answers_when_the_first_is_away(address, unused_tcp_port):
+    edge = Prometheus(PrometheusSettings(urls=(f"http://127.0.0.1:{unused_tcp_port}", address)))
+    assert [sample.value for sample in await edge.query("vector(5)")] == [5.0]
+    await edge.close()

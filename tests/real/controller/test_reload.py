@@ -1,0 +1,148 @@
+"""Reading the configuration again: all of it or nothing, and open rollbacks go on as they were planned."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from local_stack.process import free_ports, wait_until
+from real.controller.served import BASE, CONFIGURATION, NOWHERE, RELEASE, metrics, serving
+
+THIRD = """  - name: basket
+    match: {service_name: basket, deployment_environment_name: production}
+    release: {command: {current: [./release, current], rollback: [./release, activate, "{to_version}"]}}
+"""
+
+
+@pytest.fixture
+async def service(tmp_path):
+    async with serving(tmp_path) as service:
+        yield service
+
+
+def rewrite(service, change):
+    file = service.folder / "rearguard.yaml"
+    file.write_text(change(file.read_text()))
+
+
+async def reloaded(service):
+    return await service.post("/-/reload", None)
+
+
+async def names(service):
+    _, status = await service.get(f"{BASE}/rollback/status")
+    return [target["name"] for target in status["targets"]]
+
+
+async def sample(service, family, **labels):
+    found = (await metrics(service))[family]
+    return [each.value for each in found.samples if labels.items() <= each.labels.items()]
+
+
+async def test_a_target_that_was_added_is_served_and_measured_at_once(service):
+    rewrite(service, lambda text: text + THIRD)
+    assert await reloaded(service) == (200, {"reloaded": True})
+    assert await names(service) == ["checkout", "search", "basket"]
+    assert await sample(service, "rearguard_rollback_in_progress", target="basket") == [0]
+    assert await sample(service, "rearguard_config_reload_success") == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda text: text + "\nnonsense: [", "rearguard.yaml:"),
+        (lambda text: text.replace("mode: act", "mode: attack"), "attack"),
+        (lambda text: text.replace("journal.db", "other.db"), "journal"),
+        (lambda text: text.replace("127.0.0.1:9465", "127.0.0.1:9466"), "listen"),
+        (lambda text: text.replace("operator: operator", "operator: nowhere"), "nowhere"),
+    ],
+    ids=["no yaml", "a wrong value", "another journal", "another address", "no token file"],
+)
+async def test_what_cannot_be_used_changes_nothing_and_says_so(service, change, word):
+    rewrite(service, lambda text: change(text + THIRD))
+    status, answer = await reloaded(service)
+    assert status == 422, answer
+    assert word in str(answer["error"])
+    assert await names(service) == ["checkout", "search"]
+    assert await sample(service, "rearguard_config_reload_success") == [0]
+    rewrite(service, lambda _: CONFIGURATION.format(folder=service.folder, prometheus=NOWHERE) + THIRD)
+    assert (await reloaded(service))[0] == 200
+    assert await sample(service, "rearguard_config_reload_success") == [1]
+
+
+async def test_only_an_operator_may_reload(service):
+    status, _, _ = await service.ask("POST", "/-/reload", "Bearer read-1")
+    assert status == 403
+
+
+async def test_new_tokens_count_from_then_on(service):
+    (service.folder / "others").write_text("eve:act-9\n")
+    rewrite(service, lambda text: text.replace("operator: operator", "operator: others"))
+    assert (await reloaded(service))[0] == 200
+    assert (await service.post(f"{BASE}/targets/checkout/disarm", {"reason": "x"}))[0] == 401
+    assert (await service.post(f"{BASE}/targets/checkout/disarm", {"reason": "x"}, token="Bearer act-9"))[0] == 200
+
+
+async def test_an_open_rollback_ends_as_it_was_planned_though_its_target_is_gone(service):
+    (service.folder / "hold").touch()
+    body = {"target": "checkout", "reason": "by hand", "to_version": "v1", "force": True}
+    status, answer = await service.post(f"{BASE}/rollback/trigger", body)
+    assert status == 202, answer
+    rewrite(
+        service, lambda text: text.replace("name: checkout", "name: till").replace("[./release, activate", "['false'")
+    )
+    assert (await reloaded(service))[0] == 200
+    assert await names(service) == ["till", "search"]
+    (service.folder / "hold").unlink()
+    rollback = await service.closed(answer["rollback_id"])
+    assert rollback["outcome"] == "completed"
+    assert (service.folder / "current").read_text() == "v1\n"
+
+
+async def test_reloads_side_by_side_leave_one_working_configuration(service):
+    answers = await asyncio.gather(*(reloaded(service) for _ in range(5)))
+    assert {status for status, _ in answers} == {200}
+    assert await names(service) == ["checkout", "search"]
+
+
+def test_a_hang_up_signal_reloads_a_running_controller(tmp_path):
+    (port,) = free_ports(1)
+    for role in ("sender", "viewer", "operator"):
+        (tmp_path / role).write_text(f"{role}-1\n")
+    (tmp_path / "current").write_text("v1\n")
+    (tmp_path / "release").write_text(RELEASE)
+    (tmp_path / "release").chmod(0o755)
+    file = tmp_path / "rearguard.yaml"
+    text = CONFIGURATION.format(folder=tmp_path, prometheus=NOWHERE).replace(":9465", f":{port}")
+    file.write_text(text)
+    url, headers = f"http://127.0.0.1:{port}", {"Authorization": "Bearer viewer-1"}
+
+    def targets():
+        try:
+            answer = requests.get(f"{url}{BASE}/rollback/status", headers=headers, timeout=2).json()
+        except requests.RequestException:
+            return []
+        return [target["name"] for target in answer["targets"]]
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rearguard_controller", "serve", "--config", file],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: targets() == ["checkout", "search"], within=20, what="the controller serves")
+        file.write_text(text + THIRD)
+        os.kill(process.pid, signal.SIGHUP)
+        wait_until(lambda: "basket" in targets(), within=20, what="the new target is served")
+        file.write_text("rubbish")
+        os.kill(process.pid, signal.SIGHUP)
+        os.kill(process.pid, signal.SIGHUP)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,67 @@
+"""The controller as a program whose journal stops it at one point: before or after one event is stored.
+
+Run as: controller.py CONFIGURATION WHEN KIND SEQ SIGNAL. Here: the journal that does so, handed over as an argument
+like any other journal.
+Never here: anything that a started controller would do otherwise.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rearguard_controller import app, config, logs
+from rearguard_controller.journal.opening import open_journal
+
+
+class DeadlyJournal:
+    """A journal that sends the process a signal right before, or right after, one event is stored."""
+
+    def __init__(self, journal, number, point, stored=None):
+        self._journal, self._number, self._point = journal, number, point
+        self._stored = [] if stored is None else stored  # all events, shared with the fenced view
+
+    def __getattr__(self, name):
+        return getattr(self._journal, name)
+
+    def fenced(self, fence):
+        return DeadlyJournal(self._journal.fenced(fence), self._number, self._point, self._stored)
+
+    async def append(self, rollback_id, event, **more):
+        point = (event.kind.value, str(event.seq))
+        self._reach("before", *point)
+        result = await self._journal.append(rollback_id, event, **more)
+        self._stored.append(point)
+        self._reach("after", *point)
+        return result
+
+    async def releases(self, target):
+        """The last that is read between the intent and the effect of a step."""
+        result = await self._journal.releases(target)
+        if self._stored:
+            self._reach("ready", *self._stored[-1])
+        return result
+
+    async def record(self, decision, rollback=None, **more):
+        if rollback is not None:
+            self._reach("before", "opened", "None")
+        await self._journal.record(decision, rollback, **more)
+        if rollback is not None:
+            self._reach("after", "opened", "None")
+
+    def _reach(self, *point):
+        if point == self._point:
+            self._point = None  # once: a process that was only stopped comes here again
+            os.kill(os.getpid(), self._number)
+
+
+async def main(path, when, kind, seq, number):
+    logs.configure()
+    configuration = config.load(path)
+    opened = await open_journal(configuration.journal)
+    journal = DeadlyJournal(opened, signal.Signals[number], (when, kind, seq))
+    await app.Controller(path, configuration, journal, insecure=True).run()
+
+
+asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:]))

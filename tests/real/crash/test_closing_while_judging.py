@@ -1,0 +1,41 @@
+"""A rollback that closes while an alert is judged: what its close leaves behind stands in the way of another."""
+
+import time
+from types import SimpleNamespace
+
+from real.controller.journal_kit import closed, started
+from rearguard_controller.actions import Actions
+from rearguard_controller.facts import FactGatherer
+from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.model import CommandAction
+from rearguard_controller.policy import is_armed
+from rearguard_controller.releases import Releases
+from unit.controller.factories import TARGET, target
+
+
+class ClosesMeanwhile:
+    """A journal in which the rollback closes right after the target's state was read for the first time."""
+
+    def __init__(self, journal):
+        self._journal, self._open = journal, True
+
+    def __getattr__(self, name):
+        return getattr(self._journal, name)
+
+    async def target_state(self, name):
+        state = await self._journal.target_state(name)
+        if self._open:
+            self._open = False
+            await closed(self._journal, "r1", "failed")
+        return state
+
+
+async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_count_as_armed(tmp_path):
+    inner = SqliteJournal.open(tmp_path / "journal.db")
+    await started(inner)
+    journal, actions, prometheus = ClosesMeanwhile(inner), Actions(), SimpleNamespace()
+    it = target(release=SimpleNamespace(current=CommandAction(("echo", "v2"), 10.0, str(tmp_path)), versions=None))
+    releases = Releases({TARGET: it}, journal, journal, actions, prometheus, time.time)
+    facts = await FactGatherer(journal, prometheus, releases, time.time).of_target(it, record=False)
+    assert facts.open_rollback is not None or not is_armed(facts.state, facts.now)
+    await inner.close()

@@ -1,0 +1,196 @@
+"""WebSockets against a real aiohttp server: every way in which a connection can end."""
+
+import asyncio
+
+import pytest
+from aiohttp import WSCloseCode, web
+
+from rearguard_exporter import Monitor
+
+DISCONNECTS = "websocket_server_disconnects_total"
+
+
+async def echo(request):
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_str(message.data)
+    return socket
+
+
+async def crash(request):
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.receive()
+    raise LookupError
+
+
+async def impatient(request):
+    socket = web.WebSocketResponse(receive_timeout=0.1)
+    await socket.prepare(request)
+    await socket.receive()
+    return socket
+
+
+async def heartbeat(request):
+    socket = web.WebSocketResponse(heartbeat=0.1)
+    await socket.prepare(request)
+    async for _ in socket:
+        pass
+    return socket
+
+
+async def refuse(request):
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.close(code=WSCloseCode.INTERNAL_ERROR)
+    return socket
+
+
+async def leave(request):
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    return socket
+
+
+@pytest.fixture
+async def site(serve):
+    app = web.Application()
+    for handler in (echo, crash, impatient, heartbeat, refuse, leave):
+        app.router.add_get(f"/{handler.__name__}", handler)
+    Monitor("shop", "1.0", "test").instrument_aiohttp(app)
+    return await serve(app)
+
+
+def ended(site, eventually, route):
+    """Waits for the connection on this route to be over and says why it was."""
+
+    async def closed():
+        scrape = await site.scrape()
+        reasons = [sample for sample in scrape.all(DISCONNECTS, http_route=route) if sample.value]
+        return reasons and [sample.labels["reason"] for sample in reasons]
+
+    return eventually(closed)
+
+
+async def test_messages_and_connections_are_counted_and_stay_out_of_the_requests(site, eventually):
+    async with site.client.ws_connect(site.url + "/echo") as socket:
+        for text in ("a", "b", "c"):
+            await socket.send_str(text)
+            assert await socket.receive_str() == text
+        scrape = await site.scrape()
+        assert scrape.value("websocket_server_active_connections", http_route="/echo") == 1
+        assert scrape.value("http_server_active_requests", http_request_method="GET") == 0
+    assert await ended(site, eventually, "/echo") == ["clean"]
+    scrape = await site.scrape()
+    messages = "websocket_server_messages_total"
+    assert scrape.value(messages, network_io_direction="receive") == 3
+    assert scrape.value(messages, network_io_direction="transmit") == 3
+    assert scrape.value("websocket_server_connections_total", http_route="/echo") == 1
+    assert scrape.value("websocket_server_active_connections", http_route="/echo") == 0
+    assert scrape.value("websocket_server_connection_duration_seconds_count", http_route="/echo") == 1
+    assert scrape.all("http_server_request_duration_seconds_count") == []
+
+
+async def test_a_page_that_is_left_is_going_away(site, eventually):
+    socket = await site.client.ws_connect(site.url + "/echo")
+    await socket.close(code=WSCloseCode.GOING_AWAY)
+    assert await ended(site, eventually, "/echo") == ["going_away"]
+
+
+async def test_a_connection_cut_without_goodbye_is_abnormal(site, eventually):
+    socket = await site.client.ws_connect(site.url + "/echo")
+    await socket.send_str("x")
+    await socket.receive_str()
+    socket._response.connection.transport.abort()
+    assert await ended(site, eventually, "/echo") == ["abnormal"]
+    await socket.close()
+
+
+async def test_a_connection_closed_without_goodbye_is_abnormal(site, eventually):
+    socket = await site.client.ws_connect(site.url + "/echo")
+    socket._response.connection.transport.close()
+    assert await ended(site, eventually, "/echo") == ["abnormal"]
+    await socket.close()
+
+
+async def test_a_handler_that_fails_is_an_error(site, eventually):
+    async with site.client.ws_connect(site.url + "/crash") as socket:
+        await socket.send_str("x")
+        assert await ended(site, eventually, "/crash") == ["error"]
+
+
+async def test_a_server_that_closes_with_a_fault_is_an_error(site, eventually):
+    async with site.client.ws_connect(site.url + "/refuse") as socket:
+        await socket.receive()
+    assert await ended(site, eventually, "/refuse") == ["error"]
+
+
+async def test_a_server_that_shuts_down_is_going_away(serve, eventually):
+    held = []
+
+    async def hold(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        held.append(socket)
+        async for _ in socket:
+            pass
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/hold", hold)
+    Monitor("shop", "1.0", "test").instrument_aiohttp(app)
+    site = await serve(app)
+    async with site.client.ws_connect(site.url + "/hold") as socket:
+        closing = asyncio.create_task(held[0].close(code=WSCloseCode.GOING_AWAY))
+        await socket.receive()
+        await closing
+    assert await ended(site, eventually, "/hold") == ["going_away"]
+
+
+async def test_a_client_that_breaks_the_protocol_is_an_error(site, eventually):
+    socket = await site.client.ws_connect(site.url + "/echo")
+    socket._response.connection.transport.write(b"\xff\xff\xff\xff\xff\xff")
+    assert await ended(site, eventually, "/echo") == ["error"]
+    await socket.close()
+
+
+@pytest.mark.parametrize("route", ["/impatient", "/heartbeat"])
+async def test_silence_beyond_the_limit_is_a_timeout(site, eventually, route):
+    socket = await site.client.ws_connect(site.url + route, autoping=False)
+    assert await ended(site, eventually, route) == ["timeout"]
+    await socket.close()
+
+
+async def test_a_handler_that_simply_returns_closes_cleanly(site, eventually):
+    async with site.client.ws_connect(site.url + "/leave") as socket:
+        await socket.receive()
+    assert await ended(site, eventually, "/leave") == ["clean"]
+
+
+async def test_a_request_without_upgrade_is_an_ordinary_bad_request(site):
+    assert (await site.get("/echo"))[0] == 400
+    scrape = await site.scrape()
+    assert scrape.value("http_server_request_duration_seconds_count", http_response_status_code="400") == 1
+    assert scrape.all("websocket_server_connections_total") == []
+
+
+async def test_two_sockets_at_once_are_two(site):
+    async with site.client.ws_connect(site.url + "/echo"), site.client.ws_connect(site.url + "/echo"):
+        scrape = await site.scrape()
+        assert scrape.value("websocket_server_active_connections", http_route="/echo") == 2
+
+
+async def test_a_socket_that_is_prepared_after_the_handler_leaves_nothing_open(serve):
+    async def odd(_):
+        return web.WebSocketResponse()
+
+    app = web.Application()
+    app.router.add_get("/odd", odd)
+    Monitor("shop", "1.0", "test").instrument_aiohttp(app)
+    site = await serve(app)
+    async with site.client.ws_connect(site.url + "/odd") as socket:
+        await socket.receive()
+    scrape = await site.scrape()
+    assert not any(sample.value for sample in scrape.all("websocket_server_active_connections"))
+    assert scrape.value("http_server_active_requests", http_request_method="GET") == 0

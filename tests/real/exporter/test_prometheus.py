@@ -1,0 +1,94 @@
+"""A real Prometheus takes what the exporter says: values that try to break out of their line, and every family."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+from aiohttp import web
+
+from local_stack.binaries import environment, find
+from rearguard_exporter import Monitor
+
+HOSTILE = 'quote " and \\ back\nslash\r "} 1\nfake_metric 4711\n# nul\0 \ud800 漢字 🙂 \x1b[31m $(id)'
+
+
+@pytest.fixture
+async def site(serve):
+    app = web.Application()
+
+    async def crash(_):
+        raise LookupError
+
+    app.router.add_get("/crash/{id}", crash)
+    Monitor(HOSTILE, "1.0", "test").instrument_aiohttp(app)
+    site = await serve(app)
+    await site.get("/crash/1")
+    return site
+
+
+@pytest.fixture
+def prometheus(tmp_path, site):
+    """A Prometheus that scrapes the site every second; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    target = site.url.removeprefix("http://")
+    (tmp_path / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s}\n"
+        f"scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    )
+    log = (tmp_path / "log").open("wb")
+    process = subprocess.Popen(
+        [
+            find("prometheus"),
+            f"--config.file={tmp_path}/prometheus.yml",
+            f"--storage.tsdb.path={tmp_path}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        env=environment(),
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+    log.close()
+
+
+async def query(site, prometheus, expression):
+    try:
+        async with site.client.get(prometheus + "/api/v1/query", params={"query": expression}) as response:
+            return (await response.json())["data"]["result"] if response.status == 200 else []
+    except OSError:
+        return []  # not listening yet
+
+
+async def test_prometheus_reads_hostile_values_back_and_nothing_else(site, prometheus, eventually):
+    (info,) = await eventually(lambda: query(site, prometheus, "target_info"), 30)
+    harmless = HOSTILE.replace("\0", "\ufffd").replace("\ud800", "?")
+    assert info["metric"]["service_name"] == harmless
+    assert await query(site, prometheus, "fake_metric") == []
+    (up,) = await query(site, prometheus, "up")
+    assert up["value"][1] == "1"
+    (errors,) = await query(
+        site, prometheus, 'http_server_request_duration_seconds_count{error_type!="",http_route="/crash/{id}"}'
+    )
+    assert errors["value"][1] == "1"
+
+
+async def test_promtool_has_nothing_to_criticise(site):
+    _, text = await site.get("/metrics")
+    checked = await asyncio.to_thread(
+        subprocess.run,
+        [find("promtool"), "check", "metrics"],
+        input=text,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

@@ -1,0 +1,330 @@
+"""The command line without a controller: words, wrong use, errors, looks, and how soon help comes."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from rearguard_controller.cli import display, main
+from rearguard_controller.cli.arguments import parser
+from rearguard_controller.cli.service import does
+from rearguard_controller.client import Client
+from rearguard_controller.config import parse
+from rearguard_controller.errors import RearguardError
+
+COMMANDS = [  # those of the contract that this version has
+    "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "abort", "close", "arm",
+    "disarm", "release",
+]  # fmt: skip
+CONFIGURATION = """
+environment: staging
+journal: sqlite:///tmp/j.db
+prometheus: {url: "http://127.0.0.1:9090"}
+policies:
+  acting: {mode: act}
+  watching: {}
+  anywhere: {mode: act, act_outside_production: true}
+targets:
+  - {name: a, match: {service_name: a}, policy: acting, environment: production, release: &r {command: {current: [c], rollback: [r]}}}
+  - {name: b, match: {service_name: b}, policy: acting, release: *r}
+  - {name: c, match: {service_name: c}, policy: watching, environment: production, release: *r}
+  - {name: d, match: {service_name: d}, policy: anywhere, release: *r}
+"""  # noqa: E501  # one target per line reads best
+
+
+def run(*words, **environment):
+    given = {"PATH": os.environ["PATH"], **environment}
+    command = [sys.executable, "-m", "rearguard_controller", *words]
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_help_comes_within_250_ms_and_lists_every_command():
+    best = 9.0
+    for _ in range(10):
+        start = time.perf_counter()
+        done = run("--help")
+        best = min(best, time.perf_counter() - start)
+    assert done.returncode == 0
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ") and line.split()}
+    assert set(COMMANDS) <= listed
+    assert best < 0.25
+
+
+def test_help_loads_no_heavy_library():
+    lines = ["import sys, rearguard_controller.cli as cli", "try: cli.main(['--help'])", "except SystemExit: pass"]
+    code = "\n".join([*lines, "print(*sys.modules)"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert loaded & {"aiohttp", "requests", "rich", "yaml", "structlog", "prometheus_client", "orjson"} == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fly"],
+        ["serve"],
+        ["show"],
+        ["rollback", "checkout"],
+        ["rollback", "checkout", "--reas", "abbreviated"],
+        ["abort", "r1"],
+        ["disarm"],
+        ["disarm", "checkout", "--all"],
+        ["release", "checkout"],
+        ["release", "checkout", "v1", "--phase", "done"],
+        ["history", "--limit", "many"],
+        ["approve", "r1"],
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_says_what_is_right(words, capsys):
+    try:
+        code = main(words)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert "usage: rearguard" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: rearguard {command}" in capsys.readouterr().out
+
+
+def test_version_is_printed():
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("rearguard 0.")
+
+
+# --- the other side ---------------------------------------------------------------------------------------------
+
+
+def test_a_controller_that_is_away_is_an_error_with_a_hint_not_a_traceback():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        done = run("status", REARGUARD_URL=url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"rearguard: No controller answers at {url}.\n"
+        "  hint: Is it running (rearguard serve), and is REARGUARD_URL its address?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"REARGUARD_URL": "localhost:9465"}, "not an HTTP address"),
+        ({"REARGUARD_URL": "http://[::1"}, "not an HTTP address"),
+        ({"REARGUARD_TOKEN_FILE": "/does/not/exist"}, "/does/not/exist"),
+        ({"REARGUARD_TOKEN_FILE": os.devnull}, "holds no token"),
+    ],
+)
+def test_a_wrong_environment_is_named(environment, named):
+    done = run("status", **environment)
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def answering():
+    """A server at the wire that gives the answers it was handed, and keeps what it was asked."""
+    servers = []
+
+    def start(*answers):
+        asked, left = [], list(answers)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                asked.append((self.path, dict(self.headers), self.rfile.read(length)))
+                status, body = left.pop(0)
+                if status is None:
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET  # noqa: N815  # the name that http.server looks for
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}", asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "named"),
+    [
+        (200, b"<html>", "is not Rearguard's"),
+        (200, b"[]", "is not Rearguard's"),
+        (302, b"{}", "is not Rearguard's"),
+        (200, b"{}", "lacks 'id'"),
+        (502, b"bad gateway", "502"),
+        (500, b'{"error": {"message": "The controller failed.", "hint": "Its log says why."}}', "Its log says why."),
+        (401, b'{"error": {"message": "This needs a token.", "hint": "x"}}', "REARGUARD_TOKEN_FILE"),
+        (404, b'{"error": {"message": "No \\u001b[31mred", "hint": ""}}', "No \\x1b[31mred"),
+    ],
+)
+def test_whatever_answers_is_told_in_words(answering, status, body, named):
+    url, _ = answering((status, body))
+    done = run("show", "r1", REARGUARD_URL=url)
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_lost_answer_to_a_rollback_is_asked_again_with_the_same_key(answering):
+    done = json.dumps({"rollback_id": "r1", "rollback": {}}).encode()
+    url, asked = answering((None, b""), (200, done))
+    result = run("rollback", "checkout", "--reason", "r", "--json", REARGUARD_URL=url)
+    assert result.returncode == 0, result.stderr
+    keys = [headers["Idempotency-Key"] for _, headers, _ in asked]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+def test_an_answer_lost_for_good_is_exit_code_4(answering):
+    url, _ = answering((None, b""), (None, b""))
+    result = run("rollback", "checkout", "--reason", "r", REARGUARD_URL=url)
+    assert result.returncode == 4
+    assert "rearguard status" in result.stderr
+
+
+def test_names_cannot_leave_their_place_in_the_path(answering):
+    url, asked = answering((404, b"{}"))
+    run("show", "../../disarm?x=1#y", REARGUARD_URL=url)
+    assert asked[0][0] == "/api/monitoring/rollback/..%2F..%2Fdisarm%3Fx%3D1%23y"
+
+
+def test_the_token_is_the_one_of_the_file_whatever_netrc_says(answering, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login x password y\n")
+    (tmp_path / "token").write_text("# mine\nann:tok\n")
+    url, asked = answering((200, b"{}"))
+    run("status", REARGUARD_URL=url, REARGUARD_TOKEN_FILE=str(tmp_path / "token"), HOME=str(tmp_path))
+    assert asked[0][1]["Authorization"] == "Bearer tok"
+
+
+def test_an_address_must_be_http():
+    for url in ("", "ftp://x", "x", "http://"):
+        with pytest.raises(RearguardError):
+            Client(url, None)
+
+
+# --- looks --------------------------------------------------------------------------------------------------------
+
+
+def test_text_from_outside_cannot_steer_a_terminal():
+    assert display.clean("a\x1b[2Jb\x07\u202e\ud800") == "a\\x1b[2Jb\\x07\\x202e?"
+    assert display.cell("two\nlines") == "two lines"
+
+
+def test_tables_are_plain_and_aligned_when_nobody_looks(capsys):
+    display.table(("NAME", "ARMED"), [["checkout", True], ["a", None]])
+    assert capsys.readouterr().out == "NAME      ARMED\ncheckout  yes\na         -\n"
+
+
+def test_tables_are_drawn_in_colour_on_a_terminal():
+    outer, inner = pty.openpty()
+    code = "from rearguard_controller.cli import display; display.table(('A',), [['failed'], ['[red]x']])"
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color"}
+    subprocess.run([sys.executable, "-c", code], stdout=inner, env=environment, timeout=30, check=True)
+    os.close(inner)
+    shown = os.read(outer, 4096).decode()
+    os.close(outer)
+    assert "\x1b[" in shown
+    assert "─" in shown
+    assert "[red]x" in shown
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "text"),
+    [
+        ("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.250Z", "1.2s"),
+        ("2026-01-01T00:00:00.000Z", "2026-01-01T00:03:05.000Z", "3m05s"),
+        ("2026-01-01T00:00:00.000Z", None, "-"),
+    ],
+)
+def test_how_long_something_took(start, end, text):
+    assert display.lasted(start, end) == text
+
+
+def test_a_closed_pipe_ends_quietly():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "rearguard_controller", "--help"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False)
+    os.close(writer)
+    assert b"Traceback" not in done.stderr
+
+
+# --- check --------------------------------------------------------------------------------------------------------
+
+
+def test_check_says_which_targets_act_and_why_others_only_observe(tmp_path):
+    found = parse(CONFIGURATION, file="x", folder=tmp_path)
+    assert {target.name: does(target) for target in found.targets} == {
+        "a": "acts",
+        "b": "observes (staging is not production)",
+        "c": "observes (mode observe)",
+        "d": "acts",
+    }
+
+
+def test_check_prints_a_summary_and_warns_that_serve_would_refuse(tmp_path):
+    file = tmp_path / "rearguard.yaml"
+    file.write_text(CONFIGURATION)
+    done = run("check", "--config", str(file))
+    assert done.returncode == 0, done.stderr
+    assert "observes (staging is not production)" in done.stdout
+    assert "serve will refuse to start: No tokens are configured" in done.stdout
+
+
+def test_check_of_a_bad_file_is_exit_code_1_and_names_the_line(tmp_path):
+    file = tmp_path / "rearguard.yaml"
+    file.write_text(CONFIGURATION.replace("environment: staging", "enviroment: staging"))
+    done = run("check", "--config", str(file))
+    assert done.returncode == 1
+    assert "enviroment" in done.stderr
+    assert "rearguard.yaml:2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_parser_knows_the_commands_of_this_version_and_no_others():
+    with pytest.raises(SystemExit):
+        parser().parse_args(["veto", "r1"])
+    assert parser().parse_args(["status"]).command == "status"
+
+
+def test_the_document_shows_every_command_and_every_option():
+    document = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    words = next(action for action in parser()._actions if action.dest == "command")
+    assert sorted(words.choices) == sorted(COMMANDS)
+    for name, command in words.choices.items():
+        assert f"`rearguard {name}" in document
+        for option in (option for action in command._actions for option in action.option_strings):
+            assert option in ("-h", "--help") or option in document, (name, option)

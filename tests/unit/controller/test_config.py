@@ -1,0 +1,459 @@
+"""The configuration says what it means, or one error names file, line, key and what would be right."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rearguard_controller import config
+from rearguard_controller.actions import context as filling
+from rearguard_controller.config import hooks
+from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
+from rearguard_controller.errors import ConfigError
+from rearguard_controller.model import AfterCrash, CommandAction, HttpAction, Mode, OnFailure
+
+FOLDER = Path("/etc/rearguard")
+ROOT = Path(__file__).resolve().parents[3]
+
+FULL = """\
+environment: production
+journal: sqlite:///var/lib/rearguard/journal.db
+listen: 0.0.0.0:9465
+external_url: https://rearguard.example.com/
+open: [metrics]
+prometheus: {url: http://prometheus:9090/, poll_interval: 5s, token_file: prom.token, ca_file: /etc/ca.pem}
+retention: 30d
+tokens:
+  sender: tokens/sender
+  viewer: tokens/viewer
+  operator: /run/secrets/operator
+policies:
+  standard:
+    mode: act
+    alerts: {action: rollback, team: shop}
+    watch_window: 1h
+    known_good_after: 30s
+    cooldown: 0s
+    budget: {rollbacks: 2, per: 12h}
+    act_outside_production: true
+  careful: {}
+targets:
+  - name: checkout
+    match: {service_name: checkout, deployment_environment_name: staging}
+    policy: standard
+    telemetry: {job: checkout}
+    release:
+      command:
+        current: [./release, current]
+        versions: [./release, list]
+        rollback: [./release, activate, "{to_version}"]
+        check: [./release, check, "{to_version}"]
+        timeout: 10m
+        cwd: shop
+        env: {SHOP: "1"}
+        pass_env: [KUBECONFIG]
+    hooks:
+      before:
+        - {name: save-state, http: {url: "http://checkout:8080/admin/snapshot"}, timeout: 10s, on_failure: continue}
+        - name: drain
+          command: [./traffic, drain, "{target}"]
+          cwd: traffic
+          undo: {command: [./traffic, restore, "{target}"], when: healthy, timeout: 20s}
+          timeout: 30s
+          on_failure: stop
+          after_crash: redo
+      after:
+        - name: clear-cache
+          http: {method: PUT, url: "http://checkout:8080/x", headers: {X-A: b}, headers_file: h, body: "{}"}
+          before_restore: true
+    verify:
+      health: {url: "http://checkout:8080/healthz", successes: 5, interval: 1s, timeout: 1m}
+      recovery: {within: 3m}
+  - name: payments
+    match: [{service_name: payments}, {app: pay}]
+    policy: careful
+    release: {command: {current: [cat, version], rollback: [deploy, "{to_version}"]}}
+"""
+
+SMALL = """\
+environment: production
+journal: sqlite:///tmp/j.db
+prometheus: {url: http://p:9090}
+targets:
+  - name: checkout
+    match: {service_name: checkout}
+    release: {command: {current: [cat, v], rollback: [deploy, "{to_version}"]}}
+"""
+
+
+def parse(text: str) -> config.Configuration:
+    return config.parse(text, file="rearguard.yaml", folder=FOLDER)
+
+
+def refused(text: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    return caught.value
+
+
+def changed(old: str, new: str, text: str = SMALL) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("postgres://u@h:5433/db", "postgresql://u@h:5433/db"),
+        (
+            "postgresql://u@a,b/db?passfile=/etc/p&sslmode=require",
+            "postgresql://u@a,b/db?passfile=/etc/p&sslmode=require",
+        ),
+        ("postgresql:///db?host=/run/postgresql", "postgresql:///db?host=/run/postgresql"),
+        ("sqlite:////var/lib/j.db", "/var/lib/j.db"),
+    ],
+)
+def test_a_journal_is_a_file_or_a_database(written, meant):
+    assert parse(changed("sqlite:///tmp/j.db", written)).journal == meant
+
+
+@pytest.mark.parametrize("written", ["postgresql://u:secret@h/db", "postgresql://u@h/db?password=secret"])
+def test_a_password_in_the_journals_url_is_refused_and_not_repeated(written):
+    with pytest.raises(ConfigError) as caught:
+        parse(changed("sqlite:///tmp/j.db", written))
+    assert "secret" not in caught.value.message + caught.value.hint
+
+
+def test_the_whole_file_means_what_it_says():
+    given_config = parse(FULL)
+    assert given_config.environment == "production"
+    assert given_config.journal == "/var/lib/rearguard/journal.db"
+    assert given_config.listen == ("0.0.0.0", 9465)
+    assert given_config.external_url == "https://rearguard.example.com"
+    assert given_config.open == frozenset({"metrics"})
+    assert given_config.retention == 30 * 86_400
+    assert given_config.prometheus == config.PrometheusSettings(
+        urls=("http://prometheus:9090",),
+        poll_interval=5.0,
+        token_file=FOLDER / "prom.token",
+        ca_file=Path("/etc/ca.pem"),
+    )
+    assert given_config.tokens == {
+        "sender": FOLDER / "tokens/sender",
+        "viewer": FOLDER / "tokens/viewer",
+        "operator": Path("/run/secrets/operator"),
+    }
+
+
+def test_a_policy_means_what_it_says():
+    policy = parse(FULL).policies["standard"]
+    assert (policy.name, policy.mode, policy.act_outside_production) == ("standard", Mode.ACT, True)
+    assert policy.alerts == {"action": "rollback", "team": "shop"}
+    assert (policy.watch_window, policy.known_good_after, policy.cooldown) == (3_600.0, 30.0, 0.0)
+    assert (policy.budget.rollbacks, policy.budget.per) == (2, 43_200.0)
+
+
+def test_a_target_means_what_it_says():
+    target = parse(FULL).targets[0]
+    assert target.match == ({"service_name": "checkout", "deployment_environment_name": "staging"},)
+    assert target.environment == "staging"
+    assert target.telemetry == {"job": "checkout"}
+    surroundings = {"cwd": "/etc/rearguard/shop", "env": {"SHOP": "1"}, "pass_env": ("KUBECONFIG",)}
+    assert target.release.rollback == CommandAction(("./release", "activate", "{to_version}"), 600.0, **surroundings)
+    assert target.release.current == CommandAction(("./release", "current"), 30.0, **surroundings)
+    assert target.release.versions == CommandAction(("./release", "list"), 30.0, **surroundings)
+    assert target.release.check == CommandAction(("./release", "check", "{to_version}"), 30.0, **surroundings)
+    assert (target.health.successes, target.health.interval, target.health.timeout) == (5, 1.0, 60.0)
+    assert target.recovery_within == 180.0
+
+
+def test_hooks_mean_what_they_say():
+    target = parse(FULL).targets[0]
+    save, drain = target.before
+    (clear,) = target.after
+    assert save.action == HttpAction("POST", "http://checkout:8080/admin/snapshot", 10.0)
+    assert (save.on_failure, save.after_crash, save.undo) == (OnFailure.CONTINUE, AfterCrash.NEVER_REDO, None)
+    assert drain.action == CommandAction(("./traffic", "drain", "{target}"), 30.0, "/etc/rearguard/traffic")
+    assert drain.undo == CommandAction(("./traffic", "restore", "{target}"), 20.0, "/etc/rearguard/traffic")
+    assert (drain.on_failure, drain.after_crash, drain.undo_when_healthy) == (OnFailure.STOP, AfterCrash.REDO, True)
+    assert clear.action == HttpAction(
+        "PUT", "http://checkout:8080/x", 30.0, headers={"X-A": "b"}, headers_file="/etc/rearguard/h", body="{}"
+    )
+    assert clear.before_restore
+
+
+def test_defaults_are_those_of_the_contract():
+    given_config = parse(SMALL)
+    (target,) = given_config.targets
+    policy = target.policy
+    assert given_config.listen == ("127.0.0.1", 9465)
+    assert (given_config.external_url, given_config.open, given_config.tokens) == (None, frozenset(), {})
+    assert (given_config.retention, given_config.prometheus.poll_interval) == (400 * 86_400.0, 15.0)
+    assert (policy.mode, policy.alerts, policy.act_outside_production) == (
+        Mode.OBSERVE,
+        {"action": "rollback"},
+        False,
+    )
+    assert (policy.watch_window, policy.known_good_after, policy.cooldown) == (7_200.0, 900.0, 300.0)
+    assert (policy.budget.rollbacks, policy.budget.per) == (3, 86_400.0)
+    assert target.telemetry == {"service_name": "checkout"}
+    assert target.environment == "production"
+    assert target.release.rollback.timeout == 300.0
+    assert (target.release.rollback.cwd, target.release.current.timeout) == ("/etc/rearguard", 30.0)
+    assert (target.before, target.after, target.health, target.recovery_within) == ((), (), None, 300.0)
+    health = parse(SMALL + "    verify: {health: {url: 'http://c/h'}}\n").targets[0].health
+    assert (health.successes, health.interval, health.timeout) == (3, 2.0, 120.0)
+    hook = parse(SMALL + "    hooks: {before: [{name: a, command: [x]}]}\n").targets[0].before[0]
+    assert hook.action.timeout == 300.0
+
+
+@pytest.mark.parametrize(
+    ("match", "own", "top", "expected"),
+    [
+        ("{deployment_environment_name: staging}", "production", "development", "production"),
+        ("{deployment_environment_name: staging}", None, "production", "staging"),
+        ("[{deployment_environment_name: a, x: y}, {deployment_environment_name: a}]", None, "production", "a"),
+        ("[{deployment_environment_name: a}, {deployment_environment_name: b}]", None, "production", "production"),
+        ("[{deployment_environment_name: a}, {x: y}]", None, "production", "production"),
+        ("{x: y}", None, "production", "production"),
+    ],
+)
+def test_the_environment_is_the_own_key_else_the_agreed_label_else_the_top_level(match, own, top, expected):
+    text = changed("environment: production", f"environment: {top}")
+    text = changed("{service_name: checkout}", match, text)
+    assert parse(text + (f"    environment: {own}\n" if own else "")).targets[0].environment == expected
+
+
+def test_a_target_without_any_environment_is_refused():
+    error = refused(changed("environment: production\n", ""))
+    assert "environment of this target is not known" in error.message
+
+
+def test_short_timeouts_also_limit_the_commands_that_look():
+    release = parse(changed("[cat, v],", "[cat, v], timeout: 4s,")).targets[0].release
+    assert (release.current.timeout, release.rollback.timeout) == (4.0, 4.0)
+
+
+def test_several_prometheus_are_kept_in_order():
+    text = changed("url: http://p:9090", "url: [http://a:1, https://b/prom/]")
+    assert parse(text).prometheus.urls == ("http://a:1", "https://b/prom")
+
+
+def test_anchors_and_merge_keys_are_understood():
+    text = """\
+environment: production
+journal: sqlite:///tmp/j.db
+prometheus: {url: http://p:9090}
+policies:
+  one: &base {mode: act, cooldown: 1m}
+  two: {<<: *base, cooldown: 2m}
+targets:
+  - name: a
+    match: {x: y}
+    policy: two
+    release: {command: {current: [cat, v], rollback: [deploy]}}
+"""
+    policy = parse(text).targets[0].policy
+    assert (policy.mode, policy.cooldown) == (Mode.ACT, 120.0)
+
+
+def test_environment_variables_are_not_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/root")
+    text = changed("[cat, v]", "[cat, $HOME, '~']")
+    assert parse(text).targets[0].release.current.argv == ("cat", "$HOME", "~")
+
+
+COMMAND = '{command: {current: [cat, v], rollback: [deploy, "{to_version}"]}}'
+RELEASE = "targets[0].release.command"
+HOOK = "targets[0].hooks.before[0]"
+
+
+def hook(text: str) -> str:
+    """The small file with one before hook."""
+    return SMALL + f"    hooks: {{before: [{text}]}}\n"
+
+
+HEALTH = "targets[0].verify.health"
+AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace("before", "after")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "right"),
+    [
+        (changed("prometheus:", "promeheus:"), 3, "promeheus", "did you mean 'prometheus'?"),
+        (changed("{url:", "{ulr:"), 3, "prometheus.ulr", "did you mean 'url'?"),
+        (changed("match:", "matches:"), 6, "targets[0].matches", "did you mean 'match'?"),
+        (changed("journal: sqlite:///tmp/j.db\n", ""), 1, None, "add journal"),
+        (changed("journal: sqlite:///tmp/j.db", "journal: sqlite://j.db"), 2, "journal", "absolute path"),
+        (changed("sqlite:///tmp/j.db", "j.db"), 2, "journal", "absolute path"),
+        (changed("sqlite:///tmp/j.db", "mysql://u@h/db"), 2, "journal", "postgresql://user@host/database"),
+        (changed("sqlite:///tmp/j.db", "postgresql://u@h"), 2, "journal", "postgresql://user@host/database"),
+        (changed("sqlite:///tmp/j.db", "postgresql://u:secret@h/db"), 2, "journal", "passfile"),
+        (SMALL + "listen: 9465\n", 8, "listen", "host:port"),
+        (SMALL + "listen: localhost\n", 8, "listen", "127.0.0.1:9465"),
+        (SMALL + "listen: a:70000\n", 8, "listen", "host:port"),
+        (SMALL + "retention: 400\n", 8, "retention", "400s"),
+        (SMALL + "retention: [5m]\n", 8, "retention", "30s or 5m"),
+        (SMALL + "open: [metrcs]\n", 8, "open[0]", "metrics or openapi or page"),
+        (SMALL + "external_url: rearguard.example.com\n", 8, "external_url", "http://"),
+        (SMALL + "tokens: {admin: x}\n", 8, "tokens.admin", "sender, viewer, operator"),
+        (SMALL + "journal: sqlite:///tmp/k.db\n", 8, None, "stands twice"),
+        (changed("http://p:9090", "[]"), 3, "prometheus.url", "at least one"),
+        (changed("p:9090}", "p, poll_interval: 10ms}"), 3, "prometheus.poll_interval", "1s"),
+        (changed("name: checkout", "name: ../x"), 5, "targets[0].name", "letters"),
+        (changed("name: checkout", "name: 7"), 5, "targets[0].name", "quotes"),
+        (changed("    match: {service_name: checkout}\n", ""), 5, "targets[0]", "match"),
+        (changed("{service_name: checkout}", "{}"), 6, "targets[0].match", "at least one label"),
+        (changed("{service_name: checkout}", "{service-name: x}"), 6, "targets[0].match", "no label name"),
+        (changed("{service_name: checkout}", "{service_name: 1.4}"), 6, "targets[0].match.service_name", "quotes"),
+        (SMALL + "    policy: standart\n", 8, "targets[0].policy", "known here: default"),
+        (changed("policy: standard", "policy: standart", FULL), 25, "targets[0].policy", "did you mean 'standard'?"),
+        (changed("    policy: careful\n", "", FULL), 54, "targets[1]", "standard, careful"),
+        (changed("[cat, v]", "cat v"), 7, RELEASE + ".current", "there is no shell"),
+        (changed("[cat, v]", "[]"), 7, RELEASE + ".current", "program"),
+        (changed("[cat, v]", "[cat, 7]"), 7, RELEASE + ".current[1]", "quotes"),
+        (changed("[cat, v]", '["{target}"]'), 7, RELEASE + ".current[0]", "fixed"),
+        (changed("{to_version}", "{version}"), 7, RELEASE + ".rollback[1]", "'to_version'"),
+        (changed("[cat, v],", "[cat, v], env: {REARGUARD_X: a},"), 7, RELEASE + ".env.REARGUARD_X", "another name"),
+        (hook("{name: a}"), 8, HOOK, "exactly one"),
+        (hook("{name: a, command: [x], http: {url: 'http://x'}}"), 8, HOOK, "exactly one"),
+        (hook("{name: a, http: {url: 'http://x'}, cwd: /}"), 8, HOOK + ".cwd", "headers"),
+        (hook("{name: a, http: {url: 'http://x/{vers}'}}"), 8, HOOK + ".http.url", "known here"),
+        (hook("{name: a, http: {url: 'ftp://x'}}"), 8, HOOK + ".http.url", "http://"),
+        (hook("{name: a, command: [x], before_restore: true}"), 8, HOOK + ".before_restore", "after"),
+        (hook("{name: a, command: [x], on_failure: abort}"), 8, HOOK + ".on_failure", "continue or stop"),
+        (hook("{name: a, command: [x], timeout: 0s}"), 8, HOOK + ".timeout", "100ms"),
+        (AFTER_WITH_UNDO, 8, "targets[0].hooks.after[0].undo", "before"),
+        (SMALL + "    verify: {health: {url: 'http://x', successes: 0}}\n", 8, HEALTH + ".successes", "from 1"),
+        (SMALL + "    verify: {recovery: 5m}\n", 8, "targets[0].verify.recovery", "mapping"),
+        (SMALL + "policies: {a: {mode: ask}}\n", 8, "policies.a.mode", "not in this version"),
+        (SMALL + "policies: {a: {mode: Act}}\n", 8, "policies.a.mode", "observe or act"),
+        (SMALL + "act_outside_production: yes\n", 8, "act_outside_production", "true or false"),
+        (SMALL + "policies: {}\n", 8, "policies", "name a policy"),
+        (changed(COMMAND, "{kubernetes: {}}"), 7, "targets[0].release.kubernetes", "not in this version"),
+        (SMALL + "    depends_on: [payments]\n", 8, "targets[0].depends_on", "not in this version"),
+        (SMALL.replace("targets:\n", "targets: []\nx:\n").partition("x:")[0], 4, "targets", "at least one target"),
+        (SMALL + "  - " + SMALL.partition("  - ")[2], 8, "targets[1]", "named 'checkout'"),
+        ("a: [", 1, None, "not YAML"),
+        ("", 1, None, "empty"),
+        ("- a", 1, None, "mapping"),
+        ("a: 1\n---\nb: 2\n", 2, None, "not YAML"),
+        ("? [a]\n: b\n", 1, None, "a key must be text"),
+        ('environment: "a\\0b"\n', 1, "environment", "NUL"),
+        ('environment: "\\ud800"\n', 1, "environment", "surrogate"),
+        ('environment: "\\U00110000"\n', 1, None, "not YAML"),
+        ("environment: a\x01b\n", 1, None, "not YAML"),
+        ("environment: &a [*a]\n", 1, None, "refers to what it stands in"),
+        ("[" * 50_000, 1, None, "nested too deeply"),
+        ("a" * 1_000_001, 1, None, "longer than"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_file_line_key_and_what_would_be_right(text, line, key, right):
+    error = refused(text)
+    assert error.message.startswith(f"rearguard.yaml:{line}: " + (f"{key}: " if key else ""))
+    assert right in error.message
+    assert error.field == key
+
+
+def test_an_alias_bomb_is_refused_quickly():
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "aliases grow" in refused("\n".join(levels)).message
+
+
+@pytest.mark.parametrize(("where", "key"), sorted(NOT_IN_THIS_VERSION))
+def test_keys_of_the_contract_that_are_not_built_are_refused_never_silently_accepted(where, key):
+    text = {
+        "top level": SMALL + f"{key}: {{}}\n",
+        "policies.NAME": SMALL + f"policies: {{a: {{{key}: 0s}}}}\n",
+        "targets[]": SMALL + f"    {key}: []\n",
+        "targets[].release": changed(COMMAND, f"{{{key}: {{}}}}"),
+    }[where]
+    assert "not in this version" in refused(text).message
+
+
+def test_a_file_is_loaded_and_its_folder_is_where_relative_paths_start(tmp_path):
+    file = tmp_path / "rearguard.yaml"
+    file.write_text("\ufeff" + SMALL, encoding="utf-8")
+    assert config.load(file).targets[0].release.current.cwd == str(tmp_path.resolve())
+
+
+def test_a_file_that_cannot_be_read_is_a_configuration_error(tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        config.load(tmp_path / "gone.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"environment: \xe9\n")
+    with pytest.raises(ConfigError, match="byte 13 is not UTF-8"):
+        config.load(tmp_path / "latin.yaml")
+
+
+def test_the_placeholders_that_are_allowed_are_those_that_are_filled():
+    for word in hooks.PLACEHOLDERS:
+        values = dict.fromkeys(hooks.PLACEHOLDERS, "v")
+        assert filling.fill_argument(f"{{{word}}}", filling.ActionContext(**values)) == "v"
+
+
+# --- documentation --------------------------------------------------------------------------------------------
+
+
+def test_the_documentation_explains_every_key_exactly_once():
+    document = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    assert config.tables() in document
+    rows = re.findall(r"^\| `([^`]+)` \|", document, flags=re.MULTILINE)
+    assert rows == [key.name for section in config.SECTIONS for key in section.keys]
+
+
+def test_the_example_of_the_documentation_is_valid():
+    document = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", document, flags=re.DOTALL)
+    assert examples
+    for example in examples:
+        assert parse(example).targets
+
+
+# --- anything at all --------------------------------------------------------------------------------------------
+
+
+def only_the_typed_error(text: str) -> None:
+    message = "rearguard.yaml:1: "
+    try:
+        parse(text)
+    except ConfigError as error:
+        message = error.message
+    assert re.match(r"rearguard\.yaml:\d+: ", message)
+
+
+@given(st.text())
+def test_no_text_raises_anything_but_the_typed_error(text):
+    only_the_typed_error(text)
+
+
+WORDS = sorted({key.name for section in config.SECTIONS for key in section.keys} | {"*a", "<<", "5m", "act", "-"})
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(TREES)
+def test_no_document_raises_anything_but_the_typed_error(tree):
+    only_the_typed_error(yaml.safe_dump(tree, allow_unicode=True))
+
+
+@given(st.data())
+def test_no_change_of_one_value_raises_anything_but_the_typed_error(data):
+    document = yaml.safe_load(FULL)
+    place = document
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+            continue
+        place[key] = data.draw(TREES)
+        break
+    only_the_typed_error(yaml.safe_dump(document, allow_unicode=True))

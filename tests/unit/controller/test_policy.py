@@ -1,0 +1,420 @@
+"""The judgement, one fact at a time: what each reason answers, and what stands in the way of what."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rearguard_controller.model import (
+    AlertState,
+    Budget,
+    Decision,
+    Facts,
+    Measurement,
+    Mode,
+    ReasonCode,
+    Release,
+    Target,
+    TargetState,
+    Trigger,
+    Verdict,
+)
+from rearguard_controller.policy import Wish, choose_destination, decide, decide_by_hand, is_armed
+from unit.controller.factories import (
+    DEPLOYED,
+    HOUR,
+    MINUTE,
+    NOW,
+    TARGET,
+    alert,
+    facts,
+    good,
+    measurement,
+    policy,
+    release,
+    serving,
+    state,
+    target,
+)
+
+ROLL_BACK, ASK, LEAVE = Verdict.ROLL_BACK, Verdict.ASK, Verdict.LEAVE
+EVERY_REASON = {
+    "target_known", "mode_allows", "armed", "environment_allows", "alert_confirmed", "recent_release",
+    "no_deploy_in_progress", "began_after_release", "version_matches", "previous_version_healthy",
+    "known_good_exists", "not_already_handled", "no_open_rollback", "cooldown_over", "budget_left",
+}  # fmt: skip
+
+
+def judged(the_facts: Facts | None = None, *, of: Target | None = None, about=None) -> Decision:
+    return decide("d1", about or alert(service_version="2.0"), of or target(), the_facts or facts())
+
+
+def answers(decision: Decision) -> dict[str, bool | None]:
+    return {reason.code.value: reason.holds for reason in decision.reasons}
+
+
+def test_a_bad_release_with_every_reason_true_is_rolled_back_to_the_version_that_earned_trust():
+    decision = judged()
+    assert answers(decision) == dict.fromkeys(EVERY_REASON, True)
+    assert (decision.verdict, decision.would, decision.trigger) == (ROLL_BACK, ROLL_BACK, Trigger.ALERT)
+    assert (decision.from_version, decision.to_version, decision.decided_at) == ("v2", "v1", NOW)
+
+
+# Each case flips one fact of the base world: what it changes, the reason that must answer differently, its answer,
+# the verdict, and the verdict had mode, environment and arming allowed it.
+CASES = {
+    # permissions: `would` looks past them
+    "observing": ({}, {"policy": policy(mode=Mode.OBSERVE)}, "mode_allows", False, LEAVE, ROLL_BACK),
+    "disarmed": ({"state": state(armed=False)}, {}, "armed", False, LEAVE, ROLL_BACK),
+    "disarmed until later": (
+        {"state": state(armed=False, disarmed_until=NOW + 1)}, {}, "armed", False, LEAVE, ROLL_BACK,
+    ),
+    "disarmed until now": (
+        {"state": state(armed=False, disarmed_until=NOW)}, {}, "armed", True, ROLL_BACK, ROLL_BACK,
+    ),
+    "staging": ({}, {"environment": "staging"}, "environment_allows", False, LEAVE, ROLL_BACK),
+    "no environment": ({}, {"environment": ""}, "environment_allows", False, LEAVE, ROLL_BACK),
+    "staging that may act": (
+        {}, {"environment": "staging", "policy": policy(act_outside_production=True)},
+        "environment_allows", True, ROLL_BACK, ROLL_BACK,
+    ),
+    # confirmation: firing at its source, and the figure past the threshold now
+    "pending": ({"alert_state": AlertState.PENDING}, {}, "alert_confirmed", False, LEAVE, LEAVE),
+    "gone": ({"alert_state": AlertState.INACTIVE}, {}, "alert_confirmed", False, LEAVE, LEAVE),
+    "Prometheus away": ({"alert_state": AlertState.UNKNOWN}, {}, "alert_confirmed", None, LEAVE, LEAVE),
+    "figure over": ({"measurement": measurement(0.01, past=False)}, {}, "alert_confirmed", False, LEAVE, LEAVE),
+    "figure without data": ({"measurement": measurement(None, past=None)}, {}, "alert_confirmed", None, LEAVE, LEAVE),
+    "no figure": ({"measurement": None}, {}, "alert_confirmed", None, LEAVE, LEAVE),
+    "expression still returns something": (
+        {"measurement": Measurement(1.0, None, "exists", True)}, {}, "alert_confirmed", True, ROLL_BACK, ROLL_BACK,
+    ),
+    # cause
+    "return of a trusted version": ({"state": state(is_release=False)}, {}, "recent_release", False, LEAVE, LEAVE),
+    "day one": (
+        {"state": state(is_release=False, previous_version=None)}, {}, "recent_release", False, LEAVE, LEAVE,
+    ),
+    "just inside the window": (
+        {"state": state(serving_since=NOW - 2 * HOUR)}, {}, "recent_release", True, ROLL_BACK, ROLL_BACK,
+    ),
+    "just outside the window": (
+        {"state": state(serving_since=NOW - 2 * HOUR - 1)}, {}, "recent_release", False, LEAVE, LEAVE,
+    ),
+    "deploy announced": (
+        {"state": state(deploy_started_at=NOW - MINUTE)}, {}, "no_deploy_in_progress", False, LEAVE, LEAVE,
+    ),
+    "began before": ({"condition_since": DEPLOYED - 1}, {}, "began_after_release", False, LEAVE, LEAVE),
+    "began with it": ({"condition_since": DEPLOYED}, {}, "began_after_release", True, ROLL_BACK, ROLL_BACK),
+    "began between the last look at the old and the first at the new version": (
+        {"condition_since": DEPLOYED - 10, "state": state(changed_after=DEPLOYED - 15)},
+        {}, "began_after_release", True, ROLL_BACK, ROLL_BACK,
+    ),
+    "began while the old version was seen": (
+        {"condition_since": DEPLOYED - 16, "state": state(changed_after=DEPLOYED - 15)},
+        {}, "began_after_release", False, LEAVE, LEAVE,
+    ),
+    "began while nobody looked": (
+        {"condition_since": DEPLOYED - 10, "state": state(changed_after=DEPLOYED - HOUR)},
+        {}, "began_after_release", None, LEAVE, LEAVE,
+    ),
+    "began after nobody looked": (
+        {"condition_since": DEPLOYED + 10, "state": state(changed_after=DEPLOYED - HOUR)},
+        {}, "began_after_release", True, ROLL_BACK, ROLL_BACK,
+    ),
+    "beginning unknown": ({"condition_since": None}, {}, "began_after_release", None, LEAVE, LEAVE),
+    "mapping not learned": (
+        {"releases": (good("v1"), serving("v2"))}, {}, "version_matches", None, ROLL_BACK, ROLL_BACK,
+    ),
+    "a canary's alert": (
+        {"releases": (good("v1"), serving("v2", service_version="1.9"))}, {}, "version_matches", False, LEAVE, LEAVE,
+    ),
+    "old version sick too": (
+        {"previous_measurement": measurement(0.3)}, {}, "previous_version_healthy", False, LEAVE, LEAVE,
+    ),
+    "old version not known": (
+        {"previous_measurement": None}, {}, "previous_version_healthy", None, ROLL_BACK, ROLL_BACK,
+    ),
+    "old version without data": (
+        {"previous_measurement": measurement(None, past=None)}, {}, "previous_version_healthy", None, ROLL_BACK,
+        ROLL_BACK,
+    ),
+    # destination
+    "nothing earned trust": (
+        {"releases": (release("v1"), serving("v2", service_version="2.0"))}, {}, "known_good_exists", False, LEAVE,
+        LEAVE,
+    ),
+    "first version ever": (
+        {"releases": (serving("v2", service_version="2.0"),)}, {}, "known_good_exists", False, LEAVE, LEAVE,
+    ),
+    "destination gone": ({"activatable": frozenset({"v2"})}, {}, "known_good_exists", False, LEAVE, LEAVE),
+    "target cannot list": ({"activatable": None}, {}, "known_good_exists", True, ROLL_BACK, ROLL_BACK),
+    # once
+    "handled before": ({"handled_by": "r0"}, {}, "not_already_handled", False, LEAVE, LEAVE),
+    "one under way": ({"open_rollback": "r0"}, {}, "no_open_rollback", False, LEAVE, LEAVE),
+    "inside the cooldown": ({"last_action_at": NOW - 299}, {}, "cooldown_over", False, LEAVE, LEAVE),
+    "cooldown just over": ({"last_action_at": NOW - 300}, {}, "cooldown_over", True, ROLL_BACK, ROLL_BACK),
+    "clock went back": ({"last_action_at": NOW + HOUR}, {}, "cooldown_over", False, LEAVE, LEAVE),
+    "budget used up": ({"actions_in_budget": 3}, {}, "budget_left", False, LEAVE, LEAVE),
+    "last of the budget": ({"actions_in_budget": 2}, {}, "budget_left", True, ROLL_BACK, ROLL_BACK),
+    "no budget at all": ({}, {"policy": policy(budget=Budget(0, HOUR))}, "budget_left", False, LEAVE, LEAVE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_fact_changes_one_answer_and_the_verdict_that_hangs_on_it(name):
+    of_facts, of_target, code, holds, verdict, would = CASES[name]
+    decision = judged(replace(facts(), **of_facts), of=target(**of_target))
+    assert answers(decision) == {**dict.fromkeys(EVERY_REASON, True), code: holds}
+    assert (decision.verdict, decision.would) == (verdict, would)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_reason_says_its_answer_in_a_sentence(name):
+    of_facts, of_target, code, holds, *_ = CASES[name]
+    decision = judged(replace(facts(), **of_facts), of=target(**of_target))
+    for reason in decision.reasons:
+        assert reason.detail[0].isupper() or reason.detail[0].isdigit() or reason.detail.startswith("v"), reason
+        assert reason.detail.endswith((".", ")")), reason
+    if holds is None and code != "version_matches":
+        sentence = next(reason.detail for reason in decision.reasons if reason.code == code)
+        assert "not" in sentence or "no data" in sentence
+
+
+def test_an_alert_of_no_target_is_left_with_that_reason_alone():
+    decision = decide("d1", alert(), None, facts())
+    assert answers(decision) == {"target_known": False}
+    assert (decision.verdict, decision.would, decision.target, decision.to_version) == (LEAVE, LEAVE, "", None)
+
+
+def test_not_knowing_what_serves_leaves_the_release_and_the_destination_unknown():
+    decision = judged(facts(serving_version=None, serving_detail="current timed out"))
+    assert (answers(decision)["recent_release"], answers(decision)["known_good_exists"]) == (None, None)
+    assert (decision.verdict, decision.would) == (LEAVE, LEAVE)
+    assert any("current timed out" in reason.detail for reason in decision.reasons)
+
+
+def test_an_unreadable_state_is_unknown_wherever_it_matters():
+    found = answers(judged(facts(state=None)))
+    assert [found[code] for code in ("armed", "recent_release", "began_after_release")] == [None, None, None]
+
+
+def test_a_version_that_began_to_serve_in_the_future_is_no_recent_release():
+    decision = judged(facts(state=state(serving_since=NOW + MINUTE), condition_since=NOW + MINUTE))
+    assert answers(decision)["recent_release"] is False
+
+
+def test_an_alert_that_names_no_version_is_not_blocked_by_that():
+    decision = judged(about=alert())
+    assert (answers(decision)["version_matches"], decision.verdict) == (None, ROLL_BACK)
+
+
+@pytest.mark.parametrize("measured", [None, measurement(None, past=None)])
+def test_a_database_alert_without_a_comparison_with_the_version_before_is_for_a_person(measured):
+    about = alert("DatabaseConnectionFailures", component="database", service_version="2.0")
+    decision = judged(facts(previous_measurement=measured), about=about)
+    assert (decision.verdict, decision.would) == (ASK, ASK)
+
+
+def test_a_database_alert_with_a_healthy_version_before_is_judged_like_any_other():
+    assert judged(about=alert("DatabaseConnectionFailures", component="database")).verdict is ROLL_BACK
+
+
+def test_a_database_alert_is_left_where_anything_else_stands_in_the_way():
+    about = alert("DatabaseConnectionFailures", component="database")
+    disarmed = judged(facts(previous_measurement=None, state=state(armed=False)), about=about)
+    assert (disarmed.verdict, disarmed.would) == (LEAVE, ASK)
+    handled = judged(facts(previous_measurement=None, handled_by="r0"), about=about)
+    assert (handled.verdict, handled.would) == (LEAVE, LEAVE)
+
+
+def test_a_decision_holds_all_reasons_not_only_the_first_refusal():
+    decision = judged(facts(state=state(armed=False), open_rollback="r0", actions_in_budget=9))
+    refused = {code for code, holds in answers(decision).items() if holds is False}
+    assert refused == {"armed", "no_open_rollback", "budget_left"}
+
+
+@pytest.mark.parametrize(
+    ("armed", "until", "expected"),
+    [(True, None, True), (False, None, False), (False, NOW + 1, False), (False, NOW, True), (True, NOW + 9, True)],
+)
+def test_a_disarming_ends_at_its_time_and_not_before(armed, until, expected):
+    assert is_armed(TargetState(TARGET, armed=armed, disarmed_until=until), NOW) is expected
+
+
+# --- the destination
+
+
+def destination(*releases: Release, current: str | None = "v9", activatable=None) -> str | None:
+    found = choose_destination(facts(serving_version=current, releases=releases, activatable=activatable))
+    return found.version if found else None
+
+
+def at(hours: float, version: str, **fields) -> Release:
+    """A known-good version first seen so many hours ago, which served until the next hour."""
+    return good(version, **{"first_seen": NOW - hours * HOUR, "last_seen": NOW - (hours - 1) * HOUR, **fields})
+
+
+def test_two_bad_releases_in_a_row_go_back_to_the_last_good_one():
+    bad = at(2, "v2", known_good_at=None, suspect_at=NOW - HOUR, bad_at=NOW - HOUR)
+    assert destination(at(4, "v0"), at(3, "v1", last_seen=NOW - HOUR), bad, serving("v3"), current="v3") == "v1"
+
+
+def test_the_newest_version_that_earned_trust_is_chosen_and_never_the_current_one():
+    assert destination(at(3, "v1"), at(2, "v2"), at(1, "v9")) == "v2"
+
+
+def test_a_version_that_came_back_counts_as_newest_by_when_it_served_last():
+    assert destination(at(3, "v1", last_seen=NOW), at(2, "v2")) == "v1"
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [{"bad_at": NOW - 9}, {"suspect_at": NOW - 9}, {"known_good_at": None}],
+    ids=["bad", "suspect", "unproven"],
+)
+def test_a_version_without_trust_is_passed_over(mark):
+    assert destination(at(3, "v1"), at(2, "v2", **mark)) == "v1"
+    assert destination(at(2, "v2", **mark)) is None
+
+
+def test_nothing_lies_behind_a_barrier_but_the_barrier_itself_may_be_gone_back_to():
+    assert destination(at(3, "v1"), at(1, "v9", barrier=True)) is None
+    assert destination(at(3, "v1"), at(2, "v2", barrier=True), at(1, "v9")) == "v2"
+    assert destination(at(3, "v1"), at(2, "v2", barrier=True, bad_at=NOW), at(1, "v9")) is None
+
+
+def test_a_barrier_that_is_only_announced_was_never_passed():
+    assert destination(at(3, "v1"), at(1, "v9", barrier=True, served_at=None)) == "v1"
+
+
+def test_only_what_the_target_lists_can_be_chosen():
+    assert destination(at(3, "v1"), at(2, "v2"), activatable=frozenset({"v1"})) == "v1"
+    assert destination(at(3, "v1"), activatable=frozenset()) is None
+
+
+# --- by hand
+
+
+def asked(the_facts: Facts | None = None, **wish) -> Decision:
+    return decide_by_hand("d1", Wish(**wish), target(), the_facts or facts())
+
+
+def test_a_request_by_hand_goes_to_the_known_good_version_by_default_and_has_no_brakes():
+    hindered = facts(
+        state=state(armed=False, is_release=False, deploy_started_at=NOW), alert_state=AlertState.UNKNOWN,
+        measurement=None, handled_by="r0", last_action_at=NOW, actions_in_budget=99,
+    )  # fmt: skip
+    decision = asked(hindered, note="it smells")
+    assert (decision.verdict, decision.to_version, decision.trigger) == (ROLL_BACK, "v1", Trigger.MANUAL)
+    assert decision.note == "it smells"
+    enforced = {"target_known", "no_open_rollback", "known_good_exists"}
+    assert answers(decision) == {code: True if code in enforced else None for code in EVERY_REASON}
+
+
+def test_a_request_by_hand_is_refused_while_a_rollback_is_open():
+    assert asked(facts(open_rollback="r0"), to_version="v1", force=True).verdict is LEAVE
+
+
+HAND = {
+    # name: facts, wished version, without force, with force
+    "known good": ({}, "v1", ROLL_BACK, ROLL_BACK),
+    "serving now": ({}, "v2", LEAVE, LEAVE),
+    "bad": ({"releases": (good("v1", bad_at=NOW), serving())}, "v1", LEAVE, ROLL_BACK),
+    "suspect": ({"releases": (good("v1", suspect_at=NOW), serving())}, "v1", LEAVE, ROLL_BACK),
+    "unproven": ({"releases": (release("v1"), serving())}, "v1", LEAVE, ROLL_BACK),
+    "barred": ({"releases": (good("v1"), serving(barrier=True))}, "v1", LEAVE, ROLL_BACK),
+    "never seen": ({"activatable": frozenset({"v7"})}, "v7", LEAVE, ROLL_BACK),
+    "not activatable": ({"activatable": frozenset({"v2"})}, "v1", LEAVE, LEAVE),
+    "cannot list": ({"activatable": None}, "v1", ROLL_BACK, ROLL_BACK),
+    "what serves is unknown": ({"serving_version": None}, "v1", LEAVE, LEAVE),
+    "nothing to go to": ({"releases": (serving(),)}, None, LEAVE, LEAVE),
+    "what serves is unknown, none named": ({"serving_version": None}, None, LEAVE, LEAVE),
+}
+
+
+@pytest.mark.parametrize("name", HAND)
+def test_force_allows_what_is_distrusted_and_never_what_is_impossible(name):
+    of_facts, version, plain, forced = HAND[name]
+    assert asked(facts(**of_facts), to_version=version).verdict is plain
+    assert asked(facts(**of_facts), to_version=version, force=True).verdict is forced
+
+
+# --- properties
+
+MOMENTS = st.floats(NOW - 30 * HOUR, NOW + HOUR)
+VERSIONS = st.sampled_from(["v1", "v2", "v3"])
+LABELS = st.sampled_from(["1.0", "2.0", "3.0"])
+SOMETIMES = st.none() | MOMENTS
+RELEASES = st.builds(
+    Release, st.just(TARGET), VERSIONS, first_seen=MOMENTS, last_seen=MOMENTS, service_version=st.none() | LABELS,
+    known_good_at=SOMETIMES, suspect_at=SOMETIMES, bad_at=SOMETIMES, barrier=st.booleans(),
+)  # fmt: skip
+MEASURED = st.builds(Measurement, st.floats(0, 1), st.just(0.1), st.just(">"), st.sampled_from([True, False, None]))
+STATES = st.builds(
+    TargetState, st.just(TARGET), armed=st.booleans(), disarmed_until=SOMETIMES, serving_since=SOMETIMES,
+    is_release=st.booleans(), deploy_started_at=SOMETIMES, changed_after=SOMETIMES,
+)  # fmt: skip
+WORLDS = st.builds(
+    Facts, now=st.just(NOW), alert_state=st.sampled_from(AlertState), measurement=st.none() | MEASURED,
+    condition_since=SOMETIMES, serving_version=st.none() | VERSIONS, state=st.none() | STATES,
+    releases=st.lists(RELEASES, max_size=3, unique_by=lambda each: each.version).map(tuple),
+    activatable=st.none() | st.frozensets(VERSIONS), previous_measurement=st.none() | MEASURED,
+    open_rollback=st.sampled_from([None, None, "r0"]), handled_by=st.sampled_from([None, None, "r0"]),
+    last_action_at=SOMETIMES, actions_in_budget=st.integers(0, 4),
+)  # fmt: skip
+# a world near the one that rolls back: at most a few facts taken from an arbitrary one
+NEAR = st.builds(
+    lambda wild, names: replace(facts(), **{name: getattr(wild, name) for name in names}),
+    WORLDS,
+    st.sets(st.sampled_from(sorted(set(Facts.__slots__) - {"now"})), max_size=3),
+)
+
+
+@given(WORLDS | NEAR, st.sampled_from(Mode), st.sampled_from(["production", "staging", ""]), st.none() | LABELS)
+def test_a_rollback_is_decided_only_when_everything_that_must_hold_does(world, mode, environment, named):
+    about = alert(**({} if named is None else {"service_version": named}))
+    decision = judged(world, of=target(policy=policy(mode=mode), environment=environment), about=about)
+    assert {reason.code for reason in decision.reasons} == set(ReasonCode)
+    if decision.verdict is not ROLL_BACK:
+        return
+    assert decision.would is ROLL_BACK
+    assert (mode, environment) == (Mode.ACT, "production")
+    assert world.alert_state is AlertState.FIRING
+    assert world.measurement.past is True
+    assert world.previous_measurement is None or world.previous_measurement.past is not True
+    assert world.state.armed or world.state.disarmed_until <= NOW
+    assert world.state.is_release
+    assert NOW - 2 * HOUR <= world.state.serving_since <= NOW
+    assert world.condition_since >= world.state.serving_since - 5 * MINUTE
+    assert world.open_rollback is None
+    assert world.handled_by is None
+    assert world.actions_in_budget < 3
+    there = next(each for each in world.releases if each.version == decision.to_version)
+    assert there.known_good_at is not None
+    assert there.bad_at is None
+    assert there.suspect_at is None
+    assert decision.to_version != decision.from_version == world.serving_version
+    assert world.activatable is None or decision.to_version in world.activatable
+    passed = [other.served_at for other in world.releases if other.barrier and other.served_at is not None]
+    assert not any(served_at > (there.served_at or there.first_seen) for served_at in passed)
+
+
+@given(WORLDS | NEAR)
+def test_the_permissions_alone_never_change_what_would_be_decided(world):
+    free = judged(replace(world, state=replace(world.state or state(), armed=True)))
+    bound = judged(
+        replace(world, state=replace(world.state or state(), armed=False, disarmed_until=None)),
+        of=target(policy=policy(mode=Mode.OBSERVE), environment="development"),
+    )
+    assert free.would is bound.would is free.verdict
+    assert bound.verdict is LEAVE
+
+
+@given(WORLDS | NEAR, st.none() | VERSIONS, st.booleans())
+def test_a_rollback_by_hand_always_changes_the_version_to_one_that_can_be_activated(world, version, force):
+    decision = asked(world, to_version=version, force=force)
+    if decision.verdict is ROLL_BACK:
+        assert decision.to_version is not None
+        assert decision.to_version != world.serving_version is not None
+        assert world.activatable is None or decision.to_version in world.activatable
+        assert world.open_rollback is None

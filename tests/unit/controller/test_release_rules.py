@@ -1,0 +1,188 @@
+"""Which version serves and which earned trust: the pure rules, along time-lines of polls."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rearguard_controller.model import TargetState
+from rearguard_controller.releases import announced, believable, concerns, seen, serves, tended
+from unit.controller.factories import DEPLOYED, MINUTE, NOW, TARGET, good, release, serving, state
+
+POLL = 15.0
+MOST_GAP = 3 * POLL
+FRESH = TargetState(TARGET)
+
+# --- what serves
+
+
+def test_the_first_version_ever_seen_is_no_release():
+    first = serves(FRESH, "v1", NOW, trusted=False)
+    assert (first.serving_version, first.serving_since, first.is_release) == ("v1", NOW, False)
+
+
+def test_an_unseen_version_is_a_release_and_remembers_what_it_replaced():
+    after = serves(serves(FRESH, "v1", NOW, trusted=False), "v2", NOW + 60, trusted=False)
+    assert (after.serving_version, after.serving_since, after.previous_version) == ("v2", NOW + 60, "v1")
+    assert after.is_release
+
+
+def test_a_return_to_a_version_that_was_known_good_is_no_release_whoever_does_it():
+    after = serves(state(), "v1", NOW, trusted=True)
+    assert (after.serving_version, after.is_release) == ("v1", False)
+
+
+def test_a_version_that_goes_on_serving_keeps_its_beginning():
+    again = serves(state(), "v2", NOW, trusted=False)
+    assert (again.serving_since, again.is_release, again.previous_version) == (DEPLOYED, True, "v1")
+    trusted = serves(state(), "v2", NOW, trusted=True)  # it earned trust while it served
+    assert trusted.is_release
+
+
+def test_the_change_lies_between_the_last_look_at_the_old_and_the_first_at_the_new_version():
+    before = serves(state(), "v2", NOW, trusted=False)
+    after = serves(before, "v3", NOW + POLL, trusted=False)
+    assert (after.changed_after, after.serving_since) == (NOW, NOW + POLL)
+
+
+def test_a_change_begins_the_way_to_trust_anew():
+    before = state(clean_since=DEPLOYED, clean_checked_at=NOW)
+    after = serves(before, "v3", NOW, trusted=False)
+    assert (after.clean_since, after.clean_checked_at) == (None, None)
+
+
+def test_a_change_of_version_neither_arms_nor_disarms():
+    before = state(armed=False, armed_reason="tests", disarmed_until=NOW + 9)
+    after = serves(before, "v3", NOW, trusted=False)
+    assert (after.armed, after.armed_reason, after.disarmed_until) == (False, "tests", NOW + 9)
+
+
+def test_a_version_keeps_when_it_was_first_seen_and_its_marks():
+    first = seen(None, TARGET, "v1", NOW)
+    assert (first.target, first.version, first.first_seen, first.last_seen) == (TARGET, "v1", NOW, NOW)
+    marked = replace(first, bad_at=NOW, barrier=True)
+    later = seen(marked, TARGET, "v1", NOW + 3600)
+    assert later == replace(marked, last_seen=NOW + 3600)
+
+
+def test_last_seen_is_not_written_at_every_poll_and_never_goes_back():
+    known = seen(None, TARGET, "v1", NOW)
+    assert seen(known, TARGET, "v1", NOW + POLL) is known
+    assert seen(known, TARGET, "v1", NOW - 3600) is known
+
+
+# --- earning trust
+
+
+def polled(*polls: tuple[float, bool]) -> TargetState:
+    found = FRESH
+    for at, clean in polls:
+        found = tended(found, at, clean=clean, most_gap=MOST_GAP)
+    return found
+
+
+def served_well(found: TargetState, now: float) -> float | None:
+    return None if found.clean_since is None else now - found.clean_since
+
+
+def test_good_service_counts_from_its_first_clean_poll():
+    polls = [(NOW + POLL * number, True) for number in range(60)]
+    assert served_well(polled(*polls), polls[-1][0]) == 59 * POLL
+
+
+def test_one_poll_that_is_not_clean_begins_it_anew():
+    polls = [(NOW + POLL * number, number != 30) for number in range(60)]
+    assert served_well(polled(*polls), polls[-1][0]) == 28 * POLL
+    assert polled(*polls[:31]).clean_since is None
+
+
+def test_a_gap_without_polls_is_no_unbroken_service():
+    assert served_well(polled((NOW, True), (NOW + MOST_GAP, True)), NOW + MOST_GAP) == MOST_GAP
+    assert served_well(polled((NOW, True), (NOW + MOST_GAP + 1, True)), NOW + MOST_GAP + 1) == 0
+
+
+def test_a_clock_that_jumps_earns_nothing():
+    assert served_well(polled((NOW, True), (NOW + 3600, True)), NOW + 3600) == 0
+    assert served_well(polled((NOW, True), (NOW - 3600, True)), NOW - 3600) == 0
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.booleans()), max_size=30))
+def test_no_more_is_earned_than_was_watched(steps):
+    now, polls = NOW, []
+    for step, clean in steps:
+        now += step
+        polls.append((now, clean))
+    found = polled(*polls)
+    if found.clean_since is None:
+        assert not polls or not polls[-1][1]
+        return
+    run = []
+    for at, clean in reversed(polls):
+        if not clean or (run and not 0 <= run[-1] - at <= MOST_GAP):
+            break
+        run.append(at)
+    assert found.clean_since == run[-1]
+
+
+# --- which label a version shows
+
+
+def test_what_prometheus_shows_is_learned():
+    known = {"v1": good("v1", service_version="1.0"), "v2": serving("v2")}
+    assert believable(known, state(), "2.0", NOW) == "2.0"
+    assert believable(known, state(), None, NOW) is None
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0, None), (59, None), (60, "1.0"), (600, "1.0")])
+def test_a_label_of_another_version_lingers_after_a_change_and_is_believed_only_after_a_while(age, expected):
+    known = {"v1": good("v1", service_version="1.0"), "v2": serving("v2")}
+    assert believable(known, state(serving_since=NOW - age), "1.0", NOW) == expected
+
+
+def test_a_version_that_shows_its_own_name_is_believed_at_once():
+    known = {"v1": good("v1", service_version="v2"), "v2": serving("v2")}
+    assert believable(known, state(serving_since=NOW), "v2", NOW) == "v2"
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown", "expected"),
+    [
+        ({}, "2.0", True),
+        ({"service_version": "2.0"}, "2.0", True),
+        ({"service_version": "1.0"}, "2.0", False),  # still in the windows of the version before
+        ({"service_version": "1.0"}, None, True),
+    ],
+)
+def test_an_alert_stains_the_version_that_it_names_or_the_one_that_serves(labels, shown, expected):
+    assert concerns(labels, shown) is expected
+
+
+# --- what people and CI say
+
+
+def spoken(known, **said):
+    return announced(known, TARGET, "v2", NOW, **{"barrier": None, "good": None, **said})
+
+
+def test_an_announced_version_is_remembered_without_trust():
+    new = spoken(None)
+    assert (new.version, new.first_seen, new.known_good_at, new.barrier) == ("v2", NOW, None, False)
+
+
+def test_good_clears_every_mark_and_gives_trust():
+    after = spoken(release("v2", suspect_at=NOW - MINUTE, bad_at=NOW - MINUTE), good=True)
+    assert (after.known_good_at, after.distrusted) == (NOW, False)
+    assert spoken(good("v2"), good=True).known_good_at == good("v2").known_good_at
+
+
+def test_not_good_takes_trust_away_and_clears_nothing():
+    after = spoken(good("v2", bad_at=NOW - MINUTE), good=False)
+    assert (after.known_good_at, after.bad_at) == (None, NOW - MINUTE)
+
+
+def test_a_barrier_is_set_and_lifted_and_left_alone():
+    barred = spoken(good("v2"), barrier=True)
+    assert barred == replace(good("v2"), barrier=True)
+    assert spoken(barred) == barred
+    assert spoken(barred, barrier=False) == good("v2")

@@ -1,0 +1,199 @@
+"""The controller's metrics: what is exposed, from when on, and what each verb changes; and its log lines."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from rearguard_controller import logs
+from rearguard_controller.model import (
+    AfterCrash,
+    Budget,
+    CommandAction,
+    CommandRelease,
+    Decision,
+    Hook,
+    Mode,
+    OnFailure,
+    Outcome,
+    Phase,
+    Policy,
+    Reason,
+    ReasonCode,
+    Rollback,
+    Step,
+    StepKind,
+    StepState,
+    Target,
+    Trigger,
+    Verdict,
+)
+from rearguard_controller.telemetry import FAMILIES, OWN_FAMILIES, Span, Telemetry, step_names
+
+COMMAND = CommandAction(("true",), 5, "/")
+POLICY = Policy("standard", Mode.ACT, {}, 7200, 900, 300, Budget(3, 86400))
+DRAIN = Hook("drain", COMMAND, undo=COMMAND)
+TARGET = Target("shop", ({"a": "b"},), "production", {}, POLICY, CommandRelease(COMMAND, COMMAND), before=(DRAIN,))
+
+
+@pytest.fixture
+def telemetry():
+    return Telemetry([TARGET])
+
+
+def value(telemetry, name, **labels):
+    return telemetry.registry.get_sample_value(name, labels)
+
+
+def exposed(telemetry):
+    text = telemetry.render(None)[0].decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def test_everything_that_is_exposed_is_listed_with_its_type_and_labels(telemetry):
+    listed = {family.name.removesuffix("_total"): family for family in FAMILIES}
+    shown = exposed(telemetry)
+    assert set(shown) == set(listed)
+    for name, family in shown.items():
+        assert family.type == listed[name].type
+        labels = set().union(*(sample.labels for sample in family.samples)) - {"le"}
+        assert labels == set(listed[name].labels), name
+
+
+def test_every_series_of_a_configured_target_starts_at_0(telemetry):
+    of_target = {
+        family.name: sum(sample.labels.get("target") == "shop" for sample in family.samples)
+        for family in telemetry.registry.collect()
+    }
+    for family in OWN_FAMILIES:
+        if "target" in family.labels:
+            assert of_target[family.name.removesuffix("_total")] > 0, family.name
+    own = {family.name for family in OWN_FAMILIES}
+    for family in telemetry.registry.collect():
+        for sample in family.samples:
+            if sample.name in own and not sample.name.endswith(("age_seconds", "reload_success")):
+                assert sample.value == 0, sample
+    for outcome in ("recovered", "not_recovered", "failed", "needs_a_person"):
+        assert value(telemetry, "rearguard_rollbacks_total", target="shop", outcome=outcome, trigger="alert") == 0
+    labels = {"target": "shop", "reason": "armed", "holds": "unknown"}
+    assert value(telemetry, "rearguard_decision_reasons_total", **labels) == 0
+    assert value(telemetry, "rearguard_webhook_requests_total", code="503") == 0
+
+
+def test_steps_are_named_as_the_plan_names_them():
+    assert step_names(TARGET) == ("drain", "roll-back", "undo drain", "recovery")
+
+
+def test_a_decision_counts_its_verdict_and_every_reason(telemetry):
+    reasons = (Reason(ReasonCode.ARMED, False, ""), Reason(ReasonCode.ALERT_CONFIRMED, None, ""))
+    telemetry.decided(Decision("d", "shop", Verdict.LEAVE, Verdict.LEAVE, 0, Trigger.ALERT, reasons))
+    assert value(telemetry, "rearguard_decisions_total", target="shop", verdict="leave") == 1
+    for reason, holds in (("armed", "false"), ("alert_confirmed", "unknown")):
+        labels = {"target": "shop", "reason": reason, "holds": holds}
+        assert value(telemetry, "rearguard_decision_reasons_total", **labels) == 1
+
+
+def test_a_rollback_is_in_progress_until_it_is_closed(telemetry):
+    given = {"phase": Phase.RUNNING, "opened_at": 100.0, "steps": ()}
+    opened = Rollback("r", "d", "shop", Trigger.MANUAL, "why", "v2", "v1", **given)
+    telemetry.opened(opened)
+    assert value(telemetry, "rearguard_rollback_in_progress", target="shop") == 1
+    with pytest.raises(ValueError, match="not closed"):
+        telemetry.closed(opened)
+    given |= {"phase": Phase.CLOSED, "outcome": Outcome.FAILED, "closed_at": 107.0}
+    telemetry.closed(Rollback("r", "d", "shop", Trigger.MANUAL, "why", "v2", "v1", **given))
+    assert value(telemetry, "rearguard_rollback_in_progress", target="shop") == 0
+    assert value(telemetry, "rearguard_rollbacks_total", target="shop", outcome="failed", trigger="manual") == 1
+    assert value(telemetry, "rearguard_rollback_seconds_sum", target="shop", span="total") == 7
+
+
+def test_time_never_runs_backwards_in_a_span(telemetry):
+    telemetry.span("shop", Span.ALERT_TO_RECEIPT, -3.0)
+    assert value(telemetry, "rearguard_rollback_seconds_sum", target="shop", span="alert_to_receipt") == 0
+    assert value(telemetry, "rearguard_rollback_seconds_count", target="shop", span="alert_to_receipt") == 1
+
+
+def test_an_ended_step_counts_its_time_by_name_and_state(telemetry):
+    given = {"state": StepState.FAILED, "started_at": 10.0, "ended_at": 12.5}
+    step = Step(0, StepKind.BEFORE_HOOK, "drain", COMMAND, 5, OnFailure.STOP, AfterCrash.NEVER_REDO, **given)
+    telemetry.step_ended("shop", step)
+    assert value(telemetry, "rearguard_step_seconds_sum", target="shop", step="drain", state="failed") == 2.5
+
+
+def test_only_the_present_versions_are_shown(telemetry):
+    telemetry.versions("shop", serving="v1", last_known_good="v1")
+    telemetry.versions("shop", serving="v2", last_known_good="v1")
+    shown = {
+        (sample.labels["version"], sample.labels["state"]): sample.value
+        for sample in exposed(telemetry)["rearguard_target_version_info"].samples
+    }
+    assert shown == {("v2", "serving"): 1, ("v1", "last_known_good"): 1}
+
+
+def test_an_unknown_check_is_not_ready(telemetry):
+    telemetry.ready("shop", {"thresholds": True, "trigger_rules": None})
+    assert value(telemetry, "rearguard_target_ready", target="shop", check="thresholds") == 1
+    assert value(telemetry, "rearguard_target_ready", target="shop", check="trigger_rules") == 0
+
+
+def test_an_age_is_read_at_the_scrape_and_grows_from_the_start_when_nothing_was_ever_seen(telemetry):
+    telemetry.feed_ages(prometheus=lambda: 42.0, watchdog=lambda: None)
+    assert value(telemetry, "rearguard_prometheus_age_seconds") == 42
+    first = value(telemetry, "rearguard_watchdog_age_seconds")
+    assert 0 <= first < 5
+    assert value(telemetry, "rearguard_watchdog_age_seconds") > first
+
+
+# --- logs ------------------------------------------------------------------------------------------------------
+
+
+def fail(password):
+    raise ValueError(len(password))
+
+
+@pytest.fixture
+def lines():
+    before = logging.getLogger().handlers[:], logging.getLogger().level, structlog.get_config()
+    stream = io.StringIO()
+    yield stream
+    logging.getLogger().handlers[:] = before[0]
+    logging.getLogger().setLevel(before[1])
+    structlog.configure(**before[2])
+
+
+def test_a_line_carries_ecs_names_ids_and_no_secret(lines):
+    logs.configure(stream=lines)
+    structlog.get_logger("rearguard").warning("step_failed", rollback="r1", operator_token="abc", error="no")
+    line = json.loads(lines.getvalue())
+    assert line["message"] == "step_failed"
+    assert (line["log.level"], line["rearguard.rollback"], line["error.message"]) == ("warning", "r1", "no")
+    assert "@timestamp" in line
+    assert "abc" not in lines.getvalue()
+
+
+def test_lines_of_libraries_look_the_same_and_tracebacks_hide_local_variables(lines):
+    logs.configure(stream=lines)
+    try:
+        fail("hunter2")
+    except ValueError:
+        logging.getLogger("aiohttp.server").exception("broken")
+    line = json.loads(lines.getvalue())
+    assert (line["message"], line["log.logger"]) == ("broken", "aiohttp.server")
+    assert "ValueError: 7" in line["error.stack_trace"]
+    assert "password =" not in lines.getvalue()
+
+
+def test_a_terminal_gets_text_without_local_variables(lines):
+    logs.configure(stream=lines, as_json=False)
+    try:
+        fail("hunter2")
+    except ValueError:
+        structlog.get_logger("rearguard").exception("broken", target="shop")
+    assert "target=shop" in lines.getvalue()
+    assert "ValueError: 7" in lines.getvalue()
+    assert "password =" not in lines.getvalue()

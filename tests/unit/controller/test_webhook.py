@@ -1,0 +1,197 @@
+"""Alertmanager's webhook body becomes alerts, or one typed error that names the place."""
+
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rearguard_controller import webhook
+from rearguard_controller.errors import InvalidInputError
+
+# As Alertmanager 0.25 writes it (captured fields; values shortened).
+BODY = {
+    "receiver": "rearguard",
+    "status": "firing",
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "HighErrorRate", "service_name": "checkout", "action": "rollback"},
+            "annotations": {"summary": "Too many requests fail", "figure": "x"},
+            "startsAt": "2026-11-23T05:24:00.123456789Z",
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://prometheus:9090/graph?g0.expr=x",
+            "fingerprint": "a1b2c3d4e5f60718",
+        },
+        {"status": "resolved", "labels": {"alertname": "Down"}, "startsAt": "2026-11-23T07:24:00+02:00"},
+    ],
+    "groupLabels": {},
+    "commonLabels": {},
+    "commonAnnotations": {},
+    "externalURL": "http://alertmanager:9093",
+    "version": "4",
+    "groupKey": '{}:{alertname="HighErrorRate"}',
+    "truncatedAlerts": 0,
+}
+
+
+def encoded(**changes) -> bytes:
+    return json.dumps({**BODY, **changes}).encode()
+
+
+def with_alert(**changes) -> bytes:
+    """The body with its second alert changed; None takes a key out."""
+    body = copy.deepcopy(BODY)
+    alert = {**body["alerts"][1], **changes}
+    body["alerts"][1] = {key: value for key, value in alert.items() if value is not None}
+    return json.dumps(body).encode()
+
+
+def test_what_alertmanager_sends_is_read():
+    first, second = webhook.parse(encoded())
+    assert first.name == "HighErrorRate"
+    assert first.labels == BODY["alerts"][0]["labels"]
+    assert first.annotations == BODY["alerts"][0]["annotations"]
+    assert first.firing
+    assert first.starts_at == pytest.approx(1_795_411_440.123456)
+    assert first.fingerprint == "a1b2c3d4e5f60718"
+    assert first.source == "webhook"
+    assert (second.name, second.firing, second.annotations, second.fingerprint) == ("Down", False, {}, "")
+    assert second.starts_at == 1_795_411_440.0
+
+
+def test_fields_of_other_versions_are_ignored():
+    changes = {"notification_reason": "repeat interval elapsed", "routeLabels": {"a": 1}, "future": [None]}
+    assert len(webhook.parse(encoded(**changes))) == 2
+    assert len(webhook.parse(with_alert(future={"deep": [1]}, endsAt="whatever"))) == 2
+
+
+def test_no_alerts_are_no_error():
+    assert webhook.parse(encoded(alerts=[])) == ()
+
+
+def test_the_zero_time_and_null_mean_not_known():
+    assert webhook.parse(with_alert(startsAt="0001-01-01T00:00:00Z"))[1].starts_at is None
+    body = json.loads(encoded())
+    body["alerts"][1] |= {"startsAt": None, "annotations": None, "fingerprint": None}
+    assert webhook.parse(json.dumps(body).encode())[1].starts_at is None
+
+
+HOSTILE = ["; rm -rf /", "$(reboot)", "`id`", "a\nb", "--flag", "../../x", "\u202e", "", "x" * 65_536]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_values_stay_what_they_are(value):
+    alert = webhook.parse(with_alert(labels={"alertname": "A", "evil": value}))[1]
+    assert alert.labels["evil"] == value
+
+
+def test_names_of_prometheus_3_are_labels():
+    labels = {"alertname": "A", "http.route": "/", "größe": "1"}
+    assert webhook.parse(with_alert(labels=labels))[1].labels == labels
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b"\xff\xfe", "body"),
+        (b"null", "body"),
+        (b"[]", "body"),
+        (b"[" * 100_000, "body"),
+        (b'{"alerts":' * 5_000 + b"1" + b"}" * 5_000, "body"),
+        (b'{"alerts": NaN}', "body"),
+        (b'{"alerts": 1e999}', "body"),
+        (b'{"alerts": ' + b"9" * 5_000 + b"}", "body"),
+        (b'{"alerts": "\\ud800"}', "body"),
+        (b'{"a": "' + b"\xc3\x28" + b'"}', "body"),
+        (b"{}", "alerts"),
+        (encoded(alerts=None), "alerts"),
+        (encoded(alerts={}), "alerts"),
+        (encoded(alerts="x"), "alerts"),
+        (encoded(alerts=[{}] * 10_001), "alerts"),
+        (encoded(version="3"), "version"),
+        (encoded(version=4), "version"),
+        (encoded(alerts=[1]), "alerts[0]"),
+        (encoded(alerts=[None]), "alerts[0]"),
+        (with_alert(status="Firing"), "alerts[1].status"),
+        (with_alert(status=["firing"]), "alerts[1].status"),
+        (with_alert(status=None), "alerts[1].status"),
+        (with_alert(labels=None), "alerts[1].labels"),
+        (with_alert(labels=[]), "alerts[1].labels"),
+        (with_alert(labels={}), "alerts[1].labels.alertname"),
+        (with_alert(labels={"alertname": ""}), "alerts[1].labels.alertname"),
+        (with_alert(labels={"alertname": 7}), "alerts[1].labels.alertname"),
+        (with_alert(labels={"alertname": "A", "x": None}), "alerts[1].labels.x"),
+        (with_alert(labels={"alertname": "A", "x": "a\0b"}), "alerts[1].labels.x"),
+        (with_alert(labels={"alertname": "A", "x": "y" * 65_537}), "alerts[1].labels.x"),
+        (with_alert(labels={"alertname": "A", "": "y"}), "alerts[1].labels"),
+        (with_alert(labels={"alertname": "A", 'x"y': "y"}), "alerts[1].labels"),
+        (with_alert(labels={"alertname": "A", "x\ny": "y"}), "alerts[1].labels"),
+        (with_alert(labels={"alertname": "A", "x" * 1_025: "y"}), "alerts[1].labels"),
+        (with_alert(labels={"alertname": "A"} | {f"l{n}": "" for n in range(256)}), "alerts[1].labels"),
+        (with_alert(annotations=[]), "alerts[1].annotations"),
+        (with_alert(annotations={"a": 1}), "alerts[1].annotations.a"),
+        (with_alert(annotations={"a": "\0"}), "alerts[1].annotations.a"),
+        (with_alert(startsAt=1), "alerts[1].startsAt"),
+        (with_alert(startsAt="yesterday"), "alerts[1].startsAt"),
+        (with_alert(startsAt="2026-13-01T00:00:00Z"), "alerts[1].startsAt"),
+        (with_alert(startsAt="2026-01-01T00:00:00"), "alerts[1].startsAt"),
+        (with_alert(startsAt="2026-W01-1T00:00:00Z"), "alerts[1].startsAt"),
+        (with_alert(fingerprint=5), "alerts[1].fingerprint"),
+        (with_alert(fingerprint="x" * 129), "alerts[1].fingerprint"),
+    ],
+)
+def test_bad_input_is_one_typed_error_that_names_the_place(body, field):
+    with pytest.raises(InvalidInputError) as caught:
+        webhook.parse(body)
+    assert caught.value.field == field
+    assert len(caught.value.message) < 300
+    assert "\n" not in caught.value.message
+
+
+def test_a_name_that_is_repeated_in_an_error_cannot_end_a_line():
+    with pytest.raises(InvalidInputError) as caught:
+        webhook.parse(with_alert(status="x\ny\x1b[31m"))
+    assert caught.value.message.isprintable()
+
+
+def only_the_typed_error(body: bytes) -> None:
+    place = "none"
+    try:
+        for alert in webhook.parse(body):
+            assert alert.name
+            assert alert.labels["alertname"] == alert.name
+    except InvalidInputError as error:
+        place = error.field
+    assert place
+
+
+@given(st.binary())
+def test_no_bytes_raise_anything_but_the_typed_error(body):
+    only_the_typed_error(body)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NEAR_ALERT = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": st.sampled_from(["firing", "resolved"]) | JSON,
+        "labels": st.dictionaries(st.sampled_from(["alertname", "x"]) | st.text(), st.text() | JSON, max_size=3)
+        | JSON,
+        "annotations": st.dictionaries(st.text(), st.text(), max_size=2) | JSON,
+        "startsAt": st.datetimes().map(lambda moment: moment.isoformat() + "Z") | JSON,
+        "fingerprint": JSON,
+    },
+)
+
+
+@given(st.fixed_dictionaries({"alerts": st.lists(NEAR_ALERT, max_size=3) | JSON}))
+def test_no_document_raises_anything_but_the_typed_error(document):
+    only_the_typed_error(json.dumps(document).encode("utf-8", errors="surrogatepass"))

@@ -1,0 +1,62 @@
+"""The dashboard document: sums, quantiles, reasons."""
+
+import json
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from rearguard_exporter.dashboard import build, quantile
+from rearguard_exporter.identity import Identity
+from rearguard_exporter.instruments import Instruments
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("rank", "buckets", "expected"),
+    [
+        # What Prometheus' histogram_quantile gives for the same buckets, worked out by hand.
+        (0.95, [], None),
+        (0.95, [(1.0, 0), (INF, 0)], None),
+        (0.5, [(1.0, 0), (2.0, 10), (INF, 10)], 1.5),
+        (0.95, [(0.1, 90), (0.5, 100), (INF, 100)], 0.3),
+        (0.95, [(0.1, 100), (INF, 100)], 0.095),
+        (0.95, [(0.1, 10), (INF, 100)], 0.1),
+        (0.5, [(0.1, 50), (0.2, 50), (0.3, 100), (INF, 100)], 0.1),
+    ],
+)
+def test_quantiles_are_those_of_prometheus(rank, buckets, expected):
+    assert quantile(rank, buckets) == (None if expected is None else pytest.approx(expected))
+
+
+def document(instruments, figures=(), databases=()):
+    built = build(Identity("shop", "1.0", "test"), 12.3456, instruments, dict(figures), dict(databases), [])
+    return json.loads(json.dumps(built))
+
+
+def test_one_endpoint_adds_up_its_answers_and_errors():
+    instruments = Instruments(CollectorRegistry(), 100)
+    durations = instruments.http_duration
+    for _ in range(3):
+        durations.child("GET", "/a", "200", "").observe(0.2)
+    durations.child("GET", "/a", "500", "KeyError").observe(0.6)
+    durations.child("GET", "/a", "404", "").observe(0.2)
+    durations.child("POST", "/a", "201", "").observe(1)
+    durations.child("POST", "/a", "200", "ValueError").observe(1)  # a stream that broke
+    get, post = document(instruments)["endpoints"]
+    assert (get["route"], get["method"], get["count"], get["errors"]) == ("/a", "GET", 5, 1)
+    assert get["mean_s"] == pytest.approx(0.28)
+    assert (post["method"], post["count"], post["errors"]) == ("POST", 2, 1)
+
+
+def test_a_database_that_is_down_and_full_memory_are_reasons():
+    instruments = Instruments(CollectorRegistry(), 100)
+    shown = document(
+        instruments,
+        {"process_memory_usage_bytes": 96.0, "process_memory_limit_bytes": 100.0},
+        {"orders": False, "users": True, "new": None},
+    )
+    assert shown["status"] == "degraded"
+    assert shown["reasons"] == ["database orders does not answer", "memory is at 96% of its limit"]
+    assert shown["database"]["up"] == {"orders": False, "users": True, "new": None}
+    assert document(instruments, {}, {"users": True})["status"] == "ok"

@@ -1,0 +1,66 @@
+"""The list of families: names and labels of the contract, and what promlint would ask for."""
+
+import re
+
+from rearguard_exporter import FAMILIES
+from rearguard_exporter.metrics import OWN, Kind
+
+# Written down from the contract, not from the code.
+CONTRACT = {
+    "target_info": {"service_name", "service_version", "deployment_environment_name"},
+    "http_server_request_duration_seconds": {
+        "http_request_method",
+        "http_route",
+        "http_response_status_code",
+        "error_type",
+    },
+    "http_server_active_requests": {"http_request_method"},
+    "websocket_server_active_connections": {"http_route"},
+    "websocket_server_connections_total": {"http_route"},
+    "websocket_server_connection_duration_seconds": {"http_route"},
+    "websocket_server_disconnects_total": {"http_route", "reason"},
+    "websocket_server_messages_total": {"http_route", "network_io_direction"},
+    "db_client_operation_duration_seconds": {
+        "db_system_name",
+        "db_namespace",
+        "db_operation_name",
+        "error_type",
+    },
+    "db_client_connection_count": {"db_client_connection_pool_name", "db_client_connection_state"},
+    "db_client_connection_max": {"db_client_connection_pool_name"},
+    "db_client_connection_pending_requests": {"db_client_connection_pool_name"},
+    "db_client_connection_timeouts_total": {"db_client_connection_pool_name"},
+    "db_client_connection_failures_total": {"db_client_connection_pool_name"},
+    "db_up": {"db_client_connection_pool_name"},
+    "process_memory_usage_bytes": set(),
+    "process_memory_limit_bytes": set(),
+    "process_cpu_utilization_ratio": set(),
+    "system_cpu_utilization_ratio": set(),
+    "system_memory_utilization_ratio": set(),
+    "python_event_loop_lag_seconds": set(),
+    "rearguard_exporter_series": {"family"},
+    "rearguard_exporter_folded_total": {"family"},
+    "rearguard_exporter_render_seconds": {"family"},
+}
+
+
+def test_names_and_labels_are_those_of_the_contract():
+    assert {family.name: set(family.labels) for family in OWN} == CONTRACT
+
+
+def test_names_are_unique_and_well_formed():
+    names = [family.name for family in FAMILIES]
+    assert len(names) == len(set(names))
+    for family in FAMILIES:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name)
+        assert family.name.endswith("_total") == (family.kind is Kind.COUNTER)
+        assert family.help.endswith(".")
+        assert list(family.bounds) == sorted(set(family.bounds))
+        assert bool(family.bounds) == (family.kind is Kind.HISTOGRAM)
+
+
+def test_a_histogram_is_found_under_its_three_names():
+    series = {name for family in FAMILIES for name in family.series}
+    assert "http_server_request_duration_seconds_bucket" in series
+    assert "http_server_request_duration_seconds" not in series
+    assert "db_up" in series

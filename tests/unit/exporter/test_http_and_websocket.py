@@ -1,0 +1,97 @@
+"""Decisions that hold for every framework: methods, errors, endless streams, close codes."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from rearguard_exporter.http import Exchange, method_label
+from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.websocket import Connection, Reason, reason_of_code
+
+
+@pytest.fixture
+def instruments():
+    return Instruments(CollectorRegistry(), 100)
+
+
+def test_known_methods_stay_and_all_others_are_one():
+    assert [method_label(word) for word in ("GET", "PATCH", "get", "BREW", "", "GET\n")] == [
+        "GET",
+        "PATCH",
+        *["_OTHER"] * 4,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "given", "recorded"),
+    [(200, "", ""), (404, "", ""), (499, "", ""), (500, "", "500"), (503, "", "503"), (500, "KeyError", "KeyError")],
+)
+def test_answers_of_500_and_more_are_errors(instruments, status, given, recorded):
+    Exchange(instruments, "GET").end("/a", status, given)
+    assert list(instruments.http_duration.known()) == [("GET", "/a", str(status), recorded)]
+
+
+def test_an_exchange_ends_once(instruments):
+    exchange = Exchange(instruments, "GET")
+    exchange.end("/a", 200)
+    exchange.end("/a", 500, "KeyError")
+    exchange.leave()
+    assert list(instruments.http_duration.known()) == [("GET", "/a", "200", "")]
+    (active,) = instruments.http_active.known().values()
+    assert next(iter(active.collect())).samples[0].value == 0
+
+
+@pytest.mark.parametrize(
+    ("streamed", "endless", "error_type", "observed"),
+    [
+        (9, False, "", 10),  # a slow download is timed to its last byte
+        (11, False, "", None),  # a long stream says nothing about the server
+        (1, True, "", None),
+        (11, False, "ValueError", 1),  # broken: the error counts, with the second until its headers
+        (1, True, "ValueError", 1),
+    ],
+)
+def test_streams_are_timed_unless_they_are_long_or_endless(instruments, streamed, endless, error_type, observed):
+    exchange = Exchange(instruments, "GET")
+    exchange.streaming()
+    exchange._streaming_since -= streamed
+    exchange._began -= streamed + 1
+    exchange.end("/a", 200, error_type, endless=endless)
+    sums = [
+        sample.value
+        for child in instruments.http_duration.known().values()
+        for family in child.collect()
+        for sample in family.samples
+        if sample.name.endswith("_sum")
+    ]
+    assert sums == ([] if observed is None else [pytest.approx(observed, abs=0.2)])
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (1000, "clean"),
+        (1005, "clean"),  # a close frame without a code
+        (0, "clean"),
+        (4001, "clean"),
+        (1001, "going_away"),
+        (1012, "going_away"),
+        (1006, "abnormal"),
+        (1002, "error"),
+        (1008, "error"),
+        (1011, "error"),
+    ],
+)
+def test_close_codes_are_reasons(code, reason):
+    assert reason_of_code(code) == reason
+
+
+def test_a_connection_ends_once_and_every_reason_is_there_from_the_start(instruments):
+    connection = Connection(instruments, "/ws")
+    assert {reason for _, reason in instruments.socket_disconnects.known()} == {reason.value for reason in Reason}
+    connection.close(Reason.CLEAN)
+    connection.close(Reason.ERROR)
+    ended = {
+        reason: next(iter(child.collect())).samples[0].value
+        for (_, reason), child in instruments.socket_disconnects.known().items()
+    }
+    assert ended == {"clean": 1, "going_away": 0, "abnormal": 0, "error": 0, "timeout": 0}

@@ -1,0 +1,109 @@
+"""Programs are found on PATH first, then in `.local/`; what is missing is said in one clear sentence."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from local_stack import binaries
+
+ROOT = binaries.ROOT
+
+
+def run(*words, path):
+    environment = {"PATH": str(path), "PYTHONPATH": str(ROOT / "deploy/local"), "HOME": os.environ.get("HOME", "/")}
+    return subprocess.run(
+        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("name", binaries.PROGRAMS)
+def test_every_program_is_found_and_starts(name):
+    flag = "-v" if name == "haproxy" else "--version"
+    done = subprocess.run(
+        [binaries.find(name), flag], env=binaries.environment(), capture_output=True, text=True, check=True
+    )
+    said = done.stdout.lower() + done.stderr.lower()
+    assert "version" in said or "(postgresql) " in said
+
+
+def test_path_comes_before_what_was_fetched_and_upstreams_name_is_known(tmp_path):
+    own = tmp_path / "alertmanager"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    code = "from local_stack.binaries import find; print(find('prometheus-alertmanager'))"
+    found = run("-c", code, path=tmp_path).stdout.strip()
+    assert found in {str(own), "/usr/bin/prometheus-alertmanager"}
+
+
+def test_an_unknown_program_is_refused():
+    with pytest.raises(binaries.BinaryMissingError, match="grafana is not one of prometheus, promtool"):
+        binaries.find("grafana")
+
+
+def test_fetching_again_does_nothing_and_is_quick():
+    done = run("-m", "local_stack.binaries", path=os.environ["PATH"])
+    assert done.returncode == 0
+    assert "fetching" not in done.stdout
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(binaries.PROGRAMS)
+
+
+def test_without_apt_one_sentence_says_what_to_install(tmp_path):
+    package = tmp_path / "deploy/local/local_stack"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "binaries.py"):
+        (package / name).write_text((ROOT / "deploy/local/local_stack" / name).read_text())
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {"PATH": str(empty), "PYTHONPATH": str(tmp_path / "deploy/local")}
+    nowhere = "b._SYSTEM_FOLDERS = (); b._SERVER_FOLDERS = 'none'"
+    code = f"import local_stack.binaries as b; {nowhere}; raise SystemExit(b.main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: Install haproxy, postgresql-15, prometheus, prometheus-alertmanager with this system's package "
+        "manager, so that prometheus, promtool, prometheus-alertmanager, amtool, haproxy, postgres, initdb, pg_ctl "
+        "is on PATH.\n"
+    )
+
+
+def test_a_program_that_is_too_old_or_does_not_start_is_not_usable_and_the_reason_is_said(tmp_path):
+    for name, body in (
+        ("prometheus", "echo 'prometheus, version 2.31.2+ds1 (branch: debian/sid)'"),
+        ("promtool", "echo 'promtool, version 3.5.0 (branch: HEAD)'"),
+        ("amtool", "echo 'no such library' >&2; exit 127"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    code = "import json; from local_stack.binaries import missing; print(json.dumps(missing()))"
+    assert json.loads(run("-c", code, path=f"{tmp_path}:/usr/bin:/bin").stdout) == {
+        "prometheus": f"{tmp_path}/prometheus is version 2.31; 2.42 or later is needed",
+        "amtool": f"{tmp_path}/amtool does not start: no such library",
+    }
+
+
+def test_a_fetched_program_reads_its_folder_from_where_it_lies(tmp_path):
+    usr = tmp_path / "usr"
+    templates = usr / "share/prometheus/alertmanager"
+    templates.mkdir(parents=True)
+    (templates / "default.tmpl").write_text("the template\n")
+    program = usr / "bin/amtool"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ncat /usr/share/prometheus/alertmanager/default.tmpl\necho "$@"\n')
+    program.chmod(0o755)
+    binaries._relocate(program)
+    program.chmod(0o755)
+    done = subprocess.run([program, "one word", "--flag"], cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == "the template\none word --flag\n"
+
+
+def test_the_shipped_alertmanager_configuration_is_accepted_by_amtool():
+    configuration = ROOT / "deploy/alertmanager/alertmanager.yml"
+    done = subprocess.run(
+        [binaries.find("amtool"), "check-config", configuration], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
