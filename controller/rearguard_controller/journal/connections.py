@@ -27,13 +27,15 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 T = TypeVar("T")
 
 MOST_CONNECTIONS = 8
-LIMIT = 5.0  # seconds for one statement, for a connection, and for all answers of a whole transaction twice that
+LIMIT = 5.0  # seconds for one statement, and for a connection
 LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)  # fmt: skip
 FAILED = (*LOST, asyncpg.PostgresError)
+LONGEST = 2 * LIMIT  # seconds that a whole transaction may last; whoever finds an older one ends it
+APPLICATION = "rearguard"
 MIGRATING = 0x7265617267756172  # the advisory lock that lets one process migrate; "rearguar"
 SETTINGS = {
-    "application_name": "rearguard",
+    "application_name": APPLICATION,
     "statement_timeout": "5000",
     "lock_timeout": "4000",
     "idle_in_transaction_session_timeout": "5000",  # a stopped process must not hold what the next leader needs
@@ -57,7 +59,8 @@ class Connections:
             JournalError: it cannot be reached or used, or a newer version wrote it.
         """
         try:
-            connection = await asyncpg.connect(url, timeout=LIMIT, server_settings=SETTINGS)
+            settings = {**SETTINGS, "application_name": f"{APPLICATION} migrating"}  # which may last long
+            connection = await asyncpg.connect(url, timeout=LIMIT, server_settings=settings)
             try:
                 await _migrate(connection)
             finally:
@@ -91,6 +94,23 @@ class Connections:
         except FAILED as error:
             raise translate(error) from error
 
+    async def end_hung(self) -> None:
+        """End the transactions of this journal, anybody's, that a process which hangs has left open.
+
+        The server's own limits do not reach them all: between preparing a statement and running it, which the driver
+        does in two messages, a session counts neither as idle nor as running.
+
+        Raises:
+            JournalError: the server could not be asked.
+        """
+        await self.rows(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and usename = current_user and application_name = $1"
+            " and pid <> pg_backend_pid() and xact_start < clock_timestamp() - $2 * interval '1 second'",
+            APPLICATION,
+            LONGEST,
+        )
+
     async def change(self, work: Callable[[Connection], Awaitable[T]], fence: Fence | None = None) -> T:
         """Run one unit of work in a transaction and commit it; a caller that goes away does not take it back.
 
@@ -112,7 +132,7 @@ class Connections:
     async def _change(self, work: Callable[[Connection], Awaitable[T]], fence: Fence | None) -> T:
         number = None
         try:
-            async with asyncio.timeout(2 * LIMIT), self._connection() as connection:
+            async with asyncio.timeout(LONGEST), self._connection() as connection:
                 await connection.execute("begin")
                 number = await _enter(connection, fence)
                 result = await work(connection)
@@ -131,7 +151,7 @@ class Connections:
     async def _stored(self, number: int) -> bool:
         """Whether a transaction whose commit was not answered is stored after all; asks until the server knows."""
         try:
-            async with asyncio.timeout(2 * LIMIT):
+            async with asyncio.timeout(LONGEST):
                 while True:
                     with contextlib.suppress(JournalError):
                         [(status,)] = await self.rows("select pg_xact_status($1::text::xid8)", str(number))

@@ -1,12 +1,14 @@
 """The lease in PostgreSQL beside the writes that it fences, and a term that ends by a refused write."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 
 from real.controller.journal_kit import Store
-from rearguard_controller.errors import LeaseLostError
+from rearguard_controller.errors import JournalError, LeaseLostError
+from rearguard_controller.journal.connections import LOST, _enter
 from rearguard_controller.journal.postgres import PostgresJournal
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.leadership import Leadership
@@ -62,6 +64,39 @@ async def test_a_lease_that_is_over_is_taken_only_after_the_writes_under_way_hav
     await task
     with pytest.raises(LeaseLostError):
         await write(first, Fence(epoch), written)[0]
+
+
+async def test_a_holder_that_hangs_between_preparing_and_running_a_statement_does_not_keep_the_lease(journals):
+    """The server's own limits do not reach such a session; a leader that is stopped there must still be followed."""
+    first, second = journals
+    epoch, woken, prepared = await first.take_lease("first", 0), asyncio.Event(), asyncio.Event()
+
+    async def work(connection):
+        await connection.prepare("select name from lease where epoch = $1")  # what the driver does before it runs one
+        prepared.set()
+        await woken.wait()
+        await connection.execute("insert into target_state (target, body) values ('late', '{}')")
+
+    hanging = asyncio.create_task(_hang(first, Fence(epoch), work))
+    await prepared.wait()
+    taken, deadline = None, time.monotonic() + 30
+    while taken is None and time.monotonic() < deadline:
+        with contextlib.suppress(JournalError):  # the lock is still held
+            taken = await second.take_lease("second", LEASE)
+    assert taken == epoch + 1
+    woken.set()
+    with pytest.raises(LOST):
+        await hanging
+    assert (await second.target_state("late")).looked_at is None
+
+
+async def _hang(journal, fence, work):
+    """A fenced transaction without the driver's own limit of time, as a process that is stopped has none."""
+    async with journal._connections._connection() as connection:
+        await connection.execute("begin")
+        await _enter(connection, fence)
+        await work(connection)
+        await connection.execute("commit")
 
 
 async def test_a_leader_that_learns_by_a_refused_write_that_another_leads_follows(postgres_server):
