@@ -57,6 +57,9 @@ class Principal:
     may: frozenset[Role]
 
 
+ANYBODY = Principal(ANONYMOUS, frozenset(Role))
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     digest: bytes
@@ -104,7 +107,7 @@ class Gate:
             ForbiddenError: the token is known, but not for this role.
         """
         if self._open:
-            return Principal(ANONYMOUS, frozenset(Role))
+            return ANYBODY
         principal = self._identify(_bearer(authorization))
         if principal is None:
             raise UnauthenticatedError(

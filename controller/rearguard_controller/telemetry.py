@@ -140,7 +140,8 @@ class Telemetry:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._alerts = self._counter("rearguard_alerts_received_total")
+        alerts = self._counter("rearguard_alerts_received_total")
+        self._alerts = {source: alerts.labels(source) for source in SOURCES}
         self._decisions = self._counter("rearguard_decisions_total")
         self._reasons = self._counter("rearguard_decision_reasons_total")
         self._rollbacks = self._counter("rearguard_rollbacks_total")
@@ -158,12 +159,9 @@ class Telemetry:
         self._leader = self._gauge("rearguard_leader")
         self._journal_errors = self._counter("rearguard_journal_errors_total")
         self._webhooks = self._counter("rearguard_webhook_requests_total")
+        self._answered = {code: self._webhooks.labels(str(code)) for code in WEBHOOK_CODES}
         self._known: set[str] = set()
         self._shown_versions: dict[tuple[str, str], str] = {}
-        for source in SOURCES:
-            self._alerts.labels(source)
-        for code in WEBHOOK_CODES:
-            self._webhooks.labels(str(code))
         self.know(targets)
         self.feed_ages(prometheus=lambda: None, watchdog=lambda: None)
 
@@ -182,11 +180,11 @@ class Telemetry:
 
     def alert_received(self, source: str, count: int = 1) -> None:
         """Alerts came in from `source`: webhook or prometheus."""
-        self._alerts.labels(source).inc(count)
+        self._alerts[source].inc(count)
 
     def webhook_answered(self, code: int) -> None:
         """Alertmanager got an answer with this HTTP status."""
-        self._webhooks.labels(str(code)).inc()
+        (self._answered.get(code) or self._webhooks.labels(str(code))).inc()
 
     def journal_failed(self) -> None:
         """A read or write of the journal failed."""

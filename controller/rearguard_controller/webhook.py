@@ -8,6 +8,7 @@ alert.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -103,16 +104,23 @@ def _texts(value: object, place: str) -> Labels:
         raise InvalidInputError(f"{place} holds {len(pairs)} names, more than {MAX_LABELS}", field=place)
     texts: dict[str, str] = {}
     for name, text in pairs.items():
-        if not name or len(name.encode()) > MAX_NAME_BYTES or _NAME_FORBIDDEN.search(name):
+        if not _is_name(name):
             raise InvalidInputError(f"{place} holds {_shown(name)}, which is no label name", field=place)
         if not isinstance(text, str):
             raise _wrong(f"{place}.{name}", "text", text)
         if "\x00" in text:
             raise InvalidInputError(f"{place}.{name} holds a NUL character", field=f"{place}.{name}")
-        if len(text.encode()) > MAX_VALUE_BYTES:
+        if (
+            len(text) > MAX_VALUE_BYTES // 4 and len(text.encode()) > MAX_VALUE_BYTES
+        ):  # a character is 4 bytes at most
             raise InvalidInputError(f"{place}.{name} is longer than {MAX_VALUE_BYTES} bytes", field=f"{place}.{name}")
         texts[name] = text
     return texts
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_name(name: str) -> bool:
+    return bool(name) and len(name.encode()) <= MAX_NAME_BYTES and not _NAME_FORBIDDEN.search(name)
 
 
 def _time(value: object, place: str) -> float | None:

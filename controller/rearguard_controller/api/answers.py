@@ -1,7 +1,7 @@
 """Answers: JSON out, and every failure as one shape with a code, a sentence and a hint.
 
-Here: `answer` for results, the mapping from errors to HTTP statuses, and the middleware that lets nothing else out:
-no HTML, no traceback, no internals.
+Here: `answer` for results, the mapping from errors to HTTP statuses, and `refuse`, which lets nothing else out: no
+HTML, no traceback, no internals.
 Never here: what a request means.
 """
 
@@ -33,7 +33,8 @@ log = structlog.stdlib.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 RETRY_AFTER = "5"  # seconds: what could not be stored now may be storable soon
-_SAFE_HEADERS = {
+_HEADERS = {
+    "Content-Type": "application/json; charset=utf-8",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -116,9 +117,7 @@ def answer(data: object, *, status: int = HTTPStatus.OK) -> web.Response:
     return web.Response(
         body=orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS),
         status=status,
-        content_type="application/json",
-        charset="utf-8",
-        headers=_SAFE_HEADERS,
+        headers=_HEADERS,
     )
 
 
@@ -139,31 +138,29 @@ def _error(status: int, message: str, *, hint: str = "", field: str | None = Non
     return response
 
 
-@web.middleware
-async def speak_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn everything that a handler or the router raises into an error answer."""
-    try:
-        return await handler(request)
-    except RearguardError as error:
-        return refuse(request, error)
-    except HTTPException as error:
-        return _from_router(request, error)
-    except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError) as error:
-        log.info("body_unreadable", path=request.path, error=type(error).__name__)
-        return _error(
-            HTTPStatus.BAD_REQUEST, "The body could not be read.", hint="Check length and encoding headers."
-        )
-    except Exception:
-        log.exception("request_failed", method=request.method, route=route_of(request))
-        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "The controller failed to answer.", hint="Its log says why.")
+def refuse(request: web.Request, error: Exception) -> web.Response:
+    """The answer to whatever a handler or the router raised.
 
-
-def refuse(request: web.Request, error: RearguardError) -> web.Response:
-    """The answer to an error, noted in the log where the operator of the service should know."""
-    response = refusal(error)
-    if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("request_failed", method=request.method, route=route_of(request), error=error.message)
-    return response
+    What the operator of the service should know is noted in the log.
+    """
+    match error:
+        case RearguardError():
+            response = refusal(error)
+            if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.error("request_failed", method=request.method, route=route_of(request), error=error.message)
+            return response
+        case HTTPException():
+            return _from_router(request, error)
+        case HttpProcessingError() | ClientPayloadError() | web.RequestPayloadError():
+            log.info("body_unreadable", path=request.path, error=type(error).__name__)
+            return _error(
+                HTTPStatus.BAD_REQUEST, "The body could not be read.", hint="Check length and encoding headers."
+            )
+        case _:
+            log.error("request_failed", method=request.method, route=route_of(request), exc_info=error)
+            return _error(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "The controller failed to answer.", hint="Its log says why."
+            )
 
 
 def route_of(request: web.Request) -> str:

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 from aiohttp.web_protocol import RequestHandler
 
-from rearguard_controller.api.answers import BusyError, Handler, TooManyError
+from rearguard_controller.api.answers import BusyError, TooManyError
 from rearguard_controller.config import Limits
 
 MINUTE = 60.0
@@ -89,19 +88,15 @@ class Connections:
         self._busy: set[object] = set()
         self._idle_since: dict[object, float] = {}
 
-    def middleware(self) -> Middleware:
-        """Notes which connection is inside a request."""
-
-        @web.middleware
-        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._busy.add(request.protocol)
-            try:
-                return await handler(request)
-            finally:
-                self._busy.discard(request.protocol)
-                self._idle_since.pop(request.protocol, None)
-
-        return note
+    @contextlib.contextmanager
+    def inside(self, connection: object) -> Iterator[None]:
+        """This connection is inside a request."""
+        self._busy.add(connection)
+        try:
+            yield
+        finally:
+            self._busy.discard(connection)
+            self._idle_since.pop(connection, None)
 
     async def watch(self, server: web.Server) -> None:
         """Look again and again, for ever."""

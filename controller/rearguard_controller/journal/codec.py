@@ -10,18 +10,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import orjson
 
 T = TypeVar("T")
+Reader = Callable[[Any], Any]
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 def dump(value: object) -> str:
-    """A dataclass value as JSON text. Members of a union of dataclasses carry their type's name as `type`."""
-    return orjson.dumps(_plain(value)).decode()
+    """A dataclass value as JSON text, with its type's name as `type`.
+
+    So do the values within it, where the type may hold one of several dataclasses.
+    """
+    kind: Any = type(value)
+    if _needs_names(kind):
+        return orjson.dumps(_plain(value)).decode()
+    return f'{{"type":"{kind.__name__}",' + orjson.dumps(value, default=_plain)[1:].decode()  # fast: every alert
 
 
 def load(kind: type[T], text: str) -> T:
@@ -30,8 +39,9 @@ def load(kind: type[T], text: str) -> T:
     Raises:
         ValueError: the text does not hold one (a damaged or foreign record).
     """
+    hint: Any = kind
     try:
-        value = _typed(kind, orjson.loads(text))
+        value = _reader(hint)(orjson.loads(text))
     except (KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
         raise ValueError(f"not a stored {kind.__name__}: {error}") from error
     if not isinstance(value, kind):
@@ -40,9 +50,15 @@ def load(kind: type[T], text: str) -> T:
 
 
 def _plain(value: object) -> object:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {name: _plain(getattr(value, name)) for name in _hints(type(value))}
-        return {"type": type(value).__name__, **plain}
+    kind: Any = type(value)
+    if kind in _ATOMS:
+        return value
+    names = _names(kind)
+    if names is not None:
+        plain: dict[str, object] = {"type": kind.__name__}
+        for name in names:
+            plain[name] = _plain(getattr(value, name))
+        return plain
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -53,36 +69,89 @@ def _plain(value: object) -> object:
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _needs_names(kind: Any) -> bool:
+    """Whether a value of this type hint may hold one of several dataclasses, so that each must say which it is."""
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    if get_origin(kind) in (Union, types.UnionType) and len(parts) > 1:
+        return True
+    if dataclasses.is_dataclass(kind):
+        parts = list(get_type_hints(kind).values())
+    return any(map(_needs_names, parts))
 
 
-def _typed(kind: Any, plain: Any) -> Any:  # one return for each shape of hint
-    if plain is None or kind is Any:
-        return plain
+@functools.cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass; None of anything else."""
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
+
+
+@functools.cache
+def _reader(kind: Any) -> Reader:  # one for each shape of hint
+    """What makes a value of this type hint out of plain JSON, built once."""
+    if kind is Any:
+        return lambda plain: plain
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _member(get_args(kind), plain)
+        return _read_member(get_args(kind))
     if origin is tuple:
+        return _read_tuple(_reader(get_args(kind)[0]))
+    if origin is not None:  # the only other generic in the nouns is Mapping[str, str]
+        return _read_mapping(_reader(get_args(kind)[1]))
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(kind)  # type: ignore[arg-type]  # a class, not an instance: hints are classes
+    if issubclass(kind, Enum):
+        return lambda plain: None if plain is None else kind(plain)
+    return _read_atom(kind)
+
+
+def _read_atom(kind: type) -> Reader:
+    def read(plain: Any) -> Any:
+        if plain is None or isinstance(plain, kind):
+            return plain
+        if kind is float and isinstance(plain, int):
+            return float(plain)
+        raise TypeError(f"{plain!r} is no {kind.__name__}")
+
+    return read
+
+
+def _read_tuple(item: Reader) -> Reader:
+    def read(plain: Any) -> Any:
+        if plain is None:
+            return None
         if not isinstance(plain, list):
             raise TypeError(f"{plain!r} is no list")
-        return tuple(_typed(get_args(kind)[0], item) for item in plain)
-    if origin is not None:  # the only other generic in the nouns is Mapping[str, str]
-        return {key: _typed(get_args(kind)[1], item) for key, item in plain.items()}
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
-        fields: dict[str, Any] = {name: _typed(hints[name], item) for name, item in plain.items() if name in hints}
-        return kind(**fields)
-    if issubclass(kind, Enum):
-        return kind(plain)
-    if kind is float and isinstance(plain, int):
-        return float(plain)
-    if not isinstance(plain, kind):
-        raise TypeError(f"{plain!r} is no {kind.__name__}")
-    return plain
+        return tuple(map(item, plain))
+
+    return read
 
 
-def _member(members: tuple[Any, ...], plain: Any) -> Any:
-    named = [member for member in members if isinstance(plain, dict) and member.__name__ == plain.get("type")]
+def _read_mapping(value: Reader) -> Reader:
+    def read(plain: Any) -> Any:
+        return None if plain is None else {key: value(item) for key, item in plain.items()}
+
+    return read
+
+
+def _read_dataclass(kind: type) -> Reader:
+    fields = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
+    def read(plain: Any) -> Any:
+        if plain is None:
+            return None
+        return kind(**{name: fields[name](item) for name, item in plain.items() if name in fields})
+
+    return read
+
+
+def _read_member(members: tuple[Any, ...]) -> Reader:
     others = [member for member in members if member is not type(None)]
-    return _typed((named or others)[0], plain)
+    first = _reader(others[0])
+    if len(others) == 1:
+        return first
+    named = {member.__name__: _reader(member) for member in others}
+
+    def read(plain: Any) -> Any:
+        return (named.get(plain.get("type"), first) if isinstance(plain, dict) else first)(plain)
+
+    return read

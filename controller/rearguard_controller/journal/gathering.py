@@ -1,29 +1,27 @@
 """Many webhooks, few commits: alerts that arrive while a statement is under way go together into the next one.
 
-Here: the queue before PostgreSQL's inbox.
-Never here: other writes; they come from the leader alone, one after another.
+Here: the queue before the inbox, whatever database holds it.
+Never here: SQL, and other writes; those come from the leader alone, one after another.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from rearguard_controller.errors import JournalError
-from rearguard_controller.journal.connections import Connections
 
 MOST_PER_COMMIT = 512  # webhooks
-INSERT = "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])"
 
 Rows = Sequence[tuple[float, str]]
 
 
 class Gathering:
-    """Inserts alerts; each caller returns once the commit that holds its own is on the server's disk."""
+    """Inserts alerts; each caller returns once the commit that holds its own is on disk."""
 
-    def __init__(self, connections: Connections) -> None:
-        """Nothing waits yet."""
-        self._connections = connections
+    def __init__(self, store: Callable[[Rows], Awaitable[None]]) -> None:
+        """Nothing waits yet; `store` inserts rows and commits them."""
+        self._store_rows = store
         self._waiting: list[tuple[Rows, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -63,7 +61,7 @@ class Gathering:
 
     async def _store(self, rows: Rows) -> Exception | None:
         try:
-            await self._connections.rows(INSERT, [row[0] for row in rows], [row[1] for row in rows])
+            await self._store_rows(rows)
         except Exception as error:  # noqa: BLE001  # the callers get it; the queue goes on
             return error
         return None

@@ -15,7 +15,7 @@ from rearguard_controller.errors import InvalidInputError, NotFoundError
 from rearguard_controller.journal import codec, postgres_records, records
 from rearguard_controller.journal.backlog import MOST_COUNTED, Backlog
 from rearguard_controller.journal.connections import Connection, Connections
-from rearguard_controller.journal.gathering import Gathering
+from rearguard_controller.journal.gathering import Gathering, Rows
 from rearguard_controller.journal.postgres_retention import prune
 from rearguard_controller.journal.store import Fence, InboxEntry, OperatorAction, Page
 from rearguard_controller.model import Alert, Decision, Outcome, Release, Rollback, TargetState, Verdict
@@ -35,7 +35,7 @@ class PostgresJournal:
         self._leading = leading
         self._fence: Fence | None = None
         self._backlog = Backlog()
-        self._gathering = Gathering(connections)
+        self._gathering = Gathering(self._insert)
 
     @classmethod
     async def open(cls, url: str) -> PostgresJournal:
@@ -63,7 +63,7 @@ class PostgresJournal:
     async def take_lease(self, holder: str, seconds: float) -> int | None:
         """See `Journal.take_lease`."""
         over = f"(until is null or until <= {NOW})"
-        await self._leading.end_hung()  # a leader that was stopped in the middle of a write would keep the lease's row
+        await self._leading.end_hung()  # a leader that was stopped in a write would keep the lease's row
         rows = await self._leading.rows(
             # `for update` waits for the writes that are under way behind the present leader's fence
             f"with free as materialized (select name from lease where {over} for update)"  # noqa: S608  # our own words
@@ -96,11 +96,16 @@ class PostgresJournal:
     async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
         """See `Journal.accept`."""
         rows = [(received_at, codec.dump(alert)) for alert in alerts]
-        if self._fence is None:
-            await self._gathering.insert(rows)
-        else:
-            await self._write(lambda connection: postgres_records.write_inbox(connection, rows))
+        await (self._gathering.insert(rows) if self._fence is None else self._insert(rows))
         self._backlog.accepted(len(rows))
+
+    async def _insert(self, rows: Rows) -> None:
+        sql = "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])"
+        columns = [row[0] for row in rows], [row[1] for row in rows]
+        if self._fence is None:
+            await self._connections.rows(sql, *columns)
+        else:
+            await self._write(lambda connection: connection.execute(sql, *columns))
 
     async def unjudged(self, limit: int) -> tuple[InboxEntry, ...]:
         """See `Journal.unjudged`."""

@@ -6,7 +6,7 @@ Never here: transactions, and what users ask for (journal/postgres.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,16 +18,6 @@ from rearguard_controller.journal.connections import Connection, storable
 from rearguard_controller.journal.store import OperatorAction
 from rearguard_controller.model import Decision, Release, Rollback, StepKind, TargetState, Trigger
 from rearguard_controller.rollback import Event, EventKind, apply, arming, marks
-
-
-async def write_inbox(connection: Connection, rows: Sequence[tuple[float, str]]) -> None:
-    """Store accepted alerts: when each was received, and the alert."""
-    received, bodies = [row[0] for row in rows], [row[1] for row in rows]
-    await connection.execute(
-        "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])",
-        received,
-        bodies,
-    )
 
 
 async def write_decision(connection: Connection, decision: Decision) -> None:

@@ -38,12 +38,16 @@ def one(kind: type[T], name: object, body: str) -> T:
 def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple[N, T]], list[tuple[N, str]]]:
     """The nouns in rows of (name, body), with their names, and the names of damaged ones with what is wrong.
 
-    Damaged ones are also reported in the log.
+    Damaged ones are also reported in the log. What is written alike is read once: deliveries repeat themselves.
     """
     found, damaged = [], []
+    read: dict[str, T] = {}
     for name, body in rows:
         try:
-            found.append((name, one(kind, name, body)))
+            noun = read.get(body)
+            if noun is None:
+                noun = read[body] = one(kind, name, body)
+            found.append((name, noun))
         except JournalError as error:
             log.error("record_set_aside", record=name, kind=kind.__name__, error=error.message, hint=error.hint)
             damaged.append((name, error.message))

@@ -16,9 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
+
 from rearguard_controller.errors import InvalidInputError, LeaseLostError, NotFoundError
 from rearguard_controller.journal import codec, records, sqlite_records, sqlite_retention
 from rearguard_controller.journal.backlog import MOST_COUNTED, Backlog
+from rearguard_controller.journal.gathering import Gathering, Rows
 from rearguard_controller.journal.sqlite_file import JournalFile, open_file
 from rearguard_controller.journal.store import Fence, InboxEntry, OperatorAction, Page
 from rearguard_controller.journal.writer import Work, Writer, translate
@@ -39,6 +42,7 @@ class SqliteJournal:
         self._lock = file.lock
         self._fence: Fence | None = None
         self._backlog = Backlog()
+        self._gathering = Gathering(self._insert)
 
     @classmethod
     def open(cls, path: str | Path) -> SqliteJournal:
@@ -54,6 +58,7 @@ class SqliteJournal:
 
     async def close(self) -> None:
         """Finish what is being written, close the file and let go of its lock."""
+        await self._gathering.close()
         await asyncio.to_thread(self._writer.close)
         self._read_thread.shutdown()
         self._reader.close()
@@ -99,12 +104,17 @@ class SqliteJournal:
     async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
         """See `Journal.accept`."""
         rows = [(received_at, codec.dump(alert)) for alert in alerts]
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.executemany("insert into inbox (received_at, body) values (?, ?)", rows)
-
-        await self._write(work)
+        await (self._gathering.insert(rows) if self._fence is None else self._insert(rows))
         self._backlog.accepted(len(rows))
+
+    async def _insert(self, rows: Rows) -> None:
+        """One statement for all rows: at each one the writer's thread would give the interpreter away and queue."""
+        text = orjson.dumps(rows).decode()
+        await self._write(
+            lambda connection: connection.execute(
+                "insert into inbox (received_at, body) select value ->> 0, value ->> 1 from json_each(?)", (text,)
+            )
+        )
 
     async def unjudged(self, limit: int) -> tuple[InboxEntry, ...]:
         """See `Journal.unjudged`."""
@@ -137,11 +147,13 @@ class SqliteJournal:
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
         """See `Journal.mark_judged`."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.executemany("update inbox set judged_at = ? where id = ?", [(at, each) for each in ids])
-
-        await self._write(work, urgent=True)
+        text = orjson.dumps(ids).decode()  # one statement, as in `_insert`
+        await self._write(
+            lambda connection: connection.execute(
+                "update inbox set judged_at = ? where id in (select value from json_each(?))", (at, text)
+            ),
+            urgent=True,
+        )
 
     # --- decisions and rollbacks
 

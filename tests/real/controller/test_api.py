@@ -18,8 +18,10 @@ from aiohttp import web
 from local_stack.binaries import environment, find
 from local_stack.process import Program, free_ports
 from real.controller.served import BASE, OPERATOR, SENDER, VIEWER, alerts, metrics, serving
-from rearguard_controller.api.answers import speak_json
-from rearguard_controller.telemetry import OWN_FAMILIES
+from rearguard_controller import api
+from rearguard_controller.api.limits import Connections
+from rearguard_controller.config import Limits
+from rearguard_controller.telemetry import OWN_FAMILIES, Telemetry
 
 RULES = """
 groups:
@@ -264,7 +266,8 @@ async def test_an_unforeseen_failure_is_a_500_that_shows_no_internals():
     async def fail(_request):
         raise RuntimeError("secret detail")
 
-    broken = web.Application(middlewares=[speak_json])
+    around = api._around_each_request(Telemetry(()), Connections(Limits), None)
+    broken = web.Application(middlewares=[around])
     broken.router.add_get("/fails", fail)
     server = web.AppRunner(broken, access_log=None)
     await server.setup()
