@@ -44,6 +44,10 @@ class JournalError(RearguardError):
     """The journal could not be read or written: nothing was stored."""
 
 
+class DamagedError(JournalError):
+    """A record of the journal cannot be read, and asking again does not help; the others are well."""
+
+
 class LeaseLostError(RearguardError):
     """Another replica leads now: what was to be written was not, and nothing more may be done here."""
 

@@ -26,7 +26,7 @@ from rearguard_controller.model import (
 from rearguard_controller.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.releases import Releases
 
-SIGHT_HOLDS = 1.0  # seconds for which alerts judged together share one reading of Prometheus' lists
+SIGHT_HOLDS = 1.0  # seconds for which alerts share one reading of Prometheus' lists
 BEFORE_RELEASE = 600.0  # seconds before a release in which the version before is judged, and a fault may have begun
 
 
@@ -77,9 +77,14 @@ class Known:
         ]
         return min(found, key=lambda each: each.state != "firing", default=None)
 
+    def fires(self, alert: Alert) -> bool:
+        """Whether it fires, as far as is known."""
+        best = self.best(alert)
+        return best is not None and best.state == "firing"
+
 
 class Sight:
-    """Prometheus' lists for alerts that are judged together: a storm of them does not read thousands of times."""
+    """Prometheus' lists for all alerts that are judged: a storm of them does not read thousands of times."""
 
     def __init__(self, prometheus: Prometheus, clock: Callable[[], float]) -> None:
         """Nothing is read yet."""
@@ -89,13 +94,22 @@ class Sight:
         self._known: Known | None = None
         self._asked_at = 0.0
 
-    async def known(self) -> Known:
-        """What Prometheus says now, or said less than `SIGHT_HOLDS` seconds ago."""
+    async def known(self, alerts: Sequence[Alert], delivered: float) -> Known:
+        """What Prometheus says now of these alerts, or said less than `SIGHT_HOLDS` seconds ago.
+
+        A reading in which one of them does not fire counts only if it is not older than their delivery: Prometheus
+        may have begun to say so in between.
+        """
         async with self._lock:
-            now = self._clock()
-            if self._known is None or not 0 <= now - self._asked_at < SIGHT_HOLDS:
-                self._asked_at, self._known = now, await self._read()
-            return self._known
+            known, now = self._known, self._clock()
+            if (
+                known is None
+                or not 0 <= now - self._asked_at < SIGHT_HOLDS
+                or (self._asked_at < delivered and not all(map(known.fires, alerts)))
+            ):
+                self._asked_at = now
+                known = self._known = await self._read()
+            return known
 
     async def _read(self) -> Known:
         try:
@@ -122,12 +136,17 @@ class FactGatherer:
         self._clock = clock
 
     def sight(self) -> Sight:
-        """A new look at Prometheus, for alerts that are judged together."""
+        """A look at Prometheus that alerts which are judged at about the same time share."""
         return Sight(self._prometheus, self._clock)
 
-    async def gather(self, target: Target, alerts: Sequence[Alert], sight: Sight) -> tuple[Gathered, ...]:
-        """All facts for judging alerts of `target`, in their order; what they share is asked once."""
-        known, facts = await asyncio.gather(sight.known(), self.of_target(target, record=True))
+    async def gather(
+        self, target: Target, alerts: Sequence[Alert], sight: Sight, delivered: float
+    ) -> tuple[Gathered, ...]:
+        """All facts for judging alerts of `target`, in their order; what they share is asked once.
+
+        `delivered` is when the last of them came by webhook; 0 if none did.
+        """
+        known, facts = await asyncio.gather(sight.known(alerts, delivered), self.of_target(target, record=True))
         measured: list[tuple[Condition, _Figures]] = []
         gathered = []
         for alert in alerts:

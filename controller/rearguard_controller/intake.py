@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import structlog
 
 from rearguard_controller import policy
 from rearguard_controller.errors import (
     ConflictError,
+    DamagedError,
     InvalidInputError,
     JournalError,
     LeaseLostError,
     NotFoundError,
 )
-from rearguard_controller.facts import FactGatherer, Gathered, Sight
+from rearguard_controller.facts import FactGatherer, Gathered
 from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import (
     Alert,
@@ -39,16 +42,18 @@ from rearguard_controller.model import (
     Verdict,
     is_subset,
 )
+from rearguard_controller.queues import Queues, Waiting
 from rearguard_controller.rollback import plan
 from rearguard_controller.telemetry import Span, Telemetry
 
 log = structlog.get_logger()
 
-INBOX_BATCH = 1000
-MOST_AT_ONCE = 8  # judgements side by side
+INBOX_BATCH = 250  # alerts that are read at once: each may have tens of kilobytes
+MOST_AT_ONCE = 32  # targets that are judged side by side
 LOOK_EVERY = 1.0  # seconds between looks for alerts that other replicas accepted
-GATHER = 0.1  # seconds between two rounds while alerts keep coming: what comes meanwhile is judged together
+GATHER = 0.1  # seconds between two looks while alerts keep coming: what comes meanwhile is judged together
 RETRY_AFTER = 1.0  # seconds until an unreadable journal is tried again
+MOST_REMEMBERED = 50_000  # alerts whose last answers are known; of a forgotten one the same is recorded once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +121,12 @@ class Intake:
         self._firing = firing
         self._delivered = delivered
         self._wake = asyncio.Event()
-        self._judged_at = 0.0  # by the loop's clock
-        self._one_by_one = {name: asyncio.Lock() for name in ("", *self._targets)}
+        self._read_at = 0.0  # by the loop's clock
+        self._one_by_one = {name: asyncio.Lock() for name in self._targets}
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
-        self._recorded: dict[tuple[str, str, str | None], tuple[object, ...]] = {}
+        self._sight = gatherer.sight()
+        self._queues = Queues(self._judge, failed=telemetry.journal_failed, drained=self._wake.set)
+        self._recorded: OrderedDict[bytes, bytes] = OrderedDict()  # of a judgement's subject and of its answers
 
     async def receive(self, alerts: Sequence[Alert]) -> None:
         """Accept alerts from the webhook: on return they are on disk; they are judged afterwards.
@@ -135,23 +142,27 @@ class Intake:
     async def run(self) -> None:
         """Judge accepted alerts as they come, for ever."""
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                while await self._judge_some():
-                    pass
-                with contextlib.suppress(TimeoutError):  # other replicas cannot wake us
-                    async with asyncio.timeout(LOOK_EVERY):
-                        await self._wake.wait()
-                await asyncio.sleep(max(0.0, self._judged_at + GATHER - loop.time()))
-                self._wake.clear()
-            except JournalError as error:
-                self._telemetry.journal_failed()
-                log.error("inbox_unreadable", error=error.message, hint=error.hint)
-                await asyncio.sleep(RETRY_AFTER)
+        try:
+            while True:
+                try:
+                    while await self._hand_out():
+                        pass
+                    with contextlib.suppress(TimeoutError):  # other replicas cannot wake us
+                        async with asyncio.timeout(LOOK_EVERY):
+                            await self._wake.wait()
+                    await asyncio.sleep(max(0.0, self._read_at + GATHER - loop.time()))
+                    self._wake.clear()
+                except JournalError as error:
+                    self._telemetry.journal_failed()
+                    log.error("inbox_unreadable", error=error.message, hint=error.hint)
+                    await asyncio.sleep(RETRY_AFTER)
+        finally:
+            await self._queues.close()
 
     async def consider(self, alerts: Iterable[Alert]) -> None:
-        """Judge alerts that the watcher found in Prometheus' own list."""
-        await self._judge_all([(alert, None) for alert in alerts])
+        """Let alerts that the watcher found in Prometheus' own list be judged; returns before they are."""
+        for alert in alerts:
+            await self._hand_to_target(Waiting(alert))
 
     async def by_hand(self, request: ManualRequest) -> ManualAnswer:
         """Judge and, unless it is a dry run, open a rollback that a person asks for.
@@ -193,32 +204,30 @@ class Intake:
 
     # --- alerts -----------------------------------------------------------------------------------------
 
-    async def _judge_some(self) -> bool:
-        entries = await self._journal.unjudged(INBOX_BATCH)
-        newest = {entry.alert.key: (entry.alert, entry.received_at) for entry in entries}
-        await self._judge_all([each for each in newest.values() if each[0].firing])
+    async def _hand_out(self) -> bool:
+        """Read some of the inbox and give each alert to its target's queue; True when there may be more."""
+        entries = await self._journal.unjudged(INBOX_BATCH, but_not=self._queues.in_hand)
+        newest: dict[str, Waiting] = {}
+        for entry in entries:
+            before = newest.get(entry.alert.key)
+            ids = (entry.id,) if before is None else (*before.ids, entry.id)
+            newest[entry.alert.key] = Waiting(entry.alert, entry.received_at, ids)
+        settled = [each.ids for each in newest.values() if not await self._hand_to_target(each)]
+        if settled:
+            await self._lead.mark_judged([number for ids in settled for number in ids], self._clock())
         if entries:
-            await self._lead.mark_judged([entry.id for entry in entries], self._clock())
-            self._judged_at = asyncio.get_running_loop().time()
+            self._read_at = asyncio.get_running_loop().time()
         return len(entries) == INBOX_BATCH
 
-    async def _judge_all(self, alerts: Sequence[tuple[Alert, float | None]]) -> None:
-        """Judge target by target, side by side; what they share is asked once.
-
-        One alert that cannot be judged is set aside, a journal that fails stops them all.
-        """
-        of_target: dict[str, list[tuple[Alert, float | None]]] = {}
-        for alert, received_at in alerts:
-            with _set_aside(alert.name):
-                target = await self._target_of(alert)
-                if target is not None:
-                    of_target.setdefault(target.name, []).append((alert, received_at))
-        sight = self._gatherer.sight()
-        judged = [self._judge_of(self._targets[name], those, sight) for name, those in of_target.items()]
-        results = await asyncio.gather(*judged, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+    async def _hand_to_target(self, one: Waiting) -> bool:
+        """Whether a target's queue has it now; else there is nothing to judge."""
+        target = None
+        if one.alert.firing:
+            with _set_aside(one.alert.name):
+                target = await self._target_of(one.alert)
+        if target is not None:
+            self._queues.put(target.name, one)
+        return target is not None
 
     async def _target_of(self, alert: Alert) -> Target | None:
         """The target that an alert may roll back; where it is not exactly one, that is decided here."""
@@ -238,21 +247,32 @@ class Intake:
             await self._leave(alert, replace(decision, reasons=(reason,)))
         return target
 
-    async def _judge_of(self, target: Target, alerts: Sequence[tuple[Alert, float | None]], sight: Sight) -> None:
-        """Judge the alerts of one target on the same facts, gathered anew after each rollback that they open."""
-        async with self._side_by_side, self._one_by_one[target.name]:
-            left = list(alerts)
+    async def _judge(self, name: str, waiting: Sequence[Waiting]) -> None:
+        """Judge alerts of one target on the same facts, gathered anew after each rollback that they open.
+
+        Raises:
+            JournalError, LeaseLostError: some were not judged; all of them stay in the inbox.
+        """
+        target = self._targets[name]
+        async with self._one_by_one[name], self._side_by_side:
+            left = list(waiting)
             while left:
                 gathered: Sequence[Gathered] = ()
-                with _set_aside(*(alert.name for alert, _ in left)):
-                    gathered = await self._gatherer.gather(target, [alert for alert, _ in left], sight)
+                with _set_aside(*(each.alert.name for each in left)):
+                    delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
+                    gathered = await self._gatherer.gather(
+                        target, [each.alert for each in left], self._sight, delivered
+                    )
                 done = len(left)
                 for number, each in enumerate(gathered):
                     with _set_aside(each.alert.name):
-                        if await self._decide(target, each, left[number][1]):
+                        if await self._decide(target, each, left[number].received_at):
                             done = number + 1
                             break
                 left = left[done:]
+        ids = [number for each in waiting for number in each.ids]
+        if ids:
+            await self._lead.mark_judged(ids, self._clock())
 
     async def _decide(self, target: Target, gathered: Gathered, received_at: float | None) -> bool:
         """Decide and record; True when the target's facts are others now."""
@@ -273,12 +293,14 @@ class Intake:
         return True
 
     async def _leave(self, alert: Alert, decision: Decision) -> None:
-        key = (alert.key, decision.target, decision.from_version)
-        answers = (decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
-        if self._recorded.get(key) == answers:
-            return
-        await self._record(self._lead, decision, None)
-        self._recorded[key] = answers
+        subject = _digest(alert.key, decision.target, decision.from_version)
+        answers = _digest(decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
+        if self._recorded.get(subject) != answers:
+            await self._record(self._lead, decision, None)
+            self._recorded[subject] = answers
+        self._recorded.move_to_end(subject)
+        if len(self._recorded) > MOST_REMEMBERED:
+            self._recorded.popitem(last=False)
 
     async def _only_recent(self, owners: Sequence[Target]) -> Target | None:
         now = self._clock()
@@ -354,10 +376,17 @@ def _set_aside(*names: str) -> Iterator[None]:
     """Go on after a fault of ours with these alerts; a journal that fails is not theirs."""
     try:
         yield
+    except DamagedError as error:  # asking again does not mend a record
+        log.error("alert_set_aside", alert=", ".join(dict.fromkeys(names)), error=error.message, hint=error.hint)
     except (JournalError, LeaseLostError):
         raise
     except Exception as error:  # one alert that cannot be judged must not stop the others
         log.error("alert_set_aside", alert=", ".join(dict.fromkeys(names)), exc_info=error)
+
+
+def _digest(*parts: object) -> bytes:
+    """Parts as a few bytes: labels may be long, and there may be many of them."""
+    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def refusal(decision: Decision) -> ConflictError | InvalidInputError:

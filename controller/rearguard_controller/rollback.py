@@ -247,6 +247,12 @@ def _step_event(rollback: Rollback, event: Event) -> Rollback:
 def _refuse_if_ended(rollback: Rollback, step: Step) -> None:
     """An abort or close that was committed is never followed by the intent of a step that it rules out."""
     why = _reason_to_skip(rollback, step) if step.state is StepState.PLANNED else None
+    if (
+        step.state is StepState.INTERRUPTED
+        and _is_over(rollback, step)
+        and step.after_crash is not AfterCrash.LOOK_FIRST
+    ):
+        why = "The attempt has ended."
     if rollback.close_asked:
         why = "A person closed the rollback as it stands."
     if why is not None:
@@ -413,8 +419,13 @@ def _retry_move(step: Step, now: float) -> Move:
     return WaitUntil(due) if waiting else RunStep(step)
 
 
+def _is_over(rollback: Rollback, step: Step) -> bool:
+    """Whether the attempt has ended for a step that was begun: only what undoes is done again."""
+    return rollback.stopping is not None and step.kind is not StepKind.UNDO_HOOK
+
+
 def _interrupted_move(rollback: Rollback, step: Step, now: float) -> Move:
-    ended = rollback.stopping is not None and step.kind is not StepKind.UNDO_HOOK
+    ended = _is_over(rollback, step)
     if step.after_crash is AfterCrash.LOOK_FIRST:
         return RunStep(step, look_first=True, may_act=not ended)
     if step.after_crash is AfterCrash.REDO and not ended:

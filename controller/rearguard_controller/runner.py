@@ -18,7 +18,14 @@ import structlog
 
 from rearguard_controller import shapes
 from rearguard_controller.effects import Effect, Effects, Work
-from rearguard_controller.errors import ConflictError, JournalError, LeaseLostError, SourceError
+from rearguard_controller.errors import (
+    ConflictError,
+    DamagedError,
+    JournalError,
+    LeaseLostError,
+    NotFoundError,
+    SourceError,
+)
 from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import (
     CommandRelease,
@@ -39,6 +46,7 @@ T = TypeVar("T")
 JOURNAL_RETRY_FIRST = 0.5  # seconds before a refused commit is tried again; doubles up to JOURNAL_RETRY_MOST
 JOURNAL_RETRY_MOST = 10.0
 LOOK_EVERY = 1.0  # seconds between looks for what people, or other replicas, have put into the journal
+ASIDE_FOR = 30.0  # seconds until a rollback that a fault of ours has stopped is taken up again
 SURE_TO_LEAD = 2.0  # seconds after an intent in which no other replica can have begun to lead
 STOPPABLE = frozenset({StepKind.VERIFY_HEALTH, StepKind.VERIFY_RECOVERY})  # an abort need not wait for these
 SPANS: Mapping[StepKind, Span] = {
@@ -69,6 +77,7 @@ class Runner:
         self._wake = asyncio.Event()
         self._driven: dict[str, asyncio.Task[None]] = {}
         self._nudges: dict[str, asyncio.Event] = {}
+        self._aside: dict[str, float] = {}  # rollbacks that a fault of ours stopped, and until when
 
     def wake(self) -> None:
         """There may be a new open rollback."""
@@ -131,7 +140,8 @@ class Runner:
             asyncio.get_running_loop().call_later(JOURNAL_RETRY_FIRST, self.wake)
             return
         for rollback in found:
-            if rollback.id not in self._driven:
+            aside = self._aside.get(rollback.id, 0.0) > asyncio.get_running_loop().time()
+            if rollback.id not in self._driven and not aside:
                 self._telemetry.opened(rollback)
                 self._nudges[rollback.id] = asyncio.Event()
                 task = asyncio.create_task(self._drive(rollback), name=f"rollback {rollback.id}")
@@ -145,11 +155,11 @@ class Runner:
         if isinstance(error, LeaseLostError):
             log.warning("rollback_left_to_another_leader", rollback=rollback_id)
         elif error is not None:
-            log.error("rollback_set_aside", rollback=rollback_id, exc_info=error)
+            log.error("rollback_set_aside", rollback=rollback_id, again_in=ASIDE_FOR, exc_info=error)
+            self._aside[rollback_id] = asyncio.get_running_loop().time() + ASIDE_FOR
 
     async def _drive(self, rollback: Rollback) -> None:
-        decision = await self._patiently(lambda: self._journal.decision(rollback.decision_id))
-        stdin = orjson.dumps(shapes.decision(decision))
+        stdin = await self._decision_of(rollback)
         rollback_id = rollback.id
         while True:
             rollback = await self._patiently(lambda: self._journal.rollback(rollback_id))
@@ -157,6 +167,15 @@ class Runner:
             if move is None:
                 return
             await self._make(move, rollback, stdin)
+
+    async def _decision_of(self, rollback: Rollback) -> bytes:
+        """What commands get on standard input: the decision, or where its record is damaged only what it led to."""
+        try:
+            decision = await self._patiently(lambda: self._journal.decision(rollback.decision_id))
+        except (DamagedError, NotFoundError) as error:
+            log.error("decision_unreadable", rollback=rollback.id, error=error.message, hint=error.hint)
+            return orjson.dumps({"id": rollback.decision_id, "target": rollback.target, "rollback_id": rollback.id})
+        return orjson.dumps(shapes.decision(decision))
 
     async def _make(self, move: Move, rollback: Rollback, stdin: bytes) -> None:
         match move:
@@ -196,7 +215,7 @@ class Runner:
         step = started.steps[step.seq]
         releases = await self._patiently(lambda: self._journal.releases(rollback.target))
         if asyncio.get_running_loop().time() - asked_at > SURE_TO_LEAD:
-            await self._make_sure_to_lead(rollback)
+            await self._make_sure_to_lead()
         may_act = move.may_act and (started.stopping is None or step.kind is StepKind.UNDO_HOOK)
         work = Work(started, step, stdin, releases, move.look_first, may_act)
         effect = await self._guarded(work)
@@ -208,13 +227,13 @@ class Runner:
         if after is not None:
             self._measure(after, after.steps[step.seq])
 
-    async def _make_sure_to_lead(self, rollback: Rollback) -> None:
+    async def _make_sure_to_lead(self) -> None:
         """The intent proved that we lead, but that was a while ago: this process may have been stopped since.
 
         Raises:
             LeaseLostError: another replica leads; it looks at the step itself.
         """
-        await self._patiently(lambda: self._lead.change_target(rollback.target, lambda state: state))
+        await self._patiently(self._lead.prove_lead)
 
     async def _begin(self, rollback: Rollback, step: Step) -> Rollback | None:
         """Commit the intent; None when the journal's rules forbid it, and the attempt has ended instead."""
@@ -243,8 +262,10 @@ class Runner:
         try:
             while not task.done():
                 nudged = asyncio.create_task(nudge.wait())
-                await asyncio.wait([task, nudged], timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
-                nudged.cancel()
+                try:
+                    await asyncio.wait([task, nudged], timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    nudged.cancel()
                 nudge.clear()
                 if not task.done() and await self._was_stopped(work):
                     task.cancel()
@@ -254,6 +275,10 @@ class Runner:
             await asyncio.gather(task, return_exceptions=True)
         if task.cancelled():
             return Effect(ok=False, detail="Stopped by a person.")
+        error = task.exception()
+        if error is not None:  # a fault of ours: the step has failed, and what was begun is undone all the same
+            log.error("step_broke", rollback=work.rollback.id, step=work.step.name, exc_info=error)
+            return Effect(ok=False, detail=f"The controller could not carry it out ({type(error).__name__}).")
         return task.result()
 
     async def _was_stopped(self, work: Work) -> bool:
@@ -308,6 +333,8 @@ class Runner:
         while True:
             try:
                 return await ask()
+            except DamagedError:  # asking again does not mend it
+                raise
             except JournalError as error:
                 self._telemetry.journal_failed()
                 log.error("journal_failed", error=error.message, hint=error.hint, again_in=pause)

@@ -31,7 +31,10 @@ from rearguard_controller.telemetry import Telemetry
 log = structlog.get_logger()
 
 WATCHDOG = "RearguardWatchdog"
+MOST_AT_ONCE = 8  # targets that are checked side by side
 LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
+
+Intervals = Mapping[tuple[str, str], float] | None  # seconds between scrapes by (job, instance); None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Watcher:
         self._clock = clock
         self._monotonic = monotonic
         self._sights = {target.name: Sight() for target in targets}
+        self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._tracking: dict[str, asyncio.Task[None]] = {}
         self._answered_at: float | None = None
         self._watchdog_at: float | None = None
@@ -142,62 +146,83 @@ class Watcher:
                 self._sights[target.name] = replace(self._sights[target.name], checks=unknown)
                 self._track(target, Watch())
             return
-        table = await self._tabulate(rules)
-        triggers: list[Alert] = []
+        mine = {target.name: [alert for alert in alerts if target.owns(alert.labels)] for target in self._targets}
         for target in self._targets:
-            mine = [alert for alert in alerts if target.owns(alert.labels)]
-            await self._look_at(target, mine, rules, table)
-            triggers += [alert for alert, _ in self._sights[target.name].triggers]
-        if self._leads():
+            self._see(target, mine[target.name], rules)
+        if self._leads():  # before anything else is asked: what may take long must not hold up a judgement
+            triggers = [alert for target in self._targets for alert, _ in self._sights[target.name].triggers]
             self._telemetry.alert_received("prometheus", len(triggers))
             await intake.consider(triggers)
+        table, intervals = await asyncio.gather(self._tabulate(rules), self._intervals())
+        async with asyncio.TaskGroup() as group:
+            for target in self._targets:
+                group.create_task(self._check(target, mine[target.name], rules, table, intervals))
 
-    async def _look_at(
+    def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
+        firing = [alert for alert in alerts if alert.state == "firing"]
+        self._sights[target.name] = replace(
+            self._sights[target.name],
+            firing=tuple(as_alert(alert, "prometheus") for alert in firing),
+            triggers=tuple(
+                (as_alert(alert, "prometheus"), figures.condition_of(alert, rules, target.telemetry))
+                for alert in firing
+                if is_subset(target.policy.alerts, alert.labels)
+            ),
+        )
+
+    async def _check(
         self,
         target: Target,
         alerts: Sequence[PrometheusAlert],
         rules: Rules,
         table: Mapping[tuple[str, str], Row],
+        intervals: Intervals,
     ) -> None:
         wanted = target.policy.alerts
-        firing = [alert for alert in alerts if alert.state == "firing"]
         mine = [rule for rule in rules.alerting if is_subset(wanted, rule.labels)]
         rows = [table[key] for key in dict.fromkeys(figures.keys_of(mine)) if key in table]
-        self._sights[target.name] = Sight(
-            firing=tuple(as_alert(alert, "prometheus") for alert in firing),
-            triggers=tuple(
-                (as_alert(alert, "prometheus"), figures.condition_of(alert, rules, target.telemetry))
-                for alert in firing
-                if is_subset(wanted, alert.labels)
-            ),
-            checks=await self._checks(target, mine, rows),
+        async with self._side_by_side:
+            checks = await self._checks(target, mine, rows, intervals)
+        self._sights[target.name] = replace(
+            self._sights[target.name],
+            checks=checks,
             readings=tuple(reading for row in rows for reading in figures.readings(row, target.telemetry)),
         )
         healthy = bool(mine) and all(rule.health == "ok" for rule in mine)
         concerning = tuple(alert.labels for alert in alerts if is_subset(wanted, alert.labels))
         self._track(target, Watch(healthy, concerning))
 
+    async def _intervals(self) -> Intervals:
+        try:
+            return await self._prometheus.scrape_intervals()
+        except SourceError:
+            return None
+
     async def _tabulate(self, rules: Rules) -> dict[tuple[str, str], Row]:
         """Every figure that a rule names, asked once for all targets."""
-        table: dict[tuple[str, str], Row] = {}
-        for key in dict.fromkeys(figures.keys_of(rules.alerting)):
-            with contextlib.suppress(SourceError):
-                table[key] = await figures.row(self._prometheus, key, rules.alerting)
-        return table
+        keys = list(dict.fromkeys(figures.keys_of(rules.alerting)))
+        rows = await asyncio.gather(*(self._row(key, rules) for key in keys))
+        return {key: row for key, row in zip(keys, rows, strict=True) if row is not None}
+
+    async def _row(self, key: tuple[str, str], rules: Rules) -> Row | None:
+        with contextlib.suppress(SourceError):
+            return await figures.row(self._prometheus, key, rules.alerting)
+        return None
 
     async def _checks(
-        self, target: Target, rules: Sequence[AlertingRule], rows: Sequence[Row]
+        self, target: Target, rules: Sequence[AlertingRule], rows: Sequence[Row], intervals: Intervals
     ) -> dict[str, bool | None]:
         healths = {rule.health for rule in rules}
         return {
             "trigger_rules": None if healths == {"unknown"} else bool(rules) and healths == {"ok"},
             "thresholds": all(figures.threshold_in(row, target.telemetry) is not None for row in rows),
-            "scrape_interval": await self._scraped_often_enough(target),
+            "scrape_interval": await self._scraped_often_enough(target, intervals),
         }
 
-    async def _scraped_often_enough(self, target: Target) -> bool | None:
+    async def _scraped_often_enough(self, target: Target, intervals: Intervals) -> bool | None:
+        if intervals is None:
+            return None
         try:
-            intervals = await self._prometheus.scrape_intervals()
             samples = await self._prometheus.query(figures.presence(target.telemetry))
         except SourceError:
             return None

@@ -8,7 +8,7 @@ Never here: decisions, connections (journal/connections.py). See journal/store.p
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
 from rearguard_controller.errors import InvalidInputError, NotFoundError
@@ -87,6 +87,14 @@ class PostgresJournal:
         )
         return bool(rows)
 
+    async def prove_lead(self) -> None:
+        """See `Journal.prove_lead`."""
+
+        async def nothing(_connection: Connection) -> None:
+            pass
+
+        await self._write(nothing)
+
     async def release_lease(self, epoch: int) -> None:
         """See `Journal.release_lease`."""
         await self._leading.rows("update lease set until = null where epoch = $1", epoch)
@@ -107,11 +115,13 @@ class PostgresJournal:
         else:
             await self._write(lambda connection: connection.execute(sql, *columns))
 
-    async def unjudged(self, limit: int) -> tuple[InboxEntry, ...]:
+    async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
         """See `Journal.unjudged`."""
         rows = await self._connections.rows(
-            "select id, body, received_at from inbox where judged_at is null and damage is null order by id limit $1",
+            "select id, body, received_at from inbox where judged_at is null and damage is null"
+            " and id <> all($2::bigint[]) order by id limit $1",
             limit,
+            list(but_not),
         )
         received = {row["id"]: row["received_at"] for row in rows}
         found, damaged = records.sorted_out(Alert, [(row["id"], row["body"]) for row in rows])
@@ -119,7 +129,7 @@ class PostgresJournal:
             await self._write(
                 lambda connection: connection.executemany("update inbox set damage = $2 where id = $1", damaged)
             )
-            return await self.unjudged(limit)
+            return await self.unjudged(limit, but_not=but_not)
         return tuple(InboxEntry(number, alert, received[number]) for number, alert in found)
 
     async def unjudged_count(self) -> int:

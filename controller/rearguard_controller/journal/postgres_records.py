@@ -73,9 +73,11 @@ async def fold(connection: Connection, rollback_id: str, event: Event) -> Rollba
     await _write_rollback(connection, after, first_intent=_leaves(after) and not _leaves(before))
     closes = before.outcome is None and after.outcome is not None
     if closes or (_leaves(after) and not _leaves(before)):
-        await _mark(connection, after)
+        with records.goes_on():
+            await _mark(connection, after)
     if closes:
-        await change_target(connection, after.target, lambda state: arming(state, after))
+        with records.goes_on():
+            await change_target(connection, after.target, lambda state: arming(state, after))
     return after
 
 

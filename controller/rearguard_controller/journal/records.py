@@ -7,12 +7,13 @@ Never here: SQL, and the form of records (journal/codec.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import structlog
 
-from rearguard_controller.errors import JournalError
+from rearguard_controller.errors import DamagedError
 from rearguard_controller.journal import codec
 
 T = TypeVar("T")
@@ -24,12 +25,12 @@ def one(kind: type[T], name: object, body: str) -> T:
     """The noun in one record.
 
     Raises:
-        JournalError: the record is damaged.
+        DamagedError: that is what the record is.
     """
     try:
         return codec.load(kind, body)
     except ValueError as error:
-        raise JournalError(
+        raise DamagedError(
             f"The journal's record of {kind.__name__.lower()} {name} is damaged: {error}.",
             hint="Restore the journal from a copy, or start the version of Rearguard that wrote it.",
         ) from error
@@ -48,7 +49,7 @@ def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple
             if noun is None:
                 noun = read[body] = one(kind, name, body)
             found.append((name, noun))
-        except JournalError as error:
+        except DamagedError as error:
             log.error("record_set_aside", record=name, kind=kind.__name__, error=error.message, hint=error.hint)
             damaged.append((name, error.message))
     return found, damaged
@@ -57,3 +58,15 @@ def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple
 def several(kind: type[T], rows: Iterable[tuple[object, str]]) -> tuple[T, ...]:
     """The nouns in rows of (name, body); damaged ones are left out and reported in the log."""
     return tuple(noun for _, noun in sorted_out(kind, rows)[0])
+
+
+@contextlib.contextmanager
+def goes_on() -> Iterator[None]:
+    """A rollback goes on although what it would note on another record cannot be: that one is damaged.
+
+    Nothing follows from a damaged record: a release is no destination, and a target is not judged.
+    """
+    try:
+        yield
+    except DamagedError as error:
+        log.error("record_not_changed", error=error.message, hint=error.hint)

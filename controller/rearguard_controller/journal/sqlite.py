@@ -11,7 +11,7 @@ import asyncio
 import copy
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +92,10 @@ class SqliteJournal:
         rows = await self._rows("select epoch from lease where until is not null")
         return rows == [(epoch,)]
 
+    async def prove_lead(self) -> None:
+        """See `Journal.prove_lead`."""
+        await self._write(lambda _connection: None, urgent=True)  # also on a full disk: it writes nothing
+
     async def release_lease(self, epoch: int) -> None:
         """See `Journal.release_lease`."""
         await self._write(
@@ -116,10 +120,12 @@ class SqliteJournal:
             )
         )
 
-    async def unjudged(self, limit: int) -> tuple[InboxEntry, ...]:
+    async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
         """See `Journal.unjudged`."""
         rows = await self._rows(
-            "select id, body, received_at from inbox where judged_at is null and damage is null order by id limit ?",
+            "select id, body, received_at from inbox where judged_at is null and damage is null"
+            " and id not in (select value from json_each(?)) order by id limit ?",
+            orjson.dumps(list(but_not)).decode(),
             limit,
         )
         received = {row[0]: row[2] for row in rows}
@@ -130,7 +136,7 @@ class SqliteJournal:
                 lambda connection: connection.executemany("update inbox set damage = ? where id = ?", reasons),
                 urgent=True,
             )
-            return await self.unjudged(limit)
+            return await self.unjudged(limit, but_not=but_not)
         return tuple(InboxEntry(number, alert, received[number]) for number, alert in found)
 
     async def unjudged_count(self) -> int:

@@ -66,9 +66,11 @@ def fold(connection: sqlite3.Connection, rollback_id: str, event: Event) -> Roll
     _write_event(connection, rollback_id, event)
     _write_rollback(connection, after, first_intent=first_intent)
     if closes or first_intent:
-        _mark(connection, after)
+        with records.goes_on():
+            _mark(connection, after)
     if closes:
-        write_state(connection, arming(state_of(connection, after.target), after))
+        with records.goes_on():
+            write_state(connection, arming(state_of(connection, after.target), after))
     return after
 
 

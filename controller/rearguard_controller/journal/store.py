@@ -7,7 +7,7 @@ stored), `NotFoundError` for an unknown id and `ConflictError` when an invariant
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -75,14 +75,21 @@ class Journal(Protocol):
     async def renew_lease(self, epoch: int, seconds: float) -> bool:
         """Keep the lease for `seconds` from now, by the database's clock; False when it carries another epoch."""
 
+    async def prove_lead(self) -> None:
+        """Return when the lease carries the fence's epoch; nothing is stored.
+
+        Raises:
+            LeaseLostError: it does not.
+        """
+
     async def release_lease(self, epoch: int) -> None:
         """Let the lease go, so that another replica need not wait for its end; nothing if it is not ours."""
 
     async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
         """Store alerts; many concurrent calls share one commit. On return they are on disk."""
 
-    async def unjudged(self, limit: int) -> tuple[InboxEntry, ...]:
-        """Accepted alerts not yet judged, oldest first; unreadable ones are set aside for good."""
+    async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
+        """Accepted alerts not yet judged, oldest first, without those numbers; unreadable ones are set aside."""
 
     async def unjudged_count(self) -> int:
         """How many wait, cheap enough for every webhook: at most half a second old, plus what we accepted since."""

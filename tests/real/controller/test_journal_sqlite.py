@@ -67,6 +67,7 @@ OPEN = """
 import asyncio, os, sys, time
 from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.journal.store import Fence
 from real.controller.journal_kit import noted, opened
 from unit.controller.factories import NOW, alert, decision
 
@@ -143,6 +144,8 @@ FILL_A_REAL_DISK = (
             raise AssertionError("new work was taken")
         except JournalError as error:
             assert "full" in error.message, error
+    fence = Fence(await journal.take_lease("me", 15))
+    await journal.fenced(fence).prove_lead()  # what a step asks for when its intent took long
     for number in range(20):
         await journal.append("r1", noted("step_interrupted", 0))
         await journal.append("r1", noted("step_started", 0))

@@ -524,6 +524,12 @@ def test_a_hook_that_may_be_redone_is():
     assert (life.effects.count("drain"), life.outcome) == (2, "recovered")
 
 
+def test_no_hook_is_begun_again_after_an_abort_was_committed():
+    of = target(before=(hook("drain", undo=True, after_crash=AfterCrash.REDO),))
+    value = apply(live_until_crash(rollback(of=of), "drain"), event("step_interrupted", seq=0))
+    refused(apply(value, event("abort_asked")), event("step_started", seq=0))
+
+
 def test_an_abort_after_a_crash_in_roll_back_only_looks():
     crashed = live_until_crash(rollback(), "roll-back")
     aborted = apply(crashed, event("abort_asked"))

@@ -1,0 +1,110 @@
+"""What waits to be judged, target by target: a slow target holds up no other.
+
+Here: one queue and, while it holds something, one task for each target; alerts that repeat themselves wait once; what
+is in hand, so that the inbox is not read for it again. All of it is bounded: what does not fit stays in the inbox.
+Never here: judging, and the inbox itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from rearguard_controller.errors import JournalError, LeaseLostError
+from rearguard_controller.model import Alert
+
+log = structlog.get_logger()
+
+MOST_WAITING = 1000  # alerts of one target
+RETRY_AFTER = 1.0  # seconds until what the journal's fault has stopped is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An alert that waits, with the inbox's numbers of all deliveries that said the same."""
+
+    alert: Alert
+    received_at: float | None = None  # when it came last; None: found in Prometheus, not delivered
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Queue:
+    waiting: dict[str, Waiting] = field(default_factory=dict)  # by the alert's key
+    beyond: set[int] = field(default_factory=set)  # numbers of what did not fit: to be read again later
+    task: asyncio.Task[None] | None = None
+
+
+class Queues:
+    """Hands what waits for a target to `judge`, as much as there is at once, and one after another."""
+
+    def __init__(
+        self,
+        judge: Callable[[str, Sequence[Waiting]], Awaitable[None]],
+        *,
+        failed: Callable[[], None],
+        drained: Callable[[], None],
+    ) -> None:
+        """Nothing waits yet.
+
+        Args:
+            judge: judges alerts of a target and takes their numbers off the inbox.
+            failed: called when it could not, because of the journal.
+            drained: called when there is room again for what did not fit.
+        """
+        self._judge = judge
+        self._failed = failed
+        self._drained = drained
+        self._queues: dict[str, _Queue] = {}
+        self._in_hand: set[int] = set()
+
+    @property
+    def in_hand(self) -> frozenset[int]:
+        """The inbox's numbers that are not to be read again for now."""
+        return frozenset(self._in_hand)
+
+    def put(self, target: str, one: Waiting) -> None:
+        """Let an alert wait; a newer one takes the place of an older one with the same labels."""
+        queue = self._queues.setdefault(target, _Queue())
+        self._in_hand.update(one.ids)
+        before = queue.waiting.get(one.alert.key)
+        if before is None and len(queue.waiting) >= MOST_WAITING:
+            queue.beyond.update(one.ids)
+            return
+        if before is not None:
+            received_at = before.received_at if one.received_at is None else one.received_at
+            one = replace(one, ids=before.ids + one.ids, received_at=received_at)
+        queue.waiting[one.alert.key] = one
+        if queue.task is None:
+            queue.task = asyncio.create_task(self._work(target, queue), name=f"judging {target}")
+
+    async def close(self) -> None:
+        """Stop judging; what was not judged stays in the inbox."""
+        tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
+        self._queues.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._in_hand.clear()
+
+    async def _work(self, target: str, queue: _Queue) -> None:
+        try:
+            while queue.waiting:
+                batch, queue.waiting = tuple(queue.waiting.values()), {}
+                try:
+                    await self._judge(target, batch)
+                except LeaseLostError:
+                    return  # whoever leads now reads the inbox anew
+                except JournalError as error:
+                    self._failed()
+                    log.error("not_judged", target=target, error=error.message, hint=error.hint)
+                    await asyncio.sleep(RETRY_AFTER)
+                finally:
+                    self._in_hand.difference_update(*(each.ids for each in batch), queue.beyond)
+                    queue.beyond.clear()
+                self._drained()
+        finally:
+            queue.task = None
