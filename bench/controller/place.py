@@ -105,7 +105,9 @@ class Place:
         journal, now = await open_journal(address), time.time()
         for n in range(self.targets):
             name = f"svc-{n}"
-            good = Release(name, "v1", now - 86400, now - 600, service_version="v1", known_good_at=now - 80000)
+            good = Release(
+                name, "v1", now - 86400, now - 600, now - 86400, service_version="v1", known_good_at=now - 80000
+            )
             for release in (good, Release(name, "v2", now - 600, now, service_version="v2")):
                 await journal.change_release(name, release.version, lambda _known, release=release: release)
             await journal.change_target(name, lambda state: _deployed(state, now))

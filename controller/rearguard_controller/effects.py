@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rearguard_controller import recovery
 from rearguard_controller.actions import ActionContext, ActionResult, Actions
@@ -107,17 +107,18 @@ class Effects:
                 await asyncio.sleep(LOOK_PAUSE)
         return await self._actions.read_version(release.current, context)
 
+    async def refusal(self, release: CommandRelease, work: Work) -> str:
+        """Why the target's own check does not let the destination be activated; empty when it does."""
+        if release.check is None:
+            return ""
+        checked = await self._actions.run(release.check, work.context)
+        return "" if checked.ok else f"{work.rollback.to_version} cannot be activated: {checked.detail}"
+
     async def _roll_back(self, release: CommandRelease, work: Work) -> Effect:
         if work.look_first:
             found = await self._look_after_crash(release, work)
             if found is not None:
                 return found
-        if release.check is not None:
-            checked = await self._actions.run(release.check, work.context)
-            if not checked.ok:
-                return replace(
-                    _effect(checked), detail=f"{work.rollback.to_version} cannot be activated: {checked.detail}"
-                )
         done = await self._actions.run(release.rollback, work.context)
         try:
             version = await self.serving(release, work.context)

@@ -224,20 +224,28 @@ class FactGatherer:
         if previous is None or shown is None:
             return None, "no version before is known by its service_version"
         try:
-            if shown != _shown(facts.release(facts.serving_version)):
+            if shown != _shown(facts.release(facts.serving_version)) and await self._serves(condition, shown):
                 beside = await figures.measure(self._prometheus, condition, version=shown)
-                names_it = await self._names(condition, shown)
-                if beside.past is not None and names_it:
+                if beside.past is not None:
                     return beside, f"beside the new version, {previous.version} shows "
-            start = state.serving_since - BEFORE_RELEASE
-            before = await figures.mean_over(self._prometheus, condition, start, state.serving_since, version=shown)
+            end = state.serving_since if state.changed_after is None else state.changed_after
+            before = await figures.median_over(self._prometheus, condition, end - BEFORE_RELEASE, end, version=shown)
         except SourceError as error:
             return None, error.message
-        return before, f"in the ten minutes before the release, {previous.version} showed a mean of "
+        return before, f"in the ten minutes before the release, {previous.version} showed a median of "
 
-    async def _names(self, condition: Condition, version: str) -> bool:
-        samples = await self._prometheus.query(condition.figure)
-        return any(sample.labels.get(figures.VERSION_LABEL) == version for sample in samples)
+    async def _serves(self, condition: Condition, version: str) -> bool:
+        """Whether instances of a version are scraped now: a figure may outlive the process that it was about."""
+        samples = await self._prometheus.query(figures.presence(condition.selector))
+        return any(sample.labels.get(figures.VERSION_LABEL) == version and sample.value == 1 for sample in samples)
+
+    async def with_check(self, target: Target, facts: Facts, version: str) -> Facts:
+        """The facts, with whether the target's own `check` lets a version be activated."""
+        release = target.release
+        if release.check is None or version in facts.checked:
+            return facts
+        why = await self._releases.check(target, version)
+        return replace(facts, checked={**facts.checked, version: why})
 
 
 def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:

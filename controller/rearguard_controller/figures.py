@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import median
 
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Condition, Labels, Measurement, Sample, compare, is_subset
@@ -164,15 +164,18 @@ async def threshold_of(prometheus: Prometheus, condition: Condition) -> tuple[st
     return operator, _threshold_for(await prometheus.query(expression), condition.selector)
 
 
-async def mean_over(
+async def median_over(
     prometheus: Prometheus, condition: Condition, start: float, end: float, *, version: str | None
 ) -> Measurement:
-    """The mean of the condition's figure between two moments, of one version, against the threshold of now."""
+    """The median of the condition's figure between two moments, of one version, against the threshold of now.
+
+    The median, because a mean takes its side from a few bad moments: a restart is one.
+    """
     operator, threshold = await threshold_of(prometheus, condition)
     points = [value for _, value in await _points(prometheus, condition, start, end, version)]
     if not points or threshold is None:
         return Measurement(None, threshold, operator, past=None)
-    value = fmean(points)
+    value = median(points)
     return Measurement(value, threshold, operator, past=compare(value, operator, threshold))
 
 

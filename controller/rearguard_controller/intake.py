@@ -187,8 +187,10 @@ class Intake:
 
     async def _open_by_hand(self, target: Target, request: ManualRequest) -> ManualAnswer:
         facts = await self._gatherer.of_target(target, record=False)
-        wish = policy.Wish(request.to_version, force=request.force, note=request.reason)
-        decision = policy.decide_by_hand(self._new_id("d"), wish, target, facts)
+        wish, number = policy.Wish(request.to_version, force=request.force, note=request.reason), self._new_id("d")
+        facts, decision = await self._checked(
+            target, facts, lambda facts: policy.decide_by_hand(number, wish, target, facts)
+        )
         conditions = tuple(condition for _, condition in self._firing(target) if condition is not None)
         steps = plan(target, conditions=conditions)
         if request.dry_run:
@@ -276,8 +278,10 @@ class Intake:
 
     async def _decide(self, target: Target, gathered: Gathered, received_at: float | None) -> bool:
         """Decide and record; True when the target's facts are others now."""
-        facts, alert = gathered.facts, gathered.alert
-        decision = policy.decide(self._new_id("d"), alert, target, facts)
+        facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
+        facts, decision = await self._checked(
+            target, facts, lambda facts: policy.decide(number, alert, target, facts)
+        )
         if decision.verdict is not Verdict.ROLL_BACK:
             await self._leave(alert, decision)
             return False
@@ -291,6 +295,20 @@ class Intake:
             return True
         self._time(target.name, alert, decision, received_at)
         return True
+
+    async def _checked(
+        self, target: Target, facts: Facts, decide: Callable[[Facts], Decision]
+    ) -> tuple[Facts, Decision]:
+        """Decide; a destination that would be gone to is put to the target's own check first, if there is one."""
+        while True:
+            decision = decide(facts)
+            version = decision.to_version
+            if decision.would is Verdict.LEAVE or version is None:
+                return facts, decision
+            checked = await self._gatherer.with_check(target, facts, version)
+            if checked is facts:
+                return facts, decision
+            facts = checked
 
     async def _leave(self, alert: Alert, decision: Decision) -> None:
         subject = _digest(alert.key, decision.target, decision.from_version)

@@ -345,6 +345,7 @@ class Facts:
     state: TargetState | None = None
     releases: tuple[Release, ...] = ()
     activatable: frozenset[str] | None = None  # None: the target cannot list its versions
+    checked: Labels = field(default_factory=dict)  # versions that the target's check was asked about: "", or why not
     previous_measurement: Measurement | None = None
     previous_detail: str = ""
     open_rollback: str | None = None

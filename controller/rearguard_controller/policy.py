@@ -139,11 +139,11 @@ def _may_be_the_database(alert: Alert, reasons: tuple[Reason, ...]) -> bool:
 def choose_destination(facts: Facts) -> Release | None:
     """The newest known-good release that can be gone back to; None if there is none.
 
-    Newest means: served most recently. Not the version serving now, not suspect or bad, not behind a barrier, and
-    activatable where the target can tell.
+    Newest means: served most recently; one that is only said to be good comes after all that served. Not the version
+    serving now, not suspect or bad, not behind a barrier, and activatable where the target can tell.
     """
     fit = [release for release in facts.releases if obstacle(release, facts) is None]
-    return max(fit, key=lambda release: (release.last_seen, release.first_seen), default=None)
+    return max(fit, key=lambda each: (each.served_at is not None, each.last_seen, each.first_seen), default=None)
 
 
 def obstacle(release: Release, facts: Facts) -> str | None:
@@ -161,7 +161,7 @@ def obstacle(release: Release, facts: Facts) -> str | None:
         return f"it lies behind the barrier release {barred.version}"
     if facts.activatable is not None and release.version not in facts.activatable:
         return "the target no longer lists it as one that can be activated"
-    return None
+    return facts.checked.get(release.version) or None
 
 
 def barrier_before(release: Release, facts: Facts) -> Release | None:
@@ -186,6 +186,8 @@ def _wished_destination(wish: Wish, facts: Facts) -> tuple[str | None, Reason]:
         return version, Reason(code, False, f"{version} is the version that serves now.")
     if facts.activatable is not None and version not in facts.activatable:
         return version, Reason(code, False, f"{version} is not among the versions that the target can activate.")
+    if facts.checked.get(version):
+        return version, Reason(code, False, f"{version} cannot be activated: {facts.checked[version]}.")
     release = facts.release(version)
     why = "it was never seen serving" if release is None else obstacle(release, facts)
     if why is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from rearguard_controller.actions import ActionContext, Actions
+from rearguard_controller.actions import ActionContext, Actions, shown
 from rearguard_controller.errors import InvalidInputError, NotFoundError, SourceError
 from rearguard_controller.figures import VERSION_LABEL, presence
 from rearguard_controller.journal.store import Journal, OperatorAction
@@ -124,6 +124,17 @@ class Releases:
         if command is None:
             return None
         return frozenset(await self._actions.read_versions(command, self._context(target)))
+
+    async def check(self, target: Target, version: str) -> str:
+        """Why the target's own check does not let a version be activated; empty when it does, or there is none."""
+        command = target.release.check
+        if command is None:
+            return ""
+        state = await self._journal.target_state(target.name)
+        context = ActionContext(target.name, from_version=state.serving_version or "", to_version=version)
+        result = await self._actions.run(command, context)
+        said = result.output.strip().splitlines()[-1:]
+        return "" if result.ok else f"its check failed, {result.detail}" + (f" ({shown(said[0])})" if said else "")
 
     async def track(self, target: Target, watch: Watch, *, poll_interval: float) -> Serving:
         """One poll: which version serves, what it shows in Prometheus, and whether it earns trust."""

@@ -206,7 +206,7 @@ class Runner:
 
     async def _run_step(self, move: RunStep, rollback: Rollback, stdin: bytes) -> None:
         step = move.step
-        if not move.look_first and await self._somebody_else_acted(rollback, step):
+        if not move.look_first and await self._is_in_vain(rollback, step):
             return
         asked_at = asyncio.get_running_loop().time()
         started = await self._begin(rollback, step)
@@ -290,7 +290,15 @@ class Runner:
         aborted = rollback.stopping is not None and work.rollback.stopping is None
         return rollback.close_asked or (aborted and work.step.kind in STOPPABLE)
 
-    async def _somebody_else_acted(self, rollback: Rollback, step: Step) -> bool:
+    async def _destination_refused(self, rollback: Rollback, step: Step, release: CommandRelease) -> bool:
+        """Before anything is begun, the target's own check is asked once more; ends the attempt if it refuses."""
+        why = await self._effects.refusal(release, Work(rollback, step, b""))
+        if why:
+            event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=why, outcome=Outcome.FAILED)
+            await self._note(rollback, event)
+        return bool(why)
+
+    async def _is_in_vain(self, rollback: Rollback, step: Step) -> bool:
         """Read `current` right before the first step and right before roll_back; ends the attempt if it changed."""
         first = all(each.state is StepState.PLANNED for each in rollback.steps)
         is_roll_back = step.kind is StepKind.ROLL_BACK
@@ -307,7 +315,7 @@ class Runner:
                 await self._note(rollback, event)
             return is_roll_back
         if version == rollback.from_version:
-            return False
+            return first and await self._destination_refused(rollback, step, release)
         detail = f"{version} serves, not {rollback.from_version}: somebody else changed it."
         await self._note(rollback, Event(EventKind.TARGET_CHANGED, self._clock(), detail=detail))
         return True

@@ -11,7 +11,17 @@ from rearguard_controller.actions.context import (
     ActionContext,
     ActionResult,
     is_version,
+    shown,
 )
 from rearguard_controller.actions.survivors import Survivors, state_folder
 
-__all__ = ["VERSION_PATTERN", "ActionContext", "ActionResult", "Actions", "Survivors", "is_version", "state_folder"]
+__all__ = [
+    "VERSION_PATTERN",
+    "ActionContext",
+    "ActionResult",
+    "Actions",
+    "Survivors",
+    "is_version",
+    "shown",
+    "state_folder",
+]

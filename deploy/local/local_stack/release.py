@@ -84,6 +84,18 @@ class Supervisor:
             return None
         return serving if serving.process() else None
 
+    def current(self) -> str:
+        """Return the version whose process serves; of a process that died, the version that should serve.
+
+        A release that crashes must still be named: it is the one to be rolled back.
+        """
+        serving = self.serving()
+        if serving is not None:
+            return serving.version
+        if not self.link.is_symlink():
+            raise SupervisorError("nothing was activated yet")
+        return self.link.readlink().name
+
     def versions(self) -> list[str]:
         """Return the versions that are installed, the one installed last first."""
         if not self.releases.is_dir():
@@ -237,7 +249,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="release", description="Which release of the shop serves.")
     parser.add_argument("--home", type=Path, required=True, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("current", help="print the version whose process serves")
+    commands.add_parser("current", help="print the version that serves, or should")
     commands.add_parser("list", help="print the installed versions, newest first")
     commands.add_parser("stop", help="end the serving process")
     for name, text in (
@@ -252,10 +264,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
 def _obey(supervisor: Supervisor, options: argparse.Namespace) -> list[str]:
     match options.command:
         case "current":
-            serving = supervisor.serving()
-            if serving is None:
-                raise SupervisorError("nothing serves")
-            return [serving.version]
+            return [supervisor.current()]
         case "list":
             return supervisor.versions()
         case "check":

@@ -130,7 +130,9 @@ class Shops:
         """A journal in which v1 has earned trust everywhere."""
         journal, now = await open_journal(journal_address), time.time()
         for name in self.all:
-            release = Release(name, GOOD, now - 86400, now, service_version=GOOD, known_good_at=now - 80000)
+            release = Release(
+                name, GOOD, now - 86400, now, now - 86400, service_version=GOOD, known_good_at=now - 80000
+            )
             await journal.change_release(name, GOOD, lambda _known, release=release: release)
             await journal.change_target(name, lambda state: _serves(state, now))
         await journal.close()

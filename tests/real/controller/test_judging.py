@@ -1,4 +1,4 @@
-"""Judging under bad luck: a target that answers slowly, records that are damaged, deliveries that repeat themselves."""
+"""Judging under bad luck: a target that answers slowly, damaged records, deliveries that repeat themselves."""
 
 from __future__ import annotations
 
@@ -179,8 +179,10 @@ async def test_what_could_not_be_judged_because_of_the_journal_is_read_again_fro
 
 
 async def _empty(waiting):
-    while waiting.in_hand:
-        await asyncio.sleep(0.005)
+    async def is_empty():
+        return not waiting.in_hand
+
+    await until(is_empty, "nothing is in hand")
 
 
 async def test_memory_does_not_grow_with_alerts_that_were_judged(tmp_path):

@@ -210,6 +210,10 @@ async def test_every_act_of_an_operator_is_kept_with_who_when_and_why(tmp_path):
         assert (await caller.post(f"{BASE}/rollback/{rollback}/abort", {"reason": "wrong one"}, bob))[0] == 200
         assert (await caller.post(f"{BASE}/rollback/{rollback}/close", {"reason": "now"}))[0] == 200
         (tmp_path / "hold").unlink()
+        deadline = time.monotonic() + 20
+        while (await caller.get(f"{BASE}/rollback/{rollback}"))[1]["phase"] != "closed":  # its close disarms
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
         assert (await caller.post(f"{checkout}/disarm", {"reason": "sale"}, bob))[1]["armed_by"] == "bob"
         assert (await caller.post(f"{checkout}/arm", {"reason": "over"}))[1]["armed_by"] == "ann"
         _, body = await caller.post(f"{BASE}/disarm", {"reason": "drill"})

@@ -92,7 +92,9 @@ class World:
         for name in (*(f"fail.{each}" for each in fails), *(["idempotent"] if idempotent else [])):
             (self.folder / "knobs" / name).touch()
         journal, now = await open_journal(self.store.address), time.time()
-        good = Release(TARGET, "v1", now - 86400, now - 600, service_version="v1", known_good_at=now - 80000)
+        good = Release(
+            TARGET, "v1", now - 86400, now - 600, now - 86400, service_version="v1", known_good_at=now - 80000
+        )
         for release in (good, Release(TARGET, "v2", now - 600, now, service_version="v2")):
             await journal.change_release(TARGET, release.version, lambda _known, release=release: release)
         await journal.change_target(TARGET, lambda state: _deployed(state, now))

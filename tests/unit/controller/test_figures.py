@@ -3,35 +3,27 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller import figures
-from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.figures import Reading, Row
 from rearguard_controller.model import AlertState, Condition, Measurement, Sample
 from rearguard_controller.prometheus import (
     AlertingRule,
-    Prometheus,
     PrometheusAlert,
     RecordingRule,
     Rules,
     settle_seconds,
 )
 from unit.controller.factories import MATCH, NOW, condition
+from unit.controller.wire import version
 
 FIGURE, THRESHOLD = "version:errors:ratio", "> service:errors:threshold"
 ELSEWHERE = {**MATCH, "service_name": "payments"}
-
-
-def version(name: str, **more: str) -> dict[str, str]:
-    return {**MATCH, "service_version": name, **more}
 
 
 def firing(name: str = "ReleaseErrorRate", labels=None, **annotations: str) -> PrometheusAlert:
@@ -46,50 +38,6 @@ def rule(name: str, query: str, **fields) -> AlertingRule:
 
 def recording(name: str, query: str, interval: float = 5.0) -> RecordingRule:
     return RecordingRule(name, query, {}, "ok", "", "release", interval)
-
-
-@dataclass
-class Wire:
-    """What a Prometheus behind a real HTTP server answers: vectors by expression, figures over time by function."""
-
-    vectors: dict[str, list[Sample]] = field(default_factory=dict)
-    over_time: dict[str, dict[str, Callable[[float], float | None]]] = field(default_factory=dict)  # by version
-    asked: list[str] = field(default_factory=list)
-
-    async def query(self, request: web.Request) -> web.Response:
-        expression = (await request.post())["query"]
-        self.asked.append(expression)
-        if expression not in self.vectors:
-            return web.json_response({"status": "error", "errorType": "bad_data", "error": "unknown"}, status=400)
-        result = [{"metric": each.labels, "value": [NOW, str(each.value)]} for each in self.vectors[expression]]
-        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
-
-    async def query_range(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        start, end, step = (float(form[name]) for name in ("start", "end", "step"))
-        assert (end - start) / step <= 11_000  # as Prometheus has it
-        moments = [start + step * number for number in range(int((end - start) / step) + 1)]
-        result = []
-        for name, value in self.over_time[form["query"]].items():
-            points = [(at, str(value(at))) for at in moments if value(at) is not None]
-            result.append({"metric": version(name), "values": points})
-        return web.json_response({"status": "success", "data": {"resultType": "matrix", "result": result}})
-
-
-@pytest.fixture
-def wire():
-    return Wire()
-
-
-@pytest.fixture
-async def prometheus(wire):
-    app = web.Application()
-    app.router.add_post("/api/v1/query", wire.query)
-    app.router.add_post("/api/v1/query_range", wire.query_range)
-    async with TestServer(app) as server:
-        edge = Prometheus(PrometheusSettings(urls=(str(server.make_url("")).rstrip("/"),)))
-        yield edge
-        await edge.close()
 
 
 def of(figure: str = FIGURE, threshold: str = THRESHOLD) -> Condition:
@@ -273,14 +221,20 @@ async def test_a_long_look_back_still_finds_the_beginning(wire, prometheus, hour
     assert found == pytest.approx(beginning, abs=hours * 5)
 
 
-async def test_the_mean_before_a_release_is_of_that_version_alone_and_none_without_data(wire, prometheus):
-    wire.over_time = {FIGURE: {"1.0": lambda at: 0.2 if at < NOW - 300 else 0.1, "2.0": lambda _at: 0.9}}
+async def test_the_median_before_a_release_is_of_that_version_alone_and_none_without_data(wire, prometheus):
+    wire.over_time = {FIGURE: {"1.0": lambda at: 0.9 if at < NOW - 400 else 0.2, "2.0": lambda _at: 0.9}}
     plain = of(threshold="> 0.1")
-    found = await figures.mean_over(prometheus, plain, NOW - 600, NOW, version="1.0")
-    assert found.value == pytest.approx(0.15, abs=0.001)
+    found = await figures.median_over(prometheus, plain, NOW - 600, NOW, version="1.0")
+    assert found.value == pytest.approx(0.2, abs=0.001)
     assert (found.threshold, found.operator, found.past) == (0.1, ">", True)
-    nothing = await figures.mean_over(prometheus, plain, NOW - 600, NOW, version="0.9")
+    nothing = await figures.median_over(prometheus, plain, NOW - 600, NOW, version="0.9")
     assert nothing == Measurement(None, 0.1, ">", None)
+
+
+async def test_a_short_gap_before_a_release_does_not_make_the_version_before_look_sick(wire, prometheus):
+    wire.over_time = {FIGURE: {"1.0": lambda at: 0.0 if NOW - 40 < at < NOW - 20 else 1.0}}
+    found = await figures.median_over(prometheus, of(threshold="< 1"), NOW - 600, NOW, version="1.0")
+    assert (found.value, found.past) == (1.0, False)
 
 
 # --- for the dashboard

@@ -267,6 +267,23 @@ def test_a_version_that_came_back_counts_as_newest_by_when_it_served_last():
     assert destination(at(3, "v1", last_seen=NOW), at(2, "v2")) == "v1"
 
 
+def test_a_version_that_is_only_said_to_be_good_comes_after_all_that_served():
+    said = good("v8", first_seen=NOW, last_seen=NOW, served_at=None)
+    assert destination(at(3, "v1"), said) == "v1"
+    assert destination(said) == "v8"
+
+
+def test_a_version_that_its_check_refuses_is_no_destination_and_the_next_one_is():
+    refused = {"v2": "its check failed, exit code 1"}
+    case = facts(
+        releases=(at(3, "v1"), at(2, "v2"), serving("v3")), serving_version="v3", activatable=None, checked=refused
+    )
+    assert choose_destination(case).version == "v1"
+    forced = decide_by_hand("d1", Wish("v2", force=True), target(), case)
+    assert forced.verdict == "leave"
+    assert any("its check failed" in reason.detail for reason in forced.reasons)
+
+
 @pytest.mark.parametrize(
     "mark",
     [{"bad_at": NOW - 9}, {"suspect_at": NOW - 9}, {"known_good_at": None}],
