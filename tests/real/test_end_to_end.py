@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -224,6 +225,24 @@ def test_after_kill_minus_nine_between_drain_and_restore_traffic_returns_and_not
     assert attempts["drain"] == 1
     interrupted = [event for event in events(stack, rollback["id"]) if event == "step_interrupted"]
     assert interrupted, "the kill was to hit a step under way"
+
+
+@pytest.mark.soak
+def test_a_release_that_dies_at_once_on_the_same_address_is_rolled_back(stack):
+    asker = Asker(stack.layout)
+    stack.start()
+    with LoadThread(stack.layout.proxy):
+        wait_for_known_good(asker)
+        stack.release("deploy", "v2")
+        os.kill(json.loads(stack.supervisor.record.read_text())["pid"], signal.SIGKILL)
+        assert stack.release("current") == "v2"  # the release that should serve
+        rollback = wait_for_close(asker, within=240)
+
+        assert (rollback["from_version"], rollback["to_version"]) == ("v2", "v1")
+        assert rollback["reason"].startswith("ReleaseDown ")
+        assert rollback["outcome"] == "recovered"
+        assert stack.release("current") == "v1"
+        assert client_gets(stack) == 200
 
 
 def events(stack: Stack, rollback_id: str) -> list[str]:

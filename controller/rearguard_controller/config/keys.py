@@ -179,10 +179,20 @@ RELEASE = Section(
 COMMAND_RELEASE = Section(
     "targets[].release.command",
     (
-        Key("current", "argument list", REQUIRED, "Prints the version that serves now, on one line."),
+        Key(
+            "current",
+            "argument list",
+            REQUIRED,
+            "Prints the version that serves, on one line; also while the service is down, or nothing can be judged.",
+        ),
         Key("rollback", "argument list", REQUIRED, "Activates `{to_version}`."),
         Key("versions", "argument list", "none", "Prints the versions that can be activated, newest first."),
-        Key("check", "argument list", "none", "Proves, before anything is drained, that `{to_version}` can serve."),
+        Key(
+            "check",
+            "argument list",
+            "none",
+            "Succeeds when `{to_version}` can be activated; asked before anything is begun; else the next is taken.",
+        ),
         Key("timeout", "duration", "`5m`", "Limit of `rollback`; the others get the same, but 30 s at most."),
         Key("cwd", "path", "folder of the configuration file", "Working folder of these commands."),
         Key("env", "mapping of text", "none", "Variables added to their otherwise clean environment."),
