@@ -110,6 +110,7 @@ async def run(
         detail = f"{action.argv[0]} could not be started: its arguments or variables cannot be passed on ({error})"
         return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
     group = transport.get_pid()
+    timed_out = False
     if lock is not None:
         lock.started(group)
     try:
@@ -118,7 +119,8 @@ async def run(
             await _end_group(group, watch)
         await _at_most(_DRAIN_GRACE, watch.drained)
     except asyncio.CancelledError:
-        await _end_whatever_happens(group, watch)
+        if timed_out or not _ended(group, watch):  # what a command left behind is not ours to end
+            await _end_whatever_happens(group, watch)
         raise
     finally:
         code = transport.get_returncode()
@@ -158,7 +160,8 @@ async def _start(
     except asyncio.CancelledError:
         with suppress(OSError, ValueError):  # it never started: nothing to end
             transport, watch = await starting
-            await _end_whatever_happens(transport.get_pid(), watch)
+            if not _ended(transport.get_pid(), watch):
+                await _end_whatever_happens(transport.get_pid(), watch)
             transport.close()
         raise
 
@@ -192,6 +195,11 @@ async def _at_most(seconds: float, event: asyncio.Event) -> bool:
         async with asyncio.timeout(seconds):
             await event.wait()
     return event.is_set()
+
+
+def _ended(pid: int, watch: _Watch) -> bool:
+    """Whether the command itself has ended, also when the loop has not noticed yet."""
+    return watch.exited.is_set() or process_groups.began(pid) is None
 
 
 async def _end_whatever_happens(group: int, watch: _Watch) -> None:

@@ -168,6 +168,17 @@ async def test_a_process_left_behind_neither_blocks_the_result_nor_dies(actions,
     assert alive(pids_in(family)[1])
 
 
+async def test_a_process_that_a_finished_command_left_behind_outlives_a_cancellation(actions, tmp_path, family):
+    ended = tmp_path / "ended"
+    text = FORKING + "import atexit; atexit.register(lambda: open(sys.argv[3], 'w').close())"
+    task = asyncio.ensure_future(actions.run(script(tmp_path, text, str(family), "leave", str(ended)), context()))
+    await until(lambda: ended.exists() and not alive(pids_in(family)[0]))
+    task.cancel()  # while what was left behind holds the output open, and more of it is waited for
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert alive(pids_in(family)[1])
+
+
 async def test_output_is_capped_and_says_how_much_was_left_out_while_reading_goes_on(actions, tmp_path):
     text = "import sys; sys.stdout.write('a' * 40_000 + 'b' * 1_000_000 + 'c' * 40_000)"
     result = await actions.run(script(tmp_path, text), context())
