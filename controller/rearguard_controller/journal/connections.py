@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
+import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from rearguard_controller.errors import ConflictError, JournalError, LeaseLostError
-from rearguard_controller.journal import migrations
+from rearguard_controller.journal import postgres_migration
 from rearguard_controller.journal.store import Fence
+
+log = structlog.get_logger()
 
 # In words: the driver's classes take a parameter only in its stubs.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -33,7 +37,8 @@ LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.Interfac
 FAILED = (*LOST, asyncpg.PostgresError)
 LONGEST = 2 * LIMIT  # seconds that a whole transaction may last; whoever finds an older one ends it
 APPLICATION = "rearguard"
-MIGRATING = 0x7265617267756172  # the advisory lock that lets one process migrate; "rearguar"
+ENDING = 2.0  # seconds that ending other sessions may take from what it is done for
+TELL_EVERY = 60.0  # seconds between two lines of the log that say it cannot be done
 SETTINGS = {
     "application_name": APPLICATION,
     "statement_timeout": "5000",
@@ -50,19 +55,21 @@ class Connections:
         """Use `open`."""
         self._pool = pool
         self._running: set[asyncio.Task[Any]] = set()
+        self._told_at = -math.inf
 
     @classmethod
     async def open(cls, url: str, *, most: int = MOST_CONNECTIONS) -> Connections:
         """Reach the database and bring its schema up to date; `most` connections at once.
 
         Raises:
-            JournalError: it cannot be reached or used, or a newer version wrote it.
+            JournalError: it cannot be reached or used, a newer version wrote it, or another process migrates it for
+                too long.
         """
         try:
-            settings = {**SETTINGS, "application_name": f"{APPLICATION} migrating"}  # which may last long
+            settings = {**SETTINGS, "application_name": postgres_migration.MIGRATOR}
             connection = await asyncpg.connect(url, timeout=LIMIT, server_settings=settings)
             try:
-                await _migrate(connection)
+                await postgres_migration.migrate(connection)
             finally:
                 await connection.close(timeout=LIMIT)
             pool = await asyncpg.create_pool(
@@ -94,22 +101,32 @@ class Connections:
         except FAILED as error:
             raise translate(error) from error
 
-    async def end_hung(self) -> None:
+    async def end_hung(self, older: float = LONGEST) -> None:
         """End the transactions of this journal, anybody's, that a process which hangs has left open.
 
         The server's own limits do not reach them all: between preparing a statement and running it, which the driver
-        does in two messages, a session counts neither as idle nor as running.
+        does in two messages, a session counts neither as idle nor as running. Where it cannot be done, the log says
+        so now and then; whatever it was to clear the way for is tried all the same.
 
-        Raises:
-            JournalError: the server could not be asked.
+        Args:
+            older: seconds that a transaction may be old.
         """
-        await self.rows(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where datname = current_database() and usename = current_user and application_name = $1"
-            " and pid <> pg_backend_pid() and xact_start < clock_timestamp() - $2 * interval '1 second'",
-            APPLICATION,
-            LONGEST,
-        )
+        try:
+            async with asyncio.timeout(ENDING):
+                await self.rows(
+                    # our own user's first: one that we may see and not end fails the whole statement
+                    "select pg_terminate_backend(pid) from (select pid from pg_stat_activity"
+                    " where datname = current_database() and application_name = $1 and pid <> pg_backend_pid()"
+                    " and xact_start < clock_timestamp() - $2 * interval '1 second'"
+                    " order by usename <> current_user) as hung",
+                    APPLICATION,
+                    older,
+                )
+        except (JournalError, TimeoutError) as error:
+            now = asyncio.get_running_loop().time()
+            if now - self._told_at >= TELL_EVERY:
+                self._told_at = now
+                log.warning("hung_sessions_not_ended", error=str(error) or "it did not answer in time")
 
     async def change(self, work: Callable[[Connection], Awaitable[T]], fence: Fence | None = None) -> T:
         """Run one unit of work in a transaction and commit it; a caller that goes away does not take it back.
@@ -132,8 +149,7 @@ class Connections:
     async def _change(self, work: Callable[[Connection], Awaitable[T]], fence: Fence | None) -> T:
         number = None
         try:
-            async with asyncio.timeout(LONGEST), self._connection() as connection:
-                await connection.execute("begin")
+            async with asyncio.timeout(LONGEST), self._connection() as connection, _begun(connection):
                 number = await _enter(connection, fence)
                 result = await work(connection)
                 number = -number  # from here on it may be stored, whatever we hear
@@ -173,6 +189,23 @@ class Connections:
             await self._pool.release(connection, timeout=LIMIT)  # ends a transaction that is still open
 
 
+@contextlib.asynccontextmanager
+async def _begun(connection: Connection) -> AsyncIterator[None]:
+    """A transaction, to be committed within; what is refused is rolled back, before the driver finds it open."""
+    await connection.execute("begin")
+    try:
+        yield
+    except LOST:
+        raise
+    except Exception:
+        try:
+            if connection.is_in_transaction():
+                await connection.execute("rollback")
+        except FAILED:
+            connection.terminate()
+        raise
+
+
 def storable(value: object) -> object:
     """Text as PostgreSQL can hold it: without the character NUL and without halves of characters."""
     if isinstance(value, str):
@@ -207,22 +240,6 @@ async def _enter(connection: Connection, fence: Fence | None) -> int:
     if row is None or fence.epoch is None or row["epoch"] != fence.epoch:
         raise LeaseLostError("This process does not lead any more; nothing was stored.")
     return int(row["number"])
-
-
-async def _migrate(connection: Connection) -> None:
-    async with connection.transaction():
-        await connection.execute("set local statement_timeout = 0")
-        await connection.execute("set local lock_timeout = 0")  # another process may be migrating for long
-        await connection.execute("select pg_advisory_xact_lock($1)", MIGRATING)
-        await connection.execute("create table if not exists meta (key text primary key, value text not null)")
-        version = await connection.fetchval("select value from meta where key = 'schema_version'")
-        for number, sql in migrations.after("postgres", int(version or 0)):
-            await connection.execute(sql)
-            await connection.execute(
-                "insert into meta (key, value) values ('schema_version', $1)"
-                " on conflict (key) do update set value = excluded.value",
-                str(number),
-            )
 
 
 async def _nothing_to_reset(_connection: Connection) -> None:

@@ -5,15 +5,18 @@ import contextlib
 import os
 import signal
 import time
+import uuid
 from dataclasses import replace
 
 import asyncpg
 import pytest
+import structlog.testing
 
 from real.controller.journal_kit import Store, child, noted, opened, started
-from rearguard_controller.errors import JournalError
+from rearguard_controller.errors import ConflictError, JournalError, NotFoundError
 from rearguard_controller.journal.connections import SETTINGS
 from rearguard_controller.journal.opening import open_journal
+from rearguard_controller.journal.postgres_migration import LOCK, MIGRATOR, migrate
 from rearguard_controller.rollback import apply
 from unit.controller.factories import NOW, TARGET, alert, decision, serving
 
@@ -282,10 +285,139 @@ async def test_a_stopped_process_inside_a_transaction_does_not_hold_up_the_next_
         stopped.terminate()
 
 
+async def another_user(store):
+    """A user of its own that may use the database without owning the server; the database's URL for it."""
+    name, database = f"user_{uuid.uuid4().hex}", store.address.rpartition("/")[2]
+    await store.rows(f"create role {name} login", f"alter database {database} owner to {name}")
+    return store.address.replace("//rearguard@", f"//{name}@")
+
+
+async def hanging(address, statement, **settings):
+    """A session that was stopped in a transaction, between preparing a statement and running it."""
+    connection = await asyncpg.connect(address, server_settings={**SETTINGS, **settings})
+    await connection.execute("begin")
+    await connection.execute(statement)
+    await connection.prepare("select 1")
+    return connection
+
+
+async def test_without_the_right_to_end_other_sessions_a_replica_leads_all_the_same_and_says_so(store):
+    address = await another_user(store)
+    await store.rows("revoke execute on function pg_terminate_backend from public")
+    journal = await open_journal(address)
+    with structlog.testing.capture_logs() as said:
+        assert await journal.take_lease("first", 15) == 1
+        assert await journal.renew_lease(1, 15)
+        assert await journal.take_lease("second", 15) is None
+    assert [each["event"] for each in said] == ["hung_sessions_not_ended"]  # once a minute, not at each try
+    assert "permission denied" in said[0]["error"]
+    await journal.close()
+
+
+async def test_a_session_of_another_user_that_hangs_does_not_keep_the_lease(journal, store):
+    other = await another_user(store)
+    await store.rows(f"grant all on all tables in schema public to {other.split('//')[1].split('@')[0]}")
+    await journal.take_lease("first", 0)
+    stopped = await hanging(other, "select epoch from lease for key share")
+    try:
+        count = "select count(*)::int from pg_stat_activity where usename like 'user%' and xact_start is not null"
+        assert await store.rows(count) == [(1,)]
+        await until_gone(store, count, lambda: journal._leading.end_hung(0.1))
+        assert await journal.take_lease("second", 15) == 2
+    finally:
+        stopped.terminate()
+
+
+async def until_gone(store, count, do):
+    async with asyncio.timeout(PATIENCE):
+        while await store.rows(count) != [(0,)]:
+            await do()
+            await asyncio.sleep(0.05)
+
+
+async def test_a_transaction_whose_session_is_ended_is_an_error_that_stores_nothing_and_the_next_is_stored(
+    journal, store
+):
+    async def work(connection):
+        await connection.execute("insert into meta values ('mine', 'x')")
+        await journal._leading.end_hung(0)
+        await connection.execute("insert into meta values ('more', 'x')")
+
+    async def later(connection):
+        await connection.execute("insert into meta values ('later', 'x')")
+
+    with pytest.raises(JournalError):
+        await journal._connections.change(work)
+    await journal._connections.change(later)
+    assert await store.rows("select key from meta where value = 'x'") == [("later",)]
+
+
+async def test_what_is_refused_in_a_transaction_is_rolled_back_without_a_complaint_of_the_driver(journal):
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context["message"]))
+    await opened(journal, "r1")
+    with pytest.raises(ConflictError):  # by the tables
+        await opened(journal, "r2")
+    with pytest.raises(ConflictError):  # by the work itself
+        await journal.append("r1", noted("step_done", 0))
+    with pytest.raises(NotFoundError):
+        await journal.append("r9", noted("step_done", 0))
+    await journal.accept([alert()], NOW)
+    assert complaints == []
+
+
+# --- bringing the schema forward -----------------------------------------------------------------------------
+
+MIGRATING = {"application_name": MIGRATOR}
+LOCKED = f"select pg_advisory_xact_lock({LOCK})"
+
+
+async def test_a_current_schema_is_opened_while_another_process_holds_the_migrations(journal, store):
+    stopped = await hanging(store.address, LOCKED, **MIGRATING)
+    try:
+        async with asyncio.timeout(5):
+            await (await store.open()).close()
+    finally:
+        stopped.terminate()
+
+
+async def test_a_process_that_hangs_while_it_migrates_is_ended_and_another_migrates(store):
+    stopped = await hanging(store.address, LOCKED, **MIGRATING)
+    connection = await asyncpg.connect(store.address, server_settings=MIGRATING)
+    try:
+        with structlog.testing.capture_logs() as said:
+            await migrate(connection, wait=20, hangs=0.5)
+        events = [each["event"] for each in said]
+        assert events == ["waiting_for_another_process_to_migrate", "hung_migration_ended"]
+        assert await store.count("lease") == 0
+    finally:
+        stopped.terminate()
+        await connection.close()
+
+
+async def test_a_process_that_migrates_for_too_long_is_waited_for_with_a_limit_and_not_ended(store):
+    working = await asyncpg.connect(store.address, server_settings=MIGRATING)
+    connection = await asyncpg.connect(store.address, server_settings=MIGRATING)
+    try:
+        await working.execute("begin")
+        await working.execute(LOCKED)
+        step = asyncio.create_task(working.fetchval("select 7 from pg_sleep(1.5)"))
+        with pytest.raises(JournalError, match="schema forward") as caught:
+            await migrate(connection, wait=0.6, hangs=0.3)
+        assert "pg_stat_activity" in caught.value.hint
+        assert await step == 7
+        await working.execute("rollback")
+        await migrate(connection, wait=0.5, hangs=0.3)
+    finally:
+        working.terminate()
+        await connection.close()
+
+
 HOLD_THE_LEASE = """
 import asyncio, sys
 from rearguard_controller.errors import LeaseLostError
 from rearguard_controller.journal.opening import open_journal
+from rearguard_controller.journal.postgres_migration import LOCK, MIGRATOR, migrate
 from rearguard_controller.journal.store import Fence
 from real.controller.journal_kit import noted
 
