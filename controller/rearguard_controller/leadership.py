@@ -52,23 +52,27 @@ class Leadership:
             Exception: whatever `lead` itself raised; it is not expected to return.
         """
         while True:
+            asked_at = self._monotonic()
             epoch = await self._take()
+            if epoch is not None and self._monotonic() - asked_at >= PATIENCE:
+                await self._let_go(epoch)  # we, or the journal, stood still meanwhile: it may be another's already
+                epoch = None
             if epoch is None:
                 await asyncio.sleep(TRY_EVERY)
                 continue
             log.info("leading", holder=self._holder, epoch=epoch)
             try:
-                await self._term(epoch, lead)
+                await self._term(epoch, asked_at, lead)
             finally:
                 self._fence.epoch = None
                 await self._let_go(epoch)
             log.warning("leading_no_more", holder=self._holder, epoch=epoch)
 
-    async def _term(self, epoch: int, lead: Callable[[], Awaitable[None]]) -> None:
+    async def _term(self, epoch: int, asked_at: float, lead: Callable[[], Awaitable[None]]) -> None:
         self._fence.epoch = epoch
         self._telemetry.leads(leading=True)
         leading = asyncio.ensure_future(lead())
-        lasting = asyncio.create_task(self._last(epoch))
+        lasting = asyncio.create_task(self._last(epoch, asked_at))
         try:
             await asyncio.wait([leading, lasting], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -80,9 +84,8 @@ class Leadership:
             if isinstance(result, Exception) and not _only_lost(result):
                 raise result
 
-    async def _last(self, epoch: int) -> None:
-        """Return when the lease is lost, or was not renewed for too long."""
-        renewed_at = self._monotonic()
+    async def _last(self, epoch: int, renewed_at: float) -> None:
+        """Return when the lease is lost, or for too long was not renewed; it was asked for at `renewed_at`."""
         pause = RENEW_EVERY
         while self._monotonic() - renewed_at < PATIENCE:
             await asyncio.sleep(min(pause, PATIENCE - (self._monotonic() - renewed_at)))
