@@ -113,16 +113,17 @@ class Actions:
         """The versions that a command prints, one per line."""
         result = await command.run(action, context, errors_apart=True)
         if not result.ok:
-            said = result.output.strip().splitlines()[-1:]
-            sentence = f"{_line(action)} failed: {result.detail}" + (f" ({shown(said[0])})" if said else "")
+            last = result.output.strip().splitlines()[-1:]
+            sentence = f"{_line(action)} failed: {result.detail}" + (f" ({shown(last[0])})" if last else "")
             raise SourceError(sentence, hint="Run it by hand in the folder of the configuration file.")
         lines = tuple(line.strip() for line in result.output.splitlines() if line.strip())
         if len(lines) > _MAX_VERSIONS:
             raise SourceError(f"{_line(action)} printed {len(lines)} lines", hint="Print the newest versions only.")
         for line in lines:
             if not is_version(line):
+                said = command.secrets_of(action).hide(line)
                 raise SourceError(
-                    f"{_line(action)} printed {shown(line)}, which is no version",
+                    f"{_line(action)} printed {shown(said)}, which is no version",
                     hint="Versions are 1-253 letters, digits and . _ - + : / @, not starting with '-'.",
                 )
         return lines

@@ -17,6 +17,7 @@ from contextlib import suppress
 from rearguard_controller import durations
 from rearguard_controller.actions import process_groups
 from rearguard_controller.actions.context import ActionContext, ActionResult, Refused, check, fill_argument
+from rearguard_controller.actions.redaction import Secrets
 from rearguard_controller.actions.survivors import Lock
 from rearguard_controller.model import CommandAction
 
@@ -45,11 +46,13 @@ class CappedOutput:
             del self._tail[:surplus]
             self._left_out += surplus
 
-    def text(self) -> str:
-        """What was kept, with a note of how much was left out; undecodable bytes and NUL are replaced."""
+    def text(self, secrets: Secrets) -> str:
+        """What was kept but secrets, with a note of how much was left out; undecodable bytes and NUL are replaced."""
         if not self._left_out:
-            return _decode(self._head + self._tail)
-        return f"{_decode(self._head)}\n[... {self._left_out} bytes left out ...]\n{_decode(self._tail)}"
+            return secrets.hide(_decode(self._head + self._tail))
+        head = secrets.hide(_decode(self._head), cut_after=True)
+        tail = secrets.hide(_decode(self._tail), cut_before=True)
+        return f"{head}\n[... {self._left_out} bytes left out ...]\n{tail}"
 
 
 def _decode(data: bytes | bytearray) -> str:
@@ -94,7 +97,7 @@ async def run(
     Args:
         action: what to run.
         context: for placeholders, environment and standard input.
-        errors_apart: the output is only what the command printed to standard output, unless it failed.
+        errors_apart: the output is only what the command printed to standard output, as it stands, unless it failed.
         lock: the target's, which the command holds as long as it lives.
     """
     started = time.monotonic()
@@ -126,9 +129,10 @@ async def run(
         code = transport.get_returncode()
         transport.close()
     ok = code == 0 and not timed_out
+    secrets = Secrets() if ok and errors_apart else secrets_of(action)
     return ActionResult(
         ok=ok,
-        output=watch.out.text() if ok or not errors_apart else watch.out.text() + watch.err.text(),
+        output=watch.out.text(secrets) + (watch.err.text(secrets) if errors_apart and not ok else ""),
         detail=_sentence(code, action.timeout, timed_out=timed_out),
         seconds=time.monotonic() - started,
         timed_out=timed_out,
@@ -164,6 +168,11 @@ async def _start(
                 await _end_whatever_happens(transport.get_pid(), watch)
             transport.close()
         raise
+
+
+def secrets_of(action: CommandAction) -> Secrets:
+    """What a command must not bring into the journal: the values of the variables that are passed on to it."""
+    return Secrets.of_variables(action.pass_env, os.environ)
 
 
 def environment(action: CommandAction, context: ActionContext, own: Mapping[str, str]) -> dict[str, str]:

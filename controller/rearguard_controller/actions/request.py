@@ -14,6 +14,7 @@ import aiohttp
 
 from rearguard_controller import durations
 from rearguard_controller.actions.context import ActionContext, ActionResult, Refused, check, fill_address
+from rearguard_controller.actions.redaction import Secrets
 from rearguard_controller.model import HttpAction
 from rearguard_controller.shapes import address, plain
 
@@ -25,11 +26,12 @@ _REDIRECTS = range(300, 400)
 
 async def run(session: aiohttp.ClientSession, action: HttpAction, context: ActionContext) -> ActionResult:
     """Send the request; any 2xx answer is success."""
-    started = time.monotonic()
+    started, secrets = time.monotonic(), Secrets()
     try:
         check(context)
         url = fill_address(action.url, context)
-        headers = {**action.headers, **_headers_of(action.headers_file)}
+        of_file = _headers_of(action.headers_file)
+        headers, secrets = {**action.headers, **of_file}, Secrets.of_headers(of_file)
         status, reason, body = await _send(session, action, url, headers)
     except Refused as refused:
         return ActionResult(ok=False, output="", detail=str(refused), seconds=time.monotonic() - started)
@@ -37,12 +39,14 @@ async def run(session: aiohttp.ClientSession, action: HttpAction, context: Actio
         detail = f"{action.method} {address(url)} timed out after {durations.render(action.timeout)}"
         return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started, timed_out=True)
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        detail = f"{action.method} {address(url)} failed: {plain(str(error)) or type(error).__name__}"
+        said = secrets.hide(plain(str(error))) or type(error).__name__
+        detail = f"{action.method} {address(url)} failed: {said}"
         return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
+    text = body.decode("utf-8", errors="replace").replace("\x00", "\ufffd")
     return ActionResult(
         ok=status in _GOOD,
-        output=body.decode("utf-8", errors="replace").replace("\x00", "\ufffd"),
-        detail=f"{action.method} {address(url)} answered {status} {reason}".rstrip()
+        output=secrets.hide(text, cut_after=len(body) >= BODY_CAP),
+        detail=f"{action.method} {address(url)} answered {status} {secrets.hide(reason)}".rstrip()
         + (" (redirects are not followed)" if status in _REDIRECTS else ""),
         seconds=time.monotonic() - started,
     )

@@ -193,6 +193,32 @@ async def test_undecodable_output_is_replaced(actions, tmp_path):
     assert result.output == "a\ufffd\ufffdb"
 
 
+async def test_values_of_passed_variables_are_not_kept_wherever_the_output_is_cut(actions, tmp_path, monkeypatch):
+    monkeypatch.setenv("KEY", "s3cret-of-mine")
+    monkeypatch.setenv("SHORT", "abc")
+    monkeypatch.setenv("WHERE", f"/nowhere:{tmp_path}")
+    passed = {"pass_env": ("KEY", "SHORT", "WHERE", "NOT_SET")}
+    text = "import os, sys; e = os.environ; print(e['KEY'], e['SHORT'], e['WHERE'], file=sys.stderr); sys.exit(1)"
+    result = await actions.run(script(tmp_path, text, **passed), context())
+    assert result.output == f"*** abc /nowhere:{tmp_path}\n"
+    with pytest.raises(SourceError) as caught:
+        await actions.read_version(script(tmp_path, text, **passed), context())
+    assert "s3cret" not in caught.value.message
+    with pytest.raises(SourceError, match="no version") as caught:
+        await actions.read_version(script(tmp_path, "import os; print('$', os.environ['KEY'])", **passed), context())
+    assert "s3cret" not in caught.value.message
+    text = "import os; k = os.environ['KEY']; print('a' * 32_760 + k + 'b' * 90_000 + k + 'c' * 32_760, end='')"
+    result = await actions.run(script(tmp_path, text, **passed), context())
+    assert result.output.startswith("a" * 32_760 + "***\n[...")
+    assert result.output.endswith("]\n***" + "c" * 32_760)
+
+
+async def test_a_version_may_be_the_value_of_a_passed_variable(actions, tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVES", "release-2026-11")
+    action = script(tmp_path, "import os; print(os.environ['SERVES'])", pass_env=("SERVES",))
+    assert await actions.read_version(action, context()) == "release-2026-11"
+
+
 HOSTILE = [
     "; touch x #",
     "$(touch x)",
@@ -310,7 +336,7 @@ async def server():
         await asyncio.sleep(state["delay"])
         status = state["statuses"].pop(0) if state["statuses"] else state["status"]
         headers = {"Location": state["location"]} if "location" in state else {}
-        return web.Response(status=status, body=state["body"], headers=headers)
+        return web.Response(status=status, reason=state.get("reason"), body=state["body"], headers=headers)
 
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", answer)
@@ -373,6 +399,16 @@ async def test_headers_of_the_file_are_read_at_each_use(actions, server, tmp_pat
         assert (await actions.run(post(server, headers_file=str(file)), context())).ok
     assert [seen[2]["Authorization"] for seen in server["seen"]] == ["Bearer one", "Bearer two"]
     assert server["seen"][0][2]["X-Team"] == "a:b"
+
+
+async def test_headers_of_the_file_that_an_answer_repeats_are_not_kept(actions, server, tmp_path):
+    file = tmp_path / "headers"
+    file.write_text("Authorization: Bearer s3cret-token\nX-Key: s3cret key\nX-Team: shop\n")
+    server["body"] = b"Bearer s3cret-token, or s3cret-token, s3cret key, shop" + b"x" * 4036 + b"s3cret-token"
+    result = await actions.run(post(server, headers_file=str(file)), context())
+    assert result.output == "***, or ***, ***, shop" + "x" * 4036 + "***"
+    server["status"], server["reason"] = 403, "Not with s3cret-token"
+    assert (await actions.run(post(server, headers_file=str(file)), context())).detail.endswith("403 Not with ***")
 
 
 async def test_a_headers_file_that_cannot_be_used_is_a_failed_result_that_names_it(actions, server, tmp_path):
