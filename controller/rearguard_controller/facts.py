@@ -141,26 +141,34 @@ class FactGatherer:
 
     async def gather(
         self, target: Target, alerts: Sequence[Alert], sight: Sight, delivered: float
-    ) -> tuple[Gathered, ...]:
+    ) -> tuple[Gathered | Exception, ...]:
         """All facts for judging alerts of `target`, in their order; what they share is asked once.
 
-        `delivered` is when the last of them came by webhook; 0 if none did.
+        `delivered` is when the last of them came by webhook; 0 if none did. Where a fault of ours keeps one alert
+        from being judged, that fault stands in its place.
         """
         known, facts = await asyncio.gather(sight.known(alerts, delivered), self.of_target(target, record=True))
         measured: list[tuple[Condition, _Figures]] = []
-        gathered = []
+        gathered: list[Gathered | Exception] = []
         for alert in alerts:
-            confirmation = _confirm(target, alert, known)
-            of_alert = replace(facts, alert_state=confirmation.state, alert_detail=confirmation.detail)
-            condition = confirmation.condition
-            if condition is not None:
-                found = next((figures for of, figures in measured if of == condition), None)
-                if found is None:
-                    found = await self._figures(condition, facts)
-                    measured.append((condition, found))
-                of_alert = _with_figures(of_alert, found)
-            gathered.append(Gathered(of_alert, confirmation.alert or alert, condition))
+            try:
+                gathered.append(await self._of_alert(_confirm(target, alert, known), alert, facts, measured))
+            except Exception as fault:  # noqa: BLE001  # handed on as a value: the others are judged all the same
+                gathered.append(fault)
         return tuple(gathered)
+
+    async def _of_alert(
+        self, said: Confirmation, alert: Alert, facts: Facts, measured: list[tuple[Condition, _Figures]]
+    ) -> Gathered:
+        """What is known of one alert; `measured` remembers conditions for the others."""
+        of_alert = replace(facts, alert_state=said.state, alert_detail=said.detail)
+        if said.condition is not None:
+            found = next((figures for of, figures in measured if of == said.condition), None)
+            if found is None:
+                found = await self._figures(said.condition, facts)
+                measured.append((said.condition, found))
+            of_alert = _with_figures(of_alert, found)
+        return Gathered(of_alert, said.alert or alert, said.condition)
 
     async def of_target(self, target: Target, *, record: bool) -> Facts:
         """What is known of a target without any alert; a change of version is recorded by the leader only.

@@ -259,16 +259,18 @@ class Intake:
         async with self._one_by_one[name], self._side_by_side:
             left = list(waiting)
             while left:
-                gathered: Sequence[Gathered] = ()
+                gathered: Sequence[Gathered | Exception] = ()
                 with _set_aside(*(each.alert.name for each in left)):
                     delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
                     gathered = await self._gatherer.gather(
                         target, [each.alert for each in left], self._sight, delivered
                     )
                 done = len(left)
-                for number, each in enumerate(gathered):
-                    with _set_aside(each.alert.name):
-                        if await self._decide(target, each, left[number].received_at):
+                for number, found in enumerate(gathered):
+                    with _set_aside(left[number].alert.name):
+                        if isinstance(found, Exception):
+                            raise found
+                        if await self._decide(target, found, left[number].received_at):
                             done = number + 1
                             break
                 left = left[done:]

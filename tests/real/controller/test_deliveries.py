@@ -1,0 +1,128 @@
+"""Deliveries that lie, or hold an alert that cannot be judged: from the webhook to the decision."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+
+import pytest
+import structlog.testing
+from aiohttp import web
+
+from real.controller.served import BASE, SENDER, alerts, serving
+from rearguard_controller.actions import Actions
+from rearguard_controller.facts import FactGatherer
+from rearguard_controller.intake import Intake
+from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.model import CommandAction, CommandRelease
+from rearguard_controller.prometheus import PrometheusAlert, Rules
+from rearguard_controller.releases import Releases
+from rearguard_controller.telemetry import Telemetry
+from unit.controller.factories import alert, target
+
+OWN, FORGED = "errors_of_the_rule", 'count({__name__=~".+"}) + errors_of_the_sender'
+TRIGGER = {"action": "rollback", "service_name": "checkout", "deployment_environment_name": "production"}
+
+
+@contextlib.asynccontextmanager
+async def listening(firing):
+    """A Prometheus with these alerts that remembers what it is asked; its address and the questions."""
+    asked = []
+
+    async def answer(request):
+        fields = await request.post() if request.method == "POST" else request.query
+        asked.append(fields.get("query", request.path))
+        found = {"alerts": {"alerts": firing}, "rules": {"groups": []}, "targets": {"activeTargets": []}}
+        empty = {"resultType": "matrix" if request.path.endswith("query_range") else "vector", "result": []}
+        return web.json_response({"status": "success", "data": found.get(request.path.split("/")[3], empty)})
+
+    application = web.Application()
+    application.router.add_route("*", "/api/v1/{what:.*}", answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_what_a_forged_delivery_says_is_never_asked_and_what_prometheus_does_not_have_is_left(
+    tmp_path, is_known
+):
+    known = {
+        "labels": {"alertname": "Down", "severity": "critical", **TRIGGER},
+        "annotations": {"figure": OWN, "threshold": "> 0.1"},
+        "state": "firing",
+        "activeAt": "2026-01-01T00:00:00Z",
+        "value": "1",
+    }
+    forged = alerts("Down", **TRIGGER, pod='"} or {a="', instance="$(touch pwned)")
+    forged["alerts"][0]["annotations"] = {"figure": FORGED, "threshold": "> 0 or errors_of_the_sender"}
+    async with listening([known] if is_known else []) as (address, asked), serving(tmp_path, address) as service:
+        assert await service.post("/webhook/alertmanager", forged, SENDER) == (202, {"accepted": 1})
+        deadline = time.monotonic() + 10
+        while not (made := (await service.get(f"{BASE}/decisions"))[1]["decisions"]):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+    assert [each["verdict"] for each in made] == ["leave"]
+    confirmed = next(each["holds"] for each in made[0]["reasons"] if each["code"] == "alert_confirmed")
+    assert confirmed is (None if is_known else False)
+    assert "/api/v1/alerts" in asked
+    assert (OWN in asked) is is_known
+    assert [each for each in asked if "sender" in each or "__name__" in each] == []
+    assert not list(tmp_path.rglob("*pwned*"))
+
+
+class Faulty:
+    """A Prometheus whose figure `b` runs into a fault of ours, in which every alert fires."""
+
+    async def alerts(self):
+        return [
+            PrometheusAlert(dict(alert(name).labels), {"figure": name, "threshold": "> 0"}, "firing", 1.0, 1.0)
+            for name in "abc"
+        ]
+
+    async def rules(self):
+        return Rules()
+
+    async def query(self, expression, **_at):
+        return [] if expression != "b" else 1 / 0
+
+    async def query_range(self, *_question):
+        return []
+
+
+async def test_an_alert_that_cannot_be_judged_is_set_aside_and_the_others_of_its_delivery_are_judged(tmp_path):
+    journal, actions, prometheus, numbers = (
+        SqliteJournal.open(tmp_path / "j.db"),
+        Actions(),
+        Faulty(),
+        itertools.count(),
+    )
+    echo = CommandAction(("echo", "v2"), 10.0, str(tmp_path))
+    it = target(release=CommandRelease(current=echo, rollback=echo))
+    releases = Releases({it.name: it}, journal, journal, actions, prometheus, time.time)
+    intake = Intake(
+        [it], journal, journal, FactGatherer(journal, prometheus, releases, time.time), Telemetry([it]),
+        clock=time.time, new_id=lambda letter: f"{letter}{next(numbers)}", opened=lambda: None,
+        firing=lambda _target: (), delivered=lambda _alerts: None,
+    )  # fmt: skip
+    with structlog.testing.capture_logs() as said:
+        await intake.receive([alert(name) for name in "abc"])
+        judging = asyncio.create_task(intake.run())
+        deadline = time.monotonic() + 10
+        while await journal.unjudged(9):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        judging.cancel()
+        await asyncio.gather(judging, return_exceptions=True)
+    made = await journal.decisions()
+    assert sorted(each.alert.name for each in made.items) == ["a", "c"]
+    [fault] = [each for each in said if each["event"] == "alert_set_aside"]
+    assert (fault["alert"], type(fault["exc_info"])) == ("b", ZeroDivisionError)
+    await actions.close()
+    await journal.close()
