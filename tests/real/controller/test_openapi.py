@@ -126,7 +126,7 @@ def explore(folder: Path, url: str, examples: int, *more: str) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("token", [None, OPERATOR, SENDER])
+@pytest.mark.parametrize("token", [None, OPERATOR, SENDER, VIEWER])
 def test_every_answer_is_a_documented_one(tmp_path, token):
     with controller(tmp_path, TOKENS) as url:
         explore(tmp_path, url, 4, *([f"--header=Authorization:{token}"] if token else []))

@@ -125,11 +125,18 @@ async def test_of_too_many_connections_the_idlest_are_closed_and_the_others_serv
         await asyncio.gather(*ends, return_exceptions=True)
 
 
-def test_memory_stays_bounded_when_many_send_much_without_a_token(tmp_path):
-    """50 clients with 16 MiB each (800 MiB in all): each is answered 401, and nothing of it is kept."""
+@pytest.mark.parametrize(
+    ("token", "announced", "answers", "most"),
+    [("Bearer nobody", True, {401}, 60), (SENDER, False, {413, 503}, 120)],
+)
+def test_memory_stays_bounded_when_many_send_much(tmp_path, token, announced, answers, most):
+    """50 clients with 16 MiB and a little more each (800 MiB in all): without a token, or in chunks by a sender.
+
+    What is not announced is refused at 16 MiB; 64 MiB in all are being read at once, each held once and buffered.
+    """
     port = free_ports(1)[0]
-    for name in ("sender", "viewer", "operator"):
-        (tmp_path / name).write_text(f"{name}-1\n")
+    for name, own in (("sender", SENDER), ("viewer", VIEWER), ("operator", f"Bearer ann:{OPERATOR[7:]}")):
+        (tmp_path / name).write_text(own.removeprefix("Bearer ") + "\n")
     text = CONFIGURATION.format(folder=tmp_path, prometheus="http://127.0.0.1:9")
     (tmp_path / "rearguard.yaml").write_text(text.replace(":9465", f":{port}"))
     program = Program(
@@ -144,24 +151,24 @@ def test_memory_stays_bounded_when_many_send_much_without_a_token(tmp_path):
         program.start()
         process = psutil.Process(program.pid)
         before = process.memory_info().rss
-        statuses, most = asyncio.run(_flood(port, process))
+        statuses, held = asyncio.run(_flood(port, process, token, announced=announced))
     finally:
         program.stop()
-    assert statuses == {401}
-    assert most - before < 60 * MIB, (before // MIB, most // MIB)
+    assert statuses == answers
+    assert held - before < most * MIB, (before // MIB, held // MIB)
 
 
-async def _flood(port, process):
-    most = 0
+async def _flood(port, process, token, *, announced):
+    most, size = 0, 17 * MIB
 
     async def pieces():
         nonlocal most
-        for _ in range(16):
+        for _ in range(size // MIB):
             yield bytes(MIB)
             most = max(most, process.memory_info().rss)
 
     async def one(session):
-        headers = {"Content-Length": str(16 * MIB)}
+        headers = {"Authorization": token, **({"Content-Length": str(size)} if announced else {})}
         url = f"http://127.0.0.1:{port}/webhook/alertmanager"
         async with session.post(url, data=pieces(), headers=headers) as response:
             return response.status

@@ -87,6 +87,14 @@ def test_hostile_values_stay_what_they_are(value):
     assert alert.labels["evil"] == value
 
 
+def test_of_a_key_that_stands_twice_the_last_one_counts():
+    inner = b'{"status": "resolved", "status": "firing", "labels": {"alertname": "A", "alertname": "B"}}'
+    [only] = webhook.parse(b'{"version": "3", "alerts": 7, "alerts": [' + inner + b'], "version": "4"}')
+    assert (only.name, only.firing) == ("B", True)
+    with pytest.raises(InvalidInputError):
+        webhook.parse(b'{"version": "4", "alerts": [], "alerts": 7}')
+
+
 def test_names_of_prometheus_3_are_labels():
     labels = {"alertname": "A", "http.route": "/", "größe": "1"}
     assert webhook.parse(with_alert(labels=labels))[1].labels == labels
