@@ -170,20 +170,37 @@ class Intake:
         Raises:
             NotFoundError: there is no such target.
             ConflictError: a rollback of the target is under way.
-            InvalidInputError: there is no destination, or it cannot be gone to.
+            InvalidInputError: there is no destination, it cannot be gone to, or the key stands for another request.
         """
         target = self._targets.get(request.target)
         if target is None:
             names = ", ".join(self._targets) or "none"
             raise NotFoundError(f"There is no target {request.target!r}.", hint=f"Configured targets: {names}.")
-        if request.idempotency_key is not None:
-            before = await self._journal.rollback_by_key(request.idempotency_key)
-            if before is not None:
-                return ManualAnswer(
-                    await self._journal.decision(before.decision_id), before, before.steps, repeated=True
-                )
+        before = await self._repeated(request)
+        if before is not None:
+            return before
         async with self._one_by_one[target.name]:
-            return await self._open_by_hand(target, request)
+            return await self._repeated(request) or await self._open_by_hand(target, request)
+
+    async def _repeated(self, request: ManualRequest) -> ManualAnswer | None:
+        """What the request's key led to before; None when it is new.
+
+        `force` only widens where a rollback may go; where it went is what is compared.
+
+        Raises:
+            InvalidInputError: the key was used for another target or destination.
+        """
+        key = request.idempotency_key
+        before = None if key is None else await self._journal.rollback_by_key(key)
+        if before is None:
+            return None
+        if before.target != request.target or request.to_version not in (None, before.to_version):
+            raise InvalidInputError(
+                f"This key led to {before.id}, which takes {before.target} to {before.to_version}.",
+                hint="Use a new key for each rollback, and the same one only to repeat a request.",
+                field="Idempotency-Key",
+            )
+        return ManualAnswer(await self._journal.decision(before.decision_id), before, before.steps, repeated=True)
 
     async def _open_by_hand(self, target: Target, request: ManualRequest) -> ManualAnswer:
         facts = await self._gatherer.of_target(target, record=False)
@@ -195,13 +212,25 @@ class Intake:
         steps = plan(target, conditions=conditions)
         if request.dry_run:
             return ManualAnswer(decision, None, steps)
-        if decision.verdict is not Verdict.ROLL_BACK:
-            await self._record(self._journal, decision, None)
-            raise refusal(decision)
-        rollback = self._rollback(decision, facts, steps, conditions, request.reason)
         action = OperatorAction(facts.now, request.operator, "trigger", target.name, request.reason)
+        if decision.verdict is not Verdict.ROLL_BACK:
+            before = await self._repeated(request)  # what is in the way may be this very request, at another replica
+            if before is not None:
+                return before
+            error = refusal(decision)
+            await self._record(self._journal, decision, None, action=_refused(action, error))
+            raise error
+        rollback = self._rollback(decision, facts, steps, conditions, request.reason)
         decision = replace(decision, rollback_id=rollback.id)
-        await self._record(self._journal, decision, rollback, idempotency_key=request.idempotency_key, action=action)
+        key = request.idempotency_key
+        try:
+            await self._record(self._journal, decision, rollback, idempotency_key=key, action=action)
+        except ConflictError as error:  # the journal's own rule: somebody was faster, maybe with the same key
+            before = await self._repeated(request)
+            if before is not None:
+                return before
+            await self._journal.change_target(target.name, lambda state: state, action=_refused(action, error))
+            raise
         return ManualAnswer(decision, rollback, steps)
 
     # --- alerts -----------------------------------------------------------------------------------------
@@ -407,6 +436,10 @@ def _set_aside(*names: str) -> Iterator[None]:
 def _digest(*parts: object) -> bytes:
     """Parts as a few bytes: labels may be long, and there may be many of them."""
     return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _refused(action: OperatorAction, error: ConflictError | InvalidInputError) -> OperatorAction:
+    return replace(action, reason=f"{action.reason} (refused: {error.message})")
 
 
 def refusal(decision: Decision) -> ConflictError | InvalidInputError:

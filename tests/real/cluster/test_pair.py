@@ -42,8 +42,7 @@ async def what_comes_to_the_follower(shops, store, leader, follower):
     basket.deploy()  # an alert
     assert await follower.deliver(basket.alert()) == 202
     checkout.deploy()  # a rollback by hand
-    status, asked = await follower.post("/api/monitoring/rollback/trigger", target="checkout", reason="test")
-    assert status == 202, asked
+    await asked_at_both(leader, follower, {"target": "checkout", "reason": "test"})
     search.slow("activate", 1)  # another, aborted
     search.deploy()
     status, asked = await follower.post("/api/monitoring/rollback/trigger", target="search", reason="test")
@@ -63,6 +62,15 @@ async def what_comes_to_the_follower(shops, store, leader, follower):
     assert await rollbacks_of(store, search) == [("manual", BAD, "aborted")]
     check_effects(search, changes=1)  # a command that runs is let finish
     assert (await leader.metric("rearguard_leader"), await follower.metric("rearguard_leader")) == (1, 0)
+
+
+async def asked_at_both(first, second, body):
+    """The same request with the same key, at both replicas at once: one opens the rollback, both name it."""
+    path, headers = "/api/monitoring/rollback/trigger", {"Idempotency-Key": "the same"}
+    sent = [each.ask("POST", path, json=body, headers=headers, within=10) for each in (first, second)]
+    answers = await asyncio.gather(*sent)
+    assert sorted(status for status, _ in answers) == [200, 202], answers
+    assert len({orjson.loads(text)["rollback_id"] for _, text in answers}) == 1, answers
 
 
 async def test_leading_passes_on_at_once_after_a_clean_stop_and_within_the_lease_after_a_kill(

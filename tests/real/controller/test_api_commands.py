@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from real.controller.served import BASE, serving
@@ -75,6 +77,55 @@ async def test_an_idempotency_key_makes_a_repeated_request_harmless(service):
     assert (service.folder / "current").read_text() == "v2\n"
     status, body = await service.post(f"{BASE}/rollback/trigger", asked, headers={"Idempotency-Key": "x" * 300})
     assert (status, body["error"]["field"]) == (422, "Idempotency-Key")
+
+
+async def test_a_key_that_led_somewhere_else_is_refused_and_names_the_header(service):
+    for target in ("checkout", "search"):
+        await trust(service, "v1", target)
+    path, headers = f"{BASE}/rollback/trigger", {"Idempotency-Key": "k-1"}
+    status, first = await service.post(path, {"target": "checkout", "reason": "once"}, headers=headers)
+    assert status == 202
+    await service.closed(first["rollback_id"])
+    for other in ({"target": "search"}, {"target": "checkout", "to_version": "v3", "force": True}):
+        status, body = await service.post(path, {"reason": "once", **other}, headers=headers)
+        assert (status, body["error"]["field"]) == (422, "Idempotency-Key"), body
+        assert first["rollback_id"] in body["error"]["message"]
+    same = {"target": "checkout", "reason": "once", "to_version": "v1"}
+    status, again = await service.post(path, same, headers=headers)
+    assert (status, again["rollback_id"]) == (200, first["rollback_id"])
+    assert (await service.get(f"{BASE}/rollback/history?target=search"))[1]["rollbacks"] == []
+
+
+async def test_the_same_request_many_times_at_once_is_one_rollback_and_the_same_answer(service):
+    await trust(service)
+    asked, headers = {"target": "checkout", "reason": "once"}, {"Idempotency-Key": "k-2"}
+    sent = [service.post(f"{BASE}/rollback/trigger", asked, headers=headers) for _ in range(4)]
+    answers = await asyncio.gather(*sent)
+    assert sorted(status for status, _ in answers) == [200, 200, 200, 202]
+    assert len({body["rollback_id"] for _, body in answers}) == 1
+    assert len((await service.get(f"{BASE}/decisions"))[1]["decisions"]) == 1
+
+
+async def test_one_key_for_two_targets_at_once_opens_one_rollback(service):
+    for target in ("checkout", "search"):
+        await trust(service, "v1", target)
+    headers = {"Idempotency-Key": "k-3"}
+    sent = [
+        service.post(f"{BASE}/rollback/trigger", {"target": target, "reason": "once"}, headers=headers)
+        for target in ("checkout", "search")
+    ]
+    answers = await asyncio.gather(*sent)
+    assert sorted(status for status, _ in answers) == [202, 422]
+    assert [body["error"]["field"] for status, body in answers if status == 422] == ["Idempotency-Key"]
+    assert len((await service.get(f"{BASE}/rollback/history"))[1]["rollbacks"]) == 1
+
+
+async def test_a_refused_trigger_is_kept_with_who_why_and_the_refusal(service):
+    status, body = await service.post(f"{BASE}/rollback/trigger", {"target": "checkout", "reason": "v2 is slow"})
+    assert status == 422
+    kept = await service.controller.journal.operator_actions(subject="checkout")
+    assert [(each.operator, each.action) for each in kept] == [("ann", "trigger")]
+    assert kept[0].reason == f"v2 is slow (refused: {body['error']['message']})"
 
 
 async def test_a_second_rollback_waits_for_the_first_and_an_open_one_can_be_aborted(service):
