@@ -23,6 +23,7 @@ FINEST_STEP = 5.0  # seconds between the points of a range query
 GAP = 60.0  # seconds without the condition that end an episode
 LONGEST_LOOK = 86400.0  # seconds that a range query looks back at most
 
+_PLAIN = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _THRESHOLD = re.compile(r"^\s*(>=|<=|>|<)\s*(\S.*)$", re.DOTALL)
 
 
@@ -50,9 +51,8 @@ def condition_of(alert: PrometheusAlert, rules: Rules, selector: Labels) -> Cond
 
 
 def selector_text(labels: Labels) -> str:
-    """Labels as a PromQL selector, values quoted."""
-    quoted = (f'{name}="{_escape(value)}"' for name, value in sorted(labels.items()))
-    return "{" + ",".join(quoted) + "}"
+    """Labels as a PromQL selector: values quoted, and names that Prometheus 2 would not have allowed."""
+    return "{" + ",".join(f"{_name(name)}={_quoted(value)}" for name, value in sorted(labels.items())) + "}"
 
 
 def presence(selector: Labels) -> str:
@@ -264,5 +264,10 @@ def _is_own(labels: Labels, selector: Labels, version: str | None) -> bool:
     return right_version and is_subset(selector, labels)
 
 
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _name(label: str) -> str:
+    return label if _PLAIN.fullmatch(label) else _quoted(label)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

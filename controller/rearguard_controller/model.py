@@ -261,8 +261,8 @@ class Alert:
 
     @property
     def key(self) -> str:
-        """The alert's identity as text: its name and labels, sorted."""
-        return ",".join(f"{name}={value}" for name, value in sorted(self.labels.items()))
+        """The alert's identity as text: its labels, sorted, and quoted so that no label can pass for another one."""
+        return ",".join(f"{name!r}={value!r}" for name, value in sorted(self.labels.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from rearguard_controller.model import Alert, Labels
 MAX_ALERTS = 10_000  # about 5 MB as Alertmanager writes them
 MAX_LABELS = 256  # in one set of labels or annotations
 MAX_NAME_BYTES = 1_024  # of a label's name
-MAX_VALUE_BYTES = 64 * 1_024  # of a label's or annotation's value
+MAX_VALUE_BYTES = 64 * 1_024  # of a label's value, which is refused beyond, or an annotation's, which is cut
+MAX_LABEL_BYTES = 64 * 1_024  # of all labels of one alert, names and values: they are kept in memory
 MAX_FINGERPRINT = 128  # characters; Alertmanager writes 16
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,8 +31,9 @@ _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,12})?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-# Prometheus 3 allows any UTF-8 text as a label's name; what could break out of quotes is still refused.
-_NAME_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f"\\]')
+# Prometheus 3 allows any UTF-8 text as a label's name, quotes and backslashes too; control characters are refused.
+_NAME_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MOST_BYTES_OF_A_CHARACTER = 4  # in UTF-8: text that is short enough by its characters need not be encoded
 _SHOWN = 60  # characters of a bad value that an error repeats
 
 
@@ -75,7 +77,7 @@ def _alert(value: object, place: str) -> Alert:
     status = fields.get("status")
     if status not in ("firing", "resolved"):
         raise _wrong(f"{place}.status", "'firing' or 'resolved'", status)
-    labels = _texts(fields.get("labels"), f"{place}.labels")
+    labels = _labels(fields.get("labels"), f"{place}.labels")
     name = labels.get("alertname")
     if not name:
         raise _wrong(f"{place}.labels.alertname", "the alert's name", name)
@@ -83,7 +85,7 @@ def _alert(value: object, place: str) -> Alert:
     return Alert(
         name=name,
         labels=labels,
-        annotations={} if annotations is None else _texts(annotations, f"{place}.annotations"),
+        annotations={} if annotations is None else _annotations(annotations, f"{place}.annotations"),
         firing=status == "firing",
         starts_at=_time(fields.get("startsAt"), f"{place}.startsAt"),
         fingerprint=_fingerprint(fields.get("fingerprint"), f"{place}.fingerprint"),
@@ -97,8 +99,38 @@ def _mapping(value: object, place: str) -> Mapping[str, object]:
     return value
 
 
-def _texts(value: object, place: str) -> Labels:
-    """A set of labels or annotations: names to UTF-8 text without NUL, within the limits."""
+def _labels(value: object, place: str) -> Labels:
+    """A set of labels, each within the limits and all of them together."""
+    labels = _texts(value, place)
+    for name, text in labels.items():
+        if _longer(text, MAX_VALUE_BYTES):
+            raise InvalidInputError(f"{place}.{name} is longer than {MAX_VALUE_BYTES} bytes", field=f"{place}.{name}")
+    if _longer("".join((*labels, *labels.values())), MAX_LABEL_BYTES):
+        raise InvalidInputError(f"{place} are longer than {MAX_LABEL_BYTES} bytes together", field=place)
+    return labels
+
+
+def _annotations(value: object, place: str) -> Labels:
+    """A set of annotations: they are shown to people and decide nothing, so one that is too long is cut."""
+    return {
+        name: _cut(text) if _longer(text, MAX_VALUE_BYTES) else text for name, text in _texts(value, place).items()
+    }
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text, as long as fits with the mark that says how much there was."""
+    given = text.encode()
+    mark = f" … (cut: it had {len(given)} bytes)"
+    return given[: MAX_VALUE_BYTES - len(mark.encode())].decode(errors="ignore") + mark
+
+
+def _longer(text: str, most: int) -> bool:
+    """Whether a text has more than `most` bytes."""
+    return len(text) > most // _MOST_BYTES_OF_A_CHARACTER and len(text.encode()) > most
+
+
+def _texts(value: object, place: str) -> dict[str, str]:
+    """A set of labels or annotations: names to UTF-8 text without NUL."""
     pairs = _mapping(value, place)
     if len(pairs) > MAX_LABELS:
         raise InvalidInputError(f"{place} holds {len(pairs)} names, more than {MAX_LABELS}", field=place)
@@ -110,10 +142,6 @@ def _texts(value: object, place: str) -> Labels:
             raise _wrong(f"{place}.{name}", "text", text)
         if "\x00" in text:
             raise InvalidInputError(f"{place}.{name} holds a NUL character", field=f"{place}.{name}")
-        if (
-            len(text) > MAX_VALUE_BYTES // 4 and len(text.encode()) > MAX_VALUE_BYTES
-        ):  # a character is 4 bytes at most
-            raise InvalidInputError(f"{place}.{name} is longer than {MAX_VALUE_BYTES} bytes", field=f"{place}.{name}")
         texts[name] = text
     return texts
 

@@ -99,6 +99,7 @@ def test_the_value_of_a_label_never_counts_as_promql(labels):
 def test_labels_of_a_selector_are_sorted_and_none_are_an_empty_one():
     assert figures.selector_text({"b": "2", "a": "1"}) == '{a="1",b="2"}'
     assert figures.selector_text({}) == "{}"
+    assert figures.selector_text({'a="1"} or {b': "2", "c.d": "3"}) == r"""{"a=\"1\"} or {b"="2","c.d"="3"}"""
     assert figures.presence({"job": "shop"}) == 'target_info{job="shop"} or up{job="shop"}'
 
 

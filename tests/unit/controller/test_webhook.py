@@ -78,7 +78,7 @@ def test_the_zero_time_and_null_mean_not_known():
     assert webhook.parse(json.dumps(body).encode())[1].starts_at is None
 
 
-HOSTILE = ["; rm -rf /", "$(reboot)", "`id`", "a\nb", "--flag", "../../x", "\u202e", "", "x" * 65_536]
+HOSTILE = ["; rm -rf /", "$(reboot)", "`id`", "a\nb", "--flag", "../../x", "\u202e", "", "x" * 60_000]
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -96,8 +96,37 @@ def test_of_a_key_that_stands_twice_the_last_one_counts():
 
 
 def test_names_of_prometheus_3_are_labels():
-    labels = {"alertname": "A", "http.route": "/", "größe": "1"}
-    assert webhook.parse(with_alert(labels=labels))[1].labels == labels
+    labels = {"alertname": "A", "http.route": "/", "größe": "1", 'a "b"': "2", "c\\d": "3", "{e}=": "4", " ": "5"}
+    assert webhook.parse(with_alert(labels=labels, annotations=labels))[1].labels == labels
+
+
+def test_no_labels_pass_for_the_labels_of_another_alert():
+    sets = [{"a": "1", "b": "2"}, {"a": "1,b=2"}, {"a": "1','b'='2"}, {"a=1,b": "2"}, {"a'='1','b": "2"}]
+    parsed = [webhook.parse(with_alert(labels={"alertname": "A", **labels}))[1] for labels in sets]
+    assert len({alert.key for alert in parsed}) == len(sets)
+
+
+@pytest.mark.parametrize("letter", ["x", "ä", "€", "\U0001f600"])
+def test_an_annotation_that_is_too_long_is_cut_and_says_so_and_its_delivery_is_accepted(letter):
+    size = len(letter.encode())
+    fits, too_long = letter * (65_536 // size), letter * 70_000
+    first, second = webhook.parse(with_alert(annotations={"a": fits, "b": too_long, "c": "short"}))
+    assert first.name == "HighErrorRate"
+    assert (second.annotations["a"], second.annotations["c"]) == (fits, "short")
+    text, mark = second.annotations["b"].split(" … ")
+    assert mark == f"(cut: it had {70_000 * size} bytes)"
+    assert text == letter * len(text)
+    assert 65_536 - 64 - size < len(second.annotations["b"].encode()) <= 65_536
+
+
+@pytest.mark.parametrize("letter", ["x", "ä"])
+def test_all_labels_of_an_alert_together_have_a_bound(letter):
+    room = 65_536 - len("alertnameA") - 9 * len("l0")
+    values = {f"l{number}": letter * (room // len(letter.encode()) // 9) for number in range(9)}
+    assert webhook.parse(with_alert(labels={"alertname": "A", **values}))[1].labels["l8"] == values["l8"]
+    with pytest.raises(InvalidInputError, match="65536 bytes") as caught:
+        webhook.parse(with_alert(labels={"alertname": "A", **values, "one": letter * 64}))
+    assert caught.value.field == "alerts[1].labels"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +165,8 @@ def test_names_of_prometheus_3_are_labels():
         (with_alert(labels={"alertname": "A", "x": "a\0b"}), "alerts[1].labels.x"),
         (with_alert(labels={"alertname": "A", "x": "y" * 65_537}), "alerts[1].labels.x"),
         (with_alert(labels={"alertname": "A", "": "y"}), "alerts[1].labels"),
-        (with_alert(labels={"alertname": "A", 'x"y': "y"}), "alerts[1].labels"),
+        (with_alert(labels={"alertname": "A", "x\0y": "y"}), "alerts[1].labels"),
+        (with_alert(labels={"alertname": "A", "x\x85y": "y"}), "alerts[1].labels"),
         (with_alert(labels={"alertname": "A", "x\ny": "y"}), "alerts[1].labels"),
         (with_alert(labels={"alertname": "A", "x" * 1_025: "y"}), "alerts[1].labels"),
         (with_alert(labels={"alertname": "A"} | {f"l{n}": "" for n in range(256)}), "alerts[1].labels"),
