@@ -40,7 +40,8 @@ from rearguard_controller.watcher import Watcher
 
 log = structlog.get_logger()
 
-PRUNE_EVERY = 3600.0  # seconds
+PRUNE_FIRST = 2.0  # seconds into a term: what is open and what waits comes first
+PRUNE_EVERY = 3600.0  # seconds from then on
 MOST_RECORDS = 1_000_000  # kept of each kind, however young they are
 STOP_GRACE = 10.0  # seconds that answers under way are given at the end
 
@@ -148,9 +149,11 @@ class Controller:
             group.create_task(self._prune())
 
     async def _prune(self) -> None:
-        """Let go of what is older than the retention, now and then."""
+        """Let go of what is older than the retention: soon, as terms may be short, and now and then."""
+        pause = PRUNE_FIRST
         while True:
-            await asyncio.sleep(PRUNE_EVERY)
+            await asyncio.sleep(pause)
+            pause = PRUNE_EVERY
             oldest = self._clock() - self.parts.configuration.retention
             try:
                 gone = await self._lead_journal.prune(oldest, MOST_RECORDS)

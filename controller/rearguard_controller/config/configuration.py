@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from rearguard_controller import durations
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys import (
     BUDGET,
@@ -142,7 +143,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         external_url=None if external_url is None else hooks.url(external_url, placeholders=False).rstrip("/"),
         open=_open(top.get("open")),
         prometheus=_prometheus(top.need("prometheus"), folder),
-        retention=top.duration("retention", 400 * 86_400.0, least=_SECOND),
+        retention=_retention(top, policies),
         tokens=_tokens(top.get("tokens"), folder),
         policies=policies,
         targets=_targets(top.need("targets"), folder, environment, policies),
@@ -228,6 +229,21 @@ def _limits(place: Place | None) -> Limits:
         body_timeout=block.duration("body_timeout", usual.body_timeout, least=0.1),
         idle_timeout=block.duration("idle_timeout", usual.idle_timeout, least=0.1),
     )
+
+
+def _retention(top: Block, policies: Mapping[str, Policy]) -> float:
+    """How long records are kept: at least as long as any policy looks back for its brakes."""
+    seconds = top.duration("retention", 400 * 86_400.0, least=_SECOND)
+    looks_back = {f"policies.{name}.cooldown": policy.cooldown for name, policy in policies.items()}
+    looks_back |= {f"policies.{name}.budget.per": policy.budget.per for name, policy in policies.items()}
+    longest = max(looks_back, key=looks_back.__getitem__)
+    if seconds < looks_back[longest]:
+        need = durations.render(looks_back[longest])
+        raise (top.get("retention") or top.need("policies")).error(
+            f"{durations.render(seconds)} of retention would forget what {longest} counts",
+            f"retention must be at least {need}",
+        )
+    return seconds
 
 
 def _tokens(place: Place | None, folder: Path) -> dict[str, Path]:

@@ -65,7 +65,12 @@ TOP = Section(
         ),
         Key("limits", "mapping", "as below", "What the HTTP interface takes at most."),
         Key("prometheus", "mapping", REQUIRED, "The Prometheus that the alerts come from."),
-        Key("retention", "duration", "`400d`", "How long closed rollbacks and decisions are kept."),
+        Key(
+            "retention",
+            "duration",
+            "`400d`",
+            "How long closed rollbacks and decisions are kept; at least as long as every `cooldown` and `budget.per`.",
+        ),
         Key("tokens", "mapping", "none", "Files with the tokens of each role; without any, see `--insecure`."),
         Key("policies", "mapping of name to policy", "one named `default`", "When targets may be rolled back."),
         Key("targets", "list", REQUIRED, "What can be rolled back, and how; names are unique."),

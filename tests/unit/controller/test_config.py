@@ -298,6 +298,10 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (SMALL + "listen: a:70000\n", 8, "listen", "host:port"),
         (SMALL + "retention: 400\n", 8, "retention", "400s"),
         (SMALL + "retention: [5m]\n", 8, "retention", "30s or 5m"),
+        (SMALL + "retention: 23h\n", 8, "retention", "what policies.default.budget.per counts; retention must be at least 1d"),
+        (SMALL + "retention: 2d\npolicies: {a: {budget: {per: 1w}}}\n", 8, "retention", "policies.a.budget.per"),
+        (SMALL + "retention: 2d\npolicies: {a: {cooldown: 3d}}\n", 8, "retention", "at least 3d"),
+        (SMALL + "policies: {a: {budget: {per: 500d}}}\n", 8, "policies", "at least 500d"),
         (SMALL + "open: [metrcs]\n", 8, "open[0]", "metrics or openapi or page"),
         (SMALL + "external_url: rearguard.example.com\n", 8, "external_url", "http://"),
         (SMALL + "tokens: {admin: x}\n", 8, "tokens.admin", "sender, viewer, operator"),
@@ -357,6 +361,11 @@ def test_a_mistake_is_named_with_file_line_key_and_what_would_be_right(text, lin
     assert error.message.startswith(f"rearguard.yaml:{line}: " + (f"{key}: " if key else ""))
     assert right in error.message
     assert error.field == key
+
+
+def test_a_retention_as_long_as_the_brakes_look_back_is_enough():
+    text = SMALL + "retention: 3h\npolicies: {a: {cooldown: 3h, budget: {per: 1h}}}\n"
+    assert parse(text).retention == 3 * 3600
 
 
 def test_an_alias_bomb_is_refused_quickly():
