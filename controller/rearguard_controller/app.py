@@ -81,6 +81,7 @@ class Controller:
         self.parts = self._make(configuration)
         self._gate = Gate(configuration.tokens)
         self._reloaded = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._services = api.Services(
             configuration=configuration,
             journal=journal,
@@ -110,18 +111,29 @@ class Controller:
     async def reload(self) -> None:
         """Read the configuration again and use it; open rollbacks keep their frozen plans.
 
+        One after the other: of two that overlap, the one that was asked for last also reads last.
+
         Raises:
             ConfigError: it cannot be used, or changes what only a restart can change; the old one stays.
         """
-        try:
-            configuration = await asyncio.to_thread(config.load, self._path)
-            auth.require_protection(configuration.tokens, configuration.listen.host, insecure=self._insecure)
-            _refuse_fixed(self.parts.configuration, configuration)
-            self._gate.use(configuration.tokens)
-        except RearguardError as error:
-            self._telemetry.reloaded(success=False)
-            log.error("not_reloaded", error=error.message, hint=error.hint)
-            raise ConfigError(error.message, hint=error.hint, field=error.field) from error
+        async with self._reloading:
+            try:
+                await self._reload()
+            except RearguardError as error:
+                self._telemetry.reloaded(success=False)
+                log.error("not_reloaded", error=error.message, hint=error.hint)
+                raise ConfigError(error.message, hint=error.hint, field=error.field) from error
+            except Exception as error:
+                self._telemetry.reloaded(success=False)
+                log.error("not_reloaded", exc_info=error)
+                raise
+
+    async def _reload(self) -> None:
+        configuration = await asyncio.to_thread(config.load, self._path)
+        auth.require_protection(configuration.tokens, configuration.listen.host, insecure=self._insecure)
+        _refuse_fixed(self.parts.configuration, configuration)
+        self._gate.use(configuration.tokens)
+        asked_before = self._prometheus
         if configuration.prometheus != self.parts.configuration.prometheus:
             self._prometheus = Prometheus(configuration.prometheus)
             self._effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
@@ -135,6 +147,8 @@ class Controller:
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         log.info("reloaded", targets=[target.name for target in configuration.targets])
+        if asked_before is not self._prometheus:
+            await asked_before.retire()
 
     async def close(self) -> None:
         """Let go of everything outside."""
@@ -255,7 +269,7 @@ def _signals(controller: Controller) -> asyncio.Event:
     reloads: set[asyncio.Task[None]] = set()
 
     async def reload() -> None:
-        with contextlib.suppress(RearguardError):  # logged and counted where it happened
+        with contextlib.suppress(Exception):  # logged and shown where it happened
             await controller.reload()
 
     def hang_up() -> None:

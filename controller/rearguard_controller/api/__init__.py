@@ -37,6 +37,10 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
         gate: who may use them.
         tls: says which clients' certificates are let in, where names are asked for.
     """
+
+    def opened() -> frozenset[str]:
+        return services.configuration.open
+
     connections = Connections(lambda: services.configuration.limits)
     app = web.Application(middlewares=[_around_each_request(services.telemetry, connections, tls)])
     app[CONNECTIONS] = connections
@@ -44,9 +48,9 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     reads = Reads(services)
     topics = (receiver, Commands(services), reads, Health(services, receiver))
     routes = [route for topic in topics for route in topic.routes()]
-    routes.append(openapi.route(routes, is_open="openapi" in services.configuration.open))
+    routes.append(openapi.route(routes, opened))
     for route in routes:
-        routing.register(app, gate, route)
+        routing.register(app, gate, route, opened)
     return app
 
 

@@ -29,9 +29,8 @@ class Health:
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this topic; probes carry no token."""
-        reader = None if "metrics" in self.services.configuration.open else Role.VIEWER
         return (
-            Route("GET", "/metrics", reader, self.metrics),
+            Route("GET", "/metrics", Role.VIEWER, self.metrics, word="metrics"),
             Route("GET", "/healthz", None, self.alive),
             Route("GET", "/readyz", None, self.ready),
         )

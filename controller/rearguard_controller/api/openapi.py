@@ -8,7 +8,7 @@ Never here: the shapes of answers (`schemas`), and the checking of requests (`bo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -188,26 +188,26 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
 _METRICS_TYPES = ("text/plain", "application/openmetrics-text")
 
 
-def route(others: Sequence[Route], *, is_open: bool) -> Route:
-    """The route that serves the document of `others` and itself."""
+def route(others: Sequence[Route], opened: Callable[[], frozenset[str]]) -> Route:
+    """The route that serves the document of `others` and itself, with their roles while `opened` holds."""
     made: list[Route] = []
 
     async def show(request: web.Request) -> web.Response:
         bodies.check_parameters(request, ())
-        return answer(written())
+        return answer(written(opened()))
 
     @cache
-    def written() -> Schema:
-        return document(made)
+    def written(words: frozenset[str]) -> Schema:
+        return document(made, words)
 
-    own = Route("GET", PATH, None if is_open else Role.VIEWER, show)
+    own = Route("GET", PATH, Role.VIEWER, show, word="openapi")
     made += [*others, own]
-    written()  # a route without a record is found at the start, not at the first question
+    written(opened())  # a route without a record is found at the start, not at the first question
     return own
 
 
-def document(routes: Sequence[Route]) -> Schema:
-    """The OpenAPI document of these routes.
+def document(routes: Sequence[Route], opened: Collection[str]) -> Schema:
+    """The OpenAPI document of these routes while `open` of the configuration holds these words.
 
     Raises:
         KeyError: a route has no record.
@@ -215,7 +215,7 @@ def document(routes: Sequence[Route]) -> Schema:
     paths: dict[str, dict[str, object]] = {}
     for each in routes:
         operation = OPERATIONS[each.method, each.path]
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, operation)
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, each.needs(opened), operation)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -239,14 +239,14 @@ def document(routes: Sequence[Route]) -> Schema:
     }
 
 
-def _operation(route: Route, operation: Operation) -> Schema:
+def _operation(route: Route, role: Role | None, operation: Operation) -> Schema:
     """One route: its role stands in `x-role`, as OpenAPI knows roles of OAuth only."""
-    errors = {*operation.errors, *_ALWAYS, *((401,) if route.role is not None else ())}
+    errors = {*operation.errors, *_ALWAYS, *((401,) if role is not None else ())}
     shown: dict[str, object] = {
         "summary": operation.summary,
         "operationId": _name(route),
-        "x-role": None if route.role is None else route.role.value,
-        "security": [] if route.role is None else [{"bearer": []}],
+        "x-role": None if role is None else role.value,
+        "security": [] if role is None else [{"bearer": []}],
         "parameters": [*_in_path(route.path), *operation.parameters],
         "responses": {
             **{str(status): _answer(route, status, schema) for status, schema in operation.answers.items()},

@@ -6,7 +6,7 @@ Never here: what a handler does.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -23,26 +23,36 @@ Handle = Callable[[web.Request], Awaitable[web.Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route: who may use it (None: everybody) and what answers."""
+    """One route: who may use it (None: everybody), what answers, and the word of `open` that lets everybody in."""
 
     method: str
     path: str
     role: Role | None
     handle: Handle
+    word: str | None = None
+
+    def needs(self, opened: Collection[str]) -> Role | None:
+        """The role that a request needs while `open` of the configuration holds these words."""
+        return None if self.word in opened else self.role
 
 
-def register(app: web.Application, gate: Gate, route: Route) -> None:
-    """Add a route whose role is checked before anything of the body is read or asked for."""
+def register(app: web.Application, gate: Gate, route: Route, opened: Callable[[], Collection[str]]) -> None:
+    """Add a route whose role is checked before anything of the body is read or asked for.
+
+    `opened` is asked at each request, so that a reload counts at once.
+    """
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        if route.role is not None:
-            request[PRINCIPAL] = gate.admit(request.headers.get("Authorization"), route.role)
+        role = route.needs(opened())
+        if role is not None:
+            request[PRINCIPAL] = gate.admit(request.headers.get("Authorization"), role)
         return await route.handle(request)
 
     async def expect(request: web.Request) -> web.StreamResponse | None:
-        if route.role is not None:
+        role = route.needs(opened())
+        if role is not None:
             try:
-                gate.admit(request.headers.get("Authorization"), route.role)
+                gate.admit(request.headers.get("Authorization"), role)
             except RearguardError as error:
                 return refuse(request, error)
         if request.version < HttpVersion11:

@@ -69,7 +69,7 @@ TOP = Section(
             "retention",
             "duration",
             "`400d`",
-            "How long closed rollbacks and decisions are kept; at least as long as every `cooldown` and `budget.per`.",
+            "How long closed rollbacks and decisions are kept; no shorter than any `cooldown` or `budget.per`.",
         ),
         Key("tokens", "mapping", "none", "Files with the tokens of each role; without any, see `--insecure`."),
         Key("policies", "mapping of name to policy", "one named `default`", "When targets may be rolled back."),

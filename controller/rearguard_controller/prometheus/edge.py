@@ -54,6 +54,8 @@ class Prometheus:
     def __init__(self, settings: PrometheusSettings) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._under_way = 0
+        self._retired = False
 
     async def alerts(self) -> tuple[PrometheusAlert, ...]:
         """What is pending or firing now."""
@@ -87,12 +89,27 @@ class Prometheus:
 
     async def close(self) -> None:
         """Close open connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def retire(self) -> None:
+        """Keep no connection when no answer is waited for; whoever still holds this one may go on asking."""
+        self._retired = True
+        if not self._under_way:
+            await self.close()
 
     async def _ask(self, method: str, path: str, fields: Mapping[str, str], shape: Callable[[object], T]) -> T:
         """The shaped data of the first address that answers."""
+        self._under_way += 1
+        try:
+            return await self._first(method, path, fields, shape)
+        finally:
+            self._under_way -= 1
+            if self._retired and not self._under_way:
+                await self.close()
+
+    async def _first(self, method: str, path: str, fields: Mapping[str, str], shape: Callable[[object], T]) -> T:
         failed: list[_NextAddress] = []
         for url in self._settings.urls:
             try:

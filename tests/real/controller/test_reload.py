@@ -5,12 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from aiohttp import web
 
 from local_stack.process import free_ports, wait_until
-from real.controller.served import BASE, CONFIGURATION, NOWHERE, RELEASE, metrics, serving
+from real.controller.served import BASE, CONFIGURATION, NOWHERE, RELEASE, VIEWER, metrics, serving
+from rearguard_controller import app
+from rearguard_controller.errors import RearguardError
 
 THIRD = """  - name: basket
     match: {service_name: basket, deployment_environment_name: production}
@@ -107,6 +112,98 @@ async def test_reloads_side_by_side_leave_one_working_configuration(service):
     answers = await asyncio.gather(*(reloaded(service) for _ in range(5)))
     assert {status for status, _ in answers} == {200}
     assert await names(service) == ["checkout", "search"]
+
+
+async def status_of(service, path, token=None):
+    headers = {"Authorization": token} if token else {}
+    async with service.session.get(service.url + path, headers=headers) as response:
+        return response.status
+
+
+async def roles(service):
+    _, document = await service.get("/openapi.json")
+    return [document["paths"][path]["get"]["x-role"] for path in ("/metrics", "/openapi.json")]
+
+
+async def test_what_is_open_without_a_token_follows_a_reload_both_ways(service):
+    closed = [401, 401]
+    assert [await status_of(service, path) for path in ("/metrics", "/openapi.json")] == closed
+    assert await roles(service) == ["viewer", "viewer"]
+    rewrite(service, lambda text: text + "open: [metrics, openapi]\n")
+    assert (await reloaded(service))[0] == 200
+    assert [await status_of(service, path) for path in ("/metrics", "/openapi.json")] == [200, 200]
+    assert await roles(service) == [None, None]
+    rewrite(service, lambda text: text.replace("open: [metrics, openapi]", "open: []"))
+    assert (await reloaded(service))[0] == 200
+    assert [await status_of(service, path) for path in ("/metrics", "/openapi.json")] == closed
+    assert [await status_of(service, path, VIEWER) for path in ("/metrics", "/openapi.json")] == [200, 200]
+    assert await roles(service) == ["viewer", "viewer"]
+
+
+async def test_of_two_reloads_that_overlap_the_younger_file_wins(service):
+    """The older file is a pipe, which is read for as long as its writer pleases."""
+    file = service.folder / "rearguard.yaml"
+    old = file.read_text()
+    file.unlink()
+    os.mkfifo(file)
+    first = asyncio.create_task(service.controller.reload())
+    writer = await asyncio.to_thread(os.open, file, os.O_WRONLY)  # opened: the first is reading
+    (service.folder / "younger").write_text(old + THIRD)
+    (service.folder / "younger").rename(file)
+    second = asyncio.create_task(service.controller.reload())
+    await asyncio.wait([second], timeout=0.3)  # it has ended, or it waits for the first
+    os.write(writer, old.encode())
+    os.close(writer)
+    await asyncio.gather(first, second)
+    assert await names(service) == ["checkout", "search", "basket"]
+
+
+async def test_no_connection_to_a_prometheus_of_before_is_left(tmp_path):
+    before = web.AppRunner(web.Application(), access_log=None)
+    await before.setup()
+    try:
+        await web.TCPSite(before, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{before.addresses[0][1]}"
+        async with serving(tmp_path, url) as service:
+            used = service.controller._prometheus  # somebody may still hold it: a recovery that is being proved
+            await wait_for(lambda: before.server.connections, what="it was asked")
+            rewrite(service, lambda text: text.replace(url, NOWHERE))
+            assert (await reloaded(service))[0] == 200
+            await wait_for(lambda: not before.server.connections, what="its connections are closed")
+            with pytest.raises(RearguardError):  # it may still be asked: 404
+                await used.rules()
+            await wait_for(lambda: not before.server.connections, what="and closed again")
+    finally:
+        await before.cleanup()
+
+
+async def wait_for(condition, *, what, within=5.0):
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+async def test_a_reload_by_signal_that_fails_in_an_unforeseen_way_is_logged_and_shown(service, capsys):
+    loop = asyncio.get_running_loop()
+    threads = ThreadPoolExecutor()
+    loop.set_default_executor(threads)
+    threads.shutdown()  # none is to be had to read the file
+    app._signals(service.controller)
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        shown = service.controller._telemetry.registry
+        await wait_for(
+            lambda: shown.get_sample_value("rearguard_config_reload_success") == 0, what="the metric says so"
+        )
+    finally:
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    assert "not_reloaded" in capsys.readouterr().out
+    assert (await reloaded(service))[0] == 500
+    loop.set_default_executor(ThreadPoolExecutor())
+    assert (await reloaded(service))[0] == 200
+    assert shown.get_sample_value("rearguard_config_reload_success") == 1
 
 
 def test_a_hang_up_signal_reloads_a_running_controller(tmp_path):

@@ -298,7 +298,7 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (SMALL + "listen: a:70000\n", 8, "listen", "host:port"),
         (SMALL + "retention: 400\n", 8, "retention", "400s"),
         (SMALL + "retention: [5m]\n", 8, "retention", "30s or 5m"),
-        (SMALL + "retention: 23h\n", 8, "retention", "what policies.default.budget.per counts; retention must be at least 1d"),
+        (SMALL + "retention: 23h\n", 8, "retention", "counts; retention must be at least 1d"),
         (SMALL + "retention: 2d\npolicies: {a: {budget: {per: 1w}}}\n", 8, "retention", "policies.a.budget.per"),
         (SMALL + "retention: 2d\npolicies: {a: {cooldown: 3d}}\n", 8, "retention", "at least 3d"),
         (SMALL + "policies: {a: {budget: {per: 500d}}}\n", 8, "policies", "at least 500d"),
