@@ -1,6 +1,6 @@
 """Who did what, when and why, from the journal's record of operators' actions.
 
-Here: the actions that belong to one rollback, and who armed or disarmed a target.
+Here: the actions that belong to one rollback, who armed or disarmed a target, and the shape of an action.
 Never here: writing the record; that happens in the transaction of what was done.
 """
 
@@ -21,7 +21,7 @@ async def of_rollback(services: Services, rollback: Rollback) -> list[shapes.Jso
     if rollback.trigger is Trigger.MANUAL:
         of_target = await services.journal.operator_actions(subject=rollback.target, limit=MOST)
         done += [each for each in of_target if each.action == "trigger" and each.at == rollback.opened_at]
-    return [_action(each) for each in reversed(done)]
+    return [action(each) for each in reversed(done)]
 
 
 async def armed_by(services: Services, state: TargetState) -> str | None:
@@ -39,7 +39,8 @@ async def arming(services: Services, state: TargetState) -> shapes.Json:
     return {**shapes.arming(state, services.clock()), "armed_by": await armed_by(services, state)}
 
 
-def _action(value: OperatorAction) -> shapes.Json:
+def action(value: OperatorAction) -> shapes.Json:
+    """What a person did, as the interface shows it."""
     return {
         "at": shapes.moment(value.at),
         "operator": value.operator,

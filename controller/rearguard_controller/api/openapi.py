@@ -65,6 +65,7 @@ def _query(name: str, schema: Schema, text: str) -> Schema:
 
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": bodies.MOST_TEXT, "pattern": r"^[^\x00]*$"}
 _TARGET = _query("target", _TEXT, "Of this target only.")
+_SUBJECT = _query("subject", _TEXT, "Done to this only: the name of a target, or the id of a rollback.")
 _LIMIT = _query("limit", {"type": "integer", "minimum": 1, "maximum": bodies.MOST_LIMIT}, "At most so many.")
 _BEFORE = _query("before", _TEXT, "The `next` of the page before.")
 _OUTCOME = _query("outcome", {"enum": [each.value for each in Outcome]}, "With this outcome only.")
@@ -141,6 +142,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", f"{_BASE}/decisions/{{id}}"): Operation(
         "One decision with all its reasons.", {200: schemas.ref("Decision")}, (404, *_READ)
+    ),
+    ("GET", f"{_BASE}/audit"): Operation(
+        "What people did, newest first: who, when and why.",
+        {200: schemas.page("actions", "Action")},
+        _READ,
+        (_SUBJECT, _LIMIT),
     ),
     ("POST", f"{_BASE}/targets/{{name}}/arm"): Operation(
         "Allow automatic rollbacks of a target.", {200: schemas.ref("Arming")}, (404, *_CHANGE), body=_REASON

@@ -1,4 +1,4 @@
-"""The reading routes: dashboard, status, history, one rollback, decisions.
+"""The reading routes: dashboard, status, history, one rollback, decisions, the audit.
 
 Here: records from the journal and what the last poll saw, put together into the shapes of the contract.
 Never here: questions to Prometheus or to a target, and anything that changes something.
@@ -42,6 +42,7 @@ class Reads:
             Route("GET", f"{base}/rollback/{{id}}", Role.VIEWER, self.rollback),
             Route("GET", f"{base}/decisions", Role.VIEWER, self.decisions),
             Route("GET", f"{base}/decisions/{{id}}", Role.VIEWER, self.decision),
+            Route("GET", f"{base}/audit", Role.VIEWER, self.audit),
         )
 
     async def dashboard(self, request: web.Request) -> web.Response:
@@ -116,6 +117,15 @@ class Reads:
         """One decision with all its reasons."""
         bodies.check_parameters(request, ())
         return answer(shapes.decision(await self.services.journal.decision(request.match_info["id"])))
+
+    async def audit(self, request: web.Request) -> web.Response:
+        """What people did, newest first; one page, so that `next` is always null."""
+        bodies.check_parameters(request, ("subject", "limit"))
+        with bodies.bad_request():
+            done = await self.services.journal.operator_actions(
+                subject=bodies.parameter(request, "subject"), limit=bodies.limit(request)
+            )
+        return answer({"actions": [audit.action(each) for each in done], "next": None})
 
     async def _target(self, target: Target, open_rollback: Rollback | None) -> shapes.Json:
         state = await self.services.journal.target_state(target.name)

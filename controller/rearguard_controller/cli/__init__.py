@@ -55,7 +55,7 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import service  # noqa: PLC0415  # loads the server
 
         return service.COMMANDS[name]
-    if name in ("status", "history", "show", "explain", "decisions"):
+    if name in ("status", "history", "show", "explain", "decisions", "audit"):
         from rearguard_controller.cli import reading  # noqa: PLC0415  # loads the HTTP client
 
         return reading.COMMANDS[name]

@@ -69,6 +69,10 @@ def _reading(commands: Commands) -> None:
     decisions.add_argument("--target", metavar="TARGET", help="of this target only")
     decisions.add_argument("--verdict", metavar="VERDICT", help="with this verdict only: roll_back, ask, leave")
     _paging(decisions)
+    audit = _add(commands, "audit", "what people did, newest first: who, when and why")
+    audit.add_argument("--subject", metavar="SUBJECT", help="done to this target or rollback only")
+    _limit(audit)
+    _json(audit)
 
 
 def _rollbacks(commands: Commands) -> None:
@@ -121,8 +125,12 @@ def _reason(command: argparse.ArgumentParser) -> None:
     command.add_argument("--reason", metavar="TEXT", required=True, help="for the audit and for whoever comes next")
 
 
-def _paging(command: argparse.ArgumentParser) -> None:
+def _limit(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", metavar="N", type=int, default=20, help="at most this many (1 to 500)")
+
+
+def _paging(command: argparse.ArgumentParser) -> None:
+    _limit(command)
     command.add_argument("--before", metavar="ID", help="go on where the last page ended")
     _json(command)
 

@@ -1,4 +1,4 @@
-"""The commands that read: status, history, show, explain, decisions.
+"""The commands that read: status, history, show, explain, decisions, audit.
 
 Here: which question each asks, and which parts of the answer a person wants to see.
 Never here: HTTP, and how tables are drawn.
@@ -84,6 +84,20 @@ def decisions(options: Namespace) -> int:
     ]
     display.table(columns, rows)
     _more(answer)
+    return 0
+
+
+def audit(options: Namespace) -> int:
+    """What people did, newest first."""
+    answer = Client.from_environment().get(f"{BASE}/audit", {"subject": options.subject, "limit": options.limit})
+    if options.json:
+        display.as_json(answer)
+        return 0
+    rows = [
+        [display.when(each["at"]), *(each[key] for key in ("operator", "action", "subject", "reason"))]
+        for each in objects(answer, "actions")
+    ]
+    display.table(("AT", "OPERATOR", "ACTION", "SUBJECT", "REASON"), rows)
     return 0
 
 
@@ -270,4 +284,5 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "show": show,
     "explain": explain,
     "decisions": decisions,
+    "audit": audit,
 }

@@ -40,8 +40,8 @@ class OperatorAction:
 
     at: float
     operator: str  # the name before the colon in the token file
-    action: str  # trigger | abort | close | arm | disarm | release
-    subject: str  # target name or rollback id
+    action: str  # trigger | abort | close | arm | disarm | release | reload
+    subject: str  # target name or rollback id; "configuration" for a reload
     reason: str
 
 

@@ -75,7 +75,13 @@ def prometheus(tmp_path):
         program.stop()
 
 
-READING = [f"{BASE}/dashboard", f"{BASE}/rollback/status", f"{BASE}/rollback/history", f"{BASE}/decisions"]
+READING = [
+    f"{BASE}/dashboard",
+    f"{BASE}/rollback/status",
+    f"{BASE}/rollback/history",
+    f"{BASE}/decisions",
+    f"{BASE}/audit",
+]
 CHANGING = [
     f"{BASE}/rollback/trigger",
     f"{BASE}/rollback/r1/abort",

@@ -135,6 +135,12 @@ def test_a_rollback_by_hand_from_the_command_line_is_told_from_beginning_to_end(
         assert "disarmed" in run("disarm", "--all", "--until", "2h", "--reason", "drill")
         assert "disarmed until" in run("status", role="viewer")
         assert "armed" in run("arm", "checkout")
+        told = run("audit", "--subject", "checkout", "--limit", "3", role="viewer").splitlines()
+        assert [line.split()[3] for line in told[1:]] == ["arm", "disarm", "trigger"]
+        assert "v2 is slow" in told[3]
+        kept = json.loads(run("audit", "--json", role="viewer"))["actions"]
+        assert {each["operator"] for each in kept} == {"ann"}
+        assert kept[-1]["reason"] == "v1: good"
         assert "too late" in run("abort", found, "--reason", "late", code=1)
         assert "needs operator" in run("arm", "checkout", role="viewer", code=1)
         assert "hint:" in run("explain", "nothing", code=1)

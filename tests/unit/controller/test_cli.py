@@ -24,7 +24,7 @@ from rearguard_controller.errors import RearguardError
 
 COMMANDS = [  # those of the contract that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "abort", "close", "arm",
-    "disarm", "release",
+    "disarm", "release", "audit",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
