@@ -409,7 +409,6 @@ class Intake:
             because=[reason.code.value for reason in decision.reasons if reason.blocks],
         )
         if rollback is not None:
-            self._telemetry.opened(rollback)
             self._opened()
 
     def _time(self, target: str, alert: Alert, decision: Decision, received_at: float | None) -> None:

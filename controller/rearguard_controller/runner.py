@@ -147,6 +147,7 @@ class Runner:
                 task = asyncio.create_task(self._drive(rollback), name=f"rollback {rollback.id}")
                 self._driven[rollback.id] = task
                 task.add_done_callback(lambda task, rollback_id=rollback.id: self._let_go(rollback_id, task))  # type: ignore[misc]  # the default binds the id of this turn
+                task.add_done_callback(lambda _, of=rollback: self._telemetry.let_go(of))  # type: ignore[misc]  # the same
 
     def _let_go(self, rollback_id: str, task: asyncio.Task[None]) -> None:
         self._driven.pop(rollback_id, None)

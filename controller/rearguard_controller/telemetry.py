@@ -82,11 +82,26 @@ OWN_FAMILIES = (
         "Reasons of the recorded decisions; holds is true, false or unknown.",
     ),
     Family("rearguard_rollbacks_total", "counter", ("target", "outcome", "trigger"), "Rollbacks closed."),
-    Family("rearguard_rollback_in_progress", "gauge", ("target",), "1 while a rollback of the target is open."),
+    Family(
+        "rearguard_rollback_in_progress",
+        "gauge",
+        ("target",),
+        "1 while this process carries out a rollback of the target.",
+    ),
     Family("rearguard_rollback_seconds", "histogram", ("target", "span"), "Time that each stretch of the way took."),
     Family("rearguard_step_seconds", "histogram", ("target", "step", "state"), "Time that ended steps took."),
-    Family("rearguard_target_armed", "gauge", ("target",), "1 while the target may be rolled back automatically."),
-    Family("rearguard_target_ready", "gauge", ("target", "check"), "1 when the check holds; 0 also when unknown."),
+    Family(
+        "rearguard_target_armed",
+        "gauge",
+        ("target",),
+        "1 while the target may be rolled back automatically; 0 where this process does not lead.",
+    ),
+    Family(
+        "rearguard_target_ready",
+        "gauge",
+        ("target", "check"),
+        "1 when the check holds; 0 also when unknown, or where this process does not lead.",
+    ),
     Family(
         "rearguard_target_version_info",
         "gauge",
@@ -137,6 +152,7 @@ class Telemetry:
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks the annotation; a second series for each counter, which no rule here reads
         self.registry = CollectorRegistry()
+        self._made: dict[str, Counter | Gauge | Histogram] = {}
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -160,17 +176,26 @@ class Telemetry:
         self._journal_errors = self._counter("rearguard_journal_errors_total")
         self._webhooks = self._counter("rearguard_webhook_requests_total")
         self._answered = {code: self._webhooks.labels(str(code)) for code in WEBHOOK_CODES}
-        self._known: set[str] = set()
+        self._configured: set[str] = set()
+        self._open: dict[str, set[str]] = {}  # the rollbacks of each target that are driven here
+        self._leading = False
         self._shown_versions: dict[tuple[str, str], str] = {}
         self.know(targets)
         self.feed_ages(prometheus=lambda: None, watchdog=lambda: None)
 
     def know(self, targets: Sequence[Target]) -> None:
-        """Start the series of targets that are configured; those that exist keep their values."""
+        """Start the series of targets that are configured; those that exist keep their values.
+
+        Those of other targets end, but for the ones that are still rolled back: theirs end the next time.
+        """
+        before, self._configured = self._configured, {target.name for target in targets}
+        open_now = {name for name, rollbacks in self._open.items() if rollbacks}
+        for gone in (before | self._open.keys()) - self._configured - open_now:
+            self._open.pop(gone, None)
+            self._forget(gone)
         for target in targets:
-            if target.name not in self._known:
-                self._known.add(target.name)
-                self._start_at_zero(target, self._checks)
+            if target.name not in before:
+                self._start_at_zero(target)
 
     def reloaded(self, *, success: bool) -> None:
         """The configuration was read again, or could not be used."""
@@ -197,14 +222,22 @@ class Telemetry:
             self._reasons.labels(decision.target, reason.code.value, _HOLDS[reason.holds]).inc()
 
     def opened(self, rollback: Rollback) -> None:
-        """A rollback is open: just now, or found open at the start."""
+        """This process drives an open rollback from now on."""
+        self._open.setdefault(rollback.target, set()).add(rollback.id)
         self._in_progress.labels(rollback.target).set(1)
+
+    def let_go(self, rollback: Rollback) -> None:
+        """This process drives the rollback no more: it is closed, or another leader's."""
+        left = self._open.get(rollback.target)
+        if left is not None:  # else it was never begun here, or its target is forgotten
+            left.discard(rollback.id)
+            self._in_progress.labels(rollback.target).set(bool(left))
 
     def closed(self, rollback: Rollback) -> None:
         """A rollback was closed; counts its outcome and the span `total`."""
         if rollback.phase is not Phase.CLOSED or rollback.outcome is None:
             raise ValueError(f"rollback {rollback.id} is not closed")
-        self._in_progress.labels(rollback.target).set(0)
+        self.let_go(rollback)
         self._rollbacks.labels(rollback.target, rollback.outcome.value, rollback.trigger.value).inc()
         if rollback.closed_at is not None:
             self.span(rollback.target, Span.TOTAL, rollback.closed_at - rollback.opened_at)
@@ -223,20 +256,31 @@ class Telemetry:
     # --- how things stand ---------------------------------------------------------------------------------
 
     def armed(self, target: str, *, armed: bool) -> None:
-        """Whether the target may be rolled back automatically now."""
-        self._armed.labels(target).set(armed)
+        """Whether the target may be rolled back automatically now; only a leader shows it."""
+        if self._shows(target):
+            self._armed.labels(target).set(armed)
 
     def leads(self, *, leading: bool) -> None:
-        """Whether this process leads now."""
+        """Whether this process leads now. Who leads no more knows nothing more of the targets, as at the start."""
+        self._leading = leading
         self._leader.set(leading)
+        if not leading:
+            for name in self._configured:
+                self._start_unknown(name)
 
     def ready(self, target: str, checks: Mapping[str, bool | None]) -> None:
-        """The readiness checks of a target; unknown (None) is shown as 0."""
+        """The readiness checks of a target; unknown (None) is shown as 0. Only a leader shows them."""
+        if not self._shows(target):
+            return
         for check, holds in checks.items():
             self._ready.labels(target, check).set(holds is True)
 
     def versions(self, target: str, *, serving: str | None, last_known_good: str | None) -> None:
-        """Which version serves and which is the newest trusted one; series of former ones go."""
+        """Which version serves and which is the newest trusted one; former ones go. Only a leader shows it."""
+        if self._shows(target):
+            self._set_versions(target, serving, last_known_good)
+
+    def _set_versions(self, target: str, serving: str | None, last_known_good: str | None) -> None:
         for state, version in (("serving", serving), ("last_known_good", last_known_good)):
             shown, new = self._shown_versions.get((target, state)), version or ""
             if shown is not None and shown != new:
@@ -255,15 +299,16 @@ class Telemetry:
         encoder, content_type = choose_encoder(accept or "")
         return encoder(self.registry), content_type
 
-    # --- the beginning ------------------------------------------------------------------------------------
+    def _shows(self, target: str) -> bool:
+        """Whether a look at the target counts: it may have begun in a term, or with a configuration, that is over."""
+        return self._leading and target in self._configured
 
-    def _start_at_zero(self, target: Target, checks: Sequence[str]) -> None:
+    # --- the beginning, and the end -----------------------------------------------------------------------
+
+    def _start_at_zero(self, target: Target) -> None:
         name = target.name
         self._in_progress.labels(name)
-        self._armed.labels(name)
-        self.versions(name, serving=None, last_known_good=None)
-        for check in checks:
-            self._ready.labels(name, check)
+        self._start_unknown(name)
         for verdict in Verdict:
             self._decisions.labels(name, verdict.value)
         for code, holds in product(ReasonCode, _HOLDS.values()):
@@ -275,17 +320,39 @@ class Telemetry:
         for step, state in product(step_names(target), ENDED):
             self._steps.labels(name, step, state.value)
 
+    def _start_unknown(self, name: str) -> None:
+        self._armed.labels(name).set(0)
+        self._set_versions(name, None, None)
+        for check in self._checks:
+            self._ready.labels(name, check).set(0)
+
+    def _forget(self, name: str) -> None:
+        """End every series of a target."""
+        for family, metric in self._made.items():
+            names = _BY_NAME[family].labels
+            shown = [sample.labels for found in metric.collect() for sample in found.samples]
+            mine = [labels for labels in shown if labels.get("target") == name]
+            for values in {tuple(labels[each] for each in names) for labels in mine}:
+                metric.remove(*values)
+        self._shown_versions = {key: shown for key, shown in self._shown_versions.items() if key[0] != name}
+
     def _counter(self, name: str) -> Counter:
         family = _BY_NAME[name]
-        return Counter(name, family.help, family.labels, registry=self.registry)
+        counter = Counter(name, family.help, family.labels, registry=self.registry)
+        self._made[name] = counter
+        return counter
 
     def _gauge(self, name: str) -> Gauge:
         family = _BY_NAME[name]
-        return Gauge(name, family.help, family.labels, registry=self.registry)
+        gauge = Gauge(name, family.help, family.labels, registry=self.registry)
+        self._made[name] = gauge
+        return gauge
 
     def _histogram(self, name: str) -> Histogram:
         family = _BY_NAME[name]
-        return Histogram(name, family.help, family.labels, registry=self.registry, buckets=_BOUNDS)
+        histogram = Histogram(name, family.help, family.labels, registry=self.registry, buckets=_BOUNDS)
+        self._made[name] = histogram
+        return histogram
 
 
 def step_names(target: Target) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ async def _rollback(_request):
 
 
 def main():
+    telemetry.leads(leading=True)
     monitor = Monitor(service="shop", version=VERSION, environment="production")
     app = web.Application()
     app.router.add_get("/orders", _order)

@@ -62,6 +62,14 @@ async def what_comes_to_the_follower(shops, store, leader, follower):
     assert await rollbacks_of(store, search) == [("manual", BAD, "aborted")]
     check_effects(search, changes=1)  # a command that runs is let finish
     assert (await leader.metric("rearguard_leader"), await follower.metric("rearguard_leader")) == (1, 0)
+    for shop in shops.all.values():
+        under_way = f'rearguard_rollback_in_progress{{target="{shop.name}"}}'
+        assert await follower.metric(under_way) == 0  # not 1 for ever, because it took the request
+        await until(lambda name=under_way: is_zero(leader, name), what="the leader's is over")
+
+
+async def is_zero(replica, name):
+    return await replica.metric(name) == 0
 
 
 async def asked_at_both(first, second, body):

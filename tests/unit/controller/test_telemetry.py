@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -125,7 +126,85 @@ def test_an_ended_step_counts_its_time_by_name_and_state(telemetry):
     assert value(telemetry, "rearguard_step_seconds_sum", target="shop", step="drain", state="failed") == 2.5
 
 
+def running(rollback_id="r", target="shop"):
+    return Rollback(
+        rollback_id, "d", target, Trigger.MANUAL, "why", "v2", "v1", phase=Phase.RUNNING, opened_at=100.0, steps=()
+    )
+
+
+def test_a_rollback_that_is_driven_here_no_more_is_not_in_progress_here(telemetry):
+    telemetry.opened(running())
+    telemetry.let_go(running())
+    assert value(telemetry, "rearguard_rollback_in_progress", target="shop") == 0
+
+
+def test_letting_one_rollback_go_leaves_the_next_one_of_its_target_in_progress(telemetry):
+    telemetry.opened(running("first"))
+    telemetry.opened(running("second"))
+    telemetry.let_go(running("first"))
+    assert value(telemetry, "rearguard_rollback_in_progress", target="shop") == 1
+    telemetry.let_go(running("second"))
+    assert value(telemetry, "rearguard_rollback_in_progress", target="shop") == 0
+
+
+def series_of(telemetry, target):
+    return {
+        sample.name
+        for family in telemetry.registry.collect()
+        for sample in family.samples
+        if sample.labels.get("target") == target
+    }
+
+
+def test_a_target_that_is_configured_no_more_leaves_no_series_and_the_others_keep_theirs(telemetry):
+    other = replace(TARGET, name="till")
+    telemetry.know([TARGET, other])
+    telemetry.leads(leading=True)
+    telemetry.versions("till", serving="v1", last_known_good="v1")
+    telemetry.versions("shop", serving="v1", last_known_good="v1")
+    telemetry.decided(Decision("d", "shop", Verdict.LEAVE, Verdict.LEAVE, 0, Trigger.ALERT, ()))
+    telemetry.know([TARGET])
+    assert series_of(telemetry, "till") == set()
+    assert value(telemetry, "rearguard_decisions_total", target="shop", verdict="leave") == 1
+    telemetry.ready("till", {"thresholds": True})  # a look that had begun before
+    telemetry.armed("till", armed=True)
+    telemetry.versions("till", serving="v2", last_known_good=None)
+    assert series_of(telemetry, "till") == set()
+    telemetry.know([TARGET, other])
+    assert value(telemetry, "rearguard_target_version_info", target="till", version="", state="serving") == 0
+
+
+def test_the_series_of_a_target_that_is_gone_stay_while_it_is_rolled_back(telemetry):
+    telemetry.know([TARGET, replace(TARGET, name="till")])
+    telemetry.opened(running(target="till"))
+    telemetry.know([TARGET])
+    assert value(telemetry, "rearguard_rollback_in_progress", target="till") == 1
+    telemetry.let_go(running(target="till"))
+    telemetry.know([TARGET])
+    assert series_of(telemetry, "till") == set()
+
+
+def test_who_leads_no_more_shows_of_targets_what_it_showed_at_the_start(telemetry):
+    fresh = {(sample.name, *sample.labels.items(), sample.value) for sample in of_targets(telemetry)}
+    telemetry.leads(leading=True)
+    telemetry.ready("shop", {"thresholds": True})
+    telemetry.armed("shop", armed=True)
+    telemetry.versions("shop", serving="v1", last_known_good="v1")
+    assert {(sample.name, *sample.labels.items(), sample.value) for sample in of_targets(telemetry)} != fresh
+    telemetry.leads(leading=False)
+    telemetry.ready("shop", {"thresholds": True})  # a look that had begun before
+    telemetry.armed("shop", armed=True)
+    telemetry.versions("shop", serving="v2", last_known_good="v1")
+    assert {(sample.name, *sample.labels.items(), sample.value) for sample in of_targets(telemetry)} == fresh
+
+
+def of_targets(telemetry):
+    names = ("rearguard_target_ready", "rearguard_target_armed", "rearguard_target_version_info")
+    return [sample for family in telemetry.registry.collect() if family.name in names for sample in family.samples]
+
+
 def test_only_the_present_versions_are_shown(telemetry):
+    telemetry.leads(leading=True)
     telemetry.versions("shop", serving="v1", last_known_good="v1")
     telemetry.versions("shop", serving="v2", last_known_good="v1")
     shown = {
@@ -136,6 +215,7 @@ def test_only_the_present_versions_are_shown(telemetry):
 
 
 def test_an_unknown_check_is_not_ready(telemetry):
+    telemetry.leads(leading=True)
     telemetry.ready("shop", {"thresholds": True, "trigger_rules": None})
     assert value(telemetry, "rearguard_target_ready", target="shop", check="thresholds") == 1
     assert value(telemetry, "rearguard_target_ready", target="shop", check="trigger_rules") == 0
