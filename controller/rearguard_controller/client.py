@@ -230,7 +230,8 @@ def _token(file: str | None) -> str | None:
     entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not entries:
         raise RearguardError(f"The token file {file} holds no token.", hint="Write the token into it.")
-    token = entries[0].rpartition(":")[2].strip()
+    name, colon, rest = entries[0].partition(":")  # as the controller reads its own files
+    token = rest.strip() if colon else name
     if not token.isascii() or not token.isprintable() or not token:
         raise RearguardError(f"The token file {file} holds no usable token.", hint="A token is plain ASCII.")
     return token

@@ -123,7 +123,7 @@ def _moment(text: str | None) -> str | None:
         pass
     try:
         return datetime.fromisoformat(text).astimezone(UTC).isoformat()
-    except ValueError:
+    except (ValueError, OverflowError):  # in UTC it may lie before year 1 or after year 9999
         raise InvalidInputError(
             f"{text!r} is neither a duration nor a time.", hint="Write 2h, or 2026-01-31T18:00:00Z.", field="until"
         ) from None

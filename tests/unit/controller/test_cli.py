@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from rearguard_controller.auth import Gate, Role
 from rearguard_controller.cli import display, main
 from rearguard_controller.cli.arguments import parser
 from rearguard_controller.cli.service import does
@@ -227,6 +228,24 @@ def test_the_token_is_the_one_of_the_file_whatever_netrc_says(answering, tmp_pat
     url, asked = answering((200, b"{}"))
     run("status", REARGUARD_URL=url, REARGUARD_TOKEN_FILE=str(tmp_path / "token"), HOME=str(tmp_path))
     assert asked[0][1]["Authorization"] == "Bearer tok"
+
+
+def test_the_line_of_a_token_file_means_the_same_to_client_and_server(answering, tmp_path):
+    """Only the first colon ends the name: a token may have colons of its own."""
+    file = tmp_path / "operator"
+    file.write_text("ops:abc:def\n")
+    url, asked = answering((200, b"{}"))
+    run("status", REARGUARD_URL=url, REARGUARD_TOKEN_FILE=str(file))
+    principal = Gate({"operator": file}).admit(asked[0][1]["Authorization"], Role.OPERATOR)
+    assert principal.name == "ops"
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "soon"])
+def test_a_time_that_no_calendar_has_is_told_in_words(until):
+    done = run("disarm", "checkout", "--until", until)
+    assert done.returncode == 1
+    assert f"{until!r} is neither a duration nor a time." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_address_must_be_http():
