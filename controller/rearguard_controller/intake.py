@@ -242,7 +242,7 @@ class Intake:
         for entry in entries:
             before = newest.get(entry.alert.key)
             ids = (entry.id,) if before is None else (*before.ids, entry.id)
-            newest[entry.alert.key] = Waiting(entry.alert, entry.received_at, ids)
+            newest[entry.alert.key] = Waiting(entry.alert, entry.received_at, ids, entry.alert.starts_at)
         settled = [each.ids for each in newest.values() if not await self._hand_to_target(each)]
         if settled:
             await self._lead.mark_judged([number for ids in settled for number in ids], self._clock())
@@ -299,7 +299,7 @@ class Intake:
                     with _set_aside(left[number].alert.name):
                         if isinstance(found, Exception):
                             raise found
-                        if await self._decide(target, found, left[number].received_at):
+                        if await self._decide(target, found, left[number]):
                             done = number + 1
                             break
                 left = left[done:]
@@ -307,7 +307,7 @@ class Intake:
         if ids:
             await self._lead.mark_judged(ids, self._clock())
 
-    async def _decide(self, target: Target, gathered: Gathered, received_at: float | None) -> bool:
+    async def _decide(self, target: Target, gathered: Gathered, waiting: Waiting) -> bool:
         """Decide and record; True when the target's facts are others now."""
         facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
         facts, decision = await self._checked(
@@ -324,7 +324,7 @@ class Intake:
         except ConflictError as error:  # the journal's own rule: somebody was faster
             log.warning("rollback_refused", target=target.name, error=error.message)
             return True
-        self._time(target.name, alert, decision, received_at)
+        self._time(target.name, waiting, decision)
         return True
 
     async def _checked(
@@ -411,12 +411,12 @@ class Intake:
         if rollback is not None:
             self._opened()
 
-    def _time(self, target: str, alert: Alert, decision: Decision, received_at: float | None) -> None:
-        if received_at is None:
+    def _time(self, target: str, waiting: Waiting, decision: Decision) -> None:
+        if waiting.received_at is None:
             return
-        self._telemetry.span(target, Span.RECEIPT_TO_DECISION, decision.decided_at - received_at)
-        if alert.starts_at is not None:
-            self._telemetry.span(target, Span.ALERT_TO_RECEIPT, received_at - alert.starts_at)
+        self._telemetry.span(target, Span.RECEIPT_TO_DECISION, decision.decided_at - waiting.received_at)
+        if waiting.fired_at is not None:
+            self._telemetry.span(target, Span.ALERT_TO_RECEIPT, waiting.received_at - waiting.fired_at)
 
 
 @contextlib.contextmanager

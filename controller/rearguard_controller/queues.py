@@ -29,6 +29,9 @@ class Waiting:
     alert: Alert
     received_at: float | None = None  # when it came last; None: found in Prometheus, not delivered
     ids: tuple[int, ...] = ()
+    fired_at: float | None = (
+        None  # since when it fires, by the delivery; Prometheus' own list says when it was pending
+    )
 
 
 @dataclass(slots=True)
@@ -75,8 +78,8 @@ class Queues:
             queue.beyond.update(one.ids)
             return
         if before is not None:
-            received_at = before.received_at if one.received_at is None else one.received_at
-            one = replace(one, ids=before.ids + one.ids, received_at=received_at)
+            last = before if one.received_at is None else one
+            one = replace(one, ids=before.ids + one.ids, received_at=last.received_at, fired_at=last.fired_at)
         queue.waiting[one.alert.key] = one
         if queue.task is None:
             queue.task = asyncio.create_task(self._work(target, queue), name=f"judging {target}")

@@ -75,6 +75,7 @@ class World:
         self.folder, self.store, self.limit = folder, store, limit
         self.requests = []  # names of the hooks that were asked for over HTTP, in order
         self.polls = 0  # how often the alerts were read
+        self.fires = True  # whether the alert does
         self.at_request = {}  # name of a request -> what to call while it is under way
         self.controllers = []
         self.url = ""
@@ -111,6 +112,10 @@ class World:
             CONFIGURATION.format(**{**words, "journal": address, "port": port, "url": self.url, **changes})
         )
         return file
+
+    def newest_configuration(self):
+        """The file of the controller that was started last."""
+        return self.folder / f"rearguard-{len(self.controllers) - 1}.yaml"
 
     # --- controllers
 
@@ -189,7 +194,7 @@ class World:
         began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
         labels = {"alertname": "ReleaseErrorRate", "action": "rollback", "service_version": "v2", **LABELS}
         alert = {"labels": labels, "annotations": _ANNOTATIONS, "state": "firing", "activeAt": began, "value": "1"}
-        return _data({"alerts": [alert]})
+        return _data({"alerts": [alert] if self.fires else []})
 
     async def _rules(self, _request):
         rule = {
