@@ -253,9 +253,9 @@ async def _serve(path: Path, configuration: Configuration, *, insecure: bool) ->
     stop = _signals(controller)
     try:
         address = configuration.listen
-        await listener.start(address.host, address.port, controller.tls)
+        port = await listener.start(address.host, address.port, controller.tls)
         names = [target.name for target in configuration.targets]
-        log.info("ready", listen=f"{address.host}:{address.port}", targets=names)
+        log.info("ready", listen=f"{address.host}:{port}", targets=names)
         return await _run_until(stop, controller)
     finally:
         await listener.close()

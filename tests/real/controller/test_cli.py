@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -183,6 +184,21 @@ def test_an_address_that_is_taken_is_told_in_words(tmp_path):
     assert "address already in use" in done.stderr
     assert "hint:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_with_port_0_the_ready_line_names_the_port_that_was_taken(tmp_path):
+    write(tmp_path)
+    file = tmp_path / "rearguard.yaml"
+    file.write_text(re.sub(r"(listen: 127\.0\.0\.1):\d+", r"\1:0", file.read_text()))
+    command = [sys.executable, "-m", "rearguard_controller", "serve", "--config", str(file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            ready = next(json.loads(line) for line in process.stderr if "ready" in line)
+            assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", ready["rearguard.listen"])
+            assert requests.get(f"http://{ready['rearguard.listen']}/healthz", timeout=5).ok
+        finally:
+            process.terminate()
+            process.communicate(timeout=15)
 
 
 def test_a_full_disk_is_a_503_that_alertmanager_retries_and_the_service_lives_on(tmp_path):
