@@ -19,6 +19,7 @@ from rearguard_controller.config.keys import (
     HEALTH,
     LIMITS,
     MODES_NOT_IN_THIS_VERSION,
+    OPEN_NOT_IN_THIS_VERSION,
     POLICY,
     PROMETHEUS,
     RECOVERY,
@@ -37,7 +38,7 @@ _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[^/@?#\s]+(?:\?[^#\s]*)?")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 _MAX_PORT = 65_535
-_MAY_BE_OPEN = ("metrics", "openapi", "page")
+_MAY_BE_OPEN = ("metrics", "openapi")
 _SECOND = 1.0
 
 
@@ -96,7 +97,6 @@ class Configuration:
     environment: str
     journal: str
     listen: Address
-    external_url: str | None
     open: frozenset[str]
     prometheus: PrometheusSettings
     retention: float
@@ -134,13 +134,11 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
     top = compose(text, file).block(TOP)
     environment = _optional_line(top, "environment") or ""
     policies = _policies(top, act_outside=top.boolean("act_outside_production", default=False))
-    external_url = top.get("external_url")
     listen = top.get("listen")
     return Configuration(
         environment=environment,
         journal=_journal(top.need("journal")),
         listen=Address("127.0.0.1", 9465) if listen is None else _address(listen),
-        external_url=None if external_url is None else hooks.url(external_url, placeholders=False).rstrip("/"),
         open=_open(top.get("open")),
         prometheus=_prometheus(top.need("prometheus"), folder),
         retention=_retention(top, policies),
@@ -196,7 +194,13 @@ def _address(place: Place) -> Address:
 def _open(place: Place | None) -> frozenset[str]:
     if place is None:
         return frozenset()
-    return frozenset(item.word(_MAY_BE_OPEN) for item in place.items("a list of endpoints"))
+    return frozenset(_endpoint(item) for item in place.items("a list of endpoints"))
+
+
+def _endpoint(place: Place) -> str:
+    if place.says(OPEN_NOT_IN_THIS_VERSION):
+        raise place.error("this endpoint is not in this version", f"it must be {' or '.join(_MAY_BE_OPEN)}")
+    return place.word(_MAY_BE_OPEN)
 
 
 def _prometheus(place: Place, folder: Path) -> PrometheusSettings:

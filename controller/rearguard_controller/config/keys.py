@@ -55,8 +55,7 @@ TOP = Section(
         Key(
             "listen", "`host:port`", "`127.0.0.1:9465`", "Where the HTTP interface listens; port 0 takes a free one."
         ),
-        Key("external_url", "URL", "none", "How people reach this controller: used for links."),
-        Key("open", "list of `metrics`, `openapi`, `page`", "`[]`", "Endpoints that are readable without a token."),
+        Key("open", "list of `metrics`, `openapi`", "`[]`", "Endpoints that are readable without a token."),
         Key(
             "tls_config_file",
             "path",
@@ -329,6 +328,7 @@ SECTIONS = (
 NOT_IN_THIS_VERSION = frozenset(
     {
         ("top level", "alertmanager"),
+        ("top level", "external_url"),
         ("top level", "storm"),
         ("top level", "notify"),
         ("policies.NAME", "approval"),
@@ -338,6 +338,7 @@ NOT_IN_THIS_VERSION = frozenset(
     }
 )
 MODES_NOT_IN_THIS_VERSION = ("ask",)
+OPEN_NOT_IN_THIS_VERSION = ("page",)
 
 
 def tables() -> str:

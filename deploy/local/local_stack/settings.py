@@ -135,7 +135,6 @@ def rearguard(layout: Layout) -> dict[str, Any]:
         "environment": "production",
         "journal": f"sqlite://{layout.folder / 'data' / 'journal.db'}",
         "listen": f"{HOST}:{layout.controller_port}",
-        "external_url": layout.controller,
         "open": ["metrics"],
         "prometheus": {"url": layout.prometheus, "poll_interval": "5s"},
         "tokens": tokens,

@@ -22,8 +22,7 @@ FULL = """\
 environment: production
 journal: sqlite:///var/lib/rearguard/journal.db
 listen: 0.0.0.0:9465
-external_url: https://rearguard.example.com/
-open: [metrics]
+open: [metrics, openapi]
 prometheus: {url: http://prometheus:9090/, poll_interval: 5s, token_file: prom.token, ca_file: /etc/ca.pem}
 retention: 30d
 tokens:
@@ -133,8 +132,7 @@ def test_the_whole_file_means_what_it_says():
     assert given_config.environment == "production"
     assert given_config.journal == "/var/lib/rearguard/journal.db"
     assert given_config.listen == ("0.0.0.0", 9465)
-    assert given_config.external_url == "https://rearguard.example.com"
-    assert given_config.open == frozenset({"metrics"})
+    assert given_config.open == frozenset({"metrics", "openapi"})
     assert given_config.retention == 30 * 86_400
     assert given_config.prometheus == config.PrometheusSettings(
         urls=("http://prometheus:9090",),
@@ -191,7 +189,7 @@ def test_defaults_are_those_of_the_contract():
     (target,) = given_config.targets
     policy = target.policy
     assert given_config.listen == ("127.0.0.1", 9465)
-    assert (given_config.external_url, given_config.open, given_config.tokens) == (None, frozenset(), {})
+    assert (given_config.open, given_config.tokens) == (frozenset(), {})
     assert (given_config.retention, given_config.prometheus.poll_interval) == (400 * 86_400.0, 15.0)
     assert (policy.mode, policy.alerts, policy.act_outside_production) == (
         Mode.OBSERVE,
@@ -302,8 +300,8 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (SMALL + "retention: 2d\npolicies: {a: {budget: {per: 1w}}}\n", 8, "retention", "policies.a.budget.per"),
         (SMALL + "retention: 2d\npolicies: {a: {cooldown: 3d}}\n", 8, "retention", "at least 3d"),
         (SMALL + "policies: {a: {budget: {per: 500d}}}\n", 8, "policies", "at least 500d"),
-        (SMALL + "open: [metrcs]\n", 8, "open[0]", "metrics or openapi or page"),
-        (SMALL + "external_url: rearguard.example.com\n", 8, "external_url", "http://"),
+        (SMALL + "open: [metrcs]\n", 8, "open[0]", "metrics or openapi"),
+        (SMALL + "open: [page]\n", 8, "open[0]", "not in this version"),
         (SMALL + "tokens: {admin: x}\n", 8, "tokens.admin", "sender, viewer, operator"),
         (SMALL + "journal: sqlite:///tmp/k.db\n", 8, None, "stands twice"),
         (changed("http://p:9090", "[]"), 3, "prometheus.url", "at least one"),
@@ -315,8 +313,8 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (changed("{service_name: checkout}", "{service-name: x}"), 6, "targets[0].match", "no label name"),
         (changed("{service_name: checkout}", "{service_name: 1.4}"), 6, "targets[0].match.service_name", "quotes"),
         (SMALL + "    policy: standart\n", 8, "targets[0].policy", "known here: default"),
-        (changed("policy: standard", "policy: standart", FULL), 25, "targets[0].policy", "did you mean 'standard'?"),
-        (changed("    policy: careful\n", "", FULL), 54, "targets[1]", "standard, careful"),
+        (changed("policy: standard", "policy: standart", FULL), 24, "targets[0].policy", "did you mean 'standard'?"),
+        (changed("    policy: careful\n", "", FULL), 53, "targets[1]", "standard, careful"),
         (changed("[cat, v]", "cat v"), 7, RELEASE + ".current", "there is no shell"),
         (changed("[cat, v]", "[]"), 7, RELEASE + ".current", "program"),
         (changed("[cat, v]", "[cat, 7]"), 7, RELEASE + ".current[1]", "quotes"),
