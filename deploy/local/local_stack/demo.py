@@ -5,6 +5,7 @@ be true at the end (`proof`). Exit code: 0 when everything is proven, 1 when not
 """
 
 import argparse
+import shlex
 import shutil
 import signal
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from local_stack.ask import Asker
 from local_stack.binaries import BinaryMissingError, fetch
+from local_stack.layout import Layout
 from local_stack.load import RATE, LoadThread
 from local_stack.process import StackError
 from local_stack.proof import Claim, prove
@@ -144,6 +146,15 @@ class Demo:
         return marks[undo] - marks[begun] if undo in marks and begun in marks else None
 
 
+def command_lines(layout: Layout) -> list[str]:
+    """Return the lines of shell that ask the kept controller how its target is."""
+    return [
+        f"export REARGUARD_URL={layout.controller}",
+        f"export REARGUARD_TOKEN_FILE={shlex.quote(str(layout.token_file('operator')))}",
+        f"{shlex.quote(str(Path(sys.executable).with_name('rearguard')))} status",
+    ]
+
+
 def _keep(stack: Stack, screen: Screen) -> None:
     layout = stack.layout
     screen.title("Everything is still running; Ctrl-C stops it")
@@ -153,10 +164,10 @@ def _keep(stack: Stack, screen: Screen) -> None:
         ("Prometheus", layout.prometheus),
         ("Alertmanager", layout.alertmanager),
         ("work folder", str(layout.folder)),
-        ("command line", f"REARGUARD_URL={layout.controller} REARGUARD_TOKEN_FILE={layout.token_file('operator')}"),
-        ("", f"{Path(sys.executable).with_name('rearguard')} status"),
+        ("command line", "paste these lines:"),
     ):
         screen.line(name, url)
+    screen.as_they_are(command_lines(layout))
     signal.pause()
 
 

@@ -62,6 +62,11 @@ class Screen:
         """Print a line that has no time."""
         self._row(Text(), Text(what), Text(detail))
 
+    def as_they_are(self, lines: Sequence[str]) -> None:
+        """Print lines that are to be copied: never broken, whatever the width."""
+        for line in lines:
+            self.console.out(line, highlight=False)
+
     def event(self, event: Event) -> None:
         """Print an event, with its reasons."""
         moment = f"{event.at - self.zero:.1f}" if self.zero is not None else ""
