@@ -106,7 +106,8 @@ OWN_FAMILIES = (
         "rearguard_target_version_info",
         "gauge",
         ("target", "version", "state"),
-        "1 for the version that serves (state serving) and the newest trusted one (state last_known_good).",
+        "1 for the version that serves (serving), the newest trusted one (last_known_good), and one that serves though a"
+        " rollback led away from it (bad).",
     ),
     Family(
         "rearguard_watchdog_age_seconds", "gauge", (), "Seconds since the last RearguardWatchdog, or since start."
@@ -275,13 +276,18 @@ class Telemetry:
         for check, holds in checks.items():
             self._ready.labels(target, check).set(holds is True)
 
-    def versions(self, target: str, *, serving: str | None, last_known_good: str | None) -> None:
-        """Which version serves and which is the newest trusted one; former ones go. Only a leader shows it."""
-        if self._shows(target):
-            self._set_versions(target, serving, last_known_good)
+    def versions(
+        self, target: str, *, serving: str | None, last_known_good: str | None, bad: str | None = None
+    ) -> None:
+        """Which version serves, which is the newest trusted one, and whether the former is bad; former ones go.
 
-    def _set_versions(self, target: str, serving: str | None, last_known_good: str | None) -> None:
-        for state, version in (("serving", serving), ("last_known_good", last_known_good)):
+        Only a leader shows it.
+        """
+        if self._shows(target):
+            self._set_versions(target, serving, last_known_good, bad)
+
+    def _set_versions(self, target: str, serving: str | None, last_known_good: str | None, bad: str | None) -> None:
+        for state, version in (("serving", serving), ("last_known_good", last_known_good), ("bad", bad)):
             shown, new = self._shown_versions.get((target, state)), version or ""
             if shown is not None and shown != new:
                 self._versions.remove(target, shown, state)
@@ -322,7 +328,7 @@ class Telemetry:
 
     def _start_unknown(self, name: str) -> None:
         self._armed.labels(name).set(0)
-        self._set_versions(name, None, None)
+        self._set_versions(name, None, None, None)
         for check in self._checks:
             self._ready.labels(name, check).set(0)
 

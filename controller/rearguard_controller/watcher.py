@@ -256,6 +256,7 @@ class Watcher:
         self._sights[name] = replace(self._sights[name], checks=readable)
         self._telemetry.ready(name, readable)
         self._telemetry.armed(name, armed=is_armed(serving.state, self._clock()))
-        self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None)
+        bad = next((each.version for each in known if each.version == now_serving and each.distrusted), None)
+        self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)
         if serving.version is None:
             log.warning("target_unreadable", target=name, error=serving.detail)

@@ -211,7 +211,19 @@ def test_only_the_present_versions_are_shown(telemetry):
         (sample.labels["version"], sample.labels["state"]): sample.value
         for sample in exposed(telemetry)["rearguard_target_version_info"].samples
     }
-    assert shown == {("v2", "serving"): 1, ("v1", "last_known_good"): 1}
+    assert shown == {("v2", "serving"): 1, ("v1", "last_known_good"): 1, ("", "bad"): 0}
+
+
+def test_a_bad_version_is_shown_while_it_serves(telemetry):
+    def bad():
+        samples = exposed(telemetry)["rearguard_target_version_info"].samples
+        return {each.labels["version"]: each.value for each in samples if each.labels["state"] == "bad"}
+
+    telemetry.leads(leading=True)
+    telemetry.versions("shop", serving="v2", last_known_good="v1", bad="v2")
+    assert bad() == {"v2": 1}
+    telemetry.versions("shop", serving="v1", last_known_good="v1", bad=None)
+    assert bad() == {"": 0}
 
 
 def test_an_unknown_check_is_not_ready(telemetry):
