@@ -106,8 +106,8 @@ OWN_FAMILIES = (
         "rearguard_target_version_info",
         "gauge",
         ("target", "version", "state"),
-        "1 for the version that serves (serving), the newest trusted one (last_known_good), and one that serves though a"
-        " rollback led away from it (bad).",
+        "1 for the version that serves (serving), the newest trusted one (last_known_good), and one that serves"
+        " although a rollback led away from it (bad).",
     ),
     Family(
         "rearguard_watchdog_age_seconds", "gauge", (), "Seconds since the last RearguardWatchdog, or since start."
