@@ -27,6 +27,7 @@ from rearguard_controller.config import Configuration
 from rearguard_controller.effects import Effects
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
 from rearguard_controller.facts import FactGatherer
+from rearguard_controller.heartbeat import Heartbeat
 from rearguard_controller.intake import Intake
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.journal.store import Fence, Journal
@@ -78,6 +79,7 @@ class Controller:
         poll_interval = configuration.prometheus.poll_interval
         self._effects = Effects(self._actions, self._prometheus, poll_interval=poll_interval, clock=self._clock)
         self._runner = Runner(journal, self._lead_journal, self._effects, self._telemetry, clock=self._clock)
+        self._heartbeat = Heartbeat(journal, self._telemetry, clock=self._clock, monotonic=time.monotonic)
         self.parts = self._make(configuration)
         self._gate = Gate(configuration.tokens)
         self._reloaded = asyncio.Event()
@@ -91,6 +93,7 @@ class Controller:
             runner=self._runner,
             releases=self.parts.releases,
             watcher=self.parts.watcher,
+            heartbeat_age=self._heartbeat.age,
             reload=self.reload,
         )
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
@@ -106,6 +109,7 @@ class Controller:
         leadership = Leadership(self.journal, self._fence, self._telemetry, holder=holder, monotonic=time.monotonic)
         async with asyncio.TaskGroup() as group:
             group.create_task(leadership.run(self._lead))
+            group.create_task(self._heartbeat.run())
             group.create_task(self._through_reloads(lambda parts: parts.watcher.run(parts.intake)))
 
     async def reload(self) -> None:
@@ -215,9 +219,9 @@ class Controller:
             new_id=lambda letter: new_id(letter, self._clock()),
             opened=self._runner.wake,
             firing=watcher.triggers,
-            delivered=watcher.note_delivery,
+            delivered=self._heartbeat.take,
         )
-        self._telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=watcher.watchdog_age)
+        self._telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=self._heartbeat.age)
         return Parts(configuration, releases, watcher, intake)
 
 

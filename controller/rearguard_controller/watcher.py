@@ -30,7 +30,6 @@ from rearguard_controller.telemetry import Telemetry
 
 log = structlog.get_logger()
 
-WATCHDOG = "RearguardWatchdog"
 MOST_AT_ONCE = 8  # targets that are checked side by side
 LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
 
@@ -81,7 +80,6 @@ class Watcher:
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._tracking: dict[str, asyncio.Task[None]] = {}
         self._answered_at: float | None = None
-        self._watchdog_at: float | None = None
 
     # --- what was seen last -----------------------------------------------------------------------------------
 
@@ -104,15 +102,6 @@ class Watcher:
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None when it never did."""
         return None if self._answered_at is None else self._monotonic() - self._answered_at
-
-    def watchdog_age(self) -> float | None:
-        """Seconds since Alertmanager last delivered the heartbeat; None when it never did."""
-        return None if self._watchdog_at is None else self._monotonic() - self._watchdog_at
-
-    def note_delivery(self, alerts: Sequence[Alert]) -> None:
-        """Alerts arrived by webhook: take the heartbeat from among them."""
-        if any(alert.name == WATCHDOG and alert.firing for alert in alerts):
-            self._watchdog_at = self._monotonic()
 
     # --- polling ------------------------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ class Health:
             "status": "ready" if stores else "not_ready",
             "webhook_stored": stores,
             "prometheus_age_s": self.services.watcher.prometheus_age(),
-            "watchdog_age_s": self.services.watcher.watchdog_age(),
+            "watchdog_age_s": self.services.heartbeat_age(),
         }
         response = answer(details, status=HTTPStatus.OK if stores else HTTPStatus.SERVICE_UNAVAILABLE)
         if not stores:

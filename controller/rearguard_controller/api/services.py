@@ -110,9 +110,6 @@ class Watcher(Protocol):
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None before it ever did."""
 
-    def watchdog_age(self) -> float | None:
-        """Seconds since the last heartbeat alert; None before there was one."""
-
 
 @dataclass(slots=True)
 class Services:
@@ -126,4 +123,5 @@ class Services:
     releases: Releases
     watcher: Watcher
     clock: Callable[[], float]
+    heartbeat_age: Callable[[], float | None]  # seconds since the last heartbeat alert; None before there was one
     reload: Callable[[], Awaitable[None]]  # read the configuration again; ConfigError keeps the old one

@@ -317,6 +317,19 @@ class PostgresJournal:
         )
         return tuple(OperatorAction(*row) for row in rows)
 
+    async def note_heartbeat(self, at: float) -> None:
+        """See `Journal.note_heartbeat`."""
+        await self._connections.rows(
+            "insert into meta (key, value) values ('heartbeat_at', $1)"
+            " on conflict (key) do update set value = excluded.value",
+            str(at),
+        )
+
+    async def heartbeat_at(self) -> float | None:
+        """See `Journal.heartbeat_at`."""
+        rows = await self._connections.rows("select value from meta where key = 'heartbeat_at'")
+        return float(rows[0]["value"]) if rows else None
+
     # --- keeping
 
     async def prune(self, before: float, most: int) -> int:

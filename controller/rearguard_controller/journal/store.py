@@ -197,6 +197,12 @@ class Journal(Protocol):
     async def operator_actions(self, *, subject: str | None = None, limit: int = 50) -> tuple[OperatorAction, ...]:
         """The audit, newest first."""
 
+    async def note_heartbeat(self, at: float) -> None:
+        """Remember when a heartbeat came, instead of the one before."""
+
+    async def heartbeat_at(self) -> float | None:
+        """When the last heartbeat came to any process; None when none ever did."""
+
     async def prune(self, before: float, most: int) -> int:
         """Forget, a little at a time, what is older than `before` or beyond the newest `most` of its kind.
 
