@@ -17,10 +17,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
-setup: $(STAMP) ## the virtual environment, and Prometheus, Alertmanager, HAProxy in .local
+setup: $(STAMP) ## the virtual environment, and Prometheus, Alertmanager, HAProxy, PostgreSQL in .local
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries
 
-demo: setup ## the main job on this machine, about three minutes (KEEP=1 leaves it running)
+demo: $(STAMP) ## the main job on this machine, about three minutes (KEEP=1 leaves it running)
+	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries --demo
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.demo $(if $(KEEP),--keep,)
 
 test: setup ## every test but the long campaigns, and those of `make check`

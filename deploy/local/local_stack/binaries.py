@@ -2,7 +2,8 @@
 
 Looked up on PATH first, then in `.local/` of the repository. On Debian and Ubuntu missing ones are downloaded with
 `apt-get download` and unpacked with `dpkg -x` into `.local/`: no root rights, nothing installed, nothing started.
-Never here: starting any of them. `python -m local_stack.binaries` fetches what is missing, once.
+Never here: starting any of them. `python -m local_stack.binaries` fetches what is missing, once; with `--demo`, what
+the demo needs.
 """
 
 import fcntl
@@ -33,16 +34,20 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pg_ctl": (),
     }
 )
+DEMO = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "haproxy")  # the rest is for tests
 _PACKAGE_OF = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "haproxy": "haproxy",
-    "postgres": "postgresql-15",
-    "initdb": "postgresql-15",
-    "pg_ctl": "postgresql-15",
+    "postgres": "postgresql",
+    "initdb": "postgresql",
+    "pg_ctl": "postgresql",
 }
+# Depends on the release's own server, whose package has its version in its name and holds the programs.
+_META_PACKAGE = "postgresql"
+_SERVER_PACKAGE = re.compile(r"postgresql-(\d+)")
 _OLDEST: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"prometheus": (2, 42), "promtool": (2, 42)}
 )  # the rules need
@@ -93,24 +98,29 @@ def environment() -> dict[str, str]:
     return os.environ | ({"LD_LIBRARY_PATH": os.pathsep.join(paths)} if paths else {})
 
 
-def missing() -> dict[str, str]:
-    """Return the programs that cannot be used here, each with the reason."""
-    problems = {name: _problem(name) for name in PROGRAMS}
+def missing(names: Iterable[str] = tuple(PROGRAMS)) -> dict[str, str]:
+    """Return which of these programs cannot be used here, each with the reason."""
+    problems = {name: _problem(name) for name in names}
     return {name: problem for name, problem in problems.items() if problem}
 
 
-def fetch() -> list[str]:
-    """Fetch what is missing into `.local/`; returns what was fetched. Raises `BinaryMissingError` when it cannot."""
-    if not missing():
+def fetch(names: Iterable[str] = tuple(PROGRAMS)) -> list[str]:
+    """Fetch what is missing of these programs into `.local/`; returns what was fetched.
+
+    Raises:
+        BinaryMissingError: it cannot be had.
+    """
+    wanted = tuple(names)
+    if not missing(wanted):
         return []
     with _one_at_a_time():
-        lacking = missing()  # another process may have fetched meanwhile
+        lacking = missing(wanted)  # another process may have fetched meanwhile
         if not lacking:
             return []
         if not all(shutil.which(tool) for tool in ("apt-get", "apt-cache", "dpkg", "dpkg-query")):
             raise BinaryMissingError(_by_hand(lacking))
         fetch_packages(sorted({_PACKAGE_OF[name] for name in lacking}))
-        still = missing()
+        still = missing(wanted)
         if still:
             reasons = "; ".join(f"{name}: {problem}" for name, problem in still.items())
             raise BinaryMissingError(f"Fetched, but not usable: {reasons}. {_by_hand(still)}")
@@ -189,11 +199,26 @@ def _apt(program: str, options: list[str], *words: str, check: bool = True, cwd:
 
 
 def _download(packages: list[str], work: Path, options: list[str]) -> list[Path]:
+    packages = [_server_package(options) if name == _META_PACKAGE else name for name in packages]
     wanted = [*packages, *_missing_libraries(packages, options)]
     folder = work / "archives"
     folder.mkdir(exist_ok=True)
     _apt("apt-get", options, "download", *wanted, cwd=folder)
     return sorted(folder.glob("*.deb"))
+
+
+def _server_package(options: list[str]) -> str:
+    """Return the package of the PostgreSQL server that belongs to this release, else the newest one there is."""
+    depends = _apt("apt-cache", options, "depends", "--important", _META_PACKAGE, check=False)
+    named = _servers(re.findall(r"Depends: (\S+)", depends))
+    if not named:
+        named = _servers(_apt("apt-cache", options, "pkgnames", f"{_META_PACKAGE}-", check=False).split())
+    return max(named, default=(0, _META_PACKAGE))[1]  # without any, apt says that there is none
+
+
+def _servers(packages: Iterable[str]) -> list[tuple[int, str]]:
+    matches = (_SERVER_PACKAGE.fullmatch(name) for name in packages)
+    return [(int(match[1]), match[0]) for match in matches if match]
 
 
 def _missing_libraries(packages: list[str], options: list[str]) -> list[str]:
@@ -250,16 +275,19 @@ def _relocate(program: Path) -> None:
 
 def main() -> int:
     """Fetch what is missing and say where each program is; returns the exit code."""
+    names = DEMO if "--demo" in sys.argv[1:] else tuple(PROGRAMS)
     try:
-        if missing():
-            print("fetching Prometheus, Alertmanager, HAProxy and PostgreSQL into .local/ (once) ...", flush=True)
-            fetch()
+        lacking = missing(names)
+        if lacking:
+            packages = ", ".join(sorted({_PACKAGE_OF[name] for name in lacking}))
+            print(f"fetching {packages} into .local/ (once) ...", flush=True)
+            fetch(names)
     except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if "--quiet" not in sys.argv[1:]:
-        width = max(map(len, PROGRAMS))
-        for name in PROGRAMS:
+        width = max(map(len, names))
+        for name in names:
             print(f"{name:<{width}}  {find(name)}")
     return 0
 

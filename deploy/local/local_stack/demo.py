@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from local_stack.ask import Asker
-from local_stack.binaries import BinaryMissingError, fetch
+from local_stack.binaries import DEMO, BinaryMissingError, fetch
 from local_stack.layout import Layout
 from local_stack.load import RATE, LoadThread
 from local_stack.process import StackError
@@ -195,7 +195,7 @@ def main() -> int:
     good = False
     try:
         with ended_by_signals():
-            fetch()
+            fetch(DEMO)
             good = _run(folder, keep=options.keep)
     except BinaryMissingError as error:
         print(f"error: {error}", file=sys.stderr)

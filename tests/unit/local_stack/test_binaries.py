@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -65,7 +67,7 @@ def test_without_apt_one_sentence_says_what_to_install(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "error: Install haproxy, postgresql-15, prometheus, prometheus-alertmanager with this system's package "
+        "error: Install haproxy, postgresql, prometheus, prometheus-alertmanager with this system's package "
         "manager, so that prometheus, promtool, prometheus-alertmanager, amtool, haproxy, postgres, initdb, pg_ctl "
         "is on PATH.\n"
     )
@@ -107,3 +109,67 @@ def test_the_shipped_alertmanager_configuration_is_accepted_by_amtool():
         [binaries.find("amtool"), "check-config", configuration], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+APT = """#!/bin/sh
+# Stands for apt-get and apt-cache: says what this release has, and writes down what is asked for.
+echo "$(basename "$0") $*" >> {folder}/asked
+case "$(basename "$0") $*" in
+  *depends*--recurse*) ;;
+  *depends*postgresql) {depends} ;;
+  *pkgnames*) {names} ;;
+  *download*) exit {code} ;;
+esac
+"""
+
+
+def asked_of_apt(tmp_path, *words, depends=":", names=":", code=0):
+    """What is downloaded where nothing is installed, on a release that has these packages."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("apt-get", "apt-cache"):
+        (tools / name).write_text(APT.format(folder=tmp_path, depends=depends, names=names, code=code))
+        (tools / name).chmod(0o755)
+    package = tmp_path / "deploy/local/local_stack"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "binaries.py"):
+        (package / name).write_text((ROOT / "deploy/local/local_stack" / name).read_text())
+    for name in ("dpkg", "dpkg-query", "basename"):
+        (tools / name).symlink_to(shutil.which(name))
+    code = (
+        "import sys, local_stack.binaries as b; b._SYSTEM_FOLDERS = (); b._SERVER_FOLDERS = 'none';"
+        f" sys.argv = ['binaries', *{list(words)!r}]; raise SystemExit(b.main())"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": str(tools), "PYTHONPATH": str(tmp_path / "deploy/local")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    lines = (tmp_path / "asked").read_text().splitlines()
+    return next(line for line in lines if " download " in line).partition(" download ")[2].split()
+
+
+@pytest.mark.parametrize("version", ["14", "16", "17", "18"])
+def test_the_server_of_this_release_is_the_one_that_the_meta_package_depends_on(tmp_path, version):
+    depends = f"printf 'postgresql\\n  Depends: postgresql-common\\n  Depends: postgresql-{version}\\n'"
+    found = asked_of_apt(tmp_path, depends=depends, names="printf 'postgresql-99\\n'")
+    assert found == ["haproxy", f"postgresql-{version}", "prometheus", "prometheus-alertmanager"]
+
+
+def test_without_a_meta_package_the_newest_server_is_taken(tmp_path):
+    names = "printf 'postgresql-9\\npostgresql-17\\npostgresql-15\\npostgresql-17-cron\\npostgresql-client-18\\n'"
+    assert "postgresql-17" in asked_of_apt(tmp_path, names=names)
+
+
+def test_the_demo_asks_for_no_postgresql(tmp_path):
+    assert asked_of_apt(tmp_path, "--demo") == ["haproxy", "prometheus", "prometheus-alertmanager"]
+
+
+def test_the_demo_needs_every_program_that_its_stack_starts():
+    source = (ROOT / "deploy/local/local_stack/stack.py").read_text()
+    started = set(re.findall(r'binaries\.find\("([\w-]+)"\)', source))
+    assert started
+    assert started <= set(binaries.DEMO)
