@@ -50,6 +50,7 @@ def _service(commands: Commands) -> None:
     serve.add_argument("--insecure", action="store_true", help="run without tokens, on a loopback address only")
     check = _add(commands, "check", "check a configuration file and say what it would do")
     _config(check)
+    check.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _reading(commands: Commands) -> None:

@@ -10,14 +10,16 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rearguard_controller import config, durations
-from rearguard_controller.auth import Gate, require_protection
+from rearguard_controller import auth, config, durations
 from rearguard_controller.cli import display
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.model import Mode, Target
 from rearguard_controller.policy import PRODUCTION
 from rearguard_controller.rollback import plan
 from rearguard_controller.shapes import address
+from rearguard_controller.transport import ServerTls
+
+ACTS = "acts"
 
 
 def serve(options: Namespace) -> int:
@@ -40,24 +42,61 @@ def check(options: Namespace) -> int:
     """Say what a configuration would do.
 
     Raises:
-        ConfigError: it cannot be used.
+        RearguardError: it, or a file of tokens or of TLS that it names, cannot be used.
     """
     found = config.load(Path(options.config))
+    if options.json:
+        display.as_json(_told(found, options.config))
+    else:
+        _show(found, options.config)
+    auth.Gate(found.tokens)
+    if found.tls_config_file is not None:
+        ServerTls(found.tls_config_file)
+    return 0
+
+
+def _show(found: config.Configuration, file: str) -> None:
     display.facts(
         {
-            "configuration": options.config,
+            "configuration": file,
             "listens on": f"{found.listen.host}:{found.listen.port}",
             "journal": found.journal,
             "Prometheus": ", ".join(address(url) for url in found.prometheus.urls),
         }
     )
     display.line()
-    columns = ("TARGET", "ENVIRONMENT", "POLICY", "MODE", "DOES", "COOLDOWN", "BUDGET", "STEPS")
+    columns = ("TARGET", "ENVIRONMENT", "POLICY", "MODE", "DOES", "COOLDOWN", "BUDGET", "RELEASE CHECK", "STEPS")
     display.table(columns, [_row(target) for target in found.targets])
     warning = _protection(found)
     if warning:
         display.line(f"\nserve will refuse to start: {warning}")
-    return 0
+
+
+def _told(found: config.Configuration, file: str) -> dict[str, object]:
+    return {
+        "configuration": file,
+        "listen": f"{found.listen.host}:{found.listen.port}",
+        "journal": found.journal,
+        "prometheus": [address(url) for url in found.prometheus.urls],
+        "serve_refuses": _protection(found),
+        "targets": [_target(target) for target in found.targets],
+    }
+
+
+def _target(target: Target) -> dict[str, object]:
+    policy, proof = target.policy, target.release.check
+    return {
+        "name": target.name,
+        "environment": target.environment,
+        "policy": policy.name,
+        "mode": policy.mode.value,
+        "acts": does(target) == ACTS,
+        "does": does(target),
+        "cooldown": durations.render(policy.cooldown),
+        "budget": {"rollbacks": policy.budget.rollbacks, "per": durations.render(policy.budget.per)},
+        "release_check": None if proof is None else list(proof.argv),
+        "steps": _steps(target),
+    }
 
 
 def does(target: Target) -> str:
@@ -66,14 +105,16 @@ def does(target: Target) -> str:
         return f"observes (mode {target.policy.mode.value})"
     if target.environment != PRODUCTION and not target.policy.act_outside_production:
         return f"observes ({target.environment or 'no environment'} is not {PRODUCTION})"
-    return "acts"
+    return ACTS
+
+
+def _steps(target: Target) -> list[str]:
+    names = [step.name for step in plan(target, conditions=())]
+    return [*names, "recovery"] if target.recovery_within is not None else names
 
 
 def _row(target: Target) -> list[object]:
-    policy = target.policy
-    names = [step.name for step in plan(target, conditions=())]
-    if target.recovery_within is not None:
-        names.append("recovery")
+    policy, proof = target.policy, target.release.check
     return [
         target.name,
         target.environment,
@@ -82,14 +123,14 @@ def _row(target: Target) -> list[object]:
         does(target),
         durations.render(policy.cooldown),
         f"{policy.budget.rollbacks} per {durations.render(policy.budget.per)}",
-        ", ".join(names),
+        None if proof is None else " ".join(proof.argv),
+        ", ".join(_steps(target)),
     ]
 
 
 def _protection(found: config.Configuration) -> str | None:
     try:
-        Gate(found.tokens)
-        require_protection(found.tokens, found.listen.host, insecure=False)
+        auth.require_protection(found.tokens, found.listen.host, insecure=False)
     except RearguardError as error:
         return f"{error.message} {error.hint}"
     return None

@@ -26,6 +26,7 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+OWN_STEPS = ("roll-back", "health", "recovery")  # of every rollback; undo hooks are named "undo NAME", with a space
 _ONE_ACTION = "give exactly one of command and http"
 
 
@@ -84,10 +85,29 @@ def hooks(place: Place | None, folder: Path) -> tuple[tuple[Hook, ...], tuple[Ho
         return (), ()
     block = place.block(HOOKS)
     before, after = block.get("before"), block.get("after")
+    taken = set(OWN_STEPS)
     return (
-        () if before is None else tuple(_hook(item, folder, after=False) for item in before.items("a list of hooks")),
-        () if after is None else tuple(_hook(item, folder, after=True) for item in after.items("a list of hooks")),
+        () if before is None else _hooks(before, folder, taken, after=False),
+        () if after is None else _hooks(after, folder, taken, after=True),
     )
+
+
+def _hooks(place: Place, folder: Path, taken: set[str], *, after: bool) -> tuple[Hook, ...]:
+    """The hooks of a list; their names are added to those that are taken."""
+    found = []
+    for item in place.items("a list of hooks"):
+        hook = _hook(item, folder, after=after)
+        if hook.name in taken:
+            of_rollback = hook.name in OWN_STEPS
+            problem = f"{hook.name!r} is the name of {'a step of every rollback' if of_rollback else 'another hook'}"
+            raise (
+                item.block(HOOK)
+                .need("name")
+                .error(problem, "choose another name" if of_rollback else "give each hook of a target its own name")
+            )
+        taken.add(hook.name)
+        found.append(hook)
+    return tuple(found)
 
 
 def _hook(place: Place, folder: Path, *, after: bool) -> Hook:

@@ -213,7 +213,7 @@ HOOKS = Section(
 HOOK = Section(
     "targets[].hooks.before[] and .after[]",
     (
-        Key("name", "letters, digits, `.` `_` `-`", REQUIRED, "The step's name."),
+        Key("name", "letters, digits, `.` `_` `-`", REQUIRED, "The step's name, of its own within the target."),
         Key("command", "argument list", "this or `http`", "What to run, never through a shell."),
         Key("http", "mapping", "this or `command`", "What to request."),
         Key("timeout", "duration", "`5m` for commands, `30s` for requests", "When it counts as failed."),

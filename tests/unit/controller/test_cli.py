@@ -323,6 +323,61 @@ def test_check_prints_a_summary_and_warns_that_serve_would_refuse(tmp_path):
     assert "serve will refuse to start: No tokens are configured" in done.stdout
 
 
+def checked(tmp_path, more="", *words):
+    file = tmp_path / "rearguard.yaml"
+    file.write_text(CONFIGURATION + more)
+    return run("check", "--config", str(file), *words)
+
+
+def test_check_fails_when_a_token_file_cannot_be_read(tmp_path):
+    done = checked(tmp_path, "tokens: {viewer: nowhere}\n")
+    assert done.returncode == 1
+    assert f"The token file {tmp_path / 'nowhere'} cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_fails_when_the_files_of_tls_cannot_be_loaded(tmp_path):
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: no.pem, key_file: no.key}\n")
+    done = checked(tmp_path, "tls_config_file: web.yml\n")
+    assert done.returncode == 1
+    assert "cannot be used for TLS" in done.stderr
+    (tmp_path / "web.yml").unlink()
+    assert checked(tmp_path, "tls_config_file: web.yml\n").returncode == 1
+
+
+def test_check_shows_how_a_release_proves_that_it_can_be_activated(tmp_path):
+    command = 'command: {current: [c], rollback: [r], check: [ok, "{to_version}"]}'
+    more = f"  - {{name: e, match: {{x: y}}, policy: acting, release: {{{command}}}}}\n"
+    assert "ok {to_version}" in checked(tmp_path, more).stdout
+
+
+def test_check_prints_json_on_request(tmp_path):
+    (tmp_path / "ops").write_text("ann:token\n")
+    done = checked(tmp_path, "tokens: {operator: ops}\n", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["listen"], told["journal"], told["prometheus"]) == (
+        "127.0.0.1:9465",
+        "/tmp/j.db",
+        ["http://127.0.0.1:9090"],
+    )
+    assert told["serve_refuses"] is None
+    assert [target["name"] for target in told["targets"]] == ["a", "b", "c", "d"]
+    assert told["targets"][1] == {
+        "name": "b",
+        "environment": "staging",
+        "policy": "acting",
+        "mode": "act",
+        "acts": False,
+        "does": "observes (staging is not production)",
+        "cooldown": "5m",
+        "budget": {"rollbacks": 3, "per": "1d"},
+        "release_check": None,
+        "steps": ["roll-back", "recovery"],
+    }
+    assert "No tokens" in json.loads(checked(tmp_path, "", "--json").stdout)["serve_refuses"]
+
+
 def test_check_of_a_bad_file_is_exit_code_1_and_names_the_line(tmp_path):
     file = tmp_path / "rearguard.yaml"
     file.write_text(CONFIGURATION.replace("environment: staging", "enviroment: staging"))

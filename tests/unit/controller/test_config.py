@@ -14,6 +14,8 @@ from rearguard_controller.config import hooks
 from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import AfterCrash, CommandAction, HttpAction, Mode, OnFailure
+from rearguard_controller.rollback import plan
+from unit.controller.factories import condition
 
 FOLDER = Path("/etc/rearguard")
 ROOT = Path(__file__).resolve().parents[3]
@@ -276,6 +278,7 @@ def hook(text: str) -> str:
 
 
 HEALTH = "targets[0].verify.health"
+TWICE = SMALL + "    hooks: {before: [{name: a, command: [x]}], after: [{name: a, command: [x]}]}\n"
 AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace("before", "after")
 
 
@@ -329,6 +332,12 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (hook("{name: a, command: [x], before_restore: true}"), 8, HOOK + ".before_restore", "after"),
         (hook("{name: a, command: [x], on_failure: abort}"), 8, HOOK + ".on_failure", "continue or stop"),
         (hook("{name: a, command: [x], timeout: 0s}"), 8, HOOK + ".timeout", "100ms"),
+        (hook("{name: roll-back, command: [x]}"), 8, HOOK + ".name", "another name"),
+        (hook("{name: health, command: [x]}"), 8, HOOK + ".name", "another name"),
+        (hook("{name: recovery, command: [x]}"), 8, HOOK + ".name", "another name"),
+        (hook("{name: undo a, command: [x]}"), 8, HOOK + ".name", "letters"),
+        (hook("{name: a, command: [x]}, {name: a, command: [y]}"), 8, HOOK[:-2] + "1].name", "its own name"),
+        (TWICE, 8, "targets[0].hooks.after[0].name", "its own name"),
         (AFTER_WITH_UNDO, 8, "targets[0].hooks.after[0].undo", "before"),
         (SMALL + "    verify: {health: {url: 'http://x', successes: 0}}\n", 8, HEALTH + ".successes", "from 1"),
         (SMALL + "    verify: {recovery: 5m}\n", 8, "targets[0].verify.recovery", "mapping"),
@@ -381,6 +390,12 @@ def test_keys_of_the_contract_that_are_not_built_are_refused_never_silently_acce
         "targets[].release": changed(COMMAND, f"{{{key}: {{}}}}"),
     }[where]
     assert "not in this version" in refused(text).message
+
+
+def test_no_hook_may_be_named_like_a_step_that_every_rollback_has():
+    text = SMALL + "    verify: {health: {url: 'http://c/h'}}\n"
+    own = tuple(step.name for step in plan(parse(text).targets[0], conditions=(condition(),)))
+    assert own == hooks.OWN_STEPS
 
 
 def test_a_file_is_loaded_and_its_folder_is_where_relative_paths_start(tmp_path):
