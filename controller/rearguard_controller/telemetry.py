@@ -182,6 +182,7 @@ class Telemetry:
         self._leading = False
         self._shown_versions: dict[tuple[str, str], str] = {}
         self.know(targets)
+        self._started = time.monotonic()
         self.feed_ages(prometheus=lambda: None, watchdog=lambda: None)
 
     def know(self, targets: Sequence[Target]) -> None:
@@ -295,10 +296,14 @@ class Telemetry:
             self._shown_versions[target, state] = new
 
     def feed_ages(self, *, prometheus: Callable[[], float | None], watchdog: Callable[[], float | None]) -> None:
-        """Read the two ages at every scrape; None (never seen) is shown as the time since this call."""
+        """Read the two ages at every scrape.
+
+        None (never seen) is shown as the time since this call, that of the heartbeat as the time since the start: a
+        reload asks another Prometheus, but waits for the same heartbeat.
+        """
         since = time.monotonic()
         self._prometheus_age.set_function(lambda: _age(prometheus(), since))
-        self._watchdog_age.set_function(lambda: _age(watchdog(), since))
+        self._watchdog_age.set_function(lambda: _age(watchdog(), self._started))
 
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """The exposition that the Accept header asks for, and its content type."""

@@ -253,5 +253,10 @@ def test_the_steps_of_the_image_make_a_working_rearguard(tmp_path):
     program = home / "bin/rearguard"
     assert "serve" in _run([program, "--help"], cwd=tmp_path, env=environment)
     assert list(wheels.glob("rearguard-*.whl"))
+    for role in ("sender", "viewer", "operator"):  # in the cluster a secret's
+        (tmp_path / role).write_text(f"{role}:token\n")
     for folder in RENDERED:
-        _run([program, "check", "--config", FOLDER / folder / "rearguard.yaml"], cwd=tmp_path, env=environment)
+        text = (FOLDER / folder / "rearguard.yaml").read_text()
+        assert "/etc/rearguard/tokens/" in text
+        (tmp_path / "rearguard.yaml").write_text(text.replace("/etc/rearguard/tokens/", f"{tmp_path}/"))
+        _run([program, "check", "--config", tmp_path / "rearguard.yaml"], cwd=tmp_path, env=environment)

@@ -238,6 +238,7 @@ def test_an_age_is_read_at_the_scrape_and_grows_from_the_start_when_nothing_was_
     assert value(telemetry, "rearguard_prometheus_age_seconds") == 42
     first = value(telemetry, "rearguard_watchdog_age_seconds")
     assert 0 <= first < 5
+    telemetry.feed_ages(prometheus=lambda: 42.0, watchdog=lambda: None)  # as a reload does
     assert value(telemetry, "rearguard_watchdog_age_seconds") > first
 
 
