@@ -180,8 +180,13 @@ class FactGatherer:
         serving, (activatable, listing) = await asyncio.gather(look(target), self._activatable(target))
         now, budget = self._clock(), target.policy.budget
         still_open = [each for each in await self._journal.open_rollbacks() if each.target == target.name]
-        state, releases = await self._journal.target_state(target.name), await self._journal.releases(target.name)
-        handled = None if serving.version is None else await self._journal.handled(target.name, serving.version)
+        state, releases, handled, last_action_at, actions = await asyncio.gather(
+            self._journal.target_state(target.name),
+            self._journal.releases(target.name),
+            self._handled(target, serving.version),
+            self._journal.last_action_at(target.name),
+            self._journal.actions_since(target.name, now - budget.per),
+        )
         return Facts(
             now=now,
             serving_version=serving.version,
@@ -191,9 +196,12 @@ class FactGatherer:
             activatable=activatable,
             open_rollback=still_open[0].id if still_open else None,
             handled_by=handled,
-            last_action_at=await self._journal.last_action_at(target.name),
-            actions_in_budget=len(await self._journal.actions_since(target.name, now - budget.per)),
+            last_action_at=last_action_at,
+            actions_in_budget=len(actions),
         )
+
+    async def _handled(self, target: Target, version: str | None) -> str | None:
+        return None if version is None else await self._journal.handled(target.name, version)
 
     async def _activatable(self, target: Target) -> tuple[frozenset[str] | None, str]:
         try:
@@ -231,15 +239,17 @@ class FactGatherer:
         shown = _shown(previous)
         if previous is None or shown is None:
             return None, "no version before is known by its service_version"
+        end = state.serving_since if state.changed_after is None else state.changed_after
         try:
-            if shown != _shown(facts.release(facts.serving_version)) and await self._serves(condition, shown):
-                beside = await figures.measure(self._prometheus, condition, version=shown)
-                if beside.past is not None:
-                    return beside, f"beside the new version, {previous.version} shows "
-            end = state.serving_since if state.changed_after is None else state.changed_after
-            before = await figures.median_over(self._prometheus, condition, end - BEFORE_RELEASE, end, version=shown)
+            serves, beside, before = await asyncio.gather(
+                self._serves(condition, shown),
+                figures.measure(self._prometheus, condition, version=shown),
+                figures.median_over(self._prometheus, condition, end - BEFORE_RELEASE, end, version=shown),
+            )
         except SourceError as error:
             return None, error.message
+        if serves and beside.past is not None and shown != _shown(facts.release(facts.serving_version)):
+            return beside, f"beside the new version, {previous.version} shows "
         return before, f"in the ten minutes before the release, {previous.version} showed a median of "
 
     async def _serves(self, condition: Condition, version: str) -> bool:

@@ -39,6 +39,7 @@ async def test_a_version_that_serves_no_more_is_judged_by_the_time_before_the_re
 
 async def test_where_both_versions_serve_they_are_compared_now(wire, prometheus):
     up(wire, v1=1, v2=1, figure_of_v1=0.0)
+    wire.over_time = {FIGURE: {"1.0": lambda _at: 1.0}}
     measured, words = await before(prometheus)
     assert (measured.value, measured.past) == (0.0, True)
     assert words.startswith("beside the new version")
