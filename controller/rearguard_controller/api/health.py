@@ -8,7 +8,9 @@ Never here: how the targets are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import gzip
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from aiohttp import web
@@ -26,6 +28,7 @@ class Health:
 
     services: Services
     receiver: Receiver
+    _rendering: dict[tuple[str, bool], asyncio.Task[tuple[bytes, str]]] = field(default_factory=dict, init=False)
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this topic; probes carry no token."""
@@ -37,10 +40,26 @@ class Health:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The controller's own metrics, in the format that the Accept header asks for."""
-        body, content_type = self.services.telemetry.render(request.headers.get("Accept"))
-        response = web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
-        response.enable_compression()  # as the client's Accept-Encoding allows
-        return response
+        zipped = "gzip" in request.headers.get("Accept-Encoding", "")
+        body, content_type = await self._exposition(request.headers.get("Accept", ""), zipped=zipped)
+        headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
+        return web.Response(body=body, headers={**headers, "Content-Encoding": "gzip"} if zipped else headers)
+
+    async def _exposition(self, accept: str, *, zipped: bool) -> tuple[bytes, str]:
+        """Body and content type, made beside the loop, once for all who ask at the same time.
+
+        With a hundred targets it takes more than a second, and scrapers that gave up leave their requests behind.
+        """
+        key = accept, zipped
+        task = self._rendering.get(key)
+        if task is None:
+            task = self._rendering[key] = asyncio.create_task(asyncio.to_thread(self._render, accept, zipped))
+            task.add_done_callback(lambda _: self._rendering.pop(key, None))
+        return await asyncio.shield(task)
+
+    def _render(self, accept: str, zipped: bool) -> tuple[bytes, str]:
+        body, content_type = self.services.telemetry.render(accept)
+        return (gzip.compress(body, 1) if zipped else body), content_type
 
     async def alive(self, _request: web.Request) -> web.Response:
         """200 while the process answers at all."""

@@ -201,6 +201,28 @@ async def test_an_operator_who_triggers_in_a_loop_is_slowed_down_and_others_and_
             assert (await caller.post("/webhook/alertmanager", alerts("A"), SENDER))[0] == 202
 
 
+async def test_many_scrapes_at_once_hold_up_nothing_else(tmp_path):
+    """Scrapers that gave up leave their requests behind; they must not starve what keeps the lease, or deliveries."""
+    head, _, targets = CONFIGURATION.partition("targets:\n")
+    one = targets.partition("  - name: search")[0]
+    many = "".join(one.replace("checkout", f"shop-{number}") for number in range(60))
+    async with calling(tmp_path, text=f"{head}targets:\n{many}") as (_, caller):
+
+        async def scrape():
+            async with caller.session.get(caller.url + "/metrics", headers={"Authorization": VIEWER}) as response:
+                assert response.status == 200
+                return len(await response.read())
+
+        began = time.monotonic()
+        assert await scrape() > 10_000
+        alone = time.monotonic() - began
+        began = time.monotonic()
+        scrapes = asyncio.gather(*(scrape() for _ in range(40)))
+        assert (await caller.ask("GET", "/healthz"))[0] == 200
+        await scrapes
+        assert time.monotonic() - began < 10 * alone + 2
+
+
 # --- the audit -----------------------------------------------------------------------------------------------------
 
 
