@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import json
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -157,6 +158,65 @@ def test_provisioning_names_the_folder_and_the_environment():
     (source,) = yaml.safe_load((FOLDER / "provisioning/datasources/rearguard.yaml").read_text())["datasources"]
     assert source["type"] == "prometheus"
     assert source["url"] == "${PROMETHEUS_URL}"
+
+
+# --- against series of our own ------------------------------------------------------------------------------------
+
+LABELS = 'job="shop", instance="a", service_name="shop", deployment_environment_name="production"'
+INFO = f'target_info{{{LABELS}, service_version="%s"}}'
+REQUESTS = 'http_server_request_duration_seconds_count{job="shop", instance="a", http_response_status_code="%s"}'
+
+
+def _promtool(folder, series, checks):
+    """Whether promtool finds that each expression has the samples it should have, at scrapes of 5 s."""
+    fetch()
+    test = {
+        "interval": "5s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": _filled(expression), "eval_time": at, "exp_samples": samples}
+            for expression, at, samples in checks
+        ],
+    }
+    path = folder / "dashboard.test.yml"
+    settings = {"rule_files": [str(ROOT / f"rules/{name}.yml") for name in ("thresholds", "recording", "release")]}
+    settings |= {"evaluation_interval": "5s", "tests": [test]}
+    settings["group_eval_order"] = [
+        f"rearguard.{name}" for name in ("thresholds", "release", "service_thresholds", "figures")
+    ]
+    path.write_text(yaml.safe_dump(settings))
+    done = subprocess.run(
+        [find("promtool"), "test", "rules", path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_release_marks_the_graphs_and_a_missed_scrape_does_not(tmp_path):
+    (expression,) = [one["expr"] for one in ANNOTATIONS if one["name"] == "Releases"]
+    series = {INFO % "v1": "1x20 stale 1x20 stale", INFO % "v2": "_x43 1x40"}
+    mark = {"labels": '{service_name="shop", service_version="v2"}', "value": 1}
+    quiet = [(expression, f"{at}s", []) for at in range(60, 211, 5)]
+    _promtool(tmp_path, series, [*quiet, (expression, "215s", [mark]), (expression, "270s", [])])
+
+
+def test_what_the_old_version_did_is_not_drawn_under_the_new_one_at_the_same_address(tmp_path):
+    series = {
+        INFO % "v1": "1x20 stale",
+        INFO % "v2": "_x21 1x40",
+        REQUESTS % "200": "0+10x20 10+10x40",
+        REQUESTS % "500": "0+90x20 stale",
+        REQUESTS.replace("_count", "_sum") % "200": "0+1000x20 1+1x40",
+    }
+    panels = {(title, ref): expression for title, ref, expression, _ in QUERIES}
+    labels = '{service_name="shop", service_version="v2"}'
+    drawn = {"Error ratio, by version": 0.0, "Latency, by version": 0.1}
+    checks = [(panels[title, "A"], "115s", [{"labels": labels, "value": value}]) for title, value in drawn.items()]
+    _promtool(tmp_path, series, checks)
 
 
 # --- against a real Prometheus -------------------------------------------------------------------------------------
