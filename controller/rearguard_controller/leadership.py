@@ -86,6 +86,8 @@ class Leadership:
 
     async def _last(self, epoch: int, renewed_at: float) -> None:
         """Return when the lease is lost, or for too long was not renewed; it was asked for at `renewed_at`."""
+        if not self._journal.shared:  # nobody can have it but us: a process that stood still just goes on
+            await asyncio.Event().wait()
         pause = RENEW_EVERY
         while self._monotonic() - renewed_at < PATIENCE:
             await asyncio.sleep(min(pause, PATIENCE - (self._monotonic() - renewed_at)))

@@ -29,6 +29,8 @@ NOW = "extract(epoch from clock_timestamp())::double precision"  # the database'
 class PostgresJournal:
     """A `Journal` in one database; any number of processes."""
 
+    shared = True
+
     def __init__(self, connections: Connections, leading: Connections) -> None:
         """Use `open`; `leading` is for the lease, whose renewal must not queue behind anything."""
         self._connections = connections

@@ -34,6 +34,8 @@ T = TypeVar("T")
 class SqliteJournal:
     """A `Journal` in one file; one process at a time."""
 
+    shared = False
+
     def __init__(self, file: JournalFile) -> None:
         """Use `open`."""
         self._writer = Writer(file.writer, file.reserve)

@@ -55,6 +55,10 @@ class Fence:
 class Journal(Protocol):
     """The store: durable on return, invariants held by the database."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use it at the same time, so that a lease can pass to them."""
+
     def fenced(self, fence: Fence) -> Journal:
         """The same journal for what only the leader may write.
 

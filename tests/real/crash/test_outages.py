@@ -12,16 +12,17 @@ from real.crash.campaign import SLOW, Point, campaign, interrupt_during
 from real.crash.checks import check
 from real.crash.faketime import Clock
 from real.crash.world import world
+from rearguard_controller.model import Outcome, StepState
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 JUMPS = ("+1h", "-1h", "+3d", "-3d")
 DURING = ("drain", "activate", "restore")
 
 
-async def finish(it, controller):
+async def finish(it, controller, **expected):
     await it.close_of_rollback()
     assert await it.end(controller, signal.SIGTERM) == 0, it.logs()
-    return await check(it)
+    return await check(it, **expected)
 
 
 async def jumping(folder, point, _expected, server, *, offset):
@@ -82,7 +83,14 @@ async def test_a_full_disk_delays_a_rollback_and_breaks_nothing(tmp_path, room, 
                 controller = await it.serve()
             else:
                 _limit(controller.pid, resource.RLIM_INFINITY)
-            await finish(it, controller)
+            if killed and name == "drain":  # it goes on with a full disk, maybe up to `announce`, not to be repeated
+                rollback = await finish(
+                    it, controller, outcomes={Outcome.RECOVERED, Outcome.FAILED}, effective=(0, 1)
+                )
+                announced = next(step for step in rollback.steps if step.name == "announce")
+                assert (rollback.outcome is Outcome.FAILED) == (announced.state is StepState.FAILED)
+            else:
+                await finish(it, controller)
 
     await asyncio.gather(*(at(name) for name in DURING))
 

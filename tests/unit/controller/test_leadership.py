@@ -13,7 +13,8 @@ from rearguard_controller.telemetry import Telemetry
 class Late:
     """A journal that gives the lease once, so many seconds after the question, and never renews it."""
 
-    def __init__(self, after):
+    def __init__(self, after, *, shared=True):
+        self.shared = shared
         self.after, self.passed, self.released = after, 0.0, asyncio.Event()
 
     def now(self):
@@ -47,6 +48,26 @@ async def test_a_lease_counts_from_its_question_however_late_the_answer_comes(af
             await journal.released.wait()
         assert times == [1] * led
         assert fence.epoch is None
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_leader_whose_journal_is_its_own_alone_outlasts_a_standstill():
+    """Of a file with a lock nobody else can lead: a process that stood still need not end what it was doing."""
+    journal, begun = Late(1.0, shared=False), asyncio.Event()
+    leadership = Leadership(journal, Fence(), Telemetry([]), holder="us", monotonic=journal.now)
+
+    async def lead():
+        begun.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(leadership.run(lead))
+    try:
+        await asyncio.wait_for(begun.wait(), 3)
+        journal.passed += 10 * PATIENCE
+        done, _ = await asyncio.wait([asyncio.create_task(journal.released.wait())], timeout=0.5)
+        assert not done
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
