@@ -103,7 +103,7 @@ class _Measured:
             self.connection = Connection(self.instruments, self.route)
             _count_messages(response, self.connection)
             self._note_close(response)
-        elif not isinstance(response, web.Response) and response.content_length is None:
+        elif not isinstance(response, web.Response):
             self.response = response
             self.exchange.streaming()
 

@@ -5,11 +5,12 @@ import threading
 import time
 from contextlib import suppress
 
+import pytest
 from aiohttp import ClientPayloadError, web
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 
-from rearguard_exporter import FAMILIES, Monitor
+from rearguard_exporter import FAMILIES, Monitor, http
 
 COUNT = "http_server_request_duration_seconds_count"
 
@@ -210,6 +211,23 @@ async def test_a_short_stream_is_timed_to_its_last_byte(serve):
     await site.get("/export")
     spent = (await site.scrape()).all("http_server_request_duration_seconds_sum")[0].value
     assert 0.25 < spent < 5
+
+
+@pytest.mark.parametrize("length", [None, 3])
+async def test_a_long_stream_stays_out_of_the_durations_whether_its_length_was_announced(serve, monkeypatch, length):
+    async def download(request):
+        response = web.StreamResponse()
+        response.content_length = length
+        await response.prepare(request)
+        for _ in range(3):
+            await response.write(b"x")
+            await asyncio.sleep(0.05)
+        return response
+
+    monkeypatch.setattr(http, "LONG_STREAM", 0.1)
+    site = await serve(app_with([web.get("/download", download)]))
+    assert await site.get("/download") == (200, b"xxx")
+    assert (await site.scrape()).all(COUNT) == []
 
 
 async def test_own_endpoints_are_not_traffic(serve):
