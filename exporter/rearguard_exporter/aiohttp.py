@@ -207,9 +207,9 @@ def _why(
     if socket.close_code is None:
         # No closing handshake yet: aiohttp does it with 1000 after the handler, if anybody is there.
         return Reason.ABNORMAL if _is_gone(request) else Reason.CLEAN
-    reason = reason_of_code(socket.close_code)
+    reason = reason_of_code(socket.close_code, sent=False)
     if reason is Reason.CLEAN and asked is not None:
-        return reason_of_code(asked)  # the peer merely confirmed what the application asked for
+        return reason_of_code(asked, sent=True)  # the peer merely confirmed what the application asked for
     return reason
 
 
