@@ -59,6 +59,24 @@ def make_engine(tmp_path, monitor):
         engine.dispose()
 
 
+def test_options_of_an_engine_make_no_second_measurement(make_engine, read, monitor):
+    engine = make_engine(name="orders")
+    monitor.instrument_sqlalchemy(engine.execution_options(isolation_level="AUTOCOMMIT"), "again")
+    with engine.connect() as connection:
+        connection.execute(text("select 1"))
+    assert read(COUNT, db_operation_name="SELECT") == 1
+    assert read("db_client_connection_count", **{POOL: "again", STATE: "idle"}) is None
+
+
+def test_a_pool_stays_shown_when_only_its_engine_with_options_was_instrumented(read, monitor, tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/orders.db")
+    monitor.instrument_sqlalchemy(engine.execution_options(isolation_level="AUTOCOMMIT"), "orders")
+    gc.collect()
+    assert read("db_client_connection_count", **{POOL: "orders", STATE: "idle"}) == 0
+    engine.dispose()
+    assert read("db_client_connection_count", **{POOL: "orders", STATE: "idle"}) == 0
+
+
 def test_operations_are_counted_by_their_first_word_never_their_text(make_engine, read, monitor):
     engine = make_engine()
     with engine.begin() as connection:
