@@ -109,7 +109,15 @@ class Monitor:
             timeout: seconds a check may take.
         """
         self._faces.watch(
-            Watch(self._instruments, name, check, readiness=readiness, interval=interval, timeout=timeout)
+            Watch(
+                self._instruments,
+                self._pools,
+                name,
+                check,
+                readiness=readiness,
+                interval=interval,
+                timeout=timeout,
+            )
         )
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from rearguard_exporter.database.pool import Pools
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.quiet import log
 
@@ -33,6 +34,7 @@ class Watch:
     def __init__(
         self,
         instruments: Instruments,
+        pools: Pools,
         name: str,
         check: Check,
         *,
@@ -46,6 +48,7 @@ class Watch:
         self.last: Result | None = None
         self._check = check
         self._timeout = timeout
+        self._pools = pools
         self._up = instruments.db_up
         self._failures = instruments.pool_failures.child(name)
         instruments.pool_timeouts.child(name)
@@ -124,7 +127,7 @@ class Watch:
         return Result(ok=False, detail=f"no answer within {self._timeout:g} s")
 
     def _record(self, result: Result) -> None:
-        if not result.ok:
+        if not result.ok and not self._pools.has(self.name):  # a measured pool counts its own
             self._failures.inc()
         if self.last is None or self.last.ok != result.ok:
             state = "up" if result.ok else f"down: {result.detail}"

@@ -59,6 +59,25 @@ def make_engine(tmp_path, monitor):
         engine.dispose()
 
 
+async def test_a_failed_check_of_an_instrumented_pool_is_counted_once_by_the_pool(
+    make_engine, read, monitor, eventually
+):
+    engine = make_engine(name="orders", file="no/such/folder/orders.db")
+    checked = []
+
+    def check():
+        checked.append(True)
+        with engine.connect():
+            pass
+
+    monitor.watch_database("orders", check, interval=60)
+    try:
+        await eventually(lambda: read("db_up", **{POOL: "orders"}) == 0)
+    finally:
+        monitor.close()
+    assert read("db_client_connection_failures_total", **{POOL: "orders"}) == len(checked) == 1
+
+
 def test_options_of_an_engine_make_no_second_measurement(make_engine, read, monitor):
     engine = make_engine(name="orders")
     monitor.instrument_sqlalchemy(engine.execution_options(isolation_level="AUTOCOMMIT"), "again")
