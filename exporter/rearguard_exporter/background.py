@@ -79,41 +79,58 @@ class LoopJobs:
         self._jobs: list[LoopJob] = []
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._home: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()  # loops of several threads may start and end at once
 
     def add(self, job: LoopJob) -> None:
         """Run `job` (which never ends by itself) from now on, or from the first application's start."""
-        self._jobs.append(job)
-        home = self._home
+        with self._lock:
+            self._jobs.append(job)
+            home = self._home
         if home is not None and not home.is_closed():
             home.call_soon_threadsafe(self._spawn, home, [job])
 
     def enter(self) -> None:
         """An application of the running loop starts."""
         loop = asyncio.get_running_loop()
-        state = self._loops.setdefault(loop, _Loop())
-        state.users += 1
-        if state.users == 1:
-            self._spawn(loop, [self._probe_lag])
-        if self._home is None or self._home.is_closed():
-            self._home = loop
-            self._spawn(loop, self._jobs)
+        due: list[LoopJob] = []
+        with self._lock:
+            self._forget_closed()
+            state = self._loops.setdefault(loop, _Loop())
+            state.users += 1
+            if state.users == 1:
+                due.append(self._probe_lag)
+            if self._home is None:
+                self._home = loop
+                due.extend(self._jobs)
+        self._spawn(loop, due)
 
     async def leave(self) -> bool:
         """An application of the running loop ends. True when it was the last of all."""
         loop = asyncio.get_running_loop()
         state = self._loops[loop]
-        state.users -= 1
-        if state.users == 0:
+        with self._lock:
+            state.users -= 1
+            if state.users > 0:
+                return False
             del self._loops[loop]
-            for task in state.tasks:
-                task.cancel()
-            await asyncio.gather(*state.tasks, return_exceptions=True)
+        for task in state.tasks:
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+        with self._lock:
+            self._forget_closed()
             if self._home is loop:
                 self._move_home()
-        return not self._loops
+            return not self._loops
+
+    def _forget_closed(self) -> None:
+        # A loop may end without its applications' clean-up.
+        for loop in [loop for loop in self._loops if loop.is_closed()]:
+            del self._loops[loop]
+        if self._home is not None and self._home.is_closed():
+            self._home = None
 
     def _move_home(self) -> None:
-        self._home = next((loop for loop in self._loops if not loop.is_closed()), None)
+        self._home = next(iter(self._loops), None)
         if self._home is not None:
             self._home.call_soon_threadsafe(self._spawn, self._home, list(self._jobs))
 
