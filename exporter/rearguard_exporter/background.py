@@ -1,14 +1,17 @@
-"""What runs beside the application: a sampling thread, and a few tasks on each event loop that serves.
+"""What runs beside the application: threads for sampling and rendering, and a few tasks on each loop that serves.
 
 Started with the first application, stopped with the last; several applications may share one loop.
 Never here: what is sampled (system, watch), how it is shown (render).
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from prometheus_client import Histogram
 
@@ -18,6 +21,7 @@ LAG_INTERVAL = 0.5  # seconds between two wake-ups of the lag probe
 _JOIN = 2.0  # seconds to wait for a thread that is asked to end
 
 LoopJob = Callable[[], Awaitable[None]]
+Made = TypeVar("Made")
 
 
 class Ticker:
@@ -60,6 +64,37 @@ class Ticker:
             except Exception:  # noqa: BLE001 - the next tick is another chance
                 report(self._name)
             stop.wait(self._interval)
+
+
+class Worker:
+    """One thread that does what is submitted, in order: made when it is asked for, also after `close` or a fork."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
+
+    def submit(self, work: Callable[[], Made]) -> Future[Made]:
+        """What `work` returns, or the exception that it raises."""
+        self._forget_parent()
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+            return self._executor.submit(work)
+
+    def close(self) -> None:
+        """End the thread after what was submitted; waits for nothing."""
+        self._forget_parent()
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
+
+    def _forget_parent(self) -> None:
+        if self._process != os.getpid():  # the thread stayed with the parent, and it may have held the lock
+            self._lock, self._executor = threading.Lock(), None
+            self._process = os.getpid()
 
 
 @dataclass(slots=True)

@@ -7,12 +7,13 @@ Never here: frameworks, sockets, names of metrics.
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 
 from prometheus_client.registry import Collector
 
 from rearguard_exporter import dashboard, system
-from rearguard_exporter.background import LoopJobs, Ticker
+from rearguard_exporter.background import LoopJobs, Ticker, Worker
 from rearguard_exporter.database.pool import Pools
 from rearguard_exporter.database.watch import Watch
 from rearguard_exporter.identity import Identity
@@ -46,15 +47,15 @@ class Faces:
         self._sampler = Ticker("rearguard-system", figures.sample, system.INTERVAL)
         self._tickers: list[Ticker] = []
         self._jobs = LoopJobs(instruments.loop_lag)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="rearguard-render")
+        self._worker = Worker("rearguard-render")
 
     def submit_render(self, accept: str, encoding: str) -> Future[Exposition]:
         """The exposition, made in the exporter's own thread."""
-        return self._executor.submit(self.render, accept, encoding)
+        return self._worker.submit(partial(self.render, accept, encoding))
 
     def submit_dashboard(self) -> Future[Json]:
         """The dashboard document, made in the exporter's own thread."""
-        return self._executor.submit(self.dashboard)
+        return self._worker.submit(self.dashboard)
 
     def render(self, accept: str, encoding: str) -> Exposition:
         """The exposition in the format these headers ask for."""
@@ -109,6 +110,7 @@ class Faces:
         """End the threads. `start` begins again."""
         for ticker in (self._sampler, *self._tickers):
             ticker.stop()
+        self._worker.close()
 
     def enter(self) -> bool:
         """An application of the running loop starts. Whether it must `leave` again."""

@@ -122,10 +122,10 @@ class Monitor:
 
     def close(self) -> None:
         """End the threads and the port. Applications being served end theirs by themselves."""
-        self._faces.stop()
-        if self._server is not None:
+        if self._server is not None:  # first: it asks for renderings
             self._server.close()
             self._server = None
+        self._faces.stop()
 
     def _listen(self, address: tuple[str, int]) -> Server | None:
         try:

@@ -1,0 +1,47 @@
+"""The render thread and the ends of threads: after a fork, after a close, and beside checks that hang."""
+
+import os
+import signal
+import threading
+import time
+
+from rearguard_exporter import Monitor
+
+
+def render_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("rearguard-render")]
+
+
+def test_a_process_that_was_forked_after_a_scrape_renders_too():
+    monitor = Monitor("shop", "1.0", "test")
+    assert monitor._faces.submit_render("", "").result(5).body
+    child = os.fork()
+    if child == 0:
+        try:
+            monitor._faces.submit_render("", "").result(3)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    deadline = time.monotonic() + 10
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.02)
+    monitor.close()
+    assert os.waitstatus_to_exitcode(ended[1]) == 0
+
+
+def test_a_closed_monitor_leaves_no_render_thread_and_still_answers_whoever_asks():
+    before = len(render_threads())
+    monitor = Monitor("shop", "1.0", "test")
+    monitor._faces.submit_dashboard().result(5)
+    (*_, mine) = render_threads()
+    monitor.close()
+    mine.join(5)
+    assert not mine.is_alive()
+    assert monitor._faces.submit_render("", "").result(5).body  # an application that is still served
+    monitor.close()
+    deadline = time.monotonic() + 5
+    while len(render_threads()) > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
