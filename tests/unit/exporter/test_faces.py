@@ -5,6 +5,9 @@ import signal
 import threading
 import time
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily
+
 from rearguard_exporter import Monitor
 
 
@@ -45,3 +48,20 @@ def test_a_closed_monitor_leaves_no_render_thread_and_still_answers_whoever_asks
     while len(render_threads()) > before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_families_of_the_application_are_left_as_they_are():
+    family = CounterMetricFamily("orders", "Orders.", value=3, created=4711)
+
+    class Mine:
+        def collect(self):
+            yield family
+
+    registry = CollectorRegistry()
+    registry.register(Mine())
+    monitor = Monitor("shop", "1.0", "test", registry=registry)
+    body = monitor._faces.render("", "").body
+    monitor.close()
+    assert b"orders_total 3.0" in body
+    assert b"orders_created" not in body
+    assert [sample.name for sample in family.samples] == ["orders_total", "orders_created"]
