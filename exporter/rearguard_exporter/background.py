@@ -18,7 +18,7 @@ from prometheus_client import Histogram
 from rearguard_exporter.quiet import report
 
 LAG_INTERVAL = 0.5  # seconds between two wake-ups of the lag probe
-_JOIN = 2.0  # seconds to wait for a thread that is asked to end
+_JOIN = 2.0  # seconds to wait for threads that are asked to end
 
 LoopJob = Callable[[], Awaitable[None]]
 Made = TypeVar("Made")
@@ -49,13 +49,12 @@ class Ticker:
             self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
             self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread; a tick that hangs is left behind, it holds nothing."""
+    def stop(self) -> threading.Thread | None:
+        """Ask the thread to end, without waiting; the thread, for `wait_for`."""
         with self._lock:
             self._stop.set()
             thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_JOIN)
+        return thread
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -64,6 +63,14 @@ class Ticker:
             except Exception:  # noqa: BLE001 - the next tick is another chance
                 report(self._name)
             stop.wait(self._interval)
+
+
+def wait_for(threads: Iterable[threading.Thread | None]) -> None:
+    """Wait a little for all of these to end; one whose tick hangs is left behind, it holds nothing."""
+    deadline = time.monotonic() + _JOIN
+    for thread in threads:
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class Worker:

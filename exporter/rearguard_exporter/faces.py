@@ -5,6 +5,8 @@ asks the databases that were declared to matter for it.
 Never here: frameworks, sockets, names of metrics.
 """
 
+import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -13,7 +15,7 @@ from functools import partial
 from prometheus_client.registry import Collector
 
 from rearguard_exporter import dashboard, system
-from rearguard_exporter.background import LoopJobs, Ticker, Worker
+from rearguard_exporter.background import LoopJobs, Ticker, Worker, wait_for
 from rearguard_exporter.database.pool import Pools
 from rearguard_exporter.database.watch import Watch
 from rearguard_exporter.identity import Identity
@@ -108,9 +110,7 @@ class Faces:
 
     def stop(self) -> None:
         """End the threads. `start` begins again."""
-        for ticker in (self._sampler, *self._tickers):
-            ticker.stop()
-        self._worker.close()
+        wait_for(self._ask_to_end())
 
     def enter(self) -> bool:
         """An application of the running loop starts. Whether it must `leave` again."""
@@ -126,6 +126,11 @@ class Faces:
         """An application of the running loop ends; with the last one the threads end."""
         try:
             if await self._jobs.leave():
-                self.stop()
+                # Asked on the loop, so that an application that starts meanwhile gets new threads; awaited beside it.
+                await asyncio.to_thread(wait_for, self._ask_to_end())
         except Exception:  # noqa: BLE001 - the application's own clean-up goes on
             report("stopping")
+
+    def _ask_to_end(self) -> list[threading.Thread | None]:
+        self._worker.close()
+        return [ticker.stop() for ticker in (self._sampler, *self._tickers)]

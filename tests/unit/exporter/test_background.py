@@ -7,7 +7,7 @@ import threading
 import pytest
 from prometheus_client import Histogram
 
-from rearguard_exporter.background import LoopJobs, Ticker
+from rearguard_exporter.background import LoopJobs, Ticker, wait_for
 from rearguard_exporter.server import parse_address
 
 
@@ -24,7 +24,7 @@ def test_a_ticker_ticks_survives_a_fault_and_stops():
     ticker.start()
     ticker.start()
     assert enough.wait(5)
-    ticker.stop()
+    wait_for([ticker.stop()])
     assert not ticker.alive
     assert len(set(ticks)) == 1
     assert not any(thread.name == "test-ticker" for thread in threading.enumerate())

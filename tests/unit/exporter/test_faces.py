@@ -1,5 +1,6 @@
 """The render thread and the ends of threads: after a fork, after a close, and beside checks that hang."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -65,3 +66,28 @@ def test_families_of_the_application_are_left_as_they_are():
     assert b"orders_total 3.0" in body
     assert b"orders_created" not in body
     assert [sample.name for sample in family.samples] == ["orders_total", "orders_created"]
+
+
+async def test_checks_that_hang_hold_the_end_of_an_application_up_once_and_off_its_loop():
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def hang():
+        begun.release()
+        release.wait(30)
+
+    monitor = Monitor("shop", "1.0", "test")
+    for number in range(3):
+        monitor.watch_database(f"orders-{number}", hang)
+    assert monitor._faces.enter()
+    for _ in range(3):
+        assert begun.acquire(timeout=5)
+    loop = asyncio.get_running_loop()
+    began, worst = loop.time(), 0.0
+    leaving = asyncio.create_task(monitor._faces.leave())
+    while not leaving.done():
+        before = loop.time()
+        await asyncio.sleep(0.01)
+        worst = max(worst, loop.time() - before)
+    release.set()
+    assert worst < 1
+    assert loop.time() - began < 4
