@@ -6,6 +6,7 @@ For applications that must not show their figures on their public port. Never he
 import io
 import json
 import socket
+import socketserver
 import sys
 import threading
 import time
@@ -70,6 +71,11 @@ class _Http(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """As HTTPServer does it, but without asking a name server what this host is called: that may take long."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # never a Unix path
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve it in a thread, or close it when there are too many."""

@@ -27,6 +27,13 @@ def answer(connection):
         return b""
 
 
+def test_the_port_opens_without_asking_for_names(monkeypatch):
+    asked = []
+    monkeypatch.setattr(socket, "getfqdn", asked.append)
+    Monitor("shop", "1.0", "test", listen="127.0.0.1:0").close()
+    assert asked == []
+
+
 def test_connections_are_few_and_the_next_one_is_served_when_one_has_gone(address):
     with ExitStack() as stack:
         held = [
