@@ -243,6 +243,32 @@ async def test_an_endpoint_that_the_application_has_already_is_left_alone(serve)
     assert (await site.scrape()).value(COUNT, http_route="/healthz") == 1
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/api/monitoring/dashboard"])
+@pytest.mark.parametrize("listen", [None, "127.0.0.1:0"])
+async def test_an_endpoint_that_the_application_adds_afterwards_is_left_to_it_too(serve, path, listen, caplog):
+    caplog.set_level("INFO", "rearguard_exporter")
+    monitor = Monitor("shop", "1.0", "test", listen=listen)
+    app = app_with([], monitor)
+    app.router.add_get(path, hello)
+    site = await serve(app)
+    assert await site.get(path) == (200, b"hello")
+    kept = (await site.get("/healthz" if path == "/readyz" else "/readyz"))[1]
+    monitor.close()
+    assert b"status" in kept
+    assert (f"{path} is the application's own" in caplog.text) == (listen is None or path in {"/healthz", "/readyz"})
+
+
+async def test_a_nested_application_keeps_its_own_endpoints_too(serve):
+    monitor = Monitor("shop", "1.0", "test")
+    inner = app_with([], monitor)
+    inner.router.add_get("/healthz", hello)
+    outer = app_with([], monitor)
+    outer.add_subapp("/api", inner)
+    site = await serve(outer)
+    assert await site.get("/api/healthz") == (200, b"hello")
+    assert b"ok" in (await site.get("/healthz"))[1]
+
+
 async def test_a_fault_inside_the_exporter_never_reaches_the_caller(serve):
     class Odd(web.PlainResource):
         broken = False
