@@ -35,13 +35,28 @@ def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, 
     if _INSTALLED in app:
         return
     app[_INSTALLED] = True
-    own = _add_endpoints(app, faces, own_port=own_port)
+    endpoints = _add_endpoints(app, faces, own_port=own_port)
+    own = frozenset(route.handler for endpoint in endpoints for route in endpoint)
     app.middlewares.insert(0, _middleware(instruments, own))
     app.on_response_prepare.append(_on_prepare)
-    app.cleanup_ctx.append(_background(faces))
+    app.cleanup_ctx.append(_background(faces, endpoints))
 
 
-def _add_endpoints(app: web.Application, faces: Faces, *, own_port: bool) -> frozenset[Any]:
+class _Endpoint(web.PlainResource):
+    """A path of ours, which steps aside when the application turns out to serve it."""
+
+    aside = False
+
+    def raw_match(self, path: str) -> bool:  # noqa: ARG002 - the base class's shape
+        """No: else aiohttp would add the application's route to this resource, or refuse it."""
+        return False
+
+    async def resolve(self, request: web.Request) -> Any:
+        """As any plain path, unless it stepped aside."""
+        return (None, set()) if self.aside else await super().resolve(request)
+
+
+def _add_endpoints(app: web.Application, faces: Faces, *, own_port: bool) -> list[_Endpoint]:
     async def metrics(request: web.Request) -> web.StreamResponse:
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
@@ -58,20 +73,32 @@ def _add_endpoints(app: web.Application, faces: Faces, *, own_port: bool) -> fro
     async def dashboard(_: web.Request) -> web.StreamResponse:
         return web.json_response(await asyncio.wrap_future(faces.submit_dashboard()))
 
-    endpoints: dict[str, Handler] = {"/healthz": healthz, "/readyz": readyz}
+    handlers: dict[str, Handler] = {"/healthz": healthz, "/readyz": readyz}
     if not own_port:
-        endpoints |= {"/metrics": metrics, "/api/monitoring/dashboard": dashboard}
-    taken = {resource.canonical for resource in app.router.resources()}
-    for path, handler in endpoints.items():
-        if path in taken:
-            log.info("rearguard_exporter: %s is the application's own, left alone", path)
-        else:
-            app.router.add_get(path, handler)
-    return frozenset(endpoints.values())
+        handlers |= {"/metrics": metrics, "/api/monitoring/dashboard": dashboard}
+    # Added now and not at the start, when the router of a nested application takes no more.
+    endpoints: list[_Endpoint] = []
+    for path, handler in handlers.items():
+        endpoint = _Endpoint(path)
+        for method in (hdrs.METH_HEAD, hdrs.METH_GET):
+            endpoint.add_route(method, handler)
+        app.router.register_resource(endpoint)
+        endpoints.append(endpoint)
+    return endpoints
 
 
-def _background(faces: Faces) -> Callable[[web.Application], AsyncIterator[None]]:
-    async def run(_: web.Application) -> AsyncIterator[None]:
+@quiet
+def _step_aside(app: web.Application, endpoints: list[_Endpoint]) -> None:
+    taken = {resource.canonical for resource in app.router.resources() if not isinstance(resource, _Endpoint)}
+    for endpoint in endpoints:
+        if endpoint.canonical in taken:
+            log.info("rearguard_exporter: %s is the application's own, left alone", endpoint.canonical)
+            endpoint.aside = True
+
+
+def _background(faces: Faces, endpoints: list[_Endpoint]) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        _step_aside(app, endpoints)
         entered = faces.enter()
         yield
         if entered:
@@ -103,7 +130,7 @@ class _Measured:
             self.connection = Connection(self.instruments, self.route)
             _count_messages(response, self.connection)
             self._note_close(response)
-        elif not isinstance(response, web.Response) and response.content_length is None:
+        elif not isinstance(response, web.Response):
             self.response = response
             self.exchange.streaming()
 
@@ -207,9 +234,9 @@ def _why(
     if socket.close_code is None:
         # No closing handshake yet: aiohttp does it with 1000 after the handler, if anybody is there.
         return Reason.ABNORMAL if _is_gone(request) else Reason.CLEAN
-    reason = reason_of_code(socket.close_code)
+    reason = reason_of_code(socket.close_code, sent=False)
     if reason is Reason.CLEAN and asked is not None:
-        return reason_of_code(asked)  # the peer merely confirmed what the application asked for
+        return reason_of_code(asked, sent=True)  # the peer merely confirmed what the application asked for
     return reason
 
 

@@ -5,14 +5,17 @@ asks the databases that were declared to matter for it.
 Never here: frameworks, sockets, names of metrics.
 """
 
+import asyncio
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 
 from prometheus_client.registry import Collector
 
 from rearguard_exporter import dashboard, system
-from rearguard_exporter.background import LoopJobs, Ticker
+from rearguard_exporter.background import LoopJobs, Ticker, Worker, wait_for
 from rearguard_exporter.database.pool import Pools
 from rearguard_exporter.database.watch import Watch
 from rearguard_exporter.identity import Identity
@@ -46,15 +49,15 @@ class Faces:
         self._sampler = Ticker("rearguard-system", figures.sample, system.INTERVAL)
         self._tickers: list[Ticker] = []
         self._jobs = LoopJobs(instruments.loop_lag)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="rearguard-render")
+        self._worker = Worker("rearguard-render")
 
     def submit_render(self, accept: str, encoding: str) -> Future[Exposition]:
         """The exposition, made in the exporter's own thread."""
-        return self._executor.submit(self.render, accept, encoding)
+        return self._worker.submit(partial(self.render, accept, encoding))
 
     def submit_dashboard(self) -> Future[Json]:
         """The dashboard document, made in the exporter's own thread."""
-        return self._executor.submit(self.dashboard)
+        return self._worker.submit(self.dashboard)
 
     def render(self, accept: str, encoding: str) -> Exposition:
         """The exposition in the format these headers ask for."""
@@ -107,8 +110,7 @@ class Faces:
 
     def stop(self) -> None:
         """End the threads. `start` begins again."""
-        for ticker in (self._sampler, *self._tickers):
-            ticker.stop()
+        wait_for(self._ask_to_end())
 
     def enter(self) -> bool:
         """An application of the running loop starts. Whether it must `leave` again."""
@@ -124,6 +126,11 @@ class Faces:
         """An application of the running loop ends; with the last one the threads end."""
         try:
             if await self._jobs.leave():
-                self.stop()
+                # Asked on the loop, so that an application that starts meanwhile gets new threads; awaited beside it.
+                await asyncio.to_thread(wait_for, self._ask_to_end())
         except Exception:  # noqa: BLE001 - the application's own clean-up goes on
             report("stopping")
+
+    def _ask_to_end(self) -> list[threading.Thread | None]:
+        self._worker.close()
+        return [ticker.stop() for ticker in (self._sampler, *self._tickers)]

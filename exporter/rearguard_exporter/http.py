@@ -18,7 +18,7 @@ ENDLESS_TYPES: Final = frozenset({"text/event-stream", "multipart/x-mixed-replac
 """Content types whose responses last as long as somebody listens: their duration says nothing about the server."""
 
 LONG_STREAM: Final = 10.0
-"""Seconds after which a body of unannounced length, still being written by its handler, counts as a long stream."""
+"""Seconds after which a body that its handler still writes, of announced length or not, counts as a long stream."""
 
 CLIENT_GONE: Final = 499
 """The status recorded when the caller left before the answer; never sent. An error of neither side's code."""
@@ -54,7 +54,7 @@ class Exchange:
         return self._open
 
     def streaming(self) -> None:
-        """The handler sent the headers of a body of unannounced length and goes on writing it."""
+        """The handler sent the headers of a body and goes on writing it."""
         self._streaming_since = time.perf_counter()
 
     def leave(self) -> None:

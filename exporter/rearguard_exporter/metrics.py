@@ -132,7 +132,7 @@ POOL_TIMEOUTS = _counter(
 )
 POOL_FAILURES = _counter(
     "db_client_connection_failures_total",
-    "Connections that could not be made, and failed checks of the database.",
+    "Connections that could not be made; where the pool is not measured, failed checks of the database.",
     "db_client_connection_pool_name",
 )
 DB_UP = _gauge(

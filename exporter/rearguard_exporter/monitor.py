@@ -109,15 +109,23 @@ class Monitor:
             timeout: seconds a check may take.
         """
         self._faces.watch(
-            Watch(self._instruments, name, check, readiness=readiness, interval=interval, timeout=timeout)
+            Watch(
+                self._instruments,
+                self._pools,
+                name,
+                check,
+                readiness=readiness,
+                interval=interval,
+                timeout=timeout,
+            )
         )
 
     def close(self) -> None:
         """End the threads and the port. Applications being served end theirs by themselves."""
-        self._faces.stop()
-        if self._server is not None:
+        if self._server is not None:  # first: it asks for renderings
             self._server.close()
             self._server = None
+        self._faces.stop()
 
     def _listen(self, address: tuple[str, int]) -> Server | None:
         try:

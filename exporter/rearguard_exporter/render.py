@@ -4,6 +4,7 @@ Runs in a thread, never on an event loop. The official encoders write every line
 which format, compressed or not, and how long each took. Never here: sockets, values.
 """
 
+import copy
 import gzip
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -96,6 +97,7 @@ class _One(Collector):
 def _encode(metric: Metric, *, is_openmetrics: bool) -> bytes:
     # `_created` doubles the series of every counter and says nothing that Prometheus uses by default.
     created = f"{metric.name}_created"
+    metric = copy.copy(metric)  # a collector of the application may hand out the same object each time
     metric.samples = [sample for sample in metric.samples if sample.name != created]
     if not is_openmetrics:
         return exposition.generate_latest(_One(metric))

@@ -3,16 +3,26 @@
 For applications that must not show their figures on their public port. Never here: what is shown (faces).
 """
 
+import io
 import json
 import socket
+import socketserver
 import sys
 import threading
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 from rearguard_exporter.faces import Faces
 from rearguard_exporter.quiet import log, report
+
+MOST_CONNECTIONS = 16
+"""Connections served at once, a thread each; those beyond are closed."""
+
+REQUEST_SECONDS = 10.0
+"""Seconds that a connection has to bring its next request, and to take an answer."""
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -59,19 +69,77 @@ class _Http(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """As HTTPServer does it, but without asking a name server what this host is called: that may take long."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # never a Unix path
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve it in a thread, or close it when there are too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread was to be had
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve it."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's shape
         """A scraper that hangs up is no news either."""
         log.debug("rearguard_exporter: connection of %s ended badly", client_address, exc_info=sys.exception())
 
 
+class _Reader(io.RawIOBase):
+    """Reads a connection until `deadline`, so that a peer that dribbles gets no more time than a silent one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.deadline = 0.0
+        self._connection = connection
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Bytes read; 0 at the end.
+
+        Raises:
+            TimeoutError: the deadline is over.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 def _handler(faces: Faces) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds that a connection may be silent
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            super().setup()
+            self.rfile.close()
+            self._reader = _Reader(self.connection)
+            self.rfile = io.BufferedReader(self._reader)
+
+        def handle_one_request(self) -> None:
+            self._reader.deadline = time.monotonic() + REQUEST_SECONDS
+            super().handle_one_request()
+
         def do_GET(self) -> None:
+            self.connection.settimeout(REQUEST_SECONDS)
             try:
                 status, headers, body = self._answer(urlsplit(self.path).path)
             except Exception:  # noqa: BLE001 - one failed scrape must not end the connection thread with a traceback

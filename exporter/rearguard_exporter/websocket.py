@@ -13,26 +13,30 @@ from rearguard_exporter.instruments import Instruments
 class Reason(StrEnum):
     """Why a connection ended."""
 
-    CLEAN = "clean"  # a closing handshake, with whatever code the application chose
+    CLEAN = "clean"  # a closing handshake, with whatever code the application or the peer chose; a refusal too
     GOING_AWAY = "going_away"  # the page was left, or the server shuts down
     ABNORMAL = "abnormal"  # the connection vanished without a closing handshake
-    ERROR = "error"  # the handler failed, or one side broke the protocol
+    ERROR = "error"  # the handler failed, the service closed with a fault, or one side broke the protocol
     TIMEOUT = "timeout"  # no answer in time
 
 
 # RFC 6455, 7.4.1, and the IANA registry of close codes.
 _GOING_AWAY = frozenset({1001, 1012})
 _ABNORMAL = frozenset({1006})
-_ERROR = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 1011, 1013, 1014, 1015})
+_PROTOCOL = frozenset({1002, 1003, 1007, 1009, 1010, 1015})
+_FAULT = frozenset({1011, 1013, 1014})  # of a server; from a peer they are whatever it likes to say
 
 
-def reason_of_code(code: int) -> Reason:
-    """What a close code says; codes of applications (3000 to 4999) and a missing one are clean closes."""
+def reason_of_code(code: int, *, sent: bool) -> Reason:
+    """What a close code says that the service `sent`, or else received.
+
+    A refusal (1008), codes of applications (3000 to 4999) and a missing one are clean closes.
+    """
     if code in _GOING_AWAY:
         return Reason.GOING_AWAY
     if code in _ABNORMAL:
         return Reason.ABNORMAL
-    return Reason.ERROR if code in _ERROR else Reason.CLEAN
+    return Reason.ERROR if code in _PROTOCOL or (sent and code in _FAULT) else Reason.CLEAN
 
 
 class Connection:

@@ -53,6 +53,10 @@ class Pools(Collector):
             name = f"{wanted}-{number}"
         return name
 
+    def has(self, name: str) -> bool:
+        """Whether a pool of this name is measured: its failed connections are counted where they happen."""
+        return name in self._readers
+
     def add(self, name: str, read: ReadPool) -> None:
         """Show this pool from now on."""
         self._readers[name] = read

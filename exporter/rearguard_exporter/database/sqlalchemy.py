@@ -27,9 +27,9 @@ _EVENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 
 
 def instrument(engine: Engine | AsyncEngine, instruments: Instruments, pools: Pools, name: str | None) -> None:
-    """Measure this engine from now on. Idempotent."""
+    """Measure this engine from now on. Idempotent, also for engines with other options made of it."""
     sync = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-    if not pools.claim(sync):
+    if not pools.claim(sync.dialect):  # engines with options share it, and the pool
         return
     system = system_name(sync.dialect.name)
     schema = namespace(system, sync.url.database)
@@ -39,7 +39,7 @@ def instrument(engine: Engine | AsyncEngine, instruments: Instruments, pools: Po
         event.listen(sync, identifier, operations.listener(identifier), insert=True)
     acquire = _Acquire(instruments, pool_name)
     acquire.wrap(sync.pool)
-    pools.add(pool_name, _reader(weakref.ref(sync), acquire, pool_name))
+    pools.add(pool_name, _reader(acquire, pool_name))
 
 
 class _Operations:
@@ -88,7 +88,13 @@ class _Acquire:
         self._timeouts = instruments.pool_timeouts.child(name)
         self._failures = instruments.pool_failures.child(name)
         self._lock = threading.Lock()
+        self._pool: weakref.ref[Pool] | None = None
         self.pending = 0
+
+    @property
+    def pool(self) -> Pool | None:
+        """The pool in use now; None when it is gone."""
+        return None if self._pool is None else self._pool()
 
     def wrap(self, pool: Pool) -> None:
         """Count the acquires of this pool, and of those that `dispose` makes after it.
@@ -96,6 +102,7 @@ class _Acquire:
         Not by the event `engine_disposed`: one listener of that kind makes every statement of the engine slower.
         """
         connect, recreate = pool.connect, pool.recreate
+        self._pool = weakref.ref(pool)
 
         def counted() -> PoolProxiedConnection:
             with self._lock:
@@ -121,12 +128,11 @@ class _Acquire:
         pool.connect = counted  # type: ignore[method-assign]  # on this pool alone; there is no event
 
 
-def _reader(engine: weakref.ref[Engine], acquire: _Acquire, name: str) -> Callable[[], PoolFigures | None]:
+def _reader(acquire: _Acquire, name: str) -> Callable[[], PoolFigures | None]:
     def read() -> PoolFigures | None:
-        alive = engine()
-        if alive is None:
+        pool = acquire.pool
+        if pool is None:
             return None
-        pool = alive.pool
         if not isinstance(pool, QueuePool):
             return PoolFigures(name, pending=acquire.pending)
         overflow = getattr(pool, "_max_overflow", -1)  # no public name says how far a pool may overflow

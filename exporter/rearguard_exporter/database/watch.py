@@ -1,7 +1,7 @@
 """Checks of databases on a timer: they drive `db_up`, and `/readyz` where asked. A scrape only reads the last result.
 
-A coroutine check runs on the application's event loop (connections belong to it), a plain one in a daemon thread
-of its own, so that a check that hangs holds up neither the loop nor the end of the process.
+A coroutine check runs on the application's event loop (connections belong to it) in a task of its own, a plain one
+in a daemon thread of its own, so that a check that hangs holds up neither the loop nor the end of the process.
 Never here: what a check does; drivers.
 """
 
@@ -11,10 +11,13 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from rearguard_exporter.database.pool import Pools
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.quiet import log
 
 Check = Callable[[], object] | Callable[[], Awaitable[object]]
+
+_GRACE = 2.0  # seconds that a check has to end in when its application does
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Watch:
     def __init__(
         self,
         instruments: Instruments,
+        pools: Pools,
         name: str,
         check: Check,
         *,
@@ -44,10 +48,12 @@ class Watch:
         self.last: Result | None = None
         self._check = check
         self._timeout = timeout
+        self._pools = pools
         self._up = instruments.db_up
         self._failures = instruments.pool_failures.child(name)
         instruments.pool_timeouts.child(name)
         self._busy: threading.Thread | None = None
+        self._task: asyncio.Task[Result] | None = None
 
     @property
     def is_async(self) -> bool:
@@ -64,18 +70,36 @@ class Watch:
             await asyncio.sleep(self.interval)
 
     async def check_async(self) -> None:
-        """One check on the running loop."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                answer = self._check()
-                if inspect.isawaitable(answer):
-                    answer = await answer
-        except TimeoutError:
+        """One check on the running loop; waits at most the timeout. One that still hangs is not started twice."""
+        if self._hangs():
             self._record(self._late())
-        except Exception as failure:  # noqa: BLE001 - every failure of a check is its result
-            self._record(_failed(failure))
+            return
+        task = self._task = asyncio.create_task(self._ask(), name=f"rearguard-check-{self.name}")
+        try:
+            # Not asyncio.timeout: it would wait for a check that does not let itself be cancelled.
+            await asyncio.wait({task}, timeout=self._timeout)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task}, timeout=_GRACE)
+            raise
+        if task.done():
+            self._record(_failed(asyncio.CancelledError()) if task.cancelled() else task.result())
         else:
-            self._record(_judge(answer))
+            task.cancel()
+            self._record(self._late())
+
+    def _hangs(self) -> bool:
+        task = self._task
+        return task is not None and not task.done() and not task.get_loop().is_closed()
+
+    async def _ask(self) -> Result:
+        try:
+            answer = self._check()
+            if inspect.isawaitable(answer):
+                answer = await answer
+        except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - every failure of a check is its result
+            return _failed(failure)
+        return _judge(answer)
 
     def check_in_thread(self) -> None:
         """One check of a plain callable; waits at most the timeout. One that still hangs is not started twice."""
@@ -103,7 +127,7 @@ class Watch:
         return Result(ok=False, detail=f"no answer within {self._timeout:g} s")
 
     def _record(self, result: Result) -> None:
-        if not result.ok:
+        if not result.ok and not self._pools.has(self.name):  # a measured pool counts its own
             self._failures.inc()
         if self.last is None or self.last.ok != result.ok:
             state = "up" if result.ok else f"down: {result.detail}"

@@ -5,11 +5,12 @@ import threading
 import time
 from contextlib import suppress
 
+import pytest
 from aiohttp import ClientPayloadError, web
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 
-from rearguard_exporter import FAMILIES, Monitor
+from rearguard_exporter import FAMILIES, Monitor, http
 
 COUNT = "http_server_request_duration_seconds_count"
 
@@ -212,6 +213,23 @@ async def test_a_short_stream_is_timed_to_its_last_byte(serve):
     assert 0.25 < spent < 5
 
 
+@pytest.mark.parametrize("length", [None, 3])
+async def test_a_long_stream_stays_out_of_the_durations_whether_its_length_was_announced(serve, monkeypatch, length):
+    async def download(request):
+        response = web.StreamResponse()
+        response.content_length = length
+        await response.prepare(request)
+        for _ in range(3):
+            await response.write(b"x")
+            await asyncio.sleep(0.05)
+        return response
+
+    monkeypatch.setattr(http, "LONG_STREAM", 0.1)
+    site = await serve(app_with([web.get("/download", download)]))
+    assert await site.get("/download") == (200, b"xxx")
+    assert (await site.scrape()).all(COUNT) == []
+
+
 async def test_own_endpoints_are_not_traffic(serve):
     site = await serve(app_with([]))
     for path in ("/healthz", "/readyz", "/metrics", "/api/monitoring/dashboard"):
@@ -223,6 +241,32 @@ async def test_an_endpoint_that_the_application_has_already_is_left_alone(serve)
     site = await serve(app_with([web.get("/healthz", hello)]))
     assert await site.get("/healthz") == (200, b"hello")
     assert (await site.scrape()).value(COUNT, http_route="/healthz") == 1
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/api/monitoring/dashboard"])
+@pytest.mark.parametrize("listen", [None, "127.0.0.1:0"])
+async def test_an_endpoint_that_the_application_adds_afterwards_is_left_to_it_too(serve, path, listen, caplog):
+    caplog.set_level("INFO", "rearguard_exporter")
+    monitor = Monitor("shop", "1.0", "test", listen=listen)
+    app = app_with([], monitor)
+    app.router.add_get(path, hello)
+    site = await serve(app)
+    assert await site.get(path) == (200, b"hello")
+    kept = (await site.get("/healthz" if path == "/readyz" else "/readyz"))[1]
+    monitor.close()
+    assert b"status" in kept
+    assert (f"{path} is the application's own" in caplog.text) == (listen is None or path in {"/healthz", "/readyz"})
+
+
+async def test_a_nested_application_keeps_its_own_endpoints_too(serve):
+    monitor = Monitor("shop", "1.0", "test")
+    inner = app_with([], monitor)
+    inner.router.add_get("/healthz", hello)
+    outer = app_with([], monitor)
+    outer.add_subapp("/api", inner)
+    site = await serve(outer)
+    assert await site.get("/api/healthz") == (200, b"hello")
+    assert b"ok" in (await site.get("/healthz"))[1]
 
 
 async def test_a_fault_inside_the_exporter_never_reaches_the_caller(serve):

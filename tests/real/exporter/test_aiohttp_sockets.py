@@ -43,7 +43,7 @@ async def heartbeat(request):
 async def refuse(request):
     socket = web.WebSocketResponse()
     await socket.prepare(request)
-    await socket.close(code=WSCloseCode.INTERNAL_ERROR)
+    await socket.close(code=int(request.query["code"]))
     return socket
 
 
@@ -120,10 +120,18 @@ async def test_a_handler_that_fails_is_an_error(site, eventually):
         assert await ended(site, eventually, "/crash") == ["error"]
 
 
-async def test_a_server_that_closes_with_a_fault_is_an_error(site, eventually):
-    async with site.client.ws_connect(site.url + "/refuse") as socket:
+@pytest.mark.parametrize(("code", "reason"), [(1011, "error"), (1013, "error"), (1008, "clean")])
+async def test_a_server_that_closes_with_a_fault_is_an_error_and_a_refusal_is_none(site, eventually, code, reason):
+    async with site.client.ws_connect(f"{site.url}/refuse?code={code}") as socket:
         await socket.receive()
-    assert await ended(site, eventually, "/refuse") == ["error"]
+    assert await ended(site, eventually, "/refuse") == [reason]
+
+
+@pytest.mark.parametrize("code", [1008, 1011, 1013])
+async def test_a_client_cannot_close_with_a_fault_of_the_service(site, eventually, code):
+    socket = await site.client.ws_connect(site.url + "/echo")
+    await socket.close(code=code)
+    assert await ended(site, eventually, "/echo") == ["clean"]
 
 
 async def test_a_server_that_shuts_down_is_going_away(serve, eventually):

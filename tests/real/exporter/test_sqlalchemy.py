@@ -59,6 +59,43 @@ def make_engine(tmp_path, monitor):
         engine.dispose()
 
 
+async def test_a_failed_check_of_an_instrumented_pool_is_counted_once_by_the_pool(
+    make_engine, read, monitor, eventually
+):
+    engine = make_engine(name="orders", file="no/such/folder/orders.db")
+    checked = []
+
+    def check():
+        checked.append(True)
+        with engine.connect():
+            pass
+
+    monitor.watch_database("orders", check, interval=60)
+    try:
+        await eventually(lambda: read("db_up", **{POOL: "orders"}) == 0)
+    finally:
+        monitor.close()
+    assert read("db_client_connection_failures_total", **{POOL: "orders"}) == len(checked) == 1
+
+
+def test_options_of_an_engine_make_no_second_measurement(make_engine, read, monitor):
+    engine = make_engine(name="orders")
+    monitor.instrument_sqlalchemy(engine.execution_options(isolation_level="AUTOCOMMIT"), "again")
+    with engine.connect() as connection:
+        connection.execute(text("select 1"))
+    assert read(COUNT, db_operation_name="SELECT") == 1
+    assert read("db_client_connection_count", **{POOL: "again", STATE: "idle"}) is None
+
+
+def test_a_pool_stays_shown_when_only_its_engine_with_options_was_instrumented(read, monitor, tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/orders.db")
+    monitor.instrument_sqlalchemy(engine.execution_options(isolation_level="AUTOCOMMIT"), "orders")
+    gc.collect()
+    assert read("db_client_connection_count", **{POOL: "orders", STATE: "idle"}) == 0
+    engine.dispose()
+    assert read("db_client_connection_count", **{POOL: "orders", STATE: "idle"}) == 0
+
+
 def test_operations_are_counted_by_their_first_word_never_their_text(make_engine, read, monitor):
     engine = make_engine()
     with engine.begin() as connection:

@@ -142,3 +142,70 @@ async def test_checks_go_on_while_any_application_of_the_loop_serves(serve, even
     await one.runner.cleanup()
     asked.clear()
     await eventually(lambda: len(asked) > 2)
+
+
+async def test_a_check_that_is_cancelled_from_within_is_a_failed_check_and_the_next_one_follows(watched, eventually):
+    answers = [True, asyncio.CancelledError(), True]
+
+    async def check():
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, BaseException):
+            answers.insert(0, answer)
+            raise answer
+        return answer
+
+    site = await watched(check, readiness=True)
+
+    async def readiness(status):
+        answer = await site.get("/readyz")
+        return answer[0] == status and answer
+
+    _, body = await eventually(lambda: readiness(503))
+    assert b"CancelledError" in body
+    assert (await site.scrape()).value("db_up", **{LABEL: "orders"}) == 0
+    answers[:] = [True]
+    await eventually(lambda: readiness(200))
+
+
+async def test_a_check_that_will_not_be_cancelled_is_late_and_has_no_second_beside_it(watched, eventually):
+    begun, release = [], asyncio.Event()
+
+    async def stubborn():
+        begun.append(asyncio.current_task())
+        while len(begun) == 2 and not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    site = await watched(stubborn, timeout=0.1, readiness=True)
+
+    async def down():
+        scrape = await site.scrape()
+        return scrape.value("db_up", **{LABEL: "orders"}) == 0 and scrape.value(FAILURES, **{LABEL: "orders"}) >= 3
+
+    async def ready():
+        return (await site.get("/readyz"))[0] == 200
+
+    await eventually(down, 3)
+    assert not await ready()
+    assert len(begun) == 2
+    release.set()
+    await eventually(ready)
+
+
+async def test_a_check_under_way_ends_before_the_application_that_it_belongs_to(watched, eventually):
+    begun, ended = asyncio.Event(), []
+
+    async def check():
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)  # it gives its connection back
+            ended.append(True)
+
+    site = await watched(check)
+    await begun.wait()
+    await site.runner.cleanup()
+    assert ended

@@ -66,6 +66,7 @@ def test_streams_are_timed_unless_they_are_long_or_endless(instruments, streamed
     assert sums == ([] if observed is None else [pytest.approx(observed, abs=0.2)])
 
 
+@pytest.mark.parametrize("sent", [False, True])
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -77,12 +78,17 @@ def test_streams_are_timed_unless_they_are_long_or_endless(instruments, streamed
         (1012, "going_away"),
         (1006, "abnormal"),
         (1002, "error"),
-        (1008, "error"),
-        (1011, "error"),
+        (1008, "clean"),  # an ordinary refusal
     ],
 )
-def test_close_codes_are_reasons(code, reason):
-    assert reason_of_code(code) == reason
+def test_close_codes_are_reasons(code, reason, sent):
+    assert reason_of_code(code, sent=sent) == reason
+
+
+@pytest.mark.parametrize("code", [1011, 1013, 1014])
+def test_a_fault_of_the_service_is_one_that_the_service_tells(code):
+    assert reason_of_code(code, sent=True) == "error"
+    assert reason_of_code(code, sent=False) == "clean"  # any peer may say so
 
 
 def test_a_connection_ends_once_and_every_reason_is_there_from_the_start(instruments):
