@@ -71,6 +71,7 @@ class Releases:
         self._actions = actions
         self._prometheus = prometheus
         self._clock = clock
+        self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
 
     async def look(self, target: Target) -> Serving:
         """Read which version serves now, and record a change of it.
@@ -146,7 +147,8 @@ class Releases:
         instances = await self._presence(target, serving.state.serving_since or now)
         known = {release.version: release for release in await self._journal.releases(target.name)}
         shown = believable(known, serving.state, instances.service_version, now)
-        if shown is not None and known[version].service_version != shown:
+        again = self._again(target, version, shown)
+        if shown is not None and again and known[version].service_version != shown:
             await self._lead.change_release(
                 target.name, version, lambda release: replace(_known(release), service_version=shown)
             )
@@ -157,6 +159,11 @@ class Releases:
         )
         await self._reward(target, known[version], state, now)
         return replace(serving, state=state)
+
+    def _again(self, target: Target, version: str, shown: str | None) -> bool:
+        """Whether the poll before saw the same pair: a deployment may come between the two readings of one poll."""
+        before, self._paired[target.name] = self._paired.get(target.name), (version, shown)
+        return before == (version, shown)
 
     async def arm(self, target_name: str, operator: str, reason: str) -> TargetState:
         """Switch automatic rollbacks of a target on."""

@@ -1,0 +1,61 @@
+"""Which service_version a version shows: learned from two polls, because a deployment may come within one."""
+
+import time
+
+import pytest
+
+from rearguard_controller.actions import Actions
+from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.model import CommandAction, CommandRelease, Sample
+from rearguard_controller.releases import Releases, Watch
+from unit.controller.factories import MATCH, TARGET, target
+
+
+class Prometheus:
+    """Shows what the target serves; a deployment may come right before it answers."""
+
+    def __init__(self, file):
+        self.file, self.deploys = file, None
+
+    async def query(self, expression):
+        if self.deploys is not None:
+            self.file.write_text(self.deploys)
+            self.deploys = None
+        now = time.time() + 1  # scraped since the change
+        labels = {**MATCH, "service_version": f"app-{self.file.read_text().strip()}"}
+        return (Sample(labels, now if expression.startswith("timestamp") else 1.0),)
+
+
+@pytest.fixture
+async def parts(tmp_path):
+    (tmp_path / "current").write_text("v1")
+    journal, actions = SqliteJournal.open(tmp_path / "journal.db"), Actions()
+    read = CommandAction(("cat", "current"), 10.0, str(tmp_path))
+    it, prometheus = target(release=CommandRelease(read, read)), Prometheus(tmp_path / "current")
+    yield Releases({TARGET: it}, journal, journal, actions, prometheus, time.time), it, prometheus, journal
+    await actions.close()
+    await journal.close()
+
+
+async def shows(journal):
+    return {each.version: each.service_version for each in await journal.releases(TARGET)}
+
+
+async def test_a_label_is_believed_when_two_polls_saw_it(parts):
+    releases, it, _, journal = parts
+    await releases.track(it, Watch(), poll_interval=1)
+    assert await shows(journal) == {"v1": None}
+    await releases.track(it, Watch(), poll_interval=1)
+    assert await shows(journal) == {"v1": "app-v1"}
+
+
+async def test_a_deployment_between_the_two_readings_of_a_poll_gives_no_version_the_label_of_the_next(parts):
+    releases, it, prometheus, journal = parts
+    for _ in range(2):
+        await releases.track(it, Watch(), poll_interval=1)
+    prometheus.deploys = "v2"
+    await releases.track(it, Watch(), poll_interval=1)  # `current` said v1, and Prometheus already shows v2
+    assert await shows(journal) == {"v1": "app-v1"}
+    for _ in range(2):
+        await releases.track(it, Watch(), poll_interval=1)
+    assert await shows(journal) == {"v1": "app-v1", "v2": "app-v2"}
