@@ -48,7 +48,7 @@ class Server:
             "port": str(self.port),
             "unix_socket_directories": "",
             "jit": "off",
-            "max_connections": "60",
+            "max_connections": "200",
             "dynamic_shared_memory_type": "mmap",
         }
         words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]

@@ -14,7 +14,7 @@ from real.crash.world import DEADLINE, REQUESTS, TARGET, world
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.model import Outcome
 
-SIDE_BY_SIDE = {"sqlite": 4, "postgres": 5}  # a server takes 60 connections, and a world may have two controllers
+SIDE_BY_SIDE = {"sqlite": 4, "postgres": 5}  # a world may have two controllers of nine connections each
 SLOW = 0.3  # seconds before and after the change that an interrupted command makes
 
 
