@@ -44,6 +44,7 @@ class Leadership:
         self._telemetry = telemetry
         self._holder = holder
         self._monotonic = monotonic
+        self._renewed_at = 0.0
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Wait for the lease, run `lead` while it lasts, and wait again, for ever.
@@ -70,7 +71,8 @@ class Leadership:
 
     async def _term(self, epoch: int, asked_at: float, lead: Callable[[], Awaitable[None]]) -> None:
         self._fence.epoch = epoch
-        self._telemetry.leads(leading=True)
+        self._renewed_at = asked_at
+        self._telemetry.leads(leading=True, holds=self._holds)
         leading = asyncio.ensure_future(lead())
         lasting = asyncio.create_task(self._last(epoch, asked_at))
         try:
@@ -83,6 +85,10 @@ class Leadership:
         for result in results:
             if isinstance(result, Exception) and not _only_lost(result):
                 raise result
+
+    def _holds(self) -> bool:
+        """Whether we may still count on the lease: a process that stood still learns it here first."""
+        return not self._journal.shared or self._monotonic() - self._renewed_at < PATIENCE
 
     async def _last(self, epoch: int, renewed_at: float) -> None:
         """Return when the lease is lost, or for too long was not renewed; it was asked for at `renewed_at`."""
@@ -104,6 +110,7 @@ class Leadership:
                 pause = TRY_EVERY
                 continue
             renewed_at, pause = asked_at, RENEW_EVERY
+            self._renewed_at = renewed_at
 
     async def _take(self) -> int | None:
         try:

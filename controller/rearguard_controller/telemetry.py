@@ -174,6 +174,8 @@ class Telemetry:
         self._reload.set(1)
         self._checks = tuple(checks)
         self._leader = self._gauge("rearguard_leader")
+        self._holds: Callable[[], bool] = lambda: True
+        self._leader.set_function(lambda: float(self._leading and self._holds()))
         self._journal_errors = self._counter("rearguard_journal_errors_total")
         self._webhooks = self._counter("rearguard_webhook_requests_total")
         self._answered = {code: self._webhooks.labels(str(code)) for code in WEBHOOK_CODES}
@@ -262,10 +264,12 @@ class Telemetry:
         if self._shows(target):
             self._armed.labels(target).set(armed)
 
-    def leads(self, *, leading: bool) -> None:
-        """Whether this process leads now. Who leads no more knows nothing more of the targets, as at the start."""
-        self._leading = leading
-        self._leader.set(leading)
+    def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True) -> None:
+        """Whether this process leads now, as long as the lease `holds`, asked at every scrape.
+
+        Who leads no more knows nothing more of the targets, as at the start.
+        """
+        self._leading, self._holds = leading, holds
         if not leading:
             for name in self._configured:
                 self._start_unknown(name)

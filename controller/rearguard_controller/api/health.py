@@ -29,6 +29,7 @@ class Health:
     services: Services
     receiver: Receiver
     _rendering: dict[tuple[str, bool], asyncio.Task[tuple[bytes, str]]] = field(default_factory=dict, init=False)
+    _one_by_one: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this topic; probes carry no token."""
@@ -46,16 +47,21 @@ class Health:
         return web.Response(body=body, headers={**headers, "Content-Encoding": "gzip"} if zipped else headers)
 
     async def _exposition(self, accept: str, *, zipped: bool) -> tuple[bytes, str]:
-        """Body and content type, made beside the loop, once for all who ask at the same time.
+        """Body and content type, made beside the loop, once for all who ask while another one is made.
 
         With a hundred targets it takes more than a second, and scrapers that gave up leave their requests behind.
+        Nobody gets what was begun before they asked: it may be from before a standstill.
         """
         key = accept, zipped
         task = self._rendering.get(key)
         if task is None:
-            task = self._rendering[key] = asyncio.create_task(asyncio.to_thread(self._render, accept, zipped))
-            task.add_done_callback(lambda _: self._rendering.pop(key, None))
+            task = self._rendering[key] = asyncio.create_task(self._render_next(key))
         return await asyncio.shield(task)
+
+    async def _render_next(self, key: tuple[str, bool]) -> tuple[bytes, str]:
+        async with self._one_by_one:
+            del self._rendering[key]  # who asks from here on gets the next one
+            return await asyncio.to_thread(self._render, *key)
 
     def _render(self, accept: str, zipped: bool) -> tuple[bytes, str]:
         body, content_type = self.services.telemetry.render(accept)
