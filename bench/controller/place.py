@@ -26,6 +26,7 @@ environment: production
 journal: {journal}
 listen: 127.0.0.1:{port}
 prometheus: {{url: "{prometheus}", poll_interval: {poll}}}
+storm: {{targets: 1000}}
 policies:
   standard: {{mode: {mode}, alerts: {{action: rollback}}, watch_window: 2h}}
 targets:

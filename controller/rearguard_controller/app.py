@@ -22,6 +22,7 @@ import structlog
 
 from rearguard_controller import api, auth, config, logs
 from rearguard_controller.actions import Actions, Survivors, state_folder
+from rearguard_controller.alertmanager import Alertmanager
 from rearguard_controller.auth import Gate
 from rearguard_controller.config import Configuration
 from rearguard_controller.effects import Effects
@@ -32,11 +33,15 @@ from rearguard_controller.intake import Intake
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.journal.store import Fence, Journal
 from rearguard_controller.leadership import Leadership
+from rearguard_controller.notify import Notify
 from rearguard_controller.prometheus import Prometheus
 from rearguard_controller.releases import Releases
 from rearguard_controller.runner import Runner
+from rearguard_controller.silences import Silences
 from rearguard_controller.telemetry import Telemetry
 from rearguard_controller.transport import ServerTls
+from rearguard_controller.trouble import Trouble
+from rearguard_controller.waiting import Judge
 from rearguard_controller.watcher import Watcher
 
 log = structlog.get_logger()
@@ -55,6 +60,7 @@ class Parts:
     releases: Releases
     watcher: Watcher
     intake: Intake
+    judge: Judge
 
 
 class Controller:
@@ -78,8 +84,21 @@ class Controller:
         self._prometheus = Prometheus(configuration.prometheus)
         poll_interval = configuration.prometheus.poll_interval
         self._effects = Effects(self._actions, self._prometheus, poll_interval=poll_interval, clock=self._clock)
-        self._runner = Runner(journal, self._lead_journal, self._effects, self._telemetry, clock=self._clock)
+        self._notify = Notify(self._telemetry.notified)
+        self._tell(configuration)
+        self._runner = Runner(
+            journal,
+            self._lead_journal,
+            self._effects,
+            self._telemetry,
+            judge=lambda: self.parts.judge,
+            notices=self._notify,
+            clock=self._clock,
+        )
         self._heartbeat = Heartbeat(journal, self._telemetry, clock=self._clock, monotonic=time.monotonic)
+        self._trouble = Trouble(time.monotonic)
+        self._alertmanager = _alertmanager(configuration)
+        self._silences = self._silences_of(self._alertmanager)
         self.parts = self._make(configuration)
         self._gate = Gate(configuration.tokens)
         self._reloaded = asyncio.Event()
@@ -137,11 +156,17 @@ class Controller:
         auth.require_protection(configuration.tokens, configuration.listen.host, insecure=self._insecure)
         _refuse_fixed(self.parts.configuration, configuration)
         self._gate.use(configuration.tokens)
-        asked_before = self._prometheus
+        asked_before: list[Prometheus | Alertmanager] = []
         if configuration.prometheus != self.parts.configuration.prometheus:
+            asked_before.append(self._prometheus)
             self._prometheus = Prometheus(configuration.prometheus)
             self._effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
+        if configuration.alertmanager != self.parts.configuration.alertmanager:
+            asked_before += [] if self._alertmanager is None else [self._alertmanager]
+            self._alertmanager = _alertmanager(configuration)
+            self._silences = self._silences_of(self._alertmanager)
         self._telemetry.know(configuration.targets)
+        self._tell(configuration)
         self.parts = self._make(configuration)
         self._services.configuration = configuration
         self._services.intake = self.parts.intake
@@ -151,14 +176,21 @@ class Controller:
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         log.info("reloaded", targets=[target.name for target in configuration.targets])
-        if asked_before is not self._prometheus:
-            await asked_before.retire()
+        for source in asked_before:
+            await source.retire()
 
     async def close(self) -> None:
         """Let go of everything outside."""
         await self._actions.close()
         await self._prometheus.close()
+        if self._alertmanager is not None:
+            await self._alertmanager.close()
         await self.journal.close()
+        await self._notify.close()
+
+    def _tell(self, configuration: Configuration) -> None:
+        self._notify.use(configuration.notify)
+        self._telemetry.know_services(self._notify.services)
 
     async def _lead(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -195,8 +227,12 @@ class Controller:
                     task.cancel()
                 await asyncio.gather(running, reloaded, return_exceptions=True)
 
+    def _silences_of(self, alertmanager: Alertmanager | None) -> Silences:
+        return Silences(alertmanager, clock=self._clock, monotonic=time.monotonic)
+
     def _make(self, configuration: Configuration) -> Parts:
         targets = {target.name: target for target in configuration.targets}
+        self._trouble.use(configuration.targets, configuration.storm)
         releases = Releases(targets, self.journal, self._lead_journal, self._actions, self._prometheus, self._clock)
         watcher = Watcher(
             configuration.targets,
@@ -204,25 +240,31 @@ class Controller:
             releases,
             self.journal,
             self._telemetry,
+            self._trouble,
+            self._silences,
             poll_interval=configuration.prometheus.poll_interval,
             clock=self._clock,
             monotonic=time.monotonic,
             leads=lambda: self._fence.epoch is not None,
         )
+        gatherer = FactGatherer(self.journal, self._prometheus, releases, self._trouble, self._silences, self._clock)
         intake = Intake(
             configuration.targets,
             self.journal,
             self._lead_journal,
-            FactGatherer(self.journal, self._prometheus, releases, self._clock),
+            gatherer,
             self._telemetry,
             clock=self._clock,
             new_id=lambda letter: new_id(letter, self._clock()),
             opened=self._runner.wake,
             firing=watcher.triggers,
             delivered=self._heartbeat.take,
+            notices=self._notify,
         )
         self._telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=self._heartbeat.age)
-        return Parts(configuration, releases, watcher, intake)
+        poll_interval = configuration.prometheus.poll_interval
+        judge = Judge(configuration.targets, self.journal, gatherer, poll_interval=poll_interval)
+        return Parts(configuration, releases, watcher, intake, judge)
 
 
 def serve(path: Path, *, insecure: bool = False) -> int:
@@ -297,6 +339,11 @@ async def _run_until(stop: asyncio.Event, controller: Controller) -> int:
         log.error("part_failed", exc_info=result)
         return 1
     return 0
+
+
+def _alertmanager(configuration: Configuration) -> Alertmanager | None:
+    settings = configuration.alertmanager
+    return None if settings is None else Alertmanager(settings)
 
 
 def _refuse_fixed(old: Configuration, new: Configuration) -> None:

@@ -20,13 +20,18 @@ from rearguard_controller.model import (
     Condition,
     Facts,
     Measurement,
+    Outcome,
     Release,
+    Rollback,
     Target,
 )
 from rearguard_controller.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.releases import Releases
+from rearguard_controller.silences import Silences
+from rearguard_controller.trouble import Trouble
 
 SIGHT_HOLDS = 1.0  # seconds for which alerts share one reading of Prometheus' lists
+NEVER_BEGUN = (Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED)  # outcomes of waits that led to nothing
 BEFORE_RELEASE = 600.0  # seconds before a release in which the version before is judged, and a fault may have begun
 
 
@@ -66,6 +71,7 @@ class Known:
     alerts: Mapping[tuple[str, ...], Mapping[tuple[str, ...], Sequence[PrometheusAlert]]]  # label names, then values
     rules: Rules
     fault: str = ""
+    troubled: frozenset[str] = frozenset()  # targets of which a trigger alert fires
 
     def best(self, alert: Alert) -> PrometheusAlert | None:
         """The alert as Prometheus has it, the firing one first: its labels are among those that were delivered."""
@@ -86,9 +92,10 @@ class Known:
 class Sight:
     """Prometheus' lists for all alerts that are judged: a storm of them does not read thousands of times."""
 
-    def __init__(self, prometheus: Prometheus, clock: Callable[[], float]) -> None:
+    def __init__(self, prometheus: Prometheus, trouble: Trouble, clock: Callable[[], float]) -> None:
         """Nothing is read yet."""
         self._prometheus = prometheus
+        self._trouble = trouble
         self._clock = clock
         self._lock = asyncio.Lock()
         self._known: Known | None = None
@@ -120,24 +127,33 @@ class Sight:
         for each in alerts:
             of_values = found.setdefault(tuple(each.labels), {})
             of_values.setdefault(tuple(each.labels.values()), []).append(each)
-        return Known(found, rules)
+        troubled = self._trouble.see(each.labels for each in alerts if each.state is AlertState.FIRING)
+        return Known(found, rules, troubled=troubled)
 
 
 class FactGatherer:
     """Asks the outside world and the journal on behalf of the judgement."""
 
     def __init__(
-        self, journal: Journal, prometheus: Prometheus, releases: Releases, clock: Callable[[], float]
+        self,
+        journal: Journal,
+        prometheus: Prometheus,
+        releases: Releases,
+        trouble: Trouble,
+        silences: Silences,
+        clock: Callable[[], float],
     ) -> None:
         """Use these sources."""
         self._journal = journal
         self._prometheus = prometheus
         self._releases = releases
+        self._trouble = trouble
+        self._silences = silences
         self._clock = clock
 
     def sight(self) -> Sight:
         """A look at Prometheus that alerts which are judged at about the same time share."""
-        return Sight(self._prometheus, self._clock)
+        return Sight(self._prometheus, self._trouble, self._clock)
 
     async def gather(
         self, target: Target, alerts: Sequence[Alert], sight: Sight, delivered: float
@@ -147,7 +163,14 @@ class FactGatherer:
         `delivered` is when the last of them came by webhook; 0 if none did. Where a fault of ours keeps one alert
         from being judged, that fault stands in its place.
         """
-        known, facts = await asyncio.gather(sight.known(alerts, delivered), self.of_target(target, record=True))
+        known, facts, _ = await asyncio.gather(
+            sight.known(alerts, delivered), self.of_target(target, record=True), self._silences.look()
+        )
+        if any(map(known.fires, alerts)):
+            self._trouble.saw(target.name)
+        facts = replace(
+            _with_triggers(facts, target, known), troubled=self._trouble.recent(), storm=self._trouble.limit
+        )
         measured: list[tuple[Condition, _Figures]] = []
         gathered: list[Gathered | Exception] = []
         for alert in alerts:
@@ -161,14 +184,16 @@ class FactGatherer:
         self, said: Confirmation, alert: Alert, facts: Facts, measured: list[tuple[Condition, _Figures]]
     ) -> Gathered:
         """What is known of one alert; `measured` remembers conditions for the others."""
-        of_alert = replace(facts, alert_state=said.state, alert_detail=said.detail)
+        it = said.alert or alert
+        silencing = self._silences.of(it)
+        of_alert = replace(facts, alert_state=said.state, alert_detail=said.detail, silencing=silencing)
         if said.condition is not None:
             found = next((figures for of, figures in measured if of == said.condition), None)
             if found is None:
                 found = await self._figures(said.condition, facts)
                 measured.append((said.condition, found))
             of_alert = _with_figures(of_alert, found)
-        return Gathered(of_alert, said.alert or alert, said.condition)
+        return Gathered(of_alert, it, said.condition)
 
     async def of_target(self, target: Target, *, record: bool) -> Facts:
         """What is known of a target without any alert; a change of version is recorded by the leader only.
@@ -179,13 +204,14 @@ class FactGatherer:
         look = self._releases.look if record else self._releases.peek
         serving, (activatable, listing) = await asyncio.gather(look(target), self._activatable(target))
         now, budget = self._clock(), target.policy.budget
-        still_open = [each for each in await self._journal.open_rollbacks() if each.target == target.name]
-        state, releases, handled, last_action_at, actions = await asyncio.gather(
+        still_open = {each.target: each.id for each in await self._journal.open_rollbacks()}
+        state, releases, handled, last_action_at, actions, waits = await asyncio.gather(
             self._journal.target_state(target.name),
             self._journal.releases(target.name),
             self._handled(target, serving.version),
             self._journal.last_action_at(target.name),
             self._journal.actions_since(target.name, now - budget.per),
+            self._ended_waits(target),
         )
         return Facts(
             now=now,
@@ -194,11 +220,23 @@ class FactGatherer:
             state=state,
             releases=releases,
             activatable=activatable,
-            open_rollback=still_open[0].id if still_open else None,
+            sick_dependencies={
+                name: f"its rollback {still_open[name]} is under way"
+                for name in target.depends_on
+                if name in still_open
+            },
+            open_rollback=still_open.get(target.name),
             handled_by=handled,
             last_action_at=last_action_at,
             actions_in_budget=len(actions),
+            ended_waits=waits,
         )
+
+    async def _ended_waits(self, target: Target) -> tuple[Rollback, ...]:
+        pages = [
+            await self._journal.rollbacks(target=target.name, outcome=outcome, limit=1) for outcome in NEVER_BEGUN
+        ]
+        return tuple(rollback for page in pages for rollback in page.items)
 
     async def _handled(self, target: Target, version: str | None) -> str | None:
         return None if version is None else await self._journal.handled(target.name, version)
@@ -277,6 +315,12 @@ def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:
     condition = figures.condition_of(best, known.rules, target.telemetry)
     detail = "" if condition else "the alert has no usable figure, and its rule is not among Prometheus' rules"
     return Confirmation(state, detail, as_alert(best, alert.source), condition)
+
+
+def _with_triggers(facts: Facts, target: Target, known: Known) -> Facts:
+    """The facts, with what Prometheus says of the targets that this one depends on."""
+    firing = {name: "a trigger alert of it fires" for name in target.depends_on if name in known.troubled}
+    return replace(facts, sick_dependencies={**firing, **facts.sick_dependencies}, dependencies_detail=known.fault)
 
 
 def _with_figures(facts: Facts, found: _Figures) -> Facts:

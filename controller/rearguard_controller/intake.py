@@ -26,6 +26,7 @@ from rearguard_controller.errors import (
     NotFoundError,
 )
 from rearguard_controller.facts import FactGatherer, Gathered
+from rearguard_controller.heartbeat import WATCHDOG
 from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import (
     Alert,
@@ -42,8 +43,9 @@ from rearguard_controller.model import (
     Verdict,
     is_subset,
 )
+from rearguard_controller.notices import Notices
 from rearguard_controller.queues import Queues, Waiting
-from rearguard_controller.rollback import plan
+from rearguard_controller.rollback import plan, waiting_for
 from rearguard_controller.telemetry import Span, Telemetry
 
 log = structlog.get_logger()
@@ -95,6 +97,7 @@ class Intake:
         opened: Callable[[], None],
         firing: Callable[[Target], tuple[tuple[Alert, Condition | None], ...]],
         delivered: Callable[[Sequence[Alert]], None],
+        notices: Notices,
     ) -> None:
         """Wire the intake.
 
@@ -109,6 +112,8 @@ class Intake:
             opened: called when a rollback was opened; wakes the runner.
             firing: the target's trigger alerts that fire now, with their conditions, as the watcher last saw them.
             delivered: called with every delivery by webhook; takes the heartbeat from it.
+            notices: who tells people of delivered alerts and of decisions about alerts. Rollbacks by hand are told of
+                by whoever carries them out: any replica may open one.
         """
         self._targets = {target.name: target for target in targets}
         self._journal = journal
@@ -120,6 +125,7 @@ class Intake:
         self._opened = opened
         self._firing = firing
         self._delivered = delivered
+        self._notices = notices
         self._wake = asyncio.Event()
         self._read_at = 0.0  # by the loop's clock
         self._one_by_one = {name: asyncio.Lock() for name in self._targets}
@@ -240,6 +246,8 @@ class Intake:
         entries = await self._journal.unjudged(INBOX_BATCH, but_not=self._queues.in_hand)
         newest: dict[str, Waiting] = {}
         for entry in entries:
+            if entry.alert.name != WATCHDOG:
+                self._notices.alert(entry.alert, entry.received_at, self._owner)
             before = newest.get(entry.alert.key)
             ids = (entry.id,) if before is None else (*before.ids, entry.id)
             newest[entry.alert.key] = Waiting(entry.alert, entry.received_at, ids, entry.alert.starts_at)
@@ -249,6 +257,11 @@ class Intake:
         if entries:
             self._read_at = asyncio.get_running_loop().time()
         return len(entries) == INBOX_BATCH
+
+    def _owner(self, alert: Alert) -> str | None:
+        """The one target that an alert belongs to, triggers or not."""
+        owners = [name for name, target in self._targets.items() if target.owns(alert.labels)]
+        return owners[0] if len(owners) == 1 else None
 
     async def _hand_to_target(self, one: Waiting) -> bool:
         """Whether a target's queue has it now; else there is nothing to judge."""
@@ -313,12 +326,13 @@ class Intake:
         facts, decision = await self._checked(
             target, facts, lambda facts: policy.decide(number, alert, target, facts)
         )
-        if decision.verdict is not Verdict.ROLL_BACK:
+        if decision.verdict is Verdict.LEAVE:
             await self._leave(alert, decision)
             return False
         conditions = () if gathered.condition is None else (gathered.condition,)
         confirmed = next(each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED)
         rollback = self._rollback(decision, facts, plan(target, conditions=conditions), conditions, confirmed)
+        rollback = waiting_for(rollback, decision.verdict, target.policy)
         try:
             await self._record(self._lead, replace(decision, rollback_id=rollback.id), rollback)
         except ConflictError as error:  # the journal's own rule: somebody was faster
@@ -408,6 +422,8 @@ class Intake:
             rollback=decision.rollback_id,
             because=[reason.code.value for reason in decision.reasons if reason.blocks],
         )
+        if decision.trigger is Trigger.ALERT:
+            self._notices.decided(decision, rollback)
         if rollback is not None:
             self._opened()
 
@@ -445,7 +461,9 @@ def refusal(decision: Decision) -> ConflictError | InvalidInputError:
     """The error that tells a person why a rollback by hand is not to be had."""
     reason = next(each for each in decision.reasons if each.blocks)
     if reason.code is ReasonCode.NO_OPEN_ROLLBACK:
-        return ConflictError(reason.detail, hint="Wait for it, or end it with: rearguard abort ID")
+        return ConflictError(
+            reason.detail, hint="Wait for it, or end it with: rearguard abort ID; one that waits: approve or veto it."
+        )
     if decision.trigger is Trigger.MANUAL and reason.code is ReasonCode.KNOWN_GOOD_EXISTS:
         hint = "Name a version with to_version; force allows one that is bad, barred or unproven."
         return InvalidInputError(reason.detail, hint=hint, field="to_version")

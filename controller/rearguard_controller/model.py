@@ -34,17 +34,23 @@ class ReasonCode(StrEnum):
     MODE_ALLOWS = "mode_allows"
     ARMED = "armed"
     ENVIRONMENT_ALLOWS = "environment_allows"
+    NOT_SILENCED = "not_silenced"
     ALERT_CONFIRMED = "alert_confirmed"
     RECENT_RELEASE = "recent_release"
     NO_DEPLOY_IN_PROGRESS = "no_deploy_in_progress"
     BEGAN_AFTER_RELEASE = "began_after_release"
     VERSION_MATCHES = "version_matches"
     PREVIOUS_VERSION_HEALTHY = "previous_version_healthy"
+    DEPENDENCIES_HEALTHY = "dependencies_healthy"
     KNOWN_GOOD_EXISTS = "known_good_exists"
     NOT_ALREADY_HANDLED = "not_already_handled"
     NO_OPEN_ROLLBACK = "no_open_rollback"
     COOLDOWN_OVER = "cooldown_over"
     BUDGET_LEFT = "budget_left"
+    NO_STORM = "no_storm"
+    NO_BARRIER = "no_barrier"
+    OWNER_ALLOWS = "owner_allows"
+    CAPACITY_SUFFICES = "capacity_suffices"
 
 
 @unique
@@ -52,6 +58,7 @@ class Mode(StrEnum):
     """What a policy lets the controller do by itself."""
 
     OBSERVE = "observe"  # decide, record, never act
+    ASK = "ask"  # act when a person approves
     ACT = "act"
 
 
@@ -110,6 +117,16 @@ class Outcome(StrEnum):
     NOT_NEEDED = "not_needed"  # the fault was over when the wait ended
     ABORTED = "aborted"  # a person stopped it; what was begun was undone
     NEEDS_A_PERSON = "needs_a_person"  # halting loudly is a result
+
+
+@unique
+class NoticeEvent(StrEnum):
+    """What people are told of."""
+
+    ALERT = "alert"  # Alertmanager delivered an alert, whatever it leads to
+    DECIDED = "decided"  # a decision was recorded
+    STARTED = "started"  # the first step of a rollback has started
+    FINISHED = "finished"  # a rollback was closed
 
 
 @unique
@@ -211,6 +228,14 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class StormLimit:
+    """More than `targets` targets with trigger alerts within `within` seconds are a storm: nothing automatic."""
+
+    targets: int = 3
+    within: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """When a target may be rolled back."""
 
@@ -222,6 +247,8 @@ class Policy:
     cooldown: float
     budget: Budget
     act_outside_production: bool = False
+    approval_within: float = 1800.0  # how long a rollback waits for a person's approval
+    veto: float = 0.0  # how long a person can stop it before it is begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +265,7 @@ class Target:
     after: tuple[Hook, ...] = ()
     health: HealthCheck | None = None
     recovery_within: float | None = None
+    depends_on: tuple[str, ...] = ()  # names of targets whose trouble is not blamed on this one's release
 
     def owns(self, labels: Labels) -> bool:
         """Whether an alert with these labels is about this target."""
@@ -330,6 +358,20 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Silencing:
+    """What Alertmanager says of an alert, by the last list that was read of it.
+
+    `age` is how old that list is, in seconds; None when none was ever read.
+    """
+
+    age: float | None
+    fault: str = ""  # why it could not be read since
+    silence: str = ""  # the silence that holds for the alert and ends last, in words
+    until: float | None = None  # when that silence ends; None when it is too new to be known
+    inhibited_by: str = ""  # the fingerprint of an alert that inhibits it
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that `policy.decide` may know of the world, gathered before it is called."""
 
@@ -337,6 +379,7 @@ class Facts:
     default_environment: str = ""
     alert_state: AlertState = AlertState.UNKNOWN
     alert_detail: str = ""  # why the state is unknown
+    silencing: Silencing | None = None  # None: no Alertmanager is configured
     measurement: Measurement | None = None
     condition_since: float | None = None  # when the present episode of the condition began, by Prometheus
     condition_detail: str = ""
@@ -344,14 +387,19 @@ class Facts:
     serving_detail: str = ""
     state: TargetState | None = None
     releases: tuple[Release, ...] = ()
+    ended_waits: tuple[Rollback, ...] = ()  # rollbacks that were never begun: the newest vetoed, expired, not needed
     activatable: frozenset[str] | None = None  # None: the target cannot list its versions
     checked: Labels = field(default_factory=dict)  # versions that the target's check was asked about: "", or why not
     previous_measurement: Measurement | None = None
     previous_detail: str = ""
+    sick_dependencies: Labels = field(default_factory=dict)  # target that is depended on: what is wrong with it
+    dependencies_detail: str = ""  # why it is not known which of them are sick
     open_rollback: str | None = None
     handled_by: str | None = None  # the automatic rollback that already went away from the serving version
     last_action_at: float | None = None
     actions_in_budget: int = 0
+    troubled: tuple[str, ...] = ()  # targets that had trigger alerts within `storm.within`
+    storm: StormLimit = StormLimit()
 
     def release(self, version: str | None) -> Release | None:
         """What is remembered of a version, if anything."""
@@ -444,6 +492,8 @@ class Rollback:
     detail: str = ""
     closed_at: float | None = None
     needs_approval: bool = False
+    approved: bool = False  # a person said go: only the fresh judgement is waited for
+    waited_until: float | None = None  # when it could be begun; None: at once, or not yet
     stopping: Outcome | None = None  # the attempt has ended early, and this will be its outcome
     stopping_detail: str = ""
     close_asked: bool = False

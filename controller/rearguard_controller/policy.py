@@ -9,8 +9,9 @@ Never here: clocks, queries, the journal. Everything that may be known is in `Fa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum, unique
 
 from rearguard_controller.model import (
     Alert,
@@ -19,9 +20,11 @@ from rearguard_controller.model import (
     Facts,
     Measurement,
     Mode,
+    Outcome,
     Reason,
     ReasonCode,
     Release,
+    Rollback,
     Target,
     TargetState,
     Trigger,
@@ -30,6 +33,8 @@ from rearguard_controller.model import (
 
 PRODUCTION = "production"
 LONGEST_UNSEEN = 300.0  # seconds between two readings of the version within which a fault still came with the change
+LONGEST_UNREAD = 600.0  # seconds after which Alertmanager's list says nothing any more
+MOST_NAMED = 5  # targets that a sentence names
 DATABASE = "database"  # the value of the label `component` on alerts about databases
 PERMISSIONS = frozenset({ReasonCode.MODE_ALLOWS, ReasonCode.ARMED, ReasonCode.ENVIRONMENT_ALLOWS})
 
@@ -42,6 +47,17 @@ class Case:
     target: Target
     facts: Facts
     destination: Release | None
+
+
+@unique
+class Standing(StrEnum):
+    """What a fresh judgement says of a rollback that waits."""
+
+    HOLDS = "holds"  # it is still right
+    OVER = "over"  # the alert is not confirmed any more
+    BARRED = "barred"  # something else stands in the way now
+    CHANGED = "changed"  # another version serves
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +79,9 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         facts: everything known, gathered before.
 
     Returns:
-        `roll_back` when no reason stands in the way, else `leave`; `ask` in place of `roll_back` for a database alert
-        that cannot be compared with the version before. `would` is the verdict had mode, environment and arming
-        allowed it.
+        `roll_back` when no reason stands in the way, else `leave`; `ask` in place of `roll_back` where the mode is
+        `ask`, and for a database alert that cannot be compared with the version before. `would` is the verdict had
+        mode, environment and arming allowed it: `ask` in mode `ask`, which allows no more than that.
     """
     if target is None:
         known = Reason(ReasonCode.TARGET_KNOWN, False, "No configured target matches the labels of this alert.")
@@ -76,7 +92,8 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
     case = Case(alert, target, facts, destination)
     reasons = tuple(question(case) for question in QUESTIONS)
     blocking = {reason.code for reason in reasons if reason.blocks}
-    best = Verdict.ASK if _may_be_the_database(alert, reasons) else Verdict.ROLL_BACK
+    asks = target.policy.mode is Mode.ASK or _may_be_the_database(alert, reasons)
+    best = Verdict.ASK if asks else Verdict.ROLL_BACK
     return Decision(
         id=decision_id,
         target=target.name,
@@ -122,6 +139,39 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
     )
 
 
+def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[Standing, str]:
+    """Whether a rollback that waits is still right, and the sentence that says why.
+
+    Args:
+        rollback: it waits for approval, or for the time to veto it to pass.
+        decision: its alert, judged anew as if the rollback were not open.
+        facts: what that was judged on.
+
+    Returns:
+        `unknown` only where nothing is known to stand in the way.
+    """
+    version = facts.serving_version
+    if version is not None and version != rollback.from_version:
+        return Standing.CHANGED, f"{version} serves, not {rollback.from_version}: somebody else changed it."
+    blocking = [reason for reason in decision.reasons if reason.blocks]
+    over = next((each for each in blocking if each.code is ReasonCode.ALERT_CONFIRMED and each.holds is False), None)
+    if over is not None:
+        return Standing.OVER, over.detail
+    destination = facts.release(rollback.to_version)
+    why = None if version is None or destination is None else obstacle(destination, facts)
+    barring = [reason.detail for reason in blocking if reason.holds is False]
+    if why is not None:
+        barring.append(f"{rollback.to_version} is no destination any more: {why}.")
+    if not blocking and decision.verdict is Verdict.ASK and not rollback.approved:
+        barring.append("By now it is for a person to approve.")
+    if barring:
+        return Standing.BARRED, " ".join(barring)
+    if blocking:
+        return Standing.UNKNOWN, " ".join(reason.detail for reason in blocking)
+    confirmed = next((each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED), "")
+    return Standing.HOLDS, f"Judged again: {confirmed}"
+
+
 def is_armed(state: TargetState, now: float) -> bool:
     """Whether automatic rollbacks are switched on at `now`: a disarming may have an end."""
     return state.armed or (state.disarmed_until is not None and now >= state.disarmed_until)
@@ -142,8 +192,7 @@ def choose_destination(facts: Facts) -> Release | None:
     Newest means: served most recently; one that is only said to be good comes after all that served. Not the version
     serving now, not suspect or bad, not behind a barrier, and activatable where the target can tell.
     """
-    fit = [release for release in facts.releases if obstacle(release, facts) is None]
-    return max(fit, key=lambda each: (each.served_at is not None, each.last_seen, each.first_seen), default=None)
+    return _newest(release for release in facts.releases if obstacle(release, facts) is None)
 
 
 def obstacle(release: Release, facts: Facts) -> str | None:
@@ -156,9 +205,9 @@ def obstacle(release: Release, facts: Facts) -> str | None:
         return "it is suspect: a rollback away from it has started"
     if release.known_good_at is None:
         return "it has not earned trust"
-    barred = barrier_before(release, facts)
-    if barred is not None:
-        return f"it lies behind the barrier release {barred.version}"
+    barrier = barrier_before(release, facts)
+    if barrier is not None:
+        return f"it lies behind the barrier release {barrier.version}"
     if facts.activatable is not None and release.version not in facts.activatable:
         return "the target no longer lists it as one that can be activated"
     return facts.checked.get(release.version) or None
@@ -170,6 +219,10 @@ def barrier_before(release: Release, facts: Facts) -> Release | None:
     later = [(other.served_at, other) for other in facts.releases if other.barrier and other.served_at is not None]
     passed = [(served_at, other) for served_at, other in later if served_at > since]
     return max(passed, key=lambda each: each[0])[1] if passed else None
+
+
+def _newest(releases: Iterable[Release]) -> Release | None:
+    return max(releases, key=lambda each: (each.served_at is not None, each.last_seen, each.first_seen), default=None)
 
 
 def _wished_destination(wish: Wish, facts: Facts) -> tuple[str | None, Reason]:
@@ -206,9 +259,9 @@ def target_known(case: Case) -> Reason:
 
 
 def mode_allows(case: Case) -> Reason:
-    """Whether the policy acts at all."""
+    """Whether the policy acts at all, by itself or when a person approves."""
     policy = case.target.policy
-    holds = policy.mode is Mode.ACT
+    holds = policy.mode is not Mode.OBSERVE
     return Reason(ReasonCode.MODE_ALLOWS, holds, f"The mode of policy {policy.name} is {policy.mode}.")
 
 
@@ -235,6 +288,28 @@ def environment_allows(case: Case) -> Reason:
     named = environment or "not known"
     detail = f"The environment is {named}; only production acts unless act_outside_production is set."
     return Reason(ReasonCode.ENVIRONMENT_ALLOWS, False, detail)
+
+
+def not_silenced(case: Case) -> Reason:
+    """Whether Alertmanager holds back no notice of the alert; inhibited counts as silenced.
+
+    Not to know it does not stand in the way: when Alertmanager is away, looking ourselves is all that is left.
+    """
+    said, code = case.facts.silencing, ReasonCode.NOT_SILENCED
+    if said is None:
+        return Reason(code, True, "No Alertmanager is configured that could silence the alert.")
+    if said.age is None or said.age > LONGEST_UNREAD:
+        read = "was never read" if said.age is None else f"was last read {span(said.age)} ago"
+        detail = f"It is not known whether the alert is silenced, Alertmanager's list {read}{_because(said.fault)}"
+        return Reason(code, None, detail, unknown_blocks=False)
+    read = f", by its list of {span(said.age)} ago" if said.fault else ""
+    if said.silence:
+        left = "" if said.until is None else f" for another {span(said.until - case.facts.now)}"
+        return Reason(code, False, f"Alertmanager silences the alert{left}{read}: {said.silence}.")
+    if said.inhibited_by:
+        detail = f"Alertmanager inhibits the alert{read}: the alert with fingerprint {said.inhibited_by} fires."
+        return Reason(code, False, detail)
+    return Reason(code, True, f"Alertmanager neither silences nor inhibits the alert{read}.")
 
 
 def alert_confirmed(case: Case) -> Reason:
@@ -336,17 +411,42 @@ def previous_version_healthy(case: Case) -> Reason:
     return Reason(code, not measured.past, figure[:1].upper() + figure[1:])
 
 
+def dependencies_healthy(case: Case) -> Reason:
+    """Whether no target that this one depends on is itself in trouble: that would not be this release's fault."""
+    facts, code, names = case.facts, ReasonCode.DEPENDENCIES_HEALTHY, ", ".join(case.target.depends_on)
+    if not names:
+        return Reason(code, True, "No target that this one depends on is configured.")
+    if facts.sick_dependencies:
+        sick = "; ".join(f"{name}: {why}" for name, why in facts.sick_dependencies.items())
+        return Reason(code, False, f"The target depends on what is itself in trouble ({sick}).")
+    if facts.dependencies_detail:
+        detail = f"It is not known whether {names} is healthy{_because(facts.dependencies_detail)}"
+        return Reason(code, None, detail)
+    return Reason(code, True, f"No trigger alert fires and no rollback is under way of what it depends on: {names}.")
+
+
 def known_good_exists(case: Case) -> Reason:
     """Whether there is a version to go back to."""
     return known_good_of(case.facts, case.destination)
 
 
 def not_already_handled(case: Case) -> Reason:
-    """Whether no automatic rollback away from the serving version has started before."""
+    """Whether no automatic rollback away from the serving version has started before, nor was vetoed.
+
+    A veto holds until a person arms the target or another version serves; a rollback that has started, for good.
+    """
     facts, code = case.facts, ReasonCode.NOT_ALREADY_HANDLED
     version = facts.serving_version
     if facts.handled_by is not None:
         detail = f"Rollback {facts.handled_by} already went away from {version}; the same version only once."
+        return Reason(code, False, detail)
+    vetoed = _vetoed(facts)
+    if vetoed is not None:
+        age = span(facts.now - (vetoed.closed_at or facts.now))
+        detail = (
+            f"Rollback {vetoed.id} away from {version} was vetoed {age} ago; it is left alone until a person arms the"
+            " target or another version serves."
+        )
         return Reason(code, False, detail)
     return Reason(code, True, f"No automatic rollback away from {version or 'this version'} has started before.")
 
@@ -357,13 +457,21 @@ def no_open_rollback(case: Case) -> Reason:
 
 
 def cooldown_over(case: Case) -> Reason:
-    """Whether the last rollback of the target is long enough ago; counted from the action, whatever came of it."""
+    """Whether the last rollback of the target is long enough ago; counted from the action, whatever came of it.
+
+    One away from the serving version that only waited, and that nobody vetoed, counts from the end of its wait.
+    """
     facts, cooldown, code = case.facts, case.target.policy.cooldown, ReasonCode.COOLDOWN_OVER
-    if facts.last_action_at is None:
+    wait = _last_wait(facts)
+    if wait is not None and wait.closed_at is not None:
+        age = facts.now - wait.closed_at
+        what = f"The wait of rollback {wait.id} ended as {wait.outcome} {span(age)} ago"
+    elif facts.last_action_at is not None:
+        age = facts.now - facts.last_action_at
+        what = f"The last rollback was {span(age)} ago"
+    else:
         return Reason(code, True, "The target was never rolled back before.")
-    age = facts.now - facts.last_action_at
-    detail = f"The last rollback was {span(age)} ago; the cooldown is {span(cooldown)}."
-    return Reason(code, age >= cooldown, detail)
+    return Reason(code, age >= cooldown, f"{what}; the cooldown is {span(cooldown)}.")
 
 
 def budget_left(case: Case) -> Reason:
@@ -373,26 +481,97 @@ def budget_left(case: Case) -> Reason:
     return Reason(ReasonCode.BUDGET_LEFT, used < budget.rollbacks, detail)
 
 
+def no_storm(case: Case) -> Reason:
+    """Whether few targets are in trouble: many at once are a fault of what they share, not of one's release."""
+    troubled, limit = case.facts.troubled, case.facts.storm
+    names = ", ".join(troubled[:MOST_NAMED]) + (", ..." if len(troubled) > MOST_NAMED else "")
+    count = f"{len(troubled)} target{'' if len(troubled) == 1 else 's'}"
+    what = f"{count} had trigger alerts within {span(limit.within)}" + (f" ({names})" if names else "")
+    if len(troubled) <= limit.targets:
+        return Reason(ReasonCode.NO_STORM, True, f"{what}; a storm is more than {limit.targets}.")
+    detail = f"{what}; more than {limit.targets} at once are taken for a fault that they share."
+    return Reason(ReasonCode.NO_STORM, False, detail)
+
+
+def no_barrier(case: Case) -> Reason:
+    """Whether the way back is free: no barrier alone keeps the newest version that earned trust away."""
+    facts, code = case.facts, ReasonCode.NO_BARRIER
+    if case.destination is not None:
+        return Reason(code, True, f"{case.destination.version} lies behind no barrier.")
+    free = replace(facts, releases=tuple(replace(release, barrier=False) for release in facts.releases))
+    barred = choose_destination(free)
+    barrier = None if barred is None else barrier_before(barred, facts)
+    if barred is None or barrier is None:
+        return Reason(code, True, "No version that could be gone back to lies behind a barrier.")
+    detail = f"{barred.version} would be gone back to, but it lies behind the barrier release {barrier.version}."
+    return Reason(code, False, detail)
+
+
+def owner_allows(_case: Case) -> Reason:
+    """Whether whoever else owns the target's version lets it be changed; a command target has one owner."""
+    detail = "Versions are changed by this target's own command; no other owner is known that would take it back."
+    return Reason(ReasonCode.OWNER_ALLOWS, True, detail)
+
+
+def capacity_suffices(_case: Case) -> Reason:
+    """Whether there is room for the version that is gone back to; a command target has no room to ask for."""
+    return Reason(
+        ReasonCode.CAPACITY_SUFFICES, True, "Capacity is not asked of a target that is changed by a command."
+    )
+
+
 QUESTIONS: tuple[Callable[[Case], Reason], ...] = (
     target_known,
     mode_allows,
     armed,
     environment_allows,
+    not_silenced,
     alert_confirmed,
     recent_release,
     no_deploy_in_progress,
     began_after_release,
     version_matches,
     previous_version_healthy,
+    dependencies_healthy,
     known_good_exists,
     not_already_handled,
     no_open_rollback,
     cooldown_over,
     budget_left,
+    no_storm,
+    no_barrier,
+    owner_allows,
+    capacity_suffices,
 )
 
 
 # --- shared by both judgements -----------------------------------------------------------------------------
+
+
+def _vetoed(facts: Facts) -> Rollback | None:
+    """The rollback away from the serving version that a person vetoed, while that holds."""
+    state = facts.state
+    for each in facts.ended_waits:
+        if each.outcome is not Outcome.VETOED or each.from_version != facts.serving_version:
+            continue
+        at = each.closed_at or each.opened_at
+        armed_since = state is not None and state.armed and (state.armed_changed_at or 0.0) > at
+        came_since = state is not None and (state.serving_since or 0.0) > at
+        if not armed_since and not came_since:
+            return each
+    return None
+
+
+def _last_wait(facts: Facts) -> Rollback | None:
+    """The newest wait away from the serving version that led to nothing, if no rollback was begun after it."""
+    ended = [
+        each
+        for each in facts.ended_waits
+        if each.outcome is not Outcome.VETOED
+        and each.from_version == facts.serving_version
+        and (each.closed_at or 0.0) > (facts.last_action_at or 0.0)
+    ]
+    return max(ended, key=lambda each: each.closed_at or 0.0, default=None)
 
 
 def known_good_of(facts: Facts, destination: Release | None) -> Reason:

@@ -13,6 +13,10 @@ a new process has an unknown result and becomes `interrupted`; what then happens
 The order of a plan is fixed: before hooks, roll_back, verify_health, after hooks that clear the way for traffic, the
 undo of the before hooks in reverse, the other after hooks, verify_recovery. When the attempt ends early (`stopping`
 holds its outcome), the steps that would act are skipped and the undo hooks still run.
+
+A rollback may be opened *waiting*: for a person's approval until a moment, or for the time to veto it to pass. Both
+ends of a wait, the approval and the moment, lead to one more judgement (`JudgeAgain`) and only that to the first
+step; where nobody approved in time it closes as `expired`.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from rearguard_controller.model import (
     OnFailure,
     Outcome,
     Phase,
+    Policy,
     Release,
     Rollback,
     Step,
@@ -36,6 +41,7 @@ from rearguard_controller.model import (
     StepState,
     Target,
     TargetState,
+    Verdict,
 )
 
 RETRY_FIRST = 1.0  # seconds before an undo hook is tried again; doubles up to RETRY_MOST
@@ -102,7 +108,12 @@ class WaitUntil:
     moment: float
 
 
-Move = RunStep | Note | WaitUntil
+@dataclass(frozen=True, slots=True)
+class JudgeAgain:
+    """The wait is over: commit `wait_ended` if the rollback is still right, else why it is not."""
+
+
+Move = RunStep | Note | WaitUntil | JudgeAgain
 
 
 # --- the plan ---------------------------------------------------------------------------------------------
@@ -175,17 +186,47 @@ def _undo_step(index: int, hook: Hook) -> Step:
     )
 
 
+def waiting_for(rollback: Rollback, verdict: Verdict, policy: Policy) -> Rollback:
+    """A rollback that an alert opens, as it begins: waiting for approval, or for the time to veto it, or running."""
+    if verdict is Verdict.ASK:
+        wait_until = rollback.opened_at + policy.approval_within
+        return replace(rollback, phase=Phase.WAITING, wait_until=wait_until, needs_approval=True)
+    if policy.veto > 0:
+        return replace(rollback, phase=Phase.WAITING, wait_until=rollback.opened_at + policy.veto)
+    return rollback
+
+
 # --- the tables -------------------------------------------------------------------------------------------
 
 
-def _goes_on(rollback: Rollback, _event: Event) -> Rollback:
-    return replace(rollback, phase=Phase.RUNNING, wait_until=None, needs_approval=False)
+def _approved(rollback: Rollback, event: Event) -> Rollback:
+    """The wait is over; the fresh judgement still has the last word."""
+    _refuse_if_stopping(rollback, event)
+    if rollback.approved:
+        raise ConflictError(f"Rollback {rollback.id} is approved already.")
+    if rollback.wait_until is not None and event.at >= rollback.wait_until:
+        raise ConflictError(f"The time of rollback {rollback.id} to be approved is over: too late.")
+    return replace(rollback, wait_until=None, needs_approval=False, approved=True)
+
+
+def _vetoed(rollback: Rollback, event: Event) -> Rollback:
+    _refuse_if_stopping(rollback, event)
+    return _stops(Outcome.VETOED)(rollback, event)
 
 
 def _wait_ended(rollback: Rollback, event: Event) -> Rollback:
+    """With outcome `expired` it says that nobody approved; else that the rollback was judged again and is right."""
+    _refuse_if_stopping(rollback, event)
     if rollback.needs_approval:
         return _stops(Outcome.EXPIRED)(rollback, event)
-    return _goes_on(rollback, event)
+    if event.outcome is Outcome.EXPIRED:
+        raise ConflictError(f"Rollback {rollback.id} does not wait for approval any more.")
+    return replace(rollback, phase=Phase.RUNNING, wait_until=None, waited_until=event.at)
+
+
+def _refuse_if_stopping(rollback: Rollback, event: Event) -> None:
+    if rollback.stopping is not None:
+        raise ConflictError(f"Rollback {rollback.id} ends as {rollback.stopping}; {event.kind} is too late.")
 
 
 def _stops(outcome: Outcome) -> Callable[[Rollback, Event], Rollback]:
@@ -260,8 +301,8 @@ def _refuse_if_ended(rollback: Rollback, step: Step) -> None:
 
 
 PHASES: Mapping[tuple[Phase, EventKind], Callable[[Rollback, Event], Rollback]] = {
-    (Phase.WAITING, EventKind.APPROVED): _goes_on,
-    (Phase.WAITING, EventKind.VETOED): _stops(Outcome.VETOED),
+    (Phase.WAITING, EventKind.APPROVED): _approved,
+    (Phase.WAITING, EventKind.VETOED): _vetoed,
     (Phase.WAITING, EventKind.WAIT_ENDED): _wait_ended,
     (Phase.WAITING, EventKind.FAULT_OVER): _stops(Outcome.NOT_NEEDED),
     (Phase.WAITING, EventKind.TARGET_CHANGED): _stops(Outcome.SUPERSEDED),
@@ -340,11 +381,12 @@ def arming(state: TargetState, rollback: Rollback) -> TargetState:
     """The target's arming after a closed rollback: one that was begun and did not help disarms it.
 
     Begun is begun with any step: an attempt that fails at its first hook would otherwise be made again at every poll.
-    So would one that a person aborted before its first step.
+    So would one that a person aborted, or closed, before its first step.
     """
     helped = rollback.outcome in (Outcome.RECOVERED, Outcome.COMPLETED)
     begun = any(step.attempt for step in rollback.steps)
-    if rollback.outcome is None or helped or not (begun or rollback.outcome is Outcome.ABORTED):
+    ended = rollback.outcome in (Outcome.ABORTED, Outcome.NEEDS_A_PERSON)  # without a step, only people end it so
+    if rollback.outcome is None or helped or not (begun or ended):
         return state
     return replace(
         state,
@@ -389,9 +431,12 @@ def next_move(rollback: Rollback, now: float) -> Move | None:
 def _waiting_move(rollback: Rollback, now: float) -> Move:
     if rollback.stopping is not None:
         return Note(Event(EventKind.CLOSED, now, outcome=rollback.stopping, detail=rollback.stopping_detail))
-    if rollback.wait_until is None or now >= rollback.wait_until:
-        return Note(Event(EventKind.WAIT_ENDED, now, detail="The time to wait is over."))
-    return WaitUntil(rollback.wait_until)
+    if rollback.wait_until is not None and now < rollback.wait_until:
+        return WaitUntil(rollback.wait_until)
+    if rollback.needs_approval:
+        detail = "Nobody approved it in time."
+        return Note(Event(EventKind.WAIT_ENDED, now, outcome=Outcome.EXPIRED, detail=detail))
+    return JudgeAgain()
 
 
 def _step_move(rollback: Rollback, step: Step, now: float) -> Move | None:

@@ -29,6 +29,7 @@ from rearguard_controller.errors import (
 from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import (
     CommandRelease,
+    Decision,
     Outcome,
     Phase,
     Rollback,
@@ -37,8 +38,10 @@ from rearguard_controller.model import (
     StepState,
     Trigger,
 )
-from rearguard_controller.rollback import Event, EventKind, Move, Note, RunStep, WaitUntil, next_move
+from rearguard_controller.notices import Notices
+from rearguard_controller.rollback import Event, EventKind, JudgeAgain, Move, Note, RunStep, WaitUntil, next_move
 from rearguard_controller.telemetry import Span, Telemetry
+from rearguard_controller.waiting import Judge, Wait
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -66,17 +69,25 @@ class Runner:
         effects: Effects,
         telemetry: Telemetry,
         *,
+        judge: Callable[[], Judge],
+        notices: Notices,
         clock: Callable[[], float],
     ) -> None:
-        """Wire the runner: people's words go to `journal` from any replica, the rest to `lead`, which is fenced."""
+        """Wire the runner: people's words go to `journal` from any replica, the rest to `lead`, which is fenced.
+
+        `judge` gives the judge of the present configuration.
+        """
+        self._judge = judge
         self._journal = journal
         self._lead = lead
         self._effects = effects
         self._telemetry = telemetry
+        self._notices = notices
         self._clock = clock
         self._wake = asyncio.Event()
         self._driven: dict[str, asyncio.Task[None]] = {}
         self._nudges: dict[str, asyncio.Event] = {}
+        self._decisions: dict[str, Decision | None] = {}  # of the driven ones, where they can be read
         self._aside: dict[str, float] = {}  # rollbacks that a fault of ours stopped, and until when
 
     def wake(self) -> None:
@@ -96,6 +107,24 @@ class Runner:
             for task in self._driven.values():
                 task.cancel()
             await asyncio.gather(*self._driven.values(), return_exceptions=True)
+
+    async def approve(self, rollback_id: str, operator: str, reason: str) -> Rollback:
+        """Let a rollback that waits be begun, if a fresh judgement finds it right.
+
+        Raises:
+            NotFoundError, ConflictError: there is no such rollback, or it is too late.
+        """
+        detail = f"{operator} approved it: {reason}"
+        return await self._ask(rollback_id, EventKind.APPROVED, "approve", operator, reason, detail)
+
+    async def veto(self, rollback_id: str, operator: str, reason: str) -> Rollback:
+        """Close a rollback that waits as `vetoed`; nothing was begun.
+
+        Raises:
+            NotFoundError, ConflictError: there is no such rollback, or it is too late.
+        """
+        detail = f"{operator} vetoed it: {reason}"
+        return await self._ask(rollback_id, EventKind.VETOED, "veto", operator, reason, detail)
 
     async def abort(self, rollback_id: str, operator: str, reason: str) -> Rollback:
         """End the attempt: what was begun is undone, and the rollback closes as `aborted`.
@@ -142,7 +171,8 @@ class Runner:
         for rollback in found:
             aside = self._aside.get(rollback.id, 0.0) > asyncio.get_running_loop().time()
             if rollback.id not in self._driven and not aside:
-                self._telemetry.opened(rollback)
+                if rollback.phase is not Phase.WAITING:
+                    self._telemetry.opened(rollback)
                 self._nudges[rollback.id] = asyncio.Event()
                 task = asyncio.create_task(self._drive(rollback), name=f"rollback {rollback.id}")
                 self._driven[rollback.id] = task
@@ -152,6 +182,7 @@ class Runner:
     def _let_go(self, rollback_id: str, task: asyncio.Task[None]) -> None:
         self._driven.pop(rollback_id, None)
         self._nudges.pop(rollback_id, None)
+        self._decisions.pop(rollback_id, None)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, LeaseLostError):
             log.warning("rollback_left_to_another_leader", rollback=rollback_id)
@@ -160,23 +191,36 @@ class Runner:
             self._aside[rollback_id] = asyncio.get_running_loop().time() + ASIDE_FOR
 
     async def _drive(self, rollback: Rollback) -> None:
-        stdin = await self._decision_of(rollback)
+        decision = self._decisions[rollback.id] = await self._decision_of(rollback)
+        stdin = _stdin(rollback, decision)
         rollback_id = rollback.id
+        wait = Wait(self._judge, self._clock)
         while True:
             rollback = await self._patiently(lambda: self._journal.rollback(rollback_id))
-            move = next_move(rollback, self._clock())
+            waits = rollback.phase is Phase.WAITING
+            move = next_move(rollback, wait.now() if waits else self._clock())
             if move is None:
                 return
-            await self._make(move, rollback, stdin)
+            if waits and not isinstance(move, Note):
+                await self._wait(move, rollback, wait)
+            else:
+                await self._make(move, rollback, stdin)
 
-    async def _decision_of(self, rollback: Rollback) -> bytes:
-        """What commands get on standard input: the decision, or where its record is damaged only what it led to."""
+    async def _decision_of(self, rollback: Rollback) -> Decision | None:
+        """The decision that opened it; None where its record is damaged."""
         try:
-            decision = await self._patiently(lambda: self._journal.decision(rollback.decision_id))
+            return await self._patiently(lambda: self._journal.decision(rollback.decision_id))
         except (DamagedError, NotFoundError) as error:
             log.error("decision_unreadable", rollback=rollback.id, error=error.message, hint=error.hint)
-            return orjson.dumps({"id": rollback.decision_id, "target": rollback.target, "rollback_id": rollback.id})
-        return orjson.dumps(shapes.decision(decision))
+            return None
+
+    async def _wait(self, move: Move, rollback: Rollback, wait: Wait) -> None:
+        """Judge a rollback that waits, and note what follows; else look again soon."""
+        event = await self._patiently(lambda: wait.look(rollback, ended=isinstance(move, JudgeAgain)))
+        if event is not None:
+            await self._note(rollback, event)
+        else:
+            await self._sleep(rollback, move.moment - wait.now() if isinstance(move, WaitUntil) else LOOK_EVERY)
 
     async def _make(self, move: Move, rollback: Rollback, stdin: bytes) -> None:
         match move:
@@ -185,11 +229,17 @@ class Runner:
             case Note():
                 await self._note(rollback, move.event)
             case WaitUntil():
-                nudge = self._nudges[rollback.id]
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(LOOK_EVERY, max(0.0, move.moment - self._clock()))):
-                        await nudge.wait()
-                nudge.clear()
+                await self._sleep(rollback, move.moment - self._clock())
+            case JudgeAgain():  # of one that waits, which goes another way
+                raise ConflictError(f"Rollback {rollback.id} does not wait.")
+
+    async def _sleep(self, rollback: Rollback, seconds: float) -> None:
+        """Until then, until a person says something here, or until it is time to look for what was said elsewhere."""
+        nudge = self._nudges[rollback.id]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(LOOK_EVERY, max(0.0, seconds))):
+                await nudge.wait()
+        nudge.clear()
 
     async def _note(self, rollback: Rollback, event: Event) -> None:
         after = await self._commit(rollback.id, event)
@@ -197,11 +247,24 @@ class Runner:
             return
         if event.seq is not None:
             self._telemetry.step_ended(rollback.target, after.steps[event.seq])
+        if rollback.phase is Phase.WAITING and after.phase is not Phase.CLOSED:
+            log.info("wait_ended", target=after.target, rollback=after.id, event_kind=event.kind.value,
+                     detail=event.detail)  # fmt: skip
+        if rollback.phase is Phase.WAITING and after.phase is Phase.RUNNING:
+            self._telemetry.opened(after)
         if after.phase is Phase.CLOSED:
             self._telemetry.closed(after)
             log.info(
                 "finished", target=after.target, rollback=after.id, outcome=str(after.outcome), detail=after.detail
             )
+            self._tell_decided(rollback)
+            self._notices.finished(after, self._decisions.get(after.id))
+
+    def _tell_decided(self, rollback: Rollback) -> None:
+        """Tell of a decision by hand, once: at the first step, or at the end where no step was begun."""
+        decision = self._decisions.get(rollback.id)
+        if decision is not None and rollback.trigger is Trigger.MANUAL and not _has_begun(rollback):
+            self._notices.decided(decision, rollback)
 
     # --- intent, effect, result ---------------------------------------------------------------------------
 
@@ -252,8 +315,16 @@ class Runner:
             return None
         log.info("step_started", target=rollback.target, rollback=rollback.id, step=step.name,
                  attempt=started.steps[step.seq].attempt)  # fmt: skip
+        if not _has_begun(rollback):
+            log.info("started", target=rollback.target, rollback=rollback.id, step=step.name)
+            self._tell_decided(rollback)
+            self._notices.started(started, self._decisions.get(rollback.id))
         if step.kind is StepKind.ROLL_BACK and rollback.trigger is Trigger.ALERT:
-            self._telemetry.span(rollback.target, Span.DECISION_TO_COMMAND, self._clock() - rollback.opened_at)
+            self._telemetry.span(
+                rollback.target,
+                Span.DECISION_TO_COMMAND,
+                self._clock() - (rollback.waited_until or rollback.opened_at),
+            )
         return started
 
     async def _guarded(self, work: Work) -> Effect:
@@ -349,3 +420,14 @@ class Runner:
                 log.error("journal_failed", error=error.message, hint=error.hint, again_in=pause)
                 await asyncio.sleep(pause)
                 pause = min(JOURNAL_RETRY_MOST, pause * 2)
+
+
+def _has_begun(rollback: Rollback) -> bool:
+    return any(step.started_at is not None for step in rollback.steps)
+
+
+def _stdin(rollback: Rollback, decision: Decision | None) -> bytes:
+    """What commands get on standard input: the decision, or where it cannot be read only what it led to."""
+    if decision is None:
+        return orjson.dumps({"id": rollback.decision_id, "target": rollback.target, "rollback_id": rollback.id})
+    return orjson.dumps(shapes.decision(decision))

@@ -107,6 +107,8 @@ def rollback(value: Rollback, *, outputs: bool = False) -> Json:
         "stopping": None if value.stopping is None else value.stopping.value,
         "started_at": moment(value.opened_at),
         "wait_until": moment(value.wait_until),
+        "needs_approval": value.needs_approval,
+        "approved": value.approved,
         "closed_at": moment(value.closed_at),
         "decision_id": value.decision_id,
         "conditions": [condition(each) for each in value.conditions],

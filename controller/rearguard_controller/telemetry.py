@@ -67,6 +67,7 @@ class Family:
 
 SOURCES = ("webhook", "prometheus")
 WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
+NOTIFIED = ("sent", "failed", "dropped")
 READY_CHECKS = ("scrape_interval", "trigger_rules", "thresholds", "current")
 ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -118,6 +119,12 @@ OWN_FAMILIES = (
     Family("rearguard_config_reload_success", "gauge", (), "1 when the configuration was last read without error."),
     Family("rearguard_leader", "gauge", (), "1 while this process leads: judges, and carries rollbacks out."),
     Family("rearguard_journal_errors_total", "counter", (), "Reads and writes of the journal that failed."),
+    Family(
+        "rearguard_notifications_total",
+        "counter",
+        ("service", "result"),
+        "Notices to the receivers of `notify`: sent, failed after all attempts, or dropped.",
+    ),
     Family("rearguard_webhook_requests_total", "counter", ("code",), "Answers to Alertmanager, by HTTP status."),
 )
 PROCESS_FAMILIES = (
@@ -179,6 +186,8 @@ class Telemetry:
         self._journal_errors = self._counter("rearguard_journal_errors_total")
         self._webhooks = self._counter("rearguard_webhook_requests_total")
         self._answered = {code: self._webhooks.labels(str(code)) for code in WEBHOOK_CODES}
+        self._notifications = self._counter("rearguard_notifications_total")
+        self._services: set[str] = set()
         self._configured: set[str] = set()
         self._open: dict[str, set[str]] = {}  # the rollbacks of each target that are driven here
         self._leading = False
@@ -201,6 +210,14 @@ class Telemetry:
             if target.name not in before:
                 self._start_at_zero(target)
 
+    def know_services(self, services: Sequence[str]) -> None:
+        """Start the series of receivers of notices; those that exist keep their values, those of others end."""
+        before, self._services = self._services, set(services)
+        for service, result in product(before - self._services, NOTIFIED):
+            self._notifications.remove(service, result)
+        for service, result in product(self._services, NOTIFIED):
+            self._notifications.labels(service, result)
+
     def reloaded(self, *, success: bool) -> None:
         """The configuration was read again, or could not be used."""
         self._reload.set(success)
@@ -218,6 +235,11 @@ class Telemetry:
     def journal_failed(self) -> None:
         """A read or write of the journal failed."""
         self._journal_errors.inc()
+
+    def notified(self, service: str, result: str) -> None:
+        """A notice to a receiver was sent, failed or dropped; of receivers that are gone nothing is counted."""
+        if service in self._services:
+            self._notifications.labels(service, result).inc()
 
     def decided(self, decision: Decision) -> None:
         """A decision was recorded. Alerts that belong to no target count under an empty target."""

@@ -21,12 +21,14 @@ from rearguard_controller.facts import as_alert
 from rearguard_controller.figures import Reading, Row
 from rearguard_controller.intake import Intake
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, Condition, Target, is_subset
+from rearguard_controller.model import Alert, AlertState, Condition, Target, is_subset
 from rearguard_controller.policy import is_armed
 from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules
 from rearguard_controller.releases import Releases, Watch
 from rearguard_controller.shapes import last_known_good
+from rearguard_controller.silences import Silences
 from rearguard_controller.telemetry import Telemetry
+from rearguard_controller.trouble import Trouble
 
 log = structlog.get_logger()
 
@@ -56,6 +58,8 @@ class Watcher:
         releases: Releases,
         journal: Journal,
         telemetry: Telemetry,
+        trouble: Trouble,
+        silences: Silences,
         *,
         poll_interval: float,
         clock: Callable[[], float],
@@ -73,6 +77,8 @@ class Watcher:
         self._releases = releases
         self._journal = journal
         self._telemetry = telemetry
+        self._trouble = trouble
+        self._silences = silences
         self._poll_interval = poll_interval
         self._clock = clock
         self._monotonic = monotonic
@@ -126,7 +132,9 @@ class Watcher:
     async def poll(self, intake: Intake) -> None:
         """Look once at everything."""
         try:
-            alerts, rules = await asyncio.gather(self._prometheus.alerts(), self._prometheus.rules())
+            alerts, rules, _ = await asyncio.gather(
+                self._prometheus.alerts(), self._prometheus.rules(), self._silences.look()
+            )
             self._answered_at = self._monotonic()
         except SourceError as error:
             log.warning("prometheus_away", error=error.message, hint=error.hint)
@@ -138,6 +146,7 @@ class Watcher:
         mine = {target.name: [alert for alert in alerts if target.owns(alert.labels)] for target in self._targets}
         for target in self._targets:
             self._see(target, mine[target.name], rules)
+        self._look_for_storm(alerts)
         if self._leads():  # before anything else is asked: what may take long must not hold up a judgement
             triggers = [alert for target in self._targets for alert, _ in self._sights[target.name].triggers]
             self._telemetry.alert_received("prometheus", len(triggers))
@@ -158,6 +167,12 @@ class Watcher:
                 if is_subset(target.policy.alerts, alert.labels)
             ),
         )
+
+    def _look_for_storm(self, alerts: Sequence[PrometheusAlert]) -> None:
+        self._trouble.see(alert.labels for alert in alerts if alert.state is AlertState.FIRING)
+        troubled, limit = self._trouble.recent(), self._trouble.limit
+        if len(troubled) > limit.targets:
+            log.warning("storm", targets=list(troubled), most=limit.targets, within=limit.within)
 
     async def _check(
         self,

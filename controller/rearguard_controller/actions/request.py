@@ -15,11 +15,12 @@ import aiohttp
 from rearguard_controller import durations
 from rearguard_controller.actions.context import ActionContext, ActionResult, Refused, check, fill_address
 from rearguard_controller.actions.redaction import Secrets
+from rearguard_controller.errors import ConfigError
+from rearguard_controller.files import read_headers
 from rearguard_controller.model import HttpAction
 from rearguard_controller.shapes import address, plain
 
 BODY_CAP = 4 * 1024  # bytes kept of an answer
-_HEADERS_FILE_CAP = 64 * 1024
 _GOOD = range(200, 300)
 _REDIRECTS = range(300, 400)
 
@@ -71,20 +72,7 @@ async def _send(
 
 
 def _headers_of(file: str | None) -> dict[str, str]:
-    """Lines `Name: value`; empty lines and those that begin with # are left out."""
-    if file is None:
-        return {}
     try:
-        with Path(file).open("rb") as stream:
-            lines = stream.read(_HEADERS_FILE_CAP).decode("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"refused: the headers file {file} cannot be read ({type(error).__name__})") from None
-    headers: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, separator, value = line.partition(":")
-        if not separator or not name.strip():
-            raise Refused(f"refused: line {number} of the headers file {file} is not `Name: value`")
-        headers[name.strip()] = value.strip()
-    return headers
+        return {} if file is None else read_headers(Path(file))
+    except ConfigError as error:
+        raise Refused(f"refused: {error.message}") from None

@@ -16,7 +16,7 @@ _ARMING = ("arm", "disarm")
 
 
 async def of_rollback(services: Services, rollback: Rollback) -> list[shapes.Json]:
-    """What people did to a rollback, oldest first: its trigger by hand, abort, close."""
+    """What people did to a rollback, oldest first: its trigger by hand, approval, veto, abort, close."""
     done = list(await services.journal.operator_actions(subject=rollback.id, limit=MOST))
     if rollback.trigger is Trigger.MANUAL:
         of_target = await services.journal.operator_actions(subject=rollback.target, limit=MOST)

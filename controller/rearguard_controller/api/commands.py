@@ -1,4 +1,4 @@
-"""The routes that change something: trigger, abort, close, arm, disarm, releases.
+"""The routes that change something: trigger, approve, veto, abort, close, arm, disarm, releases.
 
 Here: reading what an operator asks for, and handing it to the part that does it, with the operator's name.
 Never here: whether it is allowed by the state of things; that is theirs to say.
@@ -41,6 +41,8 @@ class Commands:
         base = "/api/monitoring"
         return (
             Route("POST", f"{base}/rollback/trigger", Role.OPERATOR, self.trigger),
+            Route("POST", f"{base}/rollback/{{id}}/approve", Role.OPERATOR, self.approve),
+            Route("POST", f"{base}/rollback/{{id}}/veto", Role.OPERATOR, self.veto),
             Route("POST", f"{base}/rollback/{{id}}/abort", Role.OPERATOR, self.abort),
             Route("POST", f"{base}/rollback/{{id}}/close", Role.OPERATOR, self.close),
             Route("POST", f"{base}/targets/{{name}}/arm", Role.OPERATOR, self.arm),
@@ -79,6 +81,18 @@ class Commands:
             "", lambda state: state, action=done
         )  # of no target: the audit only
         return answer({"reloaded": True})
+
+    async def approve(self, request: web.Request) -> web.Response:
+        """Let a rollback that waits be begun, if a fresh judgement finds it right."""
+        reason = await self._reason(request)
+        rollback = await self.services.runner.approve(request.match_info["id"], operator_of(request), reason)
+        return answer(shapes.rollback(rollback))
+
+    async def veto(self, request: web.Request) -> web.Response:
+        """Close a rollback that waits; nothing is begun."""
+        reason = await self._reason(request)
+        rollback = await self.services.runner.veto(request.match_info["id"], operator_of(request), reason)
+        return answer(shapes.rollback(rollback))
 
     async def abort(self, request: web.Request) -> web.Response:
         """End a rollback early; what was begun is undone."""

@@ -122,6 +122,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             required=("target", "reason"),
         ),
     ),
+    ("POST", f"{_BASE}/rollback/{{id}}/approve"): Operation(
+        "Let a rollback that waits be begun, if a fresh judgement finds it right.",
+        {200: schemas.ref("Rollback")},
+        (404, 409, *_CHANGE),
+        body=_REASON,
+    ),
+    ("POST", f"{_BASE}/rollback/{{id}}/veto"): Operation(
+        "Close a rollback that waits; nothing is begun.",
+        {200: schemas.ref("Rollback")},
+        (404, 409, *_CHANGE),
+        body=_REASON,
+    ),
     ("POST", f"{_BASE}/rollback/{{id}}/abort"): Operation(
         "End a rollback early; what was begun is undone.",
         {200: schemas.ref("Rollback")},

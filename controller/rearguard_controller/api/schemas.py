@@ -85,6 +85,8 @@ _ROLLBACK: Mapping[str, Schema] = {
     "stopping": _words(Outcome, or_null=True),
     "started_at": TIME,
     "wait_until": MAYBE_TIME,
+    "needs_approval": YES,
+    "approved": YES,
     "closed_at": MAYBE_TIME,
     "decision_id": TEXT,
     "conditions": several(ref("Condition")),

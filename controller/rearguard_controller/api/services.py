@@ -37,6 +37,12 @@ class Intake(Protocol):
 class Runner(Protocol):
     """Carries rollbacks out."""
 
+    async def approve(self, rollback_id: str, operator: str, reason: str, /) -> Rollback:
+        """Let a rollback that waits be begun, if a fresh judgement finds it right."""
+
+    async def veto(self, rollback_id: str, operator: str, reason: str, /) -> Rollback:
+        """Close a rollback that waits; nothing is begun."""
+
     async def abort(self, rollback_id: str, operator: str, reason: str, /) -> Rollback:
         """End a rollback early; what was begun is undone."""
 

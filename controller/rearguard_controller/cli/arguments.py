@@ -84,9 +84,11 @@ def _rollbacks(commands: Commands) -> None:
     rollback.add_argument("--dry-run", action="store_true", help="show decision and plan, change nothing")
     _reason(rollback)
     _json(rollback)
+    approve = _add(commands, "approve", "let a rollback that waits be begun, if it is still right")
+    veto = _add(commands, "veto", "stop a rollback that waits; its version is left alone until the target is armed")
     abort = _add(commands, "abort", "end an open rollback early; what was begun is undone")
     close = _add(commands, "close", "close a rollback that cannot finish, as it stands")
-    for command in (abort, close):
+    for command in (approve, veto, abort, close):
         command.add_argument("id", metavar="ID", help="id of a rollback")
         _reason(command)
         _json(command)

@@ -1,4 +1,4 @@
-"""The commands that change something: rollback, abort, close, arm, disarm, release.
+"""The commands that change something: rollback, approve, veto, abort, close, arm, disarm, release.
 
 Here: what each asks of the controller, and the one or two lines that say what came of it.
 Never here: HTTP, and whether something is allowed; the controller says so.
@@ -43,14 +43,24 @@ def rollback(options: Namespace) -> int:
     return 0
 
 
+def approve(options: Namespace) -> int:
+    """Let a rollback that waits be begun."""
+    return _say(options, "approve")
+
+
+def veto(options: Namespace) -> int:
+    """Close a rollback that waits; nothing is begun."""
+    return _say(options, "veto")
+
+
 def abort(options: Namespace) -> int:
     """End an open rollback early."""
-    return _end(options, "abort")
+    return _say(options, "abort")
 
 
 def close(options: Namespace) -> int:
     """Close a rollback that cannot finish."""
-    return _end(options, "close")
+    return _say(options, "close")
 
 
 def arm(options: Namespace) -> int:
@@ -93,7 +103,7 @@ def release(options: Namespace) -> int:
     return 0
 
 
-def _end(options: Namespace, verb: str) -> int:
+def _say(options: Namespace, verb: str) -> int:
     path = f"{BASE}/rollback/{segment(options.id)}/{verb}"
     answer = Client.from_environment().post(path, {"reason": options.reason})
     if options.json:
@@ -131,6 +141,8 @@ def _moment(text: str | None) -> str | None:
 
 COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "rollback": rollback,
+    "approve": approve,
+    "veto": veto,
     "abort": abort,
     "close": close,
     "arm": arm,

@@ -134,6 +134,7 @@ def one_rollback(rollback: Json) -> None:
             "target": rollback["target"],
             "versions": f"{rollback['from_version']} -> {rollback['to_version']}",
             "phase": rollback["phase"],
+            "waits for": _waits_for(rollback),
             "outcome": rollback["outcome"],
             "detail": rollback["detail"],
             "trigger": rollback["trigger"],
@@ -146,6 +147,16 @@ def one_rollback(rollback: Json) -> None:
     )
     display.line()
     steps(objects(rollback, "steps"))
+
+
+def _waits_for(rollback: Json) -> str | None:
+    """What a rollback waits for, and until when; None when it does not wait."""
+    if rollback["phase"] != "waiting":
+        return None
+    if rollback["wait_until"] is None:
+        return "a fresh judgement"
+    what = "approval" if rollback["needs_approval"] else "a veto"
+    return f"{what} until {display.when(rollback['wait_until'])}"
 
 
 def steps(given: list[Json]) -> None:

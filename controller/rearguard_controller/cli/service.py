@@ -10,10 +10,11 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rearguard_controller import auth, config, durations
+from rearguard_controller import auth, config, durations, notify
 from rearguard_controller.cli import display
 from rearguard_controller.errors import RearguardError
-from rearguard_controller.model import Mode, Target
+from rearguard_controller.files import host_of
+from rearguard_controller.model import Mode, NoticeEvent, Target
 from rearguard_controller.policy import PRODUCTION
 from rearguard_controller.rollback import plan
 from rearguard_controller.shapes import address
@@ -42,7 +43,7 @@ def check(options: Namespace) -> int:
     """Say what a configuration would do.
 
     Raises:
-        RearguardError: it, or a file of tokens or of TLS that it names, cannot be used.
+        RearguardError: it, or a file of tokens, of TLS or for notices that it names, cannot be used.
     """
     found = config.load(Path(options.config))
     if options.json:
@@ -52,6 +53,8 @@ def check(options: Namespace) -> int:
     auth.Gate(found.tokens)
     if found.tls_config_file is not None:
         ServerTls(found.tls_config_file)
+    for entry in found.notify:
+        notify.check(entry)
     return 0
 
 
@@ -62,6 +65,8 @@ def _show(found: config.Configuration, file: str) -> None:
             "listens on": f"{found.listen.host}:{found.listen.port}",
             "journal": found.journal,
             "Prometheus": ", ".join(address(url) for url in found.prometheus.urls),
+            "Alertmanager": ", ".join(_alertmanager(found)) or "none",
+            "notifies": ", ".join(_receiver(entry) for entry in found.notify) or "nobody",
         }
     )
     display.line()
@@ -78,9 +83,23 @@ def _told(found: config.Configuration, file: str) -> dict[str, object]:
         "listen": f"{found.listen.host}:{found.listen.port}",
         "journal": found.journal,
         "prometheus": [address(url) for url in found.prometheus.urls],
+        "alertmanager": _alertmanager(found),
+        "notify": [
+            {"receiver": _receiver(entry), "events": [event.value for event in NoticeEvent if event in entry.events]}
+            for entry in found.notify
+        ],
         "serve_refuses": _protection(found),
         "targets": [_target(target) for target in found.targets],
     }
+
+
+def _alertmanager(found: config.Configuration) -> list[str]:
+    return [] if found.alertmanager is None else [address(url) for url in found.alertmanager.urls]
+
+
+def _receiver(entry: config.NotifyEntry) -> str:
+    """Who is told, without the path of an address: the entry's name, else its host, else its file."""
+    return entry.name or host_of(entry.url or "") or str(entry.url_file or notify.UNKNOWN)
 
 
 def _target(target: Target) -> dict[str, object]:
@@ -90,22 +109,26 @@ def _target(target: Target) -> dict[str, object]:
         "environment": target.environment,
         "policy": policy.name,
         "mode": policy.mode.value,
-        "acts": does(target) == ACTS,
+        "acts": does(target).startswith(ACTS),
         "does": does(target),
         "cooldown": durations.render(policy.cooldown),
         "budget": {"rollbacks": policy.budget.rollbacks, "per": durations.render(policy.budget.per)},
         "release_check": None if proof is None else list(proof.argv),
+        "depends_on": list(target.depends_on),
         "steps": _steps(target),
     }
 
 
 def does(target: Target) -> str:
-    """What a trigger alert about this target leads to: acts, or observes and why."""
-    if target.policy.mode is not Mode.ACT:
-        return f"observes (mode {target.policy.mode.value})"
-    if target.environment != PRODUCTION and not target.policy.act_outside_production:
+    """What a trigger alert about this target leads to: acts, asks, or observes and why."""
+    policy = target.policy
+    if policy.mode is Mode.OBSERVE:
+        return f"observes (mode {policy.mode.value})"
+    if target.environment != PRODUCTION and not policy.act_outside_production:
         return f"observes ({target.environment or 'no environment'} is not {PRODUCTION})"
-    return ACTS
+    if policy.mode is Mode.ASK:
+        return f"asks (approval within {durations.render(policy.approval_within)})"
+    return f"{ACTS} (unless vetoed within {durations.render(policy.veto)})" if policy.veto else ACTS
 
 
 def _steps(target: Target) -> list[str]:

@@ -1,14 +1,15 @@
 """The configuration file, YAML text to frozen values: what `rearguard serve --config` reads.
 
 Here: the public names. `keys` lists every key once, `reading` turns YAML nodes into values or errors with file,
-line and key, `actions` reads commands, requests and hooks, `configuration` puts the whole together,
-`web` reads the file of TLS settings.
+line and key, `hooks` reads commands, requests and hooks, `notify` who is told, `configuration` puts the whole
+together, `web` reads the file of TLS settings.
 Never here: looking into the files that it names (tokens, certificates, headers), opening the journal, the network,
 or environment variables: the text alone decides what it means.
 """
 
 from rearguard_controller.config.configuration import (
     Address,
+    AlertmanagerSettings,
     Configuration,
     Limits,
     PrometheusSettings,
@@ -16,14 +17,17 @@ from rearguard_controller.config.configuration import (
     parse,
 )
 from rearguard_controller.config.keys import SECTIONS, Key, Section, tables
+from rearguard_controller.config.notify import NotifyEntry
 from rearguard_controller.config.web import TlsSettings, load_web, parse_web
 
 __all__ = [
     "SECTIONS",
     "Address",
+    "AlertmanagerSettings",
     "Configuration",
     "Key",
     "Limits",
+    "NotifyEntry",
     "PrometheusSettings",
     "Section",
     "TlsSettings",

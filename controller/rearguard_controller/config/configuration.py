@@ -15,23 +15,26 @@ from typing import NamedTuple
 from rearguard_controller import durations
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys import (
+    ALERTMANAGER,
+    APPROVAL,
     BUDGET,
     HEALTH,
     LIMITS,
-    MODES_NOT_IN_THIS_VERSION,
     OPEN_NOT_IN_THIS_VERSION,
     POLICY,
     PROMETHEUS,
     RECOVERY,
     RELEASE,
+    STORM,
     TARGET,
     TOKENS,
     TOP,
     VERIFY,
 )
+from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.reading import Block, Place, compose, meant
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import Budget, HealthCheck, Labels, Mode, Policy, Target
+from rearguard_controller.model import Budget, HealthCheck, Labels, Mode, Policy, StormLimit, Target
 
 ENVIRONMENT_LABEL = "deployment_environment_name"
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -40,6 +43,7 @@ _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})"
 _MAX_PORT = 65_535
 _MAY_BE_OPEN = ("metrics", "openapi")
 _SECOND = 1.0
+_USUAL_STORM = StormLimit()
 
 
 class Address(NamedTuple):
@@ -60,6 +64,19 @@ class PrometheusSettings:
 
     urls: tuple[str, ...]
     poll_interval: float = 15.0
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertmanagerSettings:
+    """How Alertmanager is reached.
+
+    Attributes:
+        urls: base addresses without a slash at the end, tried in order.
+    """
+
+    urls: tuple[str, ...]
     token_file: Path | None = None
     ca_file: Path | None = None
 
@@ -105,6 +122,9 @@ class Configuration:
     targets: tuple[Target, ...]
     limits: Limits = Limits()
     tls_config_file: Path | None = None
+    storm: StormLimit = _USUAL_STORM
+    alertmanager: AlertmanagerSettings | None = None
+    notify: tuple[NotifyEntry, ...] = ()
 
 
 def load(path: Path) -> Configuration:
@@ -147,6 +167,9 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         targets=_targets(top.need("targets"), folder, environment, policies),
         limits=_limits(top.get("limits")),
         tls_config_file=_optional_path(top, "tls_config_file", folder),
+        storm=_storm(top.get("storm")),
+        alertmanager=_alertmanager(top.get("alertmanager"), folder),
+        notify=notify(top.get("notify"), folder),
     )
 
 
@@ -205,15 +228,40 @@ def _endpoint(place: Place) -> str:
 
 def _prometheus(place: Place, folder: Path) -> PrometheusSettings:
     block = place.block(PROMETHEUS)
-    url = block.need("url")
-    addresses = url.items("an address or a list of addresses") if url.is_list() else [url]
-    if not addresses:
-        raise url.error("this is empty", "name at least one address")
     return PrometheusSettings(
-        urls=tuple(hooks.url(address, placeholders=False).rstrip("/") for address in addresses),
+        urls=_base_addresses(block.need("url")),
         poll_interval=block.duration("poll_interval", 15.0, least=_SECOND),
         token_file=_optional_path(block, "token_file", folder),
         ca_file=_optional_path(block, "ca_file", folder),
+    )
+
+
+def _alertmanager(place: Place | None, folder: Path) -> AlertmanagerSettings | None:
+    if place is None:
+        return None
+    block = place.block(ALERTMANAGER)
+    return AlertmanagerSettings(
+        urls=_base_addresses(block.need("url")),
+        token_file=_optional_path(block, "token_file", folder),
+        ca_file=_optional_path(block, "ca_file", folder),
+    )
+
+
+def _base_addresses(url: Place) -> tuple[str, ...]:
+    addresses = url.items("an address or a list of addresses") if url.is_list() else [url]
+    if not addresses:
+        raise url.error("this is empty", "name at least one address")
+    return tuple(hooks.url(address, placeholders=False).rstrip("/") for address in addresses)
+
+
+def _storm(place: Place | None) -> StormLimit:
+    if place is None:
+        return _USUAL_STORM
+    block = place.block(STORM)
+    targets = block.get("targets")
+    return StormLimit(
+        targets=_USUAL_STORM.targets if targets is None else targets.count(),
+        within=block.duration("within", _USUAL_STORM.within, least=_SECOND),
     )
 
 
@@ -278,15 +326,18 @@ def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
         cooldown=given.duration("cooldown", 300.0),
         budget=_budget(given.get("budget")),
         act_outside_production=given.boolean("act_outside_production", default=act_outside),
+        approval_within=_approval(given.get("approval")),
+        veto=given.duration("veto", 0.0),
     )
 
 
 def _mode(place: Place | None) -> Mode:
-    if place is None:
-        return Mode.OBSERVE
-    if place.says(MODES_NOT_IN_THIS_VERSION):
-        raise place.error("this mode is not in this version", "it must be observe or act")
-    return Mode(place.word(("observe", "act")))
+    return Mode.OBSERVE if place is None else Mode(place.word(("observe", "ask", "act")))
+
+
+def _approval(place: Place | None) -> float:
+    """The seconds in which a person may approve."""
+    return 1800.0 if place is None else place.block(APPROVAL).duration("within", 1800.0, least=_SECOND)
 
 
 def _budget(place: Place | None) -> Budget:
@@ -313,14 +364,29 @@ def _labels(place: Place) -> Labels:
 
 def _targets(place: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:
     targets: list[Target] = []
-    for item in place.items("a list of targets"):
+    items = place.items("a list of targets")
+    for item in items:
         target = _target(item.block(TARGET), folder, environment, policies)
         if any(target.name == other.name for other in targets):
             raise item.error(f"two targets are named {target.name!r}", "give each its own name")
         targets.append(target)
     if not targets:
         raise place.error("this is empty", "describe at least one target")
+    for target, item in zip(targets, items, strict=True):
+        _refuse_dependencies(item.block(TARGET).get("depends_on"), target, [other.name for other in targets])
     return tuple(targets)
+
+
+def _refuse_dependencies(place: Place | None, target: Target, known: list[str]) -> None:
+    """Refuse names that cannot be depended on; which targets there are is known only once all are read."""
+    for number, entry in enumerate([] if place is None else place.items("a list of targets' names")):
+        name = target.depends_on[number]
+        if name == target.name:
+            raise entry.error("a target cannot depend on itself", "name other targets")
+        if name not in known:
+            raise entry.error(f"there is no target {name!r}", meant(name, known))
+        if name in target.depends_on[:number]:
+            raise entry.error(f"{name!r} stands twice", "keep one of them")
 
 
 def _target(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:
@@ -328,7 +394,7 @@ def _target(block: Block, folder: Path, environment: str, policies: Mapping[str,
     matches = _matches(block.need("match"))
     before, after = hooks.hooks(block.get("hooks"), folder)
     health, recovery_within = _verify(block.get("verify"))
-    telemetry = block.get("telemetry")
+    telemetry, depends_on = block.get("telemetry"), block.get("depends_on")
     return Target(
         name=name,
         match=matches,
@@ -340,6 +406,7 @@ def _target(block: Block, folder: Path, environment: str, policies: Mapping[str,
         after=after,
         health=health,
         recovery_within=recovery_within,
+        depends_on=() if depends_on is None else depends_on.texts("a list of targets' names"),
     )
 
 

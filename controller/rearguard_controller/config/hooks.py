@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from rearguard_controller.config.keys import COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
 from rearguard_controller.config.reading import Block, Place, meant
+from rearguard_controller.files import HEADER_NAME
 from rearguard_controller.model import Action, AfterCrash, CommandAction, CommandRelease, Hook, HttpAction, OnFailure
 
 COMMAND_TIMEOUT = 300.0
@@ -25,7 +26,6 @@ PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 OWN_STEPS = ("roll-back", "health", "recovery")  # of every rollback; undo hooks are named "undo NAME", with a space
 _ONE_ACTION = "give exactly one of command and http"
 
@@ -203,6 +203,6 @@ def _request(place: Place, timeout: float, folder: Path) -> HttpAction:
 def _headers(place: Place) -> dict[str, str]:
     entries = place.entries("a mapping of text")
     for key, entry in entries.items():
-        if not _HEADER.fullmatch(key):
+        if not HEADER_NAME.fullmatch(key):
             raise entry.error("this is no header name", "use a name such as Content-Type")
     return {key: entry.line() for key, entry in entries.items()}

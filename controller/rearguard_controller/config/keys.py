@@ -65,12 +65,22 @@ TOP = Section(
         Key("limits", "mapping", "as below", "What the HTTP interface takes at most."),
         Key("prometheus", "mapping", REQUIRED, "The Prometheus that the alerts come from."),
         Key(
+            "alertmanager",
+            "mapping",
+            "none",
+            "The Alertmanager whose silences and inhibitions count: such an alert never rolls back.",
+        ),
+        Key(
+            "storm", "mapping", "as below", "When many targets are in trouble at once, nothing is done automatically."
+        ),
+        Key(
             "retention",
             "duration",
             "`400d`",
             "How long closed rollbacks and decisions are kept; no shorter than any `cooldown` or `budget.per`.",
         ),
         Key("tokens", "mapping", "none", "Files with the tokens of each role; without any, see `--insecure`."),
+        Key("notify", "list", "none", "Who is told of alerts, decisions and rollbacks, by webhook."),
         Key("policies", "mapping of name to policy", "one named `default`", "When targets may be rolled back."),
         Key("targets", "list", REQUIRED, "What can be rolled back, and how; names are unique."),
     ),
@@ -86,12 +96,31 @@ PROMETHEUS = Section(
         Key("ca_file", "path", "none", "Certificates (PEM) that Prometheus' certificate must lead to."),
     ),
 )
+ALERTMANAGER = Section(
+    "alertmanager",
+    (
+        Key("url", "URL or list of URLs", REQUIRED, "Base address; of several, the first that answers is used."),
+        Key("token_file", "path", "none", "File with a bearer token, read again at each use."),
+        Key("ca_file", "path", "none", "Certificates (PEM) that Alertmanager's certificate must lead to."),
+    ),
+)
+STORM = Section(
+    "storm",
+    (
+        Key("targets", "whole number from 1", "`3`", "More targets than this with trigger alerts are a storm."),
+        Key(
+            "within", "duration", "`5m`", "How long a target counts after a trigger alert of it was last seen firing."
+        ),
+    ),
+)
 TOKENS = Section(
     "tokens",
     (
         Key("sender", "path", "none", "Tokens that may deliver alerts (Alertmanager)."),
         Key("viewer", "path", "none", "Tokens that may read."),
-        Key("operator", "path", "none", "Tokens that may read, trigger, abort, close, arm and disarm."),
+        Key(
+            "operator", "path", "none", "Tokens that may read, trigger, approve, veto, abort, close, arm and disarm."
+        ),
     ),
 )
 LIMITS = Section(
@@ -124,10 +153,32 @@ LIMITS = Section(
         ),
     ),
 )
+NOTIFY = Section(
+    "notify[]",
+    (
+        Key("name", "letters, digits, `.` `_` `-`", "the address's host", "The entry's name in metrics and logs."),
+        Key("url", "URL", "this or `url_file`", "Where notices are posted; any 2xx answer is success."),
+        Key("url_file", "path", "this or `url`", "File with that address, read again at each use: for secret ones."),
+        Key(
+            "events",
+            "list of `alert`, `decided`, `started`, `finished`",
+            "`[decided, started, finished]`",
+            "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back.",
+        ),
+        Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
+        Key("timeout", "duration", "`10s`", "When one attempt counts as failed."),
+    ),
+)
 POLICY = Section(
     "policies.NAME",
     (
-        Key("mode", "`observe` or `act`", "`observe`", "`observe` records what it would do; `act` does it."),
+        Key(
+            "mode",
+            "`observe`, `ask` or `act`",
+            "`observe`",
+            "`observe` records what it would do; `ask` does it when a person approves; `act` does it.",
+        ),
+        Key("approval", "mapping", "within `30m`", "How long a rollback waits for a person's approval."),
         Key(
             "act_outside_production",
             "true or false",
@@ -142,9 +193,19 @@ POLICY = Section(
             "`15m`",
             "How long a version must serve, with data and no trigger alert, to be known good.",
         ),
+        Key(
+            "veto",
+            "duration",
+            "`0s`",
+            "Mode `act` only: how long a person can stop a rollback before it is begun.",
+        ),
         Key("cooldown", "duration", "`5m`", "Least time between two automatic rollbacks of a target."),
         Key("budget", "mapping", "3 in `24h`", "Most automatic rollbacks of a target in a time."),
     ),
+)
+APPROVAL = Section(
+    "policies.NAME.approval",
+    (Key("within", "duration", "`30m`", "After that it is not begun any more, and closes as `expired`."),),
 )
 BUDGET = Section(
     "policies.NAME.budget",
@@ -170,6 +231,12 @@ TARGET = Section(
             "Where the target runs.",
         ),
         Key("telemetry", "mapping of labels", "the first `match`", "Selector of the target's own figures."),
+        Key(
+            "depends_on",
+            "list of targets' names",
+            "none",
+            "While one of them is in trouble or rolled back, its trouble is not blamed on this target's release.",
+        ),
         Key("policy", "name of a policy", "the only one, if there is one", "When this target may be rolled back."),
         Key("release", "mapping", REQUIRED, "How its version is read and changed."),
         Key("hooks", "mapping", "none", "What to do before and after the rollback."),
@@ -306,9 +373,13 @@ TLS_SERVER = Section(
 SECTIONS = (
     TOP,
     PROMETHEUS,
+    ALERTMANAGER,
+    STORM,
     TOKENS,
     LIMITS,
+    NOTIFY,
     POLICY,
+    APPROVAL,
     BUDGET,
     TARGET,
     RELEASE,
@@ -327,17 +398,10 @@ SECTIONS = (
 # Keys and values of the contract that are not built yet: refused, never silently accepted.
 NOT_IN_THIS_VERSION = frozenset(
     {
-        ("top level", "alertmanager"),
         ("top level", "external_url"),
-        ("top level", "storm"),
-        ("top level", "notify"),
-        ("policies.NAME", "approval"),
-        ("policies.NAME", "veto"),
-        ("targets[]", "depends_on"),
         ("targets[].release", "kubernetes"),
     }
 )
-MODES_NOT_IN_THIS_VERSION = ("ask",)
 OPEN_NOT_IN_THIS_VERSION = ("page",)
 
 

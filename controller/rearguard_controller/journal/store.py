@@ -40,7 +40,7 @@ class OperatorAction:
 
     at: float
     operator: str  # the name before the colon in the token file
-    action: str  # trigger | abort | close | arm | disarm | release | reload
+    action: str  # trigger | approve | veto | abort | close | arm | disarm | release | reload
     subject: str  # target name or rollback id; "configuration" for a reload
     reason: str
 

@@ -7,14 +7,12 @@ Never here: the network. A wrong shape raises `ShapeError`, which names the plac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from rearguard_controller import durations
+from rearguard_controller import documents, durations
 from rearguard_controller.model import AlertState, Labels, Sample
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = {"firing": AlertState.FIRING, "pending": AlertState.PENDING, "inactive": AlertState.INACTIVE}
 
 
@@ -83,15 +81,11 @@ class Series:
     points: tuple[tuple[float, float], ...]
 
 
-class ShapeError(Exception):
-    """An answer is not shaped as the API promises; the text names the place."""
-
-
 def scrape_intervals(data: object) -> dict[tuple[str, str], float]:
     """The `data` of `/api/v1/targets`: seconds between two scrapes by (job, instance)."""
     intervals: dict[tuple[str, str], float] = {}
-    for place, entry in _entries(_mapping(data, "data").get("activeTargets"), "data.activeTargets"):
-        labels = _labels(entry.get("labels"), f"{place}.labels")
+    for place, entry in documents.entries(documents.mapping(data, "data").get("activeTargets"), "data.activeTargets"):
+        labels = documents.labels(entry.get("labels"), f"{place}.labels")
         interval = entry.get("scrapeInterval")
         if isinstance(interval, str):  # since Prometheus 2.33
             intervals[labels.get("job", ""), labels.get("instance", "")] = durations.parse(interval)
@@ -100,14 +94,14 @@ def scrape_intervals(data: object) -> dict[tuple[str, str], float]:
 
 def alerts(data: object) -> tuple[PrometheusAlert, ...]:
     """The `data` of `/api/v1/alerts`."""
-    entries = _entries(_mapping(data, "data").get("alerts"), "data.alerts")
+    entries = documents.entries(documents.mapping(data, "data").get("alerts"), "data.alerts")
     return tuple(
         PrometheusAlert(
-            labels=_labels(entry.get("labels"), f"{place}.labels"),
-            annotations=_labels(entry.get("annotations", {}), f"{place}.annotations"),
-            state=_STATES.get(_text(entry.get("state"), f"{place}.state"), AlertState.UNKNOWN),
-            active_at=_moment(entry.get("activeAt"), f"{place}.activeAt"),
-            value=None if (value := entry.get("value")) is None else _number(value, f"{place}.value"),
+            labels=documents.labels(entry.get("labels"), f"{place}.labels"),
+            annotations=documents.labels(entry.get("annotations", {}), f"{place}.annotations"),
+            state=_STATES.get(documents.text(entry.get("state"), f"{place}.state"), AlertState.UNKNOWN),
+            active_at=documents.moment(entry.get("activeAt"), f"{place}.activeAt"),
+            value=None if (value := entry.get("value")) is None else documents.number(value, f"{place}.value"),
         )
         for place, entry in entries
     )
@@ -117,10 +111,10 @@ def rules(data: object) -> Rules:
     """The `data` of `/api/v1/rules`; rules of unknown types are left out."""
     alerting: list[AlertingRule] = []
     recording: list[RecordingRule] = []
-    for group_place, group in _entries(_mapping(data, "data").get("groups"), "data.groups"):
-        name = _text(group.get("name"), f"{group_place}.name")
-        interval = _number(group.get("interval", 0), f"{group_place}.interval")
-        for place, rule in _entries(group.get("rules"), f"{group_place}.rules"):
+    for group_place, group in documents.entries(documents.mapping(data, "data").get("groups"), "data.groups"):
+        name = documents.text(group.get("name"), f"{group_place}.name")
+        interval = documents.number(group.get("interval", 0), f"{group_place}.interval")
+        for place, rule in documents.entries(group.get("rules"), f"{group_place}.rules"):
             match rule.get("type"):
                 case "alerting":
                     alerting.append(_alerting(rule, place, name, interval))
@@ -133,13 +127,13 @@ def rules(data: object) -> Rules:
 
 def _alerting(rule: Mapping[str, object], place: str, group: str, interval: float) -> AlertingRule:
     return AlertingRule(
-        name=_text(rule.get("name"), f"{place}.name"),
-        query=_text(rule.get("query"), f"{place}.query"),
-        labels=_labels(rule.get("labels", {}), f"{place}.labels"),
-        annotations=_labels(rule.get("annotations", {}), f"{place}.annotations"),
-        for_seconds=_number(rule.get("duration", 0), f"{place}.duration"),
-        health=_text(rule.get("health", "unknown"), f"{place}.health"),
-        last_error=_text(rule.get("lastError", ""), f"{place}.lastError"),
+        name=documents.text(rule.get("name"), f"{place}.name"),
+        query=documents.text(rule.get("query"), f"{place}.query"),
+        labels=documents.labels(rule.get("labels", {}), f"{place}.labels"),
+        annotations=documents.labels(rule.get("annotations", {}), f"{place}.annotations"),
+        for_seconds=documents.number(rule.get("duration", 0), f"{place}.duration"),
+        health=documents.text(rule.get("health", "unknown"), f"{place}.health"),
+        last_error=documents.text(rule.get("lastError", ""), f"{place}.lastError"),
         group=group,
         interval=interval,
     )
@@ -147,11 +141,11 @@ def _alerting(rule: Mapping[str, object], place: str, group: str, interval: floa
 
 def _recording(rule: Mapping[str, object], place: str, group: str, interval: float) -> RecordingRule:
     return RecordingRule(
-        name=_text(rule.get("name"), f"{place}.name"),
-        query=_text(rule.get("query"), f"{place}.query"),
-        labels=_labels(rule.get("labels", {}), f"{place}.labels"),
-        health=_text(rule.get("health", "unknown"), f"{place}.health"),
-        last_error=_text(rule.get("lastError", ""), f"{place}.lastError"),
+        name=documents.text(rule.get("name"), f"{place}.name"),
+        query=documents.text(rule.get("query"), f"{place}.query"),
+        labels=documents.labels(rule.get("labels", {}), f"{place}.labels"),
+        health=documents.text(rule.get("health", "unknown"), f"{place}.health"),
+        last_error=documents.text(rule.get("lastError", ""), f"{place}.lastError"),
         group=group,
         interval=interval,
     )
@@ -159,95 +153,43 @@ def _recording(rule: Mapping[str, object], place: str, group: str, interval: flo
 
 def samples(data: object) -> tuple[Sample, ...]:
     """The `data` of `/api/v1/query`, a vector or a scalar (then without labels); NaN is no value, Inf is one."""
-    fields = _mapping(data, "data")
+    fields = documents.mapping(data, "data")
     kind, result = fields.get("resultType"), fields.get("result")
     if kind == "scalar":
         _, value = _point(result, "data.result")
         return () if math.isnan(value) else (Sample({}, value),)
     if kind != "vector":
-        raise ShapeError(f"the expression gives a {kind}, where one value per series is needed")
+        raise documents.ShapeError(f"the expression gives a {kind}, where one value per series is needed")
     found: list[Sample] = []
-    for place, entry in _entries(result, "data.result"):
+    for place, entry in documents.entries(result, "data.result"):
         if "value" not in entry:  # a native histogram is no number
             continue
         _, value = _point(entry["value"], f"{place}.value")
         if not math.isnan(value):
-            found.append(Sample(_labels(entry.get("metric"), f"{place}.metric"), value))
+            found.append(Sample(documents.labels(entry.get("metric"), f"{place}.metric"), value))
     return tuple(found)
 
 
 def series(data: object) -> tuple[Series, ...]:
     """The `data` of `/api/v1/query_range`."""
-    fields = _mapping(data, "data")
+    fields = documents.mapping(data, "data")
     if fields.get("resultType") != "matrix":
-        raise ShapeError(f"the expression gives a {fields.get('resultType')}, where series are needed")
+        raise documents.ShapeError(f"the expression gives a {fields.get('resultType')}, where series are needed")
     found: list[Series] = []
-    for place, entry in _entries(fields.get("result"), "data.result"):
+    for place, entry in documents.entries(fields.get("result"), "data.result"):
         values = entry.get("values", [])
         if not isinstance(values, list):
-            raise ShapeError(f"{place}.values is no list")
+            raise documents.ShapeError(f"{place}.values is no list")
         points = tuple(_point(value, f"{place}.values") for value in values)
         kept = tuple(point for point in points if not math.isnan(point[1]))
         if kept:
-            found.append(Series(_labels(entry.get("metric"), f"{place}.metric"), kept))
+            found.append(Series(documents.labels(entry.get("metric"), f"{place}.metric"), kept))
     return tuple(found)
-
-
-def _mapping(value: object, place: str) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise ShapeError(f"{place} is no object")
-    return value
-
-
-def _entries(value: object, place: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """A list of objects, each with its place; null counts as an empty list, as Go writes it."""
-    if value is None:
-        return
-    if not isinstance(value, list):
-        raise ShapeError(f"{place} is no list")
-    for index, entry in enumerate(value):
-        yield f"{place}[{index}]", _mapping(entry, f"{place}[{index}]")
-
-
-def _labels(value: object, place: str) -> Labels:
-    labels: dict[str, str] = {}
-    for name, text in _mapping({} if value is None else value, place).items():
-        labels[name] = _text(text, f"{place}.{name}")
-    return labels
-
-
-def _text(value: object, place: str) -> str:
-    if not isinstance(value, str):
-        raise ShapeError(f"{place} is no text")
-    return value
-
-
-def _number(value: object, place: str) -> float:
-    """A number, or a number as text (`1e+00`, `NaN`, `+Inf`), as Prometheus writes sample values."""
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    raise ShapeError(f"{place} is no number")
 
 
 def _point(value: object, place: str) -> tuple[float, float]:
     match value:
         case [moment, number]:
-            return _number(moment, place), _number(number, place)
+            return documents.number(moment, place), documents.number(number, place)
         case _:
-            raise ShapeError(f"{place} is no pair of time and value")
-
-
-def _moment(value: object, place: str) -> float | None:
-    """RFC 3339 to seconds since the epoch; None when absent or Go's zero time."""
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(_text(value, place))
-    except ValueError:
-        raise ShapeError(f"{place} is no time") from None
-    if moment.tzinfo is None:
-        raise ShapeError(f"{place} is a time without zone")
-    return None if moment.year == 1 else (moment - _EPOCH).total_seconds()
+            raise documents.ShapeError(f"{place} is no pair of time and value")

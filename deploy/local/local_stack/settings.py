@@ -137,6 +137,7 @@ def rearguard(layout: Layout) -> dict[str, Any]:
         "listen": f"{HOST}:{layout.controller_port}",
         "open": ["metrics"],
         "prometheus": {"url": layout.prometheus, "poll_interval": "5s"},
+        "alertmanager": {"url": layout.alertmanager},
         "tokens": tokens,
         "policies": {
             "standard": {

@@ -100,6 +100,7 @@ class Replica(Program):
             "journal": journal,
             "listen": f"127.0.0.1:{port}",
             "prometheus": {"url": shops.url, "poll_interval": poll},
+            "storm": {"targets": len(shops.all)},  # they get their bad releases side by side
             "policies": {"standard": {"mode": "act", "cooldown": "0s", "known_good_after": "1h"}},
             "targets": [shop.configuration(shops.url) for shop in shops.all.values()],
         }

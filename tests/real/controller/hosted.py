@@ -11,8 +11,8 @@ from rearguard_controller.journal.sqlite import SqliteJournal
 
 
 @contextlib.asynccontextmanager
-async def hosted(folder, more="", *, text=CONFIGURATION, prometheus=NOWHERE):
-    """The controller and its port; `more` is added to the configuration."""
+async def hosted(folder, more="", *, text=CONFIGURATION, prometheus=NOWHERE, journal=None):
+    """The controller and its port; `more` is added to the configuration, `journal` stands for the one in it."""
     release = folder / "release"
     release.write_text(RELEASE)
     release.chmod(0o755)
@@ -23,7 +23,8 @@ async def hosted(folder, more="", *, text=CONFIGURATION, prometheus=NOWHERE):
     file = folder / "rearguard.yaml"
     file.write_text(text.format(folder=folder, prometheus=prometheus) + more)
     configuration = config.load(file)
-    controller = app.Controller(file, configuration, SqliteJournal.open(configuration.journal), insecure=False)
+    journal = journal or SqliteJournal.open(configuration.journal)
+    controller = app.Controller(file, configuration, journal, insecure=False)
     listener = api.Listener(controller.web, grace=1)
     running = None
     try:

@@ -93,8 +93,11 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def serving(tmp_path, prometheus=NOWHERE):
-    """Serve a controller whose files lie in `tmp_path`; it polls once at the start, and then not for an hour."""
+async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout=""):
+    """Serve a controller whose files lie in `tmp_path`; it polls once at the start, and then not for an hour.
+
+    `more` is added to its configuration, `of_checkout` to that of its first target.
+    """
     release = tmp_path / "release"
     release.write_text(RELEASE)
     release.chmod(0o755)
@@ -103,7 +106,8 @@ async def serving(tmp_path, prometheus=NOWHERE):
     (tmp_path / "viewer").write_text("dora:read-1\n")
     (tmp_path / "operator").write_text("ann:act-1\n")
     file = tmp_path / "rearguard.yaml"
-    file.write_text(CONFIGURATION.format(folder=tmp_path, prometheus=prometheus))
+    text = CONFIGURATION.format(folder=tmp_path, prometheus=prometheus)
+    file.write_text(text.replace("  - name: search\n", f"{of_checkout}  - name: search\n") + more)
     configuration = config.load(file)
     controller = app.Controller(file, configuration, SqliteJournal.open(configuration.journal), insecure=False)
     server = web.AppRunner(controller.web, access_log=None, shutdown_timeout=1)
@@ -127,3 +131,26 @@ async def metrics(service):
         assert response.status == 200
         text = await response.text()
     return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+@contextlib.asynccontextmanager
+async def listening(firing):
+    """A Prometheus with these alerts that remembers what it is asked; its address and the questions."""
+    asked = []
+
+    async def answer(request):
+        fields = await request.post() if request.method == "POST" else request.query
+        asked.append(fields.get("query", request.path))
+        found = {"alerts": {"alerts": firing}, "rules": {"groups": []}, "targets": {"activeTargets": []}}
+        empty = {"resultType": "matrix" if request.path.endswith("query_range") else "vector", "result": []}
+        return web.json_response({"status": "success", "data": found.get(request.path.split("/")[3], empty)})
+
+    application = web.Application()
+    application.router.add_route("*", "/api/v1/{what:.*}", answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()

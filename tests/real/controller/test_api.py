@@ -17,7 +17,7 @@ from aiohttp import web
 
 from local_stack.binaries import environment, find
 from local_stack.process import Program, free_ports
-from real.controller.served import BASE, OPERATOR, SENDER, VIEWER, alerts, metrics, serving
+from real.controller.served import BASE, NOWHERE, OPERATOR, SENDER, VIEWER, alerts, metrics, serving
 from rearguard_controller import api
 from rearguard_controller.api.limits import Connections
 from rearguard_controller.config import Limits
@@ -84,6 +84,8 @@ READING = [
 ]
 CHANGING = [
     f"{BASE}/rollback/trigger",
+    f"{BASE}/rollback/r1/approve",
+    f"{BASE}/rollback/r1/veto",
     f"{BASE}/rollback/r1/abort",
     f"{BASE}/rollback/r1/close",
     f"{BASE}/targets/checkout/arm",
@@ -264,7 +266,7 @@ async def test_unknown_routes_and_methods_are_json_errors(service):
     status, body = await service.post(f"{BASE}/targets/nowhere/arm", {"reason": "r"})
     assert status == 404
     assert "checkout" in body["error"]["hint"]
-    for later in (f"{BASE}/rollback/r1/approve", f"{BASE}/rollback/r1/veto", f"{BASE}/events", "/"):
+    for later in (f"{BASE}/events", "/"):
         assert (await service.get(later))[0] == 404
 
 
@@ -345,8 +347,9 @@ async def test_without_prometheus_health_and_readiness_of_targets_are_unknown_no
     assert (status, ready["status"], ready["prometheus_age_s"]) == (200, "ready", None)
 
 
-async def test_every_family_of_the_contract_is_exposed_from_the_start(service):
-    shown = await metrics(service)
+async def test_every_family_of_the_contract_is_exposed_from_the_start(tmp_path):
+    async with serving(tmp_path, more=f"notify: [{{url: '{NOWHERE}'}}]\n") as service:
+        shown = await metrics(service)
     for family in OWN_FAMILIES:
         name = family.name.removesuffix("_total") if family.type == "counter" else family.name
         assert shown[name].type == family.type

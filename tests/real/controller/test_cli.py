@@ -142,7 +142,8 @@ def test_a_rollback_by_hand_from_the_command_line_is_told_from_beginning_to_end(
         kept = json.loads(run("audit", "--json", role="viewer"))["actions"]
         assert {each["operator"] for each in kept} == {"ann"}
         assert kept[-1]["reason"] == "v1: good"
-        assert "too late" in run("abort", found, "--reason", "late", code=1)
+        for late in ("approve", "veto", "abort"):
+            assert "too late" in run(late, found, "--reason", "late", code=1)
         assert "needs operator" in run("arm", "checkout", role="viewer", code=1)
         assert "hint:" in run("explain", "nothing", code=1)
         assert "recovered, not_recovered" in run("history", "--outcome", "great", code=1)

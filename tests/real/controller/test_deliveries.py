@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 
 import pytest
 import structlog.testing
-from aiohttp import web
 
-from real.controller.served import BASE, SENDER, alerts, serving
+from real.controller.served import BASE, SENDER, alerts, listening, serving
 from rearguard_controller.actions import Actions
 from rearguard_controller.facts import FactGatherer
 from rearguard_controller.intake import Intake
 from rearguard_controller.journal.sqlite import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease
+from rearguard_controller.notify import Notify
 from rearguard_controller.prometheus import PrometheusAlert, Rules
 from rearguard_controller.releases import Releases
+from rearguard_controller.silences import Silences
 from rearguard_controller.telemetry import Telemetry
+from rearguard_controller.trouble import Trouble
 from unit.controller.factories import alert, target
 
+NO_SILENCES = Silences(None, clock=time.time, monotonic=time.monotonic)
 OWN, FORGED = "errors_of_the_rule", 'count({__name__=~".+"}) + errors_of_the_sender'
 TRIGGER = {"action": "rollback", "service_name": "checkout", "deployment_environment_name": "production"}
-
-
-@contextlib.asynccontextmanager
-async def listening(firing):
-    """A Prometheus with these alerts that remembers what it is asked; its address and the questions."""
-    asked = []
-
-    async def answer(request):
-        fields = await request.post() if request.method == "POST" else request.query
-        asked.append(fields.get("query", request.path))
-        found = {"alerts": {"alerts": firing}, "rules": {"groups": []}, "targets": {"activeTargets": []}}
-        empty = {"resultType": "matrix" if request.path.endswith("query_range") else "vector", "result": []}
-        return web.json_response({"status": "success", "data": found.get(request.path.split("/")[3], empty)})
-
-    application = web.Application()
-    application.router.add_route("*", "/api/v1/{what:.*}", answer)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
-    finally:
-        await runner.cleanup()
 
 
 @pytest.mark.parametrize("is_known", [False, True])
@@ -106,10 +85,11 @@ async def test_an_alert_that_cannot_be_judged_is_set_aside_and_the_others_of_its
     echo = CommandAction(("echo", "v2"), 10.0, str(tmp_path))
     it = target(release=CommandRelease(current=echo, rollback=echo))
     releases = Releases({it.name: it}, journal, journal, actions, prometheus, time.time)
+    gatherer = FactGatherer(journal, prometheus, releases, Trouble(time.monotonic), NO_SILENCES, time.time)
     intake = Intake(
-        [it], journal, journal, FactGatherer(journal, prometheus, releases, time.time), Telemetry([it]),
+        [it], journal, journal, gatherer, Telemetry([it]),
         clock=time.time, new_id=lambda letter: f"{letter}{next(numbers)}", opened=lambda: None,
-        firing=lambda _target: (), delivered=lambda _alerts: None,
+        firing=lambda _target: (), delivered=lambda _alerts: None, notices=Notify(lambda _service, _result: None),
     )  # fmt: skip
     with structlog.testing.capture_logs() as said:
         await intake.receive([alert(name) for name in "abc"])

@@ -157,6 +157,27 @@ async def test_a_refused_event_changes_nothing(journal):
     assert await journal.operator_actions() == ()
 
 
+async def test_of_two_words_about_a_wait_the_second_is_refused_and_not_audited(journal):
+    await opened(journal, "r1", phase=Phase.WAITING, wait_until=NOW + 60, needs_approval=True)
+    approved = OperatorAction(NOW, "ann", "approve", "r1", "why")
+    after = await journal.append("r1", noted("approved"), action=approved)
+    assert (after.phase, after.approved, after.needs_approval) == (Phase.WAITING, True, False)
+    with pytest.raises(ConflictError):
+        await journal.append("r1", noted("approved"), action=OperatorAction(NOW, "bob", "approve", "r1", "me too"))
+    assert await journal.operator_actions() == (approved,)
+    assert await journal.open_rollbacks() == (after,)
+
+
+async def test_a_vetoed_wait_uses_up_nothing_and_disarms_nothing(journal):
+    await opened(journal, "r1", phase=Phase.WAITING, wait_until=NOW + 60)
+    await journal.append("r1", noted("vetoed"))
+    await closed(journal, "r1", "vetoed")
+    assert (await journal.handled(TARGET, "v2"), await journal.last_action_at(TARGET)) == (None, None)
+    assert await journal.actions_since(TARGET, 0) == ()
+    assert (await journal.target_state(TARGET)).armed is True
+    await opened(journal, "r2", phase=Phase.WAITING, wait_until=NOW + 60)
+
+
 async def test_a_rollback_is_the_fold_of_its_events(journal):
     await started(journal, "r1")
     await journal.append("r1", noted("step_done", 0, at=NOW + 2))

@@ -295,6 +295,7 @@ prometheus:
   token_file: prometheus-token
 tokens: {{sender: sender, viewer: viewer, operator: operator}}
 policies: {{standard: {{mode: act}}}}
+notify: [{{url_file: notify-url, headers_file: headers, events: [alert, decided, started, finished]}}]
 targets:
   - name: checkout
     match: {{service_name: checkout, deployment_environment_name: production}}
@@ -324,6 +325,7 @@ IN_FILES = {
     "prometheus-token": "Secret-prom-token\n",
     "headers": "Authorization: Bearer Secret-headers-file\n",
     "bad-headers": "Secret-without-colon\n",
+    "notify-url": "http://u:Secret-notify-pw@{hook}/Secret-notify-path?token=Secret-notify-query\n",
 }
 
 
@@ -362,7 +364,7 @@ async def test_no_secret_shows_in_logs_metrics_answers_or_the_journal_whatever_f
         text = SECRETIVE.replace("{hook}", hook)
         async with calling(tmp_path, text=text, prometheus=f"http://{hook}") as (controller, caller):
             for name, content in IN_FILES.items():
-                (tmp_path / name).write_text(content)
+                (tmp_path / name).write_text(content.replace("{hook}", hook))
             version = {"version": "v1", "good": True}
             seen.append(await caller.ask("POST", f"{BASE}/targets/checkout/releases", operator, json=version))
             wish = {"target": "checkout", "reason": "r"}
@@ -401,9 +403,10 @@ async def test_no_secret_shows_in_logs_metrics_answers_or_the_journal_whatever_f
     assert "127.0.0.1:9/a" in seen_text  # the address itself is shown
     log = written.getvalue()
     assert "unreadable request" in log
+    assert log.count("notice_not_sent") >= 5  # the alert, two decisions, started, finished
     assert [each for each in (seen_text, metrics, log) if "Secret" in each] == []
     for secret in ("sender", "viewer", "operator", "prom-token", "headers-file", "passed", "prom-pw", "prom-query",
-                   "without-colon"):  # fmt: skip
+                   "without-colon", "notify-path", "notify-query", "notify-pw"):  # fmt: skip
         assert f"Secret-{secret}" not in stored, secret
 
 

@@ -10,6 +10,8 @@ from rearguard_controller.journal.sqlite import SqliteJournal
 from rearguard_controller.model import CommandAction
 from rearguard_controller.policy import is_armed
 from rearguard_controller.releases import Releases
+from rearguard_controller.silences import Silences
+from rearguard_controller.trouble import Trouble
 from unit.controller.factories import TARGET, target
 
 
@@ -36,6 +38,13 @@ async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_c
     journal, actions, prometheus = ClosesMeanwhile(inner), Actions(), SimpleNamespace()
     it = target(release=SimpleNamespace(current=CommandAction(("echo", "v2"), 10.0, str(tmp_path)), versions=None))
     releases = Releases({TARGET: it}, journal, journal, actions, prometheus, time.time)
-    facts = await FactGatherer(journal, prometheus, releases, time.time).of_target(it, record=False)
+    facts = await FactGatherer(
+        journal,
+        prometheus,
+        releases,
+        Trouble(time.monotonic),
+        Silences(None, clock=time.time, monotonic=time.monotonic),
+        time.time,
+    ).of_target(it, record=False)
     assert facts.open_rollback is not None or not is_armed(facts.state, facts.now)
     await inner.close()

@@ -38,7 +38,7 @@ listen: 127.0.0.1:{port}
 prometheus: {{url: "{url}", poll_interval: {poll}}}
 policies:
   standard:
-    {{mode: act, alerts: {{action: rollback}}, cooldown: 0s, budget: {{rollbacks: 100, per: 24h}}, watch_window: 2h}}
+    {{mode: {mode}, alerts: {{action: rollback}}, cooldown: {cooldown}, budget: {{rollbacks: 100}}, watch_window: 2h}}
 targets:
   - name: checkout
     match: {{service_name: checkout, deployment_environment_name: production}}
@@ -79,6 +79,7 @@ class World:
         self.at_request = {}  # name of a request -> what to call while it is under way
         self.controllers = []
         self.url = ""
+        self.more = ""  # of every configuration
 
     # --- before anything runs
 
@@ -105,11 +106,13 @@ class World:
     def configure(self, **changes):
         """Write a configuration file; each controller has one of its own, for its port."""
         words = {"program": f"{sys.executable}, -I, -S, {HERE / 'target.py'}", "limit": self.limit, "poll": POLL}
+        words |= {"mode": "act", "cooldown": "0s"}
         address = self.store.address if self.store.kind == "postgres" else f"sqlite://{self.store.address}"
         file = self.folder / f"rearguard-{len(self.controllers)}.yaml"
         port = _free_port()
         file.write_text(
             CONFIGURATION.format(**{**words, "journal": address, "port": port, "url": self.url, **changes})
+            + self.more
         )
         return file
 
@@ -124,9 +127,9 @@ class World:
         words = ("-m", "rearguard_controller", "serve", "--insecure", "--config", self.configure(**changes))
         return await self._start(*before, sys.executable, *words, env=env)
 
-    async def serve_deadly(self, when, kind, seq, number=signal.SIGKILL):
+    async def serve_deadly(self, when, kind, seq, number=signal.SIGKILL, **changes):
         """The controller that gets a signal at a point of its journal."""
-        words = (HERE / "controller.py", self.configure(), when, kind, seq, signal.Signals(number).name)
+        words = (HERE / "controller.py", self.configure(**changes), when, kind, seq, signal.Signals(number).name)
         return await self._start(sys.executable, *words)
 
     async def _start(self, *words, env=None):

@@ -24,8 +24,8 @@ from rearguard_controller.config import parse
 from rearguard_controller.errors import RearguardError
 
 COMMANDS = [  # those of the contract that this version has
-    "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "abort", "close", "arm",
-    "disarm", "release", "audit",
+    "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
+    "close", "arm", "disarm", "release", "audit",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
@@ -35,11 +35,15 @@ policies:
   acting: {mode: act}
   watching: {}
   anywhere: {mode: act, act_outside_production: true}
+  asking: {mode: ask, approval: {within: 1h}}
+  slowly: {mode: act, veto: 90s}
 targets:
   - {name: a, match: {service_name: a}, policy: acting, environment: production, release: &r {command: {current: [c], rollback: [r]}}}
   - {name: b, match: {service_name: b}, policy: acting, release: *r}
   - {name: c, match: {service_name: c}, policy: watching, environment: production, release: *r}
   - {name: d, match: {service_name: d}, policy: anywhere, release: *r}
+  - {name: f, match: {service_name: f}, policy: asking, environment: production, release: *r}
+  - {name: g, match: {service_name: g}, policy: slowly, environment: production, release: *r}
 """  # noqa: E501  # one target per line reads best
 
 
@@ -85,6 +89,8 @@ def test_help_loads_no_heavy_library():
         ["release", "checkout", "v1", "--phase", "done"],
         ["history", "--limit", "many"],
         ["approve", "r1"],
+        ["veto", "--reason", "text"],
+        ["drill", "checkout"],
     ],
 )
 def test_wrong_use_is_exit_code_2_and_says_what_is_right(words, capsys):
@@ -311,6 +317,8 @@ def test_check_says_which_targets_act_and_why_others_only_observe(tmp_path):
         "b": "observes (staging is not production)",
         "c": "observes (mode observe)",
         "d": "acts",
+        "f": "asks (approval within 1h)",
+        "g": "acts (unless vetoed within 1m30s)",
     }
 
 
@@ -362,7 +370,7 @@ def test_check_prints_json_on_request(tmp_path):
         ["http://127.0.0.1:9090"],
     )
     assert told["serve_refuses"] is None
-    assert [target["name"] for target in told["targets"]] == ["a", "b", "c", "d"]
+    assert [target["name"] for target in told["targets"]] == ["a", "b", "c", "d", "f", "g"]
     assert told["targets"][1] == {
         "name": "b",
         "environment": "staging",
@@ -373,6 +381,7 @@ def test_check_prints_json_on_request(tmp_path):
         "cooldown": "5m",
         "budget": {"rollbacks": 3, "per": "1d"},
         "release_check": None,
+        "depends_on": [],
         "steps": ["roll-back", "recovery"],
     }
     assert "No tokens" in json.loads(checked(tmp_path, "", "--json").stdout)["serve_refuses"]

@@ -13,7 +13,7 @@ from rearguard_controller.actions import context as filling
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import AfterCrash, CommandAction, HttpAction, Mode, OnFailure
+from rearguard_controller.model import AfterCrash, CommandAction, HttpAction, Mode, NoticeEvent, OnFailure, StormLimit
 from rearguard_controller.rollback import plan
 from unit.controller.factories import condition
 
@@ -37,6 +37,8 @@ policies:
     alerts: {action: rollback, team: shop}
     watch_window: 1h
     known_good_after: 30s
+    approval: {within: 10m}
+    veto: 2m
     cooldown: 0s
     budget: {rollbacks: 2, per: 12h}
     act_outside_production: true
@@ -154,6 +156,7 @@ def test_a_policy_means_what_it_says():
     assert (policy.name, policy.mode, policy.act_outside_production) == ("standard", Mode.ACT, True)
     assert policy.alerts == {"action": "rollback", "team": "shop"}
     assert (policy.watch_window, policy.known_good_after, policy.cooldown) == (3_600.0, 30.0, 0.0)
+    assert (policy.approval_within, policy.veto) == (600.0, 120.0)
     assert (policy.budget.rollbacks, policy.budget.per) == (2, 43_200.0)
 
 
@@ -199,6 +202,7 @@ def test_defaults_are_those_of_the_contract():
         False,
     )
     assert (policy.watch_window, policy.known_good_after, policy.cooldown) == (7_200.0, 900.0, 300.0)
+    assert (policy.approval_within, policy.veto) == (1_800.0, 0.0)
     assert (policy.budget.rollbacks, policy.budget.per) == (3, 86_400.0)
     assert target.telemetry == {"service_name": "checkout"}
     assert target.environment == "production"
@@ -304,6 +308,10 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (SMALL + "retention: 2d\npolicies: {a: {cooldown: 3d}}\n", 8, "retention", "at least 3d"),
         (SMALL + "policies: {a: {budget: {per: 500d}}}\n", 8, "policies", "at least 500d"),
         (SMALL + "open: [metrcs]\n", 8, "open[0]", "metrics or openapi"),
+        (SMALL + "alertmanager: {}\n", 8, "alertmanager", "add url"),
+        (SMALL + "alertmanager: {url: []}\n", 8, "alertmanager.url", "at least one"),
+        (SMALL + "storm: {targets: 0}\n", 8, "storm.targets", "from 1"),
+        (SMALL + "storm: {within: 0s}\n", 8, "storm.within", "1s"),
         (SMALL + "open: [page]\n", 8, "open[0]", "not in this version"),
         (SMALL + "tokens: {admin: x}\n", 8, "tokens.admin", "sender, viewer, operator"),
         (SMALL + "journal: sqlite:///tmp/k.db\n", 8, None, "stands twice"),
@@ -316,8 +324,8 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (changed("{service_name: checkout}", "{service-name: x}"), 6, "targets[0].match", "no label name"),
         (changed("{service_name: checkout}", "{service_name: 1.4}"), 6, "targets[0].match.service_name", "quotes"),
         (SMALL + "    policy: standart\n", 8, "targets[0].policy", "known here: default"),
-        (changed("policy: standard", "policy: standart", FULL), 24, "targets[0].policy", "did you mean 'standard'?"),
-        (changed("    policy: careful\n", "", FULL), 53, "targets[1]", "standard, careful"),
+        (changed("policy: standard", "policy: standart", FULL), 26, "targets[0].policy", "did you mean 'standard'?"),
+        (changed("    policy: careful\n", "", FULL), 55, "targets[1]", "standard, careful"),
         (changed("[cat, v]", "cat v"), 7, RELEASE + ".current", "there is no shell"),
         (changed("[cat, v]", "[]"), 7, RELEASE + ".current", "program"),
         (changed("[cat, v]", "[cat, 7]"), 7, RELEASE + ".current[1]", "quotes"),
@@ -341,12 +349,18 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (AFTER_WITH_UNDO, 8, "targets[0].hooks.after[0].undo", "before"),
         (SMALL + "    verify: {health: {url: 'http://x', successes: 0}}\n", 8, HEALTH + ".successes", "from 1"),
         (SMALL + "    verify: {recovery: 5m}\n", 8, "targets[0].verify.recovery", "mapping"),
-        (SMALL + "policies: {a: {mode: ask}}\n", 8, "policies.a.mode", "not in this version"),
-        (SMALL + "policies: {a: {mode: Act}}\n", 8, "policies.a.mode", "observe or act"),
+        (SMALL + "policies: {a: {mode: Act}}\n", 8, "policies.a.mode", "observe or ask or act"),
+        (SMALL + "policies: {a: {approval: 5m}}\n", 8, "policies.a.approval", "mapping"),
+        (SMALL + "policies: {a: {approval: {within: 0s}}}\n", 8, "policies.a.approval.within", "at least 1s"),
+        (SMALL + "policies: {a: {veto: soon}}\n", 8, "policies.a.veto", "duration"),
         (SMALL + "act_outside_production: yes\n", 8, "act_outside_production", "true or false"),
         (SMALL + "policies: {}\n", 8, "policies", "name a policy"),
         (changed(COMMAND, "{kubernetes: {}}"), 7, "targets[0].release.kubernetes", "not in this version"),
-        (SMALL + "    depends_on: [payments]\n", 8, "targets[0].depends_on", "not in this version"),
+        (SMALL + "    depends_on: payments\n", 8, "targets[0].depends_on", "a list of targets' names"),
+        (SMALL + "    depends_on: [payments]\n", 8, "targets[0].depends_on[0]", "known here: checkout"),
+        (SMALL + "    depends_on: [checkout]\n", 8, "targets[0].depends_on[0]", "name other targets"),
+        (FULL + "    depends_on: [chekcout]\n", 59, "targets[1].depends_on[0]", "did you mean 'checkout'?"),
+        (FULL + "    depends_on: [checkout, checkout]\n", 59, "targets[1].depends_on[1]", "stands twice"),
         (SMALL.replace("targets:\n", "targets: []\nx:\n").partition("x:")[0], 4, "targets", "at least one target"),
         (SMALL + "  - " + SMALL.partition("  - ")[2], 8, "targets[1]", "named 'checkout'"),
         ("a: [", 1, None, "not YAML"),
@@ -368,6 +382,27 @@ def test_a_mistake_is_named_with_file_line_key_and_what_would_be_right(text, lin
     assert error.message.startswith(f"rearguard.yaml:{line}: " + (f"{key}: " if key else ""))
     assert right in error.message
     assert error.field == key
+
+
+def test_alertmanager_may_have_several_addresses_and_need_not_be_there():
+    assert parse(SMALL).alertmanager is None
+    one = "alertmanager: {url: http://a:9093/, token_file: am.token, ca_file: /etc/ca.pem}\n"
+    settings = config.AlertmanagerSettings(("http://a:9093",), FOLDER / "am.token", Path("/etc/ca.pem"))
+    assert parse(SMALL + one).alertmanager == settings
+    several = parse(SMALL + "alertmanager: {url: [http://a:9093, http://b:9093/am]}\n").alertmanager
+    assert several.urls == ("http://a:9093", "http://b:9093/am")
+
+
+def test_targets_may_depend_on_targets_that_come_later_and_on_one_another():
+    text = changed("    policy: standard\n", "    policy: standard\n    depends_on: [payments]\n", FULL)
+    checkout, payments = parse(text + "    depends_on: [checkout]\n").targets
+    assert (checkout.depends_on, payments.depends_on) == (("payments",), ("checkout",))
+
+
+def test_a_storm_is_more_than_three_targets_in_five_minutes_unless_it_is_set():
+    assert parse(SMALL).storm == StormLimit(3, 300.0)
+    assert parse(SMALL + "storm: {targets: 5}\n").storm == StormLimit(5, 300.0)
+    assert parse(SMALL + "storm: {within: 10m}\n").storm == StormLimit(3, 600.0)
 
 
 def test_a_retention_as_long_as_the_brakes_look_back_is_enough():
@@ -479,3 +514,40 @@ def test_no_change_of_one_value_raises_anything_but_the_typed_error(data):
         place[key] = data.draw(TREES)
         break
     only_the_typed_error(yaml.safe_dump(document, allow_unicode=True))
+
+
+def test_who_is_told_is_read_with_its_files_beside_the_configuration():
+    text = SMALL + (
+        "notify:\n"
+        "  - {url_file: chat, events: [alert, finished], headers_file: /run/headers, timeout: 2s}\n"
+        "  - {name: pager, url: 'https://u:pw@pager/x?key=1'}\n"
+    )
+    chat, pager = parse(text).notify
+    assert (chat.url_file, chat.headers_file, chat.timeout) == (FOLDER / "chat", Path("/run/headers"), 2.0)
+    assert (chat.name, chat.url, chat.events) == (None, None, {NoticeEvent.ALERT, NoticeEvent.FINISHED})
+    assert (pager.name, pager.url, pager.timeout) == ("pager", "https://u:pw@pager/x?key=1", 10.0)
+    assert pager.events == {NoticeEvent.DECIDED, NoticeEvent.STARTED, NoticeEvent.FINISHED}
+    assert "pw" not in repr(pager)
+    assert parse(SMALL).notify == ()
+
+
+@pytest.mark.parametrize(
+    ("entries", "field", "words"),
+    [
+        ("[{}]", "notify[0]", "exactly one of url and url_file"),
+        ("[{url: 'http://c', url_file: f}]", "notify[0]", "exactly one of url and url_file"),
+        ("[{url: 'ftp://c'}]", "notify[0].url", "http://host:port/path"),
+        ("[{url: 'http://c', events: []}]", "notify[0].events", "alert, decided, started, finished"),
+        ("[{url: 'http://c', events: [opened]}]", "notify[0].events[0]", "alert or decided or started or finished"),
+        ("[{url: 'http://c', timeout: 0s}]", "notify[0].timeout", "100ms"),
+        ("[{url: 'http://c', event: [alert]}]", "notify[0].event", "did you mean 'events'?"),
+        ("[{name: a, url: 'http://c'}, {name: a, url: 'http://d'}]", "notify[1]", "two entries are named 'a'"),
+        ("[{url: 'http://c'}, {url: 'http://c'}]", "notify[1]", "stands twice"),
+        ("[{name: a b, url: 'http://c'}]", "notify[0].name", "is no name"),
+        ("{url: 'http://c'}", "notify", "a list of entries"),
+    ],
+)
+def test_what_is_wrong_with_an_entry_of_notify_is_named(entries, field, words):
+    error = refused(SMALL + f"notify: {entries}\n")
+    assert error.field == field
+    assert words in error.message

@@ -7,6 +7,7 @@ import pytest
 from rearguard_controller.facts import FactGatherer
 from rearguard_controller.figures import presence
 from rearguard_controller.model import Sample
+from rearguard_controller.trouble import Trouble
 from unit.controller.factories import DEPLOYED, MATCH, NOW, condition, facts, good, serving, state
 from unit.controller.wire import version
 
@@ -17,7 +18,9 @@ DOWN = condition(figure=FIGURE, threshold="< 1")
 async def before(prometheus, of=None):
     """What is known of the version before."""
     known = of or facts(state=state(changed_after=DEPLOYED - 20))
-    return await FactGatherer(None, prometheus, SimpleNamespace(), lambda: NOW)._before(DOWN, known)
+    return await FactGatherer(None, prometheus, SimpleNamespace(), Trouble(lambda: NOW), None, lambda: NOW)._before(
+        DOWN, known
+    )
 
 
 def up(wire, **values):

@@ -13,14 +13,27 @@ from rearguard_controller.model import (
     Facts,
     Measurement,
     Mode,
+    Outcome,
+    Phase,
     ReasonCode,
     Release,
+    Rollback,
+    Silencing,
+    StormLimit,
     Target,
     TargetState,
     Trigger,
     Verdict,
 )
-from rearguard_controller.policy import Wish, choose_destination, decide, decide_by_hand, is_armed
+from rearguard_controller.policy import (
+    Standing,
+    Wish,
+    choose_destination,
+    decide,
+    decide_by_hand,
+    is_armed,
+    look_again,
+)
 from unit.controller.factories import (
     DEPLOYED,
     HOUR,
@@ -33,17 +46,19 @@ from unit.controller.factories import (
     measurement,
     policy,
     release,
+    rollback,
     serving,
     state,
     target,
 )
 
 ROLL_BACK, ASK, LEAVE = Verdict.ROLL_BACK, Verdict.ASK, Verdict.LEAVE
-EVERY_REASON = {
-    "target_known", "mode_allows", "armed", "environment_allows", "alert_confirmed", "recent_release",
-    "no_deploy_in_progress", "began_after_release", "version_matches", "previous_version_healthy",
-    "known_good_exists", "not_already_handled", "no_open_rollback", "cooldown_over", "budget_left",
-}  # fmt: skip
+EVERY_REASON = (  # in the order of judgement
+    "target_known", "mode_allows", "armed", "environment_allows", "not_silenced", "alert_confirmed",
+    "recent_release", "no_deploy_in_progress", "began_after_release", "version_matches", "previous_version_healthy",
+    "dependencies_healthy", "known_good_exists", "not_already_handled", "no_open_rollback", "cooldown_over",
+    "budget_left", "no_storm", "no_barrier", "owner_allows", "capacity_suffices",
+)  # fmt: skip
 
 
 def judged(the_facts: Facts | None = None, *, of: Target | None = None, about=None) -> Decision:
@@ -56,9 +71,15 @@ def answers(decision: Decision) -> dict[str, bool | None]:
 
 def test_a_bad_release_with_every_reason_true_is_rolled_back_to_the_version_that_earned_trust():
     decision = judged()
+    assert tuple(reason.code.value for reason in decision.reasons) == EVERY_REASON == tuple(ReasonCode)
     assert answers(decision) == dict.fromkeys(EVERY_REASON, True)
     assert (decision.verdict, decision.would, decision.trigger) == (ROLL_BACK, ROLL_BACK, Trigger.ALERT)
     assert (decision.from_version, decision.to_version, decision.decided_at) == ("v2", "v1", NOW)
+
+
+def ended(outcome: Outcome, **fields) -> Rollback:
+    """A rollback that was never begun, its wait over a minute ago."""
+    return rollback("r0", **{"phase": Phase.CLOSED, "outcome": outcome, "closed_at": NOW - MINUTE, **fields})
 
 
 # Each case flips one fact of the base world: what it changes, the reason that must answer differently, its answer,
@@ -66,6 +87,7 @@ def test_a_bad_release_with_every_reason_true_is_rolled_back_to_the_version_that
 CASES = {
     # permissions: `would` looks past them
     "observing": ({}, {"policy": policy(mode=Mode.OBSERVE)}, "mode_allows", False, LEAVE, ROLL_BACK),
+    "asking": ({}, {"policy": policy(mode=Mode.ASK)}, "mode_allows", True, ASK, ASK),
     "disarmed": ({"state": state(armed=False)}, {}, "armed", False, LEAVE, ROLL_BACK),
     "disarmed until later": (
         {"state": state(armed=False, disarmed_until=NOW + 1)}, {}, "armed", False, LEAVE, ROLL_BACK,
@@ -78,6 +100,24 @@ CASES = {
     "staging that may act": (
         {}, {"environment": "staging", "policy": policy(act_outside_production=True)},
         "environment_allows", True, ROLL_BACK, ROLL_BACK,
+    ),
+    # silences: the last list holds until they end, and says nothing after ten minutes
+    "not silenced": ({"silencing": Silencing(0.5)}, {}, "not_silenced", True, ROLL_BACK, ROLL_BACK),
+    "silenced": (
+        {"silencing": Silencing(0.5, silence="silence 1 of ann", until=NOW + HOUR)}, {}, "not_silenced", False, LEAVE,
+        LEAVE,
+    ),
+    "inhibited": ({"silencing": Silencing(0.5, inhibited_by="f1")}, {}, "not_silenced", False, LEAVE, LEAVE),
+    "silenced by a list of ten minutes ago": (
+        {"silencing": Silencing(600.0, "it is away", "silence 1", NOW + HOUR)}, {}, "not_silenced", False, LEAVE,
+        LEAVE,
+    ),
+    "silenced by an older list": (
+        {"silencing": Silencing(600.1, "it is away", "silence 1", NOW + HOUR)}, {}, "not_silenced", None, ROLL_BACK,
+        ROLL_BACK,
+    ),
+    "Alertmanager was never read": (
+        {"silencing": Silencing(None, "it is away")}, {}, "not_silenced", None, ROLL_BACK, ROLL_BACK,
     ),
     # confirmation: firing at its source, and the figure past the threshold now
     "pending": ({"alert_state": AlertState.PENDING}, {}, "alert_confirmed", False, LEAVE, LEAVE),
@@ -138,6 +178,16 @@ CASES = {
         {"previous_measurement": measurement(None, past=None)}, {}, "previous_version_healthy", None, ROLL_BACK,
         ROLL_BACK,
     ),
+    # dependencies
+    "healthy dependency": ({}, {"depends_on": ("payments",)}, "dependencies_healthy", True, ROLL_BACK, ROLL_BACK),
+    "sick dependency": (
+        {"sick_dependencies": {"payments": "its alert fires"}}, {"depends_on": ("ledger", "payments")},
+        "dependencies_healthy", False, LEAVE, LEAVE,
+    ),
+    "dependency not known": (
+        {"dependencies_detail": "it is away"}, {"depends_on": ("payments",)}, "dependencies_healthy", None, LEAVE,
+        LEAVE,
+    ),
     # destination
     "nothing earned trust": (
         {"releases": (release("v1"), serving("v2", service_version="2.0"))}, {}, "known_good_exists", False, LEAVE,
@@ -150,12 +200,45 @@ CASES = {
     "target cannot list": ({"activatable": None}, {}, "known_good_exists", True, ROLL_BACK, ROLL_BACK),
     # once
     "handled before": ({"handled_by": "r0"}, {}, "not_already_handled", False, LEAVE, LEAVE),
+    "vetoed before": ({"ended_waits": (ended(Outcome.VETOED),)}, {}, "not_already_handled", False, LEAVE, LEAVE),
+    "vetoed, and armed again since": (
+        {"ended_waits": (ended(Outcome.VETOED),), "state": state(armed_changed_at=NOW - 59)},
+        {}, "not_already_handled", True, ROLL_BACK, ROLL_BACK,
+    ),
+    "armed, and vetoed since": (
+        {"ended_waits": (ended(Outcome.VETOED),), "state": state(armed_changed_at=NOW - 61)},
+        {}, "not_already_handled", False, LEAVE, LEAVE,
+    ),
+    "another version was vetoed": (
+        {"ended_waits": (ended(Outcome.VETOED, from_version="v0"),)}, {}, "not_already_handled", True, ROLL_BACK,
+        ROLL_BACK,
+    ),
+    "vetoed when it served before": (
+        {"ended_waits": (ended(Outcome.VETOED, closed_at=DEPLOYED - 1),)}, {}, "not_already_handled", True,
+        ROLL_BACK, ROLL_BACK,
+    ),
+    "asked in vain a minute ago": (
+        {"ended_waits": (ended(Outcome.EXPIRED),)}, {}, "cooldown_over", False, LEAVE, LEAVE,
+    ),
+    "asked in vain a cooldown ago": (
+        {"ended_waits": (ended(Outcome.EXPIRED, closed_at=NOW - 300),)}, {}, "cooldown_over", True, ROLL_BACK,
+        ROLL_BACK,
+    ),
+    "not needed a minute ago": (
+        {"ended_waits": (ended(Outcome.NOT_NEEDED),)}, {}, "cooldown_over", False, LEAVE, LEAVE,
+    ),
+    "asked in vain about another version": (
+        {"ended_waits": (ended(Outcome.EXPIRED, from_version="v0"),)}, {}, "cooldown_over", True, ROLL_BACK,
+        ROLL_BACK,
+    ),
     "one under way": ({"open_rollback": "r0"}, {}, "no_open_rollback", False, LEAVE, LEAVE),
     "inside the cooldown": ({"last_action_at": NOW - 299}, {}, "cooldown_over", False, LEAVE, LEAVE),
     "cooldown just over": ({"last_action_at": NOW - 300}, {}, "cooldown_over", True, ROLL_BACK, ROLL_BACK),
     "clock went back": ({"last_action_at": NOW + HOUR}, {}, "cooldown_over", False, LEAVE, LEAVE),
     "budget used up": ({"actions_in_budget": 3}, {}, "budget_left", False, LEAVE, LEAVE),
     "last of the budget": ({"actions_in_budget": 2}, {}, "budget_left", True, ROLL_BACK, ROLL_BACK),
+    "few in trouble": ({"troubled": ("a", "b", TARGET)}, {}, "no_storm", True, ROLL_BACK, ROLL_BACK),
+    "a storm": ({"troubled": ("a", "b", TARGET, "c")}, {}, "no_storm", False, LEAVE, LEAVE),
     "no budget at all": ({}, {"policy": policy(budget=Budget(0, HOUR))}, "budget_left", False, LEAVE, LEAVE),
 }  # fmt: skip
 
@@ -241,6 +324,50 @@ def test_a_disarming_ends_at_its_time_and_not_before(armed, until, expected):
     assert is_armed(TargetState(TARGET, armed=armed, disarmed_until=until), NOW) is expected
 
 
+def test_a_mode_that_asks_would_ask_and_a_mode_that_observes_would_roll_back():
+    asks = judged(facts(state=state(armed=False)), of=target(policy=policy(mode=Mode.ASK)))
+    assert (asks.verdict, asks.would) == (LEAVE, ASK)
+    observes = judged(of=target(policy=policy(mode=Mode.OBSERVE)))
+    assert (observes.verdict, observes.would) == (LEAVE, ROLL_BACK)
+
+
+# --- the fresh judgement of a rollback that waits
+
+LATER = {
+    # what is other now: facts, target, what the rollback has, and what follows
+    "nothing": ({}, {}, {}, "holds"),
+    "its figure": ({"measurement": measurement(0.01, past=False)}, {}, {}, "over"),
+    "its alert": ({"alert_state": AlertState.INACTIVE}, {}, {}, "over"),
+    "its alert, to pending": ({"alert_state": AlertState.PENDING}, {}, {}, "over"),
+    "the version": ({"serving_version": "v3"}, {}, {}, "changed"),
+    "the version and the alert": ({"serving_version": "v3", "alert_state": AlertState.INACTIVE}, {}, {}, "changed"),
+    "Prometheus, which is away": ({"alert_state": AlertState.UNKNOWN}, {}, {}, "unknown"),
+    "the figure, which has no data": ({"measurement": measurement(None, past=None)}, {}, {}, "unknown"),
+    "current, which cannot be read": ({"serving_version": None}, {}, {}, "unknown"),
+    "the arming": ({"state": state(armed=False)}, {}, {}, "barred"),
+    "the arming, with Prometheus away": (
+        {"state": state(armed=False), "alert_state": AlertState.UNKNOWN}, {}, {}, "barred",
+    ),
+    "the mode, to observe": ({}, {"policy": policy(mode=Mode.OBSERVE)}, {}, "barred"),
+    "the mode, to ask": ({}, {"policy": policy(mode=Mode.ASK)}, {}, "barred"),
+    "the mode, to ask, with approval": ({}, {"policy": policy(mode=Mode.ASK)}, {"approved": True}, "holds"),
+    "a deployment that runs": ({"state": state(deploy_started_at=NOW)}, {}, {}, "barred"),
+    "the version before, sick too": ({"previous_measurement": measurement(0.3)}, {}, {}, "barred"),
+    "the destination, which is bad": (
+        {"releases": (good("v0"), good("v1", bad_at=NOW), serving("v2", service_version="2.0"))}, {}, {}, "barred",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_rollback_that_waits_is_right_only_while_everything_still_holds(name):
+    of_facts, of_target, has, expected = LATER[name]
+    now = replace(facts(), **of_facts)
+    standing, sentence = look_again(rollback(**has), judged(now, of=target(**of_target)), now)
+    assert standing is Standing(expected)
+    assert sentence.endswith((".", ")"))
+
+
 # --- the destination
 
 
@@ -302,6 +429,50 @@ def test_nothing_lies_behind_a_barrier_but_the_barrier_itself_may_be_gone_back_t
 
 def test_a_barrier_that_is_only_announced_was_never_passed():
     assert destination(at(3, "v1"), at(1, "v9", barrier=True, served_at=None)) == "v1"
+
+
+def silencing_sentence(said: Silencing) -> str:
+    reasons = judged(facts(silencing=said)).reasons
+    return next(each.detail for each in reasons if each.code is ReasonCode.NOT_SILENCED)
+
+
+def test_a_silence_is_told_with_its_end_and_how_old_the_list_is_that_it_stands_in():
+    said = Silencing(90.0, "Alertmanager is away", "silence 1 of ann (deploying)", NOW + HOUR)
+    sentence = "Alertmanager silences the alert for another 1h{}: silence 1 of ann (deploying)."
+    assert silencing_sentence(replace(said, fault="")) == sentence.format("")
+    assert silencing_sentence(said) == sentence.format(", by its list of 1m30s ago")
+    assert silencing_sentence(replace(said, age=700.0)) == (
+        "It is not known whether the alert is silenced, Alertmanager's list was last read 11m40s ago:"
+        " Alertmanager is away."
+    )
+
+
+def test_a_storm_is_told_with_its_numbers_and_at_most_five_names():
+    decision = judged(facts(troubled=tuple("abcdefg"), storm=StormLimit(2, 90.0)))
+    sentence = next(each.detail for each in decision.reasons if each.code is ReasonCode.NO_STORM)
+    assert sentence.startswith("7 targets had trigger alerts within 1m30s (a, b, c, d, e, ...); more than 2 at once")
+
+
+def barred(*releases: Release, **fields) -> tuple[bool | None, str, Decision]:
+    """The answer of `no_barrier`, its sentence and the decision, with v9 serving."""
+    decision = judged(facts(serving_version="v9", releases=releases, **{"activatable": None, **fields}))
+    reason = next(each for each in decision.reasons if each.code is ReasonCode.NO_BARRIER)
+    return reason.holds, reason.detail, decision
+
+
+def test_a_barrier_that_alone_keeps_the_newest_good_version_away_is_a_reason_that_names_both():
+    holds, sentence, decision = barred(at(4, "v0"), at(3, "v1"), at(2, "v2", barrier=True, bad_at=NOW), at(1, "v9"))
+    assert holds is False
+    assert sentence == "v1 would be gone back to, but it lies behind the barrier release v2."
+    assert (decision.verdict, decision.to_version) == (LEAVE, None)
+
+
+def test_a_barrier_that_keeps_no_version_away_is_no_reason_against_a_rollback():
+    assert barred(at(3, "v1"), at(2, "v2", barrier=True), at(1, "v9"))[:2] == (True, "v2 lies behind no barrier.")
+    holds, sentence, _ = barred(at(3, "v1", bad_at=NOW), at(2, "v2", barrier=True, bad_at=NOW), at(1, "v9"))
+    assert (holds, sentence) == (True, "No version that could be gone back to lies behind a barrier.")
+    gone = barred(at(3, "v1"), at(2, "v2", barrier=True, bad_at=NOW), at(1, "v9"), activatable=frozenset({"v2"}))
+    assert gone[0] is True
 
 
 def test_only_what_the_target_lists_can_be_chosen():
@@ -371,13 +542,19 @@ STATES = st.builds(
     TargetState, st.just(TARGET), armed=st.booleans(), disarmed_until=SOMETIMES, serving_since=SOMETIMES,
     is_release=st.booleans(), deploy_started_at=SOMETIMES, changed_after=SOMETIMES,
 )  # fmt: skip
+WAITS = st.builds(
+    ended, st.sampled_from([Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED]), from_version=VERSIONS,
+    closed_at=MOMENTS,
+)  # fmt: skip
 WORLDS = st.builds(
     Facts, now=st.just(NOW), alert_state=st.sampled_from(AlertState), measurement=st.none() | MEASURED,
     condition_since=SOMETIMES, serving_version=st.none() | VERSIONS, state=st.none() | STATES,
     releases=st.lists(RELEASES, max_size=3, unique_by=lambda each: each.version).map(tuple),
     activatable=st.none() | st.frozensets(VERSIONS), previous_measurement=st.none() | MEASURED,
     open_rollback=st.sampled_from([None, None, "r0"]), handled_by=st.sampled_from([None, None, "r0"]),
-    last_action_at=SOMETIMES, actions_in_budget=st.integers(0, 4),
+    last_action_at=SOMETIMES, actions_in_budget=st.integers(0, 4), ended_waits=st.lists(WAITS, max_size=2).map(tuple),
+    troubled=st.sampled_from([(), (), ("a",), ("a", "b", "c", "d")]),
+    silencing=st.sampled_from([None, Silencing(1.0), Silencing(1.0, silence="s"), Silencing(999.0, silence="s")]),
 )  # fmt: skip
 # a world near the one that rolls back: at most a few facts taken from an arbitrary one
 NEAR = st.builds(
@@ -392,10 +569,10 @@ def test_a_rollback_is_decided_only_when_everything_that_must_hold_does(world, m
     about = alert(**({} if named is None else {"service_version": named}))
     decision = judged(world, of=target(policy=policy(mode=mode), environment=environment), about=about)
     assert {reason.code for reason in decision.reasons} == set(ReasonCode)
-    if decision.verdict is not ROLL_BACK:
+    if decision.verdict is LEAVE:
         return
-    assert decision.would is ROLL_BACK
-    assert (mode, environment) == (Mode.ACT, "production")
+    assert decision.would is decision.verdict
+    assert (mode, environment) == (Mode.ACT if decision.verdict is ROLL_BACK else Mode.ASK, "production")
     assert world.alert_state is AlertState.FIRING
     assert world.measurement.past is True
     assert world.previous_measurement is None or world.previous_measurement.past is not True
@@ -405,7 +582,12 @@ def test_a_rollback_is_decided_only_when_everything_that_must_hold_does(world, m
     assert world.condition_since >= world.state.serving_since - 5 * MINUTE
     assert world.open_rollback is None
     assert world.handled_by is None
+    vetoed = [each for each in world.ended_waits if each.outcome is Outcome.VETOED]
+    mine = [each for each in vetoed if each.from_version == world.serving_version]
+    assert all(each.closed_at < world.state.serving_since for each in mine)
     assert world.actions_in_budget < 3
+    assert len(world.troubled) <= 3
+    assert world.silencing is None or not world.silencing.silence or world.silencing.age > 600
     there = next(each for each in world.releases if each.version == decision.to_version)
     assert there.known_good_at is not None
     assert there.bad_at is None

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller.config import PrometheusSettings
+from rearguard_controller.documents import ShapeError
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertState
 from rearguard_controller.prometheus import Prometheus, RecordingRule, Rules, answers, settle_seconds
@@ -230,7 +231,7 @@ def test_no_document_raises_anything_but_the_shape_error(shape, data):
     problem = ""
     try:
         shape(data)
-    except answers.ShapeError as error:
+    except ShapeError as error:
         problem = str(error)
     assert "\n" not in problem
 

@@ -22,6 +22,7 @@ from rearguard_controller.model import (
 from rearguard_controller.rollback import (
     Event,
     EventKind,
+    JudgeAgain,
     Note,
     RunStep,
     WaitUntil,
@@ -42,7 +43,7 @@ DONE, FAILED, SKIPPED = StepState.DONE, StepState.FAILED, StepState.SKIPPED
 PHASE_EVENTS = {
     # event: what waiting becomes (phase, stopping), what running becomes; None where it is refused
     "opened": (None, None),
-    "approved": (("running", None), None),
+    "approved": (("waiting", None), None),
     "vetoed": (("waiting", "vetoed"), None),
     "wait_ended": (("running", None), None),
     "fault_over": (("waiting", "not_needed"), None),
@@ -304,7 +305,11 @@ def live(of: Rollback, answer: Answer = works, meddler: Meddler = never, *, now:
         kind = meddler(life.rollback, turn)
         turn += 1
         if kind is not None and life.rollback.phase is not Phase.CLOSED:
-            life.tell(kind.value, detail="a person")
+            try:
+                life.tell(kind.value, detail="a person")
+            except ConflictError:
+                assert kind in (EventKind.APPROVED, EventKind.VETOED)
+                return
             life.asked_at = len(life.effects) if life.asked_at is None else life.asked_at
 
     while (move := next_move(life.rollback, life.now)) is not None:
@@ -319,9 +324,19 @@ def live(of: Rollback, answer: Answer = works, meddler: Meddler = never, *, now:
                     life.rollback = apply(life.rollback, noted)
                 except ConflictError:
                     assert life.asked_at is not None
+            case JudgeAgain():
+                _judge(life, meddle)
             case RunStep(step):
                 _run(life, move, step, answer, meddle)
     return life
+
+
+def _judge(life: Life, meddle: Callable[[], None]) -> None:
+    meddle()  # somebody steps in while it is judged
+    try:
+        life.tell("wait_ended")
+    except ConflictError:
+        assert life.asked_at is not None
 
 
 def _run(life: Life, move: RunStep, step: Step, answer: Answer, meddle: Callable[[], None]) -> None:
@@ -492,10 +507,50 @@ def test_a_wait_that_is_ended_touches_nothing(kind, outcome):
     assert (life.effects, life.outcome) == ([], outcome)
 
 
-def test_an_approval_goes_on_at_once():
+def test_an_approval_ends_the_wait_at_once_and_only_a_fresh_judgement_goes_on():
     waiting = rollback(phase=Phase.WAITING, wait_until=NOW + MINUTE, needs_approval=True)
-    life = live(apply(waiting, event("approved")))
-    assert (life.outcome, life.times[0]) == ("recovered", NOW)
+    approved = apply(waiting, event("approved"))
+    assert next_move(approved, NOW) == JudgeAgain()
+    life = live(approved)
+    assert (life.outcome, life.times[0], life.rollback.waited_until) == ("recovered", NOW, NOW)
+    assert live(apply(approved, event("fault_over"))).effects == []
+
+
+def test_a_countdown_may_be_approved_before_its_end():
+    countdown = rollback(phase=Phase.WAITING, wait_until=NOW + MINUTE)
+    assert next_move(apply(countdown, event("approved")), NOW) == JudgeAgain()
+
+
+def test_an_approval_or_veto_that_comes_too_late_is_refused():
+    waiting = rollback(phase=Phase.WAITING, wait_until=NOW + MINUTE, needs_approval=True)
+    refused(waiting, event("approved", at=NOW + MINUTE))
+    approved = apply(waiting, event("approved"))
+    refused(approved, event("approved"))
+    for ended in ("vetoed", "fault_over", "target_changed", "abort_asked", "close_asked"):
+        for late in ("approved", "vetoed", "wait_ended"):
+            refused(apply(waiting, event(ended)), event(late))
+    for late in ("approved", "vetoed"):
+        refused(apply(approved, event("wait_ended")), event(late))
+
+
+def test_a_veto_counts_until_the_rollback_is_begun_also_after_an_approval():
+    waiting = rollback(phase=Phase.WAITING, wait_until=NOW + MINUTE, needs_approval=True)
+    life = live(apply(apply(waiting, event("approved")), event("vetoed")))
+    assert (life.outcome, life.effects) == ("vetoed", [])
+
+
+def test_an_approval_that_crosses_the_end_of_its_time_never_skips_the_fresh_judgement():
+    waiting = rollback(phase=Phase.WAITING, wait_until=NOW + MINUTE, needs_approval=True)
+    noted = next_move(waiting, NOW + MINUTE).event
+    refused(apply(waiting, event("approved")), noted)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ABORTED, Outcome.NEEDS_A_PERSON])
+def test_a_wait_that_a_person_aborts_or_closes_disarms(outcome):
+    waiting = rollback(phase=Phase.WAITING, wait_until=NOW + MINUTE)
+    kind = EventKind.ABORT_ASKED if outcome is Outcome.ABORTED else EventKind.CLOSE_ASKED
+    ended = live(waiting, works, lambda _value, turn: kind if turn == 0 else None).rollback
+    assert (ended.outcome, arming(state(), ended).armed) == (outcome, False)
 
 
 # --- a crash at every point
@@ -654,6 +709,21 @@ def assert_true(life: Life, *, has_proof: bool) -> None:
     if any(step.kind is StepKind.AFTER_HOOK and step.attempt for step in value.steps):
         assert roll_back.state is DONE
     assert all(step.state in (DONE, FAILED, SKIPPED) for step in value.steps)
+
+
+WORDS_OF_PEOPLE = st.sampled_from(["approved", "vetoed", "abort_asked", "close_asked"])
+
+
+@given(TARGETS, st.booleans(), st.dictionaries(st.integers(0, 6), WORDS_OF_PEOPLE, max_size=3))
+def test_a_wait_is_over_only_by_time_or_approval_and_what_was_vetoed_is_never_begun(of, needs_approval, people):
+    waiting = rollback(of=of, phase=Phase.WAITING, wait_until=NOW + MINUTE, needs_approval=needs_approval)
+    life = live(waiting, works, meddling(people))
+    begun_early = bool(life.times) and life.times[0] < NOW + MINUTE
+    assert life.rollback.approved or not begun_early
+    assert life.rollback.approved or not (needs_approval and life.times)
+    assert life.rollback.waited_until is not None or not life.times
+    if life.outcome in ("vetoed", "expired"):
+        assert life.times == []
 
 
 @given(TARGETS, ANSWERS, st.integers(0, 30))

@@ -44,7 +44,9 @@ TARGET = Target("shop", ({"a": "b"},), "production", {}, POLICY, CommandRelease(
 
 @pytest.fixture
 def telemetry():
-    return Telemetry([TARGET])
+    made = Telemetry([TARGET])
+    made.know_services(["chat"])
+    return made
 
 
 def value(telemetry, name, **labels):
@@ -88,6 +90,23 @@ def test_every_series_of_a_configured_target_starts_at_0(telemetry):
 
 def test_steps_are_named_as_the_plan_names_them():
     assert step_names(TARGET) == ("drain", "roll-back", "undo drain", "recovery")
+
+
+def test_results_of_notices_are_counted_for_receivers_that_are_configured_and_for_no_others(telemetry):
+    telemetry.notified("chat", "sent")
+    telemetry.know_services(["chat", "pager"])
+    telemetry.notified("gone", "failed")
+    shown = {
+        (sample.labels["service"], sample.labels["result"]): sample.value
+        for sample in exposed(telemetry)["rearguard_notifications"].samples
+    }
+    assert shown == {
+        (service, result): float((service, result) == ("chat", "sent"))
+        for service in ("chat", "pager")
+        for result in ("sent", "failed", "dropped")
+    }
+    telemetry.know_services(["pager"])
+    assert value(telemetry, "rearguard_notifications_total", service="chat", result="sent") is None
 
 
 def test_a_decision_counts_its_verdict_and_every_reason(telemetry):

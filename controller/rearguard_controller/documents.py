@@ -1,0 +1,87 @@
+"""Foreign JSON documents as typed values.
+
+Here: what an answer of an outside system must be made of; a wrong shape raises `ShapeError`, which names the place.
+Never here: the shape of any particular answer, the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from rearguard_controller.model import Labels
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ShapeError(Exception):
+    """An answer is not shaped as the API promises; the text names the place."""
+
+
+def mapping(value: object, place: str) -> Mapping[str, object]:
+    """An object."""
+    if not isinstance(value, dict):
+        raise ShapeError(f"{place} is no object")
+    return value
+
+
+def entries(value: object, place: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """A list of objects, each with its place; null counts as an empty list, as Go writes it."""
+    if value is None:
+        return
+    if not isinstance(value, list):
+        raise ShapeError(f"{place} is no list")
+    for index, entry in enumerate(value):
+        yield f"{place}[{index}]", mapping(entry, f"{place}[{index}]")
+
+
+def labels(value: object, place: str) -> Labels:
+    """An object of texts; null counts as an empty one."""
+    fields = mapping({} if value is None else value, place)
+    return {name: text(each, f"{place}.{name}") for name, each in fields.items()}
+
+
+def text(value: object, place: str) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise ShapeError(f"{place} is no text")
+    return value
+
+
+def number(value: object, place: str) -> float:
+    """A number, or a number as text (`1e+00`, `NaN`, `+Inf`), as Prometheus writes sample values."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    raise ShapeError(f"{place} is no number")
+
+
+def moment(value: object, place: str) -> float | None:
+    """RFC 3339 to seconds since the epoch; None when absent or Go's zero time."""
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text(value, place))
+    except ValueError:
+        raise ShapeError(f"{place} is no time") from None
+    if found.tzinfo is None:
+        raise ShapeError(f"{place} is a time without zone")
+    return None if found.year == 1 else (found - _EPOCH).total_seconds()
+
+
+def texts(value: object, place: str) -> tuple[str, ...]:
+    """A list of texts; null counts as an empty one, as Go writes it."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ShapeError(f"{place} is no list")
+    return tuple(text(each, f"{place}[{index}]") for index, each in enumerate(value))
+
+
+def flag(value: object, place: str) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ShapeError(f"{place} is neither true nor false")
+    return value

@@ -1,0 +1,72 @@
+"""Which targets are in trouble: trigger alerts of theirs fire in Prometheus, or did so a moment ago.
+
+Here: whose trigger an alert is, and when each target was last seen with one. This is kept in memory: every replica
+sees the same alerts, and what a new one has not seen fires again at its first look or is over.
+Never here: asking Prometheus, and what follows from trouble (that is `policy`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from rearguard_controller.model import Labels, StormLimit, Target, is_subset
+
+
+class Trouble:
+    """Remembers by target when a trigger alert of it was last seen firing."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        """Nothing was seen; `monotonic` is a clock that never jumps, in seconds."""
+        self._monotonic = monotonic
+        self._owners: dict[tuple[str, ...], dict[tuple[str, ...], set[str]]] = {}  # by label names, then by values
+        self._seen: dict[str, float] = {}  # in the order in which trouble began
+        self.limit = StormLimit()
+
+    def use(self, targets: Sequence[Target], limit: StormLimit) -> None:
+        """Look out for the triggers of these targets; what was seen of them before stays seen."""
+        self.limit, self._owners = limit, {}
+        names = {target.name for target in targets}
+        self._seen = {name: at for name, at in self._seen.items() if name in names}
+        for target in targets:
+            for wanted in _triggers(target):
+                by_values = self._owners.setdefault(tuple(sorted(wanted)), {})
+                by_values.setdefault(tuple(wanted[name] for name in sorted(wanted)), set()).add(target.name)
+
+    def see(self, firing: Iterable[Labels]) -> frozenset[str]:
+        """Note a reading of all alerts that fire, and answer which targets are in trouble by it.
+
+        An alert that matches several targets says of none of them that it is the one (see `Intake`), and does not
+        count here.
+        """
+        now: set[str] = set()
+        for labels in firing:
+            owners: set[str] = set()
+            for names, by_values in self._owners.items():
+                owners |= by_values.get(tuple([labels.get(name, "") for name in names]), set())
+            if len(owners) == 1:
+                now |= owners
+        for name in sorted(now):
+            self.saw(name)
+        return frozenset(now)
+
+    def saw(self, name: str) -> None:
+        """Note that a trigger alert of this target fires now."""
+        self._forget()
+        self._seen[name] = self._monotonic()
+
+    def recent(self) -> tuple[str, ...]:
+        """The targets that had a trigger alert within `limit.within` seconds, those in trouble longest first."""
+        self._forget()
+        return tuple(self._seen)
+
+    def _forget(self) -> None:
+        oldest = self._monotonic() - self.limit.within
+        self._seen = {name: at for name, at in self._seen.items() if at >= oldest}
+
+
+def _triggers(target: Target) -> Iterator[Labels]:
+    """The labels that make an alert a trigger of this target: those of its policy with each match."""
+    for match in target.match:
+        wanted = {**target.policy.alerts, **match}
+        if is_subset(target.policy.alerts, wanted):  # else the two contradict each other, and no alert has both
+            yield wanted
