@@ -44,8 +44,8 @@ from rearguard_controller.model import (
     is_subset,
 )
 from rearguard_controller.notices import Notices
+from rearguard_controller.planning import plan, waiting_for
 from rearguard_controller.queues import Queues, Waiting
-from rearguard_controller.rollback import plan, waiting_for
 from rearguard_controller.telemetry import Span, Telemetry
 
 log = structlog.get_logger()

@@ -81,7 +81,7 @@ class Phase(StrEnum):
 
 @unique
 class StepKind(StrEnum):
-    """What a step is for; the order of kinds in a plan is fixed by `rollback.plan`."""
+    """What a step is for; the order of kinds in a plan is fixed by `planning.plan`."""
 
     BEFORE_HOOK = "before_hook"
     ROLL_BACK = "roll_back"

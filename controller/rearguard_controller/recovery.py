@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from rearguard_controller import figures
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Condition, Measurement, Outcome
-from rearguard_controller.policy import describe
 from rearguard_controller.prometheus import Prometheus
+from rearguard_controller.words import describe
 
 CONSECUTIVE = 2  # evaluations in a row below the threshold
 SHORTEST_POLL = 1.0  # seconds

@@ -29,7 +29,7 @@ from rearguard_controller.model import (
     Target,
     TargetState,
 )
-from rearguard_controller.policy import is_armed
+from rearguard_controller.reasons import is_armed
 
 Json = dict[str, object]
 

@@ -39,7 +39,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.rollback import plan
+from rearguard_controller.planning import plan
 
 
 @unique

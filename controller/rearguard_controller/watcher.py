@@ -22,8 +22,8 @@ from rearguard_controller.figures import Reading, Row
 from rearguard_controller.intake import Intake
 from rearguard_controller.journal.store import Journal
 from rearguard_controller.model import Alert, AlertState, Condition, Target, is_subset
-from rearguard_controller.policy import is_armed
 from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules
+from rearguard_controller.reasons import is_armed
 from rearguard_controller.releases import Releases, Watch
 from rearguard_controller.shapes import last_known_good
 from rearguard_controller.silences import Silences

@@ -15,8 +15,8 @@ from rearguard_controller.cli import display
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.files import host_of
 from rearguard_controller.model import Mode, NoticeEvent, Target
-from rearguard_controller.policy import PRODUCTION
-from rearguard_controller.rollback import plan
+from rearguard_controller.planning import plan
+from rearguard_controller.reasons import PRODUCTION
 from rearguard_controller.shapes import address
 from rearguard_controller.transport import ServerTls
 

@@ -8,7 +8,7 @@ from rearguard_controller.actions import Actions
 from rearguard_controller.facts import FactGatherer
 from rearguard_controller.journal.sqlite import SqliteJournal
 from rearguard_controller.model import CommandAction
-from rearguard_controller.policy import is_armed
+from rearguard_controller.reasons import is_armed
 from rearguard_controller.releases import Releases
 from rearguard_controller.silences import Silences
 from rearguard_controller.trouble import Trouble

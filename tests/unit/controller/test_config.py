@@ -14,7 +14,7 @@ from rearguard_controller.config import hooks
 from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import AfterCrash, CommandAction, HttpAction, Mode, NoticeEvent, OnFailure, StormLimit
-from rearguard_controller.rollback import plan
+from rearguard_controller.planning import plan
 from unit.controller.factories import condition
 
 FOLDER = Path("/etc/rearguard")

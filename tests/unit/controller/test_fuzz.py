@@ -15,8 +15,8 @@ from rearguard_controller.actions.context import Refused, check, fill_address, f
 from rearguard_controller.config import parse_web
 from rearguard_controller.errors import ConfigError, InvalidInputError
 from rearguard_controller.model import AlertState, Verdict
+from rearguard_controller.planning import plan
 from rearguard_controller.policy import decide
-from rearguard_controller.rollback import plan
 from unit.controller import factories as make
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")

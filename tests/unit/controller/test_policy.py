@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rearguard_controller.destination import choose_destination
 from rearguard_controller.model import (
     AlertState,
     Budget,
@@ -25,15 +26,8 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.policy import (
-    Standing,
-    Wish,
-    choose_destination,
-    decide,
-    decide_by_hand,
-    is_armed,
-    look_again,
-)
+from rearguard_controller.policy import Standing, Wish, decide, decide_by_hand, look_again
+from rearguard_controller.reasons import is_armed
 from unit.controller.factories import (
     DEPLOYED,
     HOUR,

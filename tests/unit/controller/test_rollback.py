@@ -19,6 +19,7 @@ from rearguard_controller.model import (
     StepKind,
     StepState,
 )
+from rearguard_controller.planning import plan
 from rearguard_controller.rollback import (
     Event,
     EventKind,
@@ -30,7 +31,6 @@ from rearguard_controller.rollback import (
     arming,
     marks,
     next_move,
-    plan,
 )
 from unit.controller.factories import MINUTE, NOW, condition, hook, rollback, serving, state, target
 

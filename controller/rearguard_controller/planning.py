@@ -1,0 +1,102 @@
+"""The plan of a rollback: its steps in their fixed order, frozen when it is opened. No input or output.
+
+Here: from a target as configured to steps, and whether a rollback begins by waiting.
+Never here: how steps move (`rollback`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rearguard_controller.model import (
+    AfterCrash,
+    Condition,
+    Hook,
+    OnFailure,
+    Phase,
+    Policy,
+    Rollback,
+    Step,
+    StepKind,
+    Target,
+    Verdict,
+)
+
+RECOVERY_WITHIN = 300.0  # seconds after the settle time, where verify.recovery does not say
+
+
+def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ...]:
+    """The frozen steps of a rollback of `target`.
+
+    Args:
+        target: as configured now; a later reload does not alter the plan.
+        conditions: what must be over to count as recovered; without any there is no verify_recovery step.
+
+    Returns:
+        Steps in their order, `seq` counting from 0, all planned.
+    """
+    drafts = [_hook_step(StepKind.BEFORE_HOOK, hook) for hook in target.before]
+    undo_of = {index: hook for index, hook in enumerate(target.before) if hook.undo is not None}
+    drafts.append(
+        _step(
+            StepKind.ROLL_BACK,
+            "roll-back",
+            target.release,
+            target.release.rollback.timeout,
+            AfterCrash.LOOK_FIRST,
+        )
+    )
+    if target.health is not None:
+        drafts.append(_step(StepKind.VERIFY_HEALTH, "health", target.health, target.health.timeout, AfterCrash.REDO))
+    drafts += [_hook_step(StepKind.AFTER_HOOK, hook) for hook in target.after if hook.before_restore]
+    drafts += [_undo_step(index, hook) for index, hook in reversed(undo_of.items())]
+    drafts += [_hook_step(StepKind.AFTER_HOOK, hook) for hook in target.after if not hook.before_restore]
+    if conditions:
+        within = RECOVERY_WITHIN if target.recovery_within is None else target.recovery_within
+        drafts.append(_step(StepKind.VERIFY_RECOVERY, "recovery", None, within, AfterCrash.REDO))
+    return tuple(replace(step, seq=seq) for seq, step in enumerate(drafts))
+
+
+def _step(kind: StepKind, name: str, action: object, timeout: float, after_crash: AfterCrash) -> Step:
+    return Step(
+        seq=0, kind=kind, name=name, action=action, timeout=timeout,  # type: ignore[arg-type]  # callers pass members of the union
+        on_failure=OnFailure.STOP, after_crash=after_crash,
+    )  # fmt: skip
+
+
+def _hook_step(kind: StepKind, hook: Hook) -> Step:
+    return Step(
+        seq=0,
+        kind=kind,
+        name=hook.name,
+        action=hook.action,
+        timeout=hook.action.timeout,
+        on_failure=hook.on_failure,
+        after_crash=hook.after_crash,
+        before_restore=hook.before_restore,
+    )
+
+
+def _undo_step(index: int, hook: Hook) -> Step:
+    assert hook.undo is not None  # noqa: S101  # callers pass hooks that have one
+    return Step(
+        seq=0,
+        kind=StepKind.UNDO_HOOK,
+        name=f"undo {hook.name}",
+        action=hook.undo,
+        timeout=hook.undo.timeout,
+        on_failure=OnFailure.RETRY,
+        after_crash=AfterCrash.REDO,
+        undoes=index,
+        only_when_healthy=hook.undo_when_healthy,
+    )
+
+
+def waiting_for(rollback: Rollback, verdict: Verdict, policy: Policy) -> Rollback:
+    """A rollback that an alert opens, as it begins: waiting for approval, or for the time to veto it, or running."""
+    if verdict is Verdict.ASK:
+        wait_until = rollback.opened_at + policy.approval_within
+        return replace(rollback, phase=Phase.WAITING, wait_until=wait_until, needs_approval=True)
+    if policy.veto > 0:
+        return replace(rollback, phase=Phase.WAITING, wait_until=rollback.opened_at + policy.veto)
+    return rollback

@@ -1,0 +1,43 @@
+"""Numbers, durations and measurements as people read them.
+
+Here: the words that sentences of the judgement, of recovery and of the command line share.
+Never here: what they mean.
+"""
+
+from __future__ import annotations
+
+from rearguard_controller.model import Measurement
+
+
+def describe(measured: Measurement) -> str:
+    """A measurement in words: value, relation, threshold."""
+    if measured.operator == "exists":
+        return "present" if measured.past else "absent"
+    value, threshold = number(measured.value), number(measured.threshold)
+    relation = "past" if measured.past else "not past"
+    return f"{value}, {relation} the threshold {measured.operator} {threshold}"
+
+
+def number(value: float | None) -> str:
+    """A number for people: at most four significant digits."""
+    return "unknown" if value is None else f"{value:.4g}"
+
+
+def span(seconds: float) -> str:
+    """A duration for people, in its two largest units."""
+    rest = round(seconds)
+    if abs(rest) < 1:
+        return f"{seconds:.1f}s"
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:2])
+
+
+def because(detail: str) -> str:
+    """The end of a sentence that says why, where it is known."""
+    if not detail:
+        return "."
+    return f": {detail}" if detail.endswith(".") else f": {detail}."
