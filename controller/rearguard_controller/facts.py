@@ -15,6 +15,7 @@ from rearguard_controller import figures
 from rearguard_controller.errors import SourceError
 from rearguard_controller.journal.store import Journal
 from rearguard_controller.model import (
+    VERSION_LABEL,
     Alert,
     AlertState,
     Condition,
@@ -28,6 +29,7 @@ from rearguard_controller.model import (
 from rearguard_controller.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.releases import Releases
 from rearguard_controller.silences import Silences
+from rearguard_controller.snapshot import changed_after, own_labels
 from rearguard_controller.trouble import Trouble
 
 SIGHT_HOLDS = 1.0  # seconds for which alerts share one reading of Prometheus' lists
@@ -60,6 +62,7 @@ class _Figures:
     now_detail: str = ""
     since: float | None = None
     since_detail: str = ""
+    since_own: tuple[str, ...] = ()
     before: Measurement | None = None
     before_detail: str = ""
 
@@ -252,7 +255,8 @@ class FactGatherer:
         now, since, before = await asyncio.gather(
             self._now(condition, shown), self._since(condition, facts), self._before(condition, facts)
         )
-        return _Figures(*now, *since, *before)
+        began, why, own = since
+        return _Figures(*now, began, why, own, *before)
 
     async def _now(self, condition: Condition, version: str | None) -> tuple[Measurement | None, str]:
         try:
@@ -260,14 +264,23 @@ class FactGatherer:
         except SourceError as error:
             return None, error.message
 
-    async def _since(self, condition: Condition, facts: Facts) -> tuple[float | None, str]:
+    async def _since(self, condition: Condition, facts: Facts) -> tuple[float | None, str, tuple[str, ...]]:
         began = facts.now if facts.state is None or facts.state.serving_since is None else facts.state.serving_since
         earliest = max(began, facts.now - figures.LONGEST_LOOK) - BEFORE_RELEASE
         try:
             start = await figures.episode_start(self._prometheus, condition, earliest, facts.now)
+            own = await self._own(condition, facts, start, earliest)
         except SourceError as error:
-            return None, error.message
-        return start, "" if start is not None else "it has not held in the last minute"
+            return None, error.message, ()
+        return start, "" if start is not None else "it has not held in the last minute", own
+
+    async def _own(self, condition: Condition, facts: Facts, start: float | None, earliest: float) -> tuple[str, ...]:
+        """The service_versions that alone showed a condition which began before the release, if it was so."""
+        changed, own = changed_after(facts.state), own_labels(facts)
+        if start is None or changed is None or start >= changed or not own:
+            return ()
+        others = await figures.episode_start(self._prometheus, condition, earliest, facts.now, but_not=own)
+        return own if others is None or others >= changed else ()
 
     async def _before(self, condition: Condition, facts: Facts) -> tuple[Measurement | None, str]:
         state = facts.state
@@ -277,7 +290,7 @@ class FactGatherer:
         shown = _shown(previous)
         if previous is None or shown is None:
             return None, "no version before is known by its service_version"
-        end = state.serving_since if state.changed_after is None else state.changed_after
+        end = changed_after(state) or state.serving_since
         try:
             serves, beside, before = await asyncio.gather(
                 self._serves(condition, shown),
@@ -293,7 +306,7 @@ class FactGatherer:
     async def _serves(self, condition: Condition, version: str) -> bool:
         """Whether instances of a version are scraped now: a figure may outlive the process that it was about."""
         samples = await self._prometheus.query(figures.presence(condition.selector))
-        return any(sample.labels.get(figures.VERSION_LABEL) == version and sample.value == 1 for sample in samples)
+        return any(sample.labels.get(VERSION_LABEL) == version and sample.value == 1 for sample in samples)
 
     async def with_check(self, target: Target, facts: Facts, version: str) -> Facts:
         """The facts, with whether the target's own `check` lets a version be activated."""
@@ -330,6 +343,7 @@ def _with_figures(facts: Facts, found: _Figures) -> Facts:
         measurement=found.now,
         condition_since=found.since,
         condition_detail=found.since_detail,
+        condition_own=found.since_own,
         previous_measurement=found.before,
         previous_detail=found.before_detail,
     )

@@ -8,15 +8,14 @@ Never here: what follows from a measurement. No data is never a number: it is a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import median
 
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import Condition, Labels, Measurement, Sample, compare, is_subset
+from rearguard_controller.model import VERSION_LABEL, Condition, Labels, Measurement, Sample, compare, is_subset
 from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules, settle_seconds
 
-VERSION_LABEL = "service_version"
 EXISTS = "exists"
 MOST_POINTS = 1000  # of a range query; Prometheus itself refuses more than 11,000
 FINEST_STEP = 5.0  # seconds between the points of a range query
@@ -179,8 +178,10 @@ async def median_over(
     return Measurement(value, threshold, operator, past=compare(value, operator, threshold))
 
 
-async def episode_start(prometheus: Prometheus, condition: Condition, since: float, now: float) -> float | None:
-    """When the condition's present episode began, whichever version it was about.
+async def episode_start(
+    prometheus: Prometheus, condition: Condition, since: float, now: float, *, but_not: Collection[str] = ()
+) -> float | None:
+    """When the condition's present episode began, whichever version it was about, but for those service_versions.
 
     An episode ends where the condition did not hold for more than `GAP` seconds, or for more than two points of a
     look so long that its points lie further apart.
@@ -191,10 +192,10 @@ async def episode_start(prometheus: Prometheus, condition: Condition, since: flo
     """
     gap = max(GAP, 2 * _step(since, now))
     if condition.threshold == EXISTS:
-        moments = sorted(moment for moment, _ in await _points(prometheus, condition, since, now, None))
+        moments = sorted(moment for moment, _ in await _points(prometheus, condition, since, now, None, but_not))
     else:
         operator, threshold = await threshold_of(prometheus, condition)
-        points = await _points(prometheus, condition, since, now, None)
+        points = await _points(prometheus, condition, since, now, None, but_not)
         moments = sorted(
             moment for moment, value in points if threshold is not None and compare(value, operator, threshold)
         )
@@ -240,11 +241,19 @@ def _threshold_for(samples: Iterable[Sample], selector: Labels) -> float | None:
 
 
 async def _points(
-    prometheus: Prometheus, condition: Condition, start: float, end: float, version: str | None
+    prometheus: Prometheus,
+    condition: Condition,
+    start: float,
+    end: float,
+    version: str | None,
+    but_not: Collection[str] = (),
 ) -> list[tuple[float, float]]:
     found = await prometheus.query_range(condition.figure, start, end, _step(start, end))
     return [
-        point for series in found if _is_own(series.labels, condition.selector, version) for point in series.points
+        point
+        for series in found
+        if _is_own(series.labels, condition.selector, version) and series.labels.get(VERSION_LABEL) not in but_not
+        for point in series.points
     ]
 
 

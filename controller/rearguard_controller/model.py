@@ -13,6 +13,8 @@ from enum import StrEnum, unique
 
 Labels = Mapping[str, str]
 
+VERSION_LABEL = "service_version"  # names a version in Prometheus; identities are the release source's own
+
 
 # --- words -------------------------------------------------------------------------------------------------
 
@@ -315,6 +317,26 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenAlert:
+    """An alert of a target that was pending or firing at some moment, whichever instance it was about."""
+
+    name: str
+    state: AlertState
+    service_version: str | None = None  # that it named, if any
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsSeen:
+    """Which alerts of a target were pending or firing at a moment."""
+
+    at: float
+    alerts: tuple[SeenAlert, ...] = ()
+    between: tuple[SeenAlert, ...] = ()  # seen while nobody read the version: before its change or after it
+    unknown: str = ""  # why they are not known
+    asked: bool = False  # by Prometheus' history, which will never know more
+
+
+@dataclass(frozen=True, slots=True)
 class TargetState:
     """What is remembered of a target between restarts."""
 
@@ -332,6 +354,8 @@ class TargetState:
     deploy_started_at: float | None = None  # CI announced a deployment and not yet its end
     clean_since: float | None = None  # unbroken good service, on the way to known good
     clean_checked_at: float | None = None
+    alerts: AlertsSeen | None = None  # at the last poll that found the serving version
+    alerts_before: AlertsSeen | None = None  # right before the serving version came; None: nobody looked for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +407,7 @@ class Facts:
     measurement: Measurement | None = None
     condition_since: float | None = None  # when the present episode of the condition began, by Prometheus
     condition_detail: str = ""
+    condition_own: tuple[str, ...] = ()  # before the release, only figures naming these service_versions showed it
     serving_version: str | None = None
     serving_detail: str = ""
     state: TargetState | None = None

@@ -24,10 +24,11 @@ from rearguard_controller.model import (
     Target,
     TargetState,
 )
+from rearguard_controller.snapshot import already, changed_after
+from rearguard_controller.trust import LONGEST_UNSEEN
 from rearguard_controller.words import because, describe, span
 
 PRODUCTION = "production"
-LONGEST_UNSEEN = 300.0  # seconds between two readings of the version within which a fault still came with the change
 LONGEST_UNREAD = 600.0  # seconds after which Alertmanager's list says nothing any more
 MOST_NAMED = 5  # targets that a sentence names
 
@@ -151,14 +152,23 @@ def no_deploy_in_progress(case: Case) -> Reason:
 
 
 def began_after_release(case: Case) -> Reason:
-    """Whether the condition began, by Prometheus, only after the new version served."""
+    """Whether alert and condition began, by Prometheus, only after the new version served."""
     facts, state, code = case.facts, case.facts.state, ReasonCode.BEGAN_AFTER_RELEASE
+    before = already(case.alert.name, facts)
+    if before is not None:
+        return Reason(code, *before)
     if facts.condition_since is None:
         return Reason(code, None, f"It is not known when the condition began{because(facts.condition_detail)}")
     if state is None or state.serving_since is None:
         return Reason(code, None, "It is not known when the serving version began to serve.")
-    earliest = state.serving_since if state.changed_after is None else state.changed_after
+    earliest = changed_after(state) or state.serving_since
     lead = facts.condition_since - state.serving_since
+    if facts.condition_since < earliest and facts.condition_own:
+        detail = (
+            f"The condition began {span(-lead)} before {facts.serving_version} was first seen serving, but only in"
+            f" figures of service_version {', '.join(facts.condition_own)}: it came with the release."
+        )
+        return Reason(code, True, detail)
     if facts.condition_since < earliest:
         detail = f"The condition began {span(-lead)} before {facts.serving_version} began to serve."
         return Reason(code, False, detail)

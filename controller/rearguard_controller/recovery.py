@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from rearguard_controller import figures
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import Condition, Measurement, Outcome
+from rearguard_controller.model import VERSION_LABEL, Condition, Measurement, Outcome
 from rearguard_controller.prometheus import Prometheus
 from rearguard_controller.words import describe
 
@@ -102,4 +102,4 @@ def _words(measured: Measurement) -> str:
 
 
 def _cannot_be_judged(condition: Condition, subject: Subject) -> bool:
-    return condition.threshold == figures.EXISTS and figures.VERSION_LABEL in condition.figure and bool(subject.left)
+    return condition.threshold == figures.EXISTS and VERSION_LABEL in condition.figure and bool(subject.left)

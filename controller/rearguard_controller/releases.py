@@ -1,8 +1,7 @@
 """Which version serves, which earned trust, and whether the target is armed.
 
 Here: reading `current`, noticing a change of version, learning which `service_version` a version shows in Prometheus,
-earning known good, what CI and operators say of releases. The rules are pure functions at the end of the file; they
-run inside one transaction of the journal, so that a rollback that closes meanwhile never loses its marks.
+earning known good, what CI and operators say of releases. What follows from an observation is in `trust`.
 Never here: judging alerts, changing a target.
 """
 
@@ -15,15 +14,15 @@ import structlog
 
 from rearguard_controller.actions import ActionContext, Actions, shown
 from rearguard_controller.errors import InvalidInputError, NotFoundError, SourceError
-from rearguard_controller.figures import VERSION_LABEL, presence
+from rearguard_controller.figures import presence
+from rearguard_controller.history import alerts_before_change
 from rearguard_controller.journal.store import Journal, OperatorAction
-from rearguard_controller.model import Labels, Release, Target, TargetState
+from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
 from rearguard_controller.prometheus import Prometheus
+from rearguard_controller.trust import announced, believable, concerns, noted, seen, serves, tended
 
 log = structlog.get_logger()
 
-LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
-MAPPING_AFTER = 60.0  # seconds alone before a service_version that another version showed is believed
 GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
 
 
@@ -41,6 +40,7 @@ class Watch:
 
     rules_healthy: bool = False  # at least one trigger rule, and all of them evaluated without error
     alerts: tuple[Labels, ...] = ()  # labels of trigger alerts, pending or firing
+    seen: AlertsSeen | None = None  # every alert of the target; None when Prometheus could not be asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,7 @@ class Releases:
         if serving.version is None:
             await self._lead.change_target(target.name, lambda state: replace(state, clean_since=None))
             return serving
+        await self._recall(target, serving.state)
         version, now = serving.version, self._clock()
         instances = await self._presence(target, serving.state.serving_since or now)
         known = {release.version: release for release in await self._journal.releases(target.name)}
@@ -155,7 +156,12 @@ class Releases:
         alerts = [labels for labels in watch.alerts if concerns(labels, shown or known[version].service_version)]
         clean = instances.up is True and watch.rules_healthy and not alerts
         state = await self._lead.change_target(
-            target.name, lambda state: tended(state, now, clean=clean, most_gap=GAPS_ALLOWED * poll_interval)
+            target.name,
+            lambda state: (
+                state  # another version serves meanwhile: none of this is about it
+                if state.serving_version != version
+                else tended(noted(state, watch.seen), now, clean=clean, most_gap=GAPS_ALLOWED * poll_interval)
+            ),
         )
         await self._reward(target, known[version], state, now)
         return replace(serving, state=state)
@@ -226,6 +232,22 @@ class Releases:
             await self._journal.change_target(target_name, lambda state: replace(state, deploy_started_at=started))
         return release
 
+    async def _recall(self, target: Target, state: TargetState) -> None:
+        """Ask Prometheus' history what was pending or firing before a release that came while nobody looked."""
+        before = state.alerts_before
+        if not state.is_release or before is None or not before.unknown or before.asked:
+            return
+        try:
+            found = await alerts_before_change(self._prometheus, target, state)
+        except SourceError:  # asked again at the next poll
+            return
+        await self._lead.change_target(
+            target.name,
+            lambda known: replace(known, alerts_before=found) if known.alerts_before == before else known,
+        )
+        log.info("alerts_before_release", target=target.name, version=state.serving_version,
+                 alerts=sorted({each.name for each in found.alerts}), unknown=found.unknown)  # fmt: skip
+
     async def _presence(self, target: Target, since: float) -> Presence:
         selector = presence(target.telemetry)
         try:
@@ -259,83 +281,6 @@ class Releases:
                 f"There is no target {name!r}.", hint=f"Configured targets: {', '.join(self._targets) or 'none'}."
             )
         return found
-
-
-# --- the rules -------------------------------------------------------------------------------------------
-
-
-def seen(known: Release | None, target: str, version: str, now: float) -> Release:
-    """A release after it was seen serving at `now`."""
-    if known is None:
-        return Release(target, version, first_seen=now, last_seen=now, served_at=now)
-    if known.served_at is not None and now - known.last_seen < LAST_SEEN_EVERY:
-        return known
-    return replace(known, last_seen=now, served_at=now if known.served_at is None else known.served_at)
-
-
-def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> TargetState:
-    """A target's state once `version` serves.
-
-    A change to a version that is not trusted is a release; the first version ever seen, and a return to a trusted
-    one, are not.
-    """
-    if state.serving_version == version:
-        return replace(state, looked_at=now)
-    return replace(
-        state,
-        serving_version=version,
-        serving_since=now,
-        changed_after=state.looked_at,
-        looked_at=now,
-        previous_version=state.serving_version,
-        is_release=state.serving_version is not None and not trusted,
-        clean_since=None,
-        clean_checked_at=None,
-    )
-
-
-def tended(state: TargetState, now: float, *, clean: bool, most_gap: float) -> TargetState:
-    """A target's state after one poll that found its service clean, or not."""
-    if not clean:
-        return replace(state, clean_since=None, clean_checked_at=now)
-    broken = state.clean_checked_at is None or not 0 <= now - state.clean_checked_at <= most_gap
-    since = now if state.clean_since is None or broken else state.clean_since
-    return replace(state, clean_since=since, clean_checked_at=now)
-
-
-def believable(known: Mapping[str, Release], state: TargetState, shown: str | None, now: float) -> str | None:
-    """The `service_version` to remember for the serving version, if what Prometheus shows can be believed.
-
-    Right after a change the old version's label may linger; so a label that another version is known by is believed
-    only after a while, unless it is the version's own name.
-    """
-    version = state.serving_version
-    if shown is None or version is None or shown == version:
-        return shown
-    taken = any(release.service_version == shown for release in known.values() if release.version != version)
-    if taken and now - (state.serving_since or now) < MAPPING_AFTER:
-        return None
-    return shown
-
-
-def concerns(labels: Labels, service_version: str | None) -> bool:
-    """Whether an alert is about the serving version: it names no other."""
-    claimed = labels.get(VERSION_LABEL)
-    return claimed is None or service_version is None or claimed == service_version
-
-
-def announced(
-    known: Release | None, target: str, version: str, now: float, *, barrier: bool | None, good: bool | None
-) -> Release:
-    """A release after somebody spoke of it; None leaves a mark as it is."""
-    release = known or Release(target, version, first_seen=now, last_seen=now)
-    if barrier is not None:
-        release = replace(release, barrier=barrier)
-    if good is True:
-        release = replace(release, known_good_at=release.known_good_at or now, bad_at=None, suspect_at=None)
-    if good is False:
-        release = replace(release, known_good_at=None)
-    return release
 
 
 def _known(release: Release | None) -> Release:

@@ -19,9 +19,10 @@ from rearguard_controller import figures
 from rearguard_controller.errors import JournalError, LeaseLostError, SourceError
 from rearguard_controller.facts import as_alert
 from rearguard_controller.figures import Reading, Row
+from rearguard_controller.history import as_seen
 from rearguard_controller.intake import Intake
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, AlertState, Condition, Target, is_subset
+from rearguard_controller.model import Alert, AlertsSeen, AlertState, Condition, Target, is_subset
 from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules
 from rearguard_controller.reasons import is_armed
 from rearguard_controller.releases import Releases, Watch
@@ -131,6 +132,7 @@ class Watcher:
 
     async def poll(self, intake: Intake) -> None:
         """Look once at everything."""
+        read_at = self._clock()
         try:
             alerts, rules, _ = await asyncio.gather(
                 self._prometheus.alerts(), self._prometheus.rules(), self._silences.look()
@@ -154,7 +156,8 @@ class Watcher:
         table, intervals = await asyncio.gather(self._tabulate(rules), self._intervals())
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
-                group.create_task(self._check(target, mine[target.name], rules, table, intervals))
+                seen = AlertsSeen(read_at, as_seen(mine[target.name]))
+                group.create_task(self._check(target, mine[target.name], seen, rules, table, intervals))
 
     def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
         firing = [alert for alert in alerts if alert.state == "firing"]
@@ -178,6 +181,7 @@ class Watcher:
         self,
         target: Target,
         alerts: Sequence[PrometheusAlert],
+        seen: AlertsSeen,
         rules: Rules,
         table: Mapping[tuple[str, str], Row],
         intervals: Intervals,
@@ -194,7 +198,7 @@ class Watcher:
         )
         healthy = bool(mine) and all(rule.health == "ok" for rule in mine)
         concerning = tuple(alert.labels for alert in alerts if is_subset(wanted, alert.labels))
-        self._track(target, Watch(healthy, concerning))
+        self._track(target, Watch(healthy, concerning, seen))
 
     async def _intervals(self) -> Intervals:
         try:

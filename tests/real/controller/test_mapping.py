@@ -17,7 +17,7 @@ class Prometheus:
     def __init__(self, file):
         self.file, self.deploys = file, None
 
-    async def query(self, expression):
+    async def query(self, expression, _at=None):
         if self.deploys is not None:
             self.file.write_text(self.deploys)
             self.deploys = None

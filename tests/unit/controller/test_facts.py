@@ -68,3 +68,34 @@ async def test_without_a_known_service_version_nothing_is_compared(wire, prometh
     measured, why = await before(prometheus, unnamed)
     assert measured is None
     assert "service_version" in why
+
+
+RATIO = condition(figure="version:http_error_ratio:over1m", threshold="> 0.1")
+
+
+async def own(prometheus, **fields):
+    """The service_versions that alone showed a condition which began before `current` named the release."""
+    known = facts(state=state(changed_after=DEPLOYED - 15), **fields)
+    gatherer = FactGatherer(None, prometheus, SimpleNamespace(), Trouble(lambda: NOW), None, lambda: NOW)
+    began, _, labels = await gatherer._since(RATIO, known)
+    return began < DEPLOYED - 15, labels
+
+
+def failing_since(moment):
+    return lambda at: 0.5 if at >= moment else 0.0
+
+
+async def test_instances_of_a_release_that_fail_before_current_names_it_do_not_clear_it_of_blame(wire, prometheus):
+    wire.over_time = {RATIO.figure: {"1.0": lambda _at: 0.0, "2.0": failing_since(DEPLOYED - 90)}}
+    assert await own(prometheus) == (True, ("2.0",))
+
+
+async def test_a_fault_that_the_version_before_showed_as_well_is_not_the_releases_own(wire, prometheus):
+    wire.over_time = {RATIO.figure: {"1.0": failing_since(DEPLOYED - 60), "2.0": failing_since(DEPLOYED - 90)}}
+    assert await own(prometheus) == (True, ())
+
+
+async def test_a_figure_under_a_label_that_both_versions_may_show_is_not_the_releases_own(wire, prometheus):
+    wire.over_time = {RATIO.figure: {"2.0": failing_since(DEPLOYED - 90)}}
+    same = (good("v1", service_version="2.0"), serving("v2", service_version="2.0"))
+    assert await own(prometheus, releases=same) == (True, ())

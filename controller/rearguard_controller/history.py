@@ -1,0 +1,71 @@
+"""What Prometheus remembers of a target's past, where nobody looked while it happened.
+
+Here: questions to `ALERTS` and to the target's instances at moments and over spans of time that are over.
+Never here: what follows from the answers (`trust`, `snapshot`), and figures (`figures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rearguard_controller.figures import LONGEST_LOOK, presence, selector_text
+from rearguard_controller.model import (
+    VERSION_LABEL,
+    AlertsSeen,
+    AlertState,
+    Labels,
+    Sample,
+    SeenAlert,
+    Target,
+    TargetState,
+)
+from rearguard_controller.prometheus import Prometheus, PrometheusAlert
+from rearguard_controller.words import span
+
+JUST_BEFORE = 60.0  # seconds before a moment in which an alert counts as seen at it
+
+
+def as_seen(alerts: Iterable[PrometheusAlert]) -> tuple[SeenAlert, ...]:
+    """Alerts as the snapshot keeps them: each name and version once, firing rather than pending."""
+    return _seen((each.labels, each.state) for each in alerts)
+
+
+async def alerts_before_change(prometheus: Prometheus, target: Target, state: TargetState) -> AlertsSeen:
+    """What was pending or firing of a target right before its version changed, and what while nobody read it.
+
+    Raises:
+        SourceError: Prometheus could not be asked; it may know at another time.
+    """
+    start, end = state.changed_after, state.serving_since
+    if start is None or end is None or not 0 <= end - start <= LONGEST_LOOK:
+        unread = "ever" if start is None or end is None else f"for {span(end - start)}"
+        return AlertsSeen(end or 0.0, unknown=f"the version before was not read {unread}", asked=True)
+    if not await prometheus.query(presence(target.telemetry), start):
+        detail = "Prometheus has no data of the target from when the version before was last read"
+        return AlertsSeen(start, unknown=detail, asked=True)
+    before = await _active(prometheus, target, start, JUST_BEFORE)
+    between = await _active(prometheus, target, end, max(1.0, end - start))
+    return AlertsSeen(start, before, tuple(each for each in between if each not in before), asked=True)
+
+
+async def _active(prometheus: Prometheus, target: Target, at: float, within: float) -> tuple[SeenAlert, ...]:
+    """The alerts of a target that were pending or firing at some time in the seconds up to a moment."""
+    found: list[Sample] = []
+    for match in target.match:
+        wanted = selector_text(match)
+        found += await prometheus.query(f"last_over_time(ALERTS{wanted}[{round(within)}s])", at)
+    return _seen((each.labels, _state(each.labels)) for each in found)
+
+
+def _state(labels: Labels) -> AlertState:
+    return AlertState.FIRING if labels.get("alertstate") == "firing" else AlertState.PENDING
+
+
+def _seen(alerts: Iterable[tuple[Labels, AlertState]]) -> tuple[SeenAlert, ...]:
+    states: dict[tuple[str, str | None], AlertState] = {}
+    for labels, state in alerts:
+        key = (labels.get("alertname", ""), labels.get(VERSION_LABEL))
+        if states.get(key) is not AlertState.FIRING:
+            states[key] = state
+    ordered = sorted(states.items(), key=lambda each: (each[0][0], each[0][1] or ""))
+    return tuple(SeenAlert(name, state, version) for (name, version), state in ordered)
