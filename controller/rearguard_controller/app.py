@@ -36,6 +36,7 @@ from rearguard_controller.leadership import Leadership
 from rearguard_controller.notify import Notify
 from rearguard_controller.prometheus import Prometheus
 from rearguard_controller.releases import Releases
+from rearguard_controller.returns import Returns
 from rearguard_controller.runner import Runner
 from rearguard_controller.silences import Silences
 from rearguard_controller.telemetry import Telemetry
@@ -242,6 +243,7 @@ class Controller:
             self._telemetry,
             self._trouble,
             self._silences,
+            Returns(self.journal, self._lead_journal, self._notify),
             poll_interval=configuration.prometheus.poll_interval,
             clock=self._clock,
             monotonic=time.monotonic,

@@ -129,6 +129,7 @@ class NoticeEvent(StrEnum):
     DECIDED = "decided"  # a decision was recorded
     STARTED = "started"  # the first step of a rollback has started
     FINISHED = "finished"  # a rollback was closed
+    BAD_VERSION = "bad_version"  # a version that was rolled away from serves again
 
 
 @unique
@@ -315,6 +316,11 @@ class Release:
         """Never a destination: a rollback away from it has started, and nobody cleared it since."""
         return self.suspect_at is not None or self.bad_at is not None
 
+    @property
+    def distrusted_since(self) -> float | None:
+        """When it was first marked, suspect or bad; None when it is not."""
+        return min((at for at in (self.suspect_at, self.bad_at) if at is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class SeenAlert:
@@ -356,6 +362,7 @@ class TargetState:
     clean_checked_at: float | None = None
     alerts: AlertsSeen | None = None  # at the last poll that found the serving version
     alerts_before: AlertsSeen | None = None  # right before the serving version came; None: nobody looked for them
+    told_bad_since: float | None = None  # when the return of a bad version began that people were last told of
 
 
 @dataclass(frozen=True, slots=True)

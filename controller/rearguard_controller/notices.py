@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from rearguard_controller import shapes
-from rearguard_controller.model import Alert, Decision, NoticeEvent, Rollback, Trigger, Verdict
+from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Trigger, Verdict
 from rearguard_controller.shapes import Json
 
 MOST_SAID = 500  # characters of somebody else's words that a sentence repeats
@@ -32,6 +32,9 @@ class Notices(Protocol):
     def finished(self, rollback: Rollback, decision: Decision | None) -> None:
         """A rollback was closed; its decision, where it can be read."""
 
+    def bad_version(self, release: Release, rollback: Rollback | None, at: float) -> None:
+        """A version that was rolled away from serves again since a moment; the rollback, where it is still kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -48,6 +51,7 @@ class Notice:
     alert: Alert | None = None
     decision: Decision | None = None
     rollback: Rollback | None = None
+    release: Release | None = None
 
 
 def body(notice: Notice) -> Json:
@@ -59,6 +63,8 @@ def body(notice: Notice) -> Json:
         found["decision"] = shapes.decision(notice.decision)
     if notice.rollback is not None:
         found["rollback"] = shapes.rollback(notice.rollback)
+    if notice.release is not None:
+        found["release"] = shapes.release(notice.release)
     return {**found, "text": text(notice)}
 
 
@@ -78,6 +84,8 @@ def text(notice: Notice) -> str:
                 f"{_way(notice)} ended as {outcome}",
                 "" if rollback is None else rollback.detail or rollback.stopping_detail,
             )
+        case NoticeEvent.BAD_VERSION:
+            return _bad_version(notice)
     assert_never(notice.event)
 
 
@@ -111,6 +119,26 @@ def _decided(notice: Notice) -> str:
     if target is None and decision.alert is not None:
         return _with(f"Nothing is rolled back because of {decision.alert.name}", blocking)
     return _with(f"{target} is left as it is", blocking)
+
+
+def _bad_version(notice: Notice) -> str:
+    release, rollback = notice.release, notice.rollback
+    if release is None:
+        return ""
+    mark = "bad" if release.bad_at is not None else "suspect"
+    led = "a rollback that is no longer kept" if rollback is None else f"rollback {rollback.id}"
+    to = "" if rollback is None else f" to {rollback.to_version}"
+    return (
+        f"{notice.target} serves {release.version} again, since {_second(notice.at)}: it is marked {mark} since"
+        f" {_second(release.distrusted_since)}, when {led} went away from it{to}. Deploy another version, or run"
+        f" `rearguard rollback {notice.target} --reason ...`; if it is good after all:"
+        f" `rearguard release {notice.target} {release.version} --good`."
+    )
+
+
+def _second(at: float | None) -> str:
+    """A moment to the second: people do not read further."""
+    return (shapes.moment(at) or "")[:19] + "Z"
 
 
 def _way(notice: Notice) -> str:

@@ -21,7 +21,7 @@ import structlog
 from rearguard_controller import files, notices
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import Alert, Decision, NoticeEvent, Rollback
+from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback
 from rearguard_controller.notices import Notice
 
 log = structlog.get_logger()
@@ -116,6 +116,10 @@ class Notify:
         """Tell of the end of a rollback."""
         at = rollback.opened_at if rollback.closed_at is None else rollback.closed_at
         self._tell(_of_rollback(NoticeEvent.FINISHED, at, rollback, decision))
+
+    def bad_version(self, release: Release, rollback: Rollback | None, at: float) -> None:
+        """Tell of the return of a version that was rolled away from."""
+        self._tell(Notice(NoticeEvent.BAD_VERSION, at, release.target, rollback=rollback, release=release))
 
     def _tell(self, notice: Notice) -> None:
         for receiver in self._receivers:

@@ -208,6 +208,7 @@ def target(
         "state": target_state(state, open_rollback, now),
         "serving_version": state.serving_version,
         "serving_since": moment(state.serving_since),
+        "serving_is_bad": any(each.version == state.serving_version and each.distrusted for each in releases),
         "last_known_good": None if good is None else good.version,
         "ready": bool(checks) and all(holds is True for holds in checks.values()),
         "checks": dict(checks),

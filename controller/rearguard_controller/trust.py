@@ -112,3 +112,9 @@ def announced(
     if good is False:
         release = replace(release, known_good_at=None)
     return release
+
+
+def has_returned(state: TargetState, release: Release) -> bool:
+    """Whether the serving version came back after it was rolled away from; one that never left has not."""
+    marked, began = release.distrusted_since, state.serving_since
+    return state.serving_version == release.version and marked is not None and began is not None and began > marked

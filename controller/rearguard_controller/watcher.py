@@ -26,6 +26,7 @@ from rearguard_controller.model import Alert, AlertsSeen, AlertState, Condition,
 from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules
 from rearguard_controller.reasons import is_armed
 from rearguard_controller.releases import Releases, Watch
+from rearguard_controller.returns import Returns
 from rearguard_controller.shapes import last_known_good
 from rearguard_controller.silences import Silences
 from rearguard_controller.telemetry import Telemetry
@@ -61,6 +62,7 @@ class Watcher:
         telemetry: Telemetry,
         trouble: Trouble,
         silences: Silences,
+        returns: Returns,
         *,
         poll_interval: float,
         clock: Callable[[], float],
@@ -80,6 +82,7 @@ class Watcher:
         self._telemetry = telemetry
         self._trouble = trouble
         self._silences = silences
+        self._returns = returns
         self._poll_interval = poll_interval
         self._clock = clock
         self._monotonic = monotonic
@@ -252,19 +255,21 @@ class Watcher:
         try:
             serving = await self._releases.track(target, watch, poll_interval=self._poll_interval)
             known = await self._journal.releases(name)
+            now_serving = serving.version or serving.state.serving_version
+            current = next((each for each in known if each.version == now_serving), None)
+            await self._returns.look(serving.state, current)
         except LeaseLostError:
             return
         except JournalError as error:
             self._telemetry.journal_failed()
             log.error("target_not_tracked", target=name, error=error.message, hint=error.hint)
             return
-        now_serving = serving.version or serving.state.serving_version
         best = last_known_good(known)
         readable = {**self._sights[name].checks, "current": serving.version is not None}
         self._sights[name] = replace(self._sights[name], checks=readable)
         self._telemetry.ready(name, readable)
         self._telemetry.armed(name, armed=is_armed(serving.state, self._clock()))
-        bad = next((each.version for each in known if each.version == now_serving and each.distrusted), None)
+        bad = current.version if current is not None and current.distrusted else None
         self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)
         if serving.version is None:
             log.warning("target_unreadable", target=name, error=serving.detail)

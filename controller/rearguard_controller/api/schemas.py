@@ -215,6 +215,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "state": _words(TARGET_STATES),
             "serving_version": MAYBE_TEXT,
             "serving_since": MAYBE_TIME,
+            "serving_is_bad": YES,
             "last_known_good": MAYBE_TEXT,
             "ready": YES,
             "checks": {"type": "object", "additionalProperties": FLAG},

@@ -245,6 +245,12 @@ def _why_not(target: Json) -> None:
     if not target.get("armed"):
         until = f" until {display.when(target['disarmed_until'])}" if target.get("disarmed_until") else ""
         display.line(f"{target['name']} is disarmed{until}: {target.get('armed_reason') or 'no reason given'}")
+    if target.get("serving_is_bad"):
+        name, version = target["name"], target["serving_version"]
+        display.line(
+            f"{name} serves {version}, which was rolled away from: deploy another version, or run"
+            f" `rearguard release {name} {version} --good` if it is good after all"
+        )
     checks = cast("Mapping[str, bool | None]", target.get("checks") or {})
     lacking = [f"{check} {'unknown' if holds is None else 'fails'}" for check, holds in checks.items() if not holds]
     if lacking:

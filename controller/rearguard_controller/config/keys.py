@@ -161,9 +161,10 @@ NOTIFY = Section(
         Key("url_file", "path", "this or `url`", "File with that address, read again at each use: for secret ones."),
         Key(
             "events",
-            "list of `alert`, `decided`, `started`, `finished`",
-            "`[decided, started, finished]`",
-            "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back.",
+            "list of `alert`, `decided`, `started`, `finished`, `bad_version`",
+            "all but `alert`",
+            "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back;"
+            " `bad_version` is the return of a version that was rolled away from, once each time.",
         ),
         Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
         Key("timeout", "duration", "`10s`", "When one attempt counts as failed."),

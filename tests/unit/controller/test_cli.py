@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from rearguard_controller.auth import Gate, Role
-from rearguard_controller.cli import display, main
+from rearguard_controller.cli import display, main, reading
 from rearguard_controller.cli.arguments import parser
 from rearguard_controller.cli.service import does
 from rearguard_controller.client import Client
@@ -266,6 +266,16 @@ def test_an_address_must_be_http():
 def test_text_from_outside_cannot_steer_a_terminal():
     assert display.clean("a\x1b[2Jb\x07\u202e\ud800") == "a\\x1b[2Jb\\x07\\x202e?"
     assert display.cell("two\nlines") == "two lines"
+
+
+@pytest.mark.parametrize("is_bad", [True, False])
+def test_status_says_that_a_version_serves_which_was_rolled_away_from_and_what_to_do(is_bad, capsys):
+    reading._why_not({"name": "shop", "armed": True, "serving_version": "v2", "serving_is_bad": is_bad})
+    said = (
+        "shop serves v2, which was rolled away from: deploy another version, or run `rearguard release shop v2 --good`"
+        " if it is good after all"
+    )
+    assert " ".join(capsys.readouterr().out.split()) == (said if is_bad else "")
 
 
 def test_tables_are_plain_and_aligned_when_nobody_looks(capsys):

@@ -16,7 +16,7 @@ from rearguard_controller.model import (
     Verdict,
 )
 from rearguard_controller.notices import MOST_SAID, Notice
-from unit.controller.factories import NOW, TARGET, alert, decision, rollback
+from unit.controller.factories import NOW, TARGET, alert, decision, release, rollback
 
 YES = Reason(ReasonCode.TARGET_KNOWN, True, "The alert belongs to target checkout.")
 OBSERVES = Reason(ReasonCode.MODE_ALLOWS, False, "The policy only observes.")
@@ -95,3 +95,17 @@ def test_what_a_command_printed_is_in_no_notice():
     steps = tuple(replace(step, state=StepState.DONE, output="Printed-by-it") for step in base.steps)
     body = notices.body(Notice(NoticeEvent.FINISHED, NOW, TARGET, rollback=replace(base, steps=steps)))
     assert "Printed-by-it" not in str(body)
+
+
+def test_the_return_of_a_bad_version_says_since_when_it_is_bad_by_which_rollback_and_what_to_do():
+    bad = Notice(NoticeEvent.BAD_VERSION, NOW, TARGET, rollback=rollback(), release=release("v2", bad_at=NOW - 60))
+    assert notices.text(bad) == (
+        "checkout serves v2 again, since 1970-01-12T13:46:40Z: it is marked bad since 1970-01-12T13:45:40Z, when"
+        " rollback r1 went away from it to v1. Deploy another version, or run `rearguard rollback checkout"
+        " --reason ...`; if it is good after all: `rearguard release checkout v2 --good`."
+    )
+    suspect = replace(bad, rollback=None, release=release("v2", suspect_at=NOW))
+    assert "marked suspect since 1970-01-12T13:46:40Z, when a rollback that is no longer kept" in notices.text(
+        suspect
+    )
+    assert notices.body(bad)["release"]["version"] == "v2"
