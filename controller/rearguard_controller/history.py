@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rearguard_controller.adoption import History
 from rearguard_controller.figures import LONGEST_LOOK, presence, selector_text
 from rearguard_controller.model import (
     VERSION_LABEL,
@@ -22,6 +23,8 @@ from rearguard_controller.model import (
 from rearguard_controller.prometheus import Prometheus, PrometheusAlert
 from rearguard_controller.words import span
 
+STEP = 15.0  # seconds between two points of a target's past, the longest supported time between scrapes
+FRESH = "[1m]"  # an instance counts as scraped at a moment if it was within this time
 JUST_BEFORE = 60.0  # seconds before a moment in which an alert counts as seen at it
 
 
@@ -46,6 +49,33 @@ async def alerts_before_change(prometheus: Prometheus, target: Target, state: Ta
     before = await _active(prometheus, target, start, JUST_BEFORE)
     between = await _active(prometheus, target, end, max(1.0, end - start))
     return AlertsSeen(start, before, tuple(each for each in between if each not in before), asked=True)
+
+
+async def service_of(prometheus: Prometheus, target: Target, now: float, look: float) -> History:
+    """Which versions served over the last `look` seconds, scraped without a break, and with which trigger alerts.
+
+    A failed scrape ends an instance's series at once; scrapes that Prometheus itself missed are seen by the age of
+    the last sample. An alert counts for the whole step in which it was seen.
+
+    Raises:
+        SourceError: Prometheus could not be asked.
+    """
+    end = now // STEP * STEP
+    start = end - look // STEP * STEP
+    selector = selector_text(target.telemetry)
+    both = (f"target_info{selector}", f"up{selector}")
+    fresh = " or ".join(f"({series} and count_over_time({series}{FRESH}))" for series in both)
+    shown = await prometheus.query_range(f"min by ({VERSION_LABEL}) ({fresh})", start, end, STEP)
+    seen = " or ".join(
+        f"last_over_time(ALERTS{selector_text(wanted)}[{STEP:g}s])" for wanted in target.trigger_labels()
+    )
+    alerts = await prometheus.query_range(f"count by ({VERSION_LABEL}) ({seen})", start, end, STEP) if seen else ()
+    return History(
+        end,
+        STEP,
+        {each.labels.get(VERSION_LABEL, ""): {round(at): value == 1 for at, value in each.points} for each in shown},
+        {each.labels.get(VERSION_LABEL, ""): frozenset(round(at) for at, _ in each.points) for each in alerts},
+    )
 
 
 async def _active(prometheus: Prometheus, target: Target, at: float, within: float) -> tuple[SeenAlert, ...]:

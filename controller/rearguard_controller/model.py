@@ -274,6 +274,11 @@ class Target:
         """Whether an alert with these labels is about this target."""
         return any(is_subset(matcher, labels) for matcher in self.match)
 
+    def trigger_labels(self) -> tuple[Labels, ...]:
+        """The labels that make an alert a trigger of this target: those of its policy with each match."""
+        wanted = ({**self.policy.alerts, **matcher} for matcher in self.match)
+        return tuple(each for each in wanted if is_subset(self.policy.alerts, each))  # else no alert can have both
+
 
 # --- what happens --------------------------------------------------------------------------------------------
 
@@ -362,6 +367,7 @@ class TargetState:
     clean_checked_at: float | None = None
     alerts: AlertsSeen | None = None  # at the last poll that found the serving version
     alerts_before: AlertsSeen | None = None  # right before the serving version came; None: nobody looked for them
+    adopting: bool = False  # it is new here, and Prometheus' history has not been read yet
     told_bad_since: float | None = None  # when the return of a bad version began that people were last told of
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import structlog
 
 from rearguard_controller.actions import ActionContext, Actions, shown
+from rearguard_controller.bootstrap import Bootstrap
 from rearguard_controller.errors import InvalidInputError, NotFoundError, SourceError
 from rearguard_controller.figures import presence
 from rearguard_controller.history import alerts_before_change
 from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
 from rearguard_controller.prometheus import Prometheus
-from rearguard_controller.trust import announced, believable, concerns, noted, seen, serves, tended
+from rearguard_controller.trust import announced, believable, concerns, noted, seen, serves, tended, trusted
 
 log = structlog.get_logger()
 
@@ -71,6 +72,7 @@ class Releases:
         self._actions = actions
         self._prometheus = prometheus
         self._clock = clock
+        self._bootstrap = Bootstrap(lead, prometheus, clock, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
 
     async def look(self, target: Target) -> Serving:
@@ -91,9 +93,9 @@ class Releases:
             await self._lead.change_release(
                 target.name, before, lambda known: replace(seen(known, target.name, before, now), last_seen=now)
             )
-        trusted = release.known_good_at is not None
+        is_trusted = release.known_good_at is not None
         state = await self._lead.change_target(
-            target.name, lambda state: serves(state, version, now, trusted=trusted)
+            target.name, lambda state: serves(state, version, now, trusted=is_trusted)
         )
         if before != version:
             log.info("version_changed", target=target.name, version=version, before=before, release=state.is_release)
@@ -154,6 +156,10 @@ class Releases:
                 target.name, version, lambda release: replace(_known(release), service_version=shown)
             )
         alerts = [labels for labels in watch.alerts if concerns(labels, shown or known[version].service_version)]
+        if serving.state.adopting:
+            learned = (shown if again else None) or known[version].service_version
+            release = replace(known[version], service_version=learned)
+            await self._bootstrap.look(target, release, rules_healthy=watch.rules_healthy)
         clean = instances.up is True and watch.rules_healthy and not alerts
         state = await self._lead.change_target(
             target.name,
@@ -266,9 +272,7 @@ class Releases:
         earned = state.clean_since is not None and now - state.clean_since >= target.policy.known_good_after
         if not earned or release.known_good_at is not None or release.distrusted:
             return
-        await self._lead.change_release(
-            target.name, release.version, lambda known: replace(_known(known), known_good_at=now)
-        )
+        await self._lead.change_release(target.name, release.version, lambda known: trusted(_known(known), now))
         log.info("version_known_good", target=target.name, version=release.version)
 
     def _context(self, target: Target) -> ActionContext:

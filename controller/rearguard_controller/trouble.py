@@ -7,9 +7,9 @@ Never here: asking Prometheus, and what follows from trouble (that is `policy`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from rearguard_controller.model import Labels, StormLimit, Target, is_subset
+from rearguard_controller.model import Labels, StormLimit, Target
 
 
 class Trouble:
@@ -28,7 +28,7 @@ class Trouble:
         names = {target.name for target in targets}
         self._seen = {name: at for name, at in self._seen.items() if name in names}
         for target in targets:
-            for wanted in _triggers(target):
+            for wanted in target.trigger_labels():
                 by_values = self._owners.setdefault(tuple(sorted(wanted)), {})
                 by_values.setdefault(tuple(wanted[name] for name in sorted(wanted)), set()).add(target.name)
 
@@ -62,11 +62,3 @@ class Trouble:
     def _forget(self) -> None:
         oldest = self._monotonic() - self.limit.within
         self._seen = {name: at for name, at in self._seen.items() if at >= oldest}
-
-
-def _triggers(target: Target) -> Iterator[Labels]:
-    """The labels that make an alert a trigger of this target: those of its policy with each match."""
-    for match in target.match:
-        wanted = {**target.policy.alerts, **match}
-        if is_subset(target.policy.alerts, wanted):  # else the two contradict each other, and no alert has both
-            yield wanted

@@ -45,6 +45,7 @@ def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> Ta
         is_release=state.serving_version is not None and not trusted,
         clean_since=None,
         clean_checked_at=None,
+        adopting=state.serving_version is None,
         alerts=None,
         alerts_before=alerts_before(state, now),
     )
@@ -77,6 +78,11 @@ def tended(state: TargetState, now: float, *, clean: bool, most_gap: float) -> T
     broken = state.clean_checked_at is None or not 0 <= now - state.clean_checked_at <= most_gap
     since = now if state.clean_since is None or broken else state.clean_since
     return replace(state, clean_since=since, clean_checked_at=now)
+
+
+def trusted(release: Release, now: float) -> Release:
+    """A release that has earned trust at `now`, unless it was marked meanwhile; trust that it has already stays."""
+    return release if release.known_good_at is not None or release.distrusted else replace(release, known_good_at=now)
 
 
 def believable(known: Mapping[str, Release], state: TargetState, shown: str | None, now: float) -> str | None:

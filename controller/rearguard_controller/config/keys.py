@@ -192,7 +192,8 @@ POLICY = Section(
             "known_good_after",
             "duration",
             "`15m`",
-            "How long a version must serve, with data and no trigger alert, to be known good.",
+            "How long a version must serve, scraped without a break, with healthy trigger rules and no trigger alert,"
+            " to be known good; on day one Prometheus' history counts.",
         ),
         Key(
             "veto",

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from real.crash import world
 from rearguard_controller.journal.opening import open_journal
-from rearguard_controller.model import Release
+from rearguard_controller.model import AlertsSeen, Release
 
 PROGRAM = world.HERE / "target.py"
 FIGURE = "version:error_ratio"
@@ -216,7 +216,7 @@ def _sample(shop, query, now):
 
 
 def _serves(state, now):
-    return replace(state, serving_version=GOOD, serving_since=now - 80000, looked_at=now)
+    return replace(state, serving_version=GOOD, serving_since=now - 80000, looked_at=now, alerts=AlertsSeen(now))
 
 
 def _data(data):

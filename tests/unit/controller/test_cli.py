@@ -272,8 +272,8 @@ def test_text_from_outside_cannot_steer_a_terminal():
 def test_status_says_that_a_version_serves_which_was_rolled_away_from_and_what_to_do(is_bad, capsys):
     reading._why_not({"name": "shop", "armed": True, "serving_version": "v2", "serving_is_bad": is_bad})
     said = (
-        "shop serves v2, which was rolled away from: deploy another version, or run `rearguard release shop v2 --good`"
-        " if it is good after all"
+        "shop serves v2, which was rolled away from: deploy another version, or run"
+        " `rearguard release shop v2 --good` if it is good after all"
     )
     assert " ".join(capsys.readouterr().out.split()) == (said if is_bad else "")
 

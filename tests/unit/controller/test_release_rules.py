@@ -6,9 +6,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller.model import TargetState
-from rearguard_controller.releases import announced, believable, concerns, seen, serves, tended
-from unit.controller.factories import DEPLOYED, MINUTE, NOW, TARGET, good, release, serving, state
+from rearguard_controller.model import AlertsSeen, TargetState, Verdict
+from rearguard_controller.policy import decide
+from rearguard_controller.trust import (
+    announced,
+    believable,
+    concerns,
+    has_returned,
+    noted,
+    seen,
+    serves,
+    tended,
+    trusted,
+)
+from unit.controller.factories import (
+    DEPLOYED,
+    MINUTE,
+    NOW,
+    TARGET,
+    alert,
+    facts,
+    good,
+    release,
+    serving,
+    state,
+    target,
+)
 
 POLL = 15.0
 MOST_GAP = 3 * POLL
@@ -186,3 +209,74 @@ def test_a_barrier_is_set_and_lifted_and_left_alone():
     assert barred == replace(good("v2"), barrier=True)
     assert spoken(barred) == barred
     assert spoken(barred, barrier=False) == good("v2")
+
+
+@pytest.mark.parametrize(
+    ("marked", "expected"),
+    [(None, False), (DEPLOYED - 1, True), (DEPLOYED, False), (DEPLOYED + 60, False)],
+)
+def test_a_version_has_returned_when_it_began_to_serve_after_its_mark(marked, expected):
+    assert has_returned(state(), serving("v2", suspect_at=marked)) is expected
+    assert has_returned(state(), serving("v2", bad_at=marked)) is expected
+    assert not has_returned(state(serving_version="v1"), serving("v2", bad_at=marked))
+
+
+def test_trust_is_not_earned_again_nor_against_a_mark():
+    assert trusted(release("v2"), NOW).known_good_at == NOW
+    assert trusted(good("v2"), NOW) == good("v2")
+    assert trusted(release("v2", suspect_at=NOW), NOW).known_good_at is None
+
+
+# --- one release after another
+
+
+class Diary:
+    """Releases and state of a target along its polls, as the journal keeps them."""
+
+    def __init__(self):
+        self.now, self.releases, self.state = NOW - 24 * 3600, {}, FRESH
+
+    def serve(self, version: str, polls: int, *, clean: bool = True):
+        for _ in range(polls):
+            self.now += POLL
+            known = self.releases[version] = seen(self.releases.get(version), TARGET, version, self.now)
+            self.state = serves(self.state, version, self.now, trusted=known.known_good_at is not None)
+            self.state = tended(noted(self.state, AlertsSeen(self.now)), self.now, clean=clean, most_gap=MOST_GAP)
+            if (served_well(self.state, self.now) or 0) >= 15 * MINUTE:
+                self.releases[version] = trusted(self.releases[version], self.now)
+
+    def mark(self, version: str, **marks):
+        self.releases[version] = replace(self.releases[version], **marks)
+
+    def judged(self):
+        """The verdict about the serving version, with an alert that began a little after it."""
+        since = self.state.serving_since
+        known = facts(
+            now=self.now, state=self.state, serving_version=self.state.serving_version, activatable=None,
+            condition_since=since + 5, releases=tuple(self.releases.values()),
+        )  # fmt: skip
+        decision = decide("d1", alert(), target(), known)
+        return decision.verdict, decision.to_version
+
+
+@pytest.mark.parametrize("undone_by", ["a rollback", "hand"])
+def test_two_bad_releases_in_a_row_go_back_to_the_last_good_one_and_not_to_each_other(undone_by):
+    diary = Diary()
+    diary.serve("v1", 100)
+    diary.serve("v2", 8, clean=False)
+    assert diary.judged() == (Verdict.ROLL_BACK, "v1")
+    if undone_by == "a rollback":
+        diary.mark("v2", suspect_at=diary.now, bad_at=diary.now)
+        diary.serve("v1", 4)
+    diary.serve("v3", 8, clean=False)
+    assert diary.state.previous_version == ("v1" if undone_by == "a rollback" else "v2")
+    assert diary.judged() == (Verdict.ROLL_BACK, "v1")
+
+
+def test_a_version_that_was_bad_from_its_first_poll_on_never_earns_trust_however_long_it_serves():
+    diary = Diary()
+    diary.serve("v1", 100)
+    diary.serve("v2", 400, clean=False)
+    diary.serve("v3", 4, clean=False)
+    assert diary.releases["v2"].known_good_at is None
+    assert diary.judged() == (Verdict.ROLL_BACK, "v1")
