@@ -261,7 +261,12 @@ class Releases:
             scraped = await self._prometheus.query(f"timestamp({selector})")
         except SourceError:
             return Presence()
-        versions = {sample.labels.get(VERSION_LABEL) for sample in samples}
+        named = {_instance(sample.labels) for sample in samples if VERSION_LABEL in sample.labels}
+        versions = {  # `up` names no version, and says nothing of an instance whose target_info does
+            sample.labels.get(VERSION_LABEL)
+            for sample in samples
+            if VERSION_LABEL in sample.labels or _instance(sample.labels) not in named
+        }
         fresh = bool(scraped) and all(sample.value > since for sample in scraped)
         return Presence(
             up=bool(samples) and all(sample.value == 1 for sample in samples),
@@ -291,6 +296,10 @@ def _known(release: Release | None) -> Release:
     if release is None:
         raise NotFoundError("A release that was just read is gone from the journal.")
     return release
+
+
+def _instance(labels: Labels) -> tuple[str, str]:
+    return labels.get("job", ""), labels.get("instance", "")
 
 
 def _said(mark: str, value: bool | None) -> str:  # a mark and its value belong together

@@ -15,15 +15,16 @@ class Prometheus:
     """Shows what the target serves; a deployment may come right before it answers."""
 
     def __init__(self, file):
-        self.file, self.deploys = file, None
+        self.file, self.deploys, self.up = file, None, []
 
     async def query(self, expression, _at=None):
         if self.deploys is not None:
             self.file.write_text(self.deploys)
             self.deploys = None
         now = time.time() + 1  # scraped since the change
-        labels = {**MATCH, "service_version": f"app-{self.file.read_text().strip()}"}
-        return (Sample(labels, now if expression.startswith("timestamp") else 1.0),)
+        shown = {"service_version": f"app-{self.file.read_text().strip()}", "instance": "a"}
+        seen = [{**MATCH, **shown}, *({**MATCH, "instance": name} for name in self.up)]
+        return tuple(Sample(labels, now if expression.startswith("timestamp") else 1.0) for labels in seen)
 
 
 @pytest.fixture
@@ -59,3 +60,14 @@ async def test_a_deployment_between_the_two_readings_of_a_poll_gives_no_version_
     for _ in range(2):
         await releases.track(it, Watch(), poll_interval=1)
     assert await shows(journal) == {"v1": "app-v1", "v2": "app-v2"}
+
+
+@pytest.mark.parametrize(("up", "shown"), [(["a"], "app-v1"), (["a", "b"], None)])
+async def test_a_label_is_learned_beside_the_up_of_its_instance_and_not_beside_an_instance_without_label(
+    parts, up, shown
+):
+    releases, it, prometheus, journal = parts
+    prometheus.up = up
+    for _ in range(3):
+        await releases.track(it, Watch(), poll_interval=1)
+    assert await shows(journal) == {"v1": shown}
