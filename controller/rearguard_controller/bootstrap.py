@@ -6,6 +6,7 @@ Never here: what history proves (`adoption`), and the questions themselves (`his
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from rearguard_controller.prometheus import Prometheus
 log = structlog.get_logger()
 
 SHORTER = 0.25  # the part of the time for which an unanswered question is asked again
+MOST_AT_ONCE = 4  # targets whose past is asked for side by side
 LEAST_LOOK = 2.0  # times `known_good_after` that are looked back at least
 
 Listing = Callable[[Target], Awaitable[frozenset[str] | None]]
@@ -44,6 +46,7 @@ class Bootstrap:
         self._prometheus = prometheus
         self._clock = clock
         self._listing = listing
+        self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._failed: dict[str, int] = {}  # target -> questions that were not answered
         self._said: dict[str, str] = {}  # target -> what it was last said to wait for
 
@@ -62,7 +65,8 @@ class Bootstrap:
             self._wait(target, f"which service_version {release.version} shows is not known yet")
             return
         try:
-            history = await service_of(self._prometheus, target, self._clock(), self._span(target))
+            async with self._side_by_side:
+                history = await service_of(self._prometheus, target, self._clock(), self._span(target))
             listed = await self._listing(target)
         except SourceError as error:
             self._failed[target.name] = self._failed.get(target.name, 0) + 1
