@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from rearguard_controller.actions import is_version
 from rearguard_controller.adoption import (
     History,
     Stretch,
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 
 SHORTER = 0.25  # the part of the time for which an unanswered question is asked again
 MOST_AT_ONCE = 4  # targets whose past is asked for side by side
+MOST_NAMED = 20  # versions that a line of the log names
 LEAST_LOOK = 2.0  # times `known_good_after` that are looked back at least
 
 Listing = Callable[[Target], Awaitable[frozenset[str] | None]]
@@ -82,21 +84,23 @@ class Bootstrap:
     async def _adopt(self, target: Target, release: Release, history: History, listed: frozenset[str] | None) -> None:
         needed, past = target.policy.known_good_after, stretches(history)
         serving = next((each for each in past if each.service_version == release.service_version), None)
-        earlier = adopt_earlier(release, past, listed, needed)
+        nameable = [each for each in past if is_version(each.service_version)]  # a label may be any text
+        earlier = adopt_earlier(release, nameable, listed, needed)
         for each in earlier:
             await self._lead.change_release(target.name, each.version, partial(_unless_known, each))
         why = not_adopted(history, serving, needed)
         if serving is not None and not why:
             await self._keep_serving(target, release, serving)
+        unproven = {each.service_version for each in past if each is not serving}
+        unproven -= {each.service_version or "" for each in earlier}
         log.info(
             "version_not_adopted" if why else "version_adopted",
             target=target.name,
             version=release.version,
             why=why or None,
             earlier=[each.version for each in earlier],
-            unproven=sorted({each.service_version for each in past if each is not serving}
-                            - {each.service_version or "" for each in earlier}),
-        )  # fmt: skip
+            unproven=sorted(unproven)[:MOST_NAMED],
+        )
 
     async def _keep_serving(self, target: Target, release: Release, serving: Stretch) -> None:
         def adopted(known: Release | None) -> Release:

@@ -25,11 +25,15 @@ from rearguard_controller.words import span
 
 STEP = 15.0  # seconds between two points of a target's past, the longest supported time between scrapes
 FRESH = "[1m]"  # an instance counts as scraped at a moment if it was within this time
+MOST_SEEN = 200  # alerts that a snapshot tells apart by version
 JUST_BEFORE = 60.0  # seconds before a moment in which an alert counts as seen at it
 
 
 def as_seen(alerts: Iterable[PrometheusAlert]) -> tuple[SeenAlert, ...]:
-    """Alerts as the snapshot keeps them: each name and version once, firing rather than pending."""
+    """Alerts as the snapshot keeps them: each name and version once, firing rather than pending.
+
+    Of more than `MOST_SEEN` only the names are kept: then they count whatever version they name.
+    """
     return _seen((each.labels, each.state) for each in alerts)
 
 
@@ -91,10 +95,16 @@ def _state(labels: Labels) -> AlertState:
     return AlertState.FIRING if labels.get("alertstate") == "firing" else AlertState.PENDING
 
 
-def _seen(alerts: Iterable[tuple[Labels, AlertState]]) -> tuple[SeenAlert, ...]:
+def _seen(found: Iterable[tuple[Labels, AlertState]]) -> tuple[SeenAlert, ...]:
+    alerts = tuple(found)
+    told_apart = _distinct(alerts, VERSION_LABEL)
+    return told_apart if len(told_apart) <= MOST_SEEN else _distinct(alerts, "")
+
+
+def _distinct(alerts: Iterable[tuple[Labels, AlertState]], version_label: str) -> tuple[SeenAlert, ...]:
     states: dict[tuple[str, str | None], AlertState] = {}
     for labels, state in alerts:
-        key = (labels.get("alertname", ""), labels.get(VERSION_LABEL))
+        key = (labels.get("alertname", ""), labels.get(version_label))
         if states.get(key) is not AlertState.FIRING:
             states[key] = state
     ordered = sorted(states.items(), key=lambda each: (each[0][0], each[0][1] or ""))

@@ -46,6 +46,9 @@ HISTORY = {
         *span_of(info("checkout", "v0"), 120, 80.25),
         *span_of(info("checkout", "v1"), 80, 20.25),
         *span_of(info("checkout", "v2"), 20, 0),
+        *span_of(info("odd", "--force"), 120, 80.25),
+        *span_of(info("odd", "v0"), 80, 40.25),
+        *span_of(info("odd", "v1"), 40, 0),
         *span_of(info("alerted", "v1"), 60, 0),
         *span_of(info("holed", "v1"), 60, 8),
         *span_of(info("holed", "v1"), 6, 0),  # two minutes are missing: shorter than what Prometheus looks back
@@ -129,6 +132,10 @@ async def test_the_serving_version_and_those_before_are_known_good_as_far_as_his
     assert before.last_seen == END - 20.25 * MINUTE
     assert (before.known_good_at, before.service_version) == (before.served_at + 15 * MINUTE, "v1")
     assert (await journal.target_state("checkout")).adopting is False
+
+
+async def test_a_label_that_could_be_no_version_is_never_taken_for_one(journal, prometheus):
+    assert set(await adopted(journal, prometheus, of_service("odd"))) == {"v0", "v1"}
 
 
 @pytest.mark.parametrize("name", ["alerted", "holed", "gone", "unheard-of"])

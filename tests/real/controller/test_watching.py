@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from real.controller.served import metrics, serving
+from real.controller.served import BASE, listening, metrics, serving
 from rearguard_controller.model import Release
 
 DEADLINE = 10.0  # seconds within which what is polled for must be seen
@@ -41,3 +41,51 @@ async def test_a_distrusted_version_that_serves_is_in_the_metrics_until_it_is_cl
         await until(lambda: shows({"v2": 1}))
         await journal.change_release("checkout", "v2", lambda _known: replace(marked, **{mark: None}))
         await until(lambda: shows({"": 0}))
+
+
+def firing(name, **labels):
+    """An alert of checkout as Prometheus lists it."""
+    of = {"alertname": name, "service_name": "checkout", "deployment_environment_name": "production", **labels}
+    return {"labels": of, "annotations": {}, "state": "firing", "activeAt": "2026-01-01T00:00:00Z", "value": "1"}
+
+
+async def test_an_alert_that_polls_saw_before_a_release_is_left_with_the_sentence_that_says_so(tmp_path):
+    says = [firing("Old", action="rollback", instance="a"), firing("NoTrigger")]
+    async with listening(says) as (address, _), serving(tmp_path, prometheus=address) as service:
+        controller = service.controller
+        watcher, intake = controller.parts.watcher, controller.parts.intake
+
+        async def state():
+            await watcher.poll(intake)
+            return await controller.journal.target_state("checkout")
+
+        async def seen():
+            found = (await state()).alerts
+            return found is not None and {each.name for each in found.alerts} == {"Old", "NoTrigger"}
+
+        await until(seen)
+        says.append(firing("New", action="rollback"))
+        (tmp_path / "current").write_text("v3\n")
+
+        async def changed():
+            return (await state()).serving_version == "v3"
+
+        await until(changed)
+
+        async def reasons():
+            await watcher.poll(intake)
+            _, body = await service.get(f"{BASE}/decisions?limit=500")
+            about = {
+                each["alert"]["name"]: {reason["code"]: reason for reason in each["reasons"]}["began_after_release"]
+                for each in reversed(body["decisions"])
+                if each["alert"] and each["from_version"] == "v3"
+            }
+            return about if {"Old", "New"} <= set(about) else None
+
+        deadline = asyncio.get_running_loop().time() + DEADLINE
+        while (about := await reasons()) is None:
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.02)
+        assert about["Old"]["holds"] is False
+        assert "Old was already firing" in about["Old"]["detail"]
+        assert "already" not in about["New"]["detail"]

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from rearguard_controller.history import as_seen
 from rearguard_controller.journal import codec
 from rearguard_controller.model import AlertsSeen, AlertState, Facts, SeenAlert, TargetState, Verdict
 from rearguard_controller.policy import decide
+from rearguard_controller.prometheus import PrometheusAlert
 from rearguard_controller.trust import noted, serves
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, TARGET, alert, facts, good, serving, state, target
 
@@ -148,3 +150,23 @@ def test_facts_know_of_no_snapshot_where_nothing_was_released():
         each for each in decide("d", alert(HIGH), target(), quiet).reasons if each.code == "began_after_release"
     )
     assert "already" not in reason.detail
+
+
+def listed(name: str, state: AlertState, **labels: str) -> PrometheusAlert:
+    return PrometheusAlert({"alertname": name, **labels}, {}, state, NOW, 1.0)
+
+
+def test_a_snapshot_keeps_each_alert_once_by_name_and_version_whatever_the_instance():
+    found = [
+        listed(HIGH, PENDING, service_version="1.0", instance="a"),
+        listed(HIGH, FIRING, service_version="1.0", instance="b"),
+        listed(HIGH, PENDING, service_version="1.0", instance="c"),
+        listed("Down", PENDING, pod="x"),
+    ]
+    assert as_seen(found) == (SeenAlert("Down", PENDING), SeenAlert(HIGH, FIRING, "1.0"))
+
+
+def test_a_flood_of_versions_does_not_flood_the_snapshot_and_then_counts_whatever_it_names():
+    flood = [listed(HIGH, PENDING, service_version=str(number)) for number in range(201)]
+    assert len(as_seen(flood[:200])) == 200
+    assert as_seen(flood) == (SeenAlert(HIGH, PENDING),)

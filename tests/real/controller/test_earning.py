@@ -1,0 +1,75 @@
+"""How trust is earned poll by poll: scraped without a break, with healthy trigger rules and no trigger alert."""
+
+import pytest
+
+from rearguard_controller.actions import Actions
+from rearguard_controller.errors import SourceError
+from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
+from rearguard_controller.releases import Releases, Watch
+from unit.controller.factories import MATCH, NOW, TARGET, policy, target
+
+CLEAN = Watch(rules_healthy=True)
+POLL, NEEDED = 15.0, 60.0
+
+
+class Prometheus:
+    """Sees two instances of the target without any request; `up` is what each shows, None no answer."""
+
+    def __init__(self):
+        self.up = (1.0, 1.0)
+
+    async def query(self, expression, _at=None):
+        if self.up is None:
+            raise SourceError("Prometheus is away.")
+        if expression.startswith("timestamp"):
+            return ()
+        return tuple(Sample({**MATCH, "instance": str(number)}, value) for number, value in enumerate(self.up))
+
+
+@pytest.fixture
+async def polls(tmp_path):
+    """Poll once with what is to be seen; answers whether v1 is known good."""
+    read, actions, prometheus = CommandAction(("cat", "current"), 10.0, str(tmp_path)), Actions(), Prometheus()
+    it = target(release=CommandRelease(read, read), policy=policy(known_good_after=NEEDED))
+    journal, clock = SqliteJournal.open(tmp_path / "journal.db"), {"now": NOW}
+    known = TargetState(TARGET, serving_version="v1", serving_since=NOW, looked_at=NOW)
+    await journal.change_target(TARGET, lambda _state: known)  # not new, so that nothing is adopted
+    releases = Releases({TARGET: it}, journal, journal, actions, prometheus, lambda: clock["now"])
+    (tmp_path / "current").write_text("v1")
+
+    async def poll(watch=CLEAN, *, up=(1.0, 1.0), version="v1", after=POLL):
+        clock["now"] += after
+        prometheus.up = up
+        (tmp_path / "current").write_text(version)
+        await releases.track(it, watch, poll_interval=POLL)
+        return any(each.version == "v1" and each.known_good_at for each in await journal.releases(TARGET))
+
+    yield poll
+    await actions.close()
+    await journal.close()
+
+
+async def test_a_service_without_any_request_earns_trust_by_being_scraped(polls):
+    assert [await polls() for _ in range(5)] == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"watch": Watch()},  # Prometheus' lists are not known, or a trigger rule is missing or fails
+        {"watch": Watch(rules_healthy=True, alerts=({"alertname": "HighErrorRate"},))},  # pending or firing
+        {"up": (1.0, 0.0)},
+        {"up": ()},
+        {"up": None},
+        {"version": ""},  # `current` cannot be read
+        {"after": 4 * POLL},  # nobody looked
+        {"after": -4 * POLL},
+    ],
+)
+async def test_one_poll_that_does_not_find_it_so_begins_the_time_anew(polls, broken):
+    for _ in range(4):
+        assert await polls() is False
+    assert await polls(**broken) is False
+    begun = "after" in broken  # that poll itself is clean, and the first one
+    assert [await polls() for _ in range(5 - begun)] == [*[False] * (4 - begun), True]
