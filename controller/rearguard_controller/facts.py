@@ -18,6 +18,7 @@ from rearguard_controller.model import (
     VERSION_LABEL,
     Alert,
     AlertState,
+    Budget,
     Condition,
     Facts,
     Measurement,
@@ -232,6 +233,7 @@ class FactGatherer:
             handled_by=handled,
             last_action_at=last_action_at,
             actions_in_budget=len(actions),
+            budget_frees_at=_frees_at(actions, budget),
             ended_waits=waits,
         )
 
@@ -359,6 +361,12 @@ def as_alert(found: PrometheusAlert, source: str) -> Alert:
         starts_at=found.active_at,
         source=source,
     )
+
+
+def _frees_at(actions: Sequence[float], budget: Budget) -> float | None:
+    """When so many of these automatic rollbacks, newest first, lie outside the period that one is left again."""
+    used_up = 0 < budget.rollbacks <= len(actions)
+    return actions[budget.rollbacks - 1] + budget.per if used_up else None
 
 
 def _shown(release: Release | None) -> str | None:

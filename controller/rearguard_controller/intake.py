@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 import structlog
 
-from rearguard_controller import policy
+from rearguard_controller import policy, remedies
 from rearguard_controller.errors import (
     ConflictError,
     DamagedError,
@@ -286,7 +286,7 @@ class Intake:
         if target is None:
             names = ", ".join(owner.name for owner in owners)
             detail = f"The alert matches several targets ({names}), and not exactly one has a recent release."
-            reason = Reason(ReasonCode.TARGET_KNOWN, False, detail)  # `holds` of a reason
+            reason = Reason(ReasonCode.TARGET_KNOWN, holds=False, detail=detail, remedy=remedies.ONE_OWNER)
             decision = policy.decide(self._new_id("d"), alert, None, Facts(self._clock()))
             await self._leave(alert, replace(decision, reasons=(reason,)))
         return target

@@ -436,6 +436,9 @@ class Facts:
     handled_by: str | None = None  # the automatic rollback that already went away from the serving version
     last_action_at: float | None = None
     actions_in_budget: int = 0
+    budget_frees_at: float | None = (
+        None  # when the next automatic rollback leaves the period; None while some are left
+    )
     troubled: tuple[str, ...] = ()  # targets that had trigger alerts within `storm.within`
     storm: StormLimit = StormLimit()
 
@@ -452,6 +455,7 @@ class Reason:
     holds: bool | None
     detail: str
     unknown_blocks: bool = True
+    remedy: str = ""  # of one that stands in the way: what would have to change
 
     @property
     def blocks(self) -> bool:

@@ -7,9 +7,10 @@ Never here: clocks, queries, the journal. Everything that may be known is in `Fa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
+from rearguard_controller import remedies
 from rearguard_controller.destination import choose_destination, obstacle
 from rearguard_controller.model import (
     Alert,
@@ -65,13 +66,14 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         mode, environment and arming allowed it: `ask` in mode `ask`, which allows no more than that.
     """
     if target is None:
-        known = Reason(ReasonCode.TARGET_KNOWN, False, "No configured target matches the labels of this alert.")
+        detail = "No configured target matches the labels of this alert."
+        known = Reason(ReasonCode.TARGET_KNOWN, False, detail, remedy=remedies.of_no_target(alert))
         return Decision(
             decision_id, "", Verdict.LEAVE, Verdict.LEAVE, facts.now, Trigger.ALERT, (known,), alert=alert
         )
     destination = choose_destination(facts)
     case = Case(alert, target, facts, destination)
-    reasons = tuple(question(case) for question in QUESTIONS)
+    reasons = remedies.explained([question(case) for question in QUESTIONS], case)
     blocking = {reason.code for reason in reasons if reason.blocks}
     asks = target.policy.mode is Mode.ASK or _may_be_the_database(alert, reasons)
     best = Verdict.ASK if asks else Verdict.ROLL_BACK
@@ -104,6 +106,10 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
     reasons = tuple(
         enforced.get(code) or Reason(code, None, "Does not apply to a rollback by hand.", unknown_blocks=False)
         for code in ReasonCode
+    )
+    reasons = tuple(
+        replace(each, remedy=remedies.by_hand(each, wish.to_version, target, facts)) if each.blocks else each
+        for each in reasons
     )
     verdict = Verdict.LEAVE if any(reason.blocks for reason in reasons) else Verdict.ROLL_BACK
     return Decision(

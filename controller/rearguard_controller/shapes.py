@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from rearguard_controller import remedies
 from rearguard_controller.model import (
     Action,
     Alert,
@@ -71,7 +72,13 @@ def alert(value: Alert) -> Json:
 
 def reason(value: Reason) -> Json:
     """One answered question."""
-    return {"code": value.code.value, "holds": value.holds, "detail": value.detail, "blocks": value.blocks}
+    return {
+        "code": value.code.value,
+        "holds": value.holds,
+        "detail": value.detail,
+        "blocks": value.blocks,
+        "remedy": value.remedy or None,
+    }
 
 
 def decision(value: Decision) -> Json:
@@ -88,6 +95,7 @@ def decision(value: Decision) -> Json:
         "to_version": value.to_version,
         "rollback_id": value.rollback_id,
         "note": value.note,
+        "summary": remedies.summary(value),
         "reasons": [reason(each) for each in value.reasons],
     }
 

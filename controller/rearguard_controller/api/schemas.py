@@ -144,7 +144,9 @@ SCHEMAS: Mapping[str, Schema] = {
             "source": TEXT,
         }
     ),
-    "Reason": closed({"code": _words(ReasonCode), "holds": FLAG, "detail": TEXT, "blocks": YES}),
+    "Reason": closed(
+        {"code": _words(ReasonCode), "holds": FLAG, "detail": TEXT, "blocks": YES, "remedy": MAYBE_TEXT}
+    ),
     "Decision": closed(
         {
             "id": TEXT,
@@ -158,6 +160,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "to_version": MAYBE_TEXT,
             "rollback_id": MAYBE_TEXT,
             "note": TEXT,
+            "summary": TEXT,
             "reasons": several(ref("Reason")),
         }
     ),
