@@ -7,6 +7,7 @@ Never here: clocks, queries, the journal. Everything that may be known is in `Fa
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
@@ -15,6 +16,7 @@ from rearguard_controller.destination import choose_destination, obstacle
 from rearguard_controller.model import (
     Alert,
     Decision,
+    Evidence,
     Facts,
     Mode,
     Reason,
@@ -88,6 +90,7 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         alert=alert,
         from_version=facts.serving_version,
         to_version=destination.version if destination else None,
+        evidence=facts.evidence,
     )
 
 
@@ -123,6 +126,7 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
         from_version=facts.serving_version,
         to_version=destination,
         note=wish.note,
+        evidence=_of(facts.evidence, enforced),
     )
 
 
@@ -157,6 +161,12 @@ def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[St
         return Standing.UNKNOWN, " ".join(reason.detail for reason in blocking)
     confirmed = next((each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED), "")
     return Standing.HOLDS, f"Judged again: {confirmed}"
+
+
+def _of(evidence: tuple[Evidence, ...], codes: Collection[ReasonCode]) -> tuple[Evidence, ...]:
+    """What serves one of these reasons; what it serves beside them is not said."""
+    serving = (replace(each, serves=tuple(code for code in each.serves if code in codes)) for each in evidence)
+    return tuple(each for each in serving if each.serves)
 
 
 def _may_be_the_database(alert: Alert, reasons: tuple[Reason, ...]) -> bool:

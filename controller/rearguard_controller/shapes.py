@@ -20,6 +20,7 @@ from rearguard_controller.model import (
     CommandRelease,
     Condition,
     Decision,
+    Evidence,
     HealthCheck,
     HttpAction,
     Phase,
@@ -97,6 +98,21 @@ def decision(value: Decision) -> Json:
         "note": value.note,
         "summary": remedies.summary(value),
         "reasons": [reason(each) for each in value.reasons],
+        "evidence": [evidence(each) for each in value.evidence],
+    }
+
+
+def evidence(value: Evidence) -> Json:
+    """What was asked for a decision, and the answer."""
+    return {
+        "source": value.source.value,
+        "question": value.question,
+        "at": moment(value.at),
+        "start": moment(value.start),
+        "step_s": value.step,
+        "answer": value.answer,
+        "values": [{"labels": dict(each.labels), "value": each.value} for each in value.values],
+        "serves": [code.value for code in value.serves],
     }
 
 

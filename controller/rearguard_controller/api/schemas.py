@@ -13,6 +13,7 @@ from enum import StrEnum
 from rearguard_controller.api import answers
 from rearguard_controller.model import (
     AfterCrash,
+    EvidenceSource,
     OnFailure,
     Outcome,
     Phase,
@@ -162,6 +163,19 @@ SCHEMAS: Mapping[str, Schema] = {
             "note": TEXT,
             "summary": TEXT,
             "reasons": several(ref("Reason")),
+            "evidence": several(ref("Evidence")),
+        }
+    ),
+    "Evidence": closed(
+        {
+            "source": _words(EvidenceSource),
+            "question": TEXT,
+            "at": TIME,
+            "start": MAYBE_TIME,
+            "step_s": MAYBE_NUMBER,
+            "answer": TEXT,
+            "values": several(closed({"labels": LABELS, "value": NUMBER})),
+            "serves": several(_words(ReasonCode)),
         }
     ),
     "Condition": closed(

@@ -156,17 +156,17 @@ def samples(data: object) -> tuple[Sample, ...]:
     fields = documents.mapping(data, "data")
     kind, result = fields.get("resultType"), fields.get("result")
     if kind == "scalar":
-        _, value = _point(result, "data.result")
-        return () if math.isnan(value) else (Sample({}, value),)
+        at, value = _point(result, "data.result")
+        return () if math.isnan(value) else (Sample({}, value, at),)
     if kind != "vector":
         raise documents.ShapeError(f"the expression gives a {kind}, where one value per series is needed")
     found: list[Sample] = []
     for place, entry in documents.entries(result, "data.result"):
         if "value" not in entry:  # a native histogram is no number
             continue
-        _, value = _point(entry["value"], f"{place}.value")
+        at, value = _point(entry["value"], f"{place}.value")
         if not math.isnan(value):
-            found.append(Sample(documents.labels(entry.get("metric"), f"{place}.metric"), value))
+            found.append(Sample(documents.labels(entry.get("metric"), f"{place}.metric"), value, at))
     return tuple(found)
 
 
