@@ -166,7 +166,7 @@ def _rollbacks(target: Target, facts: Facts) -> str:
     parts = [
         f"open: {facts.open_rollback or 'none'}",
         f"last started: {last}",
-        f"automatic ones in the period: {facts.actions_in_budget} of {target.policy.budget.rollbacks}",
+        f"automatic in the period: {facts.actions_in_budget} of {target.policy.budget.rollbacks}",
     ]
     if facts.handled_by is not None:
         parts.append(f"away from {facts.serving_version}: {facts.handled_by}")
