@@ -122,13 +122,14 @@ def merged(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """The same in the order of judgement; a question with the same answer is kept once, as it was asked first."""
     found: dict[tuple[object, ...], Evidence] = {}
     for each in evidence:
-        values = tuple((tuple(value.labels.items()), value.value) for value in each.values)
+        values = tuple([(*value.labels.items(), value.value) for value in each.values])
         key = (each.source, each.question, each.answer, each.start, each.step, values)
         before = found.get(key)
-        serves = each.serves if before is None else (*before.serves, *each.serves)
-        found[key] = replace(
-            each if before is None else before, serves=tuple(sorted(set(serves), key=_ORDER.__getitem__))
-        )
+        if before is None:
+            found[key] = each
+        elif before.serves != each.serves:
+            serves = sorted({*before.serves, *each.serves}, key=_ORDER.__getitem__)
+            found[key] = replace(before, serves=tuple(serves))
     return tuple(sorted(found.values(), key=_first))
 
 

@@ -40,10 +40,10 @@ class Confirmation:
     """What Prometheus says of an alert now."""
 
     state: AlertState
-    detail: str = ""
+    detail: str
+    evidence: Evidence
     alert: Alert | None = None  # as Prometheus has it
     condition: Condition | None = None
-    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,13 @@ class FactGatherer:
         """What is known of one alert; `measured` remembers conditions for the others."""
         it = said.alert or alert
         silencing = self._silences.of(it)
-        of_alert = replace(facts, alert_state=said.state, alert_detail=said.detail, silencing=silencing)
-        said_of_it = () if said.evidence is None else (said.evidence,)
-        of_alert = _resting_on(of_alert, *said_of_it, *findings.of_silencing(silencing, facts.now))
+        of_alert = replace(
+            facts,
+            alert_state=said.state,
+            alert_detail=said.detail,
+            silencing=silencing,
+            evidence=(*facts.evidence, said.evidence, *findings.of_silencing(silencing, facts.now)),
+        )
         if said.condition is not None:
             found = next((figures for of, figures in measured if of == said.condition), None)
             if found is None:
@@ -264,11 +268,11 @@ def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:
     evidence = findings.of_alert(best, known.fault, known.read_at, target.telemetry)
     if best is None:
         state = AlertState.UNKNOWN if known.fault else AlertState.INACTIVE
-        return Confirmation(state, known.fault, evidence=evidence)
+        return Confirmation(state, known.fault, evidence)
     state = AlertState.FIRING if best.state == "firing" else AlertState.PENDING
     condition = figures.condition_of(best, known.rules, target.telemetry)
     detail = "" if condition else "the alert has no usable figure, and its rule is not among Prometheus' rules"
-    return Confirmation(state, detail, as_alert(best, alert.source), condition, evidence)
+    return Confirmation(state, detail, evidence, as_alert(best, alert.source), condition)
 
 
 def _with_triggers(facts: Facts, target: Target, known: Known) -> Facts:

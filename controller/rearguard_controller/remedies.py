@@ -36,7 +36,12 @@ MOST_LABELS = 5  # labels that a sentence repeats
 
 def explained(reasons: Sequence[Reason], case: Case) -> tuple[Reason, ...]:
     """The reasons, each that stands in the way with what would have to change."""
-    return tuple(replace(each, remedy=remedy(each.code, case)) if each.blocks else each for each in reasons)
+    return tuple(
+        Reason(each.code, each.holds, each.detail, each.unknown_blocks, remedy(each.code, case))
+        if each.blocks
+        else each
+        for each in reasons
+    )
 
 
 def remedy(code: ReasonCode, case: Case) -> str:
