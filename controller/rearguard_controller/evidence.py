@@ -23,7 +23,19 @@ from rearguard_controller.words import number
 LIMIT = 4096  # bytes that the evidence of one decision takes as JSON
 MOST_VALUES = 4  # of one answer: those nearest to both ends, one of which decides
 MOST_LABELS = 4  # of one value
-_CAPS = (2048, 512, 256, 128, 64, 32, 16)  # characters that a text is cut to, one after the other, until all fits
+# How evidence that does not fit is cut, step by step: characters of each question and each other text, and values.
+# Questions come last: one that was cut cannot be asked again.
+_CUTS = (
+    (4096, 256, 4),
+    (4096, 64, 2),
+    (4096, 16, 0),
+    (1024, 32, 1),
+    (512, 32, 1),
+    (256, 32, 0),
+    (128, 32, 0),
+    (64, 16, 0),
+    (16, 16, 0),
+)
 _ORDER = {code: place for place, code in enumerate(ReasonCode)}
 _TELLING = ("service_version", "instance", "job", "pod")  # labels that are kept first
 
@@ -136,10 +148,10 @@ def merged(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
 def bounded(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
     """The same in at most `LIMIT` bytes of JSON: long texts are cut, and say so."""
     kept = tuple(evidence)
-    for cap in _CAPS:
+    for cut in _CUTS:
         if len(orjson.dumps(kept)) <= LIMIT:
             return kept
-        kept = tuple(_cut(each, cap) for each in evidence)
+        kept = tuple(_cut(each, *cut) for each in evidence)
     while len(orjson.dumps(kept)) > LIMIT:
         kept = kept[:-1]
     return kept
@@ -171,14 +183,16 @@ def _in_words(own: Sequence[Sample]) -> str:
     return f"{len(own)} values from {number(min(numbers))} to {number(max(numbers))}"
 
 
-def _cut(evidence: Evidence, cap: int) -> Evidence:
-    values = evidence.values[: MOST_VALUES if cap >= _CAPS[1] else 1 if cap >= _CAPS[3] else 0]
+def _cut(evidence: Evidence, question: int, text: int, values: int) -> Evidence:
     shown = [
-        Sample({_text(name, cap): _text(value, cap) for name, value in each.labels.items()}, each.value)
-        for each in values
+        Sample({_text(name, text): _text(value, text) for name, value in each.labels.items()}, each.value)
+        for each in evidence.values[:values]
     ]
     return replace(
-        evidence, question=_text(evidence.question, cap), answer=_text(evidence.answer, cap), values=tuple(shown)
+        evidence,
+        question=_text(evidence.question, question),
+        answer=_text(evidence.answer, text),
+        values=tuple(shown),
     )
 
 

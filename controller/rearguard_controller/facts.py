@@ -265,7 +265,7 @@ def _resting_on(facts: Facts, *more: Evidence) -> Facts:
 def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:
     """What Prometheus says of a delivered alert: a delivery may be stale, forged, late or a duplicate."""
     best = None if known.fault else known.best(alert)
-    evidence = findings.of_alert(best, known.fault, known.read_at, target.telemetry)
+    evidence = findings.of_alert(best, known.fault, known.read_at)
     if best is None:
         state = AlertState.UNKNOWN if known.fault else AlertState.INACTIVE
         return Confirmation(state, known.fault, evidence)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rearguard_controller.evidence import telling
 from rearguard_controller.model import (
     AlertState,
     CommandAction,
     Evidence,
     EvidenceSource,
     Facts,
-    Labels,
     ReasonCode,
     Release,
     Sample,
@@ -46,7 +44,7 @@ def of_check(target: Target, facts: Facts) -> tuple[Evidence, ...]:
     return (_of_command(target.release.check, said, facts.now, ReasonCode.KNOWN_GOOD_EXISTS),)
 
 
-def of_alert(found: PrometheusAlert | None, fault: str, at: float, selector: Labels) -> Evidence:
+def of_alert(found: PrometheusAlert | None, fault: str, at: float) -> Evidence:
     """What Prometheus' list of alerts says of the one that is judged; `fault` is why it could not be read."""
     serves = (ReasonCode.ALERT_CONFIRMED,)
     if found is None:
@@ -55,7 +53,7 @@ def of_alert(found: PrometheusAlert | None, fault: str, at: float, selector: Lab
     since = "" if found.active_at is None else f", active since {clock_time(found.active_at)}"
     state = "firing" if found.state is AlertState.FIRING else found.state.value
     value = found.value if found.value is not None and abs(found.value) != float("inf") else None
-    values = () if value is None else (Sample(telling(found.labels, {"alertname": "", **selector}), value),)
+    values = () if value is None else (Sample({}, value),)
     said = f"{found.name} is {state}{since}" + ("" if value is None else f", its expression at {number(value)}")
     return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, serves, values)
 
@@ -146,6 +144,9 @@ def _state(state: TargetState, now: float) -> str:
     if state.previous_version is not None:
         until = "" if state.changed_after is None else f", last seen {clock_time(state.changed_after)}"
         parts.append(f"before it {state.previous_version}{until}")
+    if state.alerts_before is not None:
+        seen = _few([f"{each.name} {each.state.value}" for each in state.alerts_before.alerts])
+        parts.append(f"alerts right before the change: {seen or 'none'}")
     if state.deploy_started_at is not None:
         parts.append(f"a deployment announced {clock_time(state.deploy_started_at)}")
     return "; ".join(parts)

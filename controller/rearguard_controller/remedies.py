@@ -23,6 +23,7 @@ from rearguard_controller.model import (
     Trigger,
 )
 from rearguard_controller.reasons import Case, last_wait, vetoed_wait
+from rearguard_controller.snapshot import already, changed_after
 from rearguard_controller.words import clock_time, number, span
 
 READ_PROMETHEUS = "Prometheus would have to answer: see `prometheus.url` and whether it runs."
@@ -159,11 +160,16 @@ def _deploy(case: Case) -> str:
 
 def _beginning(case: Case) -> str:
     facts, state = case.facts, case.facts.state
+    before = already(case.alert.name, facts)
+    if before is not None and before[0] is False:
+        return f"{case.alert.name} would have to be neither pending nor firing right before the release."
+    if before is not None:
+        return f"Nobody saw whether {case.alert.name} was there before the release. {_a_person(case.target)}."
     if facts.condition_since is None:
         return "Prometheus would have to have the figure's history since the release, up to now."
     if state is None or state.serving_since is None:
         return READ_CURRENT
-    earliest = state.serving_since if state.changed_after is None else state.changed_after
+    earliest = changed_after(state) or state.serving_since
     if facts.condition_since >= earliest:
         return f"Nobody saw whether the fault or the version came first. {_a_person(case.target)}."
     began, came = clock_time(facts.condition_since), clock_time(earliest)

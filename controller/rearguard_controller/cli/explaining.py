@@ -86,18 +86,18 @@ def _evidence(decision: Json) -> None:
         when = f"at {each['at']}"
         if each["start"] is not None:
             when = f"from {each['start']} to {each['at']} every {cast('float', each['step_s']):g}s"
-        display.paragraph(f"{each['source']} {when}")
+        serves = ", ".join(str(code) for code in cast("list[str]", each["serves"]))
+        display.paragraph(f"{each['source']} {when}, for {serves}", hanging=2)
         display.paragraph(str(each["question"]), indent=2)
-        values = "".join(f"; {_value(value)}" for value in objects(each, "values"))
-        display.paragraph(f"= {each['answer']}{values}", indent=2, hanging=2)
-        display.paragraph(
-            f"for {', '.join(str(code) for code in cast('list[str]', each['serves']))}", indent=2, hanging=4
-        )
+        values = [_value(value) for value in objects(each, "values")]
+        told = [str(each["answer"]), *(value for value in values if value != each["answer"])]
+        display.paragraph(f"= {'; '.join(told)}", indent=2, hanging=2)
 
 
 def _value(value: Json) -> str:
     labels = cast("Mapping[str, str]", value["labels"])
-    return "{" + ", ".join(f'{name}="{text}"' for name, text in labels.items()) + f"}} {value['value']}"
+    shown = "{" + ", ".join(f'{name}="{text}"' for name, text in labels.items()) + "} " if labels else ""
+    return f"{shown}{value['value']}"
 
 
 def _found(client: Client, options: Namespace) -> tuple[Json, list[str]]:

@@ -177,6 +177,17 @@ def test_the_evidence_of_a_decision_is_bounded_however_long_its_questions_are(co
     assert len(found) == count or count == 16
 
 
+def test_a_question_is_cut_last_for_it_could_not_be_asked_again():
+    question = f"sum by (service_version) (rate(errors_total{SELECTOR}[1m]))"
+    values = tuple(Sample({"pod": "p" * 200}, float(number)) for number in range(4))
+    full = [asked(question, f"{number} values, " * 40, values=values) for number in range(8)]
+    full += [asked("releases", f"{number} versions, " * 40) for number in range(6)]
+    found = evidence.kept(decision(evidence=tuple(full))).evidence
+    assert len(orjson.dumps(found)) <= evidence.LIMIT
+    assert [each.question for each in found] == [question] * 8 + ["releases"] * 6
+    assert found[0].answer.endswith(" characters)")
+
+
 def test_what_fits_is_kept_as_it_is():
     short = tuple(asked(f"rate(errors_total{{n='{number}'}}[1m])") for number in range(10))
     assert evidence.kept(decision(evidence=short)).evidence == short
@@ -197,7 +208,7 @@ async def test_a_decision_of_an_ordinary_case_grows_by_less_than_four_kilobytes(
     all_of_it = (
         *findings.of_target(of, known, ""),
         findings.of_others(of, known, NOW),
-        findings.of_alert(fires, "", NOW, MATCH),
+        findings.of_alert(fires, "", NOW),
         *findings.of_silencing(known.silencing, NOW),
         *measured.evidence,
     )
@@ -229,7 +240,7 @@ def test_what_could_not_be_read_says_why():
     of = target()
     (current, *_) = findings.of_target(of, facts(serving_version=None, serving_detail="it printed nothing"), "")
     assert current.answer == "no answer: it printed nothing"
-    assert findings.of_alert(None, "Prometheus is away", NOW, MATCH).answer == "no answer: Prometheus is away"
+    assert findings.of_alert(None, "Prometheus is away", NOW).answer == "no answer: Prometheus is away"
     assert findings.of_silencing(Silencing(None, "it is away"), NOW)[0].answer == "no answer: it is away"
     assert findings.of_silencing(None, NOW) == ()
 

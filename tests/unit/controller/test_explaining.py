@@ -52,18 +52,16 @@ def test_a_decision_is_told_from_the_verdict_to_the_evidence(told):
         "cooldown_over  The cooldown ends at 1970-01-12T13:50:40Z, in 4m.",
     ]
     assert lines[lines.index("Evidence") + 1 :] == [
-        "prometheus at 1970-01-12T13:46:39.000Z",
+        "prometheus at 1970-01-12T13:46:39.000Z, for alert_confirmed, previous_version_healthy",
         "  version:http_error_ratio:newest",
         '  = 0.31; {service_version="2.0"} 0.3125',
-        "  for alert_confirmed, previous_version_healthy",
-        "prometheus from 1970-01-12T13:36:40.000Z to 1970-01-12T13:46:40.000Z every 5s",
+        "prometheus from 1970-01-12T13:36:40.000Z to 1970-01-12T13:46:40.000Z every 5s, for",
+        "  began_after_release",
         "  errors",
         "  = no data",
-        "  for began_after_release",
-        "target at 1970-01-12T13:46:40.000Z",
+        "target at 1970-01-12T13:46:40.000Z, for known_good_exists",
         "  ./release current",
         "  = v2",
-        "  for known_good_exists",
     ]
 
 

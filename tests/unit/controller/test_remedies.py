@@ -6,6 +6,7 @@ import pytest
 
 from rearguard_controller import remedies
 from rearguard_controller.model import (
+    AlertsSeen,
     AlertState,
     Budget,
     Decision,
@@ -15,6 +16,7 @@ from rearguard_controller.model import (
     Outcome,
     Phase,
     ReasonCode,
+    SeenAlert,
     Silencing,
     Target,
 )
@@ -41,6 +43,7 @@ SICK = {"sick_dependencies": {"payments": "a trigger alert of it fires"}}
 ENDED = {"phase": Phase.CLOSED, "closed_at": NOW - MINUTE}
 BARRIER = release("v1.5", first_seen=NOW - 2 * HOUR, barrier=True)
 ONLY = (serving("v2", service_version="2.0"),)
+SEEN = (SeenAlert("ReleaseErrorRate", AlertState.PENDING),)
 UNTRUSTED = (release("v1"), *ONLY)
 # NOW is 1970-01-12T13:46:40Z, v2 came at 13:36:40Z. Each case: what it changes of the facts and of the target, the
 # question that then stands in the way, and what would have to change, as a person would say it.
@@ -114,6 +117,17 @@ CASES = {
     "began before": (
         {"condition_since": DEPLOYED - 40}, {}, "began_after_release",
         "The condition would have to begin at or after 1970-01-12T13:36:40Z (it began at 1970-01-12T13:36:00Z).",
+    ),
+    "there before the release": (
+        {"state": state(alerts_before=AlertsSeen(DEPLOYED - 20, SEEN))},
+        {}, "began_after_release",
+        "ReleaseErrorRate would have to be neither pending nor firing right before the release.",
+    ),
+    "not known what was there before the release": (
+        {"state": state(alerts_before=AlertsSeen(DEPLOYED - 20, (), unknown="it was away"))},
+        {}, "began_after_release",
+        ("Nobody saw whether ReleaseErrorRate was there before the release. A person can go back: rearguard rollback"
+         ' checkout --reason "...".'),
     ),
     "beginning unknown": (
         {"condition_since": None}, {}, "began_after_release",
