@@ -39,12 +39,15 @@ async def test_a_decision_is_found_by_whatever_names_it_and_says_what_it_rests_o
         monkeypatch.setenv("REARGUARD_URL", service.url)
         monkeypatch.setenv("REARGUARD_TOKEN_FILE", str(tmp_path / "viewer"))
 
-        async def explain(*words, code=0):
+        async def asked_for(*words, code=0):
             capsys.readouterr()
             with structlog.testing.capture_logs():  # the controller's own, in this process
-                assert await asyncio.to_thread(main, ["explain", *words]) == code
+                assert await asyncio.to_thread(main, words) == code
             told = capsys.readouterr()
             return told.out if code == 0 else told.err
+
+        async def explain(*words, code=0):
+            return await asked_for("explain", *words, code=code)
 
         first = await deliver(service, "Slow", "checkout")
         second = await deliver(service, "Slow", "search")
@@ -67,6 +70,10 @@ async def test_a_decision_is_found_by_whatever_names_it_and_says_what_it_rests_o
         assert "decisions about this alert for checkout, too" in told
         assert "What would have to change" in told
         assert "There are decisions" not in await explain("Slow", "--target", "checkout")
+        listed = await asked_for("decisions", "--alert", "Slow")
+        assert first["id"] in listed
+        assert second["id"] in listed
+        assert first["id"] not in await asked_for("decisions", "--alert", "Slow", "--target", "search")
 
         assert (await service.post(f"{BASE}/targets/checkout/releases", {"version": "v1", "good": True}))[0] == 200
         _, opened = await service.post(f"{BASE}/rollback/trigger", {"target": "checkout", "reason": "slow"})
