@@ -70,7 +70,7 @@ class Witness:
         """See `Prometheus.query`."""
         asked_at = self._clock() if time is None else time
         try:
-            samples = await self._asks.query(expression, time)
+            samples = await (self._asks.query(expression) if time is None else self._asks.query(expression, time))
         except SourceError as error:
             self._take(expression, asked_at, f"no answer: {error.message}")
             raise

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rearguard_controller.model import (
-    AlertState,
     CommandAction,
     Evidence,
     EvidenceSource,
@@ -51,10 +50,9 @@ def of_alert(found: PrometheusAlert | None, fault: str, at: float) -> Evidence:
         said = f"no answer: {fault}" if fault else "not among the alerts that are pending or firing"
         return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, serves)
     since = "" if found.active_at is None else f", active since {clock_time(found.active_at)}"
-    state = "firing" if found.state is AlertState.FIRING else found.state.value
     value = found.value if found.value is not None and abs(found.value) != float("inf") else None
     values = () if value is None else (Sample({}, value),)
-    said = f"{found.name} is {state}{since}" + ("" if value is None else f", its expression at {number(value)}")
+    said = f"{found.name} is {found.state}{since}" + ("" if value is None else f", its expression at {number(value)}")
     return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, serves, values)
 
 
