@@ -23,6 +23,7 @@ from rearguard_controller.words import number
 LIMIT = 4096  # bytes that the evidence of one decision takes as JSON
 MOST_VALUES = 4  # of one answer: those nearest to both ends, one of which decides
 MOST_LABELS = 4  # of one value
+MOST_APART = 86400.0  # seconds between our clock and another that is believed
 # How evidence that does not fit is cut, step by step: characters of each question and each other text, and values.
 # Questions come last: one that was cut cannot be asked again.
 _CUTS = (
@@ -74,7 +75,8 @@ class Witness:
         except SourceError as error:
             self._take(expression, asked_at, f"no answer: {error.message}")
             raise
-        at = next((each.at for each in samples if each.at is not None), asked_at)
+        said = (each.at for each in samples if each.at is not None and abs(each.at - asked_at) <= MOST_APART)
+        at = next(said, asked_at)
         own = self._own(samples)
         self._take(expression, at, _in_words(own), own)
         return samples

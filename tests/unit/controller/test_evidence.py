@@ -90,6 +90,15 @@ async def test_no_data_is_an_answer_of_the_moment_in_which_it_was_asked():
     assert [(each.answer, each.at, each.values) for each in witness.evidence] == [("no data", NOW, ())]
 
 
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), 1e300, 0.0])
+async def test_a_moment_that_cannot_be_one_is_replaced_by_our_own(at):
+    witness = of_prometheus(Answers(Sample(version("2.0"), 0.31, at)))
+    await witness.query("errors")
+    (taken,) = witness.evidence
+    assert taken.at == NOW
+    assert shapes.evidence(taken)["at"] == "1970-01-12T13:46:40.000Z"
+
+
 async def test_a_question_without_an_answer_is_kept_too():
     witness = of_prometheus(Away())
     with pytest.raises(SourceError):
