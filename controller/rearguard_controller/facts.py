@@ -11,30 +11,28 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rearguard_controller import figures
+from rearguard_controller import figures, findings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.journal.store import Journal
+from rearguard_controller.measuring import Measured, measure
 from rearguard_controller.model import (
-    VERSION_LABEL,
     Alert,
     AlertState,
+    Budget,
     Condition,
+    Evidence,
     Facts,
-    Measurement,
     Outcome,
-    Release,
     Rollback,
     Target,
 )
 from rearguard_controller.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.releases import Releases
 from rearguard_controller.silences import Silences
-from rearguard_controller.snapshot import changed_after, own_labels
 from rearguard_controller.trouble import Trouble
 
 SIGHT_HOLDS = 1.0  # seconds for which alerts share one reading of Prometheus' lists
 NEVER_BEGUN = (Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED)  # outcomes of waits that led to nothing
-BEFORE_RELEASE = 600.0  # seconds before a release in which the version before is judged, and a fault may have begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,8 @@ class Confirmation:
     """What Prometheus says of an alert now."""
 
     state: AlertState
-    detail: str = ""
+    detail: str
+    evidence: Evidence
     alert: Alert | None = None  # as Prometheus has it
     condition: Condition | None = None
 
@@ -57,17 +56,6 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Figures:
-    now: Measurement | None = None
-    now_detail: str = ""
-    since: float | None = None
-    since_detail: str = ""
-    since_own: tuple[str, ...] = ()
-    before: Measurement | None = None
-    before_detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Known:
     """Prometheus' alerts and rules at one moment; `fault` says why they are not known."""
 
@@ -75,6 +63,7 @@ class Known:
     rules: Rules
     fault: str = ""
     troubled: frozenset[str] = frozenset()  # targets of which a trigger alert fires
+    read_at: float = 0.0
 
     def best(self, alert: Alert) -> PrometheusAlert | None:
         """The alert as Prometheus has it, the firing one first: its labels are among those that were delivered."""
@@ -118,7 +107,7 @@ class Sight:
                 or (self._asked_at < delivered and not all(map(known.fires, alerts)))
             ):
                 self._asked_at = now
-                known = self._known = await self._read()
+                known = self._known = replace(await self._read(), read_at=now)
             return known
 
     async def _read(self) -> Known:
@@ -174,7 +163,8 @@ class FactGatherer:
         facts = replace(
             _with_triggers(facts, target, known), troubled=self._trouble.recent(), storm=self._trouble.limit
         )
-        measured: list[tuple[Condition, _Figures]] = []
+        facts = _resting_on(facts, findings.of_others(target, facts, known.read_at))
+        measured: list[tuple[Condition, Measured]] = []
         gathered: list[Gathered | Exception] = []
         for alert in alerts:
             try:
@@ -184,16 +174,22 @@ class FactGatherer:
         return tuple(gathered)
 
     async def _of_alert(
-        self, said: Confirmation, alert: Alert, facts: Facts, measured: list[tuple[Condition, _Figures]]
+        self, said: Confirmation, alert: Alert, facts: Facts, measured: list[tuple[Condition, Measured]]
     ) -> Gathered:
         """What is known of one alert; `measured` remembers conditions for the others."""
         it = said.alert or alert
         silencing = self._silences.of(it)
-        of_alert = replace(facts, alert_state=said.state, alert_detail=said.detail, silencing=silencing)
+        of_alert = replace(
+            facts,
+            alert_state=said.state,
+            alert_detail=said.detail,
+            silencing=silencing,
+            evidence=(*facts.evidence, said.evidence, *findings.of_silencing(silencing, facts.now)),
+        )
         if said.condition is not None:
             found = next((figures for of, figures in measured if of == said.condition), None)
             if found is None:
-                found = await self._figures(said.condition, facts)
+                found = await measure(self._prometheus, said.condition, facts, self._clock)
                 measured.append((said.condition, found))
             of_alert = _with_figures(of_alert, found)
         return Gathered(of_alert, it, said.condition)
@@ -216,7 +212,7 @@ class FactGatherer:
             self._journal.actions_since(target.name, now - budget.per),
             self._ended_waits(target),
         )
-        return Facts(
+        facts = Facts(
             now=now,
             serving_version=serving.version,
             serving_detail=serving.detail or listing,
@@ -232,8 +228,10 @@ class FactGatherer:
             handled_by=handled,
             last_action_at=last_action_at,
             actions_in_budget=len(actions),
+            budget_frees_at=_frees_at(actions, budget),
             ended_waits=waits,
         )
+        return _resting_on(facts, *findings.of_target(target, facts, listing))
 
     async def _ended_waits(self, target: Target) -> tuple[Rollback, ...]:
         pages = [
@@ -250,84 +248,31 @@ class FactGatherer:
         except SourceError as error:
             return frozenset(), error.message
 
-    async def _figures(self, condition: Condition, facts: Facts) -> _Figures:
-        shown = _shown(facts.release(facts.serving_version))
-        now, since, before = await asyncio.gather(
-            self._now(condition, shown), self._since(condition, facts), self._before(condition, facts)
-        )
-        began, why, own = since
-        return _Figures(*now, began, why, own, *before)
-
-    async def _now(self, condition: Condition, version: str | None) -> tuple[Measurement | None, str]:
-        try:
-            return await figures.measure(self._prometheus, condition, version=version), ""
-        except SourceError as error:
-            return None, error.message
-
-    async def _since(self, condition: Condition, facts: Facts) -> tuple[float | None, str, tuple[str, ...]]:
-        began = facts.now if facts.state is None or facts.state.serving_since is None else facts.state.serving_since
-        earliest = max(began, facts.now - figures.LONGEST_LOOK) - BEFORE_RELEASE
-        try:
-            start = await figures.episode_start(self._prometheus, condition, earliest, facts.now)
-            own = await self._own(condition, facts, start, earliest)
-        except SourceError as error:
-            return None, error.message, ()
-        return start, "" if start is not None else "it has not held in the last minute", own
-
-    async def _own(self, condition: Condition, facts: Facts, start: float | None, earliest: float) -> tuple[str, ...]:
-        """The service_versions that alone showed a condition which began before the release, if it was so."""
-        changed, own = changed_after(facts.state), own_labels(facts)
-        if start is None or changed is None or start >= changed or not own:
-            return ()
-        others = await figures.episode_start(self._prometheus, condition, earliest, facts.now, but_not=own)
-        return own if others is None or others >= changed else ()
-
-    async def _before(self, condition: Condition, facts: Facts) -> tuple[Measurement | None, str]:
-        state = facts.state
-        if state is None or state.serving_since is None or not state.is_release:
-            return None, "there is no release to compare with"
-        previous = facts.release(state.previous_version)
-        shown = _shown(previous)
-        if previous is None or shown is None:
-            return None, "no version before is known by its service_version"
-        end = changed_after(state) or state.serving_since
-        try:
-            serves, beside, before = await asyncio.gather(
-                self._serves(condition, shown),
-                figures.measure(self._prometheus, condition, version=shown),
-                figures.median_over(self._prometheus, condition, end - BEFORE_RELEASE, end, version=shown),
-            )
-        except SourceError as error:
-            return None, error.message
-        if serves and beside.past is not None and shown != _shown(facts.release(facts.serving_version)):
-            return beside, f"beside the new version, {previous.version} shows "
-        return before, f"in the ten minutes before the release, {previous.version} showed a median of "
-
-    async def _serves(self, condition: Condition, version: str) -> bool:
-        """Whether instances of a version are scraped now: a figure may outlive the process that it was about."""
-        samples = await self._prometheus.query(figures.presence(condition.selector))
-        return any(sample.labels.get(VERSION_LABEL) == version and sample.value == 1 for sample in samples)
-
     async def with_check(self, target: Target, facts: Facts, version: str) -> Facts:
         """The facts, with whether the target's own `check` lets a version be activated."""
         release = target.release
         if release.check is None or version in facts.checked:
             return facts
         why = await self._releases.check(target, version)
-        return replace(facts, checked={**facts.checked, version: why})
+        facts = replace(facts, checked={**facts.checked, version: why})
+        return _resting_on(facts, *findings.of_check(target, facts))
+
+
+def _resting_on(facts: Facts, *more: Evidence) -> Facts:
+    return replace(facts, evidence=(*facts.evidence, *more))
 
 
 def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:
     """What Prometheus says of a delivered alert: a delivery may be stale, forged, late or a duplicate."""
-    if known.fault:
-        return Confirmation(AlertState.UNKNOWN, known.fault)
-    best = known.best(alert)
+    best = None if known.fault else known.best(alert)
+    evidence = findings.of_alert(best, known.fault, known.read_at)
     if best is None:
-        return Confirmation(AlertState.INACTIVE)
+        state = AlertState.UNKNOWN if known.fault else AlertState.INACTIVE
+        return Confirmation(state, known.fault, evidence)
     state = AlertState.FIRING if best.state == "firing" else AlertState.PENDING
     condition = figures.condition_of(best, known.rules, target.telemetry)
     detail = "" if condition else "the alert has no usable figure, and its rule is not among Prometheus' rules"
-    return Confirmation(state, detail, as_alert(best, alert.source), condition)
+    return Confirmation(state, detail, evidence, as_alert(best, alert.source), condition)
 
 
 def _with_triggers(facts: Facts, target: Target, known: Known) -> Facts:
@@ -336,7 +281,7 @@ def _with_triggers(facts: Facts, target: Target, known: Known) -> Facts:
     return replace(facts, sick_dependencies={**firing, **facts.sick_dependencies}, dependencies_detail=known.fault)
 
 
-def _with_figures(facts: Facts, found: _Figures) -> Facts:
+def _with_figures(facts: Facts, found: Measured) -> Facts:
     return replace(
         facts,
         alert_detail=facts.alert_detail or found.now_detail,
@@ -346,6 +291,7 @@ def _with_figures(facts: Facts, found: _Figures) -> Facts:
         condition_own=found.since_own,
         previous_measurement=found.before,
         previous_detail=found.before_detail,
+        evidence=(*facts.evidence, *found.evidence),
     )
 
 
@@ -361,5 +307,7 @@ def as_alert(found: PrometheusAlert, source: str) -> Alert:
     )
 
 
-def _shown(release: Release | None) -> str | None:
-    return None if release is None else release.service_version
+def _frees_at(actions: Sequence[float], budget: Budget) -> float | None:
+    """When so many of these automatic rollbacks, newest first, lie outside the period that one is left again."""
+    used_up = 0 < budget.rollbacks <= len(actions)
+    return actions[budget.rollbacks - 1] + budget.per if used_up else None

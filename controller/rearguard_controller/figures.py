@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from rearguard_controller.errors import SourceError
+from rearguard_controller.evidence import Asks
 from rearguard_controller.model import VERSION_LABEL, Condition, Labels, Measurement, Sample, compare, is_subset
-from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules, settle_seconds
+from rearguard_controller.prometheus import AlertingRule, PrometheusAlert, Rules, settle_seconds
 
 EXISTS = "exists"
 MOST_POINTS = 1000  # of a range query; Prometheus itself refuses more than 11,000
@@ -88,7 +89,7 @@ def keys_of(rules: Iterable[AlertingRule]) -> list[tuple[str, str]]:
     return [(figure, threshold) for figure, threshold in pairs if figure and _THRESHOLD.match(threshold)]
 
 
-async def row(prometheus: Prometheus, key: tuple[str, str], rules: Iterable[AlertingRule]) -> Row:
+async def row(prometheus: Asks, key: tuple[str, str], rules: Iterable[AlertingRule]) -> Row:
     """Ask for one (figure, threshold) pair, once for all targets.
 
     Raises:
@@ -125,7 +126,7 @@ def readings(row: Row, selector: Labels) -> list[Reading]:
 
 
 async def measure(
-    prometheus: Prometheus, condition: Condition, *, version: str | None = None, but_not: str | None = None
+    prometheus: Asks, condition: Condition, *, version: str | None = None, but_not: str | None = None
 ) -> Measurement:
     """The condition's figure against its threshold now.
 
@@ -154,7 +155,7 @@ async def measure(
     return Measurement(value, threshold, operator, past=compare(value, operator, threshold))
 
 
-async def threshold_of(prometheus: Prometheus, condition: Condition) -> tuple[str, float | None]:
+async def threshold_of(prometheus: Asks, condition: Condition) -> tuple[str, float | None]:
     """The operator and present value of a condition's threshold; None when Prometheus has none for the target."""
     operator, expression = _split(condition.alert, condition.threshold)
     number = _number(expression)
@@ -164,7 +165,7 @@ async def threshold_of(prometheus: Prometheus, condition: Condition) -> tuple[st
 
 
 async def median_over(
-    prometheus: Prometheus, condition: Condition, start: float, end: float, *, version: str | None
+    prometheus: Asks, condition: Condition, start: float, end: float, *, version: str | None
 ) -> Measurement:
     """The median of the condition's figure between two moments, of one version, against the threshold of now.
 
@@ -179,7 +180,7 @@ async def median_over(
 
 
 async def episode_start(
-    prometheus: Prometheus, condition: Condition, since: float, now: float, *, but_not: Collection[str] = ()
+    prometheus: Asks, condition: Condition, since: float, now: float, *, but_not: Collection[str] = ()
 ) -> float | None:
     """When the condition's present episode began, whichever version it was about, but for those service_versions.
 
@@ -241,7 +242,7 @@ def _threshold_for(samples: Iterable[Sample], selector: Labels) -> float | None:
 
 
 async def _points(
-    prometheus: Prometheus,
+    prometheus: Asks,
     condition: Condition,
     start: float,
     end: float,

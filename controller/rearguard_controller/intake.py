@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 import structlog
 
-from rearguard_controller import policy
+from rearguard_controller import evidence, policy, remedies
 from rearguard_controller.errors import (
     ConflictError,
     DamagedError,
@@ -214,6 +214,7 @@ class Intake:
         facts, decision = await self._checked(
             target, facts, lambda facts: policy.decide_by_hand(number, wish, target, facts)
         )
+        decision = evidence.kept(decision)
         conditions = tuple(condition for _, condition in self._firing(target) if condition is not None)
         steps = plan(target, conditions=conditions)
         if request.dry_run:
@@ -286,7 +287,7 @@ class Intake:
         if target is None:
             names = ", ".join(owner.name for owner in owners)
             detail = f"The alert matches several targets ({names}), and not exactly one has a recent release."
-            reason = Reason(ReasonCode.TARGET_KNOWN, False, detail)  # `holds` of a reason
+            reason = Reason(ReasonCode.TARGET_KNOWN, holds=False, detail=detail, remedy=remedies.ONE_OWNER)
             decision = policy.decide(self._new_id("d"), alert, None, Facts(self._clock()))
             await self._leave(alert, replace(decision, reasons=(reason,)))
         return target
@@ -411,6 +412,7 @@ class Intake:
         idempotency_key: str | None = None,
         action: OperatorAction | None = None,
     ) -> None:
+        decision = evidence.kept(decision)
         await journal.record(decision, rollback, idempotency_key=idempotency_key, action=action)
         self._telemetry.decided(decision)
         log.info(

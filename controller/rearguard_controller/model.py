@@ -56,6 +56,16 @@ class ReasonCode(StrEnum):
 
 
 @unique
+class EvidenceSource(StrEnum):
+    """Who was asked for what a decision rests on."""
+
+    PROMETHEUS = "prometheus"
+    ALERTMANAGER = "alertmanager"
+    TARGET = "target"  # its own commands
+    JOURNAL = "journal"
+
+
+@unique
 class Mode(StrEnum):
     """What a policy lets the controller do by itself."""
 
@@ -377,6 +387,26 @@ class Sample:
 
     labels: Labels
     value: float
+    at: float | None = field(default=None, compare=False)  # when it was evaluated, by who answered; None: not said
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that was read of the world for a decision, and what it said.
+
+    `question` is PromQL as it was asked, `GET` and a path, a command, or what was read of the journal. `at` is when
+    that was, by the clock of who answered where it is known; a range of time goes from `start` to `at`, every `step`
+    seconds.
+    """
+
+    source: EvidenceSource
+    question: str
+    answer: str
+    at: float
+    serves: tuple[ReasonCode, ...]
+    values: tuple[Sample, ...] = ()  # the numbers of the answer, at most a few; of a range the median of each series
+    start: float | None = None
+    step: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,8 +466,12 @@ class Facts:
     handled_by: str | None = None  # the automatic rollback that already went away from the serving version
     last_action_at: float | None = None
     actions_in_budget: int = 0
+    budget_frees_at: float | None = (
+        None  # when the next automatic rollback leaves the period; None while some are left
+    )
     troubled: tuple[str, ...] = ()  # targets that had trigger alerts within `storm.within`
     storm: StormLimit = StormLimit()
+    evidence: tuple[Evidence, ...] = ()  # what was asked for all this, and the answers
 
     def release(self, version: str | None) -> Release | None:
         """What is remembered of a version, if anything."""
@@ -452,6 +486,7 @@ class Reason:
     holds: bool | None
     detail: str
     unknown_blocks: bool = True
+    remedy: str = ""  # of one that stands in the way: what would have to change
 
     @property
     def blocks(self) -> bool:
@@ -475,6 +510,7 @@ class Decision:
     to_version: str | None = None
     rollback_id: str | None = None
     note: str = ""  # a person's reason, for rollbacks by hand
+    evidence: tuple[Evidence, ...] = ()  # in the order of judgement
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ Never here: clocks, queries, the journal. Everything that may be known is in `Fa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
+from rearguard_controller import remedies
 from rearguard_controller.destination import choose_destination, obstacle
 from rearguard_controller.model import (
     Alert,
     Decision,
+    Evidence,
     Facts,
     Mode,
     Reason,
@@ -65,13 +68,14 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         mode, environment and arming allowed it: `ask` in mode `ask`, which allows no more than that.
     """
     if target is None:
-        known = Reason(ReasonCode.TARGET_KNOWN, False, "No configured target matches the labels of this alert.")
+        detail = "No configured target matches the labels of this alert."
+        known = Reason(ReasonCode.TARGET_KNOWN, False, detail, remedy=remedies.of_no_target(alert))
         return Decision(
             decision_id, "", Verdict.LEAVE, Verdict.LEAVE, facts.now, Trigger.ALERT, (known,), alert=alert
         )
     destination = choose_destination(facts)
     case = Case(alert, target, facts, destination)
-    reasons = tuple(question(case) for question in QUESTIONS)
+    reasons = remedies.explained([question(case) for question in QUESTIONS], case)
     blocking = {reason.code for reason in reasons if reason.blocks}
     asks = target.policy.mode is Mode.ASK or _may_be_the_database(alert, reasons)
     best = Verdict.ASK if asks else Verdict.ROLL_BACK
@@ -86,6 +90,7 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         alert=alert,
         from_version=facts.serving_version,
         to_version=destination.version if destination else None,
+        evidence=facts.evidence,
     )
 
 
@@ -105,6 +110,10 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
         enforced.get(code) or Reason(code, None, "Does not apply to a rollback by hand.", unknown_blocks=False)
         for code in ReasonCode
     )
+    reasons = tuple(
+        replace(each, remedy=remedies.by_hand(each, wish.to_version, target, facts)) if each.blocks else each
+        for each in reasons
+    )
     verdict = Verdict.LEAVE if any(reason.blocks for reason in reasons) else Verdict.ROLL_BACK
     return Decision(
         id=decision_id,
@@ -117,6 +126,7 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
         from_version=facts.serving_version,
         to_version=destination,
         note=wish.note,
+        evidence=_of(facts.evidence, enforced),
     )
 
 
@@ -151,6 +161,12 @@ def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[St
         return Standing.UNKNOWN, " ".join(reason.detail for reason in blocking)
     confirmed = next((each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED), "")
     return Standing.HOLDS, f"Judged again: {confirmed}"
+
+
+def _of(evidence: tuple[Evidence, ...], codes: Collection[ReasonCode]) -> tuple[Evidence, ...]:
+    """What serves one of these reasons; what it serves beside them is not said."""
+    serving = (replace(each, serves=tuple(code for code in each.serves if code in codes)) for each in evidence)
+    return tuple(each for each in serving if each.serves)
 
 
 def _may_be_the_database(alert: Alert, reasons: tuple[Reason, ...]) -> bool:

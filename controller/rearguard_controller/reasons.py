@@ -244,7 +244,7 @@ def not_already_handled(case: Case) -> Reason:
     if facts.handled_by is not None:
         detail = f"Rollback {facts.handled_by} already went away from {version}; the same version only once."
         return Reason(code, False, detail)
-    vetoed = _vetoed(facts)
+    vetoed = vetoed_wait(facts)
     if vetoed is not None:
         age = span(facts.now - (vetoed.closed_at or facts.now))
         detail = (
@@ -266,7 +266,7 @@ def cooldown_over(case: Case) -> Reason:
     One away from the serving version that only waited, and that nobody vetoed, counts from the end of its wait.
     """
     facts, cooldown, code = case.facts, case.target.policy.cooldown, ReasonCode.COOLDOWN_OVER
-    wait = _last_wait(facts)
+    wait = last_wait(facts)
     if wait is not None and wait.closed_at is not None:
         age = facts.now - wait.closed_at
         what = f"The wait of rollback {wait.id} ended as {wait.outcome} {span(age)} ago"
@@ -349,7 +349,7 @@ QUESTIONS: tuple[Callable[[Case], Reason], ...] = (
 )
 
 
-def _vetoed(facts: Facts) -> Rollback | None:
+def vetoed_wait(facts: Facts) -> Rollback | None:
     """The rollback away from the serving version that a person vetoed, while that holds."""
     state = facts.state
     for each in facts.ended_waits:
@@ -363,7 +363,7 @@ def _vetoed(facts: Facts) -> Rollback | None:
     return None
 
 
-def _last_wait(facts: Facts) -> Rollback | None:
+def last_wait(facts: Facts) -> Rollback | None:
     """The newest wait away from the serving version that led to nothing, if no rollback was begun after it."""
     ended = [
         each

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from rearguard_controller import remedies
 from rearguard_controller.model import (
     Action,
     Alert,
@@ -19,6 +20,7 @@ from rearguard_controller.model import (
     CommandRelease,
     Condition,
     Decision,
+    Evidence,
     HealthCheck,
     HttpAction,
     Phase,
@@ -71,7 +73,13 @@ def alert(value: Alert) -> Json:
 
 def reason(value: Reason) -> Json:
     """One answered question."""
-    return {"code": value.code.value, "holds": value.holds, "detail": value.detail, "blocks": value.blocks}
+    return {
+        "code": value.code.value,
+        "holds": value.holds,
+        "detail": value.detail,
+        "blocks": value.blocks,
+        "remedy": value.remedy or None,
+    }
 
 
 def decision(value: Decision) -> Json:
@@ -88,7 +96,23 @@ def decision(value: Decision) -> Json:
         "to_version": value.to_version,
         "rollback_id": value.rollback_id,
         "note": value.note,
+        "summary": remedies.summary(value),
         "reasons": [reason(each) for each in value.reasons],
+        "evidence": [evidence(each) for each in value.evidence],
+    }
+
+
+def evidence(value: Evidence) -> Json:
+    """What was asked for a decision, and the answer."""
+    return {
+        "source": value.source.value,
+        "question": value.question,
+        "at": moment(value.at),
+        "start": moment(value.start),
+        "step_s": value.step,
+        "answer": value.answer,
+        "values": [{"labels": dict(each.labels), "value": each.value} for each in value.values],
+        "serves": [code.value for code in value.serves],
     }
 
 

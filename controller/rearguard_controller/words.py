@@ -6,6 +6,8 @@ Never here: what they mean.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from rearguard_controller.model import Measurement
 
 
@@ -34,6 +36,14 @@ def span(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts[:2])
+
+
+def clock_time(seconds: float) -> str:
+    """A moment (seconds since the epoch) for people: RFC 3339 in UTC, to the second."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):  # beyond the year 9999
+        return "a time beyond the calendar"
 
 
 def because(detail: str) -> str:

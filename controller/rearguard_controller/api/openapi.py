@@ -69,6 +69,7 @@ _SUBJECT = _query("subject", _TEXT, "Done to this only: the name of a target, or
 _LIMIT = _query("limit", {"type": "integer", "minimum": 1, "maximum": bodies.MOST_LIMIT}, "At most so many.")
 _BEFORE = _query("before", _TEXT, "The `next` of the page before.")
 _OUTCOME = _query("outcome", {"enum": [each.value for each in Outcome]}, "With this outcome only.")
+_ALERT = _query("alert", _TEXT, "About alerts with this name only.")
 _VERDICT = _query("verdict", {"enum": [each.value for each in Verdict]}, "With this verdict only.")
 _KEY: Schema = {
     "name": "Idempotency-Key",
@@ -150,7 +151,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "Decisions, newest first: why, and why not.",
         {200: schemas.page("decisions", "Decision")},
         _READ,
-        (_TARGET, _VERDICT, _LIMIT, _BEFORE),
+        (_TARGET, _VERDICT, _ALERT, _LIMIT, _BEFORE),
     ),
     ("GET", f"{_BASE}/decisions/{{id}}"): Operation(
         "One decision with all its reasons.", {200: schemas.ref("Decision")}, (404, *_READ)

@@ -103,11 +103,12 @@ class Reads:
 
     async def decisions(self, request: web.Request) -> web.Response:
         """Decisions, newest first."""
-        bodies.check_parameters(request, ("target", "verdict", "limit", "before"))
+        bodies.check_parameters(request, ("target", "verdict", "alert", "limit", "before"))
         with bodies.bad_request():
             page = await self.services.journal.decisions(
                 target=bodies.parameter(request, "target"),
                 verdict=bodies.choice(request, "verdict", Verdict),
+                alert=bodies.parameter(request, "alert"),
                 limit=bodies.limit(request),
                 before=bodies.parameter(request, "before"),
             )

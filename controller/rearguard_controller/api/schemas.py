@@ -13,6 +13,7 @@ from enum import StrEnum
 from rearguard_controller.api import answers
 from rearguard_controller.model import (
     AfterCrash,
+    EvidenceSource,
     OnFailure,
     Outcome,
     Phase,
@@ -144,7 +145,9 @@ SCHEMAS: Mapping[str, Schema] = {
             "source": TEXT,
         }
     ),
-    "Reason": closed({"code": _words(ReasonCode), "holds": FLAG, "detail": TEXT, "blocks": YES}),
+    "Reason": closed(
+        {"code": _words(ReasonCode), "holds": FLAG, "detail": TEXT, "blocks": YES, "remedy": MAYBE_TEXT}
+    ),
     "Decision": closed(
         {
             "id": TEXT,
@@ -158,7 +161,21 @@ SCHEMAS: Mapping[str, Schema] = {
             "to_version": MAYBE_TEXT,
             "rollback_id": MAYBE_TEXT,
             "note": TEXT,
+            "summary": TEXT,
             "reasons": several(ref("Reason")),
+            "evidence": several(ref("Evidence")),
+        }
+    ),
+    "Evidence": closed(
+        {
+            "source": _words(EvidenceSource),
+            "question": TEXT,
+            "at": TIME,
+            "start": MAYBE_TIME,
+            "step_s": MAYBE_NUMBER,
+            "answer": TEXT,
+            "values": several(closed({"labels": LABELS, "value": NUMBER})),
+            "serves": several(_words(ReasonCode)),
         }
     ),
     "Condition": closed(

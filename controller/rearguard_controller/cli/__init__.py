@@ -55,10 +55,14 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import service  # noqa: PLC0415  # loads the server
 
         return service.COMMANDS[name]
-    if name in ("status", "history", "show", "explain", "decisions", "audit"):
+    if name in ("status", "history", "show", "decisions", "audit"):
         from rearguard_controller.cli import reading  # noqa: PLC0415  # loads the HTTP client
 
         return reading.COMMANDS[name]
+    if name == "explain":
+        from rearguard_controller.cli import explaining  # noqa: PLC0415  # loads the HTTP client
+
+        return explaining.explain
     from rearguard_controller.cli import changing  # noqa: PLC0415  # loads the HTTP client
 
     return changing.COMMANDS[name]

@@ -64,10 +64,19 @@ def _reading(commands: Commands) -> None:
     show.add_argument("--output", action="store_true", help="with what every step printed, not only failed ones")
     _json(show)
     explain = _add(commands, "explain", "why a rollback was begun, or why nothing was done")
-    explain.add_argument("id", metavar="ID", help="id of a rollback or decision, or a target: its newest decision")
+    which = explain.add_mutually_exclusive_group()
+    which.add_argument(
+        "id",
+        metavar="NAME",
+        nargs="?",
+        help="id of a decision or rollback; a target or an alert: its newest decision",
+    )
+    which.add_argument("--alert", metavar="ALERT", help="the newest decision about an alert of this name")
+    explain.add_argument("--target", metavar="TARGET", help="of this target only; a NAME is then an alert's")
     _json(explain)
     decisions = _add(commands, "decisions", "decisions, newest first")
     decisions.add_argument("--target", metavar="TARGET", help="of this target only")
+    decisions.add_argument("--alert", metavar="ALERT", help="about alerts of this name only")
     decisions.add_argument("--verdict", metavar="VERDICT", help="with this verdict only: roll_back, ask, leave")
     _paging(decisions)
     audit = _add(commands, "audit", "what people did, newest first: who, when and why")

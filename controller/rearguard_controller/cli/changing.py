@@ -13,7 +13,8 @@ from typing import cast
 
 from rearguard_controller import durations
 from rearguard_controller.cli import display
-from rearguard_controller.cli.reading import BASE, objects, one_decision, one_rollback, steps
+from rearguard_controller.cli.explaining import one_decision
+from rearguard_controller.cli.reading import BASE, objects, one_rollback, steps
 from rearguard_controller.client import Client, Json, segment
 from rearguard_controller.errors import InvalidInputError
 

@@ -8,7 +8,9 @@ Never here: requests, and what a command means.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -19,6 +21,7 @@ STYLES = {
     "interrupted": "red", "skipped": "dim", "planned": "dim", "leave": "dim", "unknown": "yellow",
 }  # fmt: skip
 NOTHING = "-"
+NARROWEST, USUAL, WIDEST = 60, 100, 118  # columns of prose
 
 
 def clean(text: str) -> str:
@@ -89,16 +92,43 @@ def facts(values: Mapping[str, object]) -> None:
         line(f"{name:<{width}}  {value}")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table: drawn and coloured on a terminal, aligned text elsewhere."""
+def width() -> int:
+    """Columns that prose may take: the terminal's, or COLUMNS, within what reads well."""
+    return max(NARROWEST, min(shutil.get_terminal_size((USUAL, 24)).columns, WIDEST))
+
+
+def paragraph(text: str, *, indent: int = 0, hanging: int = 0) -> None:
+    """Print text broken at spaces to fit `width`; words are never broken, so that what is copied is still whole."""
+    first, rest = " " * indent, " " * (indent + hanging)
+    for part in _broken(clean(text), width() - len(rest)) or [""]:
+        line(first + part)
+        first = rest
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wrapped: bool = False) -> None:
+    """Print a table: drawn and coloured on a terminal, aligned text elsewhere.
+
+    With `wrapped` the last column is prose, which aligned text breaks to fit `width`, too.
+    """
     texts = [[cell(value) for value in row] for row in rows]
     if sys.stdout.isatty():
         _drawn(columns, texts)
         return
     lines = [list(columns), *texts]
     widths = [max(len(row[index]) for row in lines) for index in range(len(columns))]
+    before = sum(widths[:-1]) + 2 * (len(columns) - 1)
     for row in lines:
-        line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        *others, last = row
+        parts = _broken(last, max(NARROWEST // 2, width() - before)) if wrapped else [last]
+        cells = [text.ljust(size) for text, size in zip(others, widths, strict=False)]
+        for part in parts:
+            line("  ".join([*cells, part]).rstrip())
+            cells = [" " * len(cell) for cell in cells]
+
+
+def _broken(text: str, size: int) -> list[str]:
+    """Text in lines of at most `size` characters, where its words are that short."""
+    return textwrap.wrap(text, size, break_long_words=False, break_on_hyphens=False)
 
 
 def _drawn(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:

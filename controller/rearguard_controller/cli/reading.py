@@ -1,4 +1,4 @@
-"""The commands that read: status, history, show, explain, decisions, audit.
+"""The commands that read: status, history, show, decisions, audit.
 
 Here: which question each asks, and which parts of the answer a person wants to see.
 Never here: HTTP, and how tables are drawn.
@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from rearguard_controller.cli import display
-from rearguard_controller.client import Client, Json, RemoteError, segment
-from rearguard_controller.errors import NotFoundError
+from rearguard_controller.client import Client, Json, segment
 
 BASE = "/api/monitoring"
 NOT_FOUND = 404
-_MARKS = {True: "yes", False: "no", None: "unknown"}
 
 
 def status(options: Namespace) -> int:
@@ -63,7 +61,13 @@ def decisions(options: Namespace) -> int:
     """Decisions, newest first."""
     answer = Client.from_environment().get(
         f"{BASE}/decisions",
-        {"target": options.target, "verdict": options.verdict, "limit": options.limit, "before": options.before},
+        {
+            "target": options.target,
+            "alert": options.alert,
+            "verdict": options.verdict,
+            "limit": options.limit,
+            "before": options.before,
+        },
     )
     if options.json:
         display.as_json(answer)
@@ -74,11 +78,11 @@ def decisions(options: Namespace) -> int:
             decision["id"],
             display.when(decision["decided_at"]),
             decision["target"],
-            _alert_name(decision),
-            _verdict(decision),
+            alert_name(decision),
+            verdict(decision),
             decision["from_version"],
             decision["to_version"],
-            ", ".join(_in_the_way(decision)),
+            ", ".join(in_the_way(decision)),
         ]
         for decision in objects(answer, "decisions")
     ]
@@ -113,16 +117,6 @@ def show(options: Namespace) -> int:
             display.heading(f"Output of {step['name']}")
             display.line(str(step["output"]).rstrip("\n"))
     display.line(f"\nWhy: rearguard explain {answer['id']}")
-    return 0
-
-
-def explain(options: Namespace) -> int:
-    """Every reason of a decision with its sentence, in the order of judgement."""
-    decision = _decision(Client.from_environment(), options.id)
-    if options.json:
-        display.as_json(decision)
-    else:
-        one_decision(decision)
     return 0
 
 
@@ -176,29 +170,6 @@ def steps(given: list[Json]) -> None:
     display.table(("#", "STEP", "KIND", "STATE", "TRIES", "TOOK", "DETAIL"), rows)
 
 
-def one_decision(decision: Json) -> None:
-    """Print a decision: the verdict, then every reason."""
-    display.facts(
-        {
-            "decision": decision["id"],
-            "target": decision["target"],
-            "alert": _alert_name(decision),
-            "decided": display.when(decision["decided_at"]),
-            "verdict": _verdict(decision),
-            "in the way": ", ".join(_in_the_way(decision)),
-            "versions": f"{decision['from_version'] or 'unknown'} -> {decision['to_version'] or 'none'}",
-            "asked by a person": decision["note"],
-            "rollback": decision["rollback_id"],
-        }
-    )
-    display.line()
-    by_hand = decision["trigger"] == "manual"
-    rows = [
-        [reason["code"], _holds(reason, by_hand=by_hand), reason["detail"]] for reason in objects(decision, "reasons")
-    ]
-    display.table(("REASON", "HOLDS", "BECAUSE"), rows)
-
-
 def rollbacks(given: list[Json]) -> None:
     """Print a list of rollbacks."""
     rows = [
@@ -222,25 +193,6 @@ def objects(value: Mapping[str, object], name: str) -> list[Json]:
     return cast("list[Json]", value.get(name) or [])
 
 
-def _decision(client: Client, name: str) -> Json:
-    try:
-        return client.get(f"{BASE}/decisions/{segment(name)}")
-    except RemoteError as error:
-        if error.status != NOT_FOUND:
-            raise
-    try:
-        return cast("Json", client.get(f"{BASE}/rollback/{segment(name)}")["decision"])
-    except RemoteError as error:
-        if error.status != NOT_FOUND:
-            raise
-    newest = objects(client.get(f"{BASE}/decisions", {"target": name, "limit": 1}), "decisions")
-    if not newest:
-        raise NotFoundError(
-            f"No rollback, decision or decided target is called {name}.", hint="List them with: rearguard decisions"
-        )
-    return newest[0]
-
-
 def _why_not(target: Json) -> None:
     if not target.get("armed"):
         until = f" until {display.when(target['disarmed_until'])}" if target.get("disarmed_until") else ""
@@ -257,24 +209,19 @@ def _why_not(target: Json) -> None:
         display.line(f"{target['name']} is not ready: {', '.join(lacking)}")
 
 
-def _verdict(decision: Json) -> str:
+def verdict(decision: Json) -> str:
     """The verdict, and what it would have been if the target were allowed to act."""
-    verdict, would = decision["verdict"], decision["would"]
-    return str(verdict) if verdict == would else f"{verdict} (would {would})"
+    said, would = decision["verdict"], decision["would"]
+    return str(said) if said == would else f"{said} (would {would})"
 
 
-def _in_the_way(decision: Json) -> list[str]:
+def in_the_way(decision: Json) -> list[str]:
+    """The codes of the reasons that stood in the way."""
     return [str(reason["code"]) for reason in objects(decision, "reasons") if reason["blocks"]]
 
 
-def _holds(reason: Json, *, by_hand: bool) -> str:
-    holds = cast("bool | None", reason["holds"])
-    if by_hand and holds is None and not reason["blocks"]:  # most questions do not apply to a person's request
-        return display.NOTHING
-    return _MARKS[holds]
-
-
-def _alert_name(decision: Json) -> str | None:
+def alert_name(decision: Json) -> str | None:
+    """The name of the alert that was judged; None where a person asked."""
     alert = cast("Json | None", decision.get("alert"))
     return None if alert is None else str(alert["name"])
 
@@ -299,7 +246,6 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "status": status,
     "history": history,
     "show": show,
-    "explain": explain,
     "decisions": decisions,
     "audit": audit,
 }

@@ -229,11 +229,13 @@ class PostgresJournal:
         *,
         target: str | None = None,
         verdict: Verdict | None = None,
+        alert: str | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page[Decision]:
         """See `Journal.decisions`."""
-        return await self._page(Decision, "decisions", {"target": target, "verdict": verdict}, limit, before)
+        filters = {"target": target, "verdict": verdict, "alert": records.listed_as(alert)}
+        return await self._page(Decision, "decisions", filters, limit, before)
 
     # --- what happened before
 

@@ -24,10 +24,11 @@ async def write_decision(connection: Connection, decision: Decision) -> None:
     """Store a decision."""
     await _execute(
         connection,
-        "insert into decisions (id, target, verdict, decided_at, body) values ($1, $2, $3, $4, $5)",
+        "insert into decisions (id, target, verdict, alert, decided_at, body) values ($1, $2, $3, $4, $5, $6)",
         decision.id,
         decision.target,
         decision.verdict,
+        records.listed_as(None if decision.alert is None else decision.alert.name),
         decision.decided_at,
         codec.dump(decision),
     )

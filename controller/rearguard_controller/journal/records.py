@@ -16,9 +16,16 @@ import structlog
 from rearguard_controller.errors import DamagedError
 from rearguard_controller.journal import codec
 
+MOST_INDEXED = 200  # characters of an alert's name that lists go by
+
 T = TypeVar("T")
 N = TypeVar("N")
 log = structlog.get_logger()
+
+
+def listed_as(name: str | None) -> str | None:
+    """An alert's name as lists go by it; names come from outside, and an index takes no long ones."""
+    return None if name is None else name[:MOST_INDEXED]
 
 
 def one(kind: type[T], name: object, body: str) -> T:

@@ -177,8 +177,15 @@ class SqliteJournal:
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "insert into decisions (id, target, verdict, decided_at, body) values (?, ?, ?, ?, ?)",
-                (decision.id, decision.target, decision.verdict, decision.decided_at, codec.dump(decision)),
+                "insert into decisions (id, target, verdict, alert, decided_at, body) values (?, ?, ?, ?, ?, ?)",
+                (
+                    decision.id,
+                    decision.target,
+                    decision.verdict,
+                    records.listed_as(None if decision.alert is None else decision.alert.name),
+                    decision.decided_at,
+                    codec.dump(decision),
+                ),
             )
             if rollback is not None:
                 sqlite_records.open_rollback(connection, rollback, idempotency_key)
@@ -239,11 +246,12 @@ class SqliteJournal:
         *,
         target: str | None = None,
         verdict: Verdict | None = None,
+        alert: str | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page[Decision]:
         """See `Journal.decisions`."""
-        filters = {"target": target, "verdict": verdict}
+        filters = {"target": target, "verdict": verdict, "alert": records.listed_as(alert)}
         return await self._page(Decision, "decisions", filters, limit, before)
 
     # --- what happened before

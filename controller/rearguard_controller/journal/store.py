@@ -156,10 +156,11 @@ class Journal(Protocol):
         *,
         target: str | None = None,
         verdict: Verdict | None = None,
+        alert: str | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page[Decision]:
-        """Decisions, newest first. `before` is a cursor from the previous page (a decision id)."""
+        """Decisions, newest first, of alerts with this name. `before` is a cursor from the previous page (an id)."""
 
     async def handled(self, target: str, version: str) -> str | None:
         """The id of the automatic rollback whose roll_back step away from this version has started, if any."""

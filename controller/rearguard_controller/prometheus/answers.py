@@ -156,17 +156,17 @@ def samples(data: object) -> tuple[Sample, ...]:
     fields = documents.mapping(data, "data")
     kind, result = fields.get("resultType"), fields.get("result")
     if kind == "scalar":
-        _, value = _point(result, "data.result")
-        return () if math.isnan(value) else (Sample({}, value),)
+        at, value = _point(result, "data.result")
+        return () if math.isnan(value) else (Sample({}, value, at),)
     if kind != "vector":
-        raise documents.ShapeError(f"the expression gives a {kind}, where one value per series is needed")
+        raise documents.ShapeError(f"the expression gives a {_shown(kind)}, where one value per series is needed")
     found: list[Sample] = []
     for place, entry in documents.entries(result, "data.result"):
         if "value" not in entry:  # a native histogram is no number
             continue
-        _, value = _point(entry["value"], f"{place}.value")
+        at, value = _point(entry["value"], f"{place}.value")
         if not math.isnan(value):
-            found.append(Sample(documents.labels(entry.get("metric"), f"{place}.metric"), value))
+            found.append(Sample(documents.labels(entry.get("metric"), f"{place}.metric"), value, at))
     return tuple(found)
 
 
@@ -174,7 +174,9 @@ def series(data: object) -> tuple[Series, ...]:
     """The `data` of `/api/v1/query_range`."""
     fields = documents.mapping(data, "data")
     if fields.get("resultType") != "matrix":
-        raise documents.ShapeError(f"the expression gives a {fields.get('resultType')}, where series are needed")
+        raise documents.ShapeError(
+            f"the expression gives a {_shown(fields.get('resultType'))}, where series are needed"
+        )
     found: list[Series] = []
     for place, entry in documents.entries(fields.get("result"), "data.result"):
         values = entry.get("values", [])
@@ -185,6 +187,10 @@ def series(data: object) -> tuple[Series, ...]:
         if kept:
             found.append(Series(documents.labels(entry.get("metric"), f"{place}.metric"), kept))
     return tuple(found)
+
+
+def _shown(kind: object) -> str:
+    return kind if isinstance(kind, str) and kind.isalpha() else repr(kind)
 
 
 def _point(value: object, place: str) -> tuple[float, float]:

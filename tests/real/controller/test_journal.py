@@ -271,6 +271,24 @@ async def test_pages_hold_everything_once_newest_first(journal):
     assert ([each.id for each in rest.items], rest.next) == (["d2", "d0"], None)
 
 
+async def test_decisions_are_found_by_the_name_of_their_alert_however_long_it_is(journal):
+    endless = "A" * 5000
+    given = {"d1": "Slow", "d2": "Down", "d3": "Slow", "d4": endless}
+    for number, name in given.items():
+        await journal.record(decision(number, target="t1" if number == "d3" else TARGET, alert=alert(name)))
+    await journal.record(decision("d5", alert=None))
+
+    async def found(**filters):
+        return [each.id for each in (await journal.decisions(**filters)).items]
+
+    assert await found(alert="Slow") == ["d3", "d1"]
+    assert await found(alert="Slow", target=TARGET) == ["d1"]
+    assert await found(alert="Slow", verdict=Verdict.ROLL_BACK) == []
+    assert (await found(alert=endless), await found(alert="Sl"), await found(alert="None")) == (["d4"], [], [])
+    first = await journal.decisions(alert="Slow", limit=1)
+    assert [each.id for each in (await journal.decisions(alert="Slow", limit=1, before=first.next)).items] == ["d1"]
+
+
 async def test_what_is_not_there_is_said_to_be_not_there(journal):
     with pytest.raises(NotFoundError):
         await journal.rollback("r9")

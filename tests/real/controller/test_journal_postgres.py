@@ -14,6 +14,7 @@ import structlog.testing
 
 from real.controller.journal_kit import Store, child, noted, opened, started
 from rearguard_controller.errors import ConflictError, JournalError, NotFoundError
+from rearguard_controller.journal import codec, migrations
 from rearguard_controller.journal.connections import SETTINGS
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.journal.postgres_migration import LOCK, MIGRATOR, migrate
@@ -379,6 +380,27 @@ async def test_a_current_schema_is_opened_while_another_process_holds_the_migrat
             await (await store.open()).close()
     finally:
         stopped.terminate()
+
+
+async def test_decisions_of_version_1_are_found_by_their_alert_and_damaged_ones_stay(store):
+    insert = "insert into decisions (id, target, verdict, decided_at, body) values ($1, 'checkout', 'leave', 1, $2)"
+    connection = await asyncpg.connect(store.address)
+    try:
+        await connection.execute("create table meta (key text primary key, value text not null)")
+        await connection.execute("insert into meta (key, value) values ('schema_version', '1')")
+        await connection.execute(dict(migrations.after("postgres", 0))[1])
+        await connection.execute(insert, "d1", codec.dump(decision("d1", alert=alert("Slow"))))
+        await connection.execute(insert, "d2", codec.dump(decision("d2", alert=None)))
+        await connection.execute(insert, "d3", "{")
+    finally:
+        await connection.close()
+    journal = await store.open()
+    try:
+        assert [each.id for each in (await journal.decisions(alert="Slow")).items] == ["d1"]
+        assert [each.id for each in (await journal.decisions()).items] == ["d2", "d1"]
+        assert await store.count("decisions") == 3
+    finally:
+        await journal.close()
 
 
 async def test_a_process_that_hangs_while_it_migrates_is_ended_and_another_migrates(store):

@@ -300,6 +300,7 @@ async def test_a_rollback_begun_by_version_1_goes_on_after_the_migration(path):
         with pytest.raises(ConflictError):
             await journal.append("r2", noted("step_started", 0))
         assert [entry.alert for entry in await journal.unjudged(9)] == [alert()]
+        assert (await journal.decisions(alert=alert().name)).items[-1].id == "d1"
     finally:
         await journal.close()
 

@@ -199,8 +199,9 @@ def fill(path) -> None:
             ),
         )
         connection.executemany(
-            "insert into decisions (id, target, verdict, decided_at, body) values (?, ?, 'roll_back', ?, ?)",
-            ((f"d{n}", f"t{n % TARGETS}", NOW + 60 * n, named(judged, n)) for n in numbers),
+            "insert into decisions (id, target, alert, verdict, decided_at, body)"
+            " values (?, ?, ?, 'roll_back', ?, ?)",
+            ((f"d{n}", f"t{n % TARGETS}", f"a{n % 20}", NOW + 60 * n, named(judged, n)) for n in numbers),
         )
         connection.executemany(
             "insert into handled (target, version, rollback_id) values (?, ?, ?)",
@@ -235,6 +236,10 @@ async def test_a_million_events_are_opened_in_two_seconds_and_read_in_fifty_mill
         "its decision": lambda: journal.decision(f"d{ROLLBACKS - 1}"),
         "decisions": lambda: journal.decisions(limit=50),
         "decisions of a verdict": lambda: journal.decisions(verdict=Verdict.ASK, limit=50),
+        "decisions of an alert": lambda: journal.decisions(alert="a7", limit=50),
+        "decisions of an alert never seen": lambda: journal.decisions(alert="never", limit=50),
+        "decisions of an alert and a target": lambda: journal.decisions(alert="a7", target="t8", limit=50),
+        "decisions of an alert and a verdict": lambda: journal.decisions(alert="a7", verdict=Verdict.ASK, limit=50),
         "handled": lambda: journal.handled("t7", "v2"),
         "actions": lambda: journal.actions_since("t7", NOW + 60.0 * (ROLLBACKS - 2000)),
         "last action": lambda: journal.last_action_at("t7"),

@@ -7,14 +7,17 @@ import signal
 import socket
 import subprocess
 import time
+from statistics import median
 
 import pytest
 
 from local_stack.binaries import environment, find
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import AlertState
+from rearguard_controller.measuring import measure
+from rearguard_controller.model import AlertState, Condition, ReasonCode
 from rearguard_controller.prometheus import Prometheus, settle_seconds
+from unit.controller.factories import facts, good, serving, state
 
 DEADLINE = 30.0
 SETTINGS = """\
@@ -190,3 +193,44 @@ async def test_the_second_address_answers_when_the_first_is_away(address, unused
     edge = Prometheus(PrometheusSettings(urls=(f"http://127.0.0.1:{unused_tcp_port}", address)))
     assert [sample.value for sample in await edge.query("vector(5)")] == [5.0]
     await edge.close()
+
+
+# --- evidence
+
+ITSELF = {"job": "itself"}
+CLOCK = (
+    'up{job="itself"} * 0 + time()'  # another value at every moment: only the recorded one gives the recorded value
+)
+THRESHOLD = 'up{job="itself"} * 0 + time() / 2'
+
+
+async def test_every_recorded_question_gives_the_recorded_value_again_at_the_recorded_time(prometheus):
+    await until(lambda: prometheus.query(CLOCK))
+    now = time.time()
+    known = facts(
+        now=now,
+        state=state(serving_since=now - 5, changed_after=now),
+        releases=(good("v1", service_version="1.0"), serving("v2", service_version="2.0")),
+    )
+    found = await measure(prometheus, Condition("Errors", CLOCK, f"> {THRESHOLD}", ITSELF), known, time.time)
+    assert {code for each in found.evidence for code in each.serves} == {
+        ReasonCode.ALERT_CONFIRMED,
+        ReasonCode.BEGAN_AFTER_RELEASE,
+        ReasonCode.PREVIOUS_VERSION_HEALTHY,
+    }
+    assert {CLOCK, THRESHOLD, 'target_info{job="itself"} or up{job="itself"}'} == {
+        each.question for each in found.evidence
+    }
+    assert found.now.value in [each.value for one in found.evidence for each in one.values]
+    await asyncio.sleep(0.01)  # another moment
+    for each in found.evidence:
+        assert each.values, each
+        told = [value.value for value in each.values]
+        if each.start is None:
+            again = [sample.value for sample in await prometheus.query(each.question, each.at)]
+            if each.question == CLOCK:
+                assert [sample.value for sample in await prometheus.query(CLOCK)] != again
+        else:
+            series = await prometheus.query_range(each.question, each.start, each.at, each.step)
+            again = [median(value for _, value in one.points) for one in series]
+        assert again == pytest.approx(told, abs=1e-9), each

@@ -1,13 +1,10 @@
-"""Facts: how the version before is compared, with Prometheus faked at the wire."""
-
-from types import SimpleNamespace
+"""Measuring: how the version before is compared, with Prometheus faked at the wire."""
 
 import pytest
 
-from rearguard_controller.facts import FactGatherer
 from rearguard_controller.figures import presence
+from rearguard_controller.measuring import before_release, measure
 from rearguard_controller.model import Sample
-from rearguard_controller.trouble import Trouble
 from unit.controller.factories import DEPLOYED, MATCH, NOW, condition, facts, good, serving, state
 from unit.controller.wire import version
 
@@ -18,9 +15,7 @@ DOWN = condition(figure=FIGURE, threshold="< 1")
 async def before(prometheus, of=None):
     """What is known of the version before."""
     known = of or facts(state=state(changed_after=DEPLOYED - 20))
-    return await FactGatherer(None, prometheus, SimpleNamespace(), Trouble(lambda: NOW), None, lambda: NOW)._before(
-        DOWN, known
-    )
+    return await before_release(prometheus, DOWN, known)
 
 
 def up(wire, **values):
@@ -76,8 +71,8 @@ RATIO = condition(figure="version:http_error_ratio:over1m", threshold="> 0.1")
 async def own(prometheus, **fields):
     """The service_versions that alone showed a condition which began before `current` named the release."""
     known = facts(state=state(changed_after=DEPLOYED - 15), **fields)
-    gatherer = FactGatherer(None, prometheus, SimpleNamespace(), Trouble(lambda: NOW), None, lambda: NOW)
-    began, _, labels = await gatherer._since(RATIO, known)
+    found = await measure(prometheus, RATIO, known, lambda: NOW)
+    began, labels = found.since, found.since_own
     return began < DEPLOYED - 15, labels
 
 
