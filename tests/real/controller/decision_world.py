@@ -83,7 +83,7 @@ class World:
         return self.serving
 
     async def read_versions(self, _command, _context):
-        return ("v1", "v2", "v3", "v4")
+        return tuple(f"v{number}" for number in range(1, 9))
 
     async def settle_commands(self, _target, _limit):
         """No command outlives the controller here."""
