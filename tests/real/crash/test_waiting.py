@@ -173,7 +173,7 @@ async def test_a_version_that_somebody_else_changed_ends_a_wait(tmp_path):
         assert nothing_was_begun(made)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
 async def test_a_wait_survives_a_restart_and_what_was_said_meanwhile_is_obeyed(tmp_path, number):
     async with stage(tmp_path, ask()) as (made, talk):
         found = await talk.waiting()
@@ -207,7 +207,7 @@ async def test_a_reload_keeps_a_wait_and_its_plan_and_judges_by_the_new_policy(t
         assert nothing_was_begun(made)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.soak), "after"])
 async def test_a_crash_at_the_end_of_a_wait_neither_loses_nor_doubles_the_rollback(tmp_path, when):
     async with world(tmp_path / "world") as made:
         first = await made.serve_deadly(when, "wait_ended", None, mode=act(SHORT))
