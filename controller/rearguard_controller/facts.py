@@ -279,8 +279,8 @@ class FactGatherer:
         changed, own = changed_after(facts.state), own_labels(facts)
         if start is None or changed is None or start >= changed or not own:
             return ()
-        others = await figures.episode_start(self._prometheus, condition, earliest, facts.now, but_not=own)
-        return own if others is None or others >= changed else ()
+        others = await figures.episode_start(self._prometheus, condition, earliest, changed, but_not=own)
+        return own if others is None else ()
 
     async def _before(self, condition: Condition, facts: Facts) -> tuple[Measurement | None, str]:
         state = facts.state
