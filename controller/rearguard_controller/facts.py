@@ -34,6 +34,12 @@ from rearguard_controller.trouble import Trouble
 
 SIGHT_HOLDS = 1.0  # seconds for which alerts share one reading of Prometheus' lists
 NEVER_BEGUN = (Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED)  # outcomes of waits that led to nothing
+NO_RELEASE = "there is no release to compare with"
+NO_VERSION_BEFORE = "no version before is known by its service_version"
+NO_CONDITION = "the alert has no usable figure, and its rule is not among Prometheus' rules"
+NOT_HELD = "it has not held in the last minute"
+BESIDE = "beside the new version, {} shows "
+BEFORE = "in the ten minutes before the release, {} showed a median of "
 BEFORE_RELEASE = 600.0  # seconds before a release in which the version before is judged, and a fault may have begun
 
 
@@ -172,7 +178,7 @@ class FactGatherer:
         if any(map(known.fires, alerts)):
             self._trouble.saw(target.name)
         facts = replace(
-            _with_triggers(facts, target, known), troubled=self._trouble.recent(), storm=self._trouble.limit
+            with_triggers(facts, target, known), troubled=self._trouble.recent(), storm=self._trouble.limit
         )
         measured: list[tuple[Condition, _Figures]] = []
         gathered: list[Gathered | Exception] = []
@@ -272,7 +278,7 @@ class FactGatherer:
             own = await self._own(condition, facts, start, earliest)
         except SourceError as error:
             return None, error.message, ()
-        return start, "" if start is not None else "it has not held in the last minute", own
+        return start, "" if start is not None else NOT_HELD, own
 
     async def _own(self, condition: Condition, facts: Facts, start: float | None, earliest: float) -> tuple[str, ...]:
         """The service_versions that alone showed a condition which began before the release, if it was so."""
@@ -285,11 +291,11 @@ class FactGatherer:
     async def _before(self, condition: Condition, facts: Facts) -> tuple[Measurement | None, str]:
         state = facts.state
         if state is None or state.serving_since is None or not state.is_release:
-            return None, "there is no release to compare with"
+            return None, NO_RELEASE
         previous = facts.release(state.previous_version)
         shown = _shown(previous)
         if previous is None or shown is None:
-            return None, "no version before is known by its service_version"
+            return None, NO_VERSION_BEFORE
         end = changed_after(state) or state.serving_since
         try:
             serves, beside, before = await asyncio.gather(
@@ -300,8 +306,8 @@ class FactGatherer:
         except SourceError as error:
             return None, error.message
         if serves and beside.past is not None and shown != _shown(facts.release(facts.serving_version)):
-            return beside, f"beside the new version, {previous.version} shows "
-        return before, f"in the ten minutes before the release, {previous.version} showed a median of "
+            return beside, BESIDE.format(previous.version)
+        return before, BEFORE.format(previous.version)
 
     async def _serves(self, condition: Condition, version: str) -> bool:
         """Whether instances of a version are scraped now: a figure may outlive the process that it was about."""
@@ -326,11 +332,11 @@ def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:
         return Confirmation(AlertState.INACTIVE)
     state = AlertState.FIRING if best.state == "firing" else AlertState.PENDING
     condition = figures.condition_of(best, known.rules, target.telemetry)
-    detail = "" if condition else "the alert has no usable figure, and its rule is not among Prometheus' rules"
+    detail = "" if condition else NO_CONDITION
     return Confirmation(state, detail, as_alert(best, alert.source), condition)
 
 
-def _with_triggers(facts: Facts, target: Target, known: Known) -> Facts:
+def with_triggers(facts: Facts, target: Target, known: Known) -> Facts:
     """The facts, with what Prometheus says of the targets that this one depends on."""
     firing = {name: "a trigger alert of it fires" for name in target.depends_on if name in known.troubled}
     return replace(facts, sick_dependencies={**firing, **facts.sick_dependencies}, dependencies_detail=known.fault)

@@ -7,7 +7,8 @@ Never here: clocks, queries, the journal. Everything that may be known is in `Fa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
 from rearguard_controller.destination import choose_destination, obstacle
@@ -87,6 +88,14 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         from_version=facts.serving_version,
         to_version=destination.version if destination else None,
     )
+
+
+def decide_unclear(decision_id: str, alert: Alert, owners: Sequence[Target], now: float) -> Decision:
+    """Leave an alert that matches several targets, when not exactly one of them has a recent release."""
+    names = ", ".join(owner.name for owner in owners)
+    detail = f"The alert matches several targets ({names}), and not exactly one has a recent release."
+    decision = decide(decision_id, alert, None, Facts(now))
+    return replace(decision, reasons=(Reason(ReasonCode.TARGET_KNOWN, False, detail),))
 
 
 def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -> Decision:
