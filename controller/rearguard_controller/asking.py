@@ -35,6 +35,10 @@ class NextAddressError(Exception):
         self.hint = hint
 
 
+class AnswerTooLargeError(SourceError):
+    """The answer, or the work for it, is beyond a limit: a smaller question may be answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Who is asked.
@@ -133,7 +137,7 @@ class Asking:
         async for piece in response.content.iter_any():
             body += piece
             if len(body) > ANSWER_CAP:
-                raise SourceError(
+                raise AnswerTooLargeError(
                     f"{self._source.name} at {address(url)} answered more than {ANSWER_CAP // 1024 // 1024} MiB",
                     hint="Ask for less: aggregate the expression, ask for a shorter time, let fewer alerts fire.",
                 )

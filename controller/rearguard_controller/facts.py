@@ -33,6 +33,7 @@ from rearguard_controller.trouble import Trouble
 
 SIGHT_HOLDS = 1.0  # seconds for which alerts share one reading of Prometheus' lists
 NEVER_BEGUN = (Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED)  # outcomes of waits that led to nothing
+NO_CONDITION = "the alert has no usable figure, and its rule is not among Prometheus' rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class FactGatherer:
         if any(map(known.fires, alerts)):
             self._trouble.saw(target.name)
         facts = replace(
-            _with_triggers(facts, target, known), troubled=self._trouble.recent(), storm=self._trouble.limit
+            with_triggers(facts, target, known), troubled=self._trouble.recent(), storm=self._trouble.limit
         )
         facts = _resting_on(facts, findings.of_others(target, facts, known.read_at))
         measured: list[tuple[Condition, Measured]] = []
@@ -271,11 +272,11 @@ def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:
         return Confirmation(state, known.fault, evidence)
     state = AlertState.FIRING if best.state == "firing" else AlertState.PENDING
     condition = figures.condition_of(best, known.rules, target.telemetry)
-    detail = "" if condition else "the alert has no usable figure, and its rule is not among Prometheus' rules"
+    detail = "" if condition else NO_CONDITION
     return Confirmation(state, detail, evidence, as_alert(best, alert.source), condition)
 
 
-def _with_triggers(facts: Facts, target: Target, known: Known) -> Facts:
+def with_triggers(facts: Facts, target: Target, known: Known) -> Facts:
     """The facts, with what Prometheus says of the targets that this one depends on."""
     firing = {name: "a trigger alert of it fires" for name in target.depends_on if name in known.troubled}
     return replace(facts, sick_dependencies={**firing, **facts.sick_dependencies}, dependencies_detail=known.fault)

@@ -97,16 +97,16 @@ async def row(prometheus: Asks, key: tuple[str, str], rules: Iterable[AlertingRu
     """
     figure, threshold = key
     name = next((rule.name for rule in rules if rule.annotations.get("figure") == figure), "")
-    operator, expression = _split(name, threshold)
+    operator, expression = split_threshold(name, threshold)
     values = await prometheus.query(figure)
-    number = _number(expression)
+    number = number_in(expression)
     limits = await prometheus.query(expression) if number is None else (Sample({}, number),)
     return Row(name, operator, tuple(values), tuple(limits))
 
 
 def threshold_in(row: Row, selector: Labels) -> float | None:
     """A target's threshold in a row; None when Prometheus has none for it."""
-    return _threshold_for(row.thresholds, selector)
+    return threshold_for(row.thresholds, selector)
 
 
 def readings(row: Row, selector: Labels) -> list[Reading]:
@@ -149,19 +149,16 @@ async def measure(
         seen = await prometheus.query(presence(condition.selector))
         return Measurement(None, None, EXISTS, past=False if seen else None)
     operator, threshold = await threshold_of(prometheus, condition)
-    value = worst((sample.value for sample in samples), operator)
-    if value is None or threshold is None:
-        return Measurement(value, threshold, operator, past=None)
-    return Measurement(value, threshold, operator, past=compare(value, operator, threshold))
+    return against(worst((sample.value for sample in samples), operator), operator, threshold)
 
 
 async def threshold_of(prometheus: Asks, condition: Condition) -> tuple[str, float | None]:
     """The operator and present value of a condition's threshold; None when Prometheus has none for the target."""
-    operator, expression = _split(condition.alert, condition.threshold)
-    number = _number(expression)
+    operator, expression = split_threshold(condition.alert, condition.threshold)
+    number = number_in(expression)
     if number is not None:
         return operator, number
-    return operator, _threshold_for(await prometheus.query(expression), condition.selector)
+    return operator, threshold_for(await prometheus.query(expression), condition.selector)
 
 
 async def median_over(
@@ -172,11 +169,8 @@ async def median_over(
     The median, because a mean takes its side from a few bad moments: a restart is one.
     """
     operator, threshold = await threshold_of(prometheus, condition)
-    points = [value for _, value in await _points(prometheus, condition, start, end, version)]
-    if not points or threshold is None:
-        return Measurement(None, threshold, operator, past=None)
-    value = median(points)
-    return Measurement(value, threshold, operator, past=compare(value, operator, threshold))
+    values = [value for _, value in await _points(prometheus, condition, start, end, version)]
+    return against(median(values) if values else None, operator, threshold)
 
 
 async def episode_start(
@@ -191,19 +185,40 @@ async def episode_start(
         The first moment at or after `since` of the episode that reaches up to now; None when the condition has not
         held within that gap.
     """
-    gap = max(GAP, 2 * _step(since, now))
     if condition.threshold == EXISTS:
-        moments = sorted(moment for moment, _ in await _points(prometheus, condition, since, now, None, but_not))
+        moments = [moment for moment, _ in await _points(prometheus, condition, since, now, None, but_not)]
     else:
         operator, threshold = await threshold_of(prometheus, condition)
         points = await _points(prometheus, condition, since, now, None, but_not)
-        moments = sorted(
+        moments = [
             moment for moment, value in points if threshold is not None and compare(value, operator, threshold)
-        )
-    if not moments or now - moments[-1] > gap:
+        ]
+    return start_of_episode(moments, now, step_between(since, now))
+
+
+# --- on values that are known: the same for the present and for history --------------------------------------
+
+
+def against(value: float | None, operator: str, threshold: float | None) -> Measurement:
+    """A value against a threshold; `past` is None when one of them is not known."""
+    past = None if value is None or threshold is None else compare(value, operator, threshold)
+    return Measurement(value, threshold, operator, past)
+
+
+def start_of_episode(moments: Iterable[float], now: float, step: float) -> float | None:
+    """The first of the moments at which a condition held without a gap up to now (see `episode_start`).
+
+    Args:
+        moments: when it held, in any order.
+        now: what the episode must reach up to.
+        step: seconds between two moments at which it was looked for.
+    """
+    gap = max(GAP, 2 * step)
+    newest_first = sorted(moments, reverse=True)
+    if not newest_first or now - newest_first[0] > gap:
         return None
-    start = moments[-1]
-    for moment in reversed(moments):
+    start = newest_first[0]
+    for moment in newest_first:
         if start - moment > gap:
             break
         start = moment
@@ -215,7 +230,8 @@ def worst(values: Iterable[float], operator: str) -> float | None:
     return (max if operator in (">", ">=") else min)(values, default=None)
 
 
-def _split(alert: str, threshold: str) -> tuple[str, str]:
+def split_threshold(alert: str, threshold: str) -> tuple[str, str]:
+    """The operator and the PromQL of an annotation `threshold`; `SourceError` when it is none."""
     found = _THRESHOLD.match(threshold)
     if found is None:
         raise SourceError(
@@ -225,14 +241,16 @@ def _split(alert: str, threshold: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _number(expression: str) -> float | None:
+def number_in(expression: str) -> float | None:
+    """The number that an expression is, if it is no more than that."""
     try:
         return float(expression)
     except ValueError:
         return None
 
 
-def _threshold_for(samples: Iterable[Sample], selector: Labels) -> float | None:
+def threshold_for(samples: Iterable[Sample], selector: Labels) -> float | None:
+    """The first threshold that does not belong to another service; None when there is none."""
     fitting = (
         sample.value
         for sample in samples
@@ -249,25 +267,27 @@ async def _points(
     version: str | None,
     but_not: Collection[str] = (),
 ) -> list[tuple[float, float]]:
-    found = await prometheus.query_range(condition.figure, start, end, _step(start, end))
+    found = await prometheus.query_range(condition.figure, start, end, step_between(start, end))
     return [
         point
         for series in found
-        if _is_own(series.labels, condition.selector, version) and series.labels.get(VERSION_LABEL) not in but_not
+        if is_own(series.labels, condition.selector, version) and series.labels.get(VERSION_LABEL) not in but_not
         for point in series.points
     ]
 
 
-def _step(start: float, end: float) -> float:
+def step_between(start: float, end: float) -> float:
+    """Seconds between the points of a range query over this time."""
     return max(FINEST_STEP, (end - start) / MOST_POINTS)
 
 
 def _own(samples: Iterable[Sample], selector: Labels, version: str | None, but_not: str | None) -> list[Sample]:
-    mine = [sample for sample in samples if _is_own(sample.labels, selector, version)]
+    mine = [sample for sample in samples if is_own(sample.labels, selector, version)]
     return [sample for sample in mine if but_not is None or sample.labels.get(VERSION_LABEL) != but_not]
 
 
-def _is_own(labels: Labels, selector: Labels, version: str | None) -> bool:
+def is_own(labels: Labels, selector: Labels, version: str | None) -> bool:
+    """Whether a figure with these labels is about the target with this selector, and this `service_version`."""
     if not labels:  # a bare number speaks for everyone
         return True
     right_version = version is None or labels.get(VERSION_LABEL, version) == version

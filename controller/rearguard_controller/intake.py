@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 import structlog
 
-from rearguard_controller import evidence, policy, remedies
+from rearguard_controller import evidence, policy
 from rearguard_controller.errors import (
     ConflictError,
     DamagedError,
@@ -34,7 +34,6 @@ from rearguard_controller.model import (
     Decision,
     Facts,
     Phase,
-    Reason,
     ReasonCode,
     Rollback,
     Step,
@@ -47,6 +46,7 @@ from rearguard_controller.notices import Notices
 from rearguard_controller.planning import plan, waiting_for
 from rearguard_controller.queues import Queues, Waiting
 from rearguard_controller.telemetry import Span, Telemetry
+from rearguard_controller.trust import recently_released
 
 log = structlog.get_logger()
 
@@ -285,11 +285,7 @@ class Intake:
             return None  # not a trigger: the watcher shows it, nothing is to be decided
         target = owners[0] if len(owners) == 1 else await self._only_recent(owners)
         if target is None:
-            names = ", ".join(owner.name for owner in owners)
-            detail = f"The alert matches several targets ({names}), and not exactly one has a recent release."
-            reason = Reason(ReasonCode.TARGET_KNOWN, holds=False, detail=detail, remedy=remedies.ONE_OWNER)
-            decision = policy.decide(self._new_id("d"), alert, None, Facts(self._clock()))
-            await self._leave(alert, replace(decision, reasons=(reason,)))
+            await self._leave(alert, policy.decide_unclear(self._new_id("d"), alert, owners, self._clock()))
         return target
 
     async def _judge(self, name: str, waiting: Sequence[Waiting]) -> None:
@@ -371,8 +367,7 @@ class Intake:
         recent = []
         for target in owners:
             state = await self._journal.target_state(target.name)
-            since = state.serving_since
-            if state.is_release and since is not None and now - since <= target.policy.watch_window:
+            if recently_released(state, now, target.policy.watch_window):
                 recent.append(target)
         return recent[0] if len(recent) == 1 else None
 

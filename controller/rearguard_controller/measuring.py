@@ -26,6 +26,11 @@ from rearguard_controller.model import (
 from rearguard_controller.snapshot import changed_after, own_labels
 from rearguard_controller.words import clock_time
 
+NO_RELEASE = "there is no release to compare with"
+NO_VERSION_BEFORE = "no version before is known by its service_version"
+NOT_HELD = "it has not held in the last minute"
+BESIDE = "beside the new version, {} shows "
+BEFORE = "in the ten minutes before the release, {} showed a median of "
 BEFORE_RELEASE = 600.0  # seconds before a release in which the version before is judged, and a fault may have begun
 
 
@@ -80,9 +85,8 @@ async def _since(witness: Witness, condition: Condition, facts: Facts) -> tuple[
     except SourceError as error:
         return None, error.message, ()
     if start is None:
-        detail = "it has not held in the last minute"
-        witness.conclude(detail)
-        return None, detail, own
+        witness.conclude(NOT_HELD)
+        return None, NOT_HELD, own
     witness.conclude(f"it has held since {clock_time(start)}")
     return start, "", own
 
@@ -94,8 +98,8 @@ async def _own(
     changed, own = changed_after(facts.state), own_labels(facts)
     if start is None or changed is None or start >= changed or not own:
         return ()
-    others = await figures.episode_start(asks, condition, earliest, facts.now, but_not=own)
-    return own if others is None or others >= changed else ()
+    others = await figures.episode_start(asks, condition, earliest, changed, but_not=own)
+    return own if others is None else ()
 
 
 async def before_release(asks: Asks, condition: Condition, facts: Facts) -> tuple[Measurement | None, str]:
@@ -105,11 +109,11 @@ async def before_release(asks: Asks, condition: Condition, facts: Facts) -> tupl
     """
     state = facts.state
     if state is None or state.serving_since is None or not state.is_release:
-        return None, "there is no release to compare with"
+        return None, NO_RELEASE
     previous = facts.release(state.previous_version)
     shown = _shown(previous)
     if previous is None or shown is None:
-        return None, "no version before is known by its service_version"
+        return None, NO_VERSION_BEFORE
     end = changed_after(state) or state.serving_since
     try:
         serves, beside, before = await asyncio.gather(
@@ -120,8 +124,8 @@ async def before_release(asks: Asks, condition: Condition, facts: Facts) -> tupl
     except SourceError as error:
         return None, error.message
     if serves and beside.past is not None and shown != _shown(facts.release(facts.serving_version)):
-        return beside, f"beside the new version, {previous.version} shows "
-    return before, f"in the ten minutes before the release, {previous.version} showed a median of "
+        return beside, BESIDE.format(previous.version)
+    return before, BEFORE.format(previous.version)
 
 
 async def _serves(asks: Asks, condition: Condition, version: str) -> bool:

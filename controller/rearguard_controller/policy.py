@@ -7,7 +7,7 @@ Never here: clocks, queries, the journal. Everything that may be known is in `Fa
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
@@ -91,6 +91,16 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         from_version=facts.serving_version,
         to_version=destination.version if destination else None,
         evidence=facts.evidence,
+    )
+
+
+def decide_unclear(decision_id: str, alert: Alert, owners: Sequence[Target], now: float) -> Decision:
+    """Leave an alert that matches several targets, when not exactly one of them has a recent release."""
+    names = ", ".join(owner.name for owner in owners)
+    detail = f"The alert matches several targets ({names}), and not exactly one has a recent release."
+    decision = decide(decision_id, alert, None, Facts(now))
+    return replace(
+        decision, reasons=(Reason(ReasonCode.TARGET_KNOWN, holds=False, detail=detail, remedy=remedies.ONE_OWNER),)
     )
 
 

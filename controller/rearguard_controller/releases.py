@@ -20,7 +20,7 @@ from rearguard_controller.history import alerts_before_change
 from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
 from rearguard_controller.prometheus import Prometheus
-from rearguard_controller.trust import announced, believable, concerns, noted, seen, serves, tended, trusted
+from rearguard_controller.trust import announced, believable, concerns, earns, noted, seen, serves, tended, trusted
 
 log = structlog.get_logger()
 
@@ -274,8 +274,7 @@ class Releases:
         )
 
     async def _reward(self, target: Target, release: Release, state: TargetState, now: float) -> None:
-        earned = state.clean_since is not None and now - state.clean_since >= target.policy.known_good_after
-        if not earned or release.known_good_at is not None or release.distrusted:
+        if not earns(release, state, now, target.policy.known_good_after):
             return
         await self._lead.change_release(target.name, release.version, lambda known: trusted(_known(known), now))
         log.info("version_known_good", target=target.name, version=release.version)

@@ -80,6 +80,18 @@ def tended(state: TargetState, now: float, *, clean: bool, most_gap: float) -> T
     return replace(state, clean_since=since, clean_checked_at=now)
 
 
+def earns(release: Release, state: TargetState, now: float, known_good_after: float) -> bool:
+    """Whether the serving release becomes known good now: it served well for long enough, and no mark forbids it."""
+    earned = state.clean_since is not None and now - state.clean_since >= known_good_after
+    return earned and release.known_good_at is None and not release.distrusted
+
+
+def recently_released(state: TargetState, now: float, watch_window: float) -> bool:
+    """Whether what serves is a release that may still be blamed."""
+    since = state.serving_since
+    return state.is_release and since is not None and now - since <= watch_window
+
+
 def trusted(release: Release, now: float) -> Release:
     """A release that has earned trust at `now`, unless it was marked meanwhile; trust that it has already stays."""
     return release if release.known_good_at is not None or release.distrusted else replace(release, known_good_at=now)

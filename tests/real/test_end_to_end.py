@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ def cli(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
 def wait_for_known_good(asker: Asker) -> None:
     wait_until(
         lambda: asker.target().get("last_known_good") == "v1", within=90, what="v1 earned its trust", every=0.5
@@ -167,6 +172,14 @@ def test_a_bad_release_is_rolled_back_once_however_often_the_alert_is_delivered(
     assert explained.returncode == 0, explained.stderr
     for word in ("alert_confirmed", "recent_release", "known_good_exists", "v1", "v2"):
         assert word in explained.stdout
+
+    # the same judgement over Prometheus' history finds the same rollback at the same time, without the journal
+    past = cli(stack, "backtest", "--config", str(stack.layout.folder / "rearguard.yaml"), "--since", "10m", "--json")
+    assert past.returncode == 0, past.stderr
+    (found,) = json.loads(past.stdout)["rollbacks"]
+    assert (found["from_version"], found["to_version"], found["verdict"]) == ("v2", "v1", "roll_back")
+    assert abs(moment(found["decided_at"]) - moment(rollback["started_at"])) < 10
+    assert found["people"]["to_version"] == "v1"  # what history shows of what the controller did
 
 
 def test_an_alert_without_a_recent_release_changes_nothing_and_is_explained(stack):

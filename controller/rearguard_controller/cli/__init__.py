@@ -16,6 +16,7 @@ from rearguard_controller.errors import RearguardError
 __all__ = ["main"]
 
 GOOD, FAILED, WRONG_USE, UNKNOWN = 0, 1, 2, 4
+CODES = {"UnknownResultError": UNKNOWN, "WrongUseError": WRONG_USE}  # by name: an import would load what they need
 INTERRUPTED = 130  # as shells report Ctrl-C
 
 
@@ -55,6 +56,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import service  # noqa: PLC0415  # loads the server
 
         return service.COMMANDS[name]
+    if name == "backtest":
+        from rearguard_controller.cli import backtest  # noqa: PLC0415  # loads what judges
+
+        return backtest.COMMANDS[name]
     if name in ("status", "history", "show", "decisions", "audit"):
         from rearguard_controller.cli import reading  # noqa: PLC0415  # loads the HTTP client
 
@@ -74,4 +79,4 @@ def _complain(error: RearguardError) -> int:
     print(f"rearguard: {clean(error.message)}", file=sys.stderr)  # noqa: T201  # where a command complains
     if error.hint:
         print(f"  hint: {clean(error.hint)}", file=sys.stderr)  # noqa: T201  # the same
-    return UNKNOWN if type(error).__name__ == "UnknownResultError" else FAILED
+    return CODES.get(type(error).__name__, FAILED)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # argparse hides this type behind a private name that only ty
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # the reason above
 
 ENVIRONMENT = """\
-All commands but serve and check ask a running controller:
+All commands but serve, check and backtest ask a running controller:
   REARGUARD_URL         its address, by default http://127.0.0.1:9465
   REARGUARD_TOKEN_FILE  file with a token: viewer to read, operator to change
   REARGUARD_CA_FILE     for https: certificates that the controller's must lead to
@@ -51,6 +51,14 @@ def _service(commands: Commands) -> None:
     check = _add(commands, "check", "check a configuration file and say what it would do")
     _config(check)
     check.add_argument("--json", action="store_true", help="print it as JSON")
+    backtest = _add(commands, "backtest", "what would have been rolled back in the past, by Prometheus' history")
+    _config(backtest)
+    when = "a duration back from now (14d) or a time (2026-01-31T18:00:00Z)"
+    backtest.add_argument("--since", metavar="TIME", required=True, help=f"from when on: {when}")
+    backtest.add_argument("--until", metavar="TIME", help=f"up to when, by default now: {when}")
+    backtest.add_argument("--target", metavar="TARGET", help="of this target only; the others still count for storms")
+    backtest.add_argument("--prometheus", metavar="URL", help="ask this one, not that of the configuration")
+    backtest.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _reading(commands: Commands) -> None:

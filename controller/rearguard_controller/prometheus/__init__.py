@@ -4,6 +4,7 @@ Here: asking its HTTP API, turning answers into values or `SourceError`, and how
 Never here: what an answer means for a target, or remembering answers.
 """
 
+from rearguard_controller.asking import AnswerTooLargeError
 from rearguard_controller.prometheus.answers import (
     AlertingRule,
     PrometheusAlert,
@@ -16,6 +17,7 @@ from rearguard_controller.prometheus.settle import settle_seconds
 
 __all__ = [
     "AlertingRule",
+    "AnswerTooLargeError",
     "Prometheus",
     "PrometheusAlert",
     "RecordingRule",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import orjson
 
-from rearguard_controller.asking import Asking, NextAddressError, Source
+from rearguard_controller.asking import AnswerTooLargeError, Asking, NextAddressError, Source
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Sample
@@ -18,6 +18,7 @@ from rearguard_controller.shapes import address
 
 TIMEOUT = 5.0  # seconds for one address
 _OUR_FAULT = (400, 422)  # the expression or parameters are bad: no other address would help
+_TOO_MUCH = ("too many samples", "exceeded maximum resolution")  # of a query that would be answered in parts
 _GOOD = 200
 _SHOWN = 300  # characters of an error text that a sentence repeats
 _HINTS = {
@@ -32,7 +33,9 @@ _AWAY = "Is Prometheus running, and prometheus.url right?"
 class Prometheus:
     """The Prometheus of the configuration. Close it when done. Every method raises `SourceError` only."""
 
-    def __init__(self, settings: PrometheusSettings) -> None:
+    def __init__(self, settings: PrometheusSettings, *, timeout: float = TIMEOUT) -> None:
+        """Ask as these settings say; `timeout` is for one question to one address, in seconds."""
+        self._timeout = timeout
         self._asking = Asking(
             Source(
                 name="Prometheus",
@@ -40,7 +43,7 @@ class Prometheus:
                 urls=settings.urls,
                 token_file=settings.token_file,
                 ca_file=settings.ca_file,
-                timeout=TIMEOUT,
+                timeout=timeout,
                 content=_content,
                 away=_AWAY,
                 wanted="Is it Prometheus 2.42 or later, and the expression one value per series?",
@@ -61,7 +64,7 @@ class Prometheus:
 
     async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
         """A vector or scalar at a moment (seconds since the epoch), or now. NaN is left out, Inf is kept."""
-        fields = {"query": expression, "timeout": f"{TIMEOUT:g}s"}
+        fields = {"query": expression, "timeout": f"{self._timeout:g}s"}
         if time is not None:
             fields["time"] = f"{time:.3f}"
         return await self._asking.ask("POST", "/api/v1/query", fields, answers.samples)
@@ -73,9 +76,19 @@ class Prometheus:
             "start": f"{start:.3f}",
             "end": f"{end:.3f}",
             "step": f"{step:g}",
-            "timeout": f"{TIMEOUT:g}s",
+            "timeout": f"{self._timeout:g}s",
         }
         return await self._asking.ask("POST", "/api/v1/query_range", fields, answers.series)
+
+    async def stored(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
+        """The very samples that Prometheus stored of series from `start` to `end` (seconds since the epoch).
+
+        Raises:
+            AnswerTooLargeError: ask for a shorter time.
+        """
+        fields = {"query": f"{selector}[{round((end - start) * 1000)}ms]", "time": f"{end:.3f}"}
+        fields["timeout"] = f"{self._timeout:g}s"
+        return await self._asking.ask("POST", "/api/v1/query", fields, answers.series)
 
     async def close(self) -> None:
         """Close open connections."""
@@ -97,6 +110,8 @@ def _content(url: str, status: int, body: bytes) -> object:
         return fields.get("data")
     words = fields.get("error")
     said = f": {words[:_SHOWN]}" if isinstance(words, str) and words else ""
+    if status in _OUR_FAULT and isinstance(words, str) and any(part in words for part in _TOO_MUCH):
+        raise AnswerTooLargeError(f"Prometheus refused the request ({status}){said}", hint="Ask for a shorter time.")
     if status in _OUR_FAULT:
         raise SourceError(
             f"Prometheus refused the request ({status}){said}",

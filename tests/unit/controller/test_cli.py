@@ -18,6 +18,7 @@ import pytest
 from rearguard_controller.auth import Gate, Role
 from rearguard_controller.cli import display, main, reading
 from rearguard_controller.cli.arguments import parser
+from rearguard_controller.cli.backtest import Lines
 from rearguard_controller.cli.service import does
 from rearguard_controller.client import Client
 from rearguard_controller.config import parse
@@ -25,7 +26,7 @@ from rearguard_controller.errors import RearguardError
 
 COMMANDS = [  # those of the contract that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
-    "close", "arm", "disarm", "release", "audit",
+    "close", "arm", "disarm", "release", "audit", "backtest",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
@@ -405,6 +406,17 @@ def test_check_of_a_bad_file_is_exit_code_1_and_names_the_line(tmp_path):
     assert "enviroment" in done.stderr
     assert "rearguard.yaml:2" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_a_terminal_a_back_test_says_now_and_then_how_far_it_is(capsys):
+    moments = iter([0.0, 1.0, 4.9, 5.0, 5.0, 9.9, 10.0, 10.0])
+    lines = Lines(lambda: next(moments))
+    for done in range(1, 6):
+        lines.say("alerts\x1b[2J", done, 9)
+    assert capsys.readouterr().err.splitlines() == [
+        "rearguard: reading alerts\\x1b[2J, 3 of 9",
+        "rearguard: reading alerts\\x1b[2J, 5 of 9",
+    ]
 
 
 def test_the_parser_knows_the_commands_of_this_version_and_no_others():

@@ -90,6 +90,12 @@ async def test_a_fault_that_the_version_before_showed_as_well_is_not_the_release
     assert await own(prometheus) == (True, ())
 
 
+async def test_a_fault_that_the_version_before_showed_to_its_end_is_not_the_releases_own(wire, prometheus):
+    to_its_end = {"1.0": lambda at: 0.5 if DEPLOYED - 200 <= at < DEPLOYED - 10 else None}
+    wire.over_time = {RATIO.figure: {**to_its_end, "2.0": lambda at: 0.5 if at >= DEPLOYED else None}}
+    assert await own(prometheus) == (True, ())
+
+
 async def test_a_figure_under_a_label_that_both_versions_may_show_is_not_the_releases_own(wire, prometheus):
     wire.over_time = {RATIO.figure: {"2.0": failing_since(DEPLOYED - 90)}}
     same = (good("v1", service_version="2.0"), serving("v2", service_version="2.0"))

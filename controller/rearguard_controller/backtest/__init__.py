@@ -1,0 +1,13 @@
+"""The back-test: what would have been rolled back in the past, by Prometheus' history and the same `decide`.
+
+Here: history to data (`archive`, `history`), data to judgements (`serving`, `curves`, `replay`), judgements
+to a comparison with what people did (`report`).
+Never here: the journal, or any command of a target: a back-test reads Prometheus and nothing else.
+"""
+
+from rearguard_controller.backtest.archive import Progress
+from rearguard_controller.backtest.history import History
+from rearguard_controller.backtest.replay import replay
+from rearguard_controller.backtest.report import REMINDER, Report, compare
+
+__all__ = ["REMINDER", "History", "Progress", "Report", "compare", "replay"]

@@ -1,0 +1,126 @@
+"""Asking Prometheus about long times: in parts, some at once, and in halves where an answer would be too large.
+
+Here: range queries over any length of time, the samples stored at some moments, and how far the asking is.
+Never here: what is asked and what the answers mean (`history`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TypeVar
+
+from rearguard_controller.backtest import stretches
+from rearguard_controller.backtest.world import Stretch
+from rearguard_controller.prometheus import AnswerTooLargeError, Prometheus, Series
+
+Progress = Callable[[str, int, int], None]  # what is read, how many questions are answered, of how many
+Key = tuple[tuple[str, str], ...]  # the sorted labels of a series
+Times = dict[Key, list[float]]  # moments of series, in order
+
+T = TypeVar("T")
+
+MOST_PER_QUERY = 10_000  # points; Prometheus refuses more than 11,000
+LONGEST_STORED = 3600.0  # seconds of stored samples in one question
+SHORTEST_HALF = 60.0  # seconds; a question about less is not halved any more
+AT_ONCE = 4  # questions under way
+
+
+class Archive:
+    """One Prometheus, asked about the past. Every method raises `SourceError` only."""
+
+    def __init__(self, prometheus: Prometheus, progress: Progress) -> None:
+        """Ask this one, and say how far it is."""
+        self._prometheus = prometheus
+        self._progress = progress
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def over(self, what: str, expression: str, start: float, end: float, step: float) -> Times:
+        """The moments at which each series of an expression has a value, by its labels."""
+        parts = _parts(start, end, step)
+        done = 0
+
+        async def one(part: Stretch) -> tuple[Series, ...]:
+            nonlocal done
+            found = await self.range(expression, part.start, part.end, step)
+            done += 1
+            self._progress(what, done, len(parts))
+            return found
+
+        times: Times = {}
+        for found in await together(map(one, parts)):
+            for series in found:
+                of = times.setdefault(tuple(sorted(series.labels.items())), [])
+                of += [moment for moment, _ in series.points]
+        return times
+
+    async def range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
+        """A range query, in halves where the answer would be too large."""
+        try:
+            async with self._at_once:
+                return await self._prometheus.query_range(expression, start, end, step)
+        except AnswerTooLargeError:
+            middle = start + step * int((end - start) / step / 2)
+            if not start < middle < end - step:
+                raise
+        first = await self.range(expression, start, middle, step)
+        second = await self.range(expression, middle + step, end, step)
+        joined: dict[tuple[tuple[str, str], ...], Series] = {}
+        for series in (*first, *second):
+            key = tuple(sorted(series.labels.items()))
+            before = joined[key].points if key in joined else ()
+            joined[key] = Series(series.labels, (*before, *series.points))
+        return tuple(joined.values())
+
+    async def stored(self, what: str, selector: str, asked: Iterable[Stretch]) -> Times:
+        """The moments of the samples that are stored in some stretches of time, in order."""
+        asked_windows = stretches.windows(asked, LONGEST_STORED)
+        done = 0
+
+        async def one(window: Stretch) -> tuple[Series, ...]:
+            nonlocal done
+            found = await self._samples(selector, window)
+            done += 1
+            self._progress(what, done, len(asked_windows))
+            return found
+
+        times: dict[tuple[tuple[str, str], ...], set[float]] = {}
+        for found in await together(map(one, asked_windows)):
+            for series in found:
+                key = tuple(sorted((name, value) for name, value in series.labels.items() if name != "__name__"))
+                times.setdefault(key, set()).update(moment for moment, _ in series.points)
+        return {key: sorted(moments) for key, moments in times.items()}
+
+    async def _samples(self, selector: str, window: Stretch) -> tuple[Series, ...]:
+        try:
+            async with self._at_once:
+                return await self._prometheus.stored(selector, window.start, window.end)
+        except AnswerTooLargeError:
+            if window.end - window.start < SHORTEST_HALF:
+                raise
+        middle = (window.start + window.end) / 2
+        return (
+            *await self._samples(selector, Stretch(window.start, middle)),
+            *await self._samples(selector, Stretch(middle, window.end)),
+        )
+
+
+async def together(asked: Iterable[Coroutine[None, None, T]]) -> list[T]:
+    """All answers, in order; the first error ends the other questions before it is raised."""
+    tasks = [asyncio.ensure_future(each) for each in asked]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _parts(start: float, end: float, step: float) -> list[Stretch]:
+    """A time in parts of as many points as one question may have; no point stands in two, the last one is the end."""
+    count = int((end - start) / step + 1e-6)
+    begin = end - count * step
+    return [
+        Stretch(begin + first * step, begin + min(first + MOST_PER_QUERY - 1, count) * step)
+        for first in range(0, count + 1, MOST_PER_QUERY)
+    ]

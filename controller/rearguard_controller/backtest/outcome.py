@@ -1,0 +1,40 @@
+"""Whether a rollback helped, where history can tell. Pure.
+
+Here: what became of an alert after people really went back to the version that would have been gone back to.
+Never here: what follows from it (`replay`, `report`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rearguard_controller.backtest.world import AlertHistory, Change
+from rearguard_controller.model import Target
+
+RECOVERS_WITHIN = 300.0  # seconds, where the target's configuration names none
+
+
+def helped(
+    target: Target, alert_name: str, to_version: str | None, following: Change | None, alerts: Iterable[AlertHistory]
+) -> bool | None:
+    """Whether the alert was over when the target served the destination for as long as recovery may take.
+
+    Args:
+        target: what would have been rolled back.
+        alert_name: the trigger, whichever version or instance it is about.
+        to_version: the destination.
+        following: the change that really came next.
+        alerts: of the target.
+
+    Returns:
+        None where the destination did not come next: then nobody knows.
+    """
+    if following is None or following.version != to_version:
+        return None
+    at = following.at + (RECOVERS_WITHIN if target.recovery_within is None else target.recovery_within)
+    fires = any(
+        history.labels.get("alertname") == alert_name and firing.start <= at <= firing.end
+        for history in alerts
+        for firing in history.firing
+    )
+    return not fires

@@ -1,0 +1,346 @@
+"""A walk through the past with the eyes of a controller that was not there. Pure.
+
+Here: the moments at which something changes, in order, over all targets: versions come and go and earn trust, alerts
+fire and are judged by `policy.decide`, and what would have been rolled back changes what is known from then on.
+Never here: queries (`history`), the comparison with what people did (`report`).
+
+A rollback that would have been begun is taken to have helped at once: its version is marked bad, the cooldown and the
+budget count from it, and the target stays armed. Only where people really went back to its destination and the alert
+fired on, it is known not to have helped: then no mark stays, and the target is disarmed. History goes on with the
+version that was left all the same; until another one serves, what it shows is `not_already_handled`, its alerts are
+no trouble to other targets, and its figure is not where the next release's fault began.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from enum import IntEnum, unique
+
+from rearguard_controller import policy
+from rearguard_controller.backtest.curves import Curves, condition_of
+from rearguard_controller.backtest.life import Life, facts_of, with_figures
+from rearguard_controller.backtest.outcome import helped
+from rearguard_controller.backtest.serving import changes
+from rearguard_controller.backtest.world import Change, Presence, Record, Replayed, Stretch, World, curve_key
+from rearguard_controller.facts import NO_CONDITION
+from rearguard_controller.history import as_seen
+from rearguard_controller.measuring import BEFORE_RELEASE, NO_RELEASE
+from rearguard_controller.model import (
+    Alert,
+    AlertsSeen,
+    AlertState,
+    Condition,
+    Decision,
+    Facts,
+    Labels,
+    Target,
+    TargetState,
+    Verdict,
+    is_subset,
+)
+from rearguard_controller.prometheus import PrometheusAlert
+from rearguard_controller.trouble import Trouble
+from rearguard_controller.trust import (
+    LONGEST_UNSEEN,
+    concerns,
+    earns,
+    noted,
+    recently_released,
+    seen,
+    serves,
+    tended,
+    trusted,
+)
+
+MOST_LOOKS = 480  # judgements of one alert in a watch window
+NO_RECENT = "it was not looked up, as there was no recent release"
+_SOON = 0.001  # seconds after which a span of time is over for certain, whatever the rounding
+
+
+@unique
+class _Kind(IntEnum):
+    """What happens at a moment, in the order in which it counts when several happen at once."""
+
+    CHANGED = 0  # another version serves
+    CAME = 1  # a version is scraped
+    ACTIVE = 2  # an alert is pending or firing
+    FIRES = 3
+    TEND = 4  # a version may have earned trust
+    JUDGE = 5
+    QUIET = 6  # an alert stops firing: ends come after judgements, as a stretch includes its last moment
+    INACTIVE = 7
+    WENT = 8
+
+
+def replay(world: World) -> Replayed:
+    """Judge every trigger alert of the past.
+
+    Returns:
+        Each judgement once for as long as its answers stay the same, as the journal would hold it.
+    """
+    return _Walk(world).run()
+
+
+class _Walk:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._now = world.start
+        self._lives = {each.name: Life(each, TargetState(each.name)) for each in world.targets}
+        self._trouble = Trouble(lambda: self._now)
+        self._trouble.use(world.targets, world.storm)
+        self._owners = [_owners(self._lives.values(), each.labels) for each in world.alerts]
+        self._troubles = _troubles(world)
+        self._firing_of: Counter[str] = Counter()  # targets in trouble, with how many alerts
+        self._firing: set[int] = set()
+        self._fires: dict[int, Stretch] = {}
+        self._judging: dict[int, float] = {}
+        self._agenda: list[tuple[float, _Kind, int, object]] = []
+        self._numbers = 0
+        self._conditions: dict[tuple[str, int], Condition | None] = {}
+        self._curves_of = {key: Curves(curves) for key, curves in world.curves.items()}
+        self._records: list[Record] = []
+        self._recorded: dict[tuple[str, str, str | None], tuple[int, object]] = {}
+        self._unmatched: Counter[str] = Counter()
+
+    def run(self) -> Replayed:
+        for life in self._lives.values():
+            presence = self._world.presence.get(life.target.name, ())
+            life.changes = changes(presence, self._world.look_every)
+            for change in life.changes:
+                self._at(change.at, _Kind.CHANGED, (life, change))
+            for each in presence:
+                self._at(each.start, _Kind.CAME, (life, each))
+                self._at(each.end, _Kind.WENT, (life, each))
+        for number, history in enumerate(self._world.alerts):
+            for active in history.active:
+                self._at(active.start, _Kind.ACTIVE, number)
+                self._at(active.end, _Kind.INACTIVE, number)
+            for firing in history.firing:
+                self._at(firing.start, _Kind.FIRES, (number, firing))
+                self._at(firing.end, _Kind.QUIET, number)
+        steps: dict[_Kind, Callable[..., None]] = {
+            _Kind.CHANGED: lambda what: self._changed(*what),
+            _Kind.CAME: lambda what: self._came(*what),
+            _Kind.WENT: lambda what: self._went(*what),
+            _Kind.ACTIVE: lambda number: self._stain(number, on=True),
+            _Kind.INACTIVE: lambda number: self._stain(number, on=False),
+            _Kind.TEND: self._tend,
+            _Kind.FIRES: lambda what: self._fire(*what),
+            _Kind.JUDGE: self._look,
+            _Kind.QUIET: self._quiet,
+        }
+        while self._agenda:
+            self._now, kind, _, what = heapq.heappop(self._agenda)
+            steps[kind](what)
+        return Replayed(tuple(self._records), dict(self._unmatched))
+
+    def _at(self, moment: float, kind: _Kind, what: object) -> None:
+        self._numbers += 1
+        heapq.heappush(self._agenda, (moment, kind, self._numbers, what))
+
+    # --- versions ---------------------------------------------------------------------------------------------
+
+    def _changed(self, life: Life, change: Change) -> None:
+        name, version, before = life.target.name, change.version, life.serving
+        life.releases[version] = seen(life.releases.get(version), name, version, change.at)
+        if life.releases[version].service_version is None:
+            life.releases[version] = replace(life.releases[version], service_version=version)
+        after = change.changed_after
+        if before is None:  # found on day one: adopted
+            life.releases[version] = replace(life.releases[version], known_good_at=change.at)
+        else:
+            left = change.at if after is None else after
+            life.releases[before] = replace(life.releases[before], last_seen=left)
+            life.last_served[before] = (left - BEFORE_RELEASE, left)
+        state = noted(replace(life.state, looked_at=after), self._snapshot(life, change))
+        if life.returned_to not in (None, version):
+            state = replace(state, serving_version=life.returned_to)
+        life.state = serves(state, version, change.at, trusted=life.releases[version].known_good_at is not None)
+        life.returned_to = None
+        self._tend(life)
+        for number in sorted(self._firing):
+            if life in self._owners[number]:
+                self._plan_look(number, change.at)
+
+    def _snapshot(self, life: Life, change: Change) -> AlertsSeen | None:
+        """What was pending or firing when the version before a change was last seen; None for the first version.
+
+        A version that it would have helped to leave would have taken its alerts with it.
+        """
+        serving, after = life.serving, change.changed_after
+        if serving is None or after is None:
+            return None
+        left = life.releases[serving].bad_at is not None
+        alerts = () if left else as_seen(self._active(life, after))
+        return AlertsSeen(max(after, change.at - LONGEST_UNSEEN), alerts)
+
+    def _active(self, life: Life, at: float) -> Iterator[PrometheusAlert]:
+        """The alerts of a target that were pending or firing at a moment, or one look before it."""
+        for history, owners in zip(self._world.alerts, self._owners, strict=True):
+            if life not in owners:
+                continue
+            for state, stretches in ((AlertState.PENDING, history.active), (AlertState.FIRING, history.firing)):
+                if any(each.start <= at <= each.end + self._world.look_every for each in stretches):
+                    yield PrometheusAlert(history.labels, {}, state, None, None)
+
+    def _came(self, life: Life, presence: Presence) -> None:
+        life.present[presence.version] += 1
+        self._tend(life)
+
+    def _went(self, life: Life, presence: Presence) -> None:
+        life.present[presence.version] -= 1
+        self._tend(life)
+
+    def _stain(self, number: int, *, on: bool) -> None:
+        for life in self._owners[number]:
+            if is_subset(life.target.policy.alerts, self._world.alerts[number].labels):
+                (life.stains.add if on else life.stains.discard)(number)
+                self._tend(life)
+
+    def _tend(self, life: Life) -> None:
+        """Whether the serving version is on its way to trust, or has earned it."""
+        version, now = life.serving, self._now
+        if version is None:
+            return
+        stained = any(concerns(self._world.alerts[number].labels, version) for number in life.stains)
+        clean = life.present[version] > 0 and not stained
+        before, after = life.state.clean_since, life.target.policy.known_good_after
+        life.state = tended(life.state, now, clean=clean, most_gap=math.inf)
+        if life.state.clean_since is not None and life.state.clean_since != before:
+            self._at(now + after + _SOON, _Kind.TEND, life)
+        if earns(life.releases[version], life.state, now, after):
+            life.releases[version] = trusted(life.releases[version], now)
+
+    # --- alerts -----------------------------------------------------------------------------------------------
+
+    def _fire(self, number: int, firing: Stretch) -> None:
+        self._firing.add(number)
+        self._firing_of.update(self._troubles[number])
+        self._fires[number] = firing
+        self._plan_look(number, self._now)
+
+    def _quiet(self, number: int) -> None:
+        self._see_trouble()
+        self._firing.discard(number)
+        self._firing_of.subtract(self._troubles[number])
+
+    def _plan_look(self, number: int, at: float) -> None:
+        if at <= self._fires[number].end:
+            self._judging[number] = at
+            self._at(at, _Kind.JUDGE, number)
+
+    def _look(self, number: int) -> None:
+        """Judge an alert that fires, and plan to do so again for as long as the answer may change."""
+        if number not in self._firing or self._judging.get(number) != self._now:
+            return
+        life = self._judge(number)
+        if life is None or life.is_handled:
+            return
+        window = life.target.policy.watch_window
+        if recently_released(life.state, self._now, window):
+            self._plan_look(number, self._now + max(self._world.look_every, window / MOST_LOOKS))
+
+    def _judge(self, number: int) -> Life | None:
+        """The target that the alert was judged for; None when it is not exactly one."""
+        labels = self._world.alerts[number].labels
+        owners = self._owners[number]
+        alert = Alert(labels.get("alertname", ""), labels, starts_at=self._fires[number].start, source="history")
+        if not owners:
+            self._unmatched[alert.name] += 1
+            return None
+        if not any(is_subset(life.target.policy.alerts, labels) for life in owners):
+            return None
+        life = owners[0] if len(owners) == 1 else self._only_recent(owners)
+        if life is None:
+            targets = [owner.target for owner in owners]
+            self._record(policy.decide_unclear(self._number(), alert, targets, self._now), life)
+            return None
+        alert = self._with_annotations(alert, life.target, number)
+        facts = self._facts(life, number)
+        self._record(policy.decide(self._number(), alert, life.target, facts), life)
+        return life
+
+    def _only_recent(self, owners: Sequence[Life]) -> Life | None:
+        recent = [
+            life for life in owners if recently_released(life.state, self._now, life.target.policy.watch_window)
+        ]
+        return recent[0] if len(recent) == 1 else None
+
+    def _with_annotations(self, alert: Alert, target: Target, number: int) -> Alert:
+        condition = self._condition(target, number)
+        if condition is None:
+            return alert
+        return replace(alert, annotations={"figure": condition.figure, "threshold": condition.threshold})
+
+    def _number(self) -> str:
+        return f"b{len(self._records) + 1}"
+
+    def _record(self, decision: Decision, life: Life | None) -> None:
+        subject = (decision.alert.key if decision.alert else "", decision.target, decision.from_version)
+        answers = tuple((reason.code, reason.holds) for reason in decision.reasons)
+        place, before = self._recorded.get(subject, (-1, None))
+        if before == answers and decision.would is Verdict.LEAVE:
+            known, alert = self._records[place], decision.alert
+            begins = alert is not None and alert.starts_at == self._now
+            self._records[place] = replace(known, last_at=self._now, times=known.times + begins)
+            return
+        self._recorded[subject] = len(self._records), answers
+        begins = decision.would is not Verdict.LEAVE
+        result = self._roll_back(life, decision) if begins and life is not None else None
+        self._records.append(Record(decision, self._now, helped=result))
+
+    def _roll_back(self, life: Life, decision: Decision) -> bool | None:
+        """Begin a rollback that was never begun; whether it is known to have helped."""
+        version, name = decision.from_version or "", decision.alert.name if decision.alert else ""
+        following = next((change for change in life.changes if change.at > self._now), None)
+        own = (history for history, owners in zip(self._world.alerts, self._owners, strict=True) if life in owners)
+        known = helped(life.target, name, decision.to_version, following, own)
+        life.handled[version] = decision.id
+        life.actions.append(self._now)
+        life.returned_to = decision.to_version
+        if known is False:
+            why = f"{decision.id} did not help: the alert fired on when people had gone back"
+            life.state = replace(life.state, armed=False, armed_reason=why, armed_changed_at=self._now)
+        else:
+            life.releases[version] = replace(life.releases[version], suspect_at=self._now, bad_at=self._now)
+        return known
+
+    def _facts(self, life: Life, number: int) -> Facts:
+        troubled = self._see_trouble()
+        facts = facts_of(life, self._now, self._world, troubled, self._trouble.recent())
+        condition = self._condition(life.target, number)
+        if condition is None:
+            return replace(facts, alert_detail=NO_CONDITION, condition_detail=NO_CONDITION)
+        if not recently_released(life.state, self._now, life.target.policy.watch_window):
+            return replace(facts, alert_detail=NO_RECENT, condition_detail=NO_RECENT, previous_detail=NO_RELEASE)
+        curves = self._curves_of.get(curve_key(life.target, condition), Curves(()))
+        return with_figures(facts, life, curves)
+
+    def _condition(self, target: Target, number: int) -> Condition | None:
+        key = (target.name, number)
+        if key not in self._conditions:
+            self._conditions[key] = condition_of(self._world.alerts[number], self._world.rules, target)
+        return self._conditions[key]
+
+    def _see_trouble(self) -> frozenset[str]:
+        """Which targets are in trouble now; of a version that would have been left nothing counts any more."""
+        names = [name for name, count in self._firing_of.items() if count > 0 and not self._lives[name].is_handled]
+        for name in sorted(names):
+            self._trouble.saw(name)
+        return frozenset(names)
+
+
+def _owners(lives: Iterable[Life], labels: Labels) -> list[Life]:
+    """The targets that an alert matches."""
+    return [life for life in lives if life.target.owns(labels)]
+
+
+def _troubles(world: World) -> list[frozenset[str]]:
+    """For each alert the target that it means trouble for, if it is one; `Trouble` says which."""
+    whose = Trouble(lambda: 0.0)
+    whose.use(world.targets, world.storm)
+    return [whose.see([each.labels]) for each in world.alerts]

@@ -1,0 +1,67 @@
+"""Which version served when, from which versions were scraped when. Pure.
+
+Here: from the presence of versions to changes of the serving one, and to the rollbacks that people did.
+Never here: trust and blame (`replay`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rearguard_controller.backtest.world import Change, Presence, Return
+
+
+def changes(presence: Sequence[Presence], look_every: float) -> tuple[Change, ...]:
+    """The changes of a target's serving version.
+
+    A version never seen before serves from its first sample on. One that was seen before serves again only when the
+    version that serves is gone: instances of an old version may come and go while a new one is rolled out. While no
+    version is scraped, the last one counts as serving.
+
+    Args:
+        presence: of the target's versions.
+        look_every: seconds between two looks; where both versions are scraped at a change, the old one was last seen
+            serving one look before it.
+    """
+    edges = sorted(
+        [(each.start, 0, each) for each in presence] + [(each.end, 1, each) for each in presence],
+        key=lambda edge: edge[:2],
+    )
+    found: list[Change] = []
+    known: set[str] = set()
+    now: dict[str, Presence] = {}
+    for at, ends, one in edges:
+        serving = found[-1].version if found else None
+        if not ends:
+            now[one.version] = one
+            new = one.version not in known
+            known.add(one.version)
+            if one.version != serving and (new or serving not in now):
+                found.append(Change(at, one.version, _last_seen(presence, serving, at, look_every)))
+        elif now.get(one.version) is one:
+            del now[one.version]
+            if one.version == serving and now:
+                other = max(now.values(), key=lambda each: each.start)
+                found.append(Change(at, other.version, at))
+    return tuple(found)
+
+
+def returns(target: str, changed: Iterable[Change]) -> tuple[Return, ...]:
+    """The changes that went back to a version which was first seen before the one that was left."""
+    order: dict[str, int] = {}
+    found: list[Return] = []
+    before: str | None = None
+    for change in changed:
+        order.setdefault(change.version, len(order))
+        if before is not None and order[change.version] < order[before]:
+            found.append(Return(target, change.at, before, change.version))
+        before = change.version
+    return tuple(found)
+
+
+def _last_seen(presence: Sequence[Presence], version: str | None, at: float, look_every: float) -> float | None:
+    """When a version was last seen before a moment; one that is still scraped then, one look before."""
+    ends = [each.end for each in presence if each.version == version and each.start < at]
+    if not ends:
+        return None
+    return at - look_every if max(ends) >= at else max(ends)

@@ -1,0 +1,244 @@
+"""The command backtest: what would have been rolled back in the past, beside what people did.
+
+Here: the time that is meant, the progress on standard error, and the tables.
+Never here: questions to Prometheus and judgement (`backtest`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rearguard_controller import backtest, config, durations
+from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback, obstacle
+from rearguard_controller.backtest.world import Record
+from rearguard_controller.cli import display
+from rearguard_controller.config import Configuration, PrometheusSettings
+from rearguard_controller.errors import InvalidInputError, NotFoundError
+from rearguard_controller.model import Decision
+from rearguard_controller.policy import PERMISSIONS
+from rearguard_controller.prometheus import Prometheus
+from rearguard_controller.shapes import address, moment
+from rearguard_controller.words import span
+
+TIMEOUT = 60.0  # seconds for one question: some are about a week of a series
+EVERY = 5.0  # seconds between two lines of progress where there is no terminal
+MOST_LEFT = 50  # lines of what was left alone
+SHORTEST = 60.0  # seconds of history that can be judged
+
+
+class WrongUseError(InvalidInputError):
+    """The words of the command make no sense together."""
+
+
+def run(options: Namespace) -> int:
+    """Judge the past.
+
+    Raises:
+        RearguardError: the configuration or the time cannot be used, or Prometheus has no answer.
+    """
+    found = config.load(Path(options.config))
+    now = time.time()
+    start, end = _time(options.since, now, "--since"), _time(options.until or "0s", now, "--until")
+    if not start + SHORTEST <= end <= now:
+        raise WrongUseError(
+            f"The time from {moment(start)} to {moment(end)} is none that can be judged.",
+            hint="--since lies before --until, at least a minute, and --until not in the future.",
+        )
+    names = [target.name for target in found.targets]
+    if options.target is not None and options.target not in names:
+        raise NotFoundError(
+            f"There is no target {options.target!r}.", hint=f"Configured targets: {', '.join(names)}."
+        )
+    settings = found.prometheus if options.prometheus is None else _instead(found.prometheus, options.prometheus)
+    report = asyncio.run(_judge(found, settings, start, end))
+    if options.target is not None:
+        report = report.only(options.target)
+    if options.json:
+        display.as_json({"prometheus": [address(url) for url in settings.urls], **report.shape()})
+    else:
+        _show(report, settings)
+    return 0
+
+
+async def _judge(found: Configuration, settings: PrometheusSettings, start: float, end: float) -> Report:
+    prometheus = Prometheus(settings, timeout=TIMEOUT)
+    progress = Lines() if not sys.stderr.isatty() else Running()
+    try:
+        history = backtest.History(prometheus, found.targets, progress.say)
+        world = await history.read(
+            start,
+            end,
+            look_every=settings.poll_interval,
+            storm=found.storm,
+            silences=found.alertmanager is not None,
+        )
+    finally:
+        progress.end()
+        await prometheus.close()
+    return backtest.compare(world, backtest.replay(world))
+
+
+def _instead(settings: PrometheusSettings, url: str) -> PrometheusSettings:
+    """The settings for another address, as of a forwarded port: the token and certificates stay the same."""
+    if not url.startswith(("http://", "https://")):
+        raise WrongUseError(f"{url!r} is no address.", hint="Write --prometheus http://prometheus:9090.")
+    return replace(settings, urls=(url.rstrip("/"),))
+
+
+def _time(text: str, now: float, option: str) -> float:
+    """A duration back from now, or a time, as seconds since the epoch."""
+    try:
+        return now - durations.parse(text)
+    except InvalidInputError:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise WrongUseError(
+            f"{option}: {text!r} is neither a duration nor a time.", hint="Write 14d, or 2026-01-31T18:00:00Z."
+        ) from None
+
+
+# --- progress ---------------------------------------------------------------------------------------------------
+
+
+class Lines:
+    """A plain line on standard error now and then."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is read yet; `monotonic` is a clock in seconds."""
+        self._monotonic = monotonic
+        self._said_at = monotonic()
+
+    def say(self, what: str, done: int, of: int) -> None:
+        """Take note that some questions are answered."""
+        if self._monotonic() - self._said_at >= EVERY:
+            self._said_at = self._monotonic()
+            sys.stderr.write(f"rearguard: reading {display.clean(what)}, {done} of {of}\n")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Nothing is left on a line."""
+
+
+class Running(Lines):
+    """One line of a terminal that is written over and over, and wiped in the end."""
+
+    def say(self, what: str, done: int, of: int) -> None:
+        """Take note that some questions are answered."""
+        sys.stderr.write(f"\r\x1b[Kreading {display.clean(what)}, {done} of {of} ")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Wipe the line."""
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def _show(report: Report, settings: PrometheusSettings) -> None:
+    display.facts(
+        {
+            "back-test": f"{_when(report.start)} to {_when(report.end)}, {span(report.end - report.start)}",
+            "Prometheus": ", ".join(address(url) for url in settings.urls),
+            "targets": f"{len(report.targets)}, with {sum(each[2] for each in report.targets)} changes of version",
+        }
+    )
+    display.line(f"\n{backtest.REMINDER}")
+    for note in report.notes:
+        display.line(f"note: {note}")
+    _rollbacks(report.rollbacks)
+    _only_people(report.only_people)
+    _left(report.left)
+    display.line(f"\n{report.summary()}")
+
+
+def _rollbacks(given: Sequence[Rollback]) -> None:
+    display.heading("Would have been rolled back")
+    if not given:
+        display.line("nothing")
+        return
+    rows = []
+    for each in given:
+        decision = each.record.decision
+        rows.append(
+            [
+                _when(decision.decided_at),
+                decision.target,
+                decision.from_version,
+                decision.to_version,
+                decision.alert.name if decision.alert else None,
+                decision.would.value,
+                _configured(decision),
+                _people(each),
+            ]
+        )
+    columns = ("WHEN", "TARGET", "FROM", "TO", "ALERT", "WOULD", "CONFIGURED MODE", "WHAT PEOPLE DID")
+    display.table(columns, rows)
+
+
+def _configured(decision: Decision) -> str:
+    """What the configured mode would have said, and which permission was missing."""
+    missing = [reason.code.value for reason in decision.reasons if reason.blocks and reason.code in PERMISSIONS]
+    return f"{decision.verdict.value} ({', '.join(missing)})" if missing else decision.verdict.value
+
+
+def _people(each: Rollback) -> str:
+    if each.people is not None and each.earlier is not None:
+        same = "the same" if each.people.to_version == each.record.decision.to_version else "rolled back"
+        fired_on = "; the alert fired on" if each.record.helped is False else ""
+        return f"{same}, to {each.people.to_version}, {span(each.earlier)} later{fired_on}"
+    if each.next_change is not None:
+        after = span(each.next_change.at - each.record.decision.decided_at)
+        return f"no rollback; {each.next_change.version} came {after} later"
+    return "nothing"
+
+
+def _only_people(given: Sequence[OnlyPeople]) -> None:
+    if given:
+        display.heading("Only people rolled back")
+        rows = [
+            [_when(each.people.at), each.people.target, each.people.from_version, each.people.to_version, each.why]
+            for each in given
+        ]
+        display.table(("WHEN", "TARGET", "FROM", "TO", "WHY NOT BY ITSELF"), rows)
+
+
+def _left(given: Sequence[Record]) -> None:
+    """One line for each target, version, alert and obstacle: answers that go to and fro are still the same story."""
+    if not given:
+        return
+    display.heading("Left alone")
+    groups: dict[tuple[object, ...], list[Record]] = {}
+    for each in given:
+        decision, reason = each.decision, obstacle(each.decision)
+        alert = decision.alert.name if decision.alert else None
+        code = None if reason is None else reason.code.value
+        groups.setdefault((decision.target, decision.from_version, alert, code), []).append(each)
+    rows = []
+    for key, found in groups.items():
+        first = found[0].decision
+        reason = obstacle(first)
+        times = sum(each.times for each in found)
+        rows.append([_when(first.decided_at), times, *key, None if reason is None else reason.detail])
+    columns = ("FIRST", "TIMES", "TARGET", "VERSION", "ALERT", "IN THE WAY", "BECAUSE")
+    display.table(columns, rows[:MOST_LEFT])
+    if len(rows) > MOST_LEFT:
+        display.line(f"... and {len(rows) - MOST_LEFT} more; --json has them all, --target those of one.")
+
+
+def _when(seconds: float) -> str:
+    return display.when(moment(seconds))
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {"backtest": run}

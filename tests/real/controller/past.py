@@ -1,0 +1,115 @@
+"""A past that is written by hand and served by a real Prometheus.
+
+Here: samples as OpenMetrics text, blocks made of it by promtool, and a Prometheus that has them.
+Never here: expectations.
+"""
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+
+from local_stack.binaries import environment, find
+
+DEADLINE = 30.0
+SETTINGS = "global: {evaluation_interval: 1h}\nrule_files: [rules.yml]\n"
+
+
+class Past:
+    """Samples of metrics, one file for each, in a folder of the past's own."""
+
+    def __init__(self, folder, every=15.0):
+        self.folder = folder
+        self._every = every
+        self._files = {}
+
+    def add(self, metric, labels, start, end, value=1.0):
+        """A sample every so often from `start` to `end`, as a scrape or a rule would have left it."""
+        if metric not in self._files:
+            self._files[metric] = (self.folder / f"{len(self._files)}.txt").open("w+")
+        text = ",".join(f'{name}="{said}"' for name, said in sorted(labels.items()))
+        sample = f"{metric}{{{text}}} {value} "
+        count = int((end - start) / self._every)
+        self._files[metric].writelines(f"{sample}{start + n * self._every:.0f}\n" for n in range(count + 1))
+
+    def version(self, labels, version, start, end):
+        """An instance that shows who it is."""
+        own = {**labels, "service_version": version, "job": "shop", "instance": f"{labels['service_name']}:1"}
+        self.add("target_info", own, start, end)
+
+    def fires(self, name, labels, pending, firing, end):
+        """An alert that is pending from `pending` on, and firing from `firing` to `end`."""
+        own = {"alertname": name, "action": "rollback", "severity": "critical", **labels}
+        self.add("ALERTS", {**own, "alertstate": "pending"}, pending, firing - self._every)
+        self.add("ALERTS", {**own, "alertstate": "firing"}, firing, end)
+        self.add("ALERTS_FOR_STATE", own, pending, end, pending)
+
+    def write(self):
+        """The whole past as one file."""
+        with (self.folder / "past.txt").open("w") as whole:
+            for metric, file in self._files.items():
+                whole.write(f"# TYPE {metric} unknown\n")
+                file.seek(0)
+                shutil.copyfileobj(file, whole)
+                file.close()
+            whole.write("# EOF\n")
+
+
+@contextmanager
+def remembered(past, rules):
+    """The address of a Prometheus that remembers a past and has these rules loaded."""
+    folder = past.folder
+    past.write()
+    (folder / "prometheus.yml").write_text(SETTINGS)
+    (folder / "rules.yml").write_text(rules)
+    making = [find("promtool"), "tsdb", "create-blocks-from", "--max-block-duration=700h", "openmetrics", "--quiet"]
+    subprocess.run(
+        [*making, folder / "past.txt", folder / "data"],
+        env=environment(),
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                find("prometheus"),
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/data",
+                "--storage.tsdb.retention.time=10y",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            env=environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(port):
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", "/-/ready")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass  # not listening yet
+        finally:
+            connection.close()
+        assert time.monotonic() < deadline, "Prometheus did not become ready"
+        time.sleep(0.05)
