@@ -114,6 +114,12 @@ def _targets(commands: Commands) -> None:
     )
     release.add_argument("--good", action=argparse.BooleanOptionalAction, help="trust it; clears a bad mark")
     _json(release)
+    drill = _add(commands, "drill", "walk the whole way back without touching what serves; up to 90 seconds")
+    drill.add_argument("target", metavar="TARGET")
+    drill.add_argument("--reason", metavar="TEXT", help="for the audit")
+    drill.add_argument("--history", action="store_true", help="do nothing; show the drills before, newest first")
+    _limit(drill)
+    _json(drill)
 
 
 def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:

@@ -294,6 +294,13 @@ HOOK = Section(
             "What to do when a crash of the controller left its result unknown.",
         ),
         Key("undo", "mapping", "none", "Before hooks only: runs whatever happens after the hook started."),
+        Key(
+            "check",
+            "mapping",
+            "none",
+            "Harmless; run by drills to prove that the hook would work. Without it a drill looks whether the program"
+            " is there, or the address can be connected to.",
+        ),
         Key("before_restore", "true or false", "`false`", "After hooks only: run before the undo hooks."),
         Key("cwd", "path", "folder of the configuration file", "Commands only: the working folder."),
         Key("env", "mapping of text", "none", "Commands only: variables added to the clean environment."),
@@ -312,8 +319,19 @@ UNDO = Section(
         Key("pass_env", "list of names", "the hook's", "Commands only: variables of the controller to hand on."),
     ),
 )
+CHECK = Section(
+    "targets[].hooks.before[].check and .after[].check",
+    (
+        Key("command", "argument list", "this or `http`", "What to run."),
+        Key("http", "mapping", "this or `command`", "What to request; `method` is `POST` unless it says otherwise."),
+        Key("timeout", "duration", "`30s`", "When it counts as failed; 30 s at most."),
+        Key("cwd", "path", "the hook's", "Commands only: the working folder."),
+        Key("env", "mapping of text", "the hook's", "Commands only: variables added to the clean environment."),
+        Key("pass_env", "list of names", "the hook's", "Commands only: variables of the controller to hand on."),
+    ),
+)
 HTTP = Section(
-    "http of a hook or undo",
+    "http of a hook, undo or check",
     (
         Key("method", "`GET` `POST` `PUT` `PATCH` `DELETE` `HEAD`", "`POST`", "Request method."),
         Key("url", "URL", REQUIRED, "Where to; any 2xx answer is success."),
@@ -389,6 +407,7 @@ SECTIONS = (
     HOOKS,
     HOOK,
     UNDO,
+    CHECK,
     HTTP,
     VERIFY,
     HEALTH,
