@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rearguard_controller.destination import choose_destination, obstacle
+from rearguard_controller.errors import RearguardError
 from rearguard_controller.model import DRILL_LABEL, Alert, Check, Facts, Labels, Release, Target
 
 CURRENT = "current"
@@ -124,10 +125,15 @@ def _others(facts: Facts) -> str:
     return f" ({'; '.join(told[:_MOST_NAMED])})" if told else ""
 
 
+def told(error: RearguardError) -> str:
+    """A fault and what to do about it, as sentences."""
+    return f"{error.message.rstrip('.')}. {error.hint}".rstrip()
+
+
 def gathered(name: str, problems: Iterable[str], good: str) -> Check:
     """A check of several things, of which each one that is wrong is told."""
-    told = list(problems)
-    return Check(name, not told, " ".join(told) if told else good)
+    found = list(problems)
+    return Check(name, not found, " ".join(found) if found else good)
 
 
 def drill_labels(target: Target, drill_id: str) -> Labels | None:

@@ -137,14 +137,14 @@ class Drills:
         try:
             serving = await self._releases.current(target)
         except SourceError as error:
-            return Check(checks.CURRENT, False, f"{error.message}. {error.hint}"), None
+            return Check(checks.CURRENT, False, checks.told(error)), None
         return Check(checks.CURRENT, True, f"{serving} serves, by the target's own word."), serving
 
     async def _prometheus_answers(self) -> Check:
         try:
             await self._prometheus.query("vector(1)")
         except SourceError as error:
-            return Check(checks.PROMETHEUS, False, f"{error.message}. {error.hint}")
+            return Check(checks.PROMETHEUS, False, checks.told(error))
         return Check(checks.PROMETHEUS, True, "Prometheus answers.")
 
     def _rules(self, target: Target, prometheus: Check) -> list[Check]:
@@ -194,7 +194,7 @@ class Drills:
         try:
             await self._alertmanager.post_alerts([alert], ends_at=began + self._back_within + GRACE)
         except SourceError as error:
-            return Check(checks.ROUTING, None, f"Not tried: {error.message}. {error.hint}")
+            return Check(checks.ROUTING, None, f"Not tried: {checks.told(error)}")
         try:
             came_at = await self._back(drill.id)
             lost = "" if came_at is not None else await self._lost(alert)

@@ -143,11 +143,11 @@ class Intake:
             JournalError: they could not be stored.
         """
         await self._journal.accept(alerts, self._clock())
-        for drill in drills_in(alerts)[:MOST_DRILLS]:  # any replica may be asked what came to this one
-            await self._journal.note_drill_back(drill, self._clock())
         self._telemetry.alert_received("webhook", len(alerts))
         self._delivered(alerts)
         self._wake.set()
+        for drill in drills_in(alerts)[:MOST_DRILLS]:  # any replica may be asked what came to this one
+            await self._journal.note_drill_back(drill, self._clock())
 
     async def run(self) -> None:
         """Judge accepted alerts as they come, for ever."""

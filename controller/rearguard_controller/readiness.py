@@ -158,7 +158,7 @@ class Readiness:
         try:
             facts = replace(facts, activatable=await self._releases.activatable(target))
         except SourceError as error:
-            why = f"The versions that can be activated are not known: {error.message}. {error.hint}"
+            why = f"The versions that can be activated are not known: {checks.told(error)}"
             return Check(checks.DESTINATION, False, why), replace(facts, activatable=frozenset())
         check = target.release.check
         while check is not None:
@@ -179,7 +179,7 @@ class Readiness:
         try:
             await self._alertmanager.reachable()
         except SourceError as error:
-            return Check(checks.ALERTMANAGER, False, f"{error.message}. {error.hint}")
+            return Check(checks.ALERTMANAGER, False, checks.told(error))
         return Check(checks.ALERTMANAGER, True, "Alertmanager answers.")
 
     async def obstacles(self, hook: Hook, context: ActionContext) -> list[str]:
@@ -212,7 +212,7 @@ class Readiness:
             await asyncio.to_thread(notify.check, entry)
             address = await asyncio.to_thread(notify.address_of, entry)
         except ConfigError as error:
-            return f"Notices cannot be sent: {error.message}. {error.hint}"
+            return f"Notices cannot be sent: {checks.told(error)}"
         problem = await self._actions.connects(address) if connect else ""
         return f"Notices to {entry.name or host_of(address)} would not arrive: {problem}." if problem else ""
 

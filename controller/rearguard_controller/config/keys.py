@@ -163,8 +163,8 @@ NOTIFY = Section(
             "events",
             "list of `alert`, `decided`, `started`, `finished`, `bad_version`",
             "all but `alert`",
-            "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back;"
-            " `bad_version` is the return of a version that was rolled away from, once each time.",
+            "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back, but no"
+            " drill's; `bad_version` is the return of a version that was rolled away from, once each time.",
         ),
         Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
         Key("timeout", "duration", "`10s`", "When one attempt counts as failed."),
@@ -259,12 +259,18 @@ COMMAND_RELEASE = Section(
             "Prints the version that serves, on one line; also while the service is down, or nothing can be judged.",
         ),
         Key("rollback", "argument list", REQUIRED, "Activates `{to_version}`."),
-        Key("versions", "argument list", "none", "Prints the versions that can be activated, newest first."),
+        Key(
+            "versions",
+            "argument list",
+            "none",
+            "Prints the versions that can be activated, newest first; asked every few minutes, too.",
+        ),
         Key(
             "check",
             "argument list",
             "none",
-            "Succeeds when `{to_version}` can be activated; asked before anything is begun; else the next is taken.",
+            "Succeeds when `{to_version}` can be activated, and changes nothing: asked before anything is begun (else"
+            " the next is taken), by drills, and every few minutes.",
         ),
         Key("timeout", "duration", "`5m`", "Limit of `rollback`; the others get the same, but 30 s at most."),
         Key("cwd", "path", "folder of the configuration file", "Working folder of these commands."),

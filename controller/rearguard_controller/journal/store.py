@@ -16,7 +16,7 @@ from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
 
-DRILL_HINT = "Wait for its end, within two minutes."
+DRILL_HINT = "Wait for its end; one whose controller stopped counts as over after five minutes."
 
 
 @dataclass(frozen=True, slots=True)

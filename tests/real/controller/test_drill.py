@@ -397,6 +397,28 @@ async def test_a_missing_way_back_is_told_before_the_bad_night_and_gone_when_a_v
         await until(lambda: metric("destination") == 1, what="the way back is seen", within=10)
 
 
+async def test_a_program_that_is_gone_is_seen_at_the_next_look_and_told_in_status(tmp_path):
+    text = CONFIGURATION.replace("poll_interval: 1h", "poll_interval: 1s").replace(
+        "  - name: search\n", "    hooks: {{before: [{{name: drain, command: [./hook]}}]}}\n  - name: search\n"
+    )
+    (tmp_path / "hook").touch(mode=0o755)
+    async with (
+        listening([]) as (prometheus, _),
+        hosted(tmp_path, text=text, prometheus=prometheus) as (controller, _),
+    ):
+
+        def metric():
+            labels = {"target": "checkout", "check": "hooks"}
+            return controller._telemetry.registry.get_sample_value("rearguard_target_ready", labels)
+
+        await until(lambda: metric() == 1, what="the first look", within=10)
+        (tmp_path / "hook").unlink()
+        controller.parts.watcher._readiness._looks["checkout"].due = 0.0  # five minutes later
+        await until(lambda: metric() == 0, what="the next look", within=10)
+        lacking = {check.name: check.detail for check in controller.parts.watcher.not_ready("checkout")}
+        assert lacking["hooks"] == "Hook drain: ./hook is not there, or not executable."
+
+
 # --- the journal ------------------------------------------------------------------------------------------------
 
 
