@@ -138,7 +138,7 @@ class Readiness:
         context = ActionContext(
             target.name,
             from_version=serving or "",
-            to_version="" if chosen is None else chosen.version,
+            to_version=(serving or "") if chosen is None else chosen.version,  # for addresses: nothing is sent there
             rollback_id="drill",
         )
         return (
