@@ -20,7 +20,7 @@ All commands but serve and check ask a running controller:
   REARGUARD_CERT_FILE   for https: a certificate of one's own (mutual TLS) ...
   REARGUARD_KEY_FILE    ... and its key, when that is another file
 
-exit codes: 0 good, 1 failed, 2 wrong use, 4 the answer got lost
+exit codes: 0 good, 1 failed, 2 wrong use, 4 not known: the answer got lost, or a drill could not try everything
 """
 OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, needs_a_person ..."
 

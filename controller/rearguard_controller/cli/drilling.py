@@ -6,6 +6,7 @@ Never here: HTTP, and what a check means; its sentence says so.
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -29,6 +30,8 @@ def drill(options: Namespace) -> int:
     path = f"{BASE}/targets/{segment(options.target)}"
     if options.history:
         return _history(Client.from_environment().get(f"{path}/drills", {"limit": options.limit}), options)
+    if sys.stderr.isatty():
+        display.note("Drilling: an alert is on its way through Alertmanager, for a minute at most.")
     answer = Client.from_environment().post(f"{path}/drill", {"reason": options.reason}, patience=ANSWER_WITHIN)
     if options.json:
         display.as_json(answer)
