@@ -364,6 +364,20 @@ async def test_what_cannot_be_tried_is_unknown_and_what_is_away_is_told(tmp_path
         assert "alertmanager.url" in checks["routing"]["detail"]
 
 
+async def test_an_alertmanager_that_is_away_and_a_health_address_that_is_not_good_are_told(tmp_path):
+    async with listening([]) as (prometheus, _):
+        health = f"    verify: {{health: {{url: '{prometheus}/healthz'}}}}\n"  # answers 404
+        more = "alertmanager: {url: 'http://127.0.0.1:9'}\n"
+        async with serving(tmp_path, prometheus, more=more, of_checkout=health) as service:
+            checks = of(await drill(service))
+    assert checks["alertmanager"]["holds"] is False
+    assert checks["alertmanager"]["detail"].endswith("Is Alertmanager running, and alertmanager.url right?")
+    assert (checks["routing"]["holds"], checks["routing"]["detail"][:10]) == (None, "Not tried:")
+    assert checks["health"]["holds"] is False
+    assert "404" in checks["health"]["detail"]
+    assert "verify.health.url" in checks["health"]["detail"]
+
+
 async def test_a_drill_of_a_target_that_nobody_knows_or_that_is_being_rolled_back_is_refused(tmp_path):
     async with listening([]) as (prometheus, _), serving(tmp_path, prometheus) as service:
         assert (await service.post(f"{BASE}/targets/nobody/drill", {}))[0] == 404
