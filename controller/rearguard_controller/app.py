@@ -25,6 +25,7 @@ from rearguard_controller.actions import Actions, Survivors, state_folder
 from rearguard_controller.alertmanager import Alertmanager
 from rearguard_controller.auth import Gate
 from rearguard_controller.config import Configuration
+from rearguard_controller.drill import Drills
 from rearguard_controller.effects import Effects
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
 from rearguard_controller.facts import FactGatherer
@@ -35,6 +36,7 @@ from rearguard_controller.journal.store import Fence, Journal
 from rearguard_controller.leadership import Leadership
 from rearguard_controller.notify import Notify
 from rearguard_controller.prometheus import Prometheus
+from rearguard_controller.readiness import Readiness
 from rearguard_controller.releases import Releases
 from rearguard_controller.returns import Returns
 from rearguard_controller.runner import Runner
@@ -62,6 +64,7 @@ class Parts:
     watcher: Watcher
     intake: Intake
     judge: Judge
+    drills: Drills
 
 
 class Controller:
@@ -113,6 +116,7 @@ class Controller:
             runner=self._runner,
             releases=self.parts.releases,
             watcher=self.parts.watcher,
+            drills=self.parts.drills,
             heartbeat_age=self._heartbeat.age,
             reload=self.reload,
         )
@@ -173,6 +177,7 @@ class Controller:
         self._services.intake = self.parts.intake
         self._services.releases = self.parts.releases
         self._services.watcher = self.parts.watcher
+        self._services.drills = self.parts.drills
         self._telemetry.reloaded(success=True)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
@@ -235,6 +240,16 @@ class Controller:
         targets = {target.name: target for target in configuration.targets}
         self._trouble.use(configuration.targets, configuration.storm)
         releases = Releases(targets, self.journal, self._lead_journal, self._actions, self._prometheus, self._clock)
+        readiness = Readiness(
+            self.journal,
+            releases,
+            self._actions,
+            self._alertmanager,
+            configuration.notify,
+            clock=self._clock,
+            monotonic=time.monotonic,
+            told=self._telemetry.ready,
+        )
         watcher = Watcher(
             configuration.targets,
             self._prometheus,
@@ -244,6 +259,7 @@ class Controller:
             self._trouble,
             self._silences,
             Returns(self.journal, self._lead_journal, self._notify),
+            readiness,
             poll_interval=configuration.prometheus.poll_interval,
             clock=self._clock,
             monotonic=time.monotonic,
@@ -266,7 +282,19 @@ class Controller:
         self._telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=self._heartbeat.age)
         poll_interval = configuration.prometheus.poll_interval
         judge = Judge(configuration.targets, self.journal, gatherer, poll_interval=poll_interval)
-        return Parts(configuration, releases, watcher, intake, judge)
+        drills = Drills(
+            configuration.targets,
+            self.journal,
+            self._prometheus,
+            self._alertmanager,
+            self._actions,
+            releases,
+            readiness,
+            polled=watcher.ready,
+            clock=self._clock,
+            new_id=lambda letter: new_id(letter, self._clock()),
+        )
+        return Parts(configuration, releases, watcher, intake, judge, drills)
 
 
 def serve(path: Path, *, insecure: bool = False) -> int:

@@ -22,6 +22,9 @@ from rearguard_controller.shapes import address, plain
 CONNECT_TIMEOUT = 2.0  # seconds of an address' time to connect
 ANSWER_CAP = 16 * 1024 * 1024  # bytes of one answer
 
+_TAKEN = 200
+_JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+
 T = TypeVar("T")
 
 
@@ -75,11 +78,19 @@ class Asking:
         self._under_way = 0
         self._retired = False
 
-    async def ask(self, method: str, path: str, fields: Mapping[str, str], shape: Callable[[object], T]) -> T:
-        """The shaped document of the first address that answers."""
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        fields: Mapping[str, str],
+        shape: Callable[[object], T],
+        *,
+        document: bytes | None = None,
+    ) -> T:
+        """The shaped document of the first address that answers; `document` is JSON to send instead of fields."""
         self._under_way += 1
         try:
-            return await self._first(method, path, fields, shape)
+            return await self._first(method, path, fields if document is None else document, shape)
         finally:
             self._under_way -= 1
             if self._retired and not self._under_way:
@@ -97,11 +108,13 @@ class Asking:
         if not self._under_way:
             await self.close()
 
-    async def _first(self, method: str, path: str, fields: Mapping[str, str], shape: Callable[[object], T]) -> T:
+    async def _first(
+        self, method: str, path: str, sent: Mapping[str, str] | bytes, shape: Callable[[object], T]
+    ) -> T:
         failed: list[NextAddressError] = []
         for url in self._source.urls:
             try:
-                return shape(await self._document(method, url, path, fields))
+                return shape(await self._document(method, url, path, sent))
             except NextAddressError as one:
                 failed.append(one)
             except ShapeError as error:
@@ -111,15 +124,15 @@ class Asking:
                 ) from None
         raise SourceError("; ".join(one.sentence for one in failed), hint=failed[-1].hint)
 
-    async def _document(self, method: str, url: str, path: str, fields: Mapping[str, str]) -> object:
+    async def _document(self, method: str, url: str, path: str, sent: Mapping[str, str] | bytes) -> object:
         """The document of a successful answer."""
         source = self._source
         try:
             async with self._http().request(
                 method,
                 url + path,
-                data=fields or None,
-                headers=self._headers(),
+                data=sent or None,
+                headers={**self._headers(), **(_JSON if isinstance(sent, bytes) else {})},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=source.timeout, sock_connect=CONNECT_TIMEOUT),
             ) as response:
@@ -130,6 +143,8 @@ class Asking:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = plain(str(error)) or type(error).__name__
             raise NextAddressError(f"{source.name} at {address(url)} cannot be asked: {why}", source.away) from None
+        if isinstance(sent, bytes) and status == _TAKEN and not body:
+            return None  # what was handed over was taken; there is nothing to say
         return source.content(url, status, body)
 
     async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:

@@ -22,7 +22,8 @@ from rearguard_controller.errors import RearguardError
 from rearguard_controller.shapes import address
 
 DEFAULT_URL = "http://127.0.0.1:9465"
-TIMEOUT = (5.0, 30.0)  # seconds to connect, and between two bytes of the answer
+CONNECT_WITHIN = 5.0  # seconds
+PATIENCE = 30.0  # seconds between two bytes of the answer
 TLS_VARIABLES = ("REARGUARD_CA_FILE", "REARGUARD_CERT_FILE", "REARGUARD_KEY_FILE")
 _SHOWN = 200  # characters of an answer that is not ours
 
@@ -114,13 +115,14 @@ class Client:
         given = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
         return self._ask("GET", path, parameters=given)
 
-    def post(self, path: str, body: Mapping[str, object], *, once: bool = False) -> Json:
+    def post(self, path: str, body: Mapping[str, object], *, once: bool = False, patience: float = PATIENCE) -> Json:
         """Change something.
 
         Args:
             path: below the controller's address.
             body: its fields; those that are None are left out.
             once: send a key with it, so that a second try after a lost answer does nothing twice.
+            patience: seconds to wait for the answer.
 
         Raises:
             UnknownResultError: sent, and no answer came.
@@ -128,7 +130,7 @@ class Client:
         """
         fields = {name: value for name, value in body.items() if value is not None}
         if not once:
-            return self._ask("POST", path, body=fields)
+            return self._ask("POST", path, body=fields, patience=patience)
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         try:
             return self._ask("POST", path, body=fields, headers=headers)
@@ -143,6 +145,7 @@ class Client:
         parameters: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
     ) -> Json:
         try:
             response = self._session.request(
@@ -151,7 +154,7 @@ class Client:
                 params=parameters,
                 json=body,
                 headers=headers,
-                timeout=TIMEOUT,
+                timeout=(CONNECT_WITHIN, patience),
                 allow_redirects=False,
                 verify=self._trust,
             )

@@ -17,6 +17,7 @@ from hashlib import blake2b
 import structlog
 
 from rearguard_controller import evidence, policy
+from rearguard_controller.checks import drills_in
 from rearguard_controller.errors import (
     ConflictError,
     DamagedError,
@@ -55,6 +56,7 @@ MOST_AT_ONCE = 32  # targets that are judged side by side
 LOOK_EVERY = 1.0  # seconds between looks for alerts that other replicas accepted
 GATHER = 0.1  # seconds between two looks while alerts keep coming: what comes meanwhile is judged together
 RETRY_AFTER = 1.0  # seconds until an unreadable journal is tried again
+MOST_DRILLS = 10  # whose alerts one delivery may bring back
 MOST_REMEMBERED = 50_000  # alerts whose last answers are known; of a forgotten one the same is recorded once more
 
 
@@ -144,6 +146,8 @@ class Intake:
         self._telemetry.alert_received("webhook", len(alerts))
         self._delivered(alerts)
         self._wake.set()
+        for drill in drills_in(alerts)[:MOST_DRILLS]:  # any replica may be asked what came to this one
+            await self._journal.note_drill_back(drill, self._clock())
 
     async def run(self) -> None:
         """Judge accepted alerts as they come, for ever."""
@@ -246,13 +250,17 @@ class Intake:
         """Read some of the inbox and give each alert to its target's queue; True when there may be more."""
         entries = await self._journal.unjudged(INBOX_BATCH, but_not=self._queues.in_hand)
         newest: dict[str, Waiting] = {}
+        drills = [entry.id for entry in entries if drills_in([entry.alert])]
         for entry in entries:
+            if entry.id in drills:  # never judged, never told of, whatever else it carries
+                continue
             if entry.alert.name != WATCHDOG:
                 self._notices.alert(entry.alert, entry.received_at, self._owner)
             before = newest.get(entry.alert.key)
             ids = (entry.id,) if before is None else (*before.ids, entry.id)
             newest[entry.alert.key] = Waiting(entry.alert, entry.received_at, ids, entry.alert.starts_at)
-        settled = [each.ids for each in newest.values() if not await self._hand_to_target(each)]
+        settled = [tuple(drills)] if drills else []
+        settled += [each.ids for each in newest.values() if not await self._hand_to_target(each)]
         if settled:
             await self._lead.mark_judged([number for ids in settled for number in ids], self._clock())
         if entries:

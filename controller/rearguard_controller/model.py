@@ -14,6 +14,7 @@ from enum import StrEnum, unique
 Labels = Mapping[str, str]
 
 VERSION_LABEL = "service_version"  # names a version in Prometheus; identities are the release source's own
+DRILL_LABEL = "rearguard_drill"  # marks a drill's alert, with the drill's id: such an alert is never judged
 
 
 # --- words -------------------------------------------------------------------------------------------------
@@ -206,6 +207,9 @@ class Hook:
     name: str
     action: Action
     undo: Action | None = None
+    check: Action | None = (
+        None  # harmless, by its owner's promise: run by drills only, instead of a look at the action
+    )
     on_failure: OnFailure = OnFailure.CONTINUE
     after_crash: AfterCrash = AfterCrash.NEVER_REDO
     before_restore: bool = False  # after hooks only: run before the undo hooks
@@ -281,8 +285,8 @@ class Target:
     depends_on: tuple[str, ...] = ()  # names of targets whose trouble is not blamed on this one's release
 
     def owns(self, labels: Labels) -> bool:
-        """Whether an alert with these labels is about this target."""
-        return any(is_subset(matcher, labels) for matcher in self.match)
+        """Whether an alert with these labels is about this target; that of a drill is about none."""
+        return not labels.get(DRILL_LABEL) and any(is_subset(matcher, labels) for matcher in self.match)
 
     def trigger_labels(self) -> tuple[Labels, ...]:
         """The labels that make an alert a trigger of this target: those of its policy with each match."""
@@ -335,6 +339,34 @@ class Release:
     def distrusted_since(self) -> float | None:
         """When it was first marked, suspect or bad; None when it is not."""
         return min((at for at in (self.suspect_at, self.bad_at) if at is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One answered question of whether a target could be rolled back if it had to be."""
+
+    name: str
+    holds: bool | None  # None: not known
+    detail: str  # a sentence; of a check that does not hold it says what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A walk of the whole way back that changes nothing, and what it found."""
+
+    id: str
+    target: str
+    at: float  # when it began
+    operator: str
+    reason: str = ""
+    ended_at: float | None = None
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def ok(self) -> bool | None:
+        """True when every check holds, False when one does not, None when it is not known."""
+        answers = {check.holds for check in self.checks}
+        return False if False in answers else None if not answers or None in answers else True
 
 
 @dataclass(frozen=True, slots=True)

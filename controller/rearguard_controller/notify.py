@@ -237,6 +237,15 @@ class Receiver:
         return f"answered {status}{redirect}", status in _AGAIN
 
 
+def address_of(entry: NotifyEntry) -> str:
+    """Where an entry's notices go now: a secret, but for its host.
+
+    Raises:
+        ConfigError: as `check`.
+    """
+    return _address(entry)[0]
+
+
 def check(entry: NotifyEntry) -> None:
     """Read the files that an entry names.
 

@@ -16,10 +16,12 @@ from rearguard_controller import remedies
 from rearguard_controller.model import (
     Action,
     Alert,
+    Check,
     CommandAction,
     CommandRelease,
     Condition,
     Decision,
+    Drill,
     Evidence,
     HealthCheck,
     HttpAction,
@@ -36,6 +38,8 @@ from rearguard_controller.reasons import is_armed
 Json = dict[str, object]
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+HEARTBEAT_STATES = ("fresh", "late", "never")
+HEARTBEAT_LATE = 300.0  # seconds without one: the alert RearguardHeartbeatLost knows the same number
 TARGET_STATES = ("steady", "waiting", "running", "disarmed")  # from best to worst
 
 
@@ -239,6 +243,38 @@ def target(
         "open_rollback": None if open_rollback is None else open_rollback.id,
         "firing": [alert(each) for each in firing],
     }
+
+
+def check(value: Check) -> Json:
+    """One answered question of a drill."""
+    return {"name": value.name, "holds": value.holds, "detail": value.detail}
+
+
+def drill(value: Drill) -> Json:
+    """A drill and all that it found; `ended_at` is null while it goes on, or when its controller ended before it."""
+    return {
+        **drill_in_short(value),
+        "target": value.target,
+        "operator": value.operator,
+        "reason": value.reason,
+        "ended_at": moment(value.ended_at),
+        "checks": [check(each) for each in value.checks],
+    }
+
+
+def drill_in_short(value: Drill) -> Json:
+    """When a drill was, and whether all was good (null: not known)."""
+    return {"id": value.id, "at": moment(value.at), "ok": value.ok}
+
+
+def heartbeat(age: float | None) -> Json:
+    """How long ago a heartbeat last came, and what to think of that."""
+    return {"age_s": age, "state": heartbeat_state(age)}
+
+
+def heartbeat_state(age: float | None) -> str:
+    """One of `HEARTBEAT_STATES` for the seconds since the last heartbeat; None: none ever came."""
+    return "never" if age is None else "late" if age > HEARTBEAT_LATE else "fresh"
 
 
 def target_state(state: TargetState, open_rollback: Rollback | None, now: float) -> str:

@@ -26,6 +26,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
+from rearguard_controller.checks import READY_CHECKS
 from rearguard_controller.model import (
     Condition,
     Decision,
@@ -68,7 +69,6 @@ class Family:
 SOURCES = ("webhook", "prometheus")
 WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
 NOTIFIED = ("sent", "failed", "dropped")
-READY_CHECKS = ("scrape_interval", "trigger_rules", "thresholds", "current")
 ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 _HOLDS = {True: "true", False: "false", None: "unknown"}

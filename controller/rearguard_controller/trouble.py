@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from rearguard_controller.model import Labels, StormLimit, Target
+from rearguard_controller.model import DRILL_LABEL, Labels, StormLimit, Target
 
 
 class Trouble:
@@ -40,6 +40,8 @@ class Trouble:
         """
         now: set[str] = set()
         for labels in firing:
+            if labels.get(DRILL_LABEL):
+                continue
             owners: set[str] = set()
             for names, by_values in self._owners.items():
                 owners |= by_values.get(tuple([labels.get(name, "") for name in names]), set())

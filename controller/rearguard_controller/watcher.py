@@ -16,14 +16,24 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from rearguard_controller import figures
+from rearguard_controller.checks import (
+    CURRENT,
+    PROMETHEUS,
+    READY_CHECKS,
+    SCRAPE_INTERVAL,
+    THRESHOLDS,
+    TRIGGER_RULES,
+    polled,
+)
 from rearguard_controller.errors import JournalError, LeaseLostError, SourceError
 from rearguard_controller.facts import as_alert
 from rearguard_controller.figures import Reading, Row
 from rearguard_controller.history import as_seen
 from rearguard_controller.intake import Intake
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, AlertsSeen, AlertState, Condition, Target, is_subset
+from rearguard_controller.model import Alert, AlertsSeen, AlertState, Check, Condition, Target, is_subset
 from rearguard_controller.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules
+from rearguard_controller.readiness import Readiness
 from rearguard_controller.reasons import is_armed
 from rearguard_controller.releases import Releases, Watch
 from rearguard_controller.returns import Returns
@@ -63,6 +73,7 @@ class Watcher:
         trouble: Trouble,
         silences: Silences,
         returns: Returns,
+        readiness: Readiness,
         *,
         poll_interval: float,
         clock: Callable[[], float],
@@ -83,6 +94,7 @@ class Watcher:
         self._trouble = trouble
         self._silences = silences
         self._returns = returns
+        self._readiness = readiness
         self._poll_interval = poll_interval
         self._clock = clock
         self._monotonic = monotonic
@@ -103,7 +115,14 @@ class Watcher:
 
     def ready(self, target_name: str) -> Mapping[str, bool | None]:
         """The checks that say whether the target is ready to be rolled back; None is unknown."""
-        return self._sights[target_name].checks
+        known = self._readiness.holds(target_name) if self._leads() else {}
+        return {**self._sights[target_name].checks, **known}
+
+    def not_ready(self, target_name: str) -> tuple[Check, ...]:
+        """The checks that do not hold or are not known, with what to do about each."""
+        said = {check.name: check for check in self._readiness.found(target_name)} if self._leads() else {}
+        seen = {**dict.fromkeys(READY_CHECKS), **self.ready(target_name)}  # not looked: unknown
+        return tuple(said.get(name) or polled(name, holds) for name, holds in seen.items() if holds is not True)
 
     def figures(self, target_name: str) -> tuple[Reading, ...]:
         """The target's figures as they stood at the last poll."""
@@ -129,6 +148,7 @@ class Watcher:
                     log.error("poll_failed", error=error.message, hint=error.hint)
                 await asyncio.sleep(max(0.0, self._poll_interval - (self._monotonic() - started)))
         finally:
+            await self._readiness.close()
             for task in self._tracking.values():
                 task.cancel()
             await asyncio.gather(*self._tracking.values(), return_exceptions=True)
@@ -144,7 +164,7 @@ class Watcher:
         except SourceError as error:
             log.warning("prometheus_away", error=error.message, hint=error.hint)
             for target in self._targets:
-                unknown = dict.fromkeys(self._sights[target.name].checks)
+                unknown = {**dict.fromkeys(self._sights[target.name].checks), PROMETHEUS: False}
                 self._sights[target.name] = replace(self._sights[target.name], checks=unknown)
                 self._track(target, Watch())
             return
@@ -225,9 +245,10 @@ class Watcher:
     ) -> dict[str, bool | None]:
         healths = {rule.health for rule in rules}
         return {
-            "trigger_rules": None if healths == {"unknown"} else bool(rules) and healths == {"ok"},
-            "thresholds": all(figures.threshold_in(row, target.telemetry) is not None for row in rows),
-            "scrape_interval": await self._scraped_often_enough(target, intervals),
+            PROMETHEUS: True,
+            TRIGGER_RULES: None if healths == {"unknown"} else bool(rules) and healths == {"ok"},
+            THRESHOLDS: all(figures.threshold_in(row, target.telemetry) is not None for row in rows),
+            SCRAPE_INTERVAL: await self._scraped_often_enough(target, intervals),
         }
 
     async def _scraped_often_enough(self, target: Target, intervals: Intervals) -> bool | None:
@@ -265,9 +286,11 @@ class Watcher:
             log.error("target_not_tracked", target=name, error=error.message, hint=error.hint)
             return
         best = last_known_good(known)
-        readable = {**self._sights[name].checks, "current": serving.version is not None}
-        self._sights[name] = replace(self._sights[name], checks=readable)
-        self._telemetry.ready(name, readable)
+        self._sights[name] = replace(
+            self._sights[name], checks={**self._sights[name].checks, CURRENT: serving.version is not None}
+        )
+        self._readiness.see(target, serving.version, known)
+        self._telemetry.ready(name, self.ready(name))
         self._telemetry.armed(name, armed=is_armed(serving.state, self._clock()))
         bad = current.version if current is not None and current.distrusted else None
         self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)

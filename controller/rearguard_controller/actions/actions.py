@@ -13,7 +13,7 @@ from typing import assert_never
 import aiohttp
 
 from rearguard_controller import durations
-from rearguard_controller.actions import command, request
+from rearguard_controller.actions import command, reach, request
 from rearguard_controller.actions.context import ActionContext, ActionResult, is_version, shown
 from rearguard_controller.actions.survivors import Survivors
 from rearguard_controller.errors import SourceError
@@ -47,6 +47,20 @@ class Actions:
                 return await request.run(self._http(), action, context)
             case _:
                 assert_never(action)
+
+    async def look(self, action: Action, context: ActionContext) -> ActionResult:
+        """Run an action that changes nothing by its owner's word: it waits for no other, and no other for it."""
+        if isinstance(action, CommandAction):
+            return await command.run(action, context)
+        return await request.run(self._http(), action, context)
+
+    async def obstacle(self, action: Action, context: ActionContext) -> str:
+        """What would keep an action from being begun, found out without doing it; empty when nothing is seen."""
+        return await reach.obstacle(action, context)
+
+    async def connects(self, url: str) -> str:
+        """Why an address cannot be connected to, without its path; empty when it can."""
+        return await reach.connects(url)
 
     async def health(self, check: HealthCheck, context: ActionContext) -> ActionResult:
         """Ask until `successes` consecutive answers are 2xx, or the check's time is up."""

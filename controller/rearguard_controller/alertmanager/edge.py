@@ -6,13 +6,16 @@ Never here: the network (`asking`), the shape of answers (`answers`), retries, c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
 from rearguard_controller.alertmanager import answers
 from rearguard_controller.alertmanager.answers import ManagedAlert, Silence
 from rearguard_controller.asking import Asking, NextAddressError, Source
 from rearguard_controller.config import AlertmanagerSettings
-from rearguard_controller.shapes import address
+from rearguard_controller.model import Alert
+from rearguard_controller.shapes import address, moment
 
 TIMEOUT = 2.0  # seconds for one address: judgements wait for it
 _ALL = "/api/v2/alerts"
@@ -53,6 +56,23 @@ class Alertmanager:
     async def silences(self) -> tuple[Silence, ...]:
         """The silences that hold now, or will."""
         return await self._asking.ask("GET", "/api/v2/silences", {}, answers.silences)
+
+    async def reachable(self) -> None:
+        """Return when it answers."""
+        await self._asking.ask("GET", "/api/v2/status", {}, lambda _: None)
+
+    async def post_alerts(self, alerts: Sequence[Alert], *, ends_at: float) -> None:
+        """Hand alerts over as Prometheus does; at `ends_at` (seconds since the epoch) they count as resolved."""
+        document = [
+            {
+                "labels": dict(each.labels),
+                "annotations": dict(each.annotations),
+                "endsAt": moment(ends_at),
+                **({} if each.starts_at is None else {"startsAt": moment(each.starts_at)}),
+            }
+            for each in alerts
+        ]
+        await self._asking.ask("POST", _ALL, {}, lambda _: None, document=orjson.dumps(document))
 
     async def close(self) -> None:
         """Close open connections."""

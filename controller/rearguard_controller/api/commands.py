@@ -49,6 +49,7 @@ class Commands:
             Route("POST", f"{base}/targets/{{name}}/disarm", Role.OPERATOR, self.disarm),
             Route("POST", f"{base}/disarm", Role.OPERATOR, self.disarm_all),
             Route("POST", f"{base}/targets/{{name}}/releases", Role.OPERATOR, self.release),
+            Route("POST", f"{base}/targets/{{name}}/drill", Role.OPERATOR, self.drill),
             Route("POST", "/-/reload", Role.OPERATOR, self.reload),
         )
 
@@ -144,6 +145,14 @@ class Commands:
             operator=operator_of(request),
         )
         return answer(shapes.release(release))
+
+    async def drill(self, request: web.Request) -> web.Response:
+        """Walk the whole way back without touching what serves: 200 with what was found."""
+        target = find_target(self.services, request.match_info["name"])
+        bodies.check_parameters(request, ())
+        fields = await self._fields(request, ("reason",))
+        reason = fields.maybe_text("reason") or "no reason given"
+        return answer(shapes.drill(await self.services.drills.run(target.name, operator_of(request), reason)))
 
     async def _disarming(self, request: web.Request) -> tuple[str, float | None]:
         bodies.check_parameters(request, ())

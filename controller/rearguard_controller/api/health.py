@@ -15,6 +15,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from rearguard_controller import shapes
 from rearguard_controller.api.answers import RETRY_AFTER, answer
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Services
@@ -79,6 +80,7 @@ class Health:
             "webhook_stored": stores,
             "prometheus_age_s": self.services.watcher.prometheus_age(),
             "watchdog_age_s": self.services.heartbeat_age(),
+            "heartbeat": shapes.heartbeat(self.services.heartbeat_age()),
         }
         response = answer(details, status=HTTPStatus.OK if stores else HTTPStatus.SERVICE_UNAVAILABLE)
         if not stores:

@@ -191,6 +191,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             required=("version",),
         ),
     ),
+    ("POST", f"{_BASE}/targets/{{name}}/drill"): Operation(
+        "Walk the whole way back without touching what serves; takes up to a minute and a half.",
+        {200: schemas.ref("Drill")},
+        (404, 409, *_CHANGE),
+        body=schemas.fields({"reason": {**schemas.WORDS, "type": ["string", "null"]}}, required=()),
+    ),
+    ("GET", f"{_BASE}/targets/{{name}}/drills"): Operation(
+        "Drills of a target, newest first.",
+        {200: schemas.page("drills", "Drill")},
+        (404, *_READ),
+        (_LIMIT, _BEFORE),
+    ),
     ("POST", "/-/reload"): Operation(
         "Read the configuration again; a bad one changes nothing.",
         {200: schemas.closed({"reloaded": {"const": True}})},

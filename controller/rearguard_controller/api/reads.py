@@ -17,9 +17,9 @@ from rearguard_controller.api.answers import answer
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Figure, Services
 from rearguard_controller.auth import Role
+from rearguard_controller.checks import READY_CHECKS
 from rearguard_controller.errors import NotFoundError
 from rearguard_controller.model import Alert, Outcome, Rollback, Target, Verdict, is_subset
-from rearguard_controller.telemetry import READY_CHECKS
 
 RECENT = 10  # closed rollbacks in status
 STALE_AFTER = 3  # polls without an answer before what Prometheus said last is not believed any more
@@ -43,6 +43,7 @@ class Reads:
             Route("GET", f"{base}/decisions", Role.VIEWER, self.decisions),
             Route("GET", f"{base}/decisions/{{id}}", Role.VIEWER, self.decision),
             Route("GET", f"{base}/audit", Role.VIEWER, self.audit),
+            Route("GET", f"{base}/targets/{{name}}/drills", Role.VIEWER, self.drills),
         )
 
     async def dashboard(self, request: web.Request) -> web.Response:
@@ -72,6 +73,7 @@ class Reads:
             {
                 "state": shapes.worst([str(target["state"]) for target in targets]),
                 "at": shapes.moment(self.services.clock()),
+                "heartbeat": shapes.heartbeat(self.services.heartbeat_age()),
                 "targets": targets,
                 "active_triggers": list(self._active_triggers()),
                 "open": [shapes.rollback(rollback) for rollback in open_now],
@@ -128,6 +130,18 @@ class Reads:
             )
         return answer({"actions": [audit.action(each) for each in done], "next": None})
 
+    async def drills(self, request: web.Request) -> web.Response:
+        """Drills of a target, newest first."""
+        target = find_target(self.services, request.match_info["name"])
+        bodies.check_parameters(request, ("limit", "before"))
+        with bodies.bad_request():
+            page = await self.services.journal.drills(
+                target=target.name,
+                limit=bodies.limit(request),
+                before=bodies.parameter(request, "before"),
+            )
+        return answer({"drills": [shapes.drill(each) for each in page.items], "next": page.next})
+
     async def _target(self, target: Target, open_rollback: Rollback | None) -> shapes.Json:
         state = await self.services.journal.target_state(target.name)
         shape = shapes.target(
@@ -139,7 +153,15 @@ class Reads:
             firing=self.services.watcher.firing(target.name),
             checks={**dict.fromkeys(READY_CHECKS), **self.services.watcher.ready(target.name)},  # not looked: unknown
         )
-        return {**shape, "armed_by": await audit.armed_by(self.services, state)}
+        drills = await self.services.journal.drills(target=target.name, limit=1)
+        not_ready = [shapes.check(each) for each in self.services.watcher.not_ready(target.name)]
+        last = shapes.drill_in_short(drills.items[0]) if drills.items else None
+        return {
+            **shape,
+            "armed_by": await audit.armed_by(self.services, state),
+            "last_drill": last,
+            "not_ready": not_ready,
+        }
 
     async def _dashboard_of(self, target: Target) -> shapes.Json:
         state = await self.services.journal.target_state(target.name)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from rearguard_controller.api import answers
+from rearguard_controller.checks import DRILL_CHECKS
 from rearguard_controller.model import (
     AfterCrash,
     EvidenceSource,
@@ -23,7 +24,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.shapes import TARGET_STATES
+from rearguard_controller.shapes import HEARTBEAT_STATES, TARGET_STATES
 
 Schema = Mapping[str, object]
 
@@ -101,6 +102,7 @@ _ARMING: Mapping[str, Schema] = {
     "disarmed_until": MAYBE_TIME,
     "armed_by": MAYBE_TEXT,
 }
+_DRILL: Mapping[str, Schema] = {"id": TEXT, "at": TIME, "ok": FLAG}
 SCHEMAS: Mapping[str, Schema] = {
     "Error": closed(
         {
@@ -236,14 +238,29 @@ SCHEMAS: Mapping[str, Schema] = {
             "last_known_good": MAYBE_TEXT,
             "ready": YES,
             "checks": {"type": "object", "additionalProperties": FLAG},
+            "not_ready": several(ref("Check")),
             "open_rollback": MAYBE_TEXT,
             "firing": several(ref("Alert")),
+            "last_drill": _or_null(closed(_DRILL)),
         }
     ),
+    "Check": closed({"name": _words(DRILL_CHECKS), "holds": FLAG, "detail": TEXT}),
+    "Drill": closed(
+        {
+            **_DRILL,
+            "target": TEXT,
+            "operator": TEXT,
+            "reason": TEXT,
+            "ended_at": MAYBE_TIME,
+            "checks": several(ref("Check")),
+        }
+    ),
+    "Heartbeat": closed({"age_s": MAYBE_NUMBER, "state": _words(HEARTBEAT_STATES)}),
     "Status": closed(
         {
             "state": _words(TARGET_STATES),
             "at": TIME,
+            "heartbeat": ref("Heartbeat"),
             "targets": several(ref("Target")),
             "active_triggers": several(ref("Alert")),
             "open": several(ref("Rollback")),
@@ -285,6 +302,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "webhook_stored": YES,
             "prometheus_age_s": MAYBE_NUMBER,
             "watchdog_age_s": MAYBE_NUMBER,
+            "heartbeat": ref("Heartbeat"),
         }
     ),
 }

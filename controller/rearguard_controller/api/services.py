@@ -14,7 +14,7 @@ from typing import Protocol
 from rearguard_controller.config import Configuration
 from rearguard_controller.intake import ManualAnswer, ManualRequest
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, Release, Rollback, TargetState
+from rearguard_controller.model import Alert, Check, Drill, Release, Rollback, TargetState
 from rearguard_controller.telemetry import Telemetry
 
 
@@ -73,6 +73,17 @@ class Releases(Protocol):
         """Note what CI or a person says of a version."""
 
 
+class Drills(Protocol):
+    """Walks the whole way back without touching what serves."""
+
+    async def run(self, target: str, operator: str, reason: str, /) -> Drill:
+        """Drill a target; what was found is in the journal by then.
+
+        Raises:
+            ConflictError: the target is drilled, or rolled back, now.
+        """
+
+
 class Figure(Protocol):
     """One figure of one version at the last poll."""
 
@@ -110,6 +121,9 @@ class Watcher(Protocol):
     def ready(self, target: str, /) -> Mapping[str, bool | None]:
         """The readiness checks of the target."""
 
+    def not_ready(self, target: str, /) -> Sequence[Check]:
+        """Those that do not hold or are not known, with what to do about each."""
+
     def figures(self, target: str, /) -> Sequence[Figure]:
         """The current figures of the target's triggers, by version."""
 
@@ -128,6 +142,7 @@ class Services:
     runner: Runner
     releases: Releases
     watcher: Watcher
+    drills: Drills
     clock: Callable[[], float]
     heartbeat_age: Callable[[], float | None]  # seconds since the last heartbeat alert; None before there was one
     reload: Callable[[], Awaitable[None]]  # read the configuration again; ConfigError keeps the old one

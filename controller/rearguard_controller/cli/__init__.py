@@ -68,6 +68,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import explaining  # noqa: PLC0415  # loads the HTTP client
 
         return explaining.explain
+    if name == "drill":
+        from rearguard_controller.cli import drilling  # noqa: PLC0415  # loads the HTTP client
+
+        return drilling.COMMANDS[name]
     from rearguard_controller.cli import changing  # noqa: PLC0415  # loads the HTTP client
 
     return changing.COMMANDS[name]

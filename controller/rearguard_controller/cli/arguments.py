@@ -20,7 +20,7 @@ All commands but serve, check and backtest ask a running controller:
   REARGUARD_CERT_FILE   for https: a certificate of one's own (mutual TLS) ...
   REARGUARD_KEY_FILE    ... and its key, when that is another file
 
-exit codes: 0 good, 1 failed, 2 wrong use, 4 the answer got lost
+exit codes: 0 good, 1 failed, 2 wrong use, 4 not known: the answer got lost, or a drill could not try everything
 """
 OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, needs_a_person ..."
 
@@ -131,6 +131,12 @@ def _targets(commands: Commands) -> None:
     )
     release.add_argument("--good", action=argparse.BooleanOptionalAction, help="trust it; clears a bad mark")
     _json(release)
+    drill = _add(commands, "drill", "walk the whole way back without touching what serves; up to 90 seconds")
+    drill.add_argument("target", metavar="TARGET")
+    drill.add_argument("--reason", metavar="TEXT", help="for the audit")
+    drill.add_argument("--history", action="store_true", help="do nothing; show the drills before, newest first")
+    _limit(drill)
+    _json(drill)
 
 
 def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:

@@ -72,6 +72,11 @@ def line(text: str = "") -> None:
     sys.stdout.write(clean(text) + "\n")
 
 
+def note(text: str) -> None:
+    """Say something beside the answer, on standard error."""
+    sys.stderr.write(clean(text) + "\n")
+
+
 def heading(text: str) -> None:
     """Print a heading with an empty line before it."""
     line()

@@ -32,6 +32,7 @@ def status(options: Namespace) -> int:
     display.table(columns, rows)
     for target in objects(answer, "targets"):
         _why_not(target)
+    _heartbeat(cast("Json", answer["heartbeat"]))
     opened = objects(answer, "open")
     if opened:
         display.heading("Open rollbacks")
@@ -203,10 +204,19 @@ def _why_not(target: Json) -> None:
             f"{name} serves {version}, which was rolled away from: deploy another version, or run"
             f" `rearguard release {name} {version} --good` if it is good after all"
         )
-    checks = cast("Mapping[str, bool | None]", target.get("checks") or {})
-    lacking = [f"{check} {'unknown' if holds is None else 'fails'}" for check, holds in checks.items() if not holds]
-    if lacking:
-        display.line(f"{target['name']} is not ready: {', '.join(lacking)}")
+    for check in objects(target, "not_ready"):
+        what = "is unknown" if check["holds"] is None else "fails"
+        display.line(f"{target['name']} is not ready: {check['name']} {what}: {check['detail']}")
+
+
+def _heartbeat(heartbeat: Json) -> None:
+    """A line when no heartbeat arrives as it should, with what to do."""
+    do = "route it here (deploy/alertmanager/alertmanager.yml), or see the runbook RearguardHeartbeatLost"
+    if heartbeat["state"] == "never":
+        display.line(f"No RearguardWatchdog ever arrived from Alertmanager: {do}")
+    elif heartbeat["state"] == "late":
+        age = round(cast("float", heartbeat["age_s"]))
+        display.line(f"The last RearguardWatchdog arrived {age} s ago: {do}")
 
 
 def verdict(decision: Json) -> str:

@@ -34,7 +34,7 @@ from rearguard_controller.config.keys import (
 from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.reading import Block, Place, compose, meant
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import Budget, HealthCheck, Labels, Mode, Policy, StormLimit, Target
+from rearguard_controller.model import DRILL_LABEL, Budget, HealthCheck, Labels, Mode, Policy, StormLimit, Target
 
 ENVIRONMENT_LABEL = "deployment_environment_name"
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -359,6 +359,8 @@ def _labels(place: Place) -> Labels:
     for name in pairs:
         if not _LABEL.fullmatch(name):
             raise place.error(f"{name[:60]!r} is no label name", "use letters, digits and '_', first no digit")
+        if name == DRILL_LABEL:
+            raise place.error(f"{name!r} marks drills, whose alerts are never judged", "use other labels")
     return pairs
 
 

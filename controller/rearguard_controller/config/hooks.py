@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rearguard_controller.config.keys import COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
+from rearguard_controller.config.keys import CHECK, COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
 from rearguard_controller.config.reading import Block, Place, meant
 from rearguard_controller.files import HEADER_NAME
 from rearguard_controller.model import Action, AfterCrash, CommandAction, CommandRelease, Hook, HttpAction, OnFailure
@@ -119,16 +119,24 @@ def _hook(place: Place, folder: Path, *, after: bool) -> Hook:
         raise before_restore.error("this is for after hooks", "remove it, or move the hook to after")
     around = _surroundings(block, folder, Surroundings(str(folder), {}, ()))
     undo_block = None if undo_place is None else undo_place.block(UNDO)
+    check = block.get("check")
     return Hook(
         name=name(block.need("name")),
         action=_action(block, folder, around),
         undo=None if undo_block is None else _action(undo_block, folder, _surroundings(undo_block, folder, around)),
+        check=None if check is None else _hook_check(check, folder, around),
         on_failure=OnFailure(block.word("on_failure", ("continue", "stop"), "continue")),
         after_crash=AfterCrash(block.word("after_crash", ("never_redo", "redo"), "never_redo")),
         before_restore=block.boolean("before_restore", default=False),
         undo_when_healthy=undo_block is not None
         and undo_block.word("when", ("always", "healthy"), "always") == "healthy",
     )
+
+
+def _hook_check(place: Place, folder: Path, around: Surroundings) -> Action:
+    block = place.block(CHECK)
+    action = _action(block, folder, _surroundings(block, folder, around))
+    return replace(action, timeout=min(action.timeout, LOOK_TIMEOUT))
 
 
 def _action(block: Block, folder: Path, around: Surroundings) -> Action:

@@ -163,8 +163,8 @@ NOTIFY = Section(
             "events",
             "list of `alert`, `decided`, `started`, `finished`, `bad_version`",
             "all but `alert`",
-            "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back;"
-            " `bad_version` is the return of a version that was rolled away from, once each time.",
+            "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back, but no"
+            " drill's; `bad_version` is the return of a version that was rolled away from, once each time.",
         ),
         Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
         Key("timeout", "duration", "`10s`", "When one attempt counts as failed."),
@@ -259,12 +259,18 @@ COMMAND_RELEASE = Section(
             "Prints the version that serves, on one line; also while the service is down, or nothing can be judged.",
         ),
         Key("rollback", "argument list", REQUIRED, "Activates `{to_version}`."),
-        Key("versions", "argument list", "none", "Prints the versions that can be activated, newest first."),
+        Key(
+            "versions",
+            "argument list",
+            "none",
+            "Prints the versions that can be activated, newest first; asked every few minutes, too.",
+        ),
         Key(
             "check",
             "argument list",
             "none",
-            "Succeeds when `{to_version}` can be activated; asked before anything is begun; else the next is taken.",
+            "Succeeds when `{to_version}` can be activated, and changes nothing: asked before anything is begun (else"
+            " the next is taken), by drills, and every few minutes.",
         ),
         Key("timeout", "duration", "`5m`", "Limit of `rollback`; the others get the same, but 30 s at most."),
         Key("cwd", "path", "folder of the configuration file", "Working folder of these commands."),
@@ -294,6 +300,13 @@ HOOK = Section(
             "What to do when a crash of the controller left its result unknown.",
         ),
         Key("undo", "mapping", "none", "Before hooks only: runs whatever happens after the hook started."),
+        Key(
+            "check",
+            "mapping",
+            "none",
+            "Harmless; run by drills to prove that the hook would work. Without it a drill looks whether the program"
+            " is there, or the address can be connected to.",
+        ),
         Key("before_restore", "true or false", "`false`", "After hooks only: run before the undo hooks."),
         Key("cwd", "path", "folder of the configuration file", "Commands only: the working folder."),
         Key("env", "mapping of text", "none", "Commands only: variables added to the clean environment."),
@@ -312,8 +325,19 @@ UNDO = Section(
         Key("pass_env", "list of names", "the hook's", "Commands only: variables of the controller to hand on."),
     ),
 )
+CHECK = Section(
+    "targets[].hooks.before[].check and .after[].check",
+    (
+        Key("command", "argument list", "this or `http`", "What to run."),
+        Key("http", "mapping", "this or `command`", "What to request; `method` is `POST` unless it says otherwise."),
+        Key("timeout", "duration", "`30s`", "When it counts as failed; 30 s at most."),
+        Key("cwd", "path", "the hook's", "Commands only: the working folder."),
+        Key("env", "mapping of text", "the hook's", "Commands only: variables added to the clean environment."),
+        Key("pass_env", "list of names", "the hook's", "Commands only: variables of the controller to hand on."),
+    ),
+)
 HTTP = Section(
-    "http of a hook or undo",
+    "http of a hook, undo or check",
     (
         Key("method", "`GET` `POST` `PUT` `PATCH` `DELETE` `HEAD`", "`POST`", "Request method."),
         Key("url", "URL", REQUIRED, "Where to; any 2xx answer is success."),
@@ -389,6 +413,7 @@ SECTIONS = (
     HOOKS,
     HOOK,
     UNDO,
+    CHECK,
     HTTP,
     VERIFY,
     HEALTH,

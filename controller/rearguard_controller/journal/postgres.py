@@ -11,14 +11,14 @@ import copy
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
-from rearguard_controller.errors import InvalidInputError, NotFoundError
+from rearguard_controller.errors import ConflictError, InvalidInputError, NotFoundError
 from rearguard_controller.journal import codec, postgres_records, records
 from rearguard_controller.journal.backlog import MOST_COUNTED, Backlog
 from rearguard_controller.journal.connections import Connection, Connections
 from rearguard_controller.journal.gathering import Gathering, Rows
 from rearguard_controller.journal.postgres_retention import prune
-from rearguard_controller.journal.store import Fence, InboxEntry, OperatorAction, Page
-from rearguard_controller.model import Alert, Decision, Outcome, Release, Rollback, TargetState, Verdict
+from rearguard_controller.journal.store import DRILL_HINT, Fence, InboxEntry, OperatorAction, Page
+from rearguard_controller.model import Alert, Decision, Drill, Outcome, Release, Rollback, TargetState, Verdict
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
@@ -333,6 +333,60 @@ class PostgresJournal:
         """See `Journal.heartbeat_at`."""
         rows = await self._connections.rows("select value from meta where key = 'heartbeat_at'")
         return float(rows[0]["value"]) if rows else None
+
+    # --- drills
+
+    async def begin_drill(self, drill: Drill, *, given_up: float, action: OperatorAction) -> None:
+        """See `Journal.begin_drill`."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                "update drills set ended_at = started_at where target = $1 and ended_at is null and started_at < $2",
+                drill.target,
+                given_up,
+            )
+            begun = await connection.fetch(
+                "insert into drills (id, target, started_at, body) values ($1, $2, $3, $4)"
+                " on conflict (target) where ended_at is null do nothing returning seq",
+                drill.id,
+                drill.target,
+                drill.at,
+                codec.dump(drill),
+            )
+            if not begun:
+                raise ConflictError(f"A drill of {drill.target} goes on already.", hint=DRILL_HINT)
+            await postgres_records.audit(connection, action)
+
+        await self._write(work)
+
+    async def end_drill(self, drill: Drill) -> None:
+        """See `Journal.end_drill`."""
+        await self._write(
+            lambda connection: connection.execute(
+                "update drills set ended_at = $2, body = $3 where id = $1",
+                drill.id,
+                drill.ended_at,
+                codec.dump(drill),
+            )
+        )
+
+    async def note_drill_back(self, drill_id: str, at: float) -> None:
+        """See `Journal.note_drill_back`."""
+        await self._write(
+            lambda connection: connection.execute(
+                "update drills set back_at = $2 where id = $1 and back_at is null", drill_id, at
+            )
+        )
+
+    async def drill_back_at(self, drill_id: str) -> float | None:
+        """See `Journal.drill_back_at`."""
+        rows = await self._connections.rows("select back_at from drills where id = $1", drill_id)
+        at: float | None = rows[0][0] if rows else None
+        return at
+
+    async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
+        """See `Journal.drills`."""
+        return await self._page(Drill, "drills", {"target": target}, limit, before)
 
     # --- keeping
 

@@ -18,6 +18,7 @@ CONDITIONS = {
     " and not exists (select from rollbacks where decision_id = decisions.id)",
     ("inbox", "id"): "judged_at < $1 or (damage is not null and received_at < $1)"
     " or (id <= $2 and (judged_at is not null or damage is not null))",
+    ("drills", "seq"): "started_at < $1 or seq <= $2",
     ("operator_actions", "id"): "at < $1 or id <= $2",
 }
 

@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 
 import orjson
 
-from rearguard_controller.errors import InvalidInputError, LeaseLostError, NotFoundError
+from rearguard_controller.errors import ConflictError, InvalidInputError, LeaseLostError, NotFoundError
 from rearguard_controller.journal import codec, records, sqlite_records, sqlite_retention
 from rearguard_controller.journal.backlog import MOST_COUNTED, Backlog
 from rearguard_controller.journal.gathering import Gathering, Rows
 from rearguard_controller.journal.sqlite_file import JournalFile, open_file
-from rearguard_controller.journal.store import Fence, InboxEntry, OperatorAction, Page
+from rearguard_controller.journal.store import DRILL_HINT, Fence, InboxEntry, OperatorAction, Page
 from rearguard_controller.journal.writer import Work, Writer, translate
-from rearguard_controller.model import Alert, Decision, Outcome, Release, Rollback, TargetState, Verdict
+from rearguard_controller.model import Alert, Decision, Drill, Outcome, Release, Rollback, TargetState, Verdict
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
@@ -359,6 +359,54 @@ class SqliteJournal:
         """See `Journal.heartbeat_at`."""
         rows = await self._rows("select value from meta where key = 'heartbeat_at'")
         return float(rows[0][0]) if rows else None
+
+    # --- drills
+
+    async def begin_drill(self, drill: Drill, *, given_up: float, action: OperatorAction) -> None:
+        """See `Journal.begin_drill`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "update drills set ended_at = started_at where target = ? and ended_at is null and started_at < ?",
+                (drill.target, given_up),
+            )
+            try:
+                connection.execute(
+                    "insert into drills (id, target, started_at, body) values (?, ?, ?, ?)",
+                    (drill.id, drill.target, drill.at, codec.dump(drill)),
+                )
+            except sqlite3.IntegrityError as error:
+                raise ConflictError(f"A drill of {drill.target} goes on already.", hint=DRILL_HINT) from error
+            sqlite_records.audit(connection, action)
+
+        await self._write(work)
+
+    async def end_drill(self, drill: Drill) -> None:
+        """See `Journal.end_drill`."""
+        await self._write(
+            lambda connection: connection.execute(
+                "update drills set ended_at = ?, body = ? where id = ?",
+                (drill.ended_at, codec.dump(drill), drill.id),
+            )
+        )
+
+    async def note_drill_back(self, drill_id: str, at: float) -> None:
+        """See `Journal.note_drill_back`."""
+        await self._write(
+            lambda connection: connection.execute(
+                "update drills set back_at = ? where id = ? and back_at is null", (at, drill_id)
+            )
+        )
+
+    async def drill_back_at(self, drill_id: str) -> float | None:
+        """See `Journal.drill_back_at`."""
+        rows = await self._rows("select back_at from drills where id = ?", drill_id)
+        at: float | None = rows[0][0] if rows else None
+        return at
+
+    async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
+        """See `Journal.drills`."""
+        return await self._page(Drill, "drills", {"target": target}, limit, before)
 
     # --- keeping
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from rearguard_controller.model import Alert, Decision, Outcome, Release, Rollback, TargetState, Verdict
+from rearguard_controller.model import Alert, Decision, Drill, Outcome, Release, Rollback, TargetState, Verdict
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
+
+DRILL_HINT = "Wait for its end; one whose controller stopped counts as over after five minutes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class OperatorAction:
 
     at: float
     operator: str  # the name before the colon in the token file
-    action: str  # trigger | approve | veto | abort | close | arm | disarm | release | reload
+    action: str  # trigger | approve | veto | abort | close | arm | disarm | release | drill | reload
     subject: str  # target name or rollback id; "configuration" for a reload
     reason: str
 
@@ -208,11 +210,30 @@ class Journal(Protocol):
     async def heartbeat_at(self) -> float | None:
         """When the last heartbeat came to any process; None when none ever did."""
 
+    async def begin_drill(self, drill: Drill, *, given_up: float, action: OperatorAction) -> None:
+        """Store a drill that begins; one of the target that began before `given_up` and never ended, is over.
+
+        Raises:
+            ConflictError: another drill of the target goes on.
+        """
+
+    async def end_drill(self, drill: Drill) -> None:
+        """Store what a drill found."""
+
+    async def note_drill_back(self, drill_id: str, at: float) -> None:
+        """Remember that a drill's alert came back by webhook; the first time counts, an unknown drill is nothing."""
+
+    async def drill_back_at(self, drill_id: str) -> float | None:
+        """When the drill's alert first came back to any process; None when it did not yet."""
+
+    async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
+        """Drills of a target, newest first, with one that goes on. `before` is a cursor (a drill id)."""
+
     async def prune(self, before: float, most: int) -> int:
         """Forget, a little at a time, what is older than `before` or beyond the newest `most` of its kind.
 
         Kinds are closed rollbacks with their events, decisions (as long as no rollback stands on them), judged and
-        unreadable alerts, and the audit. Open rollbacks stay, and so does what `handled` answers.
+        unreadable alerts, drills, and the audit. Open rollbacks stay, and so does what `handled` answers.
 
         Returns:
             The number of records that are gone, events not counted.

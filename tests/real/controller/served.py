@@ -134,15 +134,23 @@ async def metrics(service):
 
 
 @contextlib.asynccontextmanager
-async def listening(firing):
-    """A Prometheus with these alerts that remembers what it is asked; its address and the questions."""
+async def listening(firing, *, groups=(), targets=(), samples=()):
+    """A Prometheus with these alerts that remembers what it is asked; its address and the questions.
+
+    `groups` are of its rules, `targets` what it scrapes; `samples` is its answer to every instant query.
+    """
     asked = []
 
     async def answer(request):
         fields = await request.post() if request.method == "POST" else request.query
         asked.append(fields.get("query", request.path))
-        found = {"alerts": {"alerts": firing}, "rules": {"groups": []}, "targets": {"activeTargets": []}}
-        empty = {"resultType": "matrix" if request.path.endswith("query_range") else "vector", "result": []}
+        found = {
+            "alerts": {"alerts": firing},
+            "rules": {"groups": [*groups]},
+            "targets": {"activeTargets": [*targets]},
+        }
+        is_range = request.path.endswith("query_range")
+        empty = {"resultType": "matrix", "result": []} if is_range else {"resultType": "vector", "result": [*samples]}
         return web.json_response({"status": "success", "data": found.get(request.path.split("/")[3], empty)})
 
     application = web.Application()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 
-from real.controller.served import SENDER, alerts, serving
+from real.controller.served import BASE, SENDER, alerts, serving
 from rearguard_controller.heartbeat import Heartbeat
 from rearguard_controller.journal.sqlite import SqliteJournal
 from rearguard_controller.telemetry import Telemetry
@@ -116,6 +116,26 @@ async def test_a_journal_that_fails_costs_the_heartbeat_nothing_but_the_memory_o
         heartbeat.take([WATCHDOG])
         await until(lambda: errors("rearguard_journal_errors_total") >= 2)
         assert 0 <= heartbeat.age() < DEADLINE
+
+
+async def test_status_and_readyz_say_whether_a_heartbeat_ever_came_and_readyz_stays_200(tmp_path):
+    async with serving(tmp_path) as service:
+
+        async def said():
+            _, status = await service.get(f"{BASE}/rollback/status")
+            code, ready = await service.get("/readyz", None)
+            return status["heartbeat"]["state"], ready["heartbeat"]["state"], code
+
+        assert await said() == ("never", "never", 200)
+        await service.controller.journal.note_heartbeat(time.time() - 600)
+        service.controller._heartbeat._news.set()
+
+        async def is_late():
+            return await said() == ("late", "late", 200)
+
+        await until(is_late)
+        await service.post("/webhook/alertmanager", alerts("RearguardWatchdog"), token=SENDER)
+        assert await said() == ("fresh", "fresh", 200)
 
 
 async def test_a_reload_and_a_restart_forget_no_heartbeat(tmp_path):

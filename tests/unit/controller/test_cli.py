@@ -26,7 +26,7 @@ from rearguard_controller.errors import RearguardError
 
 COMMANDS = [  # those of the contract that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
-    "close", "arm", "disarm", "release", "audit", "backtest",
+    "close", "arm", "disarm", "release", "drill", "audit", "backtest",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
@@ -91,7 +91,7 @@ def test_help_loads_no_heavy_library():
         ["history", "--limit", "many"],
         ["approve", "r1"],
         ["veto", "--reason", "text"],
-        ["drill", "checkout"],
+        ["drill"],
     ],
 )
 def test_wrong_use_is_exit_code_2_and_says_what_is_right(words, capsys):
@@ -417,6 +417,21 @@ def test_without_a_terminal_a_back_test_says_now_and_then_how_far_it_is(capsys):
         "rearguard: reading alerts\\x1b[2J, 3 of 9",
         "rearguard: reading alerts\\x1b[2J, 5 of 9",
     ]
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "said"),
+    [
+        ({"state": "fresh", "age_s": 12.0}, ""),
+        ({"state": "late", "age_s": 400.6}, "The last RearguardWatchdog arrived 401 s ago: route it here"),
+        ({"state": "never", "age_s": None}, "No RearguardWatchdog ever arrived from Alertmanager: route it here"),
+    ],
+)
+def test_status_tells_of_a_heartbeat_that_is_late_or_never_came_with_what_to_do(heartbeat, said, capsys):
+    reading._heartbeat(heartbeat)
+    out = capsys.readouterr().out
+    assert out.startswith(said)
+    assert ("RearguardHeartbeatLost" in out) is bool(said)
 
 
 def test_the_parser_knows_the_commands_of_this_version_and_no_others():

@@ -286,6 +286,12 @@ TWICE = SMALL + "    hooks: {before: [{name: a, command: [x]}], after: [{name: a
 AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace("before", "after")
 
 
+def test_the_check_of_a_hook_inherits_its_surroundings_and_looks_for_half_a_minute_at_most():
+    text = hook("{name: a, command: [x], cwd: traffic, env: {A: '1'}, check: {command: [y], timeout: 5m}}")
+    made = parse(text).targets[0].before[0].check
+    assert made == CommandAction(("y",), 30.0, "/etc/rearguard/traffic", {"A": "1"})
+
+
 @pytest.mark.parametrize(
     ("text", "line", "key", "right"),
     [
@@ -339,6 +345,10 @@ AFTER_WITH_UNDO = hook("{name: a, command: [x], undo: {command: [y]}}").replace(
         (hook("{name: a, http: {url: 'ftp://x'}}"), 8, HOOK + ".http.url", "http://"),
         (hook("{name: a, command: [x], before_restore: true}"), 8, HOOK + ".before_restore", "after"),
         (hook("{name: a, command: [x], on_failure: abort}"), 8, HOOK + ".on_failure", "continue or stop"),
+        (changed("{service_name: checkout}", "{rearguard_drill: x}"), 6, "targets[0].match", "other labels"),
+        (hook("{name: a, command: [x], check: [y]}"), 8, HOOK + ".check", "mapping"),
+        (hook("{name: a, command: [x], check: {timeout: 5s}}"), 8, HOOK + ".check", "one of command and http"),
+        (hook("{name: a, command: [x], check: {undo: [y]}}"), 8, HOOK + ".check.undo", "known here"),
         (hook("{name: a, command: [x], timeout: 0s}"), 8, HOOK + ".timeout", "100ms"),
         (hook("{name: roll-back, command: [x]}"), 8, HOOK + ".name", "another name"),
         (hook("{name: health, command: [x]}"), 8, HOOK + ".name", "another name"),
