@@ -101,6 +101,17 @@ _ARMING: Mapping[str, Schema] = {
     "disarmed_until": MAYBE_TIME,
     "armed_by": MAYBE_TEXT,
 }
+_RELEASE: Mapping[str, Schema] = {
+    "target": TEXT,
+    "version": TEXT,
+    "service_version": MAYBE_TEXT,
+    "first_seen": TIME,
+    "last_seen": TIME,
+    "known_good_at": MAYBE_TIME,
+    "suspect_at": MAYBE_TIME,
+    "bad_at": MAYBE_TIME,
+    "barrier": YES,
+}
 SCHEMAS: Mapping[str, Schema] = {
     "Error": closed(
         {
@@ -210,17 +221,21 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "Arming": closed(_ARMING),
-    "Release": closed(
+    "Release": closed(_RELEASE),
+    "RememberedRelease": closed({**_RELEASE, "served_at": MAYBE_TIME, "serving": YES, "last_known_good": YES}),
+    "Releases": closed(
         {
             "target": TEXT,
-            "version": TEXT,
-            "service_version": MAYBE_TEXT,
-            "first_seen": TIME,
-            "last_seen": TIME,
-            "known_good_at": MAYBE_TIME,
-            "suspect_at": MAYBE_TIME,
-            "bad_at": MAYBE_TIME,
-            "barrier": YES,
+            "at": TIME,
+            "serving_version": MAYBE_TEXT,
+            "serving_since": MAYBE_TIME,
+            "clean_for_s": MAYBE_NUMBER,
+            "known_good_after_s": NUMBER,
+            "prometheus_age_s": MAYBE_NUMBER,
+            "checks": {"type": "object", "additionalProperties": FLAG},
+            "triggers": several(TEXT),
+            "releases": several(ref("RememberedRelease")),
+            "next": MAYBE_TEXT,
         }
     ),
     "Target": closed(

@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0 good, 1 failed, 2 wrong use, 4 when it is not known what became of the request.
+        The exit code: 0 good, 1 failed, 2 wrong use, 3 rolled back (`watch`), 4 when it is not known what became of
+        the request, or of the version that is watched.
     """
     words = parser()
     options = words.parse_args(arguments)
@@ -55,7 +56,7 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import service  # noqa: PLC0415  # loads the server
 
         return service.COMMANDS[name]
-    if name in ("status", "history", "show", "decisions", "audit"):
+    if name in ("status", "history", "show", "decisions", "audit", "releases"):
         from rearguard_controller.cli import reading  # noqa: PLC0415  # loads the HTTP client
 
         return reading.COMMANDS[name]
@@ -63,6 +64,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import explaining  # noqa: PLC0415  # loads the HTTP client
 
         return explaining.explain
+    if name == "watch":
+        from rearguard_controller.cli import watch  # noqa: PLC0415  # loads the HTTP client
+
+        return watch.COMMANDS[name]
     from rearguard_controller.cli import changing  # noqa: PLC0415  # loads the HTTP client
 
     return changing.COMMANDS[name]

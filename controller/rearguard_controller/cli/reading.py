@@ -1,4 +1,4 @@
-"""The commands that read: status, history, show, decisions, audit.
+"""The commands that read: status, history, show, decisions, audit, releases.
 
 Here: which question each asks, and which parts of the answer a person wants to see.
 Never here: HTTP, and how tables are drawn.
@@ -102,6 +102,30 @@ def audit(options: Namespace) -> int:
         for each in objects(answer, "actions")
     ]
     display.table(("AT", "OPERATOR", "ACTION", "SUBJECT", "REASON"), rows)
+    return 0
+
+
+def releases(options: Namespace) -> int:
+    """What is remembered of a target's versions."""
+    path = f"{BASE}/targets/{segment(options.target)}/releases"
+    answer = Client.from_environment().get(path, {"limit": options.limit})
+    if options.json:
+        display.as_json(answer)
+        return 0
+    columns = ("VERSION", "SERVES", "FIRST SEEN", "LAST SEEN", "KNOWN GOOD SINCE", "MARK", "BARRIER")
+    rows = [
+        [
+            each["version"],
+            "yes" if each["serving"] else "",
+            display.when(each["first_seen"]),
+            display.when(each["last_seen"]),
+            display.when(each["known_good_at"]),
+            "bad" if each["bad_at"] else "suspect" if each["suspect_at"] else "",
+            "yes" if each["barrier"] else "",
+        ]
+        for each in objects(answer, "releases")
+    ]
+    display.table(columns, rows)
     return 0
 
 
@@ -248,4 +272,5 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "show": show,
     "decisions": decisions,
     "audit": audit,
+    "releases": releases,
 }

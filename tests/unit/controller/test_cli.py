@@ -25,7 +25,7 @@ from rearguard_controller.errors import RearguardError
 
 COMMANDS = [  # those of the contract that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
-    "close", "arm", "disarm", "release", "audit",
+    "close", "arm", "disarm", "release", "audit", "releases", "watch",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
@@ -91,6 +91,9 @@ def test_help_loads_no_heavy_library():
         ["approve", "r1"],
         ["veto", "--reason", "text"],
         ["drill", "checkout"],
+        ["watch", "checkout"],
+        ["watch", "checkout", "--version", "v2", "--for", "0s"],
+        ["watch", "checkout", "--version", "v2", "--for", "10"],
     ],
 )
 def test_wrong_use_is_exit_code_2_and_says_what_is_right(words, capsys):
