@@ -121,7 +121,7 @@ class Outcome(StrEnum):
 
     RECOVERED = "recovered"  # the destination serves and the triggering condition is over
     NOT_RECOVERED = "not_recovered"  # the destination serves and the condition is not over: not the release's fault
-    COMPLETED = "completed"  # by hand with nothing firing: done and healthy
+    COMPLETED = "completed"  # done and healthy: nothing was firing, or the fault was receding before it began
     FAILED = "failed"
     VETOED = "vetoed"
     EXPIRED = "expired"  # nobody approved in time
@@ -139,6 +139,7 @@ class NoticeEvent(StrEnum):
     DECIDED = "decided"  # a decision was recorded
     STARTED = "started"  # the first step of a rollback has started
     FINISHED = "finished"  # a rollback was closed
+    UNDO_FAILING = "undo_failing"  # an undo hook has failed three times, and is tried again
     BAD_VERSION = "bad_version"  # a version that was rolled away from serves again
 
 

@@ -161,9 +161,10 @@ NOTIFY = Section(
         Key("url_file", "path", "this or `url`", "File with that address, read again at each use: for secret ones."),
         Key(
             "events",
-            "list of `alert`, `decided`, `started`, `finished`, `bad_version`",
+            "list of `alert`, `decided`, `started`, `finished`, `undo_failing`, `bad_version`",
             "all but `alert`",
             "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back;"
+            " `undo_failing` is an undo hook that has failed three times and is tried again;"
             " `bad_version` is the return of a version that was rolled away from, once each time.",
         ),
         Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
