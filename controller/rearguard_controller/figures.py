@@ -21,6 +21,7 @@ EXISTS = "exists"
 MOST_POINTS = 1000  # of a range query; Prometheus itself refuses more than 11,000
 FINEST_STEP = 5.0  # seconds between the points of a range query
 GAP = 60.0  # seconds without the condition that end an episode
+LOOK_BEFORE = 1800.0  # seconds before a rollback in which its fault is looked at
 LONGEST_LOOK = 86400.0  # seconds that a range query looks back at most
 
 _PLAIN = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -177,6 +178,26 @@ async def median_over(
         return Measurement(None, threshold, operator, past=None)
     value = median(points)
     return Measurement(value, threshold, operator, past=compare(value, operator, threshold))
+
+
+async def readings_before(
+    prometheus: Asks, condition: Condition, end: float, *, version: str | None
+) -> tuple[str, float | None, list[tuple[float, float]]]:
+    """The operator and threshold of now, and the worst value of each moment in the half hour up to `end`.
+
+    Of one version, or of all; no values of an alert without a figure, which has none.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer.
+    """
+    if condition.threshold == EXISTS:
+        return EXISTS, None, []
+    operator, threshold = await threshold_of(prometheus, condition)
+    at_moment: dict[float, list[float]] = {}
+    for moment, value in await _points(prometheus, condition, end - LOOK_BEFORE, end, version):
+        at_moment.setdefault(moment, []).append(value)
+    found = [(moment, worst(values, operator)) for moment, values in sorted(at_moment.items())]
+    return operator, threshold, [(moment, value) for moment, value in found if value is not None]
 
 
 async def episode_start(
