@@ -359,6 +359,19 @@ class AlertsSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """What the controller would have done against what people did by hand, counted once for each release."""
+
+    agreed: int = 0  # it would have gone back, and people did
+    only_we: int = 0  # it would have, and nobody did
+    only_people: int = 0  # people did, and it had not said so
+    lead: float = 0.0  # seconds by which it was earlier, summed over `agreed`
+    version: str | None = None  # from which it would go back now, while it is open what people do
+    said_at: float | None = None  # when it first said so
+    settled: str | None = None  # the version that was counted last
+
+
+@dataclass(frozen=True, slots=True)
 class TargetState:
     """What is remembered of a target between restarts."""
 
@@ -380,6 +393,7 @@ class TargetState:
     alerts_before: AlertsSeen | None = None  # right before the serving version came; None: nobody looked for them
     adopting: bool = False  # it is new here, and Prometheus' history has not been read yet
     told_bad_since: float | None = None  # when the return of a bad version began that people were last told of
+    score: Score = Score()  # what it would have done, against what people did
 
 
 @dataclass(frozen=True, slots=True)

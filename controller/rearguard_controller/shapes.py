@@ -27,11 +27,13 @@ from rearguard_controller.model import (
     Reason,
     Release,
     Rollback,
+    Score,
     Step,
     Target,
     TargetState,
 )
 from rearguard_controller.reasons import is_armed
+from rearguard_controller.score import mean_lead
 
 Json = dict[str, object]
 
@@ -264,6 +266,18 @@ def target(
         "checks": dict(checks),
         "open_rollback": None if open_rollback is None else open_rollback.id,
         "firing": [alert(each) for each in firing],
+        "score": score_of(state.score),
+    }
+
+
+def score_of(value: Score) -> Json:
+    """What the controller would have done against what people did; `lead_s` is the mean, null before they agreed."""
+    return {
+        "agreed": value.agreed,
+        "only_we": value.only_we,
+        "only_people": value.only_people,
+        "open": value.version is not None,
+        "lead_s": mean_lead(value),
     }
 
 

@@ -269,6 +269,7 @@ class Watcher:
         self._sights[name] = replace(self._sights[name], checks=readable)
         self._telemetry.ready(name, readable)
         self._telemetry.armed(name, armed=is_armed(serving.state, self._clock()))
+        self._telemetry.observed(name, serving.state.score)
         bad = current.version if current is not None and current.distrusted else None
         self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)
         if serving.version is None:

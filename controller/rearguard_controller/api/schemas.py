@@ -253,6 +253,16 @@ SCHEMAS: Mapping[str, Schema] = {
             "checks": {"type": "object", "additionalProperties": FLAG},
             "open_rollback": MAYBE_TEXT,
             "firing": several(ref("Alert")),
+            "score": ref("Score"),
+        }
+    ),
+    "Score": closed(
+        {
+            "agreed": {"type": "integer", "minimum": 0},
+            "only_we": {"type": "integer", "minimum": 0},
+            "only_people": {"type": "integer", "minimum": 0},
+            "open": YES,
+            "lead_s": MAYBE_NUMBER,
         }
     ),
     "Status": closed(

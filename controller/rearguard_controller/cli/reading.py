@@ -12,9 +12,11 @@ from typing import cast
 
 from rearguard_controller.cli import display
 from rearguard_controller.client import Client, Json, segment
+from rearguard_controller.words import span
 
 BASE = "/api/monitoring"
 NOT_FOUND = 404
+SCORES = ("agreed", "only_we", "only_people")
 
 
 def status(options: Namespace) -> int:
@@ -32,6 +34,7 @@ def status(options: Namespace) -> int:
     display.table(columns, rows)
     for target in objects(answer, "targets"):
         _why_not(target)
+        _score(target)
     opened = objects(answer, "open")
     if opened:
         display.heading("Open rollbacks")
@@ -215,6 +218,26 @@ def rollbacks(given: list[Json]) -> None:
 def objects(value: Mapping[str, object], name: str) -> list[Json]:
     """The list of objects that an answer holds under this name."""
     return cast("list[Json]", value.get(name) or [])
+
+
+def _score(target: Json) -> None:
+    """What it would have done, where it only watches, or where there is something to tell."""
+    score = cast("Mapping[str, object]", target.get("score") or {})
+    agreed, only_we, only_people = (int(cast("int", score.get(name) or 0)) for name in SCORES)
+    would = agreed + only_we + bool(score.get("open"))
+    if not would and not only_people:
+        return
+    lead = cast("float | None", score.get("lead_s"))
+    earlier = "" if lead is None else f", {span(lead)} earlier on average"
+    open_now = ", one is open" if score.get("open") else ""
+    display.line(
+        f"{target['name']} would have been rolled back {_times(would)}: people did the same {_times(agreed)}"
+        f"{earlier}, and nobody did {_times(only_we)}{open_now}; people did so unasked {_times(only_people)}"
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _why_not(target: Json) -> None:
