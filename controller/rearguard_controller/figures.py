@@ -15,7 +15,7 @@ from statistics import median
 from rearguard_controller.errors import SourceError
 from rearguard_controller.evidence import Asks
 from rearguard_controller.model import VERSION_LABEL, Condition, Labels, Measurement, Sample, compare, is_subset
-from rearguard_controller.prometheus import AlertingRule, PrometheusAlert, Rules, settle_seconds
+from rearguard_controller.prometheus import AlertingRule, PrometheusAlert, Rules, clear_seconds, settle_seconds
 
 EXISTS = "exists"
 MOST_POINTS = 1000  # of a range query; Prometheus itself refuses more than 11,000
@@ -43,12 +43,13 @@ def condition_of(alert: PrometheusAlert, rules: Rules, selector: Labels) -> Cond
     figure = alert.annotations.get("figure", "").strip()
     threshold = alert.annotations.get("threshold", "").strip()
     name = alert.labels.get("alertname", "")
-    if figure and _THRESHOLD.match(threshold):
-        return Condition(name, figure, threshold, selector, settle_seconds(figure, rules))
     rule = next((rule for rule in rules.alerting if rule.name == name and is_subset(rule.labels, alert.labels)), None)
+    clears = 0.0 if rule is None else clear_seconds(rule, rules)
+    if figure and _THRESHOLD.match(threshold):
+        return Condition(name, figure, threshold, selector, settle_seconds(figure, rules), clears)
     if rule is None:
         return None
-    return Condition(name, rule.query, EXISTS, selector, settle_seconds(rule.query, rules))
+    return Condition(name, rule.query, EXISTS, selector, settle_seconds(rule.query, rules), clears)
 
 
 def selector_text(labels: Labels) -> str:

@@ -559,6 +559,7 @@ class Condition:
     threshold: str
     selector: Labels  # whose figure: the target's telemetry labels
     settle: float = 0.0  # seconds that the figure looks back: after that it shows nothing from before
+    clears: float = 0.0  # seconds that the alert itself may go on firing because of what was before
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,17 @@ from rearguard_controller.history import alerts_before_change
 from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
 from rearguard_controller.prometheus import Prometheus
-from rearguard_controller.trust import announced, believable, concerns, noted, seen, serves, tended, trusted
+from rearguard_controller.trust import (
+    announced,
+    believable,
+    concerns,
+    lingering,
+    noted,
+    seen,
+    serves,
+    tended,
+    trusted,
+)
 
 log = structlog.get_logger()
 
@@ -174,6 +184,10 @@ class Releases:
                 target.name, version, lambda release: replace(_known(release), service_version=shown)
             )
         alerts = [labels for labels in watch.alerts if concerns(labels, shown or known[version].service_version)]
+        if alerts:
+            newest = next(iter((await self._journal.rollbacks(target=target.name, limit=1)).items), None)
+            over = lingering(newest, version, now)
+            alerts = [labels for labels in alerts if labels.get("alertname") not in over]
         if serving.state.adopting:
             learned = (shown if again else None) or known[version].service_version
             release = replace(known[version], service_version=learned)

@@ -150,6 +150,7 @@ def condition(value: Condition) -> Json:
         "threshold": value.threshold,
         "selector": dict(value.selector),
         "settle_s": value.settle,
+        "clears_s": value.clears,
     }
 
 

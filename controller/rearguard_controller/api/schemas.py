@@ -190,7 +190,14 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "Condition": closed(
-        {"alert": TEXT, "figure": TEXT, "threshold": TEXT, "selector": LABELS, "settle_s": MAYBE_NUMBER}
+        {
+            "alert": TEXT,
+            "figure": TEXT,
+            "threshold": TEXT,
+            "selector": LABELS,
+            "settle_s": MAYBE_NUMBER,
+            "clears_s": MAYBE_NUMBER,
+        }
     ),
     "Step": closed(
         {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import cast
 
 from rearguard_controller.cli import display
@@ -157,6 +158,8 @@ def one_rollback(rollback: Json) -> None:
             "phase": rollback["phase"],
             "waits for": _waits_for(rollback),
             "outcome": rollback["outcome"],
+            "figures settle": _after_roll_back(rollback, "settle_s"),
+            "alert may fire until": _after_roll_back(rollback, "clears_s"),
             "detail": rollback["detail"],
             "trigger": rollback["trigger"],
             "reason": rollback["reason"],
@@ -168,6 +171,16 @@ def one_rollback(rollback: Json) -> None:
     )
     display.line()
     steps(objects(rollback, "steps"))
+
+
+def _after_roll_back(rollback: Json, field: str) -> str | None:
+    """When the longest such time of its conditions is over since the version was put back; None before, or closed."""
+    step = next((each for each in objects(rollback, "steps") if each["kind"] == "roll_back"), None)
+    most = max((cast("float", each.get(field) or 0) for each in objects(rollback, "conditions")), default=0.0)
+    if step is None or step["state"] != "done" or not step["ended_at"] or rollback["outcome"] or not most:
+        return None
+    at = datetime.fromisoformat(str(step["ended_at"])) + timedelta(seconds=most)
+    return display.when(at.isoformat())
 
 
 def _waits_for(rollback: Json) -> str | None:

@@ -178,7 +178,8 @@ POLICY = Section(
             "mode",
             "`observe`, `ask` or `act`",
             "`observe`",
-            "`observe` records what it would do; `ask` does it when a person approves; `act` does it.",
+            "`observe` records what it would do, and `rearguard status` scores it against what people do by hand;"
+            " `ask` does it when a person approves; `act` does it.",
         ),
         Key("approval", "mapping", "within `30m`", "How long a rollback waits for a person's approval."),
         Key(

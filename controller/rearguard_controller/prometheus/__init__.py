@@ -12,7 +12,7 @@ from rearguard_controller.prometheus.answers import (
     Series,
 )
 from rearguard_controller.prometheus.edge import Prometheus
-from rearguard_controller.prometheus.settle import settle_seconds
+from rearguard_controller.prometheus.settle import clear_seconds, settle_seconds
 
 __all__ = [
     "AlertingRule",
@@ -21,5 +21,6 @@ __all__ = [
     "RecordingRule",
     "Rules",
     "Series",
+    "clear_seconds",
     "settle_seconds",
 ]

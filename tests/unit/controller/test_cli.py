@@ -424,3 +424,20 @@ def test_the_document_shows_every_command_and_every_option():
         assert f"`rearguard {name}" in document
         for option in (option for action in command._actions for option in action.option_strings):
             assert option in ("-h", "--help") or option in document, (name, option)
+
+
+def test_a_rollback_under_way_tells_until_when_its_alert_may_fire_and_a_closed_one_does_not(capsys, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    put_back = {"kind": "roll_back", "state": "done", "ended_at": "2026-01-12T13:00:00.000Z", "name": "roll-back",
+                "seq": 0, "attempt": 1, "started_at": None, "detail": "", "action": None}  # fmt: skip
+    given = dict.fromkeys(("id", "target", "from_version", "to_version", "detail", "trigger", "reason", "started_at",
+                           "closed_at", "decision_id", "outcome"))  # fmt: skip
+    conditions = [{"settle_s": 65, "clears_s": 125}, {"settle_s": 5, "clears_s": None}]
+    reading.one_rollback({**given, "phase": "running", "conditions": conditions, "steps": [put_back]})
+    shown = capsys.readouterr().out
+    assert "figures settle        2026-01-12 13:01:05" in shown
+    assert "alert may fire until  2026-01-12 13:02:05" in shown
+    closed = {**given, "outcome": "recovered", "phase": "closed", "conditions": conditions, "steps": [put_back]}
+    reading.one_rollback(closed)
+    assert "alert may fire" not in capsys.readouterr().out
