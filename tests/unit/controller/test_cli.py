@@ -441,3 +441,5 @@ def test_a_rollback_under_way_tells_until_when_its_alert_may_fire_and_a_closed_o
     closed = {**given, "outcome": "recovered", "phase": "closed", "conditions": conditions, "steps": [put_back]}
     reading.one_rollback(closed)
     assert "alert may fire" not in capsys.readouterr().out
+    monkeypatch.undo()
+    time.tzset()
