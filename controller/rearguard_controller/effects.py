@@ -161,9 +161,55 @@ class Effects:
             within=work.step.timeout,
             shows=shown.get(work.rollback.to_version),
             left=shown.get(work.rollback.from_version),
+            acted_at=began_at(work.rollback),
         )
-        proof = await recovery.prove(self._prometheus, subject, every=self._poll_interval, clock=self._clock)
-        return Effect(ok=proof.outcome is None, detail=proof.detail, outcome=proof.outcome)
+        proving = asyncio.create_task(
+            recovery.prove(self._prometheus, subject, every=self._poll_interval, clock=self._clock)
+        )
+        proof = await self._unless_changed(proving, work)
+        return Effect(ok=proof.outcome in (None, Outcome.COMPLETED), detail=proof.detail, outcome=proof.outcome)
+
+    async def _unless_changed(self, proving: asyncio.Task[recovery.Proof], work: Work) -> recovery.Proof:
+        """The proof; where another version serves than was gone back to, nothing can be proved of that."""
+        release = next((each.action for each in work.rollback.steps if isinstance(each.action, CommandRelease)), None)
+        changing = asyncio.create_task(self._until_changed(release, work))
+        try:
+            await asyncio.wait([proving, changing], return_when=asyncio.FIRST_COMPLETED)
+            other = changing.result() if changing.done() else await self._another(release, work)
+            if other is None:
+                return proving.result()
+        finally:
+            for task in (proving, changing):
+                task.cancel()
+            await asyncio.gather(proving, changing, return_exceptions=True)
+        detail = f"{other} serves, not {work.rollback.to_version}: somebody else changed it. Nothing is claimed."
+        return recovery.Proof(Outcome.SUPERSEDED, detail)
+
+    async def _until_changed(self, release: CommandRelease | None, work: Work) -> str:
+        """Wait until another version than the destination serves; that version."""
+        while True:
+            await asyncio.sleep(self._poll_interval)
+            other = await self._another(release, work)
+            if other is not None:
+                return other
+
+    async def _another(self, release: CommandRelease | None, work: Work) -> str | None:
+        """The version that serves, when it is known and is not the destination."""
+        if release is None:
+            return None
+        try:
+            version = await self._actions.read_version(release.current, work.context)
+        except SourceError:
+            return None
+        return None if version == work.rollback.to_version else version
+
+
+def began_at(rollback: Rollback) -> float:
+    """When the first step of a rollback began; that of the wait or the opening where a crash made it begin anew."""
+    first = next((step for step in rollback.steps if step.attempt), None)
+    if first is not None and first.attempt == 1 and first.started_at is not None:
+        return first.started_at
+    return rollback.opened_at if rollback.waited_until is None else rollback.waited_until
 
 
 def _effect(result: ActionResult) -> Effect:

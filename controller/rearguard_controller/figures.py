@@ -15,12 +15,13 @@ from statistics import median
 from rearguard_controller.errors import SourceError
 from rearguard_controller.evidence import Asks
 from rearguard_controller.model import VERSION_LABEL, Condition, Labels, Measurement, Sample, compare, is_subset
-from rearguard_controller.prometheus import AlertingRule, PrometheusAlert, Rules, settle_seconds
+from rearguard_controller.prometheus import AlertingRule, PrometheusAlert, Rules, clear_seconds, settle_seconds
 
 EXISTS = "exists"
 MOST_POINTS = 1000  # of a range query; Prometheus itself refuses more than 11,000
 FINEST_STEP = 5.0  # seconds between the points of a range query
 GAP = 60.0  # seconds without the condition that end an episode
+LOOK_BEFORE = 1800.0  # seconds before a rollback in which its fault is looked at
 LONGEST_LOOK = 86400.0  # seconds that a range query looks back at most
 
 _PLAIN = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -42,12 +43,13 @@ def condition_of(alert: PrometheusAlert, rules: Rules, selector: Labels) -> Cond
     figure = alert.annotations.get("figure", "").strip()
     threshold = alert.annotations.get("threshold", "").strip()
     name = alert.labels.get("alertname", "")
-    if figure and _THRESHOLD.match(threshold):
-        return Condition(name, figure, threshold, selector, settle_seconds(figure, rules))
     rule = next((rule for rule in rules.alerting if rule.name == name and is_subset(rule.labels, alert.labels)), None)
+    clears = 0.0 if rule is None else clear_seconds(rule, rules)
+    if figure and _THRESHOLD.match(threshold):
+        return Condition(name, figure, threshold, selector, settle_seconds(figure, rules), clears)
     if rule is None:
         return None
-    return Condition(name, rule.query, EXISTS, selector, settle_seconds(rule.query, rules))
+    return Condition(name, rule.query, EXISTS, selector, settle_seconds(rule.query, rules), clears)
 
 
 def selector_text(labels: Labels) -> str:
@@ -171,6 +173,26 @@ async def median_over(
     operator, threshold = await threshold_of(prometheus, condition)
     values = [value for _, value in await _points(prometheus, condition, start, end, version)]
     return against(median(values) if values else None, operator, threshold)
+
+
+async def readings_before(
+    prometheus: Asks, condition: Condition, end: float, *, version: str | None
+) -> tuple[str, float | None, list[tuple[float, float]]]:
+    """The operator and threshold of now, and the worst value of each moment in the half hour up to `end`.
+
+    Of one version, or of all; no values of an alert without a figure, which has none.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer.
+    """
+    if condition.threshold == EXISTS:
+        return EXISTS, None, []
+    operator, threshold = await threshold_of(prometheus, condition)
+    at_moment: dict[float, list[float]] = {}
+    for moment, value in await _points(prometheus, condition, end - LOOK_BEFORE, end, version):
+        at_moment.setdefault(moment, []).append(value)
+    found = [(moment, worst(values, operator)) for moment, values in sorted(at_moment.items())]
+    return operator, threshold, [(moment, value) for moment, value in found if value is not None]
 
 
 async def episode_start(

@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 import structlog
 
-from rearguard_controller import evidence, policy
+from rearguard_controller import evidence, policy, score
 from rearguard_controller.checks import drills_in
 from rearguard_controller.errors import (
     ConflictError,
@@ -242,6 +242,10 @@ class Intake:
                 return before
             await self._journal.change_target(target.name, lambda state: state, action=_refused(action, error))
             raise
+        window = target.policy.watch_window
+        await self._journal.change_target(
+            target.name, lambda state: score.went_back(state, rollback.from_version, facts.now, window=window)
+        )
         return ManualAnswer(decision, rollback, steps)
 
     # --- alerts -----------------------------------------------------------------------------------------
@@ -366,6 +370,11 @@ class Intake:
         if self._recorded.get(subject) != answers:
             await self._record(self._lead, decision, None)
             self._recorded[subject] = answers
+            if score.is_said(decision):
+                await self._lead.change_target(
+                    decision.target,
+                    lambda state: score.said(state, decision.from_version, decision.decided_at),
+                )
         self._recorded.move_to_end(subject)
         if len(self._recorded) > MOST_REMEMBERED:
             self._recorded.popitem(last=False)

@@ -122,7 +122,7 @@ class Outcome(StrEnum):
 
     RECOVERED = "recovered"  # the destination serves and the triggering condition is over
     NOT_RECOVERED = "not_recovered"  # the destination serves and the condition is not over: not the release's fault
-    COMPLETED = "completed"  # by hand with nothing firing: done and healthy
+    COMPLETED = "completed"  # done and healthy: nothing was firing, or the fault was receding before it began
     FAILED = "failed"
     VETOED = "vetoed"
     EXPIRED = "expired"  # nobody approved in time
@@ -140,6 +140,7 @@ class NoticeEvent(StrEnum):
     DECIDED = "decided"  # a decision was recorded
     STARTED = "started"  # the first step of a rollback has started
     FINISHED = "finished"  # a rollback was closed
+    UNDO_FAILING = "undo_failing"  # an undo hook has failed three times, and is tried again
     BAD_VERSION = "bad_version"  # a version that was rolled away from serves again
 
 
@@ -390,6 +391,19 @@ class AlertsSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """What the controller would have done against what people did by hand, counted once for each release."""
+
+    agreed: int = 0  # it would have gone back, and people did
+    only_we: int = 0  # it would have, and nobody did
+    only_people: int = 0  # people did, and it had not said so
+    lead: float = 0.0  # seconds by which it was earlier, summed over `agreed`
+    version: str | None = None  # from which it would go back now, while it is open what people do
+    said_at: float | None = None  # when it first said so
+    settled: str | None = None  # the version that was counted last
+
+
+@dataclass(frozen=True, slots=True)
 class TargetState:
     """What is remembered of a target between restarts."""
 
@@ -411,6 +425,7 @@ class TargetState:
     alerts_before: AlertsSeen | None = None  # right before the serving version came; None: nobody looked for them
     adopting: bool = False  # it is new here, and Prometheus' history has not been read yet
     told_bad_since: float | None = None  # when the return of a bad version began that people were last told of
+    score: Score = Score()  # what it would have done, against what people did
 
 
 @dataclass(frozen=True, slots=True)
@@ -576,6 +591,7 @@ class Condition:
     threshold: str
     selector: Labels  # whose figure: the target's telemetry labels
     settle: float = 0.0  # seconds that the figure looks back: after that it shows nothing from before
+    clears: float = 0.0  # seconds that the alert itself may go on firing because of what was before
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from rearguard_controller import shapes
-from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Trigger, Verdict
+from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step, Trigger, Verdict
 from rearguard_controller.shapes import Json
 
 MOST_SAID = 500  # characters of somebody else's words that a sentence repeats
@@ -31,6 +31,9 @@ class Notices(Protocol):
 
     def finished(self, rollback: Rollback, decision: Decision | None) -> None:
         """A rollback was closed; its decision, where it can be read."""
+
+    def undo_failing(self, rollback: Rollback, step: Step, decision: Decision | None) -> None:
+        """An undo hook has failed for the third time; it is tried again until it succeeds or a person closes it."""
 
     def bad_version(self, release: Release, rollback: Rollback | None, at: float) -> None:
         """A version that was rolled away from serves again since a moment; the rollback, where it is still kept."""
@@ -52,6 +55,7 @@ class Notice:
     decision: Decision | None = None
     rollback: Rollback | None = None
     release: Release | None = None
+    step: Step | None = None
 
 
 def body(notice: Notice) -> Json:
@@ -65,6 +69,8 @@ def body(notice: Notice) -> Json:
         found["rollback"] = shapes.rollback(notice.rollback)
     if notice.release is not None:
         found["release"] = shapes.release(notice.release)
+    if notice.step is not None:
+        found["step"] = shapes.step(notice.step)
     return {**found, "text": text(notice)}
 
 
@@ -84,6 +90,8 @@ def text(notice: Notice) -> str:
                 f"{_way(notice)} ended as {outcome}",
                 "" if rollback is None else rollback.detail or rollback.stopping_detail,
             )
+        case NoticeEvent.UNDO_FAILING:
+            return _undo_failing(notice)
         case NoticeEvent.BAD_VERSION:
             return _bad_version(notice)
     assert_never(notice.event)
@@ -119,6 +127,17 @@ def _decided(notice: Notice) -> str:
     if target is None and decision.alert is not None:
         return _with(f"Nothing is rolled back because of {decision.alert.name}", blocking)
     return _with(f"{target} is left as it is", blocking)
+
+
+def _undo_failing(notice: Notice) -> str:
+    rollback, step = notice.rollback, notice.step
+    if rollback is None or step is None:
+        return ""
+    told = (
+        f"What was begun for the rollback of {notice.target} is not undone: {step.name} has failed three times and is"
+        f" tried again. Undo it by hand and run `rearguard close {rollback.id} --reason ...`, or mend what it needs"
+    )
+    return _with(told, step.detail)
 
 
 def _bad_version(notice: Notice) -> str:

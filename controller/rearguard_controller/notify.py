@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 
 import aiohttp
@@ -21,7 +22,7 @@ import structlog
 from rearguard_controller import files, notices
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback
+from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step
 from rearguard_controller.notices import Notice
 
 log = structlog.get_logger()
@@ -116,6 +117,11 @@ class Notify:
         """Tell of the end of a rollback."""
         at = rollback.opened_at if rollback.closed_at is None else rollback.closed_at
         self._tell(_of_rollback(NoticeEvent.FINISHED, at, rollback, decision))
+
+    def undo_failing(self, rollback: Rollback, step: Step, decision: Decision | None) -> None:
+        """Tell of an undo hook that fails again and again."""
+        at = rollback.opened_at if step.ended_at is None else step.ended_at
+        self._tell(replace(_of_rollback(NoticeEvent.UNDO_FAILING, at, rollback, decision), step=step))
 
     def bad_version(self, release: Release, rollback: Rollback | None, at: float) -> None:
         """Tell of the return of a version that was rolled away from."""

@@ -1,7 +1,8 @@
 """Proof that a rollback helped: the triggering condition is over for the version that was gone back to.
 
 Here: waiting until the figures no longer reach back before the rollback (the settle time), then measuring until the
-condition is found over on consecutive evaluations, or the time is up.
+condition is found over on consecutive evaluations, or the time is up; and whether it was going away before anything
+was done.
 Never here: the health of the target (`actions`), and what an outcome leads to (`rollback`). No data never counts as
 recovery.
 """
@@ -16,6 +17,7 @@ from rearguard_controller import figures
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Condition, Measurement, Outcome
 from rearguard_controller.prometheus import Prometheus
+from rearguard_controller.receding import receding
 from rearguard_controller.words import describe
 
 CONSECUTIVE = 2  # evaluations in a row below the threshold
@@ -24,7 +26,7 @@ SHORTEST_POLL = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was found: `outcome` is None when the condition is over, else the outcome to close with."""
+    """What was found: `outcome` is None when the rollback ended the condition, else the outcome to close with."""
 
     outcome: Outcome | None
     detail: str
@@ -39,6 +41,7 @@ class Subject:
     within: float  # seconds after the settle time
     shows: str | None  # the destination's service_version, where it is known
     left: str | None  # the service_version that was left, where it is known
+    acted_at: float  # when the first step began, which may have changed the figures
 
 
 async def prove(prometheus: Prometheus, subject: Subject, *, every: float, clock: Callable[[], float]) -> Proof:
@@ -63,7 +66,7 @@ async def prove(prometheus: Prometheus, subject: Subject, *, every: float, clock
             over, last = await _look(prometheus, subject)
             below = below + 1 if over else 0
             if below >= CONSECUTIVE:
-                return Proof(None, last)
+                return await _credit(prometheus, subject, last)
             if moment >= deadline and not over:
                 return Proof(Outcome.NOT_RECOVERED, f"Not over in time: {last}")
         await asyncio.sleep(max(SHORTEST_POLL, min(every, settled_at - moment if moment < settled_at else every)))
@@ -80,6 +83,28 @@ def _times(subject: Subject, wall: float, now: float) -> tuple[float, float]:
     if passed >= settle + subject.within:
         passed = settle
     return now + max(0.0, settle - passed), now + settle + subject.within - passed
+
+
+async def _credit(prometheus: Prometheus, subject: Subject, over: str) -> Proof:
+    """The condition is over; `completed` where every figure says that it was receding before anything was done.
+
+    It is asked of Prometheus' memory, so that a controller that stops in between finds the same.
+    """
+    said = []
+    for condition in subject.conditions:
+        try:
+            operator, threshold, points = await figures.readings_before(
+                prometheus, condition, subject.acted_at, version=subject.left
+            )
+        except SourceError:
+            return Proof(None, over)
+        why = "" if threshold is None else receding(points, operator, threshold, subject.acted_at)
+        if not why:
+            return Proof(None, over)
+        said.append(f"{condition.alert}: {why}")
+    if not said:
+        return Proof(None, over)
+    return Proof(Outcome.COMPLETED, f"{over}. No credit is taken: {'; '.join(said)}.")
 
 
 async def _look(prometheus: Prometheus, subject: Subject) -> tuple[bool, str]:

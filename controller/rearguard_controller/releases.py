@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from rearguard_controller import score
 from rearguard_controller.actions import ActionContext, Actions, shown
 from rearguard_controller.bootstrap import Bootstrap
 from rearguard_controller.errors import InvalidInputError, NotFoundError, SourceError
@@ -20,7 +21,18 @@ from rearguard_controller.history import alerts_before_change
 from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
 from rearguard_controller.prometheus import Prometheus
-from rearguard_controller.trust import announced, believable, concerns, earns, noted, seen, serves, tended, trusted
+from rearguard_controller.trust import (
+    announced,
+    believable,
+    concerns,
+    earns,
+    lingering,
+    noted,
+    seen,
+    serves,
+    tended,
+    trusted,
+)
 
 log = structlog.get_logger()
 
@@ -93,13 +105,30 @@ class Releases:
             await self._lead.change_release(
                 target.name, before, lambda known: replace(seen(known, target.name, before, now), last_seen=now)
             )
-        is_trusted = release.known_good_at is not None
-        state = await self._lead.change_target(
-            target.name, lambda state: serves(state, version, now, trusted=is_trusted)
-        )
+        left, by_us = await self._left(target, before, version)
+        is_trusted, window = release.known_good_at is not None, target.policy.watch_window
+
+        def changed(state: TargetState) -> TargetState:
+            if left is not None and state.serving_version == left.version:
+                if by_us:
+                    state = score.acted(state, left.version)
+                elif score.is_back(left, release):
+                    state = score.went_back(state, left.version, now, window=window)
+                state = score.stayed(state, left.version)
+            return serves(state, version, now, trusted=is_trusted)
+
+        state = await self._lead.change_target(target.name, changed)
         if before != version:
             log.info("version_changed", target=target.name, version=version, before=before, release=state.is_release)
         return Serving(version, "", state)
+
+    async def _left(self, target: Target, before: str | None, version: str) -> tuple[Release | None, bool]:
+        """The version that was left, if any, and whether an automatic rollback led away from it."""
+        if before is None or before == version:
+            return None, False
+        by_us = await self._journal.handled(target.name, before) is not None
+        known = await self._journal.releases(target.name)
+        return next((each for each in known if each.version == before), None), by_us
 
     async def peek(self, target: Target) -> Serving:
         """Read which version serves now, and record nothing: for requests that any replica may answer."""
@@ -156,6 +185,10 @@ class Releases:
                 target.name, version, lambda release: replace(_known(release), service_version=shown)
             )
         alerts = [labels for labels in watch.alerts if concerns(labels, shown or known[version].service_version)]
+        if alerts:
+            newest = next(iter((await self._journal.rollbacks(target=target.name, limit=1)).items), None)
+            over = lingering(newest, version, now)
+            alerts = [labels for labels in alerts if labels.get("alertname") not in over]
         if serving.state.adopting:
             learned = (shown if again else None) or known[version].service_version
             release = replace(known[version], service_version=learned)
@@ -166,7 +199,12 @@ class Releases:
             lambda state: (
                 state  # another version serves meanwhile: none of this is about it
                 if state.serving_version != version
-                else tended(noted(state, watch.seen), now, clean=clean, most_gap=GAPS_ALLOWED * poll_interval)
+                else score.passed(
+                    tended(noted(state, watch.seen), now, clean=clean, most_gap=GAPS_ALLOWED * poll_interval),
+                    known[version],
+                    now,
+                    window=target.policy.watch_window,
+                )
             ),
         )
         await self._reward(target, known[version], state, now)

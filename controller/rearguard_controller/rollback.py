@@ -72,7 +72,7 @@ class Event:
     seq: int | None = None  # the step, for step events
     output: str = ""
     detail: str = ""
-    outcome: Outcome | None = None  # of `closed`; of a failed or skipped step that ends the attempt
+    outcome: Outcome | None = None  # of `closed`; of a step's result that settles how the attempt ends
     opened: Rollback | None = None  # of `opened`
 
 
@@ -194,7 +194,7 @@ def _step_event(rollback: Rollback, event: Event) -> Rollback:
     outcome = event.outcome
     if state is StepState.FAILED and outcome is None and step.on_failure is OnFailure.STOP:
         outcome = Outcome.NOT_RECOVERED if step.kind is StepKind.VERIFY_RECOVERY else Outcome.FAILED
-    if outcome is not None and state in (StepState.FAILED, StepState.SKIPPED):
+    if outcome is not None and state in (StepState.DONE, StepState.FAILED, StepState.SKIPPED):
         return _stops(outcome)(rollback, replace(event, detail=f"{step.name}: {event.detail}"))
     return rollback
 
@@ -297,7 +297,8 @@ def arming(state: TargetState, rollback: Rollback) -> TargetState:
     Begun is begun with any step: an attempt that fails at its first hook would otherwise be made again at every poll.
     So would one that a person aborted, or closed, before its first step.
     """
-    helped = rollback.outcome in (Outcome.RECOVERED, Outcome.COMPLETED)
+    proved = rollback.step_of(StepKind.VERIFY_RECOVERY) is not None  # then `completed` means: over without its help
+    helped = rollback.outcome is Outcome.RECOVERED or (rollback.outcome is Outcome.COMPLETED and not proved)
     begun = any(step.attempt for step in rollback.steps)
     ended = rollback.outcome in (Outcome.ABORTED, Outcome.NEEDS_A_PERSON)  # without a step, only people end it so
     if rollback.outcome is None or helped or not (begun or ended):

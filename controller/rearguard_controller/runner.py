@@ -30,6 +30,7 @@ from rearguard_controller.journal.store import Journal, OperatorAction
 from rearguard_controller.model import (
     CommandRelease,
     Decision,
+    OnFailure,
     Outcome,
     Phase,
     Rollback,
@@ -51,6 +52,7 @@ JOURNAL_RETRY_MOST = 10.0
 LOOK_EVERY = 1.0  # seconds between looks for what people, or other replicas, have put into the journal
 ASIDE_FOR = 30.0  # seconds until a rollback that a fault of ours has stopped is taken up again
 SURE_TO_LEAD = 2.0  # seconds after an intent in which no other replica can have begun to lead
+TELL_AT_FAILURE = 3  # failures of an undo hook after which people are told
 STOPPABLE = frozenset({StepKind.VERIFY_HEALTH, StepKind.VERIFY_RECOVERY})  # an abort need not wait for these
 SPANS: Mapping[StepKind, Span] = {
     StepKind.ROLL_BACK: Span.COMMAND,
@@ -290,6 +292,19 @@ class Runner:
                  detail=effect.detail)  # fmt: skip
         if after is not None:
             self._measure(after, after.steps[step.seq])
+            await self._tell_undo_failing(after, after.steps[step.seq])
+
+    async def _tell_undo_failing(self, rollback: Rollback, step: Step) -> None:
+        """Tell of the third failure of an undo hook, by its events: attempts that a crash cut off are no failures."""
+        retried = step.kind is StepKind.UNDO_HOOK and step.on_failure is OnFailure.RETRY
+        if not retried or step.state is not StepState.FAILED or step.attempt < TELL_AT_FAILURE:
+            return
+        events = await self._patiently(lambda: self._journal.events(rollback.id))
+        failures = [each for each in events if each.kind is EventKind.STEP_FAILED and each.seq == step.seq]
+        if len(failures) == TELL_AT_FAILURE:
+            log.error("undo_failing", target=rollback.target, rollback=rollback.id, step=step.name,
+                      failures=len(failures), detail=step.detail)  # fmt: skip
+            self._notices.undo_failing(rollback, step, self._decisions.get(rollback.id))
 
     async def _make_sure_to_lead(self) -> None:
         """The intent proved that we lead, but that was a while ago: this process may have been stopped since.

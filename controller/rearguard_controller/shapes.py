@@ -29,11 +29,13 @@ from rearguard_controller.model import (
     Reason,
     Release,
     Rollback,
+    Score,
     Step,
     Target,
     TargetState,
 )
 from rearguard_controller.reasons import is_armed
+from rearguard_controller.score import mean_lead
 
 Json = dict[str, object]
 
@@ -152,6 +154,7 @@ def condition(value: Condition) -> Json:
         "threshold": value.threshold,
         "selector": dict(value.selector),
         "settle_s": value.settle,
+        "clears_s": value.clears,
     }
 
 
@@ -205,6 +208,32 @@ def release(value: Release) -> Json:
     }
 
 
+def remembered(value: Release, state: TargetState, good: Release | None) -> Json:
+    """What is remembered of a version, and what it is to its target now; `good` is the last known good one."""
+    return {
+        **release(value),
+        "served_at": moment(value.served_at),
+        "serving": value.version == state.serving_version,
+        "last_known_good": good is not None and value.version == good.version,
+    }
+
+
+def service(value: TargetState, now: float, *, most_gap: float) -> Json:
+    """How long the serving version serves, and how long without a break it was seen to serve well.
+
+    `clean_for_s` is null unless a poll, at most `most_gap` seconds ago, found it so: no data is no answer.
+    """
+    since, checked = value.clean_since, value.clean_checked_at
+    clean = since is not None and checked is not None and 0 <= now - checked <= most_gap
+    return {
+        "target": value.target,
+        "at": moment(now),
+        "serving_version": value.serving_version,
+        "serving_since": moment(value.serving_since),
+        "clean_for_s": max(0.0, checked - since) if clean and since is not None and checked is not None else None,
+    }
+
+
 def arming(value: TargetState, now: float) -> Json:
     """Whether a target may be rolled back automatically, and why not."""
     return {
@@ -242,6 +271,18 @@ def target(
         "checks": dict(checks),
         "open_rollback": None if open_rollback is None else open_rollback.id,
         "firing": [alert(each) for each in firing],
+        "score": score_of(state.score),
+    }
+
+
+def score_of(value: Score) -> Json:
+    """What the controller would have done against what people did; `lead_s` is the mean, null before they agreed."""
+    return {
+        "agreed": value.agreed,
+        "only_we": value.only_we,
+        "only_people": value.only_people,
+        "open": value.version is not None,
+        "lead_s": mean_lead(value),
     }
 
 

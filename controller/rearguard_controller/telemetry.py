@@ -34,6 +34,7 @@ from rearguard_controller.model import (
     Phase,
     ReasonCode,
     Rollback,
+    Score,
     Step,
     StepState,
     Target,
@@ -68,6 +69,7 @@ class Family:
 
 SOURCES = ("webhook", "prometheus")
 WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
+OBSERVED = ("agreed", "only_we", "only_people")
 NOTIFIED = ("sent", "failed", "dropped")
 ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -109,6 +111,12 @@ OWN_FAMILIES = (
         ("target", "version", "state"),
         "1 for the version that serves (serving), the newest trusted one (last_known_good), and one that serves"
         " although a rollback led away from it (bad).",
+    ),
+    Family(
+        "rearguard_observed_releases",
+        "gauge",
+        ("target", "result"),
+        "Releases that the controller only would have rolled back, or people did: agreed, only_we, only_people.",
     ),
     Family(
         "rearguard_watchdog_age_seconds", "gauge", (), "Seconds since the last RearguardWatchdog, or since start."
@@ -175,6 +183,7 @@ class Telemetry:
         self._armed = self._gauge("rearguard_target_armed")
         self._ready = self._gauge("rearguard_target_ready")
         self._versions = self._gauge("rearguard_target_version_info")
+        self._observed = self._gauge("rearguard_observed_releases")
         self._watchdog_age = self._gauge("rearguard_watchdog_age_seconds")
         self._prometheus_age = self._gauge("rearguard_prometheus_age_seconds")
         self._reload = self._gauge("rearguard_config_reload_success")
@@ -313,6 +322,15 @@ class Telemetry:
         if self._shows(target):
             self._set_versions(target, serving, last_known_good, bad)
 
+    def observed(self, target: str, score: Score) -> None:
+        """The running score of what was only observed, as the journal has it. Only a leader shows it."""
+        if self._shows(target):
+            self._set_observed(target, score)
+
+    def _set_observed(self, target: str, score: Score) -> None:
+        for result in OBSERVED:
+            self._observed.labels(target, result).set(getattr(score, result))
+
     def _set_versions(self, target: str, serving: str | None, last_known_good: str | None, bad: str | None) -> None:
         for state, version in (("serving", serving), ("last_known_good", last_known_good), ("bad", bad)):
             shown, new = self._shown_versions.get((target, state)), version or ""
@@ -360,6 +378,7 @@ class Telemetry:
     def _start_unknown(self, name: str) -> None:
         self._armed.labels(name).set(0)
         self._set_versions(name, None, None, None)
+        self._set_observed(name, Score())
         for check in self._checks:
             self._ready.labels(name, check).set(0)
 

@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, TargetState
+from rearguard_controller.model import (
+    VERSION_LABEL,
+    AlertsSeen,
+    Labels,
+    Release,
+    Rollback,
+    StepKind,
+    StepState,
+    TargetState,
+)
 from rearguard_controller.words import span
 
 LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
@@ -116,6 +125,15 @@ def concerns(labels: Labels, service_version: str | None) -> bool:
     """Whether an alert is about the serving version: it names no other."""
     claimed = labels.get(VERSION_LABEL)
     return claimed is None or service_version is None or claimed == service_version
+
+
+def lingering(rollback: Rollback | None, version: str, now: float) -> frozenset[str]:
+    """Names of alerts that cannot have cleared yet since a rollback to `version`: they say nothing against it."""
+    step = None if rollback is None or rollback.to_version != version else rollback.step_of(StepKind.ROLL_BACK)
+    if rollback is None or step is None or step.state is not StepState.DONE or step.ended_at is None:
+        return frozenset()
+    since = now - step.ended_at
+    return frozenset(each.alert for each in rollback.conditions if 0 <= since < each.clears)
 
 
 def announced(

@@ -16,6 +16,7 @@ from rearguard_controller.api.health import Health
 from rearguard_controller.api.limits import Connections
 from rearguard_controller.api.listener import CONNECTIONS, Listener
 from rearguard_controller.api.reads import Reads
+from rearguard_controller.api.remembered import Remembered
 from rearguard_controller.api.services import Services
 from rearguard_controller.api.webhook import PATH as WEBHOOK_PATH
 from rearguard_controller.api.webhook import Receiver
@@ -46,7 +47,7 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     app[CONNECTIONS] = connections
     receiver = Receiver(services)
     reads = Reads(services)
-    topics = (receiver, Commands(services), reads, Health(services, receiver))
+    topics = (receiver, Commands(services), reads, Remembered(services), Health(services, receiver))
     routes = [route for topic in topics for route in topic.routes()]
     routes.append(openapi.route(routes, opened))
     for route in routes:

@@ -71,6 +71,7 @@ _BEFORE = _query("before", _TEXT, "The `next` of the page before.")
 _OUTCOME = _query("outcome", {"enum": [each.value for each in Outcome]}, "With this outcome only.")
 _ALERT = _query("alert", _TEXT, "About alerts with this name only.")
 _VERDICT = _query("verdict", {"enum": [each.value for each in Verdict]}, "With this verdict only.")
+_VERSION = _query("version", _TEXT, "This version only.")
 _KEY: Schema = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -176,6 +177,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         {200: schemas.closed({"targets": {"type": "array", "items": schemas.ref("Arming")}})},
         _CHANGE,
         body=_DISARM,
+    ),
+    ("GET", f"{_BASE}/targets/{{name}}/releases"): Operation(
+        "What is remembered of a target's versions, newest first, and how well the serving one does.",
+        {200: schemas.ref("Releases")},
+        (404, *_READ),
+        (_VERSION, _LIMIT),
     ),
     ("POST", f"{_BASE}/targets/{{name}}/releases"): Operation(
         "Tell what CI or a person knows of a version.",

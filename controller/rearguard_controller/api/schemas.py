@@ -103,6 +103,17 @@ _ARMING: Mapping[str, Schema] = {
     "armed_by": MAYBE_TEXT,
 }
 _DRILL: Mapping[str, Schema] = {"id": TEXT, "at": TIME, "ok": FLAG}
+_RELEASE: Mapping[str, Schema] = {
+    "target": TEXT,
+    "version": TEXT,
+    "service_version": MAYBE_TEXT,
+    "first_seen": TIME,
+    "last_seen": TIME,
+    "known_good_at": MAYBE_TIME,
+    "suspect_at": MAYBE_TIME,
+    "bad_at": MAYBE_TIME,
+    "barrier": YES,
+}
 SCHEMAS: Mapping[str, Schema] = {
     "Error": closed(
         {
@@ -181,7 +192,14 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "Condition": closed(
-        {"alert": TEXT, "figure": TEXT, "threshold": TEXT, "selector": LABELS, "settle_s": MAYBE_NUMBER}
+        {
+            "alert": TEXT,
+            "figure": TEXT,
+            "threshold": TEXT,
+            "selector": LABELS,
+            "settle_s": MAYBE_NUMBER,
+            "clears_s": MAYBE_NUMBER,
+        }
     ),
     "Step": closed(
         {
@@ -212,17 +230,21 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "Arming": closed(_ARMING),
-    "Release": closed(
+    "Release": closed(_RELEASE),
+    "RememberedRelease": closed({**_RELEASE, "served_at": MAYBE_TIME, "serving": YES, "last_known_good": YES}),
+    "Releases": closed(
         {
             "target": TEXT,
-            "version": TEXT,
-            "service_version": MAYBE_TEXT,
-            "first_seen": TIME,
-            "last_seen": TIME,
-            "known_good_at": MAYBE_TIME,
-            "suspect_at": MAYBE_TIME,
-            "bad_at": MAYBE_TIME,
-            "barrier": YES,
+            "at": TIME,
+            "serving_version": MAYBE_TEXT,
+            "serving_since": MAYBE_TIME,
+            "clean_for_s": MAYBE_NUMBER,
+            "known_good_after_s": NUMBER,
+            "prometheus_age_s": MAYBE_NUMBER,
+            "checks": {"type": "object", "additionalProperties": FLAG},
+            "triggers": several(TEXT),
+            "releases": several(ref("RememberedRelease")),
+            "next": MAYBE_TEXT,
         }
     ),
     "Target": closed(
@@ -242,6 +264,16 @@ SCHEMAS: Mapping[str, Schema] = {
             "open_rollback": MAYBE_TEXT,
             "firing": several(ref("Alert")),
             "last_drill": _or_null(closed(_DRILL)),
+            "score": ref("Score"),
+        }
+    ),
+    "Score": closed(
+        {
+            "agreed": {"type": "integer", "minimum": 0},
+            "only_we": {"type": "integer", "minimum": 0},
+            "only_people": {"type": "integer", "minimum": 0},
+            "open": YES,
+            "lead_s": MAYBE_NUMBER,
         }
     ),
     "Check": closed({"name": _words(DRILL_CHECKS), "holds": FLAG, "detail": TEXT}),

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0 good, 1 failed, 2 wrong use, 4 when it is not known what became of the request.
+        The exit code: 0 good, 1 failed, 2 wrong use, 3 rolled back (`watch`), 4 when it is not known what became of
+        the request, or of the version that is watched.
     """
     words = parser()
     options = words.parse_args(arguments)
@@ -60,7 +61,7 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import backtest  # noqa: PLC0415  # loads what judges
 
         return backtest.COMMANDS[name]
-    if name in ("status", "history", "show", "decisions", "audit"):
+    if name in ("status", "history", "show", "decisions", "audit", "releases"):
         from rearguard_controller.cli import reading  # noqa: PLC0415  # loads the HTTP client
 
         return reading.COMMANDS[name]
@@ -72,6 +73,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import drilling  # noqa: PLC0415  # loads the HTTP client
 
         return drilling.COMMANDS[name]
+    if name == "watch":
+        from rearguard_controller.cli import watch  # noqa: PLC0415  # loads the HTTP client
+
+        return watch.COMMANDS[name]
     from rearguard_controller.cli import changing  # noqa: PLC0415  # loads the HTTP client
 
     return changing.COMMANDS[name]

@@ -20,7 +20,7 @@ All commands but serve, check and backtest ask a running controller:
   REARGUARD_CERT_FILE   for https: a certificate of one's own (mutual TLS) ...
   REARGUARD_KEY_FILE    ... and its key, when that is another file
 
-exit codes: 0 good, 1 failed, 2 wrong use, 4 not known: the answer got lost, or a drill could not try everything
+exit codes: 0 good, 1 failed, 2 wrong use, 3 rolled back (watch), 4 not known or timed out
 """
 OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, needs_a_person ..."
 
@@ -87,6 +87,29 @@ def _reading(commands: Commands) -> None:
     decisions.add_argument("--alert", metavar="ALERT", help="about alerts of this name only")
     decisions.add_argument("--verdict", metavar="VERDICT", help="with this verdict only: roll_back, ask, leave")
     _paging(decisions)
+    releases = _add(commands, "releases", "what is remembered of a target's versions, newest first")
+    releases.add_argument("target", metavar="TARGET")
+    _limit(releases)
+    _json(releases)
+    watch = _add(commands, "watch", "wait until a new version has proved itself, or was rolled back")
+    watch.add_argument("target", metavar="TARGET")
+    watch.add_argument("--version", metavar="VERSION", required=True, help="as the target's `current` prints it")
+    watch.add_argument(
+        "--for",
+        dest="lasts",
+        metavar="TIME",
+        type=_duration,
+        default=600.0,
+        help="how long it must be seen to serve well (10m)",
+    )
+    watch.add_argument(
+        "--start-within",
+        metavar="TIME",
+        type=_duration,
+        default=300.0,
+        help="how long to wait for it to serve at all (5m)",
+    )
+    watch.add_argument("--json", action="store_true", help="print the result as JSON")
     audit = _add(commands, "audit", "what people did, newest first: who, when and why")
     audit.add_argument("--subject", metavar="SUBJECT", help="done to this target or rollback only")
     _limit(audit)
@@ -149,6 +172,19 @@ def _config(command: argparse.ArgumentParser) -> None:
 
 def _reason(command: argparse.ArgumentParser) -> None:
     command.add_argument("--reason", metavar="TEXT", required=True, help="for the audit and for whoever comes next")
+
+
+def _duration(text: str) -> float:
+    """A duration of more than nothing, in seconds."""
+    from rearguard_controller import durations, errors  # noqa: PLC0415  # not needed for help
+
+    try:
+        seconds = durations.parse(text)
+    except errors.InvalidInputError as error:
+        raise argparse.ArgumentTypeError(f"{error.message}. {error.hint}") from None
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError("nothing can be seen in no time. Write a duration such as 10m.")
+    return seconds
 
 
 def _limit(command: argparse.ArgumentParser) -> None:

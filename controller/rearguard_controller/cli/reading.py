@@ -1,4 +1,4 @@
-"""The commands that read: status, history, show, decisions, audit.
+"""The commands that read: status, history, show, decisions, audit, releases.
 
 Here: which question each asks, and which parts of the answer a person wants to see.
 Never here: HTTP, and how tables are drawn.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import cast
 
 from rearguard_controller.cli import display
 from rearguard_controller.client import Client, Json, segment
+from rearguard_controller.words import span
 
 BASE = "/api/monitoring"
 NOT_FOUND = 404
+SCORES = ("agreed", "only_we", "only_people")
 
 
 def status(options: Namespace) -> int:
@@ -32,6 +35,7 @@ def status(options: Namespace) -> int:
     display.table(columns, rows)
     for target in objects(answer, "targets"):
         _why_not(target)
+        _score(target)
     _heartbeat(cast("Json", answer["heartbeat"]))
     opened = objects(answer, "open")
     if opened:
@@ -106,6 +110,30 @@ def audit(options: Namespace) -> int:
     return 0
 
 
+def releases(options: Namespace) -> int:
+    """What is remembered of a target's versions."""
+    path = f"{BASE}/targets/{segment(options.target)}/releases"
+    answer = Client.from_environment().get(path, {"limit": options.limit})
+    if options.json:
+        display.as_json(answer)
+        return 0
+    columns = ("VERSION", "SERVES", "FIRST SEEN", "LAST SEEN", "KNOWN GOOD SINCE", "MARK", "BARRIER")
+    rows = [
+        [
+            each["version"],
+            "yes" if each["serving"] else "",
+            display.when(each["first_seen"]),
+            display.when(each["last_seen"]),
+            display.when(each["known_good_at"]),
+            "bad" if each["bad_at"] else "suspect" if each["suspect_at"] else "",
+            "yes" if each["barrier"] else "",
+        ]
+        for each in objects(answer, "releases")
+    ]
+    display.table(columns, rows)
+    return 0
+
+
 def show(options: Namespace) -> int:
     """One rollback with its steps."""
     answer = Client.from_environment().get(f"{BASE}/rollback/{segment(options.id)}")
@@ -131,6 +159,8 @@ def one_rollback(rollback: Json) -> None:
             "phase": rollback["phase"],
             "waits for": _waits_for(rollback),
             "outcome": rollback["outcome"],
+            "figures settle": _after_roll_back(rollback, "settle_s"),
+            "alert may fire until": _after_roll_back(rollback, "clears_s"),
             "detail": rollback["detail"],
             "trigger": rollback["trigger"],
             "reason": rollback["reason"],
@@ -142,6 +172,16 @@ def one_rollback(rollback: Json) -> None:
     )
     display.line()
     steps(objects(rollback, "steps"))
+
+
+def _after_roll_back(rollback: Json, field: str) -> str | None:
+    """When the longest such time of its conditions is over since the version was put back; None before, or closed."""
+    step = next((each for each in objects(rollback, "steps") if each["kind"] == "roll_back"), None)
+    most = max((cast("float", each.get(field) or 0) for each in objects(rollback, "conditions")), default=0.0)
+    if step is None or step["state"] != "done" or not step["ended_at"] or rollback["outcome"] or not most:
+        return None
+    at = datetime.fromisoformat(str(step["ended_at"])) + timedelta(seconds=most)
+    return display.when(at.isoformat())
 
 
 def _waits_for(rollback: Json) -> str | None:
@@ -192,6 +232,26 @@ def rollbacks(given: list[Json]) -> None:
 def objects(value: Mapping[str, object], name: str) -> list[Json]:
     """The list of objects that an answer holds under this name."""
     return cast("list[Json]", value.get(name) or [])
+
+
+def _score(target: Json) -> None:
+    """What it would have done, where it only watches, or where there is something to tell."""
+    score = cast("Mapping[str, object]", target.get("score") or {})
+    agreed, only_we, only_people = (int(cast("int", score.get(name) or 0)) for name in SCORES)
+    would = agreed + only_we + bool(score.get("open"))
+    if not would and not only_people:
+        return
+    lead = cast("float | None", score.get("lead_s"))
+    earlier = "" if lead is None else f", {span(lead)} earlier on average"
+    open_now = ", one is open" if score.get("open") else ""
+    display.line(
+        f"{target['name']} would have been rolled back {_times(would)}: people did the same {_times(agreed)}"
+        f"{earlier}, and nobody did {_times(only_we)}{open_now}; people did so unasked {_times(only_people)}"
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _why_not(target: Json) -> None:
@@ -258,4 +318,5 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "show": show,
     "decisions": decisions,
     "audit": audit,
+    "releases": releases,
 }

@@ -161,10 +161,11 @@ NOTIFY = Section(
         Key("url_file", "path", "this or `url`", "File with that address, read again at each use: for secret ones."),
         Key(
             "events",
-            "list of `alert`, `decided`, `started`, `finished`, `bad_version`",
+            "list of `alert`, `decided`, `started`, `finished`, `undo_failing`, `bad_version`",
             "all but `alert`",
             "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back, but no"
-            " drill's; `bad_version` is the return of a version that was rolled away from, once each time.",
+            " drill's; `undo_failing` is an undo hook that has failed three times and is tried again;"
+            " `bad_version` is the return of a version that was rolled away from, once each time.",
         ),
         Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
         Key("timeout", "duration", "`10s`", "When one attempt counts as failed."),
@@ -177,7 +178,8 @@ POLICY = Section(
             "mode",
             "`observe`, `ask` or `act`",
             "`observe`",
-            "`observe` records what it would do; `ask` does it when a person approves; `act` does it.",
+            "`observe` records what it would do, and `rearguard status` scores it against what people do by hand;"
+            " `ask` does it when a person approves; `act` does it.",
         ),
         Key("approval", "mapping", "within `30m`", "How long a rollback waits for a person's approval."),
         Key(

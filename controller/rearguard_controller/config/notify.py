@@ -16,7 +16,7 @@ from rearguard_controller.model import NoticeEvent
 
 TIMEOUT = 10.0
 _LEAST_TIMEOUT = 0.1
-_USUAL = (NoticeEvent.DECIDED, NoticeEvent.STARTED, NoticeEvent.FINISHED, NoticeEvent.BAD_VERSION)
+_USUAL = tuple(event for event in NoticeEvent if event is not NoticeEvent.ALERT)
 
 
 @dataclass(frozen=True, slots=True)

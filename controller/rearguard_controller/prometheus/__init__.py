@@ -13,7 +13,7 @@ from rearguard_controller.prometheus.answers import (
     Series,
 )
 from rearguard_controller.prometheus.edge import Prometheus
-from rearguard_controller.prometheus.settle import settle_seconds
+from rearguard_controller.prometheus.settle import clear_seconds, settle_seconds
 
 __all__ = [
     "AlertingRule",
@@ -23,5 +23,6 @@ __all__ = [
     "RecordingRule",
     "Rules",
     "Series",
+    "clear_seconds",
     "settle_seconds",
 ]

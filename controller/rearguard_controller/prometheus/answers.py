@@ -50,6 +50,7 @@ class AlertingRule:
     last_error: str
     group: str
     interval: float  # seconds between two evaluations of its group
+    keep_firing_for: float = 0.0  # seconds that it goes on firing without its condition; since Prometheus 2.42
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ def _alerting(rule: Mapping[str, object], place: str, group: str, interval: floa
         last_error=documents.text(rule.get("lastError", ""), f"{place}.lastError"),
         group=group,
         interval=interval,
+        keep_firing_for=documents.number(rule.get("keepFiringFor", 0), f"{place}.keepFiringFor"),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rearguard_controller import durations
 from rearguard_controller.errors import InvalidInputError
-from rearguard_controller.prometheus.answers import RecordingRule, Rules
+from rearguard_controller.prometheus.answers import AlertingRule, RecordingRule, Rules
 
 UNREADABLE = 300.0  # seconds: Prometheus' default look-back
 _LONGEST_TEXT = 8_000  # characters; a longer expression is not scanned
@@ -48,6 +48,16 @@ def settle_seconds(figure: str, rules: Rules) -> float:
     for rule in rules.recording:
         recorded.setdefault(rule.name, []).append(rule)
     return _Reach(recorded, {}).of(figure, 0)
+
+
+def clear_seconds(rule: AlertingRule, rules: Rules) -> float:
+    """How long after a rollback an alert may go on firing because of what was before.
+
+    Returns:
+        Seconds: the way back of its expression, its `keep_firing_for`, and one evaluation of its group. Its `for`
+        delays the beginning of an alert, never its end.
+    """
+    return settle_seconds(rule.query, rules) + rule.keep_firing_for + rule.interval
 
 
 @dataclass(slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from real.controller.journal_kit import Store
 from real.controller.receivers import HANG, receiving
 from real.controller.served import BASE, SENDER, alerts, metrics, serving
@@ -187,3 +189,24 @@ def test_check_names_a_file_of_an_address_that_cannot_be_used_and_exits_1(tmp_pa
     (tmp_path / "chat").write_text("https://hooks.example.com/Secret-path\n")
     assert main(["check", "--config", str(file)]) == 0
     assert "Secret" not in capsys.readouterr().out
+
+
+@pytest.mark.soak  # three pauses between attempts: 1 s, 2 s, 4 s; and a fourth of 8 s
+async def test_the_third_failure_of_an_undo_is_told_once_and_it_is_tried_until_it_succeeds(tmp_path):
+    fails = "echo x >> undone; [ $(wc -l < undone) -gt 4 ]"
+    hook = f"    hooks: {{before: [{{name: drain, command: ['true'], undo: {{command: [sh, -c, '{fails}']}}}}]}}\n"
+    events = "events: [undo_failing, finished]"
+    async with (
+        receiving() as receiver,
+        serving(tmp_path, more=notify(to(receiver, events)), of_checkout=hook) as service,
+    ):
+        began = time.monotonic()
+        await service.post(f"{BASE}/rollback/trigger", WISH)
+        failing, finished = await receiver.got(2, within=40)
+        assert time.monotonic() - began > 14
+        assert [failing["event"], finished["event"]] == ["undo_failing", "finished"]
+        assert (failing["step"]["kind"], failing["step"]["attempt"]) == ("undo_hook", 3)
+        assert failing["rollback"]["id"] == finished["rollback"]["id"]
+        assert finished["rollback"]["outcome"] == "completed"
+        await quiet(receiver, 2)
+        assert (tmp_path / "undone").read_text() == "x\n" * 5

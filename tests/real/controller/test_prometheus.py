@@ -16,7 +16,7 @@ from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.measuring import measure
 from rearguard_controller.model import AlertState, Condition, ReasonCode
-from rearguard_controller.prometheus import Prometheus, settle_seconds
+from rearguard_controller.prometheus import Prometheus, clear_seconds, settle_seconds
 from unit.controller.factories import facts, good, serving, state
 
 DEADLINE = 30.0
@@ -44,6 +44,10 @@ groups:
       - alert: Patient
         expr: vector(1)
         for: 1h
+      - alert: Sticky
+        expr: job:scrapes:rate30s > 1e9
+        for: 5m
+        keep_firing_for: 7m
       - alert: Quiet
         expr: vector(1) > 2
 """
@@ -140,6 +144,9 @@ async def test_its_rules_are_read_and_the_settle_time_follows_recorded_names(pro
         ("job:scrapes:rate30s", 2.0, "recorded")
     ]
     assert settle_seconds(by_name["Certain"].annotations["figure"], rules) == 32.0
+    assert by_name["Sticky"].keep_firing_for == 420.0
+    assert clear_seconds(by_name["Sticky"], rules) == 30 + 2 + 420 + 1
+    assert by_name["Quiet"].keep_firing_for == 0.0
 
 
 async def test_a_vector_is_read_with_its_labels(prometheus, address):

@@ -26,7 +26,7 @@ from rearguard_controller.errors import RearguardError
 
 COMMANDS = [  # those of the contract that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
-    "close", "arm", "disarm", "release", "drill", "audit", "backtest",
+    "close", "arm", "disarm", "release", "drill", "audit", "releases", "watch", "backtest",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
@@ -92,6 +92,9 @@ def test_help_loads_no_heavy_library():
         ["approve", "r1"],
         ["veto", "--reason", "text"],
         ["drill"],
+        ["watch", "checkout"],
+        ["watch", "checkout", "--version", "v2", "--for", "0s"],
+        ["watch", "checkout", "--version", "v2", "--for", "10"],
     ],
 )
 def test_wrong_use_is_exit_code_2_and_says_what_is_right(words, capsys):
@@ -448,3 +451,22 @@ def test_the_document_shows_every_command_and_every_option():
         assert f"`rearguard {name}" in document
         for option in (option for action in command._actions for option in action.option_strings):
             assert option in ("-h", "--help") or option in document, (name, option)
+
+
+def test_a_rollback_under_way_tells_until_when_its_alert_may_fire_and_a_closed_one_does_not(capsys, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    put_back = {"kind": "roll_back", "state": "done", "ended_at": "2026-01-12T13:00:00.000Z", "name": "roll-back",
+                "seq": 0, "attempt": 1, "started_at": None, "detail": "", "action": None}  # fmt: skip
+    given = dict.fromkeys(("id", "target", "from_version", "to_version", "detail", "trigger", "reason", "started_at",
+                           "closed_at", "decision_id", "outcome"))  # fmt: skip
+    conditions = [{"settle_s": 65, "clears_s": 125}, {"settle_s": 5, "clears_s": None}]
+    reading.one_rollback({**given, "phase": "running", "conditions": conditions, "steps": [put_back]})
+    shown = capsys.readouterr().out
+    assert "figures settle        2026-01-12 13:01:05" in shown
+    assert "alert may fire until  2026-01-12 13:02:05" in shown
+    closed = {**given, "outcome": "recovered", "phase": "closed", "conditions": conditions, "steps": [put_back]}
+    reading.one_rollback(closed)
+    assert "alert may fire" not in capsys.readouterr().out
+    monkeypatch.undo()
+    time.tzset()

@@ -547,7 +547,11 @@ def test_who_is_told_is_read_with_its_files_beside_the_configuration():
         ("[{}]", "notify[0]", "exactly one of url and url_file"),
         ("[{url: 'http://c', url_file: f}]", "notify[0]", "exactly one of url and url_file"),
         ("[{url: 'ftp://c'}]", "notify[0].url", "http://host:port/path"),
-        ("[{url: 'http://c', events: []}]", "notify[0].events", "alert, decided, started, finished, bad_version"),
+        (
+            "[{url: 'http://c', events: []}]",
+            "notify[0].events",
+            "alert, decided, started, finished, undo_failing, bad_version",
+        ),
         ("[{url: 'http://c', events: [opened]}]", "notify[0].events[0]", "alert or decided or started or finished"),
         ("[{url: 'http://c', timeout: 0s}]", "notify[0].timeout", "100ms"),
         ("[{url: 'http://c', event: [alert]}]", "notify[0].event", "did you mean 'events'?"),

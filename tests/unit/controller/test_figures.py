@@ -56,7 +56,7 @@ def test_a_condition_is_the_figure_and_threshold_that_the_alert_declares():
 def test_an_alert_without_a_figure_is_judged_by_the_expression_of_its_rule():
     rules = Rules(alerting=(rule("Other", "vector(1)"), rule("Custom", "rate(x[2m]) > 1")))
     found = figures.condition_of(firing("Custom"), rules, MATCH)
-    assert found == Condition("Custom", "rate(x[2m]) > 1", "exists", MATCH, settle=120.0)
+    assert found == Condition("Custom", "rate(x[2m]) > 1", "exists", MATCH, settle=120.0, clears=125.0)
 
 
 def test_of_rules_with_one_name_the_one_whose_labels_the_alert_carries_is_meant():

@@ -11,6 +11,7 @@ from rearguard_controller.model import (
     Phase,
     Reason,
     ReasonCode,
+    StepKind,
     StepState,
     Trigger,
     Verdict,
@@ -94,6 +95,19 @@ def test_what_a_command_printed_is_in_no_notice():
     base = rollback()
     steps = tuple(replace(step, state=StepState.DONE, output="Printed-by-it") for step in base.steps)
     body = notices.body(Notice(NoticeEvent.FINISHED, NOW, TARGET, rollback=replace(base, steps=steps)))
+    assert "Printed-by-it" not in str(body)
+
+
+def test_an_undo_that_fails_again_and_again_is_told_with_its_step_and_what_to_do():
+    undo = next(step for step in rollback().steps if step.kind is StepKind.UNDO_HOOK)
+    failed = replace(undo, state=StepState.FAILED, attempt=3, detail="exit status 1", output="Printed-by-it")
+    notice = Notice(NoticeEvent.UNDO_FAILING, NOW, TARGET, rollback=rollback(), step=failed)
+    told = notices.text(notice)
+    assert told.startswith(f"What was begun for the rollback of checkout is not undone: {undo.name} has failed three")
+    assert "rearguard close r1" in told
+    assert told.endswith("exit status 1")
+    body = notices.body(notice)
+    assert (body["event"], body["step"]["name"], body["step"]["attempt"]) == ("undo_failing", undo.name, 3)
     assert "Printed-by-it" not in str(body)
 
 

@@ -367,6 +367,17 @@ def test_all_good_ends_as_recovered():
     assert set(life.states.values()) == {"done"}
 
 
+def test_a_fault_that_was_receding_before_it_began_ends_as_completed_with_the_words_of_its_proof():
+    def answer(step: Step) -> str | Event:
+        if step.name != "recovery":
+            return "done"
+        return Event(EventKind.STEP_DONE, NOW, step.seq, detail="No credit.", outcome=Outcome.COMPLETED)
+
+    life = live(rollback(), answer)
+    assert (life.effects, life.outcome, life.states["recovery"]) == (ALL, "completed", "done")
+    assert life.rollback.detail == "recovery: No credit."
+
+
 def test_by_hand_with_nothing_firing_ends_as_completed():
     life = live(rollback(conditions=()))
     assert (life.effects, life.outcome) == (ALL[:-1], "completed")
@@ -776,7 +787,7 @@ def test_a_mark_that_a_person_cleared_meanwhile_stays_cleared(outcome):
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_started_rollback_that_did_not_help_disarms(outcome):
     after = arming(state(), left_by(outcome.value))
-    helped = outcome.value in ("recovered", "completed")
+    helped = outcome.value == "recovered"
     assert after.armed is helped
     if helped:
         assert after == state()
@@ -784,6 +795,12 @@ def test_every_started_rollback_that_did_not_help_disarms(outcome):
     assert (after.armed_changed_at, after.disarmed_until) == (NOW + 9, None)
     assert "r1" in after.armed_reason
     assert outcome.value in after.armed_reason
+
+
+def test_completed_leaves_the_target_armed_where_nothing_was_firing_that_could_have_been_over():
+    by_hand = live(rollback(conditions=())).rollback
+    assert by_hand.outcome is Outcome.COMPLETED
+    assert arming(state(), by_hand) == state()
 
 
 @pytest.mark.parametrize("outcome", ["vetoed", "expired", "superseded", "not_needed", "failed"])

@@ -1,0 +1,86 @@
+"""How often people did by hand what the controller would have done: the running score of what it only observed. Pure.
+
+Here: the fold. It is fed with what was said (a decision that mode, environment or arming kept from being acted on),
+with people who go back from a version, with other changes of version, and with the time that passes. Each release
+counts once.
+Never here: asking anybody, clocks, the journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rearguard_controller.model import Decision, Release, Score, TargetState, Trigger, Verdict
+
+
+def is_said(decision: Decision) -> bool:
+    """Whether a decision would have led away from the version, but for mode, environment or arming."""
+    acts = decision.would in (Verdict.ROLL_BACK, Verdict.ASK)
+    return decision.trigger is Trigger.ALERT and decision.verdict is Verdict.LEAVE and acts
+
+
+def said(state: TargetState, version: str | None, now: float) -> TargetState:
+    """The state after the controller said that it would go back from `version`; of one release only once."""
+    score = state.score
+    if version is None or version != state.serving_version or version in (score.version, score.settled):
+        return state
+    return replace(state, score=replace(score, version=version, said_at=now))
+
+
+def went_back(state: TargetState, version: str, now: float, *, window: float) -> TargetState:
+    """The state after people went back from `version`, or began to; `window` is how long a release may be blamed.
+
+    Where the controller had said so, both agree. Where it had not, people alone did, if the version had come as a
+    release no longer ago than the window.
+    """
+    score = state.score
+    if score.settled == version:
+        return state
+    if score.version == version and score.said_at is not None:
+        lead = score.lead + max(0.0, now - score.said_at)
+        return _settled(state, replace(score, agreed=score.agreed + 1, lead=lead), version)
+    since = state.serving_since
+    young = state.is_release and since is not None and now - since <= window
+    if version != state.serving_version or not young:
+        return state
+    return _settled(state, replace(score, only_people=score.only_people + 1), version)
+
+
+def stayed(state: TargetState, version: str) -> TargetState:
+    """The state after it is clear that nobody goes back from `version`: only the controller would have."""
+    score = state.score
+    if score.version != version:
+        return state
+    return _settled(state, replace(score, only_we=score.only_we + 1), version)
+
+
+def acted(state: TargetState, version: str) -> TargetState:
+    """The state after the controller itself went back from `version`: nothing is left to compare."""
+    return _settled(state, state.score, version) if state.score.version == version else state
+
+
+def passed(state: TargetState, release: Release, now: float, *, window: float) -> TargetState:
+    """The state after a poll that finds the same version serving: it may have earned trust, or the window is over."""
+    said_at, since = state.score.said_at, state.serving_since
+    if state.score.version != release.version or said_at is None:
+        return state
+    trusted = release.known_good_at is not None and release.known_good_at > said_at
+    over = since is not None and now - max(since, said_at) > window
+    return stayed(state, release.version) if trusted or over else state
+
+
+def is_back(left: Release | None, to: Release) -> bool:
+    """Whether a change of version goes back: to one that served, or was trusted, before the one that is left."""
+    if left is None or left.served_at is None:
+        return False
+    before = min((at for at in (to.served_at, to.known_good_at) if at is not None), default=None)
+    return before is not None and before < left.served_at
+
+
+def mean_lead(score: Score) -> float | None:
+    """By how many seconds the controller was earlier than people, on average; None before they agreed once."""
+    return score.lead / score.agreed if score.agreed else None
+
+
+def _settled(state: TargetState, score: Score, version: str) -> TargetState:
+    return replace(state, score=replace(score, version=None, said_at=None, settled=version))

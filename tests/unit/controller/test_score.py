@@ -1,0 +1,101 @@
+"""The running score: what would have been done against what people did, each release once."""
+
+from dataclasses import replace
+
+import pytest
+
+from rearguard_controller import score
+from rearguard_controller.model import Score, Trigger, Verdict
+from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, decision, good, release, serving, state
+
+WINDOW = 2 * HOUR
+SAID = NOW - 4 * MINUTE  # when the controller first said that it would go back from v2
+
+
+def said():
+    return score.said(state(), "v2", SAID)
+
+
+def counts(after):
+    return after.score.agreed, after.score.only_we, after.score.only_people
+
+
+def test_people_who_go_back_after_it_was_said_agree_and_the_lead_is_the_time_between():
+    after = score.went_back(said(), "v2", NOW, window=WINDOW)
+    assert counts(after) == (1, 0, 0)
+    assert score.mean_lead(after.score) == 4 * MINUTE
+    assert after.score.version is None
+
+
+def test_people_who_go_back_from_a_young_release_unasked_are_counted_as_alone():
+    assert counts(score.went_back(state(), "v2", NOW, window=WINDOW)) == (0, 0, 1)
+    assert score.mean_lead(Score()) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"serving_since": NOW - 3 * HOUR},  # no release that could have been blamed
+        {"is_release": False},
+        {"serving_version": "v3"},
+    ],
+)
+def test_going_back_from_what_could_not_have_been_blamed_is_not_held_against_the_controller(fields):
+    assert counts(score.went_back(state(**fields), "v2", NOW, window=WINDOW)) == (0, 0, 0)
+
+
+def test_a_release_is_counted_once_however_often_it_is_said_and_gone_back_from():
+    after = score.went_back(said(), "v2", NOW, window=WINDOW)
+    again = score.went_back(score.said(after, "v2", NOW), "v2", NOW + 1, window=WINDOW)
+    assert again == after
+    assert score.said(said(), "v2", NOW).score.said_at == SAID  # the first time counts
+    assert score.stayed(after, "v2") == after
+
+
+def test_what_is_said_of_another_version_than_the_one_that_serves_is_not_kept():
+    assert score.said(state(), "v1", NOW) == state()
+    assert score.said(state(), None, NOW) == state()
+
+
+def test_nobody_who_goes_back_until_it_earned_trust_or_the_window_is_over_leaves_the_controller_alone():
+    v2 = serving()
+    assert score.passed(said(), v2, DEPLOYED + WINDOW, window=WINDOW) == said()
+    assert counts(score.passed(said(), v2, DEPLOYED + WINDOW + 5 * HOUR, window=WINDOW)) == (0, 1, 0)
+    assert counts(score.passed(said(), replace(v2, known_good_at=SAID + 1), NOW, window=WINDOW)) == (0, 1, 0)
+    assert score.passed(said(), replace(v2, known_good_at=SAID - 1), NOW, window=WINDOW) == said()
+
+
+def test_a_newer_version_in_place_of_going_back_leaves_the_controller_alone():
+    assert counts(score.stayed(said(), "v2")) == (0, 1, 0)
+    assert score.stayed(state(), "v2") == state()
+
+
+def test_what_the_controller_did_itself_is_compared_with_nobody():
+    after = score.acted(said(), "v2")
+    assert counts(after) == (0, 0, 0)
+    assert after.score.version is None
+    assert score.went_back(after, "v2", NOW, window=WINDOW) == after
+
+
+def test_back_is_a_version_that_served_or_was_trusted_before_the_one_that_is_left():
+    v2 = serving()
+    assert score.is_back(v2, good("v1"))
+    assert score.is_back(v2, release("v1"))
+    assert not score.is_back(v2, serving("v3", served_at=NOW))
+    assert not score.is_back(v2, release("v3", served_at=None))
+    assert score.is_back(v2, release("v0", served_at=None, known_good_at=DEPLOYED - 1))
+    assert not score.is_back(None, good("v1"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"would": Verdict.ROLL_BACK}, True),
+        ({"would": Verdict.ASK}, True),
+        ({"would": Verdict.LEAVE}, False),
+        ({"would": Verdict.ROLL_BACK, "verdict": Verdict.ROLL_BACK}, False),
+        ({"would": Verdict.ROLL_BACK, "trigger": Trigger.MANUAL}, False),
+    ],
+)
+def test_said_is_what_mode_environment_or_arming_kept_from_being_done(fields, expected):
+    assert score.is_said(decision(**fields)) is expected
