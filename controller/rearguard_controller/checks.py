@@ -7,11 +7,14 @@ Never here: finding anything out (`readiness`, `drill`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from rearguard_controller.destination import choose_destination, obstacle
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.model import DRILL_LABEL, Alert, Check, Facts, Labels, Release, Target
+from rearguard_controller.trust import recently_released
+from rearguard_controller.words import span
 
 CURRENT = "current"
 DESTINATION = "destination"
@@ -56,6 +59,7 @@ DRILL_CHECKS = (
     JOURNAL,
 )
 DRILL_ALERT = "RearguardDrill"
+_DRILL_ID = re.compile(r"x[0-9A-Za-z_-]{1,60}")  # as `app` makes them
 _MOST_NAMED = 3  # versions that a sentence goes into
 
 _POLLED: Mapping[str, tuple[str, str]] = {  # what is said when it holds, and when it does not
@@ -113,6 +117,12 @@ def destination(target: Target, facts: Facts) -> Check:
         return Check(DESTINATION, False, f"There is no version to go back to from {serving}{_others(facts)}: {ways}.")
     if chosen.version != serving:
         return Check(DESTINATION, True, f"A rollback would go from {serving} to {chosen.version}.")
+    state = facts.state
+    if state is not None and recently_released(state, facts.now, target.policy.watch_window):
+        detail = (
+            f"{serving} may still be blamed for {span(target.policy.watch_window)} after its release, and there is"
+        )
+        return Check(DESTINATION, False, f"{detail} no version to go back to from it{_others(facts)}.")
     return Check(
         DESTINATION, True, f"{serving} serves and is known good: the next release has it to go back to; it has none."
     )
@@ -155,6 +165,11 @@ def drill_alert(target: Target, labels: Labels, now: float) -> Alert:
 
 
 def drills_in(alerts: Iterable[Alert]) -> tuple[str, ...]:
-    """The ids of the drills whose alerts are among these, each once."""
-    found = (alert.labels.get(DRILL_LABEL) for alert in alerts)
-    return tuple(dict.fromkeys(each for each in found if each))
+    """The ids of the drills whose alerts are among these, each once; a label that can be no id of ours is none."""
+    found = (alert.labels.get(DRILL_LABEL, "") for alert in alerts)
+    return tuple(dict.fromkeys(each for each in found if _DRILL_ID.fullmatch(each)))
+
+
+def is_of_a_drill(alert: Alert) -> bool:
+    """Whether an alert is a drill's, whoever sent it: never judged, never told of, whatever else it carries."""
+    return bool(alert.labels.get(DRILL_LABEL))

@@ -17,7 +17,7 @@ from hashlib import blake2b
 import structlog
 
 from rearguard_controller import evidence, policy, score
-from rearguard_controller.checks import drills_in
+from rearguard_controller.checks import drills_in, is_of_a_drill
 from rearguard_controller.errors import (
     ConflictError,
     DamagedError,
@@ -254,9 +254,9 @@ class Intake:
         """Read some of the inbox and give each alert to its target's queue; True when there may be more."""
         entries = await self._journal.unjudged(INBOX_BATCH, but_not=self._queues.in_hand)
         newest: dict[str, Waiting] = {}
-        drills = [entry.id for entry in entries if drills_in([entry.alert])]
+        drills = [entry.id for entry in entries if is_of_a_drill(entry.alert)]
         for entry in entries:
-            if entry.id in drills:  # never judged, never told of, whatever else it carries
+            if entry.id in drills:
                 continue
             if entry.alert.name != WATCHDOG:
                 self._notices.alert(entry.alert, entry.received_at, self._owner)

@@ -15,7 +15,7 @@ import structlog
 
 from rearguard_controller.alertmanager import Alertmanager, ManagedAlert, Matcher, Silence
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import Alert, Labels, Silencing
+from rearguard_controller.model import DRILL_LABEL, Alert, Labels, Silencing
 
 log = structlog.get_logger()
 
@@ -66,7 +66,8 @@ class Silences:
                 self._fault, self._next_at = error.message, self._monotonic() + FAILURE_HOLDS
                 log.warning("alertmanager_away", error=error.message, hint=error.hint)
                 return
-            self._alerts, self._has_all, self._silences, self._by_labels = alerts, has_all, silences, {}
+            self._alerts = [each for each in alerts if not each.labels.get(DRILL_LABEL)]  # they stand for no other
+            self._has_all, self._silences, self._by_labels = has_all, silences, {}
             self._fault, self._read_at, self._next_at = "", asked_at, asked_at + READING_HOLDS
 
     def of(self, alert: Alert) -> Silencing | None:

@@ -21,6 +21,7 @@ COMMAND_TIMEOUT = 300.0
 REQUEST_TIMEOUT = 30.0
 LOOK_TIMEOUT = 30.0  # at most, for commands that only look: current, versions, check
 _LEAST_TIMEOUT = 0.1
+_HARMLESS = ("GET", "HEAD")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -134,8 +135,15 @@ def _hook(place: Place, folder: Path, *, after: bool) -> Hook:
 
 
 def _hook_check(place: Place, folder: Path, around: Surroundings) -> Action:
+    """An action that only looks: not for long, and by no request that could change something."""
     block = place.block(CHECK)
     action = _action(block, folder, _surroundings(block, folder, around))
+    http = block.get("http")
+    if isinstance(action, HttpAction) and http is not None:
+        method = http.block(HTTP).get("method")
+        if method is not None and action.method not in _HARMLESS:
+            raise method.error(f"{action.method} may change something", f"a check is {' or '.join(_HARMLESS)}")
+        action = replace(action, method=_HARMLESS[0] if method is None else action.method)
     return replace(action, timeout=min(action.timeout, LOOK_TIMEOUT))
 
 

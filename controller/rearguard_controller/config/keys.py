@@ -341,7 +341,12 @@ CHECK = Section(
 HTTP = Section(
     "http of a hook, undo or check",
     (
-        Key("method", "`GET` `POST` `PUT` `PATCH` `DELETE` `HEAD`", "`POST`", "Request method."),
+        Key(
+            "method",
+            "`GET` `POST` `PUT` `PATCH` `DELETE` `HEAD`",
+            "`POST`",
+            "Request method; of a `check` `GET` (its default) or `HEAD`.",
+        ),
         Key("url", "URL", REQUIRED, "Where to; any 2xx answer is success."),
         Key("headers", "mapping of text", "none", "Request headers."),
         Key("headers_file", "path", "none", "More headers, lines `Name: value`, read at each use: for secrets."),

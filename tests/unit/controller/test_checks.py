@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rearguard_controller import checks, shapes
-from rearguard_controller.checks import destination, drill_alert, drill_labels, drills_in
+from rearguard_controller.checks import destination, drill_alert, drill_labels, drills_in, is_of_a_drill
 from rearguard_controller.model import Check, Drill
 from rearguard_controller.readiness import pause
-from unit.controller.factories import DEPLOYED, MATCH, NOW, alert, facts, good, policy, release, serving, target
+from unit.controller.factories import DEPLOYED, HOUR, MATCH, NOW, alert, facts, good, policy, release, serving, target
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,10 +24,25 @@ def test_the_way_back_leads_to_the_newest_version_that_earned_trust():
 
 
 def test_a_version_that_serves_and_is_trusted_is_the_next_releases_way_back():
-    alone = facts(releases=(serving("v2", known_good_at=DEPLOYED),), activatable=frozenset())
+    alone = facts(now=DEPLOYED + 3 * HOUR, releases=(serving("v2", known_good_at=DEPLOYED),), activatable=frozenset())
     found = destination(target(), alone)
     assert found.holds is True
     assert "v2 serves and is known good" in found.detail
+
+
+def test_a_trusted_version_that_may_still_be_blamed_needs_another_one_to_go_back_to():
+    young = facts(releases=(serving("v2", known_good_at=DEPLOYED),), activatable=None)
+    found = destination(target(), young)
+    assert found.holds is False
+    assert "v2 may still be blamed for 2h after its release" in found.detail
+    assert destination(target(), replace(young, now=DEPLOYED + 3 * HOUR)).holds is True
+
+
+@pytest.mark.parametrize("label", ["", "x", "d1", "x\x00", "x\ud800", "x" * 200])
+def test_a_label_that_can_be_no_drill_of_ours_is_none_and_still_marks_its_alert(label):
+    forged = replace(alert(), labels={**alert().labels, "rearguard_drill": label})
+    assert drills_in([forged]) == ()
+    assert is_of_a_drill(forged) is bool(label)
 
 
 @pytest.mark.parametrize(

@@ -356,6 +356,12 @@ def test_the_check_of_a_hook_inherits_its_surroundings_and_looks_for_half_a_minu
         (hook("{name: undo a, command: [x]}"), 8, HOOK + ".name", "letters"),
         (hook("{name: a, command: [x]}, {name: a, command: [y]}"), 8, HOOK[:-2] + "1].name", "its own name"),
         (TWICE, 8, "targets[0].hooks.after[0].name", "its own name"),
+        (
+            hook('{name: a, command: [x], check: {http: {url: "http://h", method: POST}}}'),
+            8,
+            HOOK + ".check.http.method",
+            "a check is GET or HEAD",
+        ),
         (AFTER_WITH_UNDO, 8, "targets[0].hooks.after[0].undo", "before"),
         (SMALL + "    verify: {health: {url: 'http://x', successes: 0}}\n", 8, HEALTH + ".successes", "from 1"),
         (SMALL + "    verify: {recovery: 5m}\n", 8, "targets[0].verify.recovery", "mapping"),
@@ -471,6 +477,14 @@ def test_the_documentation_explains_every_key_exactly_once():
     assert config.tables() in document
     rows = re.findall(r"^\| `([^`]+)` \|", document, flags=re.MULTILINE)
     assert rows == [key.name for section in config.SECTIONS for key in section.keys]
+
+
+def test_a_check_of_a_hook_asks_with_a_method_that_changes_nothing():
+    def checked(text):
+        return parse(hook(f"{{name: a, command: [x], check: {text}}}")).targets[0].before[0].check
+
+    assert checked('{http: {url: "http://h/ready"}}').method == "GET"
+    assert checked('{http: {url: "http://h/ready", method: HEAD}}').method == "HEAD"
 
 
 def test_the_example_of_the_documentation_is_valid():
