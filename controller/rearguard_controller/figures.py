@@ -139,7 +139,8 @@ async def measure(
         but_not: no sample of this `service_version`.
 
     Returns:
-        The worst value found and whether it is past the threshold; `past` is None without data.
+        The worst value found and whether it is past the threshold; `past` is None without data. An expression without
+        a threshold is over only where an instance that it is asked about is up.
 
     Raises:
         SourceError: Prometheus gave no usable answer.
@@ -148,8 +149,8 @@ async def measure(
     if condition.threshold == EXISTS:
         if samples:
             return Measurement(samples[0].value, None, EXISTS, past=True)
-        seen = await prometheus.query(presence(condition.selector))
-        return Measurement(None, None, EXISTS, past=False if seen else None)
+        seen = _own(await prometheus.query(presence(condition.selector)), condition.selector, version, but_not)
+        return Measurement(None, None, EXISTS, past=False if any(each.value == 1 for each in seen) else None)
     operator, threshold = await threshold_of(prometheus, condition)
     return against(worst((sample.value for sample in samples), operator), operator, threshold)
 

@@ -167,6 +167,16 @@ async def test_an_expression_holds_while_it_returns_anything_and_is_over_only_wh
     assert (await figures.measure(prometheus, plain)).past is False
     wire.vectors = {"x > 1": [], seen: []}
     assert (await figures.measure(prometheus, plain)).past is None
+    wire.vectors = {"x > 1": [], seen: [Sample(MATCH, 0.0), Sample({**MATCH, "instance": "b"}, 0.0)]}
+    assert (await figures.measure(prometheus, plain)).past is None  # nothing is up that could show it
+
+
+async def test_an_expression_is_over_for_a_version_only_where_that_version_is_up(wire, prometheus):
+    plain, seen = of("x > 1", "exists"), figures.presence(MATCH)
+    wire.vectors = {"x > 1": [], seen: [Sample(version("2.0"), 1.0)]}
+    assert (await figures.measure(prometheus, plain, version="1.0")).past is None
+    wire.vectors = {"x > 1": [], seen: [Sample(version("2.0"), 1.0), Sample(version("1.0"), 1.0)]}
+    assert (await figures.measure(prometheus, plain, version="1.0")).past is False
 
 
 async def test_a_refusing_prometheus_is_a_source_error(wire, prometheus):
