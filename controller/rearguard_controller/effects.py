@@ -194,14 +194,21 @@ class Effects:
                 return other
 
     async def _another(self, release: CommandRelease | None, work: Work) -> str | None:
-        """The version that serves, when it is known and is not the destination."""
+        """The version that serves, when two readings in a row say the same and it is not the destination.
+
+        One reading may be of an instance that was just going: it would cost the rollback its proof.
+        """
         if release is None:
             return None
         try:
             version = await self._actions.read_version(release.current, work.context)
+            if version == work.rollback.to_version:
+                return None
+            await asyncio.sleep(LOOK_PAUSE)
+            again = await self._actions.read_version(release.current, work.context)
         except SourceError:
             return None
-        return None if version == work.rollback.to_version else version
+        return version if again == version else None
 
 
 def began_at(rollback: Rollback) -> float:

@@ -23,6 +23,7 @@ from rearguard_controller.model import (
 )
 from rearguard_controller.prometheus import PrometheusAlert
 from rearguard_controller.reasons import is_armed
+from rearguard_controller.shapes import plain
 from rearguard_controller.words import clock_time, number
 
 ALERTS = "GET /api/v1/alerts"
@@ -127,7 +128,7 @@ def _records(target: Target, facts: Facts) -> Iterator[Evidence]:
 
 
 def _of_command(command: CommandAction, said: str, at: float, *serves: ReasonCode) -> Evidence:
-    return Evidence(EvidenceSource.TARGET, " ".join(command.argv), said, at, serves)
+    return Evidence(EvidenceSource.TARGET, plain(" ".join(command.argv)), said, at, serves)
 
 
 def _of_journal(what: str, said: str, at: float, *serves: ReasonCode) -> Evidence:

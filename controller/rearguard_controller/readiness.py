@@ -119,11 +119,15 @@ class Readiness:
             look.due = self._monotonic() + AGAIN_AFTER
             log.error("readiness_unknown", target=target.name, error=error.message, hint=error.hint)
             return
+        except Exception as error:  # a fault of ours: what was found before is not known any more
+            log.error("readiness_broke", target=target.name, exc_info=error)
+            detail = f"The controller could not look ({type(error).__name__}); its log says why."
+            found = tuple(replace(check, holds=None, detail=detail) for check in look.found)
         before, look.found = look.found, found
         for check in found:
             if check.holds is not True and check not in before:
                 log.warning("target_not_ready", target=target.name, check=check.name, why=check.detail)
-        all_hold = all(check.holds for check in found)
+        all_hold = bool(found) and all(check.holds for check in found)
         look.due = self._monotonic() + (pause(target.name) if all_hold else AGAIN_AFTER)
         self._told(target.name, self.holds(target.name))
 

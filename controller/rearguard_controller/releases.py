@@ -7,6 +7,7 @@ Never here: judging alerts, changing a target.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -86,16 +87,33 @@ class Releases:
         self._clock = clock
         self._bootstrap = Bootstrap(lead, prometheus, clock, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
+        self._begun = 0  # readings of what serves, numbered in the order of their beginning
+        self._written: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> the newest of them that was recorded
 
     async def look(self, target: Target) -> Serving:
         """Read which version serves now, and record a change of it.
 
-        A target that cannot be read keeps its last state; the answer's `detail` says why.
+        A target that cannot be read keeps its last state; the answer's `detail` says why. Several may look at once: a
+        reading that is overtaken by one that began later says nothing any more.
         """
+        self._begun += 1
+        number = self._begun
         try:
             version = await self.current(target)
         except SourceError as error:
             return Serving(None, error.message, await self._journal.target_state(target.name))
+        lock, _ = self._written.setdefault(target.name, (asyncio.Lock(), 0))
+        async with lock:
+            _, newest = self._written[target.name]
+            state = await self._journal.target_state(target.name)
+            if number < newest and state.serving_version is not None:
+                return Serving(state.serving_version, "", state)
+            serving = await self._record(target, version)
+            self._written[target.name] = (lock, number)
+            return serving
+
+    async def _record(self, target: Target, version: str) -> Serving:
+        """Take down that a version serves."""
         now = self._clock()
         release = await self._lead.change_release(
             target.name, version, lambda known: seen(known, target.name, version, now)
@@ -188,7 +206,8 @@ class Releases:
         if alerts:
             newest = next(iter((await self._journal.rollbacks(target=target.name, limit=1)).items), None)
             over = lingering(newest, version, now)
-            alerts = [labels for labels in alerts if labels.get("alertname") not in over]
+            # one that names the version that serves is about it, not the tail of what was left
+            alerts = [each for each in alerts if VERSION_LABEL in each or each.get("alertname") not in over]
         if serving.state.adopting:
             learned = (shown if again else None) or known[version].service_version
             release = replace(known[version], service_version=learned)

@@ -183,13 +183,13 @@ def action(value: Action | HealthCheck | CommandRelease) -> Json:
     """What a step does, without what could be secret."""
     match value:
         case CommandAction():
-            return {"command": list(value.argv)}
+            return {"command": [plain(word) for word in value.argv]}
         case HttpAction():
             return {"http": {"method": value.method, "url": address(value.url)}}
         case HealthCheck():
             return {"health": {"url": address(value.url), "successes": value.successes}}
         case CommandRelease():
-            return {"command": list(value.rollback.argv)}
+            return {"command": [plain(word) for word in value.rollback.argv]}
     assert_never(value)
 
 

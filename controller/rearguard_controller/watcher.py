@@ -214,9 +214,10 @@ class Watcher:
         rows = [table[key] for key in dict.fromkeys(figures.keys_of(mine)) if key in table]
         async with self._side_by_side:
             checks = await self._checks(target, mine, rows, intervals)
+        before = self._sights[target.name].checks
         self._sights[target.name] = replace(
             self._sights[target.name],
-            checks=checks,
+            checks={**checks, CURRENT: before[CURRENT]} if CURRENT in before else checks,  # read beside, and slower
             readings=tuple(reading for row in rows for reading in figures.readings(row, target.telemetry)),
         )
         healthy = bool(mine) and all(rule.health == "ok" for rule in mine)
@@ -284,6 +285,11 @@ class Watcher:
         except JournalError as error:
             self._telemetry.journal_failed()
             log.error("target_not_tracked", target=name, error=error.message, hint=error.hint)
+            return
+        except Exception as error:  # a fault of ours must not pass for a target that is well
+            log.error("target_not_tracked", target=name, exc_info=error)
+            self._sights[name] = replace(self._sights[name], checks={**self._sights[name].checks, CURRENT: None})
+            self._telemetry.ready(name, self.ready(name))
             return
         best = last_known_good(known)
         self._sights[name] = replace(

@@ -60,8 +60,11 @@ async def connects(url: str) -> str:
 def _no_program(action: CommandAction, context: ActionContext) -> str:
     """Looks where the new process would: relative to its folder, or along its own PATH."""
     program, folder = action.argv[0], Path(action.cwd)
-    if not folder.is_dir():
-        return f"its folder {folder} is not there"
+    try:
+        if not folder.is_dir():
+            return f"its folder {folder} is not there"
+    except OSError as error:
+        return f"its folder {folder} cannot be entered: {error.strerror}"
     path = command.environment(action, context, os.environ).get("PATH", os.defpath)
     within = os.pathsep.join(str(folder / each) for each in path.split(os.pathsep))
     found = shutil.which(str(folder / program) if "/" in program else program, path=within)

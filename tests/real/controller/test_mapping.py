@@ -1,6 +1,8 @@
 """Which service_version a version shows: learned from two polls, because a deployment may come within one."""
 
+import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -71,3 +73,20 @@ async def test_a_label_is_learned_beside_the_up_of_its_instance_and_not_beside_a
     for _ in range(3):
         await releases.track(it, Watch(), poll_interval=1)
     assert await shows(journal) == {"v1": shown}
+
+
+async def test_a_slow_reading_that_a_later_one_overtook_changes_nothing(parts, tmp_path):
+    releases, it, _, journal = parts
+    slow_at_first = "v=$(cat current); if mkdir first 2>&-; then until [ -e go ]; do sleep 0.02; done; fi; echo $v"
+    read = CommandAction(("sh", "-c", slow_at_first), 10.0, str(tmp_path))
+    it = replace(it, release=CommandRelease(read, read))
+    slow = asyncio.create_task(releases.look(it))
+    async with asyncio.timeout(10):
+        while not (tmp_path / "first").exists():  # noqa: ASYNC110  # a file is made by another process
+            await asyncio.sleep(0.02)
+    (tmp_path / "current").write_text("v2")
+    assert (await releases.look(it)).version == "v2"
+    (tmp_path / "go").touch()
+    assert (await slow).version == "v2"
+    assert (await journal.target_state(TARGET)).serving_version == "v2"
+    assert await shows(journal) == {"v2": None}
