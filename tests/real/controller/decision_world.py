@@ -36,6 +36,7 @@ from rearguard_controller.waiting import Judge, Patience
 from unit.controller import factories as make
 
 POLL = 15.0
+WELL_FOR = 2 * POLL  # so short that waits end early, too
 UNREADABLE = "release current: exit status 1"
 
 
@@ -257,7 +258,7 @@ class Controller:
 
     def _look(self, rollback, *, ended):
         standing, detail = self.do(self.judge.again(rollback))
-        kind = self.patience.follows(standing, self.world.steady, settle=0.0, ended=ended)
+        kind = self.patience.follows(standing, self.world.steady, settle=0.0, ended=ended, well_for=WELL_FOR)
         if kind is not None:
             self._append(rollback, Event(kind, self.world.now, detail=detail))
         return kind is not None
