@@ -66,7 +66,10 @@ class Judge:
             return Standing.UNKNOWN, error.message
         if alert is None:
             return Standing.BARRED, "It was not begun because of an alert."
-        (found,) = await self._gatherer.gather(target, [alert], self._gatherer.sight(), 0.0)
+        sight = self._gatherer.sight()
+        (found,) = await self._gatherer.gather(
+            target, [alert], sight, 0.0, record=False
+        )  # a full disk must not stop it
         if isinstance(found, Exception):
             raise found
         facts = found.facts

@@ -173,11 +173,11 @@ class Controller:
     def sight(self):
         """A look at Prometheus; it is always fresh here."""
 
-    async def gather(self, target, alerts, _sight, _delivered):
+    async def gather(self, target, alerts, _sight, _delivered, *, record=True):
         """What `FactGatherer.gather` gives: a target's facts from the real one, an alert's from the world."""
         world = self.world
         self.looks()
-        base = await self.gatherer.of_target(target, record=True)
+        base = await self.gatherer.of_target(target, record=record)
         state = AlertState.FIRING if world.fires else AlertState.INACTIVE
         silence = "S1 by ann: a known fault" if world.silenced else ""
         facts = replace(

@@ -119,7 +119,8 @@ class Told:
     def sight(self):
         return SimpleNamespace()
 
-    async def gather(self, _target, alerts, _sight, _delivered):
+    async def gather(self, _target, alerts, _sight, _delivered, *, record):
+        assert not record  # what is written down while a rollback waits, a full disk refuses
         return tuple(Gathered(self._now, each, None) for each in alerts)
 
 
