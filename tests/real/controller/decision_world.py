@@ -176,7 +176,8 @@ class Controller:
     async def gather(self, target, alerts, _sight, _delivered, *, record=True):
         """What `FactGatherer.gather` gives: a target's facts from the real one, an alert's from the world."""
         world = self.world
-        self.looks()
+        if record:
+            self.looks()
         base = await self.gatherer.of_target(target, record=record)
         state = AlertState.FIRING if world.fires else AlertState.INACTIVE
         silence = "S1 by ann: a known fault" if world.silenced else ""
@@ -292,7 +293,7 @@ class Controller:
         self._append(rollback, Event(kind, world.now, step.seq, detail=effect.detail, outcome=effect.outcome))
 
     def looks(self):
-        """It is about to read which version serves: a test may look here."""
+        """It is about to read, and write down, which version serves: a test may look here."""
 
     def began(self, rollback, step):
         """The intent of a step is committed: a test may look here."""
