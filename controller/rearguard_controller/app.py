@@ -44,7 +44,7 @@ from rearguard_controller.silences import Silences
 from rearguard_controller.telemetry import Telemetry
 from rearguard_controller.transport import ServerTls
 from rearguard_controller.trouble import Trouble
-from rearguard_controller.waiting import Judge
+from rearguard_controller.waiting import WELL_FOR, Judge
 from rearguard_controller.watcher import Watcher
 
 log = structlog.get_logger()
@@ -70,7 +70,15 @@ class Parts:
 class Controller:
     """Everything that runs, wired; see `run`."""
 
-    def __init__(self, path: Path, configuration: Configuration, journal: Journal, *, insecure: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        configuration: Configuration,
+        journal: Journal,
+        *,
+        insecure: bool,
+        well_for: float = WELL_FOR,
+    ) -> None:
         """Wire every part; nothing runs yet.
 
         Args:
@@ -78,8 +86,9 @@ class Controller:
             configuration: what it said at the start.
             journal: opened.
             insecure: whether --insecure was given.
+            well_for: seconds for which the fault of a rollback that waits must be over.
         """
-        self._path, self._insecure = path, insecure
+        self._path, self._insecure, self._well_for = path, insecure, well_for
         self._clock = time.time
         self.journal, self._fence = journal, Fence()
         self._lead_journal = journal.fenced(self._fence)
@@ -281,7 +290,9 @@ class Controller:
         )
         self._telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=self._heartbeat.age)
         poll_interval = configuration.prometheus.poll_interval
-        judge = Judge(configuration.targets, self.journal, gatherer, poll_interval=poll_interval)
+        judge = Judge(
+            configuration.targets, self.journal, gatherer, poll_interval=poll_interval, well_for=self._well_for
+        )
         drills = Drills(
             configuration.targets,
             self.journal,

@@ -149,15 +149,16 @@ class FactGatherer:
         return Sight(self._prometheus, self._trouble, self._clock)
 
     async def gather(
-        self, target: Target, alerts: Sequence[Alert], sight: Sight, delivered: float
+        self, target: Target, alerts: Sequence[Alert], sight: Sight, delivered: float, *, record: bool = True
     ) -> tuple[Gathered | Exception, ...]:
         """All facts for judging alerts of `target`, in their order; what they share is asked once.
 
-        `delivered` is when the last of them came by webhook; 0 if none did. Where a fault of ours keeps one alert
-        from being judged, that fault stands in its place.
+        `delivered` is when the last of them came by webhook; 0 if none did. Without `record` a change of version is
+        seen but not written down, which a full disk may refuse. Where a fault of ours keeps one alert from being
+        judged, that fault stands in its place.
         """
         known, facts, _ = await asyncio.gather(
-            sight.known(alerts, delivered), self.of_target(target, record=True), self._silences.look()
+            sight.known(alerts, delivered), self.of_target(target, record=record), self._silences.look()
         )
         if any(map(known.fires, alerts)):
             self._trouble.saw(target.name)

@@ -19,6 +19,7 @@ from rearguard_controller.model import Rollback, Target
 from rearguard_controller.policy import Standing
 from rearguard_controller.rollback import Event, EventKind
 
+WELL_FOR = 300.0  # seconds without a break for which a fault must be over: a crash loop is well between two crashes
 UNKNOWN_FOR = 60.0  # seconds after the end of a wait in which a judgement that is not to be had is tried again
 CONSECUTIVE = 2  # judgements in a row that find the fault over before a wait ends early
 
@@ -27,13 +28,28 @@ class Judge:
     """Judges rollbacks that wait anew."""
 
     def __init__(
-        self, targets: Sequence[Target], journal: Journal, gatherer: FactGatherer, *, poll_interval: float
+        self,
+        targets: Sequence[Target],
+        journal: Journal,
+        gatherer: FactGatherer,
+        *,
+        poll_interval: float,
+        well_for: float = WELL_FOR,
     ) -> None:
-        """Judge by these targets and their policies; `poll_interval` is the time between two judgements."""
+        """Judge by these targets and their policies.
+
+        Args:
+            targets: as configured.
+            journal: where decisions are kept.
+            gatherer: who asks the world.
+            poll_interval: seconds between two judgements.
+            well_for: seconds without a break after which a fault may count as over.
+        """
         self._targets = {target.name: target for target in targets}
         self._journal = journal
         self._gatherer = gatherer
         self.poll_interval = poll_interval
+        self.well_for = well_for
 
     async def again(self, rollback: Rollback) -> tuple[Standing, str]:
         """Whether a rollback is still right, as if its alert were judged for the first time now, and why.
@@ -50,7 +66,10 @@ class Judge:
             return Standing.UNKNOWN, error.message
         if alert is None:
             return Standing.BARRED, "It was not begun because of an alert."
-        (found,) = await self._gatherer.gather(target, [alert], self._gatherer.sight(), 0.0)
+        sight = self._gatherer.sight()
+        (found,) = await self._gatherer.gather(
+            target, [alert], sight, 0.0, record=False
+        )  # a full disk must not stop it
         if isinstance(found, Exception):
             raise found
         facts = found.facts
@@ -72,34 +91,44 @@ class Patience:
 
     over_since: float | None = None
     over_count: int = 0
+    ended_since: float | None = None  # the first judgement after the end of the wait
     unknown_since: float | None = None  # after the end of the wait
 
-    def follows(self, standing: Standing, now: float, *, settle: float, ended: bool) -> EventKind | None:
+    def follows(
+        self, standing: Standing, now: float, *, settle: float, ended: bool, well_for: float = WELL_FOR
+    ) -> EventKind | None:
         """The event that a judgement leads to, if any.
 
-        While the wait lasts, a fault counts as over when it was found over for its settle time without a break: a
-        service that crashes, comes back and crashes again is well in between. At the end one judgement decides;
-        unknown is not true, but asked again for a while before it counts as no.
+        A fault counts as over only when it was found over for `well_for` without a break, and while the wait lasts
+        for its settle time, too: a service that crashes, comes back and crashes again is well in between. At the
+        end one judgement that all holds decides, and one that something is in the way; over is asked again until it
+        has lasted, at most `well_for` after the end. Unknown is not true, but asked again for a while before it
+        counts as no.
         """
         if standing is Standing.CHANGED:
             return EventKind.TARGET_CHANGED
-        if ended:
-            return self._at_the_end(standing, now)
-        if standing is not Standing.OVER:
+        if standing is Standing.OVER:
+            self.over_since = now if self.over_since is None else self.over_since
+            self.over_count += 1
+        else:
             self.over_since, self.over_count = None, 0
+        if ended:
+            return self._at_the_end(standing, now, well_for)
+        if self.over_since is None or self.over_count < CONSECUTIVE:
             return None
-        self.over_since = now if self.over_since is None else self.over_since
-        self.over_count += 1
-        over = self.over_count >= CONSECUTIVE and now - self.over_since >= settle
-        return EventKind.FAULT_OVER if over else None
+        return EventKind.FAULT_OVER if now - self.over_since >= max(well_for, settle) else None
 
-    def _at_the_end(self, standing: Standing, now: float) -> EventKind | None:
+    def _at_the_end(self, standing: Standing, now: float, well_for: float) -> EventKind | None:
+        self.ended_since = now if self.ended_since is None else self.ended_since
         if standing is Standing.HOLDS:
             return EventKind.WAIT_ENDED
-        if standing is not Standing.UNKNOWN:
+        if standing is Standing.UNKNOWN:
+            self.unknown_since = now if self.unknown_since is None else self.unknown_since
+            return EventKind.FAULT_OVER if now - self.unknown_since >= UNKNOWN_FOR else None
+        self.unknown_since = None
+        if self.over_since is None:  # something else is in the way
             return EventKind.FAULT_OVER
-        self.unknown_since = now if self.unknown_since is None else self.unknown_since
-        return EventKind.FAULT_OVER if now - self.unknown_since >= UNKNOWN_FOR else None
+        return EventKind.FAULT_OVER if now - min(self.over_since, self.ended_since) >= well_for else None
 
 
 class Wait:
@@ -131,7 +160,7 @@ class Wait:
         now = self._monotonic()
         self._due = now + judge.poll_interval
         settle = max((each.settle for each in rollback.conditions), default=0.0)
-        kind = self._patience.follows(standing, now, settle=settle, ended=ended)
+        kind = self._patience.follows(standing, now, settle=settle, ended=ended, well_for=judge.well_for)
         if kind is None:
             return None
         if standing is Standing.UNKNOWN:

@@ -36,6 +36,7 @@ from rearguard_controller.waiting import Judge, Patience
 from unit.controller import factories as make
 
 POLL = 15.0
+WELL_FOR = 2 * POLL  # so short that waits end early, too
 UNREADABLE = "release current: exit status 1"
 
 
@@ -172,11 +173,12 @@ class Controller:
     def sight(self):
         """A look at Prometheus; it is always fresh here."""
 
-    async def gather(self, target, alerts, _sight, _delivered):
+    async def gather(self, target, alerts, _sight, _delivered, *, record=True):
         """What `FactGatherer.gather` gives: a target's facts from the real one, an alert's from the world."""
         world = self.world
-        self.looks()
-        base = await self.gatherer.of_target(target, record=True)
+        if record:
+            self.looks()
+        base = await self.gatherer.of_target(target, record=record)
         state = AlertState.FIRING if world.fires else AlertState.INACTIVE
         silence = "S1 by ann: a known fault" if world.silenced else ""
         facts = replace(
@@ -257,7 +259,7 @@ class Controller:
 
     def _look(self, rollback, *, ended):
         standing, detail = self.do(self.judge.again(rollback))
-        kind = self.patience.follows(standing, self.world.steady, settle=0.0, ended=ended)
+        kind = self.patience.follows(standing, self.world.steady, settle=0.0, ended=ended, well_for=WELL_FOR)
         if kind is not None:
             self._append(rollback, Event(kind, self.world.now, detail=detail))
         return kind is not None
@@ -291,7 +293,7 @@ class Controller:
         self._append(rollback, Event(kind, world.now, step.seq, detail=effect.detail, outcome=effect.outcome))
 
     def looks(self):
-        """It is about to read which version serves: a test may look here."""
+        """It is about to read, and write down, which version serves: a test may look here."""
 
     def began(self, rollback, step):
         """The intent of a step is committed: a test may look here."""

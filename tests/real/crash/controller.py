@@ -1,6 +1,7 @@
 """The controller as a program whose journal stops it at one point: before or after one event is stored.
 
-Run as: controller.py CONFIGURATION WHEN KIND SEQ SIGNAL. Here: the journal that does so, handed over as an argument
+Run as: controller.py CONFIGURATION WHEN KIND SEQ SIGNAL [SECONDS]. The seconds are for how long the fault of a
+rollback that waits must be over. Here: the journal that does so, handed over as an argument
 like any other journal.
 Never here: anything that a started controller would do otherwise.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from rearguard_controller import app, config, logs
 from rearguard_controller.journal.opening import open_journal
+from rearguard_controller.waiting import WELL_FOR
 
 
 class DeadlyJournal:
@@ -56,12 +58,13 @@ class DeadlyJournal:
             os.kill(os.getpid(), self._number)
 
 
-async def main(path, when, kind, seq, number):
+async def main(path, when, kind, seq, number, *seconds):
     logs.configure()
     configuration = config.load(path)
     opened = await open_journal(configuration.journal)
     journal = DeadlyJournal(opened, signal.Signals[number], (when, kind, seq))
-    await app.Controller(path, configuration, journal, insecure=True).run()
+    well_for = float(seconds[0]) if seconds else WELL_FOR
+    await app.Controller(path, configuration, journal, insecure=True, well_for=well_for).run()
 
 
 asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:]))

@@ -148,11 +148,26 @@ async def test_a_wait_that_nobody_approves_expires_and_uses_nothing_up(tmp_path)
 
 
 async def test_an_alert_that_is_over_by_itself_ends_a_countdown(tmp_path):
-    async with stage(tmp_path, act(LONG)) as (made, talk):
-        await talk.waiting()
+    async with world(tmp_path / "world") as made:
+        await made.serve_hasty(2.0, mode=act(LONG))
+        waits = "select 1 from rollbacks where phase = 'waiting'"
+        await made.until(lambda: made.store.rows(waits), every=0.05, what="a rollback waits")
         made.fires = False
         await closed(made, "not_needed")
         assert nothing_was_begun(made)
+
+
+async def test_an_approval_between_two_crashes_is_kept_and_begins_at_the_next_one(tmp_path):
+    async with stage(tmp_path, ask()) as (made, talk):
+        found = await talk.waiting()
+        made.fires = False
+        assert (await talk.post(f"/rollback/{found['id']}/approve"))[0] == 200
+        polls = made.polls
+        # at most three readings a second: of the poll, the intake, and the wait, which is looked at every second
+        await made.until(lambda: made.polls >= polls + 9, what="it is judged meanwhile")
+        assert (await talk.waiting())["id"] == found["id"]
+        made.fires = True
+        await closed(made, "recovered")
 
 
 async def test_an_approval_does_not_begin_what_is_not_true_any_more(tmp_path):

@@ -132,6 +132,11 @@ class World:
         words = (HERE / "controller.py", self.configure(**changes), when, kind, seq, signal.Signals(number).name)
         return await self._start(sys.executable, *words)
 
+    async def serve_hasty(self, well_for, **changes):
+        """The controller to which a fault is over after these seconds; nothing stops it."""
+        words = (HERE / "controller.py", self.configure(**changes), "never", "", "", "SIGKILL", well_for)
+        return await self._start(sys.executable, *words)
+
     async def _start(self, *words, env=None):
         with (self.folder / f"controller-{len(self.controllers)}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(

@@ -8,7 +8,7 @@ from rearguard_controller.errors import DamagedError
 from rearguard_controller.facts import Gathered
 from rearguard_controller.model import Phase
 from rearguard_controller.policy import Standing
-from rearguard_controller.waiting import UNKNOWN_FOR, Judge, Patience
+from rearguard_controller.waiting import UNKNOWN_FOR, WELL_FOR, Judge, Patience
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, alert, decision, facts, rollback, target
 
 SETTLE = 60.0
@@ -16,11 +16,20 @@ HOLDS, OVER, BARRED, CHANGED, UNKNOWN = Standing
 EVERY = 15.0  # seconds between two judgements
 
 
-def waited(*standings: Standing, settle: float = SETTLE) -> list[str | None]:
+def waited(*standings: Standing, settle: float = SETTLE, well_for: float = 0.0) -> list[str | None]:
     """What follows from each of these judgements while the wait lasts."""
     patience = Patience()
     found = [
-        patience.follows(standing, turn * EVERY, settle=settle, ended=False)
+        patience.follows(standing, turn * EVERY, settle=settle, ended=False, well_for=well_for)
+        for turn, standing in enumerate(standings)
+    ]
+    return [None if kind is None else kind.value for kind in found]
+
+
+def asked_at_the_end(patience: Patience, *standings: Standing, every: float = EVERY) -> list[str | None]:
+    """What follows from each of these judgements after the end of the wait, the first at 1000."""
+    found = [
+        patience.follows(standing, 1000.0 + turn * every, settle=SETTLE, ended=True)
         for turn, standing in enumerate(standings)
     ]
     return [None if kind is None else kind.value for kind in found]
@@ -30,9 +39,21 @@ def test_a_fault_counts_as_over_only_after_its_settle_time_without_a_break():
     assert waited(*[OVER] * 5) == [None, None, None, None, "fault_over"]
 
 
+def test_a_fault_with_a_short_settle_time_counts_as_over_after_five_minutes_without_a_break():
+    assert waited(*[OVER] * 21, settle=20.0, well_for=WELL_FOR) == [*[None] * 20, "fault_over"]
+
+
 @pytest.mark.parametrize("between", [HOLDS, BARRED, UNKNOWN])
 def test_a_crash_loop_is_not_over_between_two_crashes(between):
     assert set(waited(*[OVER, OVER, OVER, OVER, between] * 3)) == {None}
+
+
+def test_a_service_that_is_up_for_40_seconds_and_down_for_90_never_cancels_its_wait_and_is_rolled_back_at_its_end():
+    patience, standing = Patience(), lambda at: OVER if at % 130 < 40 else HOLDS
+    lasting = [patience.follows(standing(at), at, settle=20.0, ended=False) for at in range(0, 3600, 15)]
+    assert set(lasting) == {None}
+    after = [patience.follows(standing(at), at, settle=20.0, ended=True) for at in range(3640, 3690)]
+    assert [None if kind is None else kind.value for kind in after[:41]] == [*[None] * 40, "wait_ended"]
 
 
 def test_one_judgement_alone_never_ends_a_wait_early():
@@ -44,11 +65,25 @@ def test_another_version_ends_a_wait_at_once_and_a_bar_only_at_its_end():
 
 
 @pytest.mark.parametrize(
-    ("standing", "kind"),
-    [(HOLDS, "wait_ended"), (OVER, "fault_over"), (BARRED, "fault_over"), (CHANGED, "target_changed")],
+    ("standing", "kind"), [(HOLDS, "wait_ended"), (BARRED, "fault_over"), (CHANGED, "target_changed")]
 )
-def test_at_the_end_of_a_wait_one_judgement_decides(standing, kind):
-    assert Patience().follows(standing, 0.0, settle=SETTLE, ended=True).value == kind
+def test_at_the_end_of_a_wait_one_judgement_decides_unless_the_fault_seems_over(standing, kind):
+    assert asked_at_the_end(Patience(), standing) == [kind]
+
+
+def test_at_the_end_a_fault_that_seems_over_is_asked_again_and_begins_as_soon_as_it_holds():
+    assert asked_at_the_end(Patience(), *[OVER] * 20, HOLDS) == [*[None] * 20, "wait_ended"]
+    assert asked_at_the_end(Patience(), *[OVER] * 21) == [*[None] * 20, "fault_over"]
+
+
+def test_at_the_end_a_fault_that_was_over_for_long_without_a_break_is_over():
+    assert asked_at_the_end(Patience(over_since=1000.0 - WELL_FOR, over_count=9), OVER) == ["fault_over"]
+    broken = Patience(over_since=1000.0 - WELL_FOR, over_count=9)
+    assert asked_at_the_end(broken, UNKNOWN, OVER) == [None, None]
+
+
+def test_at_the_end_what_is_now_over_and_now_unknown_is_no_after_five_minutes():
+    assert asked_at_the_end(Patience(), *[UNKNOWN, OVER] * 11) == [*[None] * 21, "fault_over"]
 
 
 def test_at_the_end_unknown_is_asked_again_for_a_while_and_then_is_no():
@@ -84,7 +119,8 @@ class Told:
     def sight(self):
         return SimpleNamespace()
 
-    async def gather(self, _target, alerts, _sight, _delivered):
+    async def gather(self, _target, alerts, _sight, _delivered, *, record):
+        assert not record  # what is written down while a rollback waits, a full disk refuses
         return tuple(Gathered(self._now, each, None) for each in alerts)
 
 
