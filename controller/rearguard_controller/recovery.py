@@ -98,7 +98,8 @@ async def _credit(prometheus: Prometheus, subject: Subject, over: str) -> Proof:
             )
         except SourceError:
             return Proof(None, over)
-        why = "" if threshold is None else receding(points, operator, threshold, subject.acted_at)
+        settle = condition.settle
+        why = "" if threshold is None else receding(points, operator, threshold, subject.acted_at, settle)
         if not why:
             return Proof(None, over)
         said.append(f"{condition.alert}: {why}")
