@@ -27,8 +27,8 @@ def receding(points: Points, operator: str, threshold: float, acted_at: float, s
     again: a single burst that leaves the window makes all of them fall. Only readings that far apart are compared.
     It was receding when it had been back on the good side of the threshold for that long, or when such readings fell,
     each nearer to the threshold than the one before, and the last two had come more than half of the way down from
-    the episode's height. The height is the upper quartile of the episode's readings, not its peak: the first reading of a
-    young window is one of few requests, and an even fault would seem to fall from it.
+    the episode's height. The height is the upper quartile of the episode's readings, not its peak: the first reading
+    of a young window is one of few requests, and an even fault would seem to fall from it.
 
     Args:
         points: the readings of the figure.

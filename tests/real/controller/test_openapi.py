@@ -133,6 +133,7 @@ def test_every_answer_is_a_documented_one(tmp_path, token):
         explore(tmp_path, url, 4, *([f"--header=Authorization:{token}"] if token else []))
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(120)
 def test_every_answer_is_a_documented_one_where_everybody_may_do_everything(tmp_path):
     with controller(tmp_path, "") as url:
