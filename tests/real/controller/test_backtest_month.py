@@ -13,7 +13,7 @@ from real.controller.past import Past, remembered
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 EVERY = 60.0
-START = float(int(time.time() - 31 * DAY) // 60 * 60)
+START = float(int(time.time() - 31 * DAY) // 86400 * 86400)
 END = START + 30 * DAY
 TARGETS = [f"service-{number:02d}" for number in range(20)]
 NOISY = "noisy"
@@ -168,8 +168,10 @@ def test_a_month_of_twenty_targets_takes_less_than_a_minute_and_is_as_scripted(t
         (tmp_path / "rearguard.yaml").write_text(configuration(tmp_path, address))
         command = [sys.executable, "-m", "rearguard_controller", "backtest", "--config", tmp_path / "rearguard.yaml"]
         started = time.monotonic()
-        since = datetime.fromtimestamp(START, UTC).isoformat()
-        done = subprocess.run([*command, "--since", since, "--json"], capture_output=True, text=True, check=False)
+        since, until = (datetime.fromtimestamp(at, UTC).isoformat() for at in (START, END + HOUR))
+        done = subprocess.run(
+            [*command, "--since", since, "--until", until, "--json"], capture_output=True, text=True, check=False
+        )
         took = time.monotonic() - started
     assert (done.returncode, done.stdout[:1]) == (0, "{"), done.stderr
     found = json.loads(done.stdout)
