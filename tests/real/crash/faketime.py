@@ -9,6 +9,7 @@ from pathlib import Path
 from local_stack import binaries
 
 NAME = "faketime/libfaketime.so.1"
+SEEN_WITHIN = 1  # seconds until a jump is seen; always reading the file costs too much
 
 
 def library():
@@ -45,7 +46,7 @@ class Clock:
         return {
             "LD_PRELOAD": str(library()),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds until a jump is seen; always reading the file costs too much
+            "FAKETIME_CACHE_DURATION": str(SEEN_WITHIN),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else threads that wait with a deadline spin, and hold all others up
         }

@@ -10,7 +10,7 @@ import pytest
 from real import postgres
 from real.crash.campaign import SLOW, Point, campaign, interrupt_during
 from real.crash.checks import check
-from real.crash.faketime import Clock
+from real.crash.faketime import SEEN_WITHIN, Clock
 from real.crash.world import world
 from rearguard_controller.model import Outcome, StepState
 
@@ -26,7 +26,7 @@ async def finish(it, controller, **expected):
 
 
 async def jumping(folder, point, _expected, server, *, offset):
-    async with world(folder, server, slow={point.kind: SLOW}) as it:
+    async with world(folder, server, slow={point.kind: SEEN_WITHIN}) as it:
         clock = Clock(it.folder / "clock")
         controller = await it.serve(env=clock.environment)
         await it.until(lambda: it.began(point.kind), every=0.005, what=f"{point.kind} begins")
