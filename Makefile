@@ -25,7 +25,7 @@ demo: $(STAMP) ## the main job on this machine, about three minutes (KEEP=1 leav
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.demo $(if $(KEEP),--keep,)
 
 test: setup ## every test but the long campaigns, and those of `make check`
-	@$(BIN)/python -m pytest -m "not soak" --ignore=tests/check
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" --ignore=tests/check
 
 soak: setup ## the long campaigns
 	@$(BIN)/python -m pytest -m soak

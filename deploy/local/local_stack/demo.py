@@ -17,12 +17,13 @@ from pathlib import Path
 
 from local_stack.ask import Asker
 from local_stack.binaries import DEMO, BinaryMissingError, fetch
+from local_stack.ending import ended_by_signals
 from local_stack.layout import Layout
 from local_stack.load import RATE, LoadThread
 from local_stack.process import StackError
 from local_stack.proof import Claim, prove
 from local_stack.screen import Screen
-from local_stack.stack import Stack, ended_by_signals
+from local_stack.stack import Stack
 from local_stack.story import Event, Story
 
 _POLL = 0.25

@@ -5,14 +5,12 @@ Use it as a context manager: leaving it, also by an exception, stops everything 
 """
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self
+from types import TracebackType
+from typing import Any, Self
 
 from local_stack import binaries, settings
 from local_stack.layout import HOST, TARGET, Layout
@@ -143,21 +141,3 @@ class Stack:
             ready_url=ready_url,
             environment=binaries.environment(),
         )
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP end the block, once: a second one does not disturb the stopping."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature is Python's
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
-        raise SystemExit(128 + number)
-
-    former = {number: signal.signal(number, leave) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

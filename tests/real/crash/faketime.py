@@ -48,5 +48,5 @@ class Clock:
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": str(SEEN_WITHIN),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else threads that wait with a deadline spin, and hold all others up
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else threads that wait with a deadline spin, and hold all up
         }

@@ -79,7 +79,8 @@ def test_a_signal_ends_the_block_once_and_what_it_started_is_stopped(tmp_path, n
     script = f"""
 import time
 from pathlib import Path
-from local_stack.stack import Stack, ended_by_signals
+from local_stack.ending import ended_by_signals
+from local_stack.stack import Stack
 with ended_by_signals(), Stack(Path({str(tmp_path)!r})) as stack:
     stack.release("deploy", "v1")
     stack.proxy.start()
