@@ -7,6 +7,7 @@ Never here: what is asked and what the answers mean (`history`).
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TypeVar
 
@@ -23,7 +24,9 @@ T = TypeVar("T")
 MOST_PER_QUERY = 10_000  # points; Prometheus refuses more than 11,000
 LONGEST_STORED = 3600.0  # seconds of stored samples in one question
 SHORTEST_HALF = 60.0  # seconds; a question about less is not halved any more
+NEAR = 900.0  # seconds that are read for nothing rather than asking twice
 AT_ONCE = 4  # questions under way
+ROUNDING = 1e-6  # of a step
 
 
 class Archive:
@@ -36,7 +39,11 @@ class Archive:
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def over(self, what: str, expression: str, start: float, end: float, step: float) -> Times:
-        """The moments at which each series of an expression has a value, by its labels."""
+        """The moments at which each series of an expression has a value, by its labels.
+
+        The points are the multiples of `step`, not `start` and what follows: one moment gets the same answer
+        whatever time around it is asked for.
+        """
         parts = _parts(start, end, step)
         done = 0
 
@@ -74,7 +81,7 @@ class Archive:
 
     async def stored(self, what: str, selector: str, asked: Iterable[Stretch]) -> Times:
         """The moments of the samples that are stored in some stretches of time, in order."""
-        asked_windows = stretches.windows(asked, LONGEST_STORED)
+        asked_windows = stretches.windows(asked, LONGEST_STORED, NEAR)
         done = 0
 
         async def one(window: Stretch) -> tuple[Series, ...]:
@@ -117,10 +124,9 @@ async def together(asked: Iterable[Coroutine[None, None, T]]) -> list[T]:
 
 
 def _parts(start: float, end: float, step: float) -> list[Stretch]:
-    """A time in parts of as many points as one question may have; no point stands in two, the last one is the end."""
-    count = int((end - start) / step + 1e-6)
-    begin = end - count * step
+    """The multiples of a step in a time, in parts of as many as one question may have; none stands in two."""
+    first, last = math.ceil(start / step - ROUNDING), math.floor(end / step + ROUNDING)
     return [
-        Stretch(begin + first * step, begin + min(first + MOST_PER_QUERY - 1, count) * step)
-        for first in range(0, count + 1, MOST_PER_QUERY)
+        Stretch(part * step, min(part + MOST_PER_QUERY - 1, last) * step)
+        for part in range(first, last + 1, MOST_PER_QUERY)
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from rearguard_controller import figures
 from rearguard_controller.backtest import selectors, stretches
@@ -31,8 +32,11 @@ from rearguard_controller.model import VERSION_LABEL, Labels, StormLimit, Target
 from rearguard_controller.prometheus import AlertingRule, Prometheus, Rules
 from rearguard_controller.releases import GAPS_ALLOWED
 
-POINTS = 40_000  # of the whole time, between which nothing is missed: each point speaks for all samples before it
+K = TypeVar("K")
+
+POINTS = 60_000  # of the whole time, between which nothing is missed: each point speaks for all samples before it
 FINEST = 15.0  # seconds between them at least
+LOOK_BACK = 300.0  # seconds after which Prometheus itself holds a series without a sample for gone
 THRESHOLD_POINTS = 300  # of a threshold's curve
 
 
@@ -53,7 +57,7 @@ class History:
         Raises:
             SourceError: Prometheus gave no usable answer, or has nothing of any target in that time.
         """
-        step = max(FINEST, (end - start) / POINTS)
+        step = _step(end - start)
         rules = await self._prometheus.rules()
         presence = await self._presence(start, end, step, look_every)
         self._note_what_lacks(presence, rules)
@@ -82,11 +86,9 @@ class History:
         names = sorted({VERSION_LABEL, *(name for target in self._targets for name in target.telemetry)})
         by = ", ".join(names)
         expression = f"count by ({by}) (present_over_time({selector}[{selectors.span(step)}]))"
-        found = await self._archive.over("versions", expression, start, end, step)
-        rough = {
-            key: stretches.unbroken(moments, _gap(moments, step, look_every))
-            for key, moments in self._by_target(found).items()
-        }
+        found = self._by_target(await self._archive.over("versions", expression, start, end + step, step))
+        gaps = _gaps(((name, moments) for (name, _), moments in found.items()), step, look_every)
+        rough = {key: stretches.unbroken(moments, gaps[key[0]] - step) for key, moments in found.items()}
         if not rough:
             raise SourceError(
                 "Prometheus has no target_info with a service_version of any target in this time.",
@@ -97,7 +99,8 @@ class History:
         presence: dict[str, list[Presence]] = {target.name: [] for target in self._targets}
         for (name, version), coarse in rough.items():
             exact = [stretches.refined(each, step, samples.get((name, version), ())) for each in coarse]
-            presence[name] += [Presence(version, *each) for each in exact]
+            whole = stretches.within(stretches.joined(exact, gaps[name]), start, end)
+            presence[name] += [Presence(version, *each) for each in whole]
         return {name: tuple(sorted(found, key=lambda each: each.start)) for name, found in presence.items()}
 
     def _by_target(self, times: Times) -> dict[tuple[str, str], list[float]]:
@@ -131,16 +134,17 @@ class History:
         for wants in _distinct(target.policy.alerts for target in self._targets):
             selector = f"ALERTS{figures.selector_text(wants)}"
             expression = f"present_over_time({selector}[{selectors.span(step)}])"
+            times = await self._archive.over("alerts", expression, start, end + step, step)
+            gaps = _gaps(((_own(labels), moments) for labels, moments in times.items()), step, step)
             rough = {
-                labels: stretches.unbroken(moments, _gap(moments, step, step))
-                for labels, moments in (await self._archive.over("alerts", expression, start, end, step)).items()
+                labels: stretches.unbroken(moments, gaps[_own(labels)] - step) for labels, moments in times.items()
             }
             asked = [edge for each in rough.values() for edge in stretches.edges(each, step)]
-            exact = await self._archive.stored("alerts", selector, asked)
-            by_state = {
-                labels: [stretches.refined(each, step, exact.get(labels, ())) for each in coarse]
-                for labels, coarse in rough.items()
-            }
+            samples = await self._archive.stored("alerts", selector, asked)
+            by_state: dict[Key, list[Stretch]] = {}
+            for labels, coarse in rough.items():
+                exact = [stretches.refined(each, step, samples.get(labels, ())) for each in coarse]
+                by_state[labels] = stretches.within(stretches.joined(exact, gaps[_own(labels)]), start, end)
             found |= _histories(by_state)
         return [found[key] for key in sorted(found)]
 
@@ -212,9 +216,32 @@ class History:
         return Curve(condition, each.start, each.end, step, values, thresholds, today)
 
 
-def _gap(moments: Sequence[float], step: float, look_every: float) -> float:
-    """Seconds without a sample that break a service: missed looks, as `releases` counts them."""
-    return GAPS_ALLOWED * max(look_every, step, stretches.usual_distance(moments))
+def _step(length: float) -> float:
+    """Seconds between the points of a whole time: `FINEST`, or twice, four times that: few times have another one."""
+    step = FINEST
+    while length / step > POINTS:
+        step *= 2
+    return step
+
+
+def _gaps(times: Iterable[tuple[K, Sequence[float]]], step: float, look_every: float) -> dict[K, float]:
+    """Seconds without a sample that break a service, or an alert: missed looks, as `releases` counts them.
+
+    How far samples lie apart is seen from all moments of one subject: of a short part of it two may be days apart.
+    A break is measured between samples: between points, it would depend on where those happen to lie.
+    """
+    moments: dict[K, set[float]] = {}
+    for subject, found in times:
+        moments.setdefault(subject, set()).update(found)
+    return {
+        subject: GAPS_ALLOWED * max(look_every, step, stretches.usual_distance(of, LOOK_BACK))
+        for subject, of in moments.items()
+    }
+
+
+def _own(labels: Key) -> Key:
+    """The labels of an alert, of those of one of its `ALERTS` series."""
+    return tuple(pair for pair in labels if pair[0] not in ("__name__", "alertstate"))
 
 
 def _histories(
@@ -223,8 +250,7 @@ def _histories(
     """Alerts from the stretches of their `ALERTS` series, one for each state."""
     states: dict[Key, dict[str, Sequence[Stretch]]] = {}
     for labels, found in by_state.items():
-        own = tuple(pair for pair in labels if pair[0] not in ("__name__", "alertstate"))
-        states.setdefault(own, {})[dict(labels).get("alertstate", "")] = found
+        states.setdefault(_own(labels), {})[dict(labels).get("alertstate", "")] = found
     return {
         own: AlertHistory(
             dict(own),

@@ -6,7 +6,7 @@ Never here: what the series is about.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -24,10 +24,31 @@ def unbroken(moments: Sequence[float], gap: float) -> list[Stretch]:
     return found
 
 
-def usual_distance(moments: Sequence[float]) -> float:
-    """The median of the distances between moments in order; 0 for fewer than two."""
-    distances = sorted(later - earlier for earlier, later in pairwise(moments))
-    return distances[len(distances) // 2] if distances else 0.0
+def joined(found: Iterable[Stretch], gap: float) -> list[Stretch]:
+    """Stretches, in order, without the breaks between them that last no more than `gap` seconds."""
+    whole: list[Stretch] = []
+    for one in found:
+        if whole and one.start - whole[-1].end <= gap:
+            whole[-1] = Stretch(whole[-1].start, max(whole[-1].end, one.end))
+        else:
+            whole.append(one)
+    return whole
+
+
+def within(found: Iterable[Stretch], start: float, end: float) -> list[Stretch]:
+    """The parts of stretches that lie in a time."""
+    return [
+        Stretch(max(one.start, start), min(one.end, end)) for one in found if one.start <= end and one.end >= start
+    ]
+
+
+def usual_distance(moments: Iterable[float], longest: float) -> float:
+    """The mean distance between moments that follow one another, in any order; 0 where none do.
+
+    Moments more than `longest` seconds apart do not: what comes back after hours was away, however often it does so.
+    """
+    distances = [later - earlier for earlier, later in pairwise(sorted(set(moments))) if later - earlier <= longest]
+    return sum(distances) / len(distances) if distances else 0.0
 
 
 def edges(stretches: Iterable[Stretch], step: float) -> list[Stretch]:
@@ -37,23 +58,26 @@ def edges(stretches: Iterable[Stretch], step: float) -> list[Stretch]:
     ]
 
 
-def windows(asked: Iterable[Stretch], longest: float) -> list[Stretch]:
-    """The stretches asked for, joined where they overlap, each at most `longest` seconds."""
-    joined: list[Stretch] = []
+def windows(asked: Iterable[Stretch], longest: float, near: float = 0.0) -> list[Stretch]:
+    """The stretches asked for, joined where at most `near` seconds lie between, each at most `longest` seconds."""
+    found: list[Stretch] = []
     for one in sorted(asked):
-        if joined and one.start <= joined[-1].end and one.end - joined[-1].start <= longest:
-            joined[-1] = Stretch(joined[-1].start, max(joined[-1].end, one.end))
+        if found and one.start <= found[-1].end + near and one.end - found[-1].start <= longest:
+            found[-1] = Stretch(found[-1].start, max(found[-1].end, one.end))
         else:
-            joined.append(one)
-    return joined
+            found.append(one)
+    return found
 
 
 def refined(stretch: Stretch, step: float, samples: Sequence[float]) -> Stretch:
-    """A stretch whose edges are samples; `samples` are in order, and an edge without any stays."""
-    first = bisect_right(samples, stretch.start - step)
+    """A stretch whose edges are samples; `samples` are in order, and an edge without any stays.
+
+    A sample exactly one step before a point counts, too: up to version 2 Prometheus lets that point speak for it.
+    """
+    first = bisect_left(samples, stretch.start - step)
     start = samples[first] if first < len(samples) and samples[first] <= stretch.start else stretch.start
     last = bisect_right(samples, stretch.end) - 1
-    end = samples[last] if last >= 0 and samples[last] > stretch.end - step else stretch.end
+    end = samples[last] if last >= 0 and samples[last] >= stretch.end - step else stretch.end
     return Stretch(start, max(start, end))
 
 

@@ -34,7 +34,7 @@ class Past:
         text = ",".join(f'{name}="{said}"' for name, said in sorted(labels.items()))
         sample = f"{metric}{{{text}}} {value} "
         count = int((end - start) / self._every)
-        self._files[metric].writelines(f"{sample}{start + n * self._every:.0f}\n" for n in range(count + 1))
+        self._files[metric].writelines(f"{sample}{start + n * self._every:.3f}\n" for n in range(count + 1))
 
     def version(self, labels, version, start, end):
         """An instance that shows who it is."""

@@ -525,9 +525,29 @@ def test_the_edges_of_a_stretch_are_the_samples_that_its_points_speak_for():
     assert stretches.refined(Stretch(60, 120), 20, []) == Stretch(60, 120)
 
 
+def test_a_sample_one_step_before_the_last_point_is_the_end_although_prometheus_2_let_that_point_speak_for_it():
+    assert stretches.refined(Stretch(60, 120), 20, [60.0, 100.0]) == Stretch(60.0, 100.0)
+
+
+def test_only_breaks_longer_than_the_gap_are_breaks():
+    given = [Stretch(0, 30), Stretch(75, 90), Stretch(136, 140)]
+    assert stretches.joined(given, 45) == [Stretch(0, 90), Stretch(136, 140)]
+
+
+def test_only_what_lies_in_a_time_is_left():
+    given = [Stretch(0, 9), Stretch(5, 20), Stretch(30, 50), Stretch(41, 60)]
+    assert stretches.within(given, 10, 40) == [Stretch(10, 20), Stretch(30, 40)]
+
+
+def test_how_far_samples_lie_apart_is_not_told_by_what_comes_back_after_a_long_time():
+    assert stretches.usual_distance([86400, 0, 60, 86460, 86520], 300) == 60
+    assert stretches.usual_distance([0, 86400, 172800], 300) == 0
+
+
 def test_windows_that_overlap_are_asked_together_up_to_a_limit():
     asked = [Stretch(0, 60), Stretch(50, 100), Stretch(90, 300), Stretch(500, 560)]
     assert stretches.windows(asked, 120) == [Stretch(0, 100), Stretch(90, 300), Stretch(500, 560)]
+    assert stretches.windows(asked, 300, near=200) == [Stretch(0, 300), Stretch(500, 560)]
 
 
 def test_one_selector_serves_all_targets():

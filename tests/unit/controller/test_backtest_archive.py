@@ -78,9 +78,10 @@ async def test_a_long_time_is_asked_in_parts_that_prometheus_answers_and_no_poin
     assert said == [("versions", 1, 3), ("versions", 2, 3), ("versions", 3, 3)]
 
 
-async def test_the_last_point_is_the_end_whatever_the_step(archive):
-    (moments,) = (await archive.over("versions", "up", 0.0, 95.0, 10.0)).values()
-    assert (moments[0], moments[-1]) == (5.0, 95.0)
+@pytest.mark.parametrize(("start", "end"), [(0.0, 95.0), (-9.9, 99.9), (-3.0, 90.0)])
+async def test_the_points_are_the_same_wherever_the_time_begins_and_ends(archive, start, end):
+    (moments,) = (await archive.over("versions", "up", start, end, 10.0)).values()
+    assert moments == [n * 10.0 for n in range(10)]
 
 
 async def test_what_is_too_much_at_once_is_asked_in_halves(archive, limited):
