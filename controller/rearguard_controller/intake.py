@@ -246,13 +246,22 @@ class Intake:
         return ManualAnswer(decision, rollback, steps)
 
     async def _count_by_hand(self, target: Target, facts: Facts, rollback: Rollback) -> None:
-        """Count for the score that people go back; not after an automatic attempt, which they only repeat."""
+        """Count for the score that people go back; not after an automatic attempt, which they only repeat.
+
+        The rollback is open by now, whatever becomes of this: where it cannot be kept, the change of version counts.
+        """
         if facts.handled_by is not None:
             return
         window = target.policy.watch_window
-        await self._journal.change_target(
-            target.name, lambda state: score.went_back(state, rollback.from_version, facts.now, window=window)
-        )
+        try:
+            await self._journal.change_target(
+                target.name, lambda state: score.went_back(state, rollback.from_version, facts.now, window=window)
+            )
+        except JournalError as error:
+            self._telemetry.journal_failed()
+            log.error(
+                "score_not_kept", target=target.name, rollback=rollback.id, error=error.message, hint=error.hint
+            )
 
     # --- alerts -----------------------------------------------------------------------------------------
 

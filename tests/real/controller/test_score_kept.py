@@ -186,3 +186,16 @@ async def test_a_journal_that_fails_while_it_is_said_neither_loses_nor_doubles_a
         await until(is_judged, "it is judged all the same")
         assert len((await made.journal.decisions()).items) == 1
         assert (await made.score()).version == "v2"
+
+
+async def test_a_score_that_cannot_be_kept_does_not_take_back_a_rollback_by_hand_and_is_counted_at_the_change(
+    tmp_path,
+):
+    async with scene(tmp_path, Mode.OBSERVE) as made:
+        await made.judged()
+        with refusing(made.file, "update on target_state"):
+            answer = await made.intake.by_hand(ManualRequest(TARGET, "errors", "ann"))
+        assert await made.has_failed()
+        assert [each.id for each in await made.journal.open_rollbacks()] == [answer.rollback.id]
+        await made.back_by_hand()
+        assert await made.counts() == (1, 0, 0)
