@@ -240,7 +240,14 @@ class Releases:
         now = self._clock()
         return await self._journal.change_target(
             target_name,
-            lambda state: replace(state, armed=True, armed_reason=reason, armed_changed_at=now, disarmed_until=None),
+            lambda state: replace(
+                state,
+                armed=True,
+                armed_reason=reason,
+                armed_changed_at=now,
+                disarmed_until=None,
+                disarmed_by=None,
+            ),
             action=OperatorAction(now, operator, "arm", target_name, reason),
         )
 
@@ -251,7 +258,12 @@ class Releases:
         return await self._journal.change_target(
             target_name,
             lambda state: replace(
-                state, armed=False, armed_reason=reason, armed_changed_at=now, disarmed_until=until
+                state,
+                armed=False,
+                armed_reason=reason,
+                armed_changed_at=now,
+                disarmed_until=until,
+                disarmed_by=None,
             ),
             action=OperatorAction(now, operator, "disarm", target_name, reason),
         )
