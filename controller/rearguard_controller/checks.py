@@ -18,6 +18,7 @@ from rearguard_controller.words import span
 
 CURRENT = "current"
 DESTINATION = "destination"
+DEPLOY = "deploy"
 ROLLBACK_COMMAND = "rollback_command"
 HOOKS = "hooks"
 PROMETHEUS = "prometheus"
@@ -37,6 +38,7 @@ READY_CHECKS = (
     THRESHOLDS,
     CURRENT,
     DESTINATION,
+    DEPLOY,
     ROLLBACK_COMMAND,
     HOOKS,
     PROMETHEUS,
@@ -46,6 +48,7 @@ READY_CHECKS = (
 DRILL_CHECKS = (
     CURRENT,
     DESTINATION,
+    DEPLOY,
     ROLLBACK_COMMAND,
     HOOKS,
     HEALTH,
@@ -58,6 +61,7 @@ DRILL_CHECKS = (
     NOTIFY,
     JOURNAL,
 )
+LONGEST_DEPLOY = 1800.0  # seconds for which an announced deployment may go on before somebody is told
 DRILL_ALERT = "RearguardDrill"
 _DRILL_ID = re.compile(r"x[0-9A-Za-z_-]{1,60}")  # as `app` makes them
 _MOST_NAMED = 3  # versions that a sentence goes into
@@ -125,6 +129,21 @@ def destination(target: Target, facts: Facts) -> Check:
         return Check(DESTINATION, False, f"{detail} no version to go back to from it{_others(facts)}.")
     return Check(
         DESTINATION, True, f"{serving} serves and is known good: the next release has it to go back to; it has none."
+    )
+
+
+def deploy(target: Target, facts: Facts) -> Check:
+    """Whether no announced deployment has been left without its end: it would stand in the way for ever."""
+    began = None if facts.state is None else facts.state.deploy_started_at
+    if began is None:
+        return Check(DEPLOY, True, "No deployment is announced as running.")
+    age = facts.now - began
+    told = f"A deployment was announced {span(age)} ago and has not been announced as finished"
+    if age <= LONGEST_DEPLOY:
+        return Check(DEPLOY, True, f"{told}; until it is, nothing is rolled back by itself.")
+    way = f"run `rearguard release {target.name} VERSION --phase finished`"
+    return Check(
+        DEPLOY, False, f"{told}, so that nothing is rolled back by itself: {way}, in CI also when a deployment fails."
     )
 
 

@@ -242,11 +242,26 @@ class Intake:
                 return before
             await self._journal.change_target(target.name, lambda state: state, action=_refused(action, error))
             raise
-        window = target.policy.watch_window
-        await self._journal.change_target(
-            target.name, lambda state: score.went_back(state, rollback.from_version, facts.now, window=window)
-        )
+        await self._count_by_hand(target, facts, rollback)
         return ManualAnswer(decision, rollback, steps)
+
+    async def _count_by_hand(self, target: Target, facts: Facts, rollback: Rollback) -> None:
+        """Count for the score that people go back; not after an automatic attempt, which they only repeat.
+
+        The rollback is open by now, whatever becomes of this: where it cannot be kept, the change of version counts.
+        """
+        if facts.handled_by is not None:
+            return
+        window = target.policy.watch_window
+        try:
+            await self._journal.change_target(
+                target.name, lambda state: score.went_back(state, rollback.from_version, facts.now, window=window)
+            )
+        except JournalError as error:
+            self._telemetry.journal_failed()
+            log.error(
+                "score_not_kept", target=target.name, rollback=rollback.id, error=error.message, hint=error.hint
+            )
 
     # --- alerts -----------------------------------------------------------------------------------------
 
@@ -342,6 +357,7 @@ class Intake:
         confirmed = next(each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED)
         rollback = self._rollback(decision, facts, plan(target, conditions=conditions), conditions, confirmed)
         rollback = waiting_for(rollback, decision.verdict, target.policy)
+        await self._say(decision, rollback)
         try:
             await self._record(self._lead, replace(decision, rollback_id=rollback.id), rollback)
         except ConflictError as error:  # the journal's own rule: somebody was faster
@@ -368,16 +384,22 @@ class Intake:
         subject = _digest(alert.key, decision.target, decision.from_version)
         answers = _digest(decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
         if self._recorded.get(subject) != answers:
+            await self._say(decision, None)
             await self._record(self._lead, decision, None)
             self._recorded[subject] = answers
-            if score.is_said(decision):
-                await self._lead.change_target(
-                    decision.target,
-                    lambda state: score.said(state, decision.from_version, decision.decided_at),
-                )
         self._recorded.move_to_end(subject)
         if len(self._recorded) > MOST_REMEMBERED:
             self._recorded.popitem(last=False)
+
+    async def _say(self, decision: Decision, opened: Rollback | None) -> None:
+        """Count for the score what will be recorded: before it is, because saying it twice counts once.
+
+        So a journal that fails in between loses nothing, and doubles nothing when it is all done again.
+        """
+        if score.is_said(decision, opened):
+            await self._lead.change_target(
+                decision.target, lambda state: score.said(state, decision.from_version, decision.decided_at)
+            )
 
     async def _only_recent(self, owners: Sequence[Target]) -> Target | None:
         now = self._clock()

@@ -412,6 +412,7 @@ class TargetState:
     armed_reason: str = ""  # why it was disarmed, or armed again
     armed_changed_at: float | None = None
     disarmed_until: float | None = None
+    disarmed_by: Outcome | None = None  # of the rollback that left it disarmed; None: a person did, or it is armed
     serving_version: str | None = None
     serving_since: float | None = None  # when it was first seen serving
     changed_after: float | None = None  # when the version before was last seen: the change came between the two

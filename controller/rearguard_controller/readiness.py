@@ -147,6 +147,7 @@ class Readiness:
         )
         return (
             back,
+            checks.deploy(target, facts),
             *await asyncio.gather(
                 self._rollback_command(target, context),
                 self._hooks(target, context),

@@ -213,19 +213,19 @@ class Releases:
             release = replace(known[version], service_version=learned)
             await self._bootstrap.look(target, release, rules_healthy=watch.rules_healthy)
         clean = instances.up is True and watch.rules_healthy and not alerts
-        state = await self._lead.change_target(
-            target.name,
-            lambda state: (
-                state  # another version serves meanwhile: none of this is about it
-                if state.serving_version != version
-                else score.passed(
-                    tended(noted(state, watch.seen), now, clean=clean, most_gap=GAPS_ALLOWED * poll_interval),
-                    known[version],
-                    now,
-                    window=target.policy.watch_window,
-                )
-            ),
-        )
+        said = serving.state.score.version == version
+        by_us = said and await self._journal.handled(target.name, version) is not None
+
+        def polled(state: TargetState) -> TargetState:
+            if state.serving_version != version:  # another version serves meanwhile: none of this is about it
+                return state
+            most_gap = GAPS_ALLOWED * poll_interval
+            state = tended(noted(state, watch.seen), now, clean=clean, most_gap=most_gap)
+            if by_us:  # an approved attempt that failed, and left it serving
+                return score.acted(state, version)
+            return score.passed(state, known[version], now, window=target.policy.watch_window)
+
+        state = await self._lead.change_target(target.name, polled)
         await self._reward(target, known[version], state, now)
         return replace(serving, state=state)
 
@@ -240,7 +240,14 @@ class Releases:
         now = self._clock()
         return await self._journal.change_target(
             target_name,
-            lambda state: replace(state, armed=True, armed_reason=reason, armed_changed_at=now, disarmed_until=None),
+            lambda state: replace(
+                state,
+                armed=True,
+                armed_reason=reason,
+                armed_changed_at=now,
+                disarmed_until=None,
+                disarmed_by=None,
+            ),
             action=OperatorAction(now, operator, "arm", target_name, reason),
         )
 
@@ -251,7 +258,12 @@ class Releases:
         return await self._journal.change_target(
             target_name,
             lambda state: replace(
-                state, armed=False, armed_reason=reason, armed_changed_at=now, disarmed_until=until
+                state,
+                armed=False,
+                armed_reason=reason,
+                armed_changed_at=now,
+                disarmed_until=until,
+                disarmed_by=None,
             ),
             action=OperatorAction(now, operator, "disarm", target_name, reason),
         )

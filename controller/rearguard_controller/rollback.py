@@ -309,6 +309,7 @@ def arming(state: TargetState, rollback: Rollback) -> TargetState:
         armed_reason=f"rollback {rollback.id} ended as {rollback.outcome}",
         armed_changed_at=rollback.closed_at,
         disarmed_until=None,
+        disarmed_by=rollback.outcome,
     )
 
 

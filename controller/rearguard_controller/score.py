@@ -1,8 +1,8 @@
 """How often people did by hand what the controller would have done: the running score of what it only observed. Pure.
 
-Here: the fold. It is fed with what was said (a decision that mode, environment or arming kept from being acted on),
-with people who go back from a version, with other changes of version, and with the time that passes. Each release
-counts once.
+Here: the fold. It is fed with what was said (a decision that mode, environment, arming or a person kept from being
+acted on), with people who go back from a version, with other changes of version, and with the time that passes. Each
+release counts once.
 Never here: asking anybody, clocks, the journal.
 """
 
@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rearguard_controller.model import Decision, Release, Score, TargetState, Trigger, Verdict
+from rearguard_controller.model import Decision, Phase, Release, Rollback, Score, TargetState, Trigger, Verdict
 
 
-def is_said(decision: Decision) -> bool:
-    """Whether a decision would have led away from the version, but for mode, environment or arming."""
+def is_said(decision: Decision, opened: Rollback | None) -> bool:
+    """Whether a decision would lead away from the version, but for mode, environment, arming or a person's word.
+
+    Of one that `opened` a rollback, whether that waits for an approval or a veto; what is begun at once is not only
+    said.
+    """
     acts = decision.would in (Verdict.ROLL_BACK, Verdict.ASK)
-    return decision.trigger is Trigger.ALERT and decision.verdict is Verdict.LEAVE and acts
+    waits = opened is None or opened.phase is Phase.WAITING
+    return decision.trigger is Trigger.ALERT and acts and waits
 
 
 def said(state: TargetState, version: str | None, now: float) -> TargetState:

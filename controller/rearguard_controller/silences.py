@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -62,11 +63,13 @@ class Silences:
                 # a silence that cannot be compared here counts only until Alertmanager knows the alert: see `of`
                 has_all = any(map(_is_foreign, silences))
                 alerts = await self._alertmanager.alerts(only_held=not has_all)
+                asks = any(each.inhibited_by for each in alerts)
+                drills = await self._alertmanager.drills() if asks else ()
             except SourceError as error:
                 self._fault, self._next_at = error.message, self._monotonic() + FAILURE_HOLDS
                 log.warning("alertmanager_away", error=error.message, hint=error.hint)
                 return
-            self._alerts = [each for each in alerts if not each.labels.get(DRILL_LABEL)]  # they stand for no other
+            self._alerts = _without_drills(alerts, frozenset(each.fingerprint for each in drills))
             self._has_all, self._silences, self._by_labels = has_all, silences, {}
             self._fault, self._read_at, self._next_at = "", asked_at, asked_at + READING_HOLDS
 
@@ -114,6 +117,15 @@ class Silences:
             for each in self._alerts:
                 by_values.setdefault(tuple(each.labels.get(name) for name in names), []).append(each)
         return by_values.get(tuple(labels[name] for name in names), ())
+
+
+def _without_drills(alerts: Sequence[ManagedAlert], drills: Collection[str]) -> Sequence[ManagedAlert]:
+    """Alerts that are no drill's, and by what else they are inhibited: a drill's alert stands for no other."""
+    return [
+        replace(each, inhibited_by=tuple(one for one in each.inhibited_by if one not in drills))
+        for each in alerts
+        if not each.labels.get(DRILL_LABEL)
+    ]
 
 
 def _is_foreign(silence: Silence) -> bool:

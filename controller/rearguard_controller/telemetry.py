@@ -100,6 +100,13 @@ OWN_FAMILIES = (
         "1 while the target may be rolled back automatically; 0 where this process does not lead.",
     ),
     Family(
+        "rearguard_target_disarmed",
+        "gauge",
+        ("target", "outcome"),
+        "1 while a rollback that ended with this outcome leaves the target disarmed, and not a person; 0 where this"
+        " process does not lead.",
+    ),
+    Family(
         "rearguard_target_ready",
         "gauge",
         ("target", "check"),
@@ -181,6 +188,7 @@ class Telemetry:
         self._spans = self._histogram("rearguard_rollback_seconds")
         self._steps = self._histogram("rearguard_step_seconds")
         self._armed = self._gauge("rearguard_target_armed")
+        self._disarmed = self._gauge("rearguard_target_disarmed")
         self._ready = self._gauge("rearguard_target_ready")
         self._versions = self._gauge("rearguard_target_version_info")
         self._observed = self._gauge("rearguard_observed_releases")
@@ -290,10 +298,18 @@ class Telemetry:
 
     # --- how things stand ---------------------------------------------------------------------------------
 
-    def armed(self, target: str, *, armed: bool) -> None:
-        """Whether the target may be rolled back automatically now; only a leader shows it."""
+    def armed(self, target: str, *, armed: bool, by: Outcome | None = None) -> None:
+        """Whether the target may be rolled back automatically now; only a leader shows it.
+
+        `by` is the outcome of the rollback that left it disarmed; None when a person did.
+        """
         if self._shows(target):
-            self._armed.labels(target).set(armed)
+            self._set_armed(target, armed=armed, by=by)
+
+    def _set_armed(self, target: str, *, armed: bool, by: Outcome | None) -> None:
+        self._armed.labels(target).set(armed)
+        for outcome in Outcome:
+            self._disarmed.labels(target, outcome.value).set(not armed and outcome is by)
 
     def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True) -> None:
         """Whether this process leads now, as long as the lease `holds`, asked at every scrape.
@@ -376,7 +392,7 @@ class Telemetry:
             self._steps.labels(name, step, state.value)
 
     def _start_unknown(self, name: str) -> None:
-        self._armed.labels(name).set(0)
+        self._set_armed(name, armed=False, by=None)
         self._set_versions(name, None, None, None)
         self._set_observed(name, Score())
         for check in self._checks:

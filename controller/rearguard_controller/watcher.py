@@ -297,7 +297,8 @@ class Watcher:
         )
         self._readiness.see(target, serving.version, known)
         self._telemetry.ready(name, self.ready(name))
-        self._telemetry.armed(name, armed=is_armed(serving.state, self._clock()))
+        armed, by = is_armed(serving.state, self._clock()), serving.state.disarmed_by
+        self._telemetry.armed(name, armed=armed, by=None if armed else by)
         self._telemetry.observed(name, serving.state.score)
         bad = current.version if current is not None and current.distrusted else None
         self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)

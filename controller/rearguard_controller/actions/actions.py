@@ -18,6 +18,7 @@ from rearguard_controller.actions.context import ActionContext, ActionResult, is
 from rearguard_controller.actions.survivors import Survivors
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Action, CommandAction, HealthCheck, HttpAction
+from rearguard_controller.shapes import plain
 
 _PROBE_TIMEOUT = 5.0  # seconds for one health request, or its interval when that is longer
 _MAX_VERSIONS = 10_000  # lines of a list of versions that are read
@@ -150,4 +151,6 @@ class Actions:
 
 
 def _line(action: CommandAction) -> str:
-    return " ".join(action.argv)
+    """A command as a sentence may name it: on one line, without what is secret of its addresses and variables."""
+    line = command.secrets_of(action).hide(plain(" ".join(action.argv)))
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)

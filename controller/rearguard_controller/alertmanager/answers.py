@@ -21,12 +21,14 @@ class ManagedAlert:
 
     Attributes:
         silenced_by: ids of the silences that hold for it.
-        inhibited_by: fingerprints of the alerts that inhibit it.
+        inhibited_by: fingerprints of the alerts that inhibit it; Alertmanager names one of them.
+        fingerprint: its own.
     """
 
     labels: Labels
     silenced_by: tuple[str, ...]
     inhibited_by: tuple[str, ...]
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def alerts(data: object) -> tuple[ManagedAlert, ...]:
                 labels=documents.labels(entry.get("labels"), f"{place}.labels"),
                 silenced_by=documents.texts(status.get("silencedBy"), f"{place}.status.silencedBy"),
                 inhibited_by=documents.texts(status.get("inhibitedBy"), f"{place}.status.inhibitedBy"),
+                fingerprint=documents.text(entry.get("fingerprint", ""), f"{place}.fingerprint"),
             )
         )
     return tuple(found)

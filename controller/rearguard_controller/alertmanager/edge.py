@@ -7,6 +7,7 @@ Never here: the network (`asking`), the shape of answers (`answers`), retries, c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import orjson
 
@@ -14,12 +15,13 @@ from rearguard_controller.alertmanager import answers
 from rearguard_controller.alertmanager.answers import ManagedAlert, Silence
 from rearguard_controller.asking import Asking, NextAddressError, Source
 from rearguard_controller.config import AlertmanagerSettings
-from rearguard_controller.model import Alert
+from rearguard_controller.model import DRILL_LABEL, Alert
 from rearguard_controller.shapes import address, moment
 
 TIMEOUT = 2.0  # seconds for one address: judgements wait for it
 _ALL = "/api/v2/alerts"
 _HELD = _ALL + "?active=false&unprocessed=false"
+_DRILLS = _ALL + "?filter=" + quote(f'{DRILL_LABEL}=~".+"')
 _GOOD = 200
 _SHOWN = 300  # characters of an error text that a sentence repeats
 _HINTS = {
@@ -52,6 +54,11 @@ class Alertmanager:
     async def alerts(self, *, only_held: bool) -> tuple[ManagedAlert, ...]:
         """The alerts that it knows now; with `only_held` those that are silenced or inhibited."""
         return await self._asking.ask("GET", _HELD if only_held else _ALL, {}, answers.alerts)
+
+    async def drills(self) -> tuple[ManagedAlert, ...]:
+        """The alerts of drills that it knows now, whoever drills."""
+        found = await self._asking.ask("GET", _DRILLS, {}, answers.alerts)
+        return tuple(each for each in found if each.labels.get(DRILL_LABEL))
 
     async def silences(self) -> tuple[Silence, ...]:
         """The silences that hold now, or will."""

@@ -8,6 +8,7 @@ import signal
 import stat
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -302,6 +303,21 @@ async def test_the_version_is_the_one_line_on_standard_output(actions, tmp_path)
 async def test_versions_keep_their_order(actions, tmp_path):
     assert await actions.read_versions(script(tmp_path, "print('v3\\nv2\\n\\nv1')"), context()) == ("v3", "v2", "v1")
     assert await actions.read_versions(script(tmp_path, "pass"), context()) == ()
+
+
+@pytest.mark.parametrize(("text", "way"), [("import sys; sys.exit(3)", "failed"), ("print('$')", "no version")])
+async def test_a_sentence_about_a_command_names_it_on_one_line_and_without_secrets(
+    actions, tmp_path, monkeypatch, text, way
+):
+    monkeypatch.setenv("KEY", "s3cr3t-of-ours")
+    words = ("https://bot:hunter22@registry/v2?key=k1", "--key=s3cr3t-of-ours", "two\nlines\x1b[31m")
+    action = script(tmp_path, text, pass_env=("KEY",))
+    action = replace(action, argv=(*action.argv, *words))
+    with pytest.raises(SourceError, match=way) as caught:
+        await actions.read_versions(action, context())
+    said = caught.value.message
+    assert "https://registry/v2 --key=*** two\\nlines\\x1b[31m" in said
+    assert said.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Silences and inhibitions of a real Alertmanager: whose alert they hold back, and for how long without it."""
 
+import json
 import time
 from datetime import UTC, datetime
 
@@ -22,7 +23,10 @@ from unit.controller.factories import facts, target
 RULES = {
     "route": {"receiver": "nobody"},
     "receivers": [{"name": "nobody"}],
-    "inhibit_rules": [{"source_matchers": ["alertname=DataCentreDown"], "target_matchers": ["team=shop"]}],
+    "inhibit_rules": [
+        {"source_matchers": ["alertname=DataCentreDown"], "target_matchers": ["team=shop"]},
+        {"source_matchers": ["action=rollback"], "target_matchers": ["team=web"]},
+    ],
 }
 EXTERNAL = {"cluster": "eu-1"}  # a label that Prometheus adds on the way
 
@@ -134,6 +138,22 @@ async def test_an_inhibited_alert_counts_as_silenced(manager, silences):
     reason = not_silenced(silences[0], inhibited, time.time())
     assert reason.holds is False
     assert "inhibits" in reason.detail
+
+
+async def test_a_drills_alert_inhibits_nothing_here_though_it_does_for_alertmanager(manager, silences):
+    of_drill, real = alert("Errors", team="web"), alert("Errors", team="shop")
+    drill = alert("RearguardDrill", action="rollback", rearguard_drill="x1")
+    await fire(manager, of_drill, real, drill, alert("DataCentreDown"))
+
+    async def both_inhibited():
+        _, text = await manager.ask("GET", "/api/v2/alerts")
+        return len([each for each in json.loads(text) if each["status"]["inhibitedBy"]]) == 2
+
+    await until(both_inhibited, what="Alertmanager inhibits both")
+    await held(silences, real)
+    kept, _ = silences
+    assert not_silenced(kept, of_drill, time.time()).holds is True
+    assert not_silenced(kept, real, time.time()).holds is False
 
 
 async def test_a_silence_holds_for_an_alert_that_alertmanager_has_not_heard_of_yet(manager, silences):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -118,7 +119,8 @@ async def test_a_drills_alert_comes_back_by_way_of_alertmanager_and_nothing_foll
             "holds": True,
             "detail": "A rollback would go from v2 to v1.",
         }
-        good = ("current", "rollback_command", "hooks", "health", "prometheus", "alertmanager", "notify", "journal")
+        good = ("current", "deploy", "rollback_command", "hooks", "health", "prometheus", "alertmanager", "notify")
+        good += ("journal",)
         assert {name for name in good if checks[name]["holds"] is not True} == set()
         assert (found["operator"], found["reason"], found["target"]) == ("ann", "before the weekend", "checkout")
         assert checks["trigger_rules"]["holds"] is False  # this Prometheus has none
@@ -411,7 +413,12 @@ async def test_a_missing_way_back_is_told_before_the_bad_night_and_gone_when_a_v
         lacking = {check.name: check.detail for check in controller.parts.watcher.not_ready("checkout")}
         assert "rearguard release checkout VERSION --good" in lacking["destination"]
         assert metric("destination") == 0
+        assert metric("deploy") == 1
+        await controller.journal.change_target("checkout", lambda state: replace(state, deploy_started_at=1.0))
         await controller.parts.releases.announce("checkout", "v1", good=True, operator="ann")
+        await until(lambda: metric("deploy") == 0, what="a deployment without an end is seen", within=10)
+        lacking = {check.name: check.detail for check in controller.parts.watcher.not_ready("checkout")}
+        assert "--phase finished" in lacking["deploy"]
         await until(lambda: metric("destination") == 1, what="the way back is seen", within=10)
 
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from real.controller.served import BASE, listening, metrics, serving
-from rearguard_controller.model import Release
+from rearguard_controller.model import Outcome, Phase, Release
+from rearguard_controller.rollback import arming
+from unit.controller.factories import rollback, target
 
 DEADLINE = 10.0  # seconds within which what is polled for must be seen
 
@@ -41,6 +43,22 @@ async def test_a_distrusted_version_that_serves_is_in_the_metrics_until_it_is_cl
         await until(lambda: shows({"v2": 1}))
         await journal.change_release("checkout", "v2", lambda _known: replace(marked, **{mark: None}))
         await until(lambda: shows({"": 0}))
+
+
+@pytest.mark.parametrize("word", ["arm", "disarm"])
+async def test_a_target_that_a_rollback_left_disarmed_is_in_the_metrics_until_a_person_speaks(tmp_path, word):
+    async with serving(tmp_path) as service:
+        ended = rollback(of=target(name="checkout"), phase=Phase.CLOSED, outcome=Outcome.ABORTED, closed_at=1.0)
+        await service.controller.journal.change_target("checkout", lambda state: arming(state, ended))
+
+        async def shows(expected):
+            await service.controller.parts.watcher.poll(service.controller.parts.intake)
+            samples = (await metrics(service))["rearguard_target_disarmed"].samples
+            return {each.labels["outcome"] for each in samples if each.value == 1} == expected
+
+        await until(lambda: shows({"aborted"}))
+        assert (await service.post(f"{BASE}/targets/checkout/{word}", {"reason": "seen"}))[0] == 200
+        await until(lambda: shows(set()))
 
 
 def firing(name, **labels):

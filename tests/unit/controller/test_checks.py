@@ -9,10 +9,23 @@ from pathlib import Path
 import pytest
 
 from rearguard_controller import checks, shapes
-from rearguard_controller.checks import destination, drill_alert, drill_labels, drills_in, is_of_a_drill
+from rearguard_controller.checks import deploy, destination, drill_alert, drill_labels, drills_in, is_of_a_drill
 from rearguard_controller.model import Check, Drill
 from rearguard_controller.readiness import pause
-from unit.controller.factories import DEPLOYED, HOUR, MATCH, NOW, alert, facts, good, policy, release, serving, target
+from unit.controller.factories import (
+    DEPLOYED,
+    HOUR,
+    MATCH,
+    NOW,
+    alert,
+    facts,
+    good,
+    policy,
+    release,
+    serving,
+    state,
+    target,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,6 +77,22 @@ def test_without_a_way_back_the_sentence_says_what_to_do(others, why):
 def test_a_trusted_version_that_serves_again_although_it_is_bad_is_no_way_back():
     found = destination(target(), facts(releases=(serving("v2", known_good_at=DEPLOYED, bad_at=NOW),)))
     assert found.holds is False
+
+
+@pytest.mark.parametrize(
+    ("began", "holds", "part"),
+    [
+        (None, True, "No deployment is announced as running."),
+        (NOW - 5, True, "A deployment was announced 5s ago"),
+        (NOW - 0.5 * HOUR, True, "A deployment was announced 30m ago"),
+        (NOW - 0.5 * HOUR - 1, False, "30m1s ago and has not been announced as finished, so that nothing is rolled"),
+        (NOW - 50 * HOUR, False, "run `rearguard release checkout VERSION --phase finished`"),
+    ],
+)
+def test_a_deployment_that_was_announced_half_an_hour_ago_and_never_ended_is_told_with_what_to_do(began, holds, part):
+    found = deploy(target(), facts(state=state(deploy_started_at=began)))
+    assert (found.name, found.holds) == ("deploy", holds)
+    assert part in found.detail
 
 
 def test_what_serves_unknown_leaves_the_way_back_unknown():

@@ -792,7 +792,7 @@ def test_every_started_rollback_that_did_not_help_disarms(outcome):
     if helped:
         assert after == state()
         return
-    assert (after.armed_changed_at, after.disarmed_until) == (NOW + 9, None)
+    assert (after.armed_changed_at, after.disarmed_until, after.disarmed_by) == (NOW + 9, None, outcome)
     assert "r1" in after.armed_reason
     assert outcome.value in after.armed_reason
 

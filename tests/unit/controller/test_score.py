@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from rearguard_controller import score
-from rearguard_controller.model import Score, Trigger, Verdict
-from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, decision, good, release, serving, state
+from rearguard_controller.model import Phase, Score, Trigger, Verdict
+from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, decision, good, release, rollback, serving, state
 
 WINDOW = 2 * HOUR
 SAID = NOW - 4 * MINUTE  # when the controller first said that it would go back from v2
@@ -88,14 +88,17 @@ def test_back_is_a_version_that_served_or_was_trusted_before_the_one_that_is_lef
 
 
 @pytest.mark.parametrize(
-    ("fields", "expected"),
+    ("fields", "phase", "expected"),
     [
-        ({"would": Verdict.ROLL_BACK}, True),
-        ({"would": Verdict.ASK}, True),
-        ({"would": Verdict.LEAVE}, False),
-        ({"would": Verdict.ROLL_BACK, "verdict": Verdict.ROLL_BACK}, False),
-        ({"would": Verdict.ROLL_BACK, "trigger": Trigger.MANUAL}, False),
+        ({"would": Verdict.ROLL_BACK}, None, True),
+        ({"would": Verdict.ASK}, None, True),
+        ({"would": Verdict.LEAVE}, None, False),
+        ({"would": Verdict.ROLL_BACK, "trigger": Trigger.MANUAL}, None, False),
+        ({"would": Verdict.ASK, "verdict": Verdict.ASK}, Phase.WAITING, True),  # for an approval
+        ({"would": Verdict.ROLL_BACK, "verdict": Verdict.ROLL_BACK}, Phase.WAITING, True),  # for a veto
+        ({"would": Verdict.ROLL_BACK, "verdict": Verdict.ROLL_BACK}, Phase.RUNNING, False),
     ],
 )
-def test_said_is_what_mode_environment_or_arming_kept_from_being_done(fields, expected):
-    assert score.is_said(decision(**fields)) is expected
+def test_said_is_what_mode_environment_arming_or_a_person_may_keep_from_being_done(fields, phase, expected):
+    opened = None if phase is None else replace(rollback(), phase=phase)
+    assert score.is_said(decision(**fields), opened) is expected

@@ -81,8 +81,10 @@ def test_every_series_of_a_configured_target_starts_at_0(telemetry):
         for sample in family.samples:
             if sample.name in own and not sample.name.endswith(("age_seconds", "reload_success")):
                 assert sample.value == 0, sample
-    for outcome in ("recovered", "not_recovered", "failed", "needs_a_person"):
-        assert value(telemetry, "rearguard_rollbacks_total", target="shop", outcome=outcome, trigger="alert") == 0
+    for outcome in ("recovered", "not_recovered", "failed", "needs_a_person", "completed", "superseded", "aborted"):
+        for trigger in ("alert", "manual"):
+            assert value(telemetry, "rearguard_rollbacks_total", target="shop", outcome=outcome, trigger=trigger) == 0
+        assert value(telemetry, "rearguard_target_disarmed", target="shop", outcome=outcome) == 0
     labels = {"target": "shop", "reason": "armed", "holds": "unknown"}
     assert value(telemetry, "rearguard_decision_reasons_total", **labels) == 0
     assert value(telemetry, "rearguard_webhook_requests_total", code="503") == 0
@@ -212,14 +214,28 @@ def test_who_leads_no_more_shows_of_targets_what_it_showed_at_the_start(telemetr
     assert {(sample.name, *sample.labels.items(), sample.value) for sample in of_targets(telemetry)} != fresh
     telemetry.leads(leading=False)
     telemetry.ready("shop", {"thresholds": True})  # a look that had begun before
-    telemetry.armed("shop", armed=True)
+    telemetry.armed("shop", armed=False, by=Outcome.ABORTED)
     telemetry.versions("shop", serving="v2", last_known_good="v1")
     assert {(sample.name, *sample.labels.items(), sample.value) for sample in of_targets(telemetry)} == fresh
 
 
 def of_targets(telemetry):
-    names = ("rearguard_target_ready", "rearguard_target_armed", "rearguard_target_version_info")
+    kinds = ("ready", "armed", "disarmed", "version_info")
+    names = {f"rearguard_target_{kind}" for kind in kinds}
     return [sample for family in telemetry.registry.collect() if family.name in names for sample in family.samples]
+
+
+def test_of_a_disarmed_target_only_the_outcome_of_the_rollback_that_disarmed_it_is_shown(telemetry):
+    def shown():
+        samples = exposed(telemetry)["rearguard_target_disarmed"].samples
+        return {sample.labels["outcome"] for sample in samples if sample.value == 1}
+
+    telemetry.leads(leading=True)
+    found = []
+    for armed, by in ((False, Outcome.ABORTED), (False, Outcome.COMPLETED), (False, None), (True, None)):
+        telemetry.armed("shop", armed=armed, by=by)
+        found.append(shown())
+    assert found == [{"aborted"}, {"completed"}, set(), set()]
 
 
 def test_only_the_present_versions_are_shown(telemetry):
