@@ -1,0 +1,158 @@
+"""The closed sets of words that users meet in the API, the journal and the metrics.
+
+Never here: what carries them.
+"""
+
+from enum import StrEnum, unique
+
+
+@unique
+class Verdict(StrEnum):
+    """What a decision says."""
+
+    ROLL_BACK = "roll_back"  # act now
+    ASK = "ask"  # act when a person approves
+    LEAVE = "leave"  # do nothing, and say why
+
+
+@unique
+class ReasonCode(StrEnum):
+    """The questions a decision answers, in the order of judgement. A closed set: it is a metric label."""
+
+    TARGET_KNOWN = "target_known"
+    MODE_ALLOWS = "mode_allows"
+    ARMED = "armed"
+    ENVIRONMENT_ALLOWS = "environment_allows"
+    NOT_SILENCED = "not_silenced"
+    ALERT_CONFIRMED = "alert_confirmed"
+    RECENT_RELEASE = "recent_release"
+    NO_DEPLOY_IN_PROGRESS = "no_deploy_in_progress"
+    BEGAN_AFTER_RELEASE = "began_after_release"
+    VERSION_MATCHES = "version_matches"
+    PREVIOUS_VERSION_HEALTHY = "previous_version_healthy"
+    DEPENDENCIES_HEALTHY = "dependencies_healthy"
+    KNOWN_GOOD_EXISTS = "known_good_exists"
+    NOT_ALREADY_HANDLED = "not_already_handled"
+    NO_OPEN_ROLLBACK = "no_open_rollback"
+    COOLDOWN_OVER = "cooldown_over"
+    BUDGET_LEFT = "budget_left"
+    NO_STORM = "no_storm"
+    NO_BARRIER = "no_barrier"
+    OWNER_ALLOWS = "owner_allows"
+    CAPACITY_SUFFICES = "capacity_suffices"
+
+
+@unique
+class EvidenceSource(StrEnum):
+    """Who was asked for what a decision rests on."""
+
+    PROMETHEUS = "prometheus"
+    ALERTMANAGER = "alertmanager"
+    TARGET = "target"  # its own commands
+    JOURNAL = "journal"
+
+
+@unique
+class Mode(StrEnum):
+    """What a policy lets the controller do by itself."""
+
+    OBSERVE = "observe"  # decide, record, never act
+    ASK = "ask"  # act when a person approves
+    ACT = "act"
+
+
+@unique
+class Trigger(StrEnum):
+    """Who asked for a rollback."""
+
+    ALERT = "alert"
+    MANUAL = "manual"
+
+
+@unique
+class Phase(StrEnum):
+    """Where a rollback is in its life."""
+
+    WAITING = "waiting"  # for approval, or for a veto window to pass
+    RUNNING = "running"
+    CLOSED = "closed"
+
+
+@unique
+class StepKind(StrEnum):
+    """What a step is for; the order of kinds in a plan is fixed by `planning.plan`."""
+
+    BEFORE_HOOK = "before_hook"
+    ROLL_BACK = "roll_back"
+    VERIFY_HEALTH = "verify_health"
+    UNDO_HOOK = "undo_hook"
+    AFTER_HOOK = "after_hook"
+    VERIFY_RECOVERY = "verify_recovery"
+
+
+@unique
+class StepState(StrEnum):
+    """How far a step is. *Started* means that its intent is committed."""
+
+    PLANNED = "planned"
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"  # started, and a crash or hand-over left its result unknown
+
+
+@unique
+class Outcome(StrEnum):
+    """How a rollback ended."""
+
+    RECOVERED = "recovered"  # the destination serves and the triggering condition is over
+    NOT_RECOVERED = "not_recovered"  # the destination serves and the condition is not over: not the release's fault
+    COMPLETED = "completed"  # done and healthy: nothing was firing, or the fault was receding before it began
+    FAILED = "failed"
+    VETOED = "vetoed"
+    EXPIRED = "expired"  # nobody approved in time
+    SUPERSEDED = "superseded"  # somebody else changed the version meanwhile
+    NOT_NEEDED = "not_needed"  # the fault was over when the wait ended
+    ABORTED = "aborted"  # a person stopped it; what was begun was undone
+    NEEDS_A_PERSON = "needs_a_person"  # halting loudly is a result
+
+
+@unique
+class NoticeEvent(StrEnum):
+    """What people are told of."""
+
+    ALERT = "alert"  # Alertmanager delivered an alert, whatever it leads to
+    DECIDED = "decided"  # a decision was recorded
+    STARTED = "started"  # the first step of a rollback has started
+    FINISHED = "finished"  # a rollback was closed
+    UNDO_FAILING = "undo_failing"  # an undo hook has failed three times, and is tried again
+    BAD_VERSION = "bad_version"  # a version that was rolled away from serves again
+
+
+@unique
+class OnFailure(StrEnum):
+    """What a failed step means for the attempt."""
+
+    CONTINUE = "continue"
+    STOP = "stop"  # undo what was begun; outcome `failed`
+    RETRY = "retry"  # until it succeeds or a person closes the rollback: undo hooks only
+
+
+@unique
+class AfterCrash(StrEnum):
+    """What to do with a step whose result a crash left unknown."""
+
+    REDO = "redo"
+    LOOK_FIRST = "look_first"  # ask the target before acting again: the roll_back step
+    NEVER_REDO = "never_redo"
+
+
+@unique
+class AlertState(StrEnum):
+    """What Prometheus says of an alert now."""
+
+    FIRING = "firing"
+    PENDING = "pending"
+    INACTIVE = "inactive"
+    UNKNOWN = "unknown"  # Prometheus could not be asked

@@ -1,0 +1,180 @@
+"""What is concluded and done: facts, reasons, decisions and rollbacks.
+
+Never here: how (`reasons`, `policy`, `rollback`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rearguard_controller.model.codes import (
+    AfterCrash,
+    AlertState,
+    EvidenceSource,
+    OnFailure,
+    Outcome,
+    Phase,
+    ReasonCode,
+    StepKind,
+    StepState,
+    Trigger,
+    Verdict,
+)
+from rearguard_controller.model.labels import Labels
+from rearguard_controller.model.observations import (
+    Alert,
+    Condition,
+    Measurement,
+    Release,
+    Sample,
+    Silencing,
+    TargetState,
+)
+from rearguard_controller.model.targets import Action, CommandRelease, HealthCheck, StormLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that was read of the world for a decision, and what it said.
+
+    `question` is PromQL as it was asked, `GET` and a path, a command, or what was read of the journal. `at` is when
+    that was, by the clock of who answered where it is known; a range of time goes from `start` to `at`, every `step`
+    seconds.
+    """
+
+    source: EvidenceSource
+    question: str
+    answer: str
+    at: float
+    serves: tuple[ReasonCode, ...]
+    values: tuple[Sample, ...] = ()  # the numbers of the answer, at most a few; of a range the median of each series
+    start: float | None = None
+    step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that `policy.decide` may know of the world, gathered before it is called."""
+
+    now: float
+    default_environment: str = ""
+    alert_state: AlertState = AlertState.UNKNOWN
+    alert_detail: str = ""  # why the state is unknown
+    silencing: Silencing | None = None  # None: no Alertmanager is configured
+    measurement: Measurement | None = None
+    condition_since: float | None = None  # when the present episode of the condition began, by Prometheus
+    condition_detail: str = ""
+    condition_own: tuple[str, ...] = ()  # before the release, only figures naming these service_versions showed it
+    serving_version: str | None = None
+    serving_detail: str = ""
+    state: TargetState | None = None
+    releases: tuple[Release, ...] = ()
+    ended_waits: tuple[Rollback, ...] = ()  # rollbacks that were never begun: the newest vetoed, expired, not needed
+    activatable: frozenset[str] | None = None  # None: the target cannot list its versions
+    checked: Labels = field(default_factory=dict)  # versions that the target's check was asked about: "", or why not
+    previous_measurement: Measurement | None = None
+    previous_detail: str = ""
+    sick_dependencies: Labels = field(default_factory=dict)  # target that is depended on: what is wrong with it
+    dependencies_detail: str = ""  # why it is not known which of them are sick
+    open_rollback: str | None = None
+    handled_by: str | None = None  # the automatic rollback that already went away from the serving version
+    last_action_at: float | None = None
+    actions_in_budget: int = 0
+    budget_frees_at: float | None = (
+        None  # when the next automatic rollback leaves the period; None while some are left
+    )
+    troubled: tuple[str, ...] = ()  # targets that had trigger alerts within `storm.within`
+    storm: StormLimit = field(default_factory=StormLimit)
+    evidence: tuple[Evidence, ...] = ()  # what was asked for all this, and the answers
+
+    def release(self, version: str | None) -> Release | None:
+        """What is remembered of a version, if anything."""
+        return next((release for release in self.releases if release.version == version), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One answered question. `holds` is None when the answer is unknown."""
+
+    code: ReasonCode
+    holds: bool | None
+    detail: str
+    unknown_blocks: bool = True
+    remedy: str = ""  # of one that stands in the way: what would have to change
+
+    @property
+    def blocks(self) -> bool:
+        """Whether this reason stands in the way; unknown is not true, unless the question says otherwise."""
+        return self.holds is False or (self.holds is None and self.unknown_blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A judgement with all its reasons, not only the first refusal."""
+
+    id: str
+    target: str
+    verdict: Verdict
+    would: Verdict  # had mode, environment and arming allowed it
+    decided_at: float
+    trigger: Trigger
+    reasons: tuple[Reason, ...]
+    alert: Alert | None = None
+    from_version: str | None = None
+    to_version: str | None = None
+    rollback_id: str | None = None
+    note: str = ""  # a person's reason, for rollbacks by hand
+    evidence: tuple[Evidence, ...] = ()  # in the order of judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a frozen plan and how far it is."""
+
+    seq: int
+    kind: StepKind
+    name: str
+    action: Action | HealthCheck | CommandRelease | None  # None: nothing outside is touched
+    timeout: float
+    on_failure: OnFailure
+    after_crash: AfterCrash
+    undoes: int | None = None  # seq of the before hook that this undo hook takes back
+    only_when_healthy: bool = False  # undo hooks
+    before_restore: bool = False  # after hooks
+    state: StepState = StepState.PLANNED
+    attempt: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+    output: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """One return to a trusted version: the fold of its events, never mutated."""
+
+    id: str
+    decision_id: str
+    target: str
+    trigger: Trigger
+    reason: str
+    from_version: str
+    to_version: str
+    phase: Phase
+    opened_at: float
+    steps: tuple[Step, ...]
+    conditions: tuple[Condition, ...] = ()
+    wait_until: float | None = None
+    outcome: Outcome | None = None
+    detail: str = ""
+    closed_at: float | None = None
+    needs_approval: bool = False
+    approved: bool = False  # a person said go: only the fresh judgement is waited for
+    waited_until: float | None = None  # when it could be begun; None: at once, or not yet
+    stopping: Outcome | None = None  # the attempt has ended early, and this will be its outcome
+    stopping_detail: str = ""
+    close_asked: bool = False
+
+    def step_of(self, kind: StepKind) -> Step | None:
+        """The first step of a kind, if the plan has one."""
+        return next((step for step in self.steps if step.kind is kind), None)

@@ -1,0 +1,211 @@
+"""What was seen: alerts, versions, figures, and what is remembered of a target.
+
+Never here: what is concluded from it (`decisions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rearguard_controller.model.codes import AlertState, Outcome
+from rearguard_controller.model.labels import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A claim that something is wrong. `fingerprint` and `starts_at` are evidence, never identity."""
+
+    name: str
+    labels: Labels  # with `alertname`
+    annotations: Labels = field(default_factory=dict)
+    firing: bool = True
+    starts_at: float | None = None
+    fingerprint: str = ""
+    source: str = "webhook"  # webhook | prometheus
+
+    @property
+    def key(self) -> str:
+        """The alert's identity as text: its labels, sorted, and quoted so that no label can pass for another one."""
+        return ",".join(f"{name!r}={value!r}" for name, value in sorted(self.labels.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version of a target and what is remembered of it. Versions are identities, never "previous"."""
+
+    target: str
+    version: str
+    first_seen: float
+    last_seen: float
+    served_at: float | None = None  # when it was first seen serving; None while it is only announced
+    service_version: str | None = None  # the label that Prometheus shows while it serves
+    known_good_at: float | None = None
+    suspect_at: float | None = None  # a rollback away from it has started
+    bad_at: float | None = None  # a rollback away from it helped
+    barrier: bool = False  # never go back past it automatically
+
+    @property
+    def distrusted(self) -> bool:
+        """Never a destination: a rollback away from it has started, and nobody cleared it since."""
+        return self.suspect_at is not None or self.bad_at is not None
+
+    @property
+    def distrusted_since(self) -> float | None:
+        """When it was first marked, suspect or bad; None when it is not."""
+        return min((at for at in (self.suspect_at, self.bad_at) if at is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One answered question of whether a target could be rolled back if it had to be."""
+
+    name: str
+    holds: bool | None  # None: not known
+    detail: str  # a sentence; of a check that does not hold it says what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A walk of the whole way back that changes nothing, and what it found."""
+
+    id: str
+    target: str
+    at: float  # when it began
+    operator: str
+    reason: str = ""
+    ended_at: float | None = None
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def ok(self) -> bool | None:
+        """True when every check holds, False when one does not, None when it is not known."""
+        answers = {check.holds for check in self.checks}
+        return False if False in answers else None if not answers or None in answers else True
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAlert:
+    """An alert of a target that was pending or firing at some moment, whichever instance it was about."""
+
+    name: str
+    state: AlertState
+    service_version: str | None = None  # that it named, if any
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsSeen:
+    """Which alerts of a target were pending or firing at a moment."""
+
+    at: float
+    alerts: tuple[SeenAlert, ...] = ()
+    between: tuple[SeenAlert, ...] = ()  # seen while nobody read the version: before its change or after it
+    unknown: str = ""  # why they are not known
+    asked: bool = False  # by Prometheus' history, which will never know more
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the controller would have done against what people did by hand, counted once for each release."""
+
+    agreed: int = 0  # it would have gone back, and people did
+    only_we: int = 0  # it would have, and nobody did
+    only_people: int = 0  # people did, and it had not said so
+    lead: float = 0.0  # seconds by which it was earlier, summed over `agreed`
+    version: str | None = None  # from which it would go back now, while it is open what people do
+    said_at: float | None = None  # when it first said so
+    settled: str | None = None  # the version that was counted last
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """What is remembered of a target between restarts."""
+
+    target: str
+    armed: bool = True
+    armed_reason: str = ""  # why it was disarmed, or armed again
+    armed_changed_at: float | None = None
+    disarmed_until: float | None = None
+    disarmed_by: Outcome | None = None  # of the rollback that left it disarmed; None: a person did, or it is armed
+    serving_version: str | None = None
+    serving_since: float | None = None  # when it was first seen serving
+    changed_after: float | None = None  # when the version before was last seen: the change came between the two
+    looked_at: float | None = None  # when the serving version was last read
+    previous_version: str | None = None
+    is_release: bool = False  # the serving version arrived as a release, not as a return or on day one
+    deploy_started_at: float | None = None  # CI announced a deployment and not yet its end
+    clean_since: float | None = None  # unbroken good service, on the way to known good
+    clean_checked_at: float | None = None
+    alerts: AlertsSeen | None = None  # at the last poll that found the serving version
+    alerts_before: AlertsSeen | None = None  # right before the serving version came; None: nobody looked for them
+    adopting: bool = False  # it is new here, and Prometheus' history has not been read yet
+    told_bad_since: float | None = None  # when the return of a bad version began that people were last told of
+    score: Score = Score()  # what it would have done, against what people did
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a figure, with the labels that tell whose it is."""
+
+    labels: Labels
+    value: float
+    at: float | None = field(default=None, compare=False)  # when it was evaluated, by who answered; None: not said
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must be over for a rollback to count as recovered: the trigger's figure and threshold, frozen."""
+
+    alert: str
+    figure: str
+    threshold: str
+    selector: Labels  # whose figure: the target's telemetry labels
+    settle: float = 0.0  # seconds that the figure looks back: after that it shows nothing from before
+    clears: float = 0.0  # seconds that the alert itself may go on firing because of what was before
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A figure against its threshold at one moment.
+
+    `past` says whether the value is past the threshold; None when there is no data: no data is a third answer.
+    `operator` is one of > >= < <=, or `exists` for an alert without a figure, whose rule's expression is past
+    whenever it returns anything.
+    """
+
+    value: float | None
+    threshold: float | None
+    operator: str
+    past: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Silencing:
+    """What Alertmanager says of an alert, by the last list that was read of it.
+
+    `age` is how old that list is, in seconds; None when none was ever read.
+    """
+
+    age: float | None
+    fault: str = ""  # why it could not be read since
+    silence: str = ""  # the silence that holds for the alert and ends last, in words
+    until: float | None = None  # when that silence ends; None when it is too new to be known
+    inhibited_by: str = ""  # the fingerprint of an alert that inhibits it
+
+
+def is_subset(smaller: Labels, larger: Labels) -> bool:
+    """Whether every label of `smaller` stands in `larger` with the same value."""
+    return all(larger.get(name) == value for name, value in smaller.items())
+
+
+def compare(value: float, operator: str, threshold: float) -> bool:
+    """Compare as PromQL does; operators are > >= < <=."""
+    match operator:
+        case ">":
+            return value > threshold
+        case ">=":
+            return value >= threshold
+        case "<":
+            return value < threshold
+        case "<=":
+            return value <= threshold
+    raise ValueError(f"unknown comparison {operator!r}")

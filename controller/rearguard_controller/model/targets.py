@@ -1,0 +1,132 @@
+"""What is configured: targets, with their policy and the actions by which they are changed.
+
+Never here: where it is read from (`config`), what happens to a target (`observations`, `decisions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure
+from rearguard_controller.model.labels import DRILL_LABEL, Labels
+from rearguard_controller.model.observations import is_subset
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAction:
+    """An argument list to run, never through a shell. Arguments may hold the placeholders of the contract."""
+
+    argv: tuple[str, ...]
+    timeout: float
+    cwd: str
+    env: Labels = field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAction:
+    """One HTTP request; any 2xx answer is success."""
+
+    method: str
+    url: str
+    timeout: float
+    headers: Labels = field(default_factory=dict)
+    headers_file: str | None = None
+    body: str | None = None
+
+
+Action = CommandAction | HttpAction
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Something to do before or after the rollback, with its own limit, failure rule and undo."""
+
+    name: str
+    action: Action
+    undo: Action | None = None
+    check: Action | None = (
+        None  # harmless, by its owner's promise: run by drills only, instead of a look at the action
+    )
+    on_failure: OnFailure = OnFailure.CONTINUE
+    after_crash: AfterCrash = AfterCrash.NEVER_REDO
+    before_restore: bool = False  # after hooks only: run before the undo hooks
+    undo_when_healthy: bool = False  # before hooks only: leave undone when the health check failed
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRelease:
+    """A target whose versions are read and activated by commands."""
+
+    current: CommandAction
+    rollback: CommandAction
+    versions: CommandAction | None = None
+    check: CommandAction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """The target is healthy after `successes` consecutive 2xx answers, within `timeout` seconds."""
+
+    url: str
+    successes: int
+    interval: float
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most `rollbacks` automatic rollbacks per target in `per` seconds."""
+
+    rollbacks: int
+    per: float
+
+
+@dataclass(frozen=True, slots=True)
+class StormLimit:
+    """More than `targets` targets with trigger alerts within `within` seconds are a storm: nothing automatic."""
+
+    targets: int = 3
+    within: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When a target may be rolled back."""
+
+    name: str
+    mode: Mode
+    alerts: Labels  # an alert with all of these labels is a trigger
+    watch_window: float
+    known_good_after: float
+    cooldown: float
+    budget: Budget
+    act_outside_production: bool = False
+    approval_within: float = 1800.0  # how long a rollback waits for a person's approval
+    veto: float = 0.0  # how long a person can stop it before it is begun
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What can be rolled back, and how."""
+
+    name: str
+    match: tuple[Labels, ...]  # an alert that carries all labels of any of these belongs to the target
+    environment: str
+    telemetry: Labels  # selector of the target's own figures
+    policy: Policy
+    release: CommandRelease
+    before: tuple[Hook, ...] = ()
+    after: tuple[Hook, ...] = ()
+    health: HealthCheck | None = None
+    recovery_within: float | None = None
+    depends_on: tuple[str, ...] = ()  # names of targets whose trouble is not blamed on this one's release
+
+    def owns(self, labels: Labels) -> bool:
+        """Whether an alert with these labels is about this target; that of a drill is about none."""
+        return not labels.get(DRILL_LABEL) and any(is_subset(matcher, labels) for matcher in self.match)
+
+    def trigger_labels(self) -> tuple[Labels, ...]:
+        """The labels that make an alert a trigger of this target: those of its policy with each match."""
+        wanted = ({**self.policy.alerts, **matcher} for matcher in self.match)
+        return tuple(each for each in wanted if is_subset(self.policy.alerts, each))  # else no alert can have both
