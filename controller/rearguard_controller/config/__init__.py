@@ -1,8 +1,8 @@
 """The configuration file, YAML text to frozen values: what `rearguard serve --config` reads.
 
 Here: the public names. `keys` lists every key once, `reading` turns YAML nodes into values or errors with file,
-line and key, `hooks` reads commands, requests and hooks, `notify` who is told, `configuration` puts the whole
-together, `web` reads the file of TLS settings.
+line and key, `hooks` reads commands, requests and hooks, `policies` and `targets` what they are named after,
+`notify` who is told, `configuration` puts the whole together, `web` reads the file of TLS settings.
 Never here: looking into the files that it names (tokens, certificates, headers), opening the journal, the network,
 or environment variables: the text alone decides what it means.
 """

@@ -1,7 +1,7 @@
 """The whole configuration: what a file says, as frozen values.
 
-Here: `load` and `parse`, the settings of the controller itself, policies, targets and how names resolve.
-Never here: how single values are read (`reading`), or how hooks and commands are written (`hooks`).
+Here: `load` and `parse`, and the settings of the controller itself.
+Never here: how single values are read (`reading`), `policies`, `targets`, `hooks`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,20 @@ from rearguard_controller import durations
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys import (
     ALERTMANAGER,
-    APPROVAL,
-    BUDGET,
-    HEALTH,
     LIMITS,
     OPEN_NOT_IN_THIS_VERSION,
-    POLICY,
     PROMETHEUS,
-    RECOVERY,
-    RELEASE,
     STORM,
-    TARGET,
     TOKENS,
     TOP,
-    VERIFY,
 )
 from rearguard_controller.config.notify import NotifyEntry, notify
-from rearguard_controller.config.reading import Block, Place, compose, meant
+from rearguard_controller.config.policies import policies as read_policies
+from rearguard_controller.config.reading import Block, Place, compose
+from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import DRILL_LABEL, Budget, HealthCheck, Labels, Mode, Policy, StormLimit, Target
+from rearguard_controller.model import Policy, StormLimit, Target
 
-ENVIRONMENT_LABEL = "deployment_environment_name"
-_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[^/@?#\s]+(?:\?[^#\s]*)?")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 _MAX_PORT = 65_535
@@ -152,8 +144,8 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         ConfigError: it cannot be used; the message names file, line and key.
     """
     top = compose(text, file).block(TOP)
-    environment = _optional_line(top, "environment") or ""
-    policies = _policies(top, act_outside=top.boolean("act_outside_production", default=False))
+    environment = top.line("environment") or ""
+    policies = read_policies(top, act_outside=top.boolean("act_outside_production", default=False))
     listen = top.get("listen")
     return Configuration(
         environment=environment,
@@ -164,18 +156,13 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         retention=_retention(top, policies),
         tokens=_tokens(top.get("tokens"), folder),
         policies=policies,
-        targets=_targets(top.need("targets"), folder, environment, policies),
+        targets=read_targets(top.need("targets"), folder, environment, policies),
         limits=_limits(top.get("limits")),
         tls_config_file=_optional_path(top, "tls_config_file", folder),
         storm=_storm(top.get("storm")),
         alertmanager=_alertmanager(top.get("alertmanager"), folder),
         notify=notify(top.get("notify"), folder),
     )
-
-
-def _optional_line(block: Block, key: str) -> str | None:
-    place = block.get(key)
-    return None if place is None else place.line()
 
 
 def _optional_path(block: Block, key: str, folder: Path) -> Path | None:
@@ -302,167 +289,3 @@ def _tokens(place: Place | None, folder: Path) -> dict[str, Path]:
     if place is None:
         return {}
     return {role: folder / entry.line("a path") for role, entry in place.block(TOKENS).entries.items()}
-
-
-def _policies(top: Block, *, act_outside: bool) -> dict[str, Policy]:
-    place = top.get("policies")
-    if place is None:
-        return {"default": _policy("default", Block(top.place, {}), act_outside=act_outside)}
-    policies = {}
-    for name, entry in place.entries("a mapping of policies").items():
-        policies[name] = _policy(name, entry.block(POLICY), act_outside=act_outside)
-    if not policies:
-        raise place.error("this is empty", "name a policy, or leave the key out")
-    return policies
-
-
-def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
-    return Policy(
-        name=name,
-        mode=_mode(given.get("mode")),
-        alerts=_labels(given.entries["alerts"]) if "alerts" in given.entries else {"action": "rollback"},
-        watch_window=given.duration("watch_window", 7200.0, least=_SECOND),
-        known_good_after=given.duration("known_good_after", 900.0),
-        cooldown=given.duration("cooldown", 300.0),
-        budget=_budget(given.get("budget")),
-        act_outside_production=given.boolean("act_outside_production", default=act_outside),
-        approval_within=_approval(given.get("approval")),
-        veto=given.duration("veto", 0.0),
-    )
-
-
-def _mode(place: Place | None) -> Mode:
-    return Mode.OBSERVE if place is None else Mode(place.word(("observe", "ask", "act")))
-
-
-def _approval(place: Place | None) -> float:
-    """The seconds in which a person may approve."""
-    return 1800.0 if place is None else place.block(APPROVAL).duration("within", 1800.0, least=_SECOND)
-
-
-def _budget(place: Place | None) -> Budget:
-    if place is None:
-        return Budget(3, 86_400.0)
-    block = place.block(BUDGET)
-    rollbacks = block.get("rollbacks")
-    return Budget(
-        rollbacks=3 if rollbacks is None else rollbacks.count(),
-        per=block.duration("per", 86_400.0, least=_SECOND),
-    )
-
-
-def _labels(place: Place) -> Labels:
-    """At least one label, so that a selector never means everything."""
-    pairs = place.pairs("a mapping of labels")
-    if not pairs:
-        raise place.error("this is empty", "name at least one label")
-    for name in pairs:
-        if not _LABEL.fullmatch(name):
-            raise place.error(f"{name[:60]!r} is no label name", "use letters, digits and '_', first no digit")
-        if name == DRILL_LABEL:
-            raise place.error(f"{name!r} marks drills, whose alerts are never judged", "use other labels")
-    return pairs
-
-
-def _targets(place: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:
-    targets: list[Target] = []
-    items = place.items("a list of targets")
-    for item in items:
-        target = _target(item.block(TARGET), folder, environment, policies)
-        if any(target.name == other.name for other in targets):
-            raise item.error(f"two targets are named {target.name!r}", "give each its own name")
-        targets.append(target)
-    if not targets:
-        raise place.error("this is empty", "describe at least one target")
-    for target, item in zip(targets, items, strict=True):
-        _refuse_dependencies(item.block(TARGET).get("depends_on"), target, [other.name for other in targets])
-    return tuple(targets)
-
-
-def _refuse_dependencies(place: Place | None, target: Target, known: list[str]) -> None:
-    """Refuse names that cannot be depended on; which targets there are is known only once all are read."""
-    for number, entry in enumerate([] if place is None else place.items("a list of targets' names")):
-        name = target.depends_on[number]
-        if name == target.name:
-            raise entry.error("a target cannot depend on itself", "name other targets")
-        if name not in known:
-            raise entry.error(f"there is no target {name!r}", meant(name, known))
-        if name in target.depends_on[:number]:
-            raise entry.error(f"{name!r} stands twice", "keep one of them")
-
-
-def _target(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:
-    name = hooks.name(block.need("name"))
-    matches = _matches(block.need("match"))
-    before, after = hooks.hooks(block.get("hooks"), folder)
-    health, recovery_within = _verify(block.get("verify"))
-    telemetry, depends_on = block.get("telemetry"), block.get("depends_on")
-    return Target(
-        name=name,
-        match=matches,
-        environment=_environment(block, matches, environment),
-        telemetry=matches[0] if telemetry is None else _labels(telemetry),
-        policy=_policy_of(block, policies),
-        release=hooks.command_release(block.need("release").block(RELEASE).need("command"), folder),
-        before=before,
-        after=after,
-        health=health,
-        recovery_within=recovery_within,
-        depends_on=() if depends_on is None else depends_on.texts("a list of targets' names"),
-    )
-
-
-def _matches(place: Place) -> tuple[Labels, ...]:
-    if not place.is_list():
-        return (_labels(place),)
-    matches = tuple(_labels(item) for item in place.items("a mapping of labels, or a list of such"))
-    if not matches:
-        raise place.error("this is empty", "name at least one label")
-    return matches
-
-
-def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str:
-    """The target's own key, else the label that all matches agree on, else the top level's."""
-    own = _optional_line(block, "environment")
-    if own is not None:
-        return own
-    labelled = {labels.get(ENVIRONMENT_LABEL) for labels in matches}
-    if len(labelled) == 1 and (agreed := labelled.pop()) is not None:
-        return agreed
-    if not default:
-        raise block.place.error(
-            "the environment of this target is not known", "add environment: here or at the top level"
-        )
-    return default
-
-
-def _policy_of(block: Block, policies: Mapping[str, Policy]) -> Policy:
-    place = block.get("policy")
-    if place is None:
-        if len(policies) > 1:
-            raise block.place.error("the key 'policy' is missing", f"name one of: {', '.join(policies)}")
-        return next(iter(policies.values()))
-    name = place.line("a policy's name")
-    if name not in policies:
-        raise place.error(f"there is no policy {name!r}", meant(name, tuple(policies)))
-    return policies[name]
-
-
-def _verify(place: Place | None) -> tuple[HealthCheck | None, float]:
-    """The health check, if there is one, and the seconds within which the condition must be over."""
-    if place is None:
-        return None, 300.0
-    block = place.block(VERIFY)
-    health, recovery = block.get("health"), block.get("recovery")
-    within = 300.0 if recovery is None else recovery.block(RECOVERY).duration("within", 300.0, least=_SECOND)
-    return (None if health is None else _health(health.block(HEALTH))), within
-
-
-def _health(block: Block) -> HealthCheck:
-    successes = block.get("successes")
-    return HealthCheck(
-        url=hooks.url(block.need("url"), placeholders=True),
-        successes=3 if successes is None else successes.count(),
-        interval=block.duration("interval", 2.0, least=0.01),
-        timeout=block.duration("timeout", 120.0, least=0.1),
-    )

@@ -251,6 +251,11 @@ class Block:
             raise self.place.error(f"the key {name!r} is missing", f"add {name}: ...")
         return place
 
+    def line(self, name: str) -> str | None:
+        """One line of text, or None when the key is not there."""
+        place = self.entries.get(name)
+        return None if place is None else place.line()
+
     def duration(self, name: str, default: float, *, least: float = 0.0) -> float:
         """A duration in seconds, or the default."""
         place = self.entries.get(name)

@@ -1,0 +1,90 @@
+"""Policies: what they say, and which one a target has.
+
+Never here: what a policy leads to (`policy` of the controller).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from rearguard_controller.config.keys import APPROVAL, BUDGET, POLICY
+from rearguard_controller.config.reading import Block, Place, meant
+from rearguard_controller.model import DRILL_LABEL, Budget, Labels, Mode, Policy
+
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECOND = 1.0
+
+
+def policies(top: Block, *, act_outside: bool) -> dict[str, Policy]:
+    """The policies by name; one with usual values where none is given."""
+    place = top.get("policies")
+    if place is None:
+        return {"default": _policy("default", Block(top.place, {}), act_outside=act_outside)}
+    found = {}
+    for name, entry in place.entries("a mapping of policies").items():
+        found[name] = _policy(name, entry.block(POLICY), act_outside=act_outside)
+    if not found:
+        raise place.error("this is empty", "name a policy, or leave the key out")
+    return found
+
+
+def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
+    return Policy(
+        name=name,
+        mode=_mode(given.get("mode")),
+        alerts=labels(given.entries["alerts"]) if "alerts" in given.entries else {"action": "rollback"},
+        watch_window=given.duration("watch_window", 7200.0, least=_SECOND),
+        known_good_after=given.duration("known_good_after", 900.0),
+        cooldown=given.duration("cooldown", 300.0),
+        budget=_budget(given.get("budget")),
+        act_outside_production=given.boolean("act_outside_production", default=act_outside),
+        approval_within=_approval(given.get("approval")),
+        veto=given.duration("veto", 0.0),
+    )
+
+
+def _mode(place: Place | None) -> Mode:
+    return Mode.OBSERVE if place is None else Mode(place.word(("observe", "ask", "act")))
+
+
+def _approval(place: Place | None) -> float:
+    """The seconds in which a person may approve."""
+    return 1800.0 if place is None else place.block(APPROVAL).duration("within", 1800.0, least=_SECOND)
+
+
+def _budget(place: Place | None) -> Budget:
+    if place is None:
+        return Budget(3, 86_400.0)
+    block = place.block(BUDGET)
+    rollbacks = block.get("rollbacks")
+    return Budget(
+        rollbacks=3 if rollbacks is None else rollbacks.count(),
+        per=block.duration("per", 86_400.0, least=_SECOND),
+    )
+
+
+def labels(place: Place) -> Labels:
+    """At least one label, so that a selector never means everything."""
+    pairs = place.pairs("a mapping of labels")
+    if not pairs:
+        raise place.error("this is empty", "name at least one label")
+    for name in pairs:
+        if not _LABEL.fullmatch(name):
+            raise place.error(f"{name[:60]!r} is no label name", "use letters, digits and '_', first no digit")
+        if name == DRILL_LABEL:
+            raise place.error(f"{name!r} marks drills, whose alerts are never judged", "use other labels")
+    return pairs
+
+
+def policy_of(block: Block, known: Mapping[str, Policy]) -> Policy:
+    """The policy that a target names, or the only one."""
+    place = block.get("policy")
+    if place is None:
+        if len(known) > 1:
+            raise block.place.error("the key 'policy' is missing", f"name one of: {', '.join(known)}")
+        return next(iter(known.values()))
+    name = place.line("a policy's name")
+    if name not in known:
+        raise place.error(f"there is no policy {name!r}", meant(name, tuple(known)))
+    return known[name]

@@ -1,0 +1,111 @@
+"""Targets: what a file says of each, and how its names resolve.
+
+Never here: how hooks and commands are written (`hooks`), or policies (`policies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rearguard_controller.config import hooks
+from rearguard_controller.config.keys import HEALTH, RECOVERY, RELEASE, TARGET, VERIFY
+from rearguard_controller.config.policies import labels, policy_of
+from rearguard_controller.config.reading import Block, Place, meant
+from rearguard_controller.model import HealthCheck, Labels, Policy, Target
+
+ENVIRONMENT_LABEL = "deployment_environment_name"
+_SECOND = 1.0
+
+
+def targets(place: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:
+    """The targets, in the order of the file."""
+    found: list[Target] = []
+    items = place.items("a list of targets")
+    for item in items:
+        target = _target(item.block(TARGET), folder, environment, policies)
+        if any(target.name == other.name for other in found):
+            raise item.error(f"two targets are named {target.name!r}", "give each its own name")
+        found.append(target)
+    if not found:
+        raise place.error("this is empty", "describe at least one target")
+    for target, item in zip(found, items, strict=True):
+        _refuse_dependencies(item.block(TARGET).get("depends_on"), target, [other.name for other in found])
+    return tuple(found)
+
+
+def _refuse_dependencies(place: Place | None, target: Target, known: list[str]) -> None:
+    """Refuse names that cannot be depended on; which targets there are is known only once all are read."""
+    for number, entry in enumerate([] if place is None else place.items("a list of targets' names")):
+        name = target.depends_on[number]
+        if name == target.name:
+            raise entry.error("a target cannot depend on itself", "name other targets")
+        if name not in known:
+            raise entry.error(f"there is no target {name!r}", meant(name, known))
+        if name in target.depends_on[:number]:
+            raise entry.error(f"{name!r} stands twice", "keep one of them")
+
+
+def _target(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:
+    name = hooks.name(block.need("name"))
+    matches = _matches(block.need("match"))
+    before, after = hooks.hooks(block.get("hooks"), folder)
+    health, recovery_within = _verify(block.get("verify"))
+    telemetry, depends_on = block.get("telemetry"), block.get("depends_on")
+    return Target(
+        name=name,
+        match=matches,
+        environment=_environment(block, matches, environment),
+        telemetry=matches[0] if telemetry is None else labels(telemetry),
+        policy=policy_of(block, policies),
+        release=hooks.command_release(block.need("release").block(RELEASE).need("command"), folder),
+        before=before,
+        after=after,
+        health=health,
+        recovery_within=recovery_within,
+        depends_on=() if depends_on is None else depends_on.texts("a list of targets' names"),
+    )
+
+
+def _matches(place: Place) -> tuple[Labels, ...]:
+    if not place.is_list():
+        return (labels(place),)
+    matches = tuple(labels(item) for item in place.items("a mapping of labels, or a list of such"))
+    if not matches:
+        raise place.error("this is empty", "name at least one label")
+    return matches
+
+
+def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str:
+    """The target's own key, else the label that all matches agree on, else the top level's."""
+    own = block.line("environment")
+    if own is not None:
+        return own
+    labelled = {each.get(ENVIRONMENT_LABEL) for each in matches}
+    if len(labelled) == 1 and (agreed := labelled.pop()) is not None:
+        return agreed
+    if not default:
+        raise block.place.error(
+            "the environment of this target is not known", "add environment: here or at the top level"
+        )
+    return default
+
+
+def _verify(place: Place | None) -> tuple[HealthCheck | None, float]:
+    """The health check, if there is one, and the seconds within which the condition must be over."""
+    if place is None:
+        return None, 300.0
+    block = place.block(VERIFY)
+    health, recovery = block.get("health"), block.get("recovery")
+    within = 300.0 if recovery is None else recovery.block(RECOVERY).duration("within", 300.0, least=_SECOND)
+    return (None if health is None else _health(health.block(HEALTH))), within
+
+
+def _health(block: Block) -> HealthCheck:
+    successes = block.get("successes")
+    return HealthCheck(
+        url=hooks.url(block.need("url"), placeholders=True),
+        successes=3 if successes is None else successes.count(),
+        interval=block.duration("interval", 2.0, least=0.01),
+        timeout=block.duration("timeout", 120.0, least=0.1),
+    )
