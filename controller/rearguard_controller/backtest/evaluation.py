@@ -37,7 +37,7 @@ async def evaluate(
         SourceError: Prometheus could not evaluate it.
     """
     coarse = min(step, max(FINEST_STEP, rule.for_seconds))  # what lasts long enough to fire holds a point
-    fine = min(coarse, max(FINEST_STEP, rule.interval))
+    fine = max(FINEST_STEP, rule.interval)  # as the rule would have been evaluated, however long the whole time is
     what = f"{rule.name} evaluated"
     times = await archive.over(what, rule.query, start, end, coarse)
     mine = {key: moments for key, moments in times.items() if any(each.owns(_worn(rule, key)) for each in targets)}

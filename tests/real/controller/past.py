@@ -4,18 +4,13 @@ Here: samples as OpenMetrics text, blocks made of it by promtool, and a Promethe
 Never here: expectations.
 """
 
-import http.client
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import time
 from contextlib import contextmanager
 
 from local_stack.binaries import environment, find
+from real.prometheus import running
 
-DEADLINE = 30.0
 SETTINGS = "global: {evaluation_interval: 1h}\nrule_files: [rules.yml]\n"
 
 
@@ -74,42 +69,5 @@ def remembered(past, rules):
         capture_output=True,
         timeout=120,
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                find("prometheus"),
-                f"--config.file={folder}/prometheus.yml",
-                f"--storage.tsdb.path={folder}/data",
-                "--storage.tsdb.retention.time=10y",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            env=environment(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait(port):
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        try:
-            connection.request("GET", "/-/ready")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            pass  # not listening yet
-        finally:
-            connection.close()
-        assert time.monotonic() < deadline, "Prometheus did not become ready"
-        time.sleep(0.05)
+    with running(folder, "--storage.tsdb.retention.time=10y") as address:
+        yield address

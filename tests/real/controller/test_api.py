@@ -15,9 +15,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from local_stack.binaries import environment, find
-from local_stack.process import Program, free_ports
 from real.controller.served import BASE, NOWHERE, OPERATOR, SENDER, VIEWER, alerts, metrics, serving
+from real.prometheus import running
 from rearguard_controller import api
 from rearguard_controller.api.limits import Connections
 from rearguard_controller.config import Limits
@@ -54,25 +53,8 @@ def prometheus(tmp_path):
     folder.mkdir()
     (folder / "rules.yml").write_text(RULES)
     (folder / "prometheus.yml").write_text("rule_files: [rules.yml]\nscrape_configs: []\n")
-    url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    program = Program(
-        "prometheus",
-        [
-            find("prometheus"),
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-            f"--web.listen-address={url.removeprefix('http://')}",
-        ],
-        folder=folder,
-        log=folder / "log",
-        ready_url=url + "/-/ready",
-        environment=environment(),
-    )
-    try:
-        program.start()
-        yield url
-    finally:
-        program.stop()
+    with running(folder) as found:
+        yield found
 
 
 READING = [

@@ -11,7 +11,7 @@ from rearguard_controller.cli import main
 
 MINUTE, HOUR = 60.0, 3600.0
 START = float(int(time.time()) - int(30 * HOUR)) + 0.437  # no sample lies on a whole second
-END = START + 6 * HOUR
+END = START + 3 * HOUR
 RULES = """
 groups:
   - name: shop
@@ -35,27 +35,35 @@ targets:
     release: {{command: {{current: [touch, {folder}/ran], rollback: [touch, {folder}/ran]}}}}
 """
 OWN = {"service_name": "checkout"}
-HICCUPS = (HOUR + 10 * MINUTE, 2 * HOUR, 2 * HOUR + 50 * MINUTE)  # the alert was pending for one sample, and no more
-BREAK = 47.0  # seconds without a sample: more than three looks, whichever points of 15 s lie inside
+HICCUPS = (59 * MINUTE, 90 * MINUTE)  # an alert was pending for one sample, and no more
+SHORT, LONG = 44.9, 47.0  # seconds without a sample: less and more than three looks
+BAD = 2 * HOUR  # v4 is, from then on for forty minutes
 
 
 def written(folder):
-    """V2 had hiccups and earned trust. V3 is not scraped for a while just before it would have. V4 is bad."""
+    """V2 earns trust, in spite of a short break, and hiccups before and after. V3, with a longer break, does not."""
     past = Past(folder)
     for version, start, end in (
-        ("v1", 0, HOUR - 15),
-        ("v2", HOUR, 3 * HOUR - 15),
-        ("v3", 3 * HOUR, 3 * HOUR + 14 * MINUTE),
-        ("v3", 3 * HOUR + 14 * MINUTE + BREAK, 3 * HOUR + 25 * MINUTE),
-        ("v4", 3 * HOUR + 25 * MINUTE + 15, 6 * HOUR),
+        ("v1", 0, 60 * MINUTE - 15),
+        ("v2", 60 * MINUTE, 72 * MINUTE),
+        ("v2", 72 * MINUTE + SHORT, 85 * MINUTE - 15),
+        ("v3", 85 * MINUTE, 99 * MINUTE),
+        ("v3", 99 * MINUTE + LONG, 110 * MINUTE),
+        ("v4", 110 * MINUTE + 15, END - START),
     ):
         past.version(OWN, version, START + start, START + end)
         past.add("version:errors:ratio", {**OWN, "service_version": version}, START + start, START + end, 0.01)
-    bad = START + 3 * HOUR + 35 * MINUTE
-    past.add("version:errors:ratio", {**OWN, "service_version": "v4", "zone": "b"}, bad, bad + 40 * MINUTE, 0.4)
+    past.add(
+        "version:errors:ratio",
+        {**OWN, "service_version": "v4", "zone": "b"},
+        START + BAD,
+        START + BAD + 40 * MINUTE,
+        0.4,
+    )
+    past.fires("ReleaseErrorRate", OWN, START + BAD, START + BAD + 30, START + BAD + 40 * MINUTE)
     for at in HICCUPS:
         past.fires("ReleaseErrorRate", OWN, START + at, START + at + 15, START + at)
-    past.fires("ReleaseErrorRate", OWN, bad, bad + 30, bad + 40 * MINUTE)
+        past.fires("ReleaseLatency", OWN, START + at, START + at + 15, START + at)
     return past
 
 
@@ -68,21 +76,31 @@ def scene(tmp_path_factory):
 
 
 def moment(seconds):
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+    return datetime.fromtimestamp(START + seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def test_what_is_found_does_not_depend_on_where_the_time_asked_for_begins_and_ends(scene, capsys):
+@pytest.fixture
+def backtested(scene, capsys):
+    def asked(since, until):
+        words = ["--since", moment(since), "--until", moment(until), "--json"]
+        assert main(["backtest", "--config", str(scene / "rearguard.yaml"), *words]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return asked
+
+
+def test_what_is_found_does_not_depend_on_where_the_time_asked_for_begins_and_ends(backtested):
     told = []
     for before, after in ((900, 600), (3.1, 601), (77.77, 606.4), (0.5, 603.25), (1, 609.8)):
-        words = ["--since", moment(START - before), "--until", moment(END + after), "--json"]
-        assert main(["backtest", "--config", str(scene / "rearguard.yaml"), *words]) == 0
-        found = json.loads(capsys.readouterr().out)
+        found = backtested(-before, END - START + after)
         told.append({name: found[name] for name in ("rollbacks", "left", "only_people", "targets", "notes")})
     assert told == [told[0]] * 5
     (begun,) = told[0]["rollbacks"]
-    assert (begun["from_version"], begun["to_version"]) == (
-        "v4",
-        "v2",
-    )  # v3's service was broken, so v2 is the last good
-    assert begun["decided_at"] == moment(START + 3 * HOUR + 35 * MINUTE + 30).replace("000+00:00", "Z")
+    assert (begun["from_version"], begun["to_version"], begun["decided_at"]) == ("v4", "v2", moment(BAD + 30))
     assert told[0]["left"] == []
+
+
+def test_what_came_after_the_time_asked_for_is_not_told(backtested):
+    assert len(backtested(0, BAD + 30)["rollbacks"]) == 1
+    earlier = backtested(0, BAD + 29)
+    assert (earlier["rollbacks"], earlier["left"]) == ([], [])

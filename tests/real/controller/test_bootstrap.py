@@ -1,8 +1,5 @@
 """Day one against a real Prometheus whose history was made beforehand: what it proves is in the journal, once."""
 
-import os
-import signal
-import socket
 import subprocess
 import time
 from dataclasses import replace
@@ -10,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from local_stack.binaries import environment, find
-from real.controller.test_prometheus import wait_until_ready
+from real.prometheus import running
 from rearguard_controller.bootstrap import Bootstrap
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.history import alerts_before_change
@@ -70,21 +67,8 @@ def address(tmp_path_factory):
     made = [find("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "history", folder / "data"]
     subprocess.run(made, env=environment(), check=True, capture_output=True, timeout=60)
     (folder / "prometheus.yml").write_text("")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [find("prometheus"), *words, f"--web.listen-address=127.0.0.1:{port}"],
-            env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-    try:
-        wait_until_ready(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with running(folder) as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,17 +1,13 @@
 """Against a real Prometheus: what it answers is read as it means it."""
 
 import asyncio
-import http.client
-import os
-import signal
-import socket
-import subprocess
 import time
 from statistics import median
 
 import pytest
 
-from local_stack.binaries import environment, find
+from local_stack.process import free_ports
+from real.prometheus import running
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.measuring import measure
@@ -56,46 +52,11 @@ groups:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prometheus")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     (folder / "prometheus.yml").write_text(SETTINGS.format(port=port))
     (folder / "rules.yml").write_text(RULES)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                find("prometheus"),
-                f"--config.file={folder}/prometheus.yml",
-                f"--storage.tsdb.path={folder}/data",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            env=environment(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until_ready(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        try:
-            connection.request("GET", "/-/ready")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            pass  # not listening yet
-        finally:
-            connection.close()
-        assert time.monotonic() < deadline, "Prometheus did not become ready"
-        time.sleep(0.05)
+    with running(folder, port=port) as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """A real Prometheus takes what the exporter says: values that try to break out of their line, and every family."""
 
 import asyncio
-import os
-import signal
-import socket
 import subprocess
 
 import pytest
 from aiohttp import web
 
 from local_stack.binaries import environment, find
+from real.prometheus import running
 from rearguard_exporter import Monitor
 
 HOSTILE = 'quote " and \\ back\nslash\r "} 1\nfake_metric 4711\n# nul\0 \ud800 漢字 🙂 \x1b[31m $(id)'
@@ -32,31 +30,13 @@ async def site(serve):
 @pytest.fixture
 def prometheus(tmp_path, site):
     """A Prometheus that scrapes the site every second; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     target = site.url.removeprefix("http://")
     (tmp_path / "prometheus.yml").write_text(
         "global: {scrape_interval: 1s}\n"
         f"scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}]\n"
     )
-    log = (tmp_path / "log").open("wb")
-    process = subprocess.Popen(
-        [
-            find("prometheus"),
-            f"--config.file={tmp_path}/prometheus.yml",
-            f"--storage.tsdb.path={tmp_path}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-        env=environment(),
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    yield f"http://127.0.0.1:{port}"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
-    log.close()
+    with running(tmp_path) as address:
+        yield address
 
 
 async def query(site, prometheus, expression):

@@ -1,5 +1,7 @@
 """A rule without a past is evaluated over it; Prometheus is faked at the wire, expressions are functions of time."""
 
+from dataclasses import replace
+
 import pytest
 
 from rearguard_controller.backtest.archive import Archive
@@ -17,11 +19,11 @@ RULE = AlertingRule(
 
 @pytest.fixture
 def judged(wire, prometheus):
-    async def evaluated(holds, *, of=None, targets=None):
+    async def evaluated(holds, *, of=None, targets=None, step=60.0):
         wire.over_time["errors > 1"] = {"v2": lambda at: 2.0 if holds(at) else None}
         asked = []
         archive = Archive(prometheus, lambda *words: asked.append(words))
-        found = await evaluate(archive, of or RULE, targets or (target(),), 0.0, DAY, 60.0)
+        found = await evaluate(archive, of or RULE, targets or (target(),), 0.0, DAY, step)
         return found, asked
 
     return evaluated
@@ -33,6 +35,13 @@ async def test_it_fires_after_its_for_and_is_dated_finely(judged):
     (active,), (firing,) = alert.active, alert.firing
     assert (1000 <= active.start < 1015, 4985 < active.end <= 5000) == (True, True)
     assert firing == Stretch(active.start + 120, active.end)
+
+
+async def test_it_is_dated_the_same_however_far_apart_the_points_of_the_whole_time_lie(judged):
+    rule = replace(RULE, interval=30.0)
+    found = [(await judged(lambda at: 1007 <= at <= 5003, of=rule, step=step))[0] for step in (15.0, 30.0, 60.0)]
+    assert found == [found[0]] * 3
+    assert found[0][0].active == (Stretch(1020, 4980),)
 
 
 async def test_what_ends_before_its_for_is_over_was_pending_only(judged):
