@@ -7,7 +7,7 @@ import pytest
 import structlog.testing
 
 from real.controller.hosted import hosted
-from real.controller.served import BASE, CONFIGURATION, listening, metrics, serving
+from real.controller.served import BASE, listening, metrics, serving
 from rearguard_controller.journal.sqlite import SqliteJournal
 from rearguard_controller.model import Outcome, Phase, Release
 from rearguard_controller.rollback import arming
@@ -76,11 +76,14 @@ async def test_whether_the_version_is_read_stays_known_while_it_is_being_read_an
         watcher, intake = service.controller.parts.watcher, service.controller.parts.intake
 
         async def is_read():
+            await watcher.poll(intake)
             return watcher.ready("checkout").get("current")
 
         await until(is_read)
-        (tmp_path / "release").write_text(SLOW)
         (tmp_path / "slow").touch()
+        (tmp_path / "slowly").write_text(SLOW)
+        (tmp_path / "slowly").chmod(0o755)
+        (tmp_path / "slowly").replace(tmp_path / "release")
         try:
             for _ in range(2):
                 await watcher.poll(intake)
@@ -115,28 +118,25 @@ class Breaking:
 async def test_a_fault_of_ours_in_a_look_at_a_target_is_told_and_the_next_look_is_made(
     tmp_path, who, check, event, part
 ):
-    text = CONFIGURATION.replace("poll_interval: 1h", "poll_interval: 250ms")
     journal = Breaking(SqliteJournal.open(tmp_path / "journal.db"))
     async with (
         listening([]) as (address, _),
-        hosted(tmp_path, text=text, prometheus=address, journal=journal) as (controller, _),
+        hosted(tmp_path, prometheus=address, journal=journal) as (controller, _),
     ):
         labels = {"target": "checkout", "check": check}
+        watcher = controller.parts.watcher
 
         async def shows(expected):
-            controller.parts.watcher._readiness._looks["checkout"].due = 0.0  # five minutes later
-            found = controller._telemetry.registry.get_sample_value("rearguard_target_ready", labels)
-            return found == expected
-
-        async def has_looked():
-            return "checkout" in controller.parts.watcher._readiness._looks
+            if "checkout" in watcher._readiness._looks:
+                watcher._readiness._looks["checkout"].due = 0.0  # five minutes later
+            await watcher.poll(controller.parts.intake)
+            return controller._telemetry.registry.get_sample_value("rearguard_target_ready", labels) == expected
 
         with structlog.testing.capture_logs() as said:
-            await until(has_looked)
             await until(lambda: shows(1))
             journal.breaks_for = who
             await until(lambda: shows(0))
-            lacking = {each.name: each for each in controller.parts.watcher.not_ready("checkout")}
+            lacking = {each.name: each for each in watcher.not_ready("checkout")}
             assert lacking[check].holds is None
             assert part in lacking[check].detail
             journal.breaks_for = None
