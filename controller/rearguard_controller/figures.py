@@ -44,7 +44,7 @@ def condition_of(alert: PrometheusAlert, rules: Rules, selector: Labels) -> Cond
     threshold = alert.annotations.get("threshold", "").strip()
     name = alert.labels.get("alertname", "")
     rule = next((rule for rule in rules.alerting if rule.name == name and is_subset(rule.labels, alert.labels)), None)
-    clears = 0.0 if rule is None else clear_seconds(rule, rules)
+    clears = 0.0 if rule is None else clear_seconds(rule, rules, figure if _THRESHOLD.match(threshold) else "")
     if figure and _THRESHOLD.match(threshold):
         return Condition(name, figure, threshold, selector, settle_seconds(figure, rules), clears)
     if rule is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from rearguard_controller import durations
 from rearguard_controller.errors import InvalidInputError
@@ -30,6 +30,8 @@ _TOKEN = re.compile(
     r"|(?P<sign>.)",
     re.DOTALL,
 )
+_NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
+_SET_OPERATORS = frozenset({"and", "unless", "or"})
 _WITH_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 
 
@@ -44,37 +46,86 @@ def settle_seconds(figure: str, rules: Rules) -> float:
         Seconds: the longest sum of ranges, subqueries and offsets around one series, plus the evaluation intervals
         of the groups that recorded it. 0 for a figure of the newest samples only.
     """
-    recorded: dict[str, list[RecordingRule]] = {}
-    for rule in rules.recording:
-        recorded.setdefault(rule.name, []).append(rule)
-    return _Reach(recorded, {}).of(figure, 0)
+    return _Reach(_by_name(rules), {}).of(figure, 0)
 
 
-def clear_seconds(rule: AlertingRule, rules: Rules) -> float:
+def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
     """How long after a rollback an alert may go on firing because of what was before.
+
+    Args:
+        rule: the alert's.
+        rules: Prometheus' rules, so that recorded names are followed.
+        figure: what the alert declares as its figure, if anything.
 
     Returns:
         Seconds: the way back of its expression, its `keep_firing_for`, and one evaluation of its group. Its `for`
-        delays the beginning of an alert, never its end.
+        delays the beginning of an alert, never its end. Where the figure is a name that the expression compares, what
+        is only joined to that by `and` or `unless` is left out, however far it reaches back: it cannot keep an alert
+        firing whose figure is not past its threshold any more.
     """
-    return settle_seconds(rule.query, rules) + rule.keep_firing_for + rule.interval
+    name = figure if _NAME.fullmatch(figure) else None
+    reach = _Reach(_by_name(rules), {}).of(rule.query, 0, name)
+    return reach + rule.keep_firing_for + rule.interval
+
+
+def _by_name(rules: Rules) -> dict[str, list[RecordingRule]]:
+    recorded: dict[str, list[RecordingRule]] = {}
+    for rule in rules.recording:
+        recorded.setdefault(rule.name, []).append(rule)
+    return recorded
+
+
+@dataclass(slots=True)
+class _Part:
+    """What was read of an expression so far."""
+
+    full: float = 0.0  # seconds that it reaches back
+    bound: float = 0.0  # the same, without what is only joined to the figure
+    compares: bool = False  # the figure is in it
+
+    def beside(self, other: _Part) -> _Part:
+        """Both, as operands of a comparison, of arithmetic or of a function."""
+        return _Part(max(self.full, other.full), max(self.bound, other.bound), self.compares or other.compares)
 
 
 @dataclass(slots=True)
 class _Level:
     """One pair of parentheses while it is scanned."""
 
-    longest: float = 0.0  # of what is complete
-    last: float = 0.0  # of the operand just read, which ranges and offsets after it still lengthen
+    last: _Part = field(default_factory=_Part)  # the operand just read, which ranges and offsets still lengthen
+    operands: _Part = field(default_factory=_Part)  # those before it, since the last `and`, `unless` or `or`
+    joined: _Part = field(default_factory=_Part)  # what is complete since the last `or`
+    complete: _Part = field(default_factory=_Part)
+    excludes: bool = False  # it stands right of an `unless`, and makes nothing fire
 
-    def operand(self, reach: float) -> None:
+    def operand(self, part: _Part) -> None:
         """Begin another operand."""
-        self.longest = max(self.longest, self.last)
-        self.last = reach
+        self.operands = self.operands.beside(self.last)
+        self.last = part
 
-    def result(self) -> float:
-        """The longest of all operands."""
-        return max(self.longest, self.last)
+    def longer(self, seconds: float) -> None:
+        """A range or offset follows the operand."""
+        self.last.full += seconds
+        self.last.bound += seconds
+
+    def join(self, word: str) -> None:
+        """An `and`, `unless` or `or` follows, or the end."""
+        part = self.operands.beside(self.last)
+        self.last, self.operands = _Part(), _Part()
+        before = self.joined
+        compares = part.compares and not self.excludes
+        bound = max(before.bound, part.bound) if compares else before.bound
+        self.joined = _Part(max(before.full, part.full), bound, before.compares or compares)
+        self.excludes = word == "unless"
+        if word == "or":
+            found = self.joined
+            self.complete = self.complete.beside(found if found.compares else replace(found, bound=found.full))
+            self.joined = _Part()
+
+    def result(self) -> _Part:
+        """All that was read."""
+        self.join("or")
+        return self.complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +133,8 @@ class _Reach:
     recorded: Mapping[str, Sequence[RecordingRule]]
     known: dict[str, float]
 
-    def of(self, expression: str, depth: int) -> float:
-        """Seconds that an expression reaches back."""
+    def of(self, expression: str, depth: int, figure: str | None = None) -> float:
+        """Seconds that an expression reaches back; with a figure without what is only joined to that."""
         if len(expression) > _LONGEST_TEXT:
             return UNREADABLE
         levels = [_Level()]
@@ -96,18 +147,23 @@ class _Reach:
                 at = _after_parentheses(tokens, at)
             elif kind == "name" and text.lower() == "offset":
                 at = _offset(tokens, at, levels[-1])
+            elif kind == "name" and text.lower() in _SET_OPERATORS:
+                levels[-1].join(text.lower())
             elif kind == "name":
-                levels[-1].operand(self.of_name(text, depth))
+                reach = self.of_name(text, depth)
+                levels[-1].operand(_Part(reach, reach, text == figure))
             elif kind == "selector" and not (at > 1 and tokens[at - 2][0] == "name"):
-                levels[-1].operand(0.0)
+                levels[-1].operand(_Part())
             elif kind == "range":
-                levels[-1].last += _seconds(text.strip("[]").partition(":")[0].strip())
+                levels[-1].longer(_seconds(text.strip("[]").partition(":")[0].strip()))
             elif text == "(":
                 levels.append(_Level())
+            elif text == ",":  # another argument of a function, which stands by itself
+                levels[-1].join("or")
             elif text == ")" and len(levels) > 1:
                 inside = levels.pop().result()
                 levels[-1].operand(inside)
-        return max(level.result() for level in levels)
+        return max(level.result().bound for level in levels)
 
     def of_name(self, name: str, depth: int) -> float:
         """Seconds that a recorded name reaches back; 0 for any other name, and for one that refers to itself."""
@@ -139,9 +195,9 @@ def _offset(tokens: Sequence[tuple[str, str]], at: int, level: _Level) -> int:
     if at < len(tokens) and tokens[at][1] == "-":
         return at + 2
     if at < len(tokens) and tokens[at][0] == "number":
-        level.last += _seconds(tokens[at][1])
+        level.longer(_seconds(tokens[at][1]))
         return at + 1
-    level.last += UNREADABLE
+    level.longer(UNREADABLE)
     return at
 
 

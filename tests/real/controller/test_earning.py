@@ -2,10 +2,13 @@
 
 import pytest
 
+from real.controller.journal_kit import noted, started
+from rearguard_controller import figures
 from rearguard_controller.actions import Actions
 from rearguard_controller.errors import SourceError
 from rearguard_controller.journal.sqlite import SqliteJournal
-from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
+from rearguard_controller.model import AlertState, CommandAction, CommandRelease, Sample, TargetState
+from rearguard_controller.prometheus import AlertingRule, PrometheusAlert, RecordingRule, Rules
 from rearguard_controller.releases import Releases, Watch
 from unit.controller.factories import MATCH, NOW, TARGET, policy, target
 
@@ -28,11 +31,18 @@ class Prometheus:
 
 
 @pytest.fixture
-async def polls(tmp_path):
+async def journal(tmp_path):
+    opened = SqliteJournal.open(tmp_path / "journal.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def polls(tmp_path, journal):
     """Poll once with what is to be seen; answers whether v1 is known good."""
     read, actions, prometheus = CommandAction(("cat", "current"), 10.0, str(tmp_path)), Actions(), Prometheus()
     it = target(release=CommandRelease(read, read), policy=policy(known_good_after=NEEDED))
-    journal, clock = SqliteJournal.open(tmp_path / "journal.db"), {"now": NOW}
+    clock = {"now": NOW}
     known = TargetState(TARGET, serving_version="v1", serving_since=NOW, looked_at=NOW)
     await journal.change_target(TARGET, lambda _state: known)  # not new, so that nothing is adopted
     releases = Releases({TARGET: it}, journal, journal, actions, prometheus, lambda: clock["now"])
@@ -47,7 +57,6 @@ async def polls(tmp_path):
 
     yield poll
     await actions.close()
-    await journal.close()
 
 
 async def test_a_service_without_any_request_earns_trust_by_being_scraped(polls):
@@ -73,3 +82,30 @@ async def test_one_poll_that_does_not_find_it_so_begins_the_time_anew(polls, bro
     assert await polls(**broken) is False
     begun = "after" in broken  # that poll itself is clean, and the first one
     assert [await polls() for _ in range(5 - begun)] == [*[False] * (4 - begun), True]
+
+
+FIGURE = "shop:error_ratio"
+RULES = Rules(
+    alerting=(
+        AlertingRule(
+            "Errors", f"{FIGURE} > 0.1 and rate(requests_total[1h]) > 1", {}, {}, 0.0, "ok", "", "shop", interval=5.0
+        ),
+    ),
+    recording=(RecordingRule(FIGURE, "rate(errors_total[1m])", {}, "ok", "", "shop", interval=5.0),),
+)
+
+
+@pytest.mark.parametrize(("polls_with_alert", "trusted"), [(4, True), (5, False)])
+async def test_an_alert_counts_against_a_version_put_back_once_its_figure_shows_nothing_from_before(
+    polls, journal, polls_with_alert, trusted
+):
+    """For 70 s: the figure's minute and an evaluation of each rule, whatever else the rule looks at."""
+    labels = {"alertname": "Errors", **MATCH}
+    fired = PrometheusAlert(labels, {"figure": FIGURE, "threshold": "> 0.1"}, AlertState.FIRING, NOW, 1.0)
+    rollback = await started(journal, conditions=(figures.condition_of(fired, RULES, MATCH),))
+    await journal.append(rollback.id, noted("step_done", 0, at=NOW))
+    firing = Watch(rules_healthy=True, alerts=(labels,))
+    assert [await polls(firing if number < polls_with_alert else CLEAN) for number in range(5)] == [
+        *[False] * 4,
+        trusted,
+    ]

@@ -81,8 +81,13 @@ async def test_a_return_reaches_people_once_and_status_says_it_for_as_long_as_it
             await parts.watcher.poll(parts.intake)
             return (await journal.target_state("checkout")).serving_version == "v2"
 
+        async def is_told():
+            await parts.watcher.poll(parts.intake)
+            return receiver.events
+
         await until(serves)
         await remember(journal, bad)
+        await until(is_told)  # the poll that was under way may not have seen the mark
         [body] = await receiver.got(1)
         for _ in range(3):
             assert await shown() == {"checkout": True, "search": False}

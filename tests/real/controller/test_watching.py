@@ -4,8 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+import structlog.testing
 
+from real.controller.hosted import hosted
 from real.controller.served import BASE, listening, metrics, serving
+from rearguard_controller.journal.sqlite import SqliteJournal
 from rearguard_controller.model import Outcome, Phase, Release
 from rearguard_controller.rollback import arming
 from unit.controller.factories import rollback, target
@@ -59,6 +62,88 @@ async def test_a_target_that_a_rollback_left_disarmed_is_in_the_metrics_until_a_
         await until(lambda: shows({"aborted"}))
         assert (await service.post(f"{BASE}/targets/checkout/{word}", {"reason": "seen"}))[0] == 200
         await until(lambda: shows(set()))
+
+
+SLOW = """#!/bin/sh
+cd "$(dirname "$0")"
+while [ -e slow ]; do sleep 0.05; done
+cat current
+"""
+
+
+async def test_whether_the_version_is_read_stays_known_while_it_is_being_read_anew(tmp_path):
+    async with listening([]) as (address, _), serving(tmp_path, prometheus=address) as service:
+        watcher, intake = service.controller.parts.watcher, service.controller.parts.intake
+
+        async def is_read():
+            await watcher.poll(intake)
+            return watcher.ready("checkout").get("current")
+
+        await until(is_read)
+        (tmp_path / "slow").touch()
+        (tmp_path / "slowly").write_text(SLOW)
+        (tmp_path / "slowly").chmod(0o755)
+        (tmp_path / "slowly").replace(tmp_path / "release")
+        try:
+            for _ in range(2):
+                await watcher.poll(intake)
+                assert watcher.ready("checkout")["current"] is True
+        finally:
+            (tmp_path / "slow").unlink()
+
+
+class Breaking:
+    """A journal whose list of releases runs into a fault of ours, in the watcher's hands or in those of readiness."""
+
+    def __init__(self, journal):
+        self._journal, self.breaks_for = journal, None
+
+    def __getattr__(self, name):
+        return getattr(self._journal, name)
+
+    async def releases(self, target):
+        is_readiness = asyncio.current_task().get_name().startswith("ready ")
+        if self.breaks_for == ("readiness" if is_readiness else "watcher"):
+            raise ZeroDivisionError
+        return await self._journal.releases(target)
+
+
+@pytest.mark.parametrize(
+    ("who", "check", "event", "part"),
+    [
+        ("readiness", "hooks", "readiness_broke", "could not look (ZeroDivisionError)"),
+        ("watcher", "current", "target_not_tracked", "Nobody has been able to tell"),
+    ],
+)
+async def test_a_fault_of_ours_in_a_look_at_a_target_is_told_and_the_next_look_is_made(
+    tmp_path, who, check, event, part
+):
+    journal = Breaking(SqliteJournal.open(tmp_path / "journal.db"))
+    async with (
+        listening([]) as (address, _),
+        hosted(tmp_path, prometheus=address, journal=journal) as (controller, _),
+    ):
+        labels = {"target": "checkout", "check": check}
+        watcher = controller.parts.watcher
+
+        async def shows(expected):
+            if "checkout" in watcher._readiness._looks:
+                watcher._readiness._looks["checkout"].due = 0.0  # five minutes later
+            await watcher.poll(controller.parts.intake)
+            return controller._telemetry.registry.get_sample_value("rearguard_target_ready", labels) == expected
+
+        with structlog.testing.capture_logs() as said:
+            await until(lambda: shows(1))
+            journal.breaks_for = who
+            await until(lambda: shows(0))
+            lacking = {each.name: each for each in watcher.not_ready("checkout")}
+            assert lacking[check].holds is None
+            assert part in lacking[check].detail
+            journal.breaks_for = None
+            await until(lambda: shows(1))
+    faults = [each for each in said if each["event"] == event]
+    assert {each["target"] for each in faults} >= {"checkout"}
+    assert {type(each["exc_info"]) for each in faults} == {ZeroDivisionError}
 
 
 def firing(name, **labels):

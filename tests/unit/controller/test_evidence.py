@@ -10,6 +10,7 @@ from rearguard_controller.journal import codec
 from rearguard_controller.measuring import measure
 from rearguard_controller.model import (
     AlertState,
+    CommandRelease,
     Decision,
     Evidence,
     EvidenceSource,
@@ -261,6 +262,17 @@ def test_a_check_of_the_target_is_evidence_without_its_environment():
     (found,) = findings.of_check(target(release=release), facts(checked={"v1": "its check failed"}))
     assert (found.source, found.question) == (EvidenceSource.TARGET, "./release check {to_version}")
     assert found.answer == "v1: its check failed"
+
+
+def test_a_command_is_evidence_without_what_is_secret_of_its_addresses():
+    secret = command("./release", "current", "--of=https://bot:s3cret@registry/v2?key=s3cret")
+    of = target(release=CommandRelease(secret, secret, versions=secret, check=secret))
+    known = facts(checked={"v1": ""})
+    told = [*findings.of_target(of, known, ""), *findings.of_check(of, known)]
+    asked_of_target = [each.question for each in told if each.source is EvidenceSource.TARGET]
+    assert set(asked_of_target) == {"./release current --of=https://registry/v2"}
+    assert len(asked_of_target) == 3
+    assert not any("s3cret" in each.question + each.answer for each in told)
 
 
 def test_a_request_by_hand_shows_only_what_its_answers_rest_on():

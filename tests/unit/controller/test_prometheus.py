@@ -15,7 +15,15 @@ from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.documents import ShapeError
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertState
-from rearguard_controller.prometheus import Prometheus, RecordingRule, Rules, answers, settle_seconds
+from rearguard_controller.prometheus import (
+    AlertingRule,
+    Prometheus,
+    RecordingRule,
+    Rules,
+    answers,
+    clear_seconds,
+    settle_seconds,
+)
 
 
 @pytest.fixture
@@ -296,6 +304,42 @@ RULES = Rules(
 )
 def test_the_settle_time_is_the_longest_way_back(figure, seconds):
     assert settle_seconds(figure, RULES) == seconds
+
+
+def clears(expression, figure):
+    """Seconds that an alert with this expression may linger, without the 5 s of its own evaluation."""
+    rule = AlertingRule("A", expression, {}, {}, 0.0, "ok", "", "g", interval=5.0)
+    return clear_seconds(rule, RULES, figure) - 5.0
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("a:ratio > 0.1", 80.0),
+        ("last_over_time(a:ratio[20s]) > a:threshold and rate(x[1h]) > 1", 100.0),
+        ("rate(x[1h]) > 1 and on (pod) (last_over_time(a:ratio[20s]) > 0.1)", 100.0),
+        ("a:ratio > 0.1 unless rate(x[1h]) > 1", 80.0),
+        ("(a:ratio > 0.1 and rate(x[1h]) > 1) * 0", 80.0),
+        ("a:ratio > 0.1 and x offset 1h AND y", 80.0),
+        ("a:ratio > 0.1 or rate(x[1h]) > 1", 3600.0),  # the other one may fire by itself
+        ("(a:ratio > 0.1 or rate(x[1h]) > 1) and y", 3600.0),
+        ("a:ratio * rate(x[1h]) > 0.1", 3600.0),  # it is part of what is compared
+        ("a:ratio > avg_over_time(x[1h])", 3600.0),
+        ("rate(x[1h]) > 1 unless a:ratio < 0.1", 3600.0),  # it only keeps the alert from firing
+        ("rate(x[1h]) > 1", 3600.0),  # the figure is not there
+        ("f(a:ratio and y, rate(x[1h]))", 3600.0),
+    ],
+)
+def test_what_is_only_joined_to_the_figure_does_not_keep_an_alert_firing(expression, seconds):
+    assert clears(expression, "a:ratio") == seconds
+    assert clears("a:ratio > 0.1 and rate(x[1h]) > 1", "rate(x[1h])") == 3600.0  # no name that could be looked for
+
+
+@given(
+    st.lists(st.sampled_from(["a:ratio", "x[1m]", " and ", " unless ", " or ", "(", ")", ",", "[2h:]"]), max_size=20)
+)
+def test_a_figure_only_ever_shortens_the_time_that_an_alert_may_linger(pieces):
+    assert 0.0 <= clears("".join(pieces), "a:ratio") <= clears("".join(pieces), "")
 
 
 def test_rules_that_refer_to_each_other_end():

@@ -73,6 +73,31 @@ async def test_a_folder_that_is_gone_is_told(tmp_path):
     assert await obstacle(of_command(tmp_path / "gone", "sh"), CONTEXT) == f"its folder {tmp_path}/gone is not there"
 
 
+@contextlib.contextmanager
+def without_rights():
+    """This process as one that may not do everything."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+async def test_a_folder_that_cannot_be_entered_is_told(tmp_path):
+    closed = tmp_path / "closed"
+    (closed / "shop").mkdir(parents=True)
+    closed.chmod(0)
+    try:
+        with without_rights():
+            why = await obstacle(of_command(closed / "shop", "sh"), CONTEXT)
+    finally:
+        closed.chmod(0o700)
+    assert why == f"its folder {closed}/shop cannot be entered: Permission denied"
+
+
 async def test_a_host_is_connected_to_and_sent_nothing():
     async with listening() as (port, sent):
         action = HttpAction("POST", f"http://127.0.0.1:{port}/drain", 5.0, body="secret")

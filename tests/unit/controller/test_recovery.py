@@ -19,7 +19,8 @@ SHOWN = (release("v1", service_version="v1"), release("v2", service_version="v2"
 @pytest.fixture
 async def world(tmp_path, prometheus, wire):
     """Proves the recovery of a rollback to v1 whose first step began now; what serves stands in a file."""
-    read = CommandAction(("cat", "current"), 5.0, str(tmp_path))
+    once = "if [ -e odd ]; then rm odd; echo v3; else cat current; fi"
+    read = CommandAction(("sh", "-c", once), 5.0, str(tmp_path))
     (tmp_path / "current").write_text("v1")
     began, actions = time.time(), Actions()
     wire.vectors[FIGURE] = [Sample(version("v1"), 0.01)]
@@ -29,12 +30,19 @@ async def world(tmp_path, prometheus, wire):
     of = replace(of, steps=(done, *of.steps[1:]))
     effects = Effects(actions, prometheus, poll_interval=0.1, clock=time.time)
 
-    async def proved(before):
-        """What comes of it, where v2 showed `before(seconds before the first step)`."""
+    async def proved(before, settle=0.0):
+        """What comes of it, where v2 showed `before(seconds before the first step)`.
+
+        The version was put back so long ago that the figure is settled.
+        """
+        back = replace(of.step_of(StepKind.ROLL_BACK), state=StepState.DONE, ended_at=began - settle - 10)
+        steps = tuple(back if step.kind is StepKind.ROLL_BACK else step for step in of.steps)
+        conditions = tuple(replace(each, settle=settle) for each in of.conditions)
+        it = replace(of, steps=steps, conditions=conditions) if settle else of
         wire.over_time[FIGURE] = {"v2": lambda at: before(began - at), "v1": lambda _at: 0.0}
         step = of.step_of(StepKind.VERIFY_RECOVERY)
         async with asyncio.timeout(10):
-            return await effects.carry_out(Work(of, step, b"", SHOWN))
+            return await effects.carry_out(Work(it, step, b"", SHOWN))
 
     yield proved, tmp_path / "current", wire
     await actions.close()
@@ -52,6 +60,24 @@ async def test_a_fault_that_was_going_away_before_the_first_step_is_completed_wi
     effect = await proved(lambda ago: 0.9 if 60 < ago < 300 else 0.1 + ago / 100 if ago <= 60 else 0.0)
     assert (effect.ok, effect.outcome) == (True, Outcome.COMPLETED)
     assert "ReleaseErrorRate: it was receding before the first step: from 0.9" in effect.detail
+
+
+@pytest.mark.parametrize(("settle", "outcome"), [(5.0, Outcome.COMPLETED), (65.0, None)])
+async def test_a_fall_within_one_settle_time_of_the_figure_takes_no_credit_away(world, settle, outcome):
+    proved, _, _ = world
+    effect = await proved(lambda ago: 0.9 if 60 < ago < 300 else 0.1 + ago / 100 if ago <= 60 else 0.0, settle)
+    assert (effect.ok, effect.outcome) == (True, outcome)
+
+
+async def test_one_odd_reading_of_what_serves_costs_no_proof(world):
+    proved, current, wire = world
+    odd, over = current.with_name("odd"), wire.vectors[FIGURE]
+    odd.touch()
+    wire.vectors[FIGURE] = [Sample(version("v1"), 0.5)]  # so that the proof lasts until after the second reading
+    asyncio.get_running_loop().call_later(0.5, wire.vectors.update, {FIGURE: over})
+    effect = await proved(lambda ago: 0.3 if ago < 120 else 0.0)
+    assert not odd.exists()
+    assert (effect.ok, effect.outcome) == (True, None)
 
 
 async def test_a_version_that_somebody_deploys_during_the_proof_supersedes_it_and_nothing_is_claimed(world):

@@ -81,6 +81,26 @@ def test_outputs_of_steps_are_shown_only_where_asked_for():
     assert shapes.rollback(rollback(), outputs=True)["steps"][0]["output"] == "secret-free"
 
 
+IN_WORDS = CommandAction(("./put", "--from=https://bot:hidden@registry/v2?key=hidden#hidden", "now"), 5, "/srv")
+IN_ADDRESS = HttpAction("POST", "https://bot:hidden@shop/clear?key=hidden", 5)
+
+
+@pytest.mark.parametrize(
+    ("action", "shown"),
+    [
+        (IN_WORDS, {"command": ["./put", "--from=https://registry/v2", "now"]}),
+        (CommandRelease(COMMAND, IN_WORDS), {"command": ["./put", "--from=https://registry/v2", "now"]}),
+        (IN_ADDRESS, {"http": {"method": "POST", "url": "https://shop/clear"}}),
+        (
+            HealthCheck("https://bot:hidden@shop/healthz?key=hidden", 3, 2, 120),
+            {"health": {"url": "https://shop/healthz", "successes": 3}},
+        ),
+    ],
+)
+def test_addresses_of_an_action_are_shown_without_what_may_be_secret(action, shown):
+    assert shapes.action(action) == shown
+
+
 @pytest.mark.parametrize(
     "action", [COMMAND, HTTP, HealthCheck("http://shop/healthz", 3, 2, 120), TARGET.release, None]
 )
