@@ -15,6 +15,7 @@ from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.metrics import UNMATCHED
 from rearguard_exporter.quiet import log, quiet, report
+from rearguard_exporter.render import asked
 from rearguard_exporter.websocket import Connection, Reason, reason_of_code
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -60,8 +61,14 @@ def _add_endpoints(app: web.Application, faces: Faces, *, own_port: bool) -> lis
     async def metrics(request: web.Request) -> web.StreamResponse:
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
-        made = await asyncio.wrap_future(faces.submit_render(accept, encoding))
-        return web.Response(body=made.body, headers=made.headers)
+        form = asked(accept, encoding)
+        parts = await faces.prepare(form)
+        response = web.StreamResponse(headers=form.headers)
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            async for piece in faces.stream(parts, form):
+                await response.write(piece)
+        return response
 
     async def healthz(_: web.Request) -> web.StreamResponse:
         return web.json_response(faces.health())

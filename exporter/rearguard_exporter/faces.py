@@ -8,7 +8,8 @@ Never here: frameworks, sockets, names of metrics.
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -21,7 +22,7 @@ from rearguard_exporter.database.watch import Watch
 from rearguard_exporter.identity import Identity
 from rearguard_exporter.instruments import Instruments, OwnCost
 from rearguard_exporter.quiet import report
-from rearguard_exporter.render import Exposition, render
+from rearguard_exporter.render import GZIP_LEVEL, Exposition, Form, Part, prepare, render, steps
 
 Json = dashboard.Json
 
@@ -54,6 +55,23 @@ class Faces:
     def submit_render(self, accept: str, encoding: str) -> Future[Exposition]:
         """The exposition, made in the exporter's own thread."""
         return self._worker.submit(partial(self.render, accept, encoding))
+
+    async def prepare(self, form: Form) -> list[Part]:
+        """What `stream` sends: foreign families are collected and written now, in the exporter's own thread."""
+        work = partial(prepare, self._registries, form, self._cost.render_seconds)
+        return await asyncio.wrap_future(self._worker.submit(work))
+
+    async def stream(self, parts: Sequence[Part], form: Form) -> AsyncIterator[bytes]:
+        """The body by pieces: written on the running loop in short steps, compressed in the exporter's thread."""
+        packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS) if form.is_gzip else None
+        for piece in steps(parts, form, self._cost.render_seconds):
+            if packer is None:
+                yield piece
+                await asyncio.sleep(0)  # others first
+            elif packed := await asyncio.wrap_future(self._worker.submit(partial(packer.compress, piece))):
+                yield packed
+        if packer is not None:
+            yield packer.flush()
 
     def submit_dashboard(self) -> Future[Json]:
         """The dashboard document, made in the exporter's own thread."""
