@@ -26,6 +26,10 @@ CLIENT_GONE: Final = 499
 _SERVER_ERROR = 500
 
 
+_KEYS: Final = {method: (method,) for method in (*KNOWN_METHODS, OTHER)}
+_STATUSES: Final = {status: str(status) for status in range(100, 600)}
+
+
 def method_label(method: str) -> str:
     """The method when it is a known one, else `_OTHER`."""
     return method if method in KNOWN_METHODS else OTHER
@@ -37,13 +41,12 @@ class Exchange:
     Every method is safe to call once more; only the first end counts.
     """
 
-    __slots__ = ("_active", "_began", "_instruments", "_method", "_open", "_streaming_since")
+    __slots__ = ("_began", "_instruments", "_key", "_open", "_streaming_since")
 
     def __init__(self, instruments: Instruments, method: str) -> None:
         self._instruments = instruments
-        self._method = method_label(method)
-        self._active = instruments.http_active.child(self._method)
-        self._active.inc()
+        self._key = key = _KEYS.get(method) or _KEYS[OTHER]
+        instruments.http_active.add(key, 1.0)
         self._open = True
         self._streaming_since: float | None = None
         self._began = time.perf_counter()
@@ -61,18 +64,22 @@ class Exchange:
         """The request is over for the HTTP metrics, without an observation (it became a socket, or is endless)."""
         if self._open:
             self._open = False
-            self._active.dec()
+            self._instruments.http_active.add(self._key, -1.0)
 
-    def end(self, route: str, status: int, error_type: str = "", *, endless: bool = False) -> None:
+    def end(
+        self, route: str, status: int, error_type: str = "", *, endless: bool = False, at: float | None = None
+    ) -> None:
         """The request was answered with `status`. A status of 500 and more is an error also without a type.
 
         Endless and long streams are not observed. One that broke is, with the time to its headers, so that the
-        error counts and the mean stays the server's.
+        error counts and the mean stays the server's. `at` is when the answer was complete, now by default.
         """
         if not self._open:
             return
-        self.leave()
-        now = time.perf_counter()
+        now = time.perf_counter() if at is None else at
+        self._open = False
+        instruments = self._instruments
+        instruments.http_active.add(self._key, -1.0)
         since = self._streaming_since
         if since is not None and (endless or now - since > LONG_STREAM):
             if not error_type:
@@ -80,5 +87,5 @@ class Exchange:
             now = since
         if not error_type and status >= _SERVER_ERROR:
             error_type = str(status)
-        child = self._instruments.http_duration.child(self._method, route, str(status), error_type)
-        child.observe(now - self._began)
+        key = (self._key[0], route, _STATUSES.get(status) or str(status), error_type)
+        instruments.http_duration.observe(key, now - self._began)

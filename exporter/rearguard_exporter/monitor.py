@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported un
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from rearguard_exporter import asgi
+
 SERIES_LIMIT = 1000
 """Sets of label values that one family may hold before new ones fold into the overflow value."""
 
@@ -83,6 +85,14 @@ class Monitor:
         from rearguard_exporter import aiohttp  # noqa: PLC0415 - an optional framework
 
         aiohttp.instrument(app, self._instruments, self._faces, own_port=self._has_own_port)
+
+    def instrument_asgi(self, app: asgi.App) -> asgi.Measured:
+        """The application (FastAPI, Starlette, any ASGI), measured, with the endpoints; to be served in its place."""
+        from rearguard_exporter import asgi  # noqa: PLC0415 - not every application needs it
+
+        if isinstance(app, asgi.Measured):
+            return app
+        return asgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
 
     def instrument_sqlalchemy(self, engine: Engine | AsyncEngine, name: str | None = None) -> None:
         """Measure operations, pool and connection failures; the pool's `name` is the database's by default."""
