@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported un
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from rearguard_exporter import asgi
+    from rearguard_exporter import asgi, wsgi
 
 SERIES_LIMIT = 1000
 """Sets of label values that one family may hold before new ones fold into the overflow value."""
@@ -93,6 +93,14 @@ class Monitor:
         if isinstance(app, asgi.Measured):
             return app
         return asgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
+
+    def instrument_wsgi(self, app: wsgi.App) -> wsgi.Measured:
+        """The application (Flask, Django, any WSGI), measured, with the endpoints; to be served in its place."""
+        from rearguard_exporter import wsgi  # noqa: PLC0415 - not every application needs it
+
+        if isinstance(app, wsgi.Measured):
+            return app
+        return wsgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
 
     def instrument_sqlalchemy(self, engine: Engine | AsyncEngine, name: str | None = None) -> None:
         """Measure operations, pool and connection failures; the pool's `name` is the database's by default."""
