@@ -15,7 +15,7 @@ from rearguard_exporter.asgi_socket import Socket
 from rearguard_exporter.faces import Faces, Json
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange
 from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import quiet, report
+from rearguard_exporter.quiet import report
 from rearguard_exporter.render import asked
 
 Scope = MutableMapping[str, Any]
@@ -88,7 +88,7 @@ class Measured:
                 else:
                     complete = time.perf_counter()
                     if status < _SERVER_ERROR:  # else the exception behind it is still to come
-                        _end(exchange, scope, status, "", endless=streaming and _is_endless(headers), at=complete)
+                        _end(exchange, scope, status, "", streaming and _is_endless(headers), complete)
             elif kind == "http.response.start":
                 status = message["status"]
                 headers = message.get("headers", ())
@@ -101,7 +101,7 @@ class Measured:
                 error_type = type(failure).__name__
                 if isinstance(failure, asyncio.CancelledError):
                     sent, error_type = CLIENT_GONE, ""  # the caller left, or the server stops
-                _end(exchange, scope, sent, error_type, endless=streaming and _is_endless(headers), at=complete)
+                _end(exchange, scope, sent, error_type, streaming and _is_endless(headers), complete)
             raise
         if exchange.is_open:
             # A body that was not finished: servers answer 500 where there was no head either.
@@ -148,14 +148,12 @@ class Measured:
 _ENDINGS = ("/metrics", "/healthz", "/readyz", "/dashboard")
 
 
-@quiet
-def _end(exchange: Exchange, scope: Scope, status: int, error_type: str, *, endless: bool, at: float | None) -> None:
+def _end(exchange: Exchange, scope: Scope, status: int, error_type: str, endless: bool, at: float | None) -> None:
     try:
-        route = route_of(scope)
-    except Exception:
+        exchange.end(route_of(scope), status, error_type, endless=endless, at=at)
+    except Exception:  # noqa: BLE001 - the wall between the exporter and the application
         exchange.leave()
-        raise
-    exchange.end(route, status, error_type, endless=endless, at=at)
+        report("ASGI request")
 
 
 def _is_endless(headers: Any) -> bool:

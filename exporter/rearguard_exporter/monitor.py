@@ -17,7 +17,6 @@ from rearguard_exporter.faces import Faces
 from rearguard_exporter.identity import Identity, resolve
 from rearguard_exporter.instruments import Instruments, OwnCost, TargetInfo
 from rearguard_exporter.quiet import log
-from rearguard_exporter.server import Server, parse_address
 from rearguard_exporter.system import System
 
 if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported until one is instrumented
@@ -26,6 +25,7 @@ if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported un
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from rearguard_exporter import asgi, wsgi
+    from rearguard_exporter.server import Server
 
 SERIES_LIMIT = 1000
 """Sets of label values that one family may hold before new ones fold into the overflow value."""
@@ -61,7 +61,7 @@ class Monitor:
         own = CollectorRegistry() if registry is None else registry
         self.registry: CollectorRegistry = own
         listen = listen or os.environ.get("REARGUARD_LISTEN")
-        address = parse_address(listen) if listen else None
+        address = _parsed(listen) if listen else None
         own.register(TargetInfo((self.identity.service, self.identity.version, self.identity.environment)))
         self._instruments = Instruments(own, series_limit)
         cost, figures = OwnCost(self._instruments), System()
@@ -72,7 +72,7 @@ class Monitor:
         _add_standard(own)
         registries: tuple[Collector, ...] = (own,) if registry is not None else (own, REGISTRY)
         self._faces = Faces(self.identity, registries, self._instruments, cost, figures, self._pools)
-        self._server = None if address is None else self._listen(address)
+        self._server: Server | None = None if address is None else self._listen(address)
         self._has_own_port = address is not None
 
     @property
@@ -146,6 +146,8 @@ class Monitor:
         self._faces.stop()
 
     def _listen(self, address: tuple[str, int]) -> Server | None:
+        from rearguard_exporter.server import Server  # noqa: PLC0415 - http.server takes long to import
+
         try:
             server = Server(self._faces, *address)
         except OSError:
@@ -153,6 +155,12 @@ class Monitor:
             return None
         self._faces.start()
         return server
+
+
+def _parsed(listen: str) -> tuple[str, int]:
+    from rearguard_exporter.server import parse_address  # noqa: PLC0415 - as above
+
+    return parse_address(listen)
 
 
 def _add_standard(registry: CollectorRegistry) -> None:

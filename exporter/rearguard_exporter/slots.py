@@ -174,15 +174,19 @@ class Slots(Collector):
 
     def observe(self, key: Key, value: float) -> None:
         """Count `value` in the histogram of this key."""
-        table = self._mine.table
-        counts = table[key] if key in table else self._open(key)
+        try:
+            counts = self._mine.table[key]
+        except KeyError:
+            counts = self._open(key)
         counts[bisect_left(self._bounds, value)] += 1.0
         counts[-1] += value
 
     def add(self, key: Key, amount: float) -> None:
         """Add to the counter or gauge of this key."""
-        table = self._mine.table
-        counts = table[key] if key in table else self._open(key)
+        try:
+            counts = self._mine.table[key]
+        except KeyError:
+            counts = self._open(key)
         counts[0] += amount
 
     def put(self, child: Child, value: float) -> None:

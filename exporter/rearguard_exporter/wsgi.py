@@ -120,15 +120,14 @@ class _Request:
 
     def start(self, status: str, headers: Any, *rest: Any) -> Any:
         """What the application calls as `start_response`."""
-        self._note(status, headers)
+        try:
+            code = status[:3]
+            self._status = int(code) if code.isascii() and code.isdigit() else 0
+            self._headers = headers
+            self._route = route_of(self._environ)  # now: Flask takes its request away when its handler returns
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("WSGI response")
         return self._start_response(status, headers, *rest)
-
-    @quiet
-    def _note(self, status: str, headers: Any) -> None:
-        code = status[:3]
-        self._status = int(code) if code.isascii() and code.isdigit() else 0
-        self._headers = headers
-        self._route = route_of(self._environ)  # now: Flask takes its request away when its handler returns
 
     def streaming(self) -> None:
         """More than one piece comes."""
