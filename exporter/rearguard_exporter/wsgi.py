@@ -27,6 +27,7 @@ _MEASURED = "rearguard_exporter"  # in an environ: it is measured by an outer wr
 _ROUTE = "rearguard_exporter.route"  # in an environ: the route that Django resolved
 _CODES = {str(code): code for code in range(100, 600)}
 _ENDLESS = tuple(ENDLESS_TYPES)
+_PAUSE = 0.1  # seconds
 _FAILED = 500
 
 
@@ -76,7 +77,6 @@ class Measured:
             request.end(None)
             return body
         request.body = body
-        request.lanes = lanes
         return request
 
     @quiet
@@ -118,27 +118,25 @@ class _Request:
         "_began",
         "_environ",
         "_headers",
-        "_is_open",
+        "_is_stream",
         "_lane",
         "_route",
         "_since",
         "_start_response",
         "_status",
         "body",
-        "lanes",
     )
 
     def __init__(self, environ: Environ, start_response: Callable[..., Any], lane: Lane) -> None:
         self._environ = environ
         self._start_response = start_response
-        self._lane = lane
+        self._lane: Lane | None = lane  # None when the request is over
         self._status = 0
         self._route = UNMATCHED
         self._headers: Any = None
         self._since: float | None = None  # when the first piece of the body was there
-        self._is_open = True
+        self._is_stream = False
         self.body: Iterable[bytes] = ()
-        self.lanes: Lanes | None = None  # from here on: a server may go on in another thread
         lane.active[0] += 1.0
         self._began = perf_counter()
 
@@ -159,6 +157,8 @@ class _Request:
             for piece in self.body:
                 if self._since is None:
                     self._since = perf_counter()
+                else:
+                    self._is_stream = True
                 yield piece
         except GeneratorExit:
             self._leave()
@@ -175,7 +175,7 @@ class _Request:
             if close is not None:
                 close()
         finally:
-            if self._is_open:
+            if self._lane is not None:
                 self._leave()
             self.body = ()  # which may hold our `start`
 
@@ -185,23 +185,27 @@ class _Request:
 
     def end(self, failure: BaseException | None, *, is_gone: bool = False) -> None:
         """The answer is complete, or ended with this exception; with `is_gone` nobody took all of it."""
-        if not self._is_open:
+        lane, self._lane = self._lane, None
+        if lane is None:
             return
-        self._is_open = False
         try:
-            status, since, lane = self._status or _FAILED, self._since, self._lane
-            error_type = ""
+            status, since, error_type, at = self._status or _FAILED, self._since, "", perf_counter()
             if is_gone:
                 status = CLIENT_GONE
+                self._is_stream = True
             elif failure is not None:
                 error_type = type(failure).__name__
                 status = status if since is not None else _FAILED
+                self._is_stream = True
             elif status >= _FAILED:
                 error_type = self._environ.get(_FAILURE, "")
-            if self.lanes is not None:
-                lane = self.lanes.of.get(lane.method) or self.lanes.open(lane.method)
-            endless = since is not None and _is_endless(self._headers)
-            lane.end(self._route, status, error_type, self._began, perf_counter(), since, endless)
+            # A body whose one piece was all, at once, is no stream.
+            if since is not None and (self._is_stream or at - since > _PAUSE) and _is_endless(self._headers):
+                lane.here().end(self._route, status, error_type, self._began, at, since, endless=True)
+            else:
+                lane.here().end(
+                    self._route, status, error_type, self._began, at, since
+                )  # a server may change threads
         except Exception:  # noqa: BLE001 - as above
             report("WSGI request")
 
