@@ -6,7 +6,7 @@ Never here: how anything is measured; each method hands over to one module, impo
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -20,6 +20,9 @@ from rearguard_exporter.quiet import log
 from rearguard_exporter.system import System
 
 if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported until one is instrumented
+    import asyncpg
+    import psycopg
+    import psycopg_pool
     from aiohttp import web
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -107,6 +110,27 @@ class Monitor:
         from rearguard_exporter.database import sqlalchemy  # noqa: PLC0415 - an optional library
 
         sqlalchemy.instrument(engine, self._instruments, self._pools, name)
+
+    def instrument_asyncpg(
+        self, pool: asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record], name: str | None = None
+    ) -> None:
+        """Measure operations, pool and connection failures; of a single connection its operations."""
+        from rearguard_exporter.database import asyncpg  # noqa: PLC0415 - an optional library
+
+        asyncpg.instrument(pool, self._instruments, self._pools, name)
+
+    def instrument_psycopg(
+        self,
+        pool: psycopg_pool.ConnectionPool[Any]
+        | psycopg_pool.AsyncConnectionPool[Any]
+        | psycopg.Connection[Any]
+        | psycopg.AsyncConnection[Any],
+        name: str | None = None,
+    ) -> None:
+        """Measure operations, pool and connection failures; of a single connection its operations."""
+        from rearguard_exporter.database import psycopg  # noqa: PLC0415 - an optional library
+
+        psycopg.instrument(pool, self._instruments, self._pools, name)
 
     def watch_database(
         self,
