@@ -39,6 +39,8 @@ def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, 
     endpoints = _add_endpoints(app, faces, own_port=own_port)
     own = frozenset(route.handler for endpoint in endpoints for route in endpoint)
     app.middlewares.insert(0, _middleware(instruments, own))
+    if instruments.exemplars.on:
+        app.middlewares.append(_note_trace)  # inside whatever middleware traces
     app.on_response_prepare.append(_on_prepare)
     app.cleanup_ctx.append(_background(faces, endpoints))
 
@@ -183,6 +185,16 @@ def _middleware(instruments: Instruments, own: frozenset[Any]) -> Any:
         return response
 
     return measure
+
+
+@web.middleware
+async def _note_trace(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    finally:
+        measured = request.get(_MEASURED)
+        if isinstance(measured, _Measured):
+            measured.exchange.trace = measured.instruments.exemplars.trace()
 
 
 def _begin(instruments: Instruments, request: web.Request, own: frozenset[Any]) -> _Measured | None:

@@ -6,6 +6,7 @@ Never here: frameworks. What is an error, and what stays out of the durations, i
 import time
 from typing import Final
 
+from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.metrics import OTHER
 
@@ -41,7 +42,7 @@ class Exchange:
     Every method is safe to call once more; only the first end counts.
     """
 
-    __slots__ = ("_began", "_instruments", "_key", "_open", "_streaming_since")
+    __slots__ = ("_began", "_instruments", "_key", "_open", "_streaming_since", "trace")
 
     def __init__(self, instruments: Instruments, method: str) -> None:
         self._instruments = instruments
@@ -49,6 +50,7 @@ class Exchange:
         instruments.http_active.add(key, 1.0)
         self._open = True
         self._streaming_since: float | None = None
+        self.trace: Trace | None = None  # where the adapter knows of one that is over when the request ends
         self._began = time.perf_counter()
 
     @property
@@ -89,3 +91,5 @@ class Exchange:
             error_type = str(status)
         key = (self._key[0], route, _STATUSES.get(status) or str(status), error_type)
         instruments.http_duration.observe(key, now - self._began)
+        if instruments.exemplars.on:
+            instruments.exemplars.note(instruments.http_duration, key, now - self._began, self.trace)

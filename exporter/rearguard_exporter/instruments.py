@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from rearguard_exporter import metrics
+from rearguard_exporter.exemplars import Exemplars
 from rearguard_exporter.metrics import Family
 from rearguard_exporter.slots import MAX_VALUE_LENGTH, Slots, clean
 
@@ -19,7 +20,9 @@ __all__ = ["MAX_VALUE_LENGTH", "Instruments", "OwnCost", "TargetInfo", "clean"]
 class Instruments:
     """Every family that is observed as things happen, in one registry."""
 
-    def __init__(self, registry: CollectorRegistry, limit: int) -> None:
+    def __init__(self, registry: CollectorRegistry, limit: int, *, exemplars: bool | None = False) -> None:
+        self.exemplars = Exemplars(exemplars)
+
         def slots(family: Family) -> Slots:
             made = Slots(family, limit)
             registry.register(made)

@@ -45,6 +45,8 @@ class Monitor:
         registry: where the families are registered. By default a new one, and what the application has in
             prometheus-client's global registry is exposed after it.
         series_limit: sets of label values that one family may hold.
+        exemplars: whether OpenMetrics expositions name the trace of one observation a bucket: always, never, or
+            (the default) while OpenTelemetry's SDK is loaded; `REARGUARD_EXEMPLARS`: on, off.
 
     Raises:
         ValueError: `listen` is no address, or `registry` holds another monitor's families already.
@@ -59,6 +61,7 @@ class Monitor:
         listen: str | None = None,
         registry: CollectorRegistry | None = None,
         series_limit: int = SERIES_LIMIT,
+        exemplars: bool | None = None,
     ) -> None:
         self.identity: Identity = resolve(service, version, environment)
         own = CollectorRegistry() if registry is None else registry
@@ -66,7 +69,9 @@ class Monitor:
         listen = listen or os.environ.get("REARGUARD_LISTEN")
         address = _parsed(listen) if listen else None
         own.register(TargetInfo((self.identity.service, self.identity.version, self.identity.environment)))
-        self._instruments = Instruments(own, series_limit)
+        self._instruments = Instruments(
+            own, series_limit, exemplars=_switch("REARGUARD_EXEMPLARS") if exemplars is None else exemplars
+        )
         cost, figures = OwnCost(self._instruments), System()
         self._pools = Pools()
         own.register(self._pools)
@@ -179,6 +184,14 @@ class Monitor:
             return None
         self._faces.start()
         return server
+
+
+def _switch(variable: str) -> bool | None:
+    """What a variable says: on (also true, yes, 1) or off; None where it is not set or says neither."""
+    told = os.environ.get(variable, "").strip().lower()
+    if told in {"on", "true", "yes", "1"}:
+        return True
+    return False if told in {"off", "false", "no", "0"} else None
 
 
 def _parsed(listen: str) -> tuple[str, int]:

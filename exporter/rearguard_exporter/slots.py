@@ -11,6 +11,7 @@ import weakref
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from prometheus_client.core import Metric
@@ -87,16 +88,26 @@ class _Mine(threading.local):
         join(self.owner, self.table)
 
 
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One observation that can be looked up elsewhere."""
+
+    labels: str  # as OpenMetrics writes them, without braces
+    value: float
+    at: float  # Unix time
+
+
 class Child:
     """One set of label values of a family; a handle for those who observe it again and again."""
 
-    __slots__ = ("key", "labels", "slots", "written")
+    __slots__ = ("exemplars", "key", "labels", "slots", "written")
 
     def __init__(self, slots: "Slots", key: Key) -> None:
         self.slots = slots
         self.key = key
         self.labels: str | None = None  # as both formats escape them, made when first written (text)
         self.written: tuple[bytes, str] | None = None  # what was written last, and its lines (text)
+        self.exemplars: dict[int, Exemplar] | None = None  # by bucket; made with the first one
 
     def inc(self) -> None:
         """One more."""
@@ -115,6 +126,12 @@ class Child:
         counts = self.slots.mine(self)
         counts[bisect_left(self.slots.family.bounds, value)] += 1.0
         counts[-1] += value
+
+    def keep(self, bucket: int, exemplar: Exemplar) -> None:
+        """Show this exemplar with this bucket, instead of the one before."""
+        if self.exemplars is None:
+            self.exemplars = {}
+        self.exemplars[bucket] = exemplar
 
     def counts(self) -> Counts:
         """What all threads counted."""

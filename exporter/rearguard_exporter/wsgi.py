@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from rearguard_exporter.exemplars import Exemplars
 from rearguard_exporter.faces import Faces
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange
 from rearguard_exporter.instruments import Instruments
@@ -61,7 +62,7 @@ class Measured:
         answer = self._endpoints.get(environ.get("PATH_INFO", ""))
         if answer is not None and method in {"GET", "HEAD"}:
             return _answered(answer(environ), method, start_response)
-        request = _Request(Exchange(self._instruments, method), environ, start_response)
+        request = _Request(Exchange(self._instruments, method), self._instruments.exemplars, environ, start_response)
         try:
             body = self.app(environ, request.start)
         except BaseException as failure:
@@ -108,10 +109,13 @@ def _answered(
 class _Request:
     """One request between its call and the end of its body."""
 
-    __slots__ = ("_environ", "_exchange", "_headers", "_route", "_start_response", "_status")
+    __slots__ = ("_environ", "_exchange", "_exemplars", "_headers", "_route", "_start_response", "_status")
 
-    def __init__(self, exchange: Exchange, environ: Environ, start_response: Callable[..., Any]) -> None:
+    def __init__(
+        self, exchange: Exchange, exemplars: Exemplars, environ: Environ, start_response: Callable[..., Any]
+    ) -> None:
         self._exchange = exchange
+        self._exemplars = exemplars
         self._environ = environ
         self._start_response = start_response
         self._status = 0
@@ -125,6 +129,7 @@ class _Request:
             self._status = int(code) if code.isascii() and code.isdigit() else 0
             self._headers = headers
             self._route = route_of(self._environ)  # now: Flask takes its request away when its handler returns
+            self._exchange.trace = self._exemplars.trace()  # now: the framework's span ends with its handler
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("WSGI response")
         return self._start_response(status, headers, *rest)

@@ -32,6 +32,9 @@ class Operations:
         try:
             name = operation_name(statement if isinstance(statement, str) else self.text(statement))
             kind = "" if failure is None else error_type(failure)
-            self.instruments.db_duration.observe((self.system, self.namespace, name, kind), seconds)
+            key = (self.system, self.namespace, name, kind)
+            self.instruments.db_duration.observe(key, seconds)
+            if self.instruments.exemplars.on:
+                self.instruments.exemplars.note(self.instruments.db_duration, key, seconds)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("database operation")
