@@ -157,7 +157,7 @@ class _Measured:
         elif failure is not None and status != CLIENT_GONE and not isinstance(failure, web.HTTPException):
             error_type = type(failure).__name__
             status = sent.status if sent is not None else status
-        self.exchange.end(self.route, status, error_type, endless=endless)
+        self.exchange.end(self.route, status, error_type, endless=endless, request=request)
 
     def _note_close(self, socket: Any) -> None:
         close = socket.close
@@ -201,6 +201,8 @@ def _begin(instruments: Instruments, request: web.Request, own: frozenset[Any]) 
     try:
         if _MEASURED in request or request.match_info.handler in own:
             return None  # measured by an outer application's middleware, or one of our own endpoints
+        if instruments.excluded is not None and request.path in instruments.excluded:
+            return None
         measured = _Measured(instruments, request)
         request[_MEASURED] = measured
     except Exception:  # noqa: BLE001 - the wall between the exporter and the application

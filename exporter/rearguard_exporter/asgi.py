@@ -59,6 +59,10 @@ class Measured:
         if not self._entered:
             self._enter()  # a server that does without lifespan
         scope[_MEASURED] = True
+        excluded = self._instruments.excluded
+        if excluded is not None and kind == "websocket" and _path(scope) in excluded:
+            await self.app(scope, receive, send)
+            return
         if kind == "websocket":
             socket = Socket(self._instruments, scope, receive, send)
             await socket.serve(self.app)
@@ -66,6 +70,9 @@ class Measured:
         answer = self._endpoints.get(_path(scope)) if scope["path"].endswith(_ENDINGS) else None
         if answer is not None and scope["method"] in {"GET", "HEAD"}:
             await answer(scope, send)
+            return
+        if excluded is not None and _path(scope) in excluded:
+            await self.app(scope, receive, send)
             return
         await self._serve(scope, receive, send)
 
@@ -150,7 +157,7 @@ _ENDINGS = ("/metrics", "/healthz", "/readyz", "/dashboard")
 
 def _end(exchange: Exchange, scope: Scope, status: int, error_type: str, endless: bool, at: float | None) -> None:
     try:
-        exchange.end(route_of(scope), status, error_type, endless=endless, at=at)
+        exchange.end(route_of(scope), status, error_type, endless=endless, at=at, request=scope)
     except Exception:  # noqa: BLE001 - the wall between the exporter and the application
         exchange.leave()
         report("ASGI request")

@@ -105,7 +105,7 @@ def quantile(rank: float, buckets: Sequence[tuple[float, float]]) -> float | Non
 
 def _endpoints(durations: Slots) -> list[Json]:
     sums: dict[tuple[str, str], _Sum] = {}
-    for (method, route, status, error_type), child in durations.known().items():
+    for (method, route, status, error_type, *_), child in durations.known().items():
         sums.setdefault((route, method), _Sum()).add(child, error=bool(error_type) or status.startswith("5"))
     return [{"route": route, "method": method, **held.figures()} for (route, method), held in sorted(sums.items())]
 

@@ -9,6 +9,7 @@ from typing import Final
 from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.metrics import OTHER
+from rearguard_exporter.slots import Key
 
 KNOWN_METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -69,12 +70,20 @@ class Exchange:
             self._instruments.http_active.add(self._key, -1.0)
 
     def end(
-        self, route: str, status: int, error_type: str = "", *, endless: bool = False, at: float | None = None
+        self,
+        route: str,
+        status: int,
+        error_type: str = "",
+        *,
+        endless: bool = False,
+        at: float | None = None,
+        request: object = None,
     ) -> None:
         """The request was answered with `status`. A status of 500 and more is an error also without a type.
 
         Endless and long streams are not observed. One that broke is, with the time to its headers, so that the
-        error counts and the mean stays the server's. `at` is when the answer was complete, now by default.
+        error counts and the mean stays the server's. `at` is when the answer was complete, now by default; `request`
+        is what the user's hooks for labels are shown.
         """
         if not self._open:
             return
@@ -89,7 +98,9 @@ class Exchange:
             now = since
         if not error_type and status >= _SERVER_ERROR:
             error_type = str(status)
-        key = (self._key[0], route, _STATUSES.get(status) or str(status), error_type)
+        key: Key = (self._key[0], route, _STATUSES.get(status) or str(status), error_type)
+        if instruments.request_labels is not None:
+            key += instruments.request_labels.of(request)
         instruments.http_duration.observe(key, now - self._began)
         if instruments.exemplars.on:
             instruments.exemplars.note(instruments.http_duration, key, now - self._began, self.trace)

@@ -37,8 +37,8 @@ def head(family: Family, *, is_openmetrics: bool) -> str:
 def labels(child: Child) -> str:
     """The label pairs as both formats escape them, without braces."""
     if child.labels is None:
-        pairs = zip(child.slots.family.labels, child.key, strict=True)
-        child.labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs)
+        pairs = child.slots.constant | dict(zip(child.slots.family.labels, child.key, strict=True))
+        child.labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs.items())
     return child.labels
 
 

@@ -62,6 +62,9 @@ class Measured:
         answer = self._endpoints.get(environ.get("PATH_INFO", ""))
         if answer is not None and method in {"GET", "HEAD"}:
             return _answered(answer(environ), method, start_response)
+        excluded = self._instruments.excluded
+        if excluded is not None and environ.get("PATH_INFO", "") in excluded:
+            return self.app(environ, start_response)
         request = _Request(Exchange(self._instruments, method), self._instruments.exemplars, environ, start_response)
         try:
             body = self.app(environ, request.start)
@@ -150,7 +153,9 @@ class _Request:
             status = status if streamed else _FAILED
         elif status >= _FAILED:
             error_type = self._environ.get(_FAILURE, "")
-        self._exchange.end(self._route, status, error_type, endless=streamed and _is_endless(self._headers))
+        self._exchange.end(
+            self._route, status, error_type, endless=streamed and _is_endless(self._headers), request=self._environ
+        )
 
 
 class _Body:
