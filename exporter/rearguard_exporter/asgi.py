@@ -6,14 +6,14 @@ Never here: what counts as an error (http), why a socket ended in general (webso
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from time import perf_counter
 from typing import Any
 
 from rearguard_exporter.asgi_route import route_of
 from rearguard_exporter.asgi_socket import Socket
 from rearguard_exporter.faces import Faces, Json
-from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange
+from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.quiet import report
 from rearguard_exporter.render import asked
@@ -35,8 +35,10 @@ class Measured:
     def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
         self.app = app
         self._instruments = instruments
+        self._lanes = Lanes(instruments)
         self._faces = faces
         self._entered = False
+        self._excluded = instruments.excluded
         self._endpoints: dict[str, Answer] = {"/healthz": self._healthz, "/readyz": self._readyz}
         if not own_port:
             self._endpoints |= {"/metrics": self._metrics, "/api/monitoring/dashboard": self._dashboard}
@@ -48,73 +50,85 @@ class Measured:
         return getattr(self.app, name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, socket or lifespan."""
-        kind = scope["type"]
-        if kind == "lifespan":
-            await self._lifespan(scope, receive, send)
+        """Serve one request, socket or lifespan. What the application raises is raised."""
+        if not self._entered or scope["type"] != "http" or _MEASURED in scope or self._excluded is not None:
+            if await self._is_served(scope, receive, send):
+                return
+        elif _path(scope) in self._endpoints and await self._is_answered(scope, send):
             return
-        if _MEASURED in scope or kind not in {"http", "websocket"}:
-            await self.app(scope, receive, send)
-            return
-        if not self._entered:
-            self._enter()  # a server that does without lifespan
         scope[_MEASURED] = True
-        excluded = self._instruments.excluded
-        if excluded is not None and kind == "websocket" and _path(scope) in excluded:
-            await self.app(scope, receive, send)
-            return
-        if kind == "websocket":
-            socket = Socket(self._instruments, scope, receive, send)
-            await socket.serve(self.app)
-            return
-        answer = self._endpoints.get(_path(scope)) if scope["path"].endswith(_ENDINGS) else None
-        if answer is not None and scope["method"] in {"GET", "HEAD"}:
-            await answer(scope, send)
-            return
-        if excluded is not None and _path(scope) in excluded:
-            await self.app(scope, receive, send)
-            return
-        await self._serve(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(self._instruments, scope["method"])
+        method = scope["method"]
+        lane = self._lanes.of.get(method) or self._lanes.open(method)
+        lane.active[0] += 1.0
+        is_open = True
         status = 0
         headers: Any = ()
+        since: float | None = None  # when the head was sent of a body that comes in pieces
         complete: float | None = None
-        streaming = False
+        began = perf_counter()
 
         async def sending(message: Message) -> None:
-            nonlocal status, headers, complete, streaming
+            nonlocal is_open, status, headers, since, complete
             await send(message)
             kind = message["type"]
-            if kind == "http.response.body":
-                if message.get("more_body", False):
-                    if not streaming:
-                        streaming = True
-                        exchange.streaming()
-                else:
-                    complete = time.perf_counter()
-                    if status < _SERVER_ERROR:  # else the exception behind it is still to come
-                        _end(exchange, scope, status, "", streaming and _is_endless(headers), complete)
-            elif kind == "http.response.start":
+            if kind == "http.response.start":
                 status = message["status"]
                 headers = message.get("headers", ())
+            elif kind == "http.response.body":
+                if message.get("more_body", False):
+                    since = since or perf_counter()
+                    return
+                complete = perf_counter()
+                if is_open and status < _SERVER_ERROR:  # else the exception behind it is still to come
+                    is_open = False
+                    _end(lane, scope, status, "", began, complete, since, headers)
 
         try:
             await self.app(scope, receive, sending)
         except BaseException as failure:
-            if exchange.is_open:
-                sent = status or _SERVER_ERROR
-                error_type = type(failure).__name__
-                if isinstance(failure, asyncio.CancelledError):
-                    sent, error_type = CLIENT_GONE, ""  # the caller left, or the server stops
-                _end(exchange, scope, sent, error_type, streaming and _is_endless(headers), complete)
+            if is_open:
+                is_open = False
+                status, error_type = _outcome(failure, status)
+                lane = self._lanes.of.get(lane.method) or self._lanes.open(lane.method)  # whoever collected it
+                _end(lane, scope, status, error_type, began, complete or perf_counter(), since, headers)
             raise
-        if exchange.is_open:
+        if is_open:
+            is_open = False
             # A body that was not finished: servers answer 500 where there was no head either.
-            _end(
-                exchange, scope, status or _SERVER_ERROR, "", endless=streaming and _is_endless(headers), at=complete
-            )
+            _end(lane, scope, status or _SERVER_ERROR, "", began, complete or perf_counter(), since, headers)
+
+    async def _is_served(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Serve what is no request to be measured."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return True
+        if _MEASURED in scope or kind not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return True
+        if not self._entered:
+            self._enter()  # a server that does without lifespan
+        if kind == "http" and await self._is_answered(scope, send):
+            return True
+        if self._excluded is not None and _path(scope) in self._excluded:
+            scope[_MEASURED] = True
+            await self.app(scope, receive, send)
+            return True
+        if kind == "websocket":
+            scope[_MEASURED] = True
+            socket = Socket(self._instruments, Exchange(self._lanes.open("GET")), scope, receive, send)
+            await socket.serve(self.app)
+            return True
+        return False
+
+    async def _is_answered(self, scope: Scope, send: Send) -> bool:
+        """Answer what asks for one of our endpoints."""
+        answer = self._endpoints.get(_path(scope))
+        if answer is None or scope["method"] not in {"GET", "HEAD"}:
+            return False
+        scope[_MEASURED] = True
+        await answer(scope, send)
+        return True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:
@@ -152,14 +166,26 @@ class Measured:
         await _send_json(scope, send, 200, await asyncio.wrap_future(self._faces.submit_dashboard()))
 
 
-_ENDINGS = ("/metrics", "/healthz", "/readyz", "/dashboard")
+def _outcome(failure: BaseException, sent: int) -> tuple[int, str]:
+    if isinstance(failure, asyncio.CancelledError):
+        return CLIENT_GONE, ""  # the caller left, or the server stops
+    return sent or _SERVER_ERROR, type(failure).__name__
 
 
-def _end(exchange: Exchange, scope: Scope, status: int, error_type: str, endless: bool, at: float | None) -> None:
+def _end(
+    lane: Lane,
+    scope: Scope,
+    status: int,
+    error_type: str,
+    began: float,
+    at: float,
+    since: float | None,
+    headers: Any,
+) -> None:
     try:
-        exchange.end(route_of(scope), status, error_type, endless=endless, at=at, request=scope)
+        endless = since is not None and _is_endless(headers)
+        lane.end(route_of(scope), status, error_type, began, at, since, endless, scope)
     except Exception:  # noqa: BLE001 - the wall between the exporter and the application
-        exchange.leave()
         report("ASGI request")
 
 
@@ -176,7 +202,7 @@ def _is_endless(headers: Any) -> bool:
 def _path(scope: Scope) -> str:
     """The path below the one that the server mounts the application at."""
     path: str = scope["path"]
-    root = scope.get("root_path") or ""
+    root = scope.get("root_path")
     return path[len(root) :] if root and path.startswith(root) else path
 
 

@@ -31,6 +31,7 @@ class Socket:
     def __init__(
         self,
         instruments: Instruments,
+        exchange: Exchange,
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
@@ -39,7 +40,7 @@ class Socket:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._exchange = Exchange(instruments, "GET")
+        self._exchange = exchange
         self._connection: Connection | None = None
         self._ended: Reason | None = None  # as the first closing message says
         self._status = 0

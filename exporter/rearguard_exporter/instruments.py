@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from rearguard_exporter import metrics
+from rearguard_exporter.additions import Additions
 from rearguard_exporter.exclusion import Excluded
 from rearguard_exporter.exemplars import Exemplars
 from rearguard_exporter.labels import Hook, RequestLabels
@@ -64,6 +65,12 @@ class Instruments:
         self.pool_failures = slots(metrics.POOL_FAILURES)
         self.db_up = slots(metrics.DB_UP)
         self.loop_lag = slots(metrics.LOOP_LAG).child()
+
+    def additions(self) -> Additions | None:
+        """What is added to the observation of each request; None where there is nothing, as far as is known now."""
+        if self.request_labels is None and not self.exemplars.on:
+            return None
+        return Additions(self.request_labels, self.exemplars)
 
     def capped(self) -> tuple[Slots, ...]:
         """The labelled families."""

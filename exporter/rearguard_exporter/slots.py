@@ -195,7 +195,7 @@ class Slots(Collector):
         try:
             counts = self._mine.table[key]
         except KeyError:
-            counts = self._open(key)
+            counts = self.open(key)
         counts[bisect_left(self._bounds, value)] += 1.0
         counts[-1] += value
 
@@ -204,8 +204,20 @@ class Slots(Collector):
         try:
             counts = self._mine.table[key]
         except KeyError:
-            counts = self._open(key)
+            counts = self.open(key)
         counts[0] += amount
+
+    @property
+    def table(self) -> Table:
+        """What this thread counted, by key, for those who look up there before they ask `open`."""
+        return self._mine.table
+
+    def open(self, key: Key) -> Counts:
+        """The counts of this thread for this key, made where there are none."""
+        counts = self.mine(self.child(*key))
+        if key in self._children:  # not one of endlessly many that fold
+            self._mine.table[key] = counts
+        return counts
 
     def put(self, child: Child, value: float) -> None:
         """Set a gauge. For gauges that are only ever set: nothing is added to them meanwhile."""
@@ -269,21 +281,15 @@ class Slots(Collector):
 
     def _fold(self) -> None:
         """Add the tables of ended threads to the past: a new one, for somebody may be reading the old."""
-        ended = [table for owner, table in self._tables if owner() is None]
+        owned = [(entry, entry[0]() is None) for entry in self._tables]  # asked once: threads end meanwhile
+        ended = [table for (_, table), is_over in owned if is_over]
         if not ended:
             return
-        self._tables = [(owner, table) for owner, table in self._tables if owner() is not None]
+        self._tables = [entry for entry, is_over in owned if not is_over]
         past = dict(self._past)
         for key in dict.fromkeys(key for table in ended for key in table):
             past[key] = add_up(tables_of([self._past, *ended], key), self.width)
         self._past = past
-
-    def _open(self, key: Key) -> Counts:
-        """The counts of this thread for this key, made where there are none."""
-        counts = self.mine(self.child(*key))
-        if key in self._children:  # not one of endlessly many that fold
-            self._mine.table[key] = counts
-        return counts
 
     def _make(self, values: Key) -> Child:
         with self._lock:

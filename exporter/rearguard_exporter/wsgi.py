@@ -10,11 +10,12 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 
-from rearguard_exporter.exemplars import Exemplars
+from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.faces import Faces
-from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange
+from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Lane, Lanes
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.metrics import UNMATCHED
 from rearguard_exporter.quiet import quiet, report
@@ -22,9 +23,11 @@ from rearguard_exporter.quiet import quiet, report
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
-_DJANGO = "rearguard_exporter.django"  # in an environ: the request that Django made of it
 _FAILURE = "rearguard_exporter.failure"  # in an environ: the class of what the framework made a 500 of
 _MEASURED = "rearguard_exporter"  # in an environ: it is measured by an outer wrapper
+_ROUTE = "rearguard_exporter.route"  # in an environ: the route that Django resolved
+_CODES = {str(code): code for code in range(100, 600)}
+_ENDLESS = tuple(ENDLESS_TYPES)
 _FAILED = 500
 
 
@@ -33,7 +36,8 @@ class Measured:
 
     def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
         self.app = app
-        self._instruments = instruments
+        self._lanes = Lanes(instruments)
+        self._excluded = instruments.excluded
         self._faces = faces
         self._entered = False
         self._endpoints: dict[str, Callable[[Environ], tuple[int, Mapping[str, str], bytes]]] = {
@@ -59,23 +63,25 @@ class Measured:
         if not self._entered:
             self._start()
         method = environ.get("REQUEST_METHOD", "")
-        answer = self._endpoints.get(environ.get("PATH_INFO", ""))
-        if answer is not None and method in {"GET", "HEAD"}:
+        if environ.get("PATH_INFO") in self._endpoints and method in {"GET", "HEAD"}:
+            answer = self._endpoints[environ["PATH_INFO"]]
             return _answered(answer(environ), method, start_response)
-        excluded = self._instruments.excluded
-        if excluded is not None and environ.get("PATH_INFO", "") in excluded:
+        if self._excluded is not None and environ.get("PATH_INFO", "") in self._excluded:
             return self.app(environ, start_response)
-        request = _Request(Exchange(self._instruments, method), self._instruments.exemplars, environ, start_response)
+        lanes = self._lanes
+        request = _Request(environ, start_response, lanes.of.get(method) or lanes.open(method))
         try:
             body = self.app(environ, request.start)
         except BaseException as failure:
             request.end(failure)
             raise
-        wrapper = environ.get("wsgi.file_wrapper")
-        if isinstance(body, list | tuple) or (isinstance(wrapper, type) and isinstance(body, wrapper)):
-            request.end(None)  # ready, or sent by the server itself, out of our sight
+        kind = type(body)
+        if kind is list or kind is tuple or _is_sent_elsewhere(body, environ):
+            request.end(None)
             return body
-        return _Body(body, request)
+        request.body = body
+        request.lanes = lanes
+        return request
 
     @quiet
     def _start(self) -> None:
@@ -110,100 +116,105 @@ def _answered(
 
 
 class _Request:
-    """One request between its call and the end of its body."""
+    """One request: what the application calls as `start_response`, and then the body, watched to its last byte."""
 
-    __slots__ = ("_environ", "_exchange", "_exemplars", "_headers", "_route", "_start_response", "_status")
+    __slots__ = (
+        "_began",
+        "_environ",
+        "_headers",
+        "_is_open",
+        "_lane",
+        "_route",
+        "_since",
+        "_start_response",
+        "_status",
+        "_trace",
+        "body",
+        "lanes",
+    )
 
-    def __init__(
-        self, exchange: Exchange, exemplars: Exemplars, environ: Environ, start_response: Callable[..., Any]
-    ) -> None:
-        self._exchange = exchange
-        self._exemplars = exemplars
+    _trace: Trace | None  # absent where nobody looked for one
+
+    def __init__(self, environ: Environ, start_response: Callable[..., Any], lane: Lane) -> None:
         self._environ = environ
         self._start_response = start_response
+        self._lane = lane
         self._status = 0
         self._route = UNMATCHED
-        self._headers: Any = ()
+        self._headers: Any = None
+        self._since: float | None = None  # when the first piece of the body was there
+        self._is_open = True
+        self.body: Iterable[bytes] = ()
+        self.lanes: Lanes | None = None  # from here on: a server may go on in another thread
+        lane.active[0] += 1.0
+        self._began = perf_counter()
 
-    def start(self, status: str, headers: Any, *rest: Any) -> Any:
+    def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         """What the application calls as `start_response`."""
         try:
-            code = status[:3]
-            self._status = int(code) if code.isascii() and code.isdigit() else 0
+            self._status = _CODES.get(status[:3], 0)
             self._headers = headers
             self._route = route_of(self._environ)  # now: Flask takes its request away when its handler returns
-            self._exchange.trace = self._exemplars.trace()  # now: the framework's span ends with its handler
+            if self._lane.additions is not None:
+                self._trace = self._lane.additions.trace()  # now: the framework's span ends with its handler
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("WSGI response")
-        return self._start_response(status, headers, *rest)
-
-    def streaming(self) -> None:
-        """More than one piece comes."""
-        self._exchange.streaming()
-
-    @quiet
-    def end(self, failure: BaseException | None, *, is_gone: bool = False, streamed: bool = False) -> None:
-        """The answer is complete, or ended with this exception; with `is_gone` nobody took all of it."""
-        status = self._status or _FAILED
-        error_type = ""
-        if is_gone:
-            status = CLIENT_GONE
-        elif failure is not None:
-            error_type = type(failure).__name__
-            status = status if streamed else _FAILED
-        elif status >= _FAILED:
-            error_type = self._environ.get(_FAILURE, "")
-        self._exchange.end(
-            self._route, status, error_type, endless=streamed and _is_endless(self._headers), request=self._environ
-        )
-
-
-class _Body:
-    """The body of an answer, watched to its last byte."""
-
-    __slots__ = ("_body", "_iterator", "_pieces", "_request")
-
-    def __init__(self, body: Iterable[bytes], request: _Request) -> None:
-        self._body = body
-        self._request: _Request | None = request
-        self._iterator: Iterator[bytes] | None = None
-        self._pieces = 0
+        if exc_info is None:
+            return self._start_response(status, headers)
+        return self._start_response(status, headers, exc_info)
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._body)
-            piece = next(self._iterator)
-        except StopIteration:
-            self._end(None)
+            for piece in self.body:
+                if self._since is None:
+                    self._since = perf_counter()
+                yield piece
+        except GeneratorExit:
+            self._leave()
             raise
         except BaseException as failure:
-            self._end(failure)
+            self.end(failure)
             raise
-        self._pieces += 1
-        if self._pieces == 1 and self._request is not None:
-            self._request.streaming()
-        return piece
+        self.end(None)
 
     def close(self) -> None:
         """As servers call it, also when the caller left."""
         try:
-            close = getattr(self._body, "close", None)
+            close = getattr(self.body, "close", None)
             if close is not None:
                 close()
         finally:
-            if self._request is not None:
-                # Servers need not ask again after the last piece of a body whose length they were told.
-                length = getattr(self._body, "__len__", None)
-                self._end(None, is_gone=self._iterator is not None and length is None)
+            if self._is_open:
+                self._leave()
+            self.body = ()  # which may hold our `start`
 
-    def _end(self, failure: BaseException | None, *, is_gone: bool = False) -> None:
-        request, self._request = self._request, None
-        if request is not None:
-            request.end(failure, is_gone=is_gone, streamed=self._pieces > 0)
+    def _leave(self) -> None:
+        # Servers need not ask again after the last piece of a body whose length they were told.
+        self.end(None, is_gone=self._since is not None and not hasattr(self.body, "__len__"))
+
+    def end(self, failure: BaseException | None, *, is_gone: bool = False) -> None:
+        """The answer is complete, or ended with this exception; with `is_gone` nobody took all of it."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        try:
+            status, since, lane = self._status or _FAILED, self._since, self._lane
+            error_type = ""
+            if is_gone:
+                status = CLIENT_GONE
+            elif failure is not None:
+                error_type = type(failure).__name__
+                status = status if since is not None else _FAILED
+            elif status >= _FAILED:
+                error_type = self._environ.get(_FAILURE, "")
+            if self.lanes is not None:
+                lane = self.lanes.of.get(lane.method) or self.lanes.open(lane.method)
+            endless = since is not None and _is_endless(self._headers)
+            trace = None if lane.additions is None else getattr(self, "_trace", None)
+            at = perf_counter()
+            lane.end(self._route, status, error_type, self._began, at, since, endless, self._environ, trace)
+        except Exception:  # noqa: BLE001 - as above
+            report("WSGI request")
 
 
 def route_of(environ: Mapping[str, Any]) -> str:
@@ -212,18 +223,15 @@ def route_of(environ: Mapping[str, Any]) -> str:
     if request is not None:
         rule = getattr(request, "url_rule", None)
         return UNMATCHED if rule is None else str(rule.rule)
-    request = environ.get(_DJANGO)
-    match = getattr(request, "resolver_match", None)
-    if match is None:
-        return UNMATCHED
-    return f"/{match.route.removeprefix('/')}"
+    route: str = environ.get(_ROUTE, UNMATCHED)
+    return route
 
 
 def _is_endless(headers: Any) -> bool:
     try:
         for name, value in headers:
             if name.lower() == "content-type":
-                return value.partition(";")[0].strip().lower() in ENDLESS_TYPES
+                return str(value).lower().startswith(_ENDLESS)
     except Exception:  # noqa: BLE001 - headers of any shape
         report("WSGI headers")
     return False
@@ -234,21 +242,34 @@ def _follow_django(app: Any) -> None:
     module = sys.modules.get("django.core.handlers.wsgi")  # imported by whoever has such an application
     if module is None or not isinstance(app, module.WSGIHandler):
         return
-    made_by = app.request_class
+    resolve = app.resolve_request
 
-    def kept(environ: Environ) -> Any:
-        request = environ[_DJANGO] = made_by(environ)
-        return request
+    def resolved(request: Any) -> Any:
+        match = resolve(request)
+        _note_route(request, match)
+        return match
 
-    app.request_class = kept
+    # Not the request itself: environ and request would hold each other until the garbage collector comes.
+    app.resolve_request = resolved
     signals = sys.modules["django.core.signals"]
     signals.got_request_exception.connect(_django_failed, dispatch_uid=_FAILURE)
+
+
+@quiet
+def _note_route(request: Any, match: Any) -> None:
+    request.environ[_ROUTE] = f"/{match.route.removeprefix('/')}"
 
 
 def _django_failed(request: Any = None, **_: Any) -> None:
     failure = sys.exception()
     if request is not None and failure is not None:
         request.environ[_FAILURE] = type(failure).__name__
+
+
+def _is_sent_elsewhere(body: Any, environ: Environ) -> bool:
+    """Whether the body is ready, or sent by the server itself, out of our sight."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(body, list | tuple) or (isinstance(wrapper, type) and isinstance(body, wrapper))
 
 
 @quiet

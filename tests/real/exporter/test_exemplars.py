@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from sqlalchemy import create_engine, text
 
 from rearguard_exporter import Monitor
+from rearguard_exporter.http import Exchange, Lanes
 
 BUCKET = "http_server_request_duration_seconds_bucket"
 TRACER = TracerProvider().get_tracer("test")
@@ -147,9 +148,7 @@ def test_an_exemplar_of_a_folded_route_stays_with_the_overflow():
 
 
 def _exchange(monitor):
-    from rearguard_exporter.http import Exchange  # noqa: PLC0415 - the one test of it
-
-    return Exchange(monitor._instruments, "GET")
+    return Exchange(Lanes(monitor._instruments).open("GET"))
 
 
 def test_a_tracing_library_that_fails_costs_no_request(monitor, monkeypatch):

@@ -3,6 +3,7 @@
 import sys
 import threading
 import tracemalloc
+from array import array
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -64,6 +65,15 @@ def test_what_ended_threads_counted_stays_and_their_tables_do_not():
     assert len(slots._tables) < 50  # folded also when nobody scrapes
     assert slots.child("/a").counts()[0] == 200
     assert len(slots.tables()) == 2  # the past and this thread
+
+
+def test_a_thread_that_ends_while_tables_are_folded_loses_nothing():
+    slots = Slots(SOCKET_CONNECTIONS, 10)
+    lives = [object()]  # when first asked; not when asked again
+    ending, ended = {("/a",): array("d", [7.0])}, {("/a",): array("d", [2.0])}
+    slots._tables += [(lambda: lives.pop() if lives else None, ending), (lambda: None, ended)]
+    slots.tables()
+    assert slots.child("/a").counts()[0] == 9
 
 
 def test_a_gauge_raised_in_one_thread_and_lowered_in_another_is_even():
