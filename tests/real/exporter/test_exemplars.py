@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from sqlalchemy import create_engine, text
@@ -75,11 +75,32 @@ async def test_the_last_trace_of_a_bucket_is_in_openmetrics_and_not_in_the_text_
     await monitor._faces.leave()
 
 
-async def test_traces_that_nobody_records_are_no_exemplars(monitor):
+class RecordOnly(Sampler):
+    """Spans are recorded for local processors, and sent nowhere."""
+
+    def should_sample(self, *_, **__):
+        return SamplingResult(Decision.RECORD_ONLY)
+
+    def get_description(self):
+        return "record only"
+
+
+@pytest.mark.parametrize("sampler", [ALWAYS_OFF, RecordOnly()])
+async def test_traces_that_nobody_will_find_are_no_exemplars(monitor, sampler):
     app = monitor.instrument_asgi(answer)
-    await ask(app, tracer=TracerProvider(sampler=ALWAYS_OFF).get_tracer("off"))
+    await ask(app, tracer=TracerProvider(sampler=sampler).get_tracer("off"))
     assert exemplars(monitor) == {}
     await monitor._faces.leave()
+
+
+def test_an_exemplar_stands_with_the_bucket_that_its_value_fell_into(monitor):
+    slots, key = monitor._instruments.http_duration, ("GET", "/", "200", "")
+    with TRACER.start_as_current_span("GET"):
+        for seconds in (0.05, 0.3, 99.0):
+            slots.observe(key, seconds)
+            monitor._instruments.exemplars.note(slots, key, seconds)
+    shown = {bound: exemplar.value for (_, bound), exemplar in exemplars(monitor).items()}
+    assert shown == {0.05: 0.05, 0.5: 0.3, float("inf"): 99.0}
 
 
 async def test_exemplars_can_be_switched_off(monkeypatch):
