@@ -54,7 +54,9 @@ class Measured:
         if not self._entered or scope["type"] != "http" or _MEASURED in scope or self._excluded is not None:
             if await self._is_served(scope, receive, send):
                 return
-        elif _path(scope) in self._endpoints and await self._is_answered(scope, send):
+        elif (_path(scope) if scope.get("root_path") else scope["path"]) in self._endpoints and (
+            await self._is_answered(scope, send)
+        ):
             return
         scope[_MEASURED] = True
         method = scope["method"]
@@ -89,8 +91,7 @@ class Measured:
             if is_open:
                 is_open = False
                 status, error_type = _outcome(failure, status)
-                lane = self._lanes.of.get(lane.method) or self._lanes.open(lane.method)  # whoever collected it
-                _end(lane, scope, status, error_type, began, complete or perf_counter(), since, headers)
+                _end(lane.here(), scope, status, error_type, began, complete or perf_counter(), since, headers)
             raise
         if is_open:
             is_open = False

@@ -7,6 +7,7 @@ Never here: frameworks.
 
 import threading
 from bisect import bisect_left
+from threading import get_ident
 from time import perf_counter
 from typing import Final
 
@@ -44,16 +45,22 @@ def method_label(method: str) -> str:
 class Lane:
     """What one thread counts of the requests of one method. Used by no other thread."""
 
-    __slots__ = ("_durations", "_table", "active", "additions", "instruments", "method")
+    __slots__ = ("_durations", "_table", "active", "additions", "instruments", "lanes", "method", "thread")
 
-    def __init__(self, instruments: Instruments, method: str) -> None:
+    def __init__(self, lanes: "Lanes", instruments: Instruments, method: str) -> None:
+        self.lanes = lanes
         self.instruments = instruments
         self.method = method
+        self.thread = get_ident()
         self.active = instruments.http_active.mine(instruments.http_active.child(method))
         """In its only place, how many requests began on this lane less those that ended; whoever begins adds."""
         self.additions = instruments.additions()
         self._durations = instruments.http_duration
         self._table = instruments.http_duration.table
+
+    def here(self) -> "Lane":
+        """The lane of this method for the thread that asks."""
+        return self if self.thread == get_ident() else self.lanes.of.get(self.method) or self.lanes.open(self.method)
 
     def end(
         self,
@@ -107,7 +114,7 @@ class Lanes(threading.local):
         method = method_label(method)
         lane = self.of.get(method)
         if lane is None:
-            lane = self.of[method] = Lane(self._instruments, method)
+            lane = self.of[method] = Lane(self, self._instruments, method)
         return lane
 
 

@@ -28,6 +28,7 @@ _MEASURED = "rearguard_exporter"  # in an environ: it is measured by an outer wr
 _ROUTE = "rearguard_exporter.route"  # in an environ: the route that Django resolved
 _CODES = {str(code): code for code in range(100, 600)}
 _ENDLESS = tuple(ENDLESS_TYPES)
+_PAUSE = 0.1  # seconds
 _FAILED = 500
 
 
@@ -80,7 +81,6 @@ class Measured:
             request.end(None)
             return body
         request.body = body
-        request.lanes = lanes
         return request
 
     @quiet
@@ -122,7 +122,7 @@ class _Request:
         "_began",
         "_environ",
         "_headers",
-        "_is_open",
+        "_is_stream",
         "_lane",
         "_route",
         "_since",
@@ -130,7 +130,6 @@ class _Request:
         "_status",
         "_trace",
         "body",
-        "lanes",
     )
 
     _trace: Trace | None  # absent where nobody looked for one
@@ -138,14 +137,13 @@ class _Request:
     def __init__(self, environ: Environ, start_response: Callable[..., Any], lane: Lane) -> None:
         self._environ = environ
         self._start_response = start_response
-        self._lane = lane
+        self._lane: Lane | None = lane  # None when the request is over
         self._status = 0
         self._route = UNMATCHED
         self._headers: Any = None
         self._since: float | None = None  # when the first piece of the body was there
-        self._is_open = True
+        self._is_stream = False
         self.body: Iterable[bytes] = ()
-        self.lanes: Lanes | None = None  # from here on: a server may go on in another thread
         lane.active[0] += 1.0
         self._began = perf_counter()
 
@@ -155,8 +153,9 @@ class _Request:
             self._status = _CODES.get(status[:3], 0)
             self._headers = headers
             self._route = route_of(self._environ)  # now: Flask takes its request away when its handler returns
-            if self._lane.additions is not None:
-                self._trace = self._lane.additions.trace()  # now: the framework's span ends with its handler
+            lane = self._lane
+            if lane is not None and lane.additions is not None:
+                self._trace = lane.additions.trace()  # now: the framework's span ends with its handler
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("WSGI response")
         if exc_info is None:
@@ -168,6 +167,8 @@ class _Request:
             for piece in self.body:
                 if self._since is None:
                     self._since = perf_counter()
+                else:
+                    self._is_stream = True
                 yield piece
         except GeneratorExit:
             self._leave()
@@ -184,7 +185,7 @@ class _Request:
             if close is not None:
                 close()
         finally:
-            if self._is_open:
+            if self._lane is not None:
                 self._leave()
             self.body = ()  # which may hold our `start`
 
@@ -194,25 +195,26 @@ class _Request:
 
     def end(self, failure: BaseException | None, *, is_gone: bool = False) -> None:
         """The answer is complete, or ended with this exception; with `is_gone` nobody took all of it."""
-        if not self._is_open:
+        lane, self._lane = self._lane, None
+        if lane is None:
             return
-        self._is_open = False
         try:
-            status, since, lane = self._status or _FAILED, self._since, self._lane
-            error_type = ""
+            status, since, error_type, at = self._status or _FAILED, self._since, "", perf_counter()
             if is_gone:
                 status = CLIENT_GONE
+                self._is_stream = True
             elif failure is not None:
                 error_type = type(failure).__name__
                 status = status if since is not None else _FAILED
+                self._is_stream = True
             elif status >= _FAILED:
                 error_type = self._environ.get(_FAILURE, "")
-            if self.lanes is not None:
-                lane = self.lanes.of.get(lane.method) or self.lanes.open(lane.method)
-            endless = since is not None and _is_endless(self._headers)
+            # A body whose one piece was all, at once, is no stream.
+            is_stream = since is not None and (self._is_stream or at - since > _PAUSE)
+            endless = is_stream and _is_endless(self._headers)
             trace = None if lane.additions is None else getattr(self, "_trace", None)
-            at = perf_counter()
-            lane.end(self._route, status, error_type, self._began, at, since, endless, self._environ, trace)
+            here = lane.here()  # a server may change threads
+            here.end(self._route, status, error_type, self._began, at, since, endless, self._environ, trace)
         except Exception:  # noqa: BLE001 - as above
             report("WSGI request")
 
