@@ -6,6 +6,7 @@ Never here: names of metrics (metrics), how values are kept (slots), frameworks 
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -89,12 +90,22 @@ class Instruments:
         )
 
 
+class Counted(Protocol):
+    """A family with a limit of series."""
+
+    family: Family
+    folded: int
+
+    def series(self) -> int:
+        """How many series it holds."""
+
+
 class OwnCost(Collector):
     """What the exporter itself costs: series held, values folded, time spent on rendering."""
 
-    def __init__(self, instruments: Instruments) -> None:
+    def __init__(self, instruments: Instruments, *others: Counted) -> None:
         self.render_seconds: dict[str, float] = {}
-        self._instruments = instruments
+        self._counted: tuple[Counted, ...] = (*instruments.capped(), *others)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that registering does not collect."""
@@ -105,7 +116,7 @@ class OwnCost(Collector):
         series, folded, render = metrics.EXPORTER_SERIES, metrics.EXPORTER_FOLDED, metrics.EXPORTER_RENDER
         held = GaugeMetricFamily(series.name, series.help, labels=series.labels)
         lost = CounterMetricFamily(folded.name, folded.help, labels=folded.labels)
-        for capped in self._instruments.capped():
+        for capped in self._counted:
             held.add_metric((capped.family.name,), capped.series())
             lost.add_metric((capped.family.name,), capped.folded)
         yield held

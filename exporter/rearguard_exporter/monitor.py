@@ -94,8 +94,8 @@ class Monitor:
         info = TargetInfo((self.identity.service, self.identity.version, self.identity.environment))
         _register(own, info, options.labels)
         self._instruments = Instruments(own, series_limit, options)
-        cost, figures = OwnCost(self._instruments), System()
-        self._pools = Pools()
+        self._pools = Pools(series_limit)
+        cost, figures = OwnCost(self._instruments, self._pools), System()
         for collector in (self._pools, figures, cost):
             _register(own, collector, options.labels)
         _add_standard(own, options.labels)
