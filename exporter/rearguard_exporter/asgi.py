@@ -60,43 +60,16 @@ class Measured:
             return
         scope[_MEASURED] = True
         method = scope["method"]
-        lane = self._lanes.of.get(method) or self._lanes.open(method)
-        lane.active[0] += 1.0
-        is_open = True
-        status = 0
-        headers: Any = ()
-        since: float | None = None  # when the head was sent of a body that comes in pieces
-        complete: float | None = None
-        began = perf_counter()
-
-        async def sending(message: Message) -> None:
-            nonlocal is_open, status, headers, since, complete
-            await send(message)
-            kind = message["type"]
-            if kind == "http.response.start":
-                status = message["status"]
-                headers = message.get("headers", ())
-            elif kind == "http.response.body":
-                if message.get("more_body", False):
-                    since = since or perf_counter()
-                    return
-                complete = perf_counter()
-                if is_open and status < _SERVER_ERROR:  # else the exception behind it is still to come
-                    is_open = False
-                    _end(lane, scope, status, "", began, complete, since, headers)
-
+        request = _Request(self._lanes.of.get(method) or self._lanes.open(method), scope, send)
         try:
-            await self.app(scope, receive, sending)
+            await self.app(scope, receive, request.send)
         except BaseException as failure:
-            if is_open:
-                is_open = False
-                status, error_type = _outcome(failure, status)
-                _end(lane.here(), scope, status, error_type, began, complete or perf_counter(), since, headers)
+            if request.is_open:
+                request.lane = request.lane.here()  # not so where an abandoned one is collected
+                request.end(*_outcome(failure, request.status))
             raise
-        if is_open:
-            is_open = False
-            # A body that was not finished: servers answer 500 where there was no head either.
-            _end(lane, scope, status or _SERVER_ERROR, "", began, complete or perf_counter(), since, headers)
+        if request.is_open:  # a body that was not finished: servers answer 500 where there was no head either
+            request.end(request.status or _SERVER_ERROR, "")
 
     async def _is_served(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Serve what is no request to be measured."""
@@ -167,27 +140,59 @@ class Measured:
         await _send_json(scope, send, 200, await asyncio.wrap_future(self._faces.submit_dashboard()))
 
 
+class _Request:
+    """One request: what the application calls as `send`, which sees the answer to its last byte."""
+
+    # What most requests never set stays on the class: an object is made for every request.
+    is_open = True
+    status = 0
+    _headers: Any = ()
+    _since: float | None = None  # when the head was sent of a body that comes in pieces
+    _complete: float | None = None
+
+    def __init__(self, lane: Lane, scope: Scope, send: Send) -> None:
+        self.lane = lane
+        self._scope = scope
+        self._send = send
+        lane.active[0] += 1.0
+        self._began = perf_counter()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """As the server's `send`."""
+        kind = message.get("type")
+        if kind == "http.response.body":
+            return self._send_body(message)
+        if kind == "http.response.start":
+            status = message.get("status")
+            self.status = status if isinstance(status, int) else 0
+            self._headers = message.get("headers", ())
+        return self._send(message)
+
+    async def _send_body(self, message: Message) -> None:
+        await self._send(message)
+        if message.get("more_body", False):
+            self._since = self._since or perf_counter()
+        elif self.is_open:
+            self._complete = perf_counter()
+            if self.status < _SERVER_ERROR:  # else the exception behind it is still to come
+                self.end(self.status, "")
+
+    def end(self, status: int, error_type: str) -> None:
+        """The request was answered, when its body was complete or now."""
+        self.is_open = False
+        try:
+            since = self._since
+            endless = since is not None and _is_endless(self._headers)
+            at = self._complete or perf_counter()
+            self.lane.end(route_of(self._scope), status, error_type, self._began, at, since, endless, self._scope)
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("ASGI request")
+
+
 def _outcome(failure: BaseException, sent: int) -> tuple[int, str]:
     if isinstance(failure, asyncio.CancelledError):
         return CLIENT_GONE, ""  # the caller left, or the server stops
     return sent or _SERVER_ERROR, type(failure).__name__
-
-
-def _end(
-    lane: Lane,
-    scope: Scope,
-    status: int,
-    error_type: str,
-    began: float,
-    at: float,
-    since: float | None,
-    headers: Any,
-) -> None:
-    try:
-        endless = since is not None and _is_endless(headers)
-        lane.end(route_of(scope), status, error_type, began, at, since, endless, scope)
-    except Exception:  # noqa: BLE001 - the wall between the exporter and the application
-        report("ASGI request")
 
 
 def _is_endless(headers: Any) -> bool:

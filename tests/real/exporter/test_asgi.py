@@ -65,12 +65,13 @@ async def crash(_):
 
 
 def starlette():
-    inner = [Route("/{item:int}", ok), Route("/plain", ok)]
+    inner = [Route("/{item:int}", ok), Route("/plain", ok), Route("/again/{shop}", ok)]
+    deep = Mount("/deep/{shop}", routes=[Route("/plain", ok)])
     return Starlette(
         routes=[
             Route("/items/{item_id}", ok),
             Route("/crash", crash),
-            Mount("/shops/{shop}/x", routes=inner),
+            Mount("/shops/{shop}/x", routes=[*inner, deep]),
             Mount("/numbers/{number:int}", routes=inner),
             Mount("/files", app=PlainTextResponse("file")),
         ]
@@ -85,7 +86,10 @@ def starlette():
         ("/nowhere/42", "__unmatched__", "404", ""),
         ("/shops/berlin/x/7", "/shops/{shop}/x/{item}", "200", ""),
         ("/shops/ber%20lin/x/plain", "/shops/{shop}/x/plain", "200", ""),
-        ("/numbers/007/plain", "/{number}/plain", "200", ""),  # no raw value, whatever the converter made of it
+        ("/numbers/007/plain", "/numbers/{number}/plain", "200", ""),  # whatever the converter made of it
+        ("/shops/berlin/x/again/7", "/shops/{shop}/x/again/{shop}", "200", ""),  # the mount's value is overwritten
+        ("/shops/x/x/plain", "/shops/{shop}/x/plain", "200", ""),
+        ("/shops/berlin/x/deep/paris/plain", "/shops/{shop}/x/deep/{shop}/plain", "200", ""),
         ("/files/a/b", "/files/{path}", "200", ""),
     ],
 )
@@ -93,6 +97,21 @@ async def test_the_route_is_a_template_with_its_mounts(host, path, route, status
     site = await host(starlette())
     await site.get(path)
     assert counted(await site.scrape()) == {(route, status, error_type): 1}
+
+
+async def test_a_mount_that_cannot_be_told_leaves_no_raw_value(host):
+    site = await host(Starlette(routes=[Mount("/files/{where:path}/at", routes=[Route("/{where}", ok)])]))
+    await site.get("/files/a/b/at/7")
+    assert counted(await site.scrape()) == {("/{where}/{where}", "200", ""): 1}
+
+
+async def test_a_mount_that_is_added_later_is_noticed(host):
+    app = starlette()
+    site = await host(app)
+    await site.get("/shops/berlin/x/7")
+    app.mount("/late/{shop}", Starlette(routes=[Route("/{shop}", ok)]))
+    await site.get("/late/berlin/7")
+    assert ("/late/{shop}/{shop}", "200", "") in counted(await site.scrape())
 
 
 async def test_fastapi_routes_have_the_prefixes_of_included_routers_and_mounts(host):
