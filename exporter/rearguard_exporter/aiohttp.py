@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
+from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.faces import Faces
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
 from rearguard_exporter.instruments import Instruments
@@ -41,6 +42,8 @@ def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, 
     endpoints = _add_endpoints(app, faces, own_port=own_port)
     own = frozenset(route for endpoint in endpoints for route in endpoint)
     app.middlewares.insert(0, _middleware(instruments, own))
+    if instruments.exemplars.on:
+        app.middlewares.append(_note_trace)  # inside whatever middleware traces
     app.on_response_prepare.append(_on_prepare)
     app.cleanup_ctx.append(_background(faces, endpoints))
 
@@ -119,7 +122,8 @@ def _background(faces: Faces, endpoints: list[_Endpoint]) -> Callable[[web.Appli
 class _Measured(Exchange):
     """What is known of one request between the middleware and the signal."""
 
-    __slots__ = ("link", "response", "route")
+    __slots__ = ("link", "response", "route", "trace")
+    trace: Trace | None  # absent where nobody looked for one
 
     def __init__(self, lane: Lane, route: str) -> None:
         super().__init__(lane)
@@ -151,7 +155,8 @@ class _Measured(Exchange):
         elif failure is not None and status != CLIENT_GONE and not isinstance(failure, web.HTTPException):
             error_type = type(failure).__name__
             status = sent.status if sent is not None else status
-        self.end(self.route, status, error_type, endless=endless)
+        trace = None if self.lane.additions is None else getattr(self, "trace", None)
+        self.end(self.route, status, error_type, endless=endless, request=request, trace=trace)
 
 
 class _Link:
@@ -182,7 +187,7 @@ class _Link:
 
 
 def _middleware(instruments: Instruments, own: frozenset[web.AbstractRoute]) -> Any:
-    lanes = Lanes(instruments)
+    lanes, excluded = Lanes(instruments), instruments.excluded
     templates: dict[web.AbstractRoute, str] = dict.fromkeys(own, "")
 
     @web.middleware
@@ -193,6 +198,8 @@ def _middleware(instruments: Instruments, own: frozenset[web.AbstractRoute]) -> 
             template = templates.get(matched)
             if template is None:
                 template = _template(matched, templates)
+            if excluded is not None and request.path in excluded:
+                template = ""
             if template and not (len(request) and _MEASURED in request):  # else an outer application measures it
                 method = request.method
                 measured = request[_MEASURED] = _Measured(lanes.of.get(method) or lanes.open(method), template)
@@ -209,6 +216,16 @@ def _middleware(instruments: Instruments, own: frozenset[web.AbstractRoute]) -> 
         return response
 
     return measure
+
+
+@web.middleware
+async def _note_trace(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    finally:
+        measured = request.get(_MEASURED)
+        if isinstance(measured, _Measured) and measured.lane.additions is not None:
+            measured.trace = measured.lane.additions.trace()
 
 
 def _template(route: web.AbstractRoute, known: dict[web.AbstractRoute, str]) -> str:

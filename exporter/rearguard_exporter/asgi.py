@@ -38,6 +38,7 @@ class Measured:
         self._lanes = Lanes(instruments)
         self._faces = faces
         self._entered = False
+        self._excluded = instruments.excluded
         self._endpoints: dict[str, Answer] = {"/healthz": self._healthz, "/readyz": self._readyz}
         if not own_port:
             self._endpoints |= {"/metrics": self._metrics, "/api/monitoring/dashboard": self._dashboard}
@@ -50,7 +51,7 @@ class Measured:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, socket or lifespan. What the application raises is raised."""
-        if not self._entered or scope["type"] != "http" or _MEASURED in scope:
+        if not self._entered or scope["type"] != "http" or _MEASURED in scope or self._excluded is not None:
             if await self._is_served(scope, receive, send):
                 return
         elif (_path(scope) if scope.get("root_path") else scope["path"]) in self._endpoints and (
@@ -81,12 +82,18 @@ class Measured:
             return True
         if not self._entered:
             self._enter()  # a server that does without lifespan
+        if kind == "http" and await self._is_answered(scope, send):
+            return True
+        if self._excluded is not None and _path(scope) in self._excluded:
+            scope[_MEASURED] = True
+            await self.app(scope, receive, send)
+            return True
         if kind == "websocket":
             scope[_MEASURED] = True
             socket = Socket(self._instruments, Exchange(self._lanes.open("GET")), scope, receive, send)
             await socket.serve(self.app)
             return True
-        return await self._is_answered(scope, send)
+        return False
 
     async def _is_answered(self, scope: Scope, send: Send) -> bool:
         """Answer what asks for one of our endpoints."""
@@ -177,7 +184,7 @@ class _Request:
             since = self._since
             endless = since is not None and _is_endless(self._headers)
             at = self._complete or perf_counter()
-            self.lane.end(route_of(self._scope), status, error_type, self._began, at, since, endless)
+            self.lane.end(route_of(self._scope), status, error_type, self._began, at, since, endless, self._scope)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("ASGI request")
 

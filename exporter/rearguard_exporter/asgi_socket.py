@@ -104,7 +104,7 @@ class Socket:
         elif not status:
             status = CLIENT_GONE if isinstance(failure, asyncio.CancelledError) else _FAILED
             error_type = type(failure).__name__ if failure is not None and status == _FAILED else ""
-        self._exchange.end(route_of(self._scope), status, error_type)
+        self._exchange.end(route_of(self._scope), status, error_type, request=self._scope)
 
 
 def _reason_of(message: Message, server: object) -> Reason:

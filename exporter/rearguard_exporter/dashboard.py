@@ -1,7 +1,7 @@
 """The application's own figures as one JSON document, for `GET /api/monitoring/dashboard`.
 
-Read from the same children that Prometheus scrapes, since the start of the process. Judges little: what is wrong is
-decided by rules in Prometheus. Never here: HTTP, sampling.
+Read from the same children that Prometheus scrapes: figures are since the start of the process, the status is of the
+last minutes (verdict). Never here: HTTP, sampling, thresholds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,30 +11,28 @@ from rearguard_exporter import metrics
 from rearguard_exporter.identity import Identity
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.slots import Child, Slots
+from rearguard_exporter.verdict import Status, Totals
+from rearguard_exporter.websocket import Reason
 
 Json = dict[str, object]
 
 _P95 = 0.95
-_MEMORY_FULL = 0.95
 
 
 def build(
     identity: Identity,
     uptime: float,
+    verdict: tuple[Status, Sequence[str]],
     instruments: Instruments,
     figures: Mapping[str, float],
     databases: Mapping[str, bool | None],
     pools: Sequence[Json],
 ) -> Json:
     """The document. `databases` says for each watched one whether it answers, None before its first check."""
-    reasons = [f"database {name} does not answer" for name, ok in databases.items() if ok is False]
-    usage = figures.get(metrics.MEMORY_USAGE.name, 0.0)
-    limit = figures.get(metrics.MEMORY_LIMIT.name, 0.0)
-    if limit and usage / limit >= _MEMORY_FULL:
-        reasons.append(f"memory is at {usage / limit:.0%} of its limit")
+    status, reasons = verdict
     return {
-        "status": "degraded" if reasons else "ok",
-        "reasons": reasons,
+        "status": status,
+        "reasons": list(reasons),
         "service": identity.service,
         "version": identity.version,
         "environment": identity.environment,
@@ -56,6 +54,31 @@ def build(
         "browser": None,  # nothing is measured in the browser by this version
         "system": dict(figures),
     }
+
+
+def memory_used(figures: Mapping[str, float]) -> float | None:
+    """The used part of the memory's limit; None before it was measured."""
+    usage, limit = figures.get(metrics.MEMORY_USAGE.name), figures.get(metrics.MEMORY_LIMIT.name)
+    return usage / limit if usage is not None and limit else None
+
+
+def totals(instruments: Instruments) -> Totals:
+    """What was counted until now."""
+    http, database = _Sum(), _Sum()
+    for (_, _, status, error_type, *_), child in instruments.http_duration.known().items():
+        http.add(child, error=bool(error_type) or status.startswith("5"))
+    for child in instruments.db_duration.children():
+        database.add(child, error=False)
+    ends = _by_last_label(instruments.socket_disconnects)
+    return Totals(
+        http.count,
+        http.errors,
+        http.total,
+        database.count,
+        database.total,
+        sum(ends.values()),
+        ends.get(Reason.ABNORMAL, 0),
+    )
 
 
 class _Sum:
@@ -105,7 +128,7 @@ def quantile(rank: float, buckets: Sequence[tuple[float, float]]) -> float | Non
 
 def _endpoints(durations: Slots) -> list[Json]:
     sums: dict[tuple[str, str], _Sum] = {}
-    for (method, route, status, error_type), child in durations.known().items():
+    for (method, route, status, error_type, *_), child in durations.known().items():
         sums.setdefault((route, method), _Sum()).add(child, error=bool(error_type) or status.startswith("5"))
     return [{"route": route, "method": method, **held.figures()} for (route, method), held in sorted(sums.items())]
 

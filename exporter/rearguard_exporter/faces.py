@@ -23,6 +23,7 @@ from rearguard_exporter.identity import Identity
 from rearguard_exporter.instruments import Instruments, OwnCost
 from rearguard_exporter.quiet import report
 from rearguard_exporter.render import GZIP_LEVEL, Exposition, Form, Part, prepare, render, steps
+from rearguard_exporter.verdict import Recent, judge
 
 Json = dashboard.Json
 
@@ -47,7 +48,8 @@ class Faces:
         self._figures = figures
         self._pools = pools
         self._began = time.monotonic()
-        self._sampler = Ticker("rearguard-system", figures.sample, system.INTERVAL)
+        self._recent = Recent(self._began)
+        self._sampler = Ticker("rearguard-system", self._sample, system.INTERVAL)
         self._tickers: list[Ticker] = []
         self._jobs = LoopJobs(instruments.loop_lag)
         self._worker = Worker("rearguard-render")
@@ -83,13 +85,13 @@ class Faces:
 
     def dashboard(self) -> Json:
         """The dashboard document."""
+        now = time.monotonic()
+        figures, pools = self._figures.figures(), self._pools.shown()
+        databases = {watch.name: watch.last.ok if watch.last else None for watch in self.watches}
+        seconds, recent = self._recent.until(now, dashboard.totals(self._instruments))
+        verdict = judge(seconds, recent, dashboard.memory_used(figures), databases, pools)
         return dashboard.build(
-            self._identity,
-            time.monotonic() - self._began,
-            self._instruments,
-            self._figures.figures(),
-            {watch.name: watch.last.ok if watch.last else None for watch in self.watches},
-            self._pools.shown(),
+            self._identity, now - self._began, verdict, self._instruments, figures, databases, pools
         )
 
     def health(self) -> Json:
@@ -148,6 +150,10 @@ class Faces:
                 await asyncio.to_thread(wait_for, self._ask_to_end())
         except Exception:  # noqa: BLE001 - the application's own clean-up goes on
             report("stopping")
+
+    def _sample(self) -> None:
+        self._figures.sample()
+        self._recent.note(time.monotonic(), dashboard.totals(self._instruments))
 
     def _ask_to_end(self) -> list[threading.Thread | None]:
         self._worker.close()

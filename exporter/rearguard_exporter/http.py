@@ -11,8 +11,10 @@ from threading import get_ident
 from time import perf_counter
 from typing import Final
 
+from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.metrics import HTTP_DURATION, OTHER
+from rearguard_exporter.slots import Key
 
 KNOWN_METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -43,7 +45,7 @@ def method_label(method: str) -> str:
 class Lane:
     """What one thread counts of the requests of one method. Used by no other thread."""
 
-    __slots__ = ("_durations", "_table", "active", "instruments", "lanes", "method", "thread")
+    __slots__ = ("_durations", "_table", "active", "additions", "instruments", "lanes", "method", "thread")
 
     def __init__(self, lanes: "Lanes", instruments: Instruments, method: str) -> None:
         self.lanes = lanes
@@ -52,6 +54,7 @@ class Lane:
         self.thread = get_ident()
         self.active = instruments.http_active.mine(instruments.http_active.child(method))
         """In its only place, how many requests began on this lane less those that ended; whoever begins adds."""
+        self.additions = instruments.additions()
         self._durations = instruments.http_duration
         self._table = instruments.http_duration.table
 
@@ -68,11 +71,14 @@ class Lane:
         at: float,
         since: float | None = None,
         endless: bool = False,
+        request: object = None,
+        trace: Trace | None = None,
     ) -> None:
         """A request that was active since `began` was answered `at` with `status` (500 and more is an error).
 
         Of a body that was streamed `since` then, endless and long ones are not observed. One that broke is, with the
-        time to its headers, so that the error counts and the mean stays the server's.
+        time to its headers, so that the error counts and the mean stays the server's. `request` is what the user's
+        hooks for labels are shown, `trace` the one that it was in where that is over by now.
         """
         self.active[0] -= 1.0
         if since is not None and (endless or at - since > LONG_STREAM):
@@ -81,14 +87,19 @@ class Lane:
             at = since
         if status >= _SERVER_ERROR and not error_type:
             error_type = str(status)
-        key = (self.method, route, _STATUSES.get(status) or str(status), error_type)
+        key: Key = (self.method, route, _STATUSES.get(status) or str(status), error_type)
         seconds = at - began
+        additions = self.additions
+        if additions is not None:
+            key = additions.labelled(key, request)
         try:
             counts = self._table[key]
         except KeyError:
             counts = self._durations.open(key)
         counts[bisect_left(_BOUNDS, seconds)] += 1.0
         counts[-1] += seconds
+        if additions is not None:
+            additions.note(self._durations, key, seconds, trace)
 
 
 class Lanes(threading.local):
@@ -130,8 +141,17 @@ class Exchange:
             self.is_open = False
             self.lane.active[0] -= 1.0
 
-    def end(self, route: str, status: int, error_type: str = "", *, endless: bool = False) -> None:
+    def end(
+        self,
+        route: str,
+        status: int,
+        error_type: str = "",
+        *,
+        endless: bool = False,
+        request: object = None,
+        trace: Trace | None = None,
+    ) -> None:
         """The request was answered with `status`, now."""
         if self.is_open:
             self.is_open = False
-            self.lane.end(route, status, error_type, self.began, perf_counter(), self.since, endless)
+            self.lane.end(route, status, error_type, self.began, perf_counter(), self.since, endless, request, trace)

@@ -4,28 +4,57 @@ Adapters observe through `Instruments` and nothing else, so the engine underneat
 Never here: names of metrics (metrics), how values are kept (slots), frameworks (adapters), text (render).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from rearguard_exporter import metrics
+from rearguard_exporter.additions import Additions
+from rearguard_exporter.exclusion import Excluded
+from rearguard_exporter.exemplars import Exemplars
+from rearguard_exporter.labels import Hook, RequestLabels
 from rearguard_exporter.metrics import Family
 from rearguard_exporter.slots import MAX_VALUE_LENGTH, Slots, clean
 
-__all__ = ["MAX_VALUE_LENGTH", "Instruments", "OwnCost", "TargetInfo", "clean"]
+__all__ = ["LABEL_LIMIT", "MAX_VALUE_LENGTH", "Instruments", "Options", "OwnCost", "TargetInfo", "clean"]
+
+LABEL_LIMIT = 20
+"""Values that a label of a request hook may have before new ones fold into the overflow value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may change about what is observed."""
+
+    exemplars: bool | None = False  # None: while OpenTelemetry's SDK is loaded
+    exclude: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)  # constant
+    request_labels: Mapping[str, Hook] = field(default_factory=dict)
+    label_limit: int = LABEL_LIMIT
 
 
 class Instruments:
     """Every family that is observed as things happen, in one registry."""
 
-    def __init__(self, registry: CollectorRegistry, limit: int) -> None:
+    def __init__(self, registry: CollectorRegistry, limit: int, options: Options | None = None) -> None:
+        told = options or Options()
+        self.exemplars = Exemplars(told.exemplars)
+        self.excluded = Excluded(told.exclude) if told.exclude else None
+        self.request_labels: RequestLabels | None = None
+
         def slots(family: Family) -> Slots:
-            made = Slots(family, limit)
+            made = Slots(family, limit, told.labels)
             registry.register(made)
             return made
 
-        self.http_duration = slots(metrics.HTTP_DURATION)
+        duration = metrics.HTTP_DURATION
+        self.http_duration = slots(replace(duration, labels=(*duration.labels, *told.request_labels)))
+        if told.request_labels:
+            fold = self.http_duration.count_fold
+            self.request_labels = RequestLabels(told.request_labels, told.label_limit, fold)
         self.http_active = slots(metrics.HTTP_ACTIVE)
         self.socket_active = slots(metrics.SOCKET_ACTIVE)
         self.socket_connections = slots(metrics.SOCKET_CONNECTIONS)
@@ -37,6 +66,12 @@ class Instruments:
         self.pool_failures = slots(metrics.POOL_FAILURES)
         self.db_up = slots(metrics.DB_UP)
         self.loop_lag = slots(metrics.LOOP_LAG).child()
+
+    def additions(self) -> Additions | None:
+        """What is added to the observation of each request; None where there is nothing, as far as is known now."""
+        if self.request_labels is None and not self.exemplars.on:
+            return None
+        return Additions(self.request_labels, self.exemplars)
 
     def capped(self) -> tuple[Slots, ...]:
         """The labelled families."""
@@ -55,12 +90,22 @@ class Instruments:
         )
 
 
+class Counted(Protocol):
+    """A family with a limit of series."""
+
+    family: Family
+    folded: int
+
+    def series(self) -> int:
+        """How many series it holds."""
+
+
 class OwnCost(Collector):
     """What the exporter itself costs: series held, values folded, time spent on rendering."""
 
-    def __init__(self, instruments: Instruments) -> None:
+    def __init__(self, instruments: Instruments, *others: Counted) -> None:
         self.render_seconds: dict[str, float] = {}
-        self._instruments = instruments
+        self._counted: tuple[Counted, ...] = (*instruments.capped(), *others)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that registering does not collect."""
@@ -71,7 +116,7 @@ class OwnCost(Collector):
         series, folded, render = metrics.EXPORTER_SERIES, metrics.EXPORTER_FOLDED, metrics.EXPORTER_RENDER
         held = GaugeMetricFamily(series.name, series.help, labels=series.labels)
         lost = CounterMetricFamily(folded.name, folded.help, labels=folded.labels)
-        for capped in self._instruments.capped():
+        for capped in self._counted:
             held.add_metric((capped.family.name,), capped.series())
             lost.add_metric((capped.family.name,), capped.folded)
         yield held

@@ -29,6 +29,14 @@ STEP = 0.0005  # seconds after which a step ends; with joining what it wrote tha
 PIECE = 1 << 17  # characters after which it ends, too: text that is only copied is quick to come, slow to send
 _OWN_NAMES = frozenset(family.name for family in OWN)
 _END = b"# EOF\n"
+# Names that a family takes besides its own (OpenMetrics): `target_info` is what the info family `target` exposes.
+_SUFFIXES = {
+    "counter": ("_total", "_created"),
+    "summary": ("_sum", "_count", "_created"),
+    "histogram": ("_bucket", "_sum", "_count", "_created"),
+    "gaugehistogram": ("_bucket", "_gsum", "_gcount"),
+    "info": ("_info",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ def render(registries: Sequence[Collector], accept: str, accept_encoding: str, s
 
 
 def prepare(registries: Sequence[Collector], form: Form, spent: dict[str, float]) -> list[Part]:
-    """Every family of the registries; of two with one name the first counts. Slots are not read yet.
+    """Every family of the registries; of two that share a name the first counts. Slots are not read yet.
 
     `spent` is filled with the seconds that each family took (foreign ones together under `FOREIGN`).
     """
@@ -138,8 +146,9 @@ def _families(registries: Sequence[Collector]) -> Iterator[Metric]:
     for registry in registries:
         try:
             for metric in registry.collect():
-                if metric.name not in seen:
-                    seen.add(metric.name)
+                names = {metric.name, *(metric.name + suffix for suffix in _SUFFIXES.get(metric.type, ()))}
+                if seen.isdisjoint(names):
+                    seen |= names
                     yield metric
         except Exception:  # noqa: BLE001 - a collector of the application that fails must not cost our families
             report("collecting")

@@ -11,6 +11,7 @@ import weakref
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from prometheus_client.core import Metric
@@ -87,16 +88,26 @@ class _Mine(threading.local):
         join(self.owner, self.table)
 
 
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One observation that can be looked up elsewhere."""
+
+    labels: str  # as OpenMetrics writes them, without braces
+    value: float
+    at: float  # Unix time
+
+
 class Child:
     """One set of label values of a family; a handle for those who observe it again and again."""
 
-    __slots__ = ("key", "labels", "slots", "written")
+    __slots__ = ("exemplars", "key", "labels", "slots", "written")
 
     def __init__(self, slots: "Slots", key: Key) -> None:
         self.slots = slots
         self.key = key
         self.labels: str | None = None  # as both formats escape them, made when first written (text)
         self.written: tuple[bytes, str] | None = None  # what was written last, and its lines (text)
+        self.exemplars: dict[int, Exemplar] | None = None  # by bucket; made with the first one
 
     def inc(self) -> None:
         """One more."""
@@ -116,6 +127,12 @@ class Child:
         counts[bisect_left(self.slots.family.bounds, value)] += 1.0
         counts[-1] += value
 
+    def keep(self, bucket: int, exemplar: Exemplar) -> None:
+        """Show this exemplar with this bucket, instead of the one before."""
+        if self.exemplars is None:
+            self.exemplars = {}
+        self.exemplars[bucket] = exemplar
+
     def counts(self) -> Counts:
         """What all threads counted."""
         return add_up(tables_of(self.slots.tables(), self.key), self.slots.width)
@@ -124,7 +141,7 @@ class Child:
         """The family with this child alone."""
         family = self.slots.family
         metric = Metric(_base(family), family.help, family.kind.value)
-        metric.samples = list(_samples(family, self.key, self.counts()))
+        metric.samples = list(_samples(self.slots, self.key, self.counts()))
         return (metric,)
 
 
@@ -146,7 +163,7 @@ class SlotsMetric(Metric):
         return [
             sample
             for child in slots.children()
-            for sample in _samples(slots.family, child.key, add_up(tables_of(tables, child.key), slots.width))
+            for sample in _samples(slots, child.key, add_up(tables_of(tables, child.key), slots.width))
         ]
 
     @samples.setter
@@ -157,8 +174,9 @@ class SlotsMetric(Metric):
 class Slots(Collector):
     """The values of one family, at most `limit` sets of label values of it unfolded."""
 
-    def __init__(self, family: Family, limit: int) -> None:
+    def __init__(self, family: Family, limit: int, constant: Mapping[str, str] | None = None) -> None:
         self.family = family
+        self.constant = dict(constant or {})  # labels of every child
         self.folded = 0
         self.width = len(family.bounds) + 2 if family.kind is Kind.HISTOGRAM else 1
         self._bounds = family.bounds
@@ -220,6 +238,11 @@ class Slots(Collector):
         """The child of these label values (in the family's order), or the one that stands for the overflow."""
         found = self._children.get(values)
         return found if found is not None else self._make(values)
+
+    def count_fold(self) -> None:
+        """A value was folded before it got here."""
+        with self._lock:
+            self.folded += 1
 
     def known(self) -> Mapping[Key, Child]:
         """Every child that exists, by its label values; a copy."""
@@ -312,8 +335,9 @@ def _base(family: Family) -> str:
     return family.name.removesuffix("_total") if family.kind is Kind.COUNTER else family.name
 
 
-def _samples(family: Family, key: Key, counts: Counts) -> Iterator[Sample]:
-    labels = dict(zip(family.labels, key, strict=True))
+def _samples(slots: Slots, key: Key, counts: Counts) -> Iterator[Sample]:
+    family = slots.family
+    labels = slots.constant | dict(zip(family.labels, key, strict=True))
     if family.kind is not Kind.HISTOGRAM:
         yield Sample(family.name, labels, counts[0], None, None)
         return

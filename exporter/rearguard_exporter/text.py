@@ -1,7 +1,7 @@
 """The lines of one family of slots, as both text formats want them.
 
 Per family a template; per child its labels, escaped once, and its last lines, copied while it does not change. The
-formats differ in the head of a family only: counts are whole numbers, and timestamps are left out.
+formats differ in the head of a family and in exemplars only: counts are whole numbers, and timestamps are left out.
 Never here: which families, how they are sent (render).
 """
 
@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from rearguard_exporter.metrics import Family, Kind, written_number
-from rearguard_exporter.slots import Child, Counts, Slots, Table, add_up, tables_of
+from rearguard_exporter.slots import Child, Counts, Exemplar, Slots, Table, add_up, tables_of
 
 
 def lines(slots: Slots, *, is_openmetrics: bool) -> Iterator[str]:
@@ -21,7 +21,8 @@ def lines(slots: Slots, *, is_openmetrics: bool) -> Iterator[str]:
     tables = slots.tables()
     template = _template(family)
     for child in slots.children():
-        yield _written(child, tables, template)
+        written = _written(child, tables, template)
+        yield _with_exemplars(written, child.exemplars) if is_openmetrics and child.exemplars else written
 
 
 def head(family: Family, *, is_openmetrics: bool) -> str:
@@ -36,8 +37,8 @@ def head(family: Family, *, is_openmetrics: bool) -> str:
 def labels(child: Child) -> str:
     """The label pairs as both formats escape them, without braces."""
     if child.labels is None:
-        pairs = zip(child.slots.family.labels, child.key, strict=True)
-        child.labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs)
+        pairs = child.slots.constant | dict(zip(child.slots.family.labels, child.key, strict=True))
+        child.labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs.items())
     return child.labels
 
 
@@ -73,6 +74,13 @@ def _histogram(child: Child, counts: Counts, template: str) -> str:
     arguments[1::2] = accumulate(counts)
     braced = f"{{{inside}}}" if inside else ""
     return template % (*arguments, braced, total, braced, arguments[-1])
+
+
+def _with_exemplars(written: str, exemplars: dict[int, Exemplar]) -> str:
+    lines = written.split("\n")
+    for bucket, kept in exemplars.copy().items():  # the buckets' lines come first
+        lines[bucket] += f" # {{{kept.labels}}} {written_number(kept.value)} {kept.at:.3f}"
+    return "\n".join(lines)
 
 
 def _braced(child: Child) -> str:

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
+from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.faces import Faces
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Lane, Lanes
 from rearguard_exporter.instruments import Instruments
@@ -37,6 +38,7 @@ class Measured:
     def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
         self.app = app
         self._lanes = Lanes(instruments)
+        self._excluded = instruments.excluded
         self._faces = faces
         self._entered = False
         self._endpoints: dict[str, Callable[[Environ], tuple[int, Mapping[str, str], bytes]]] = {
@@ -65,6 +67,8 @@ class Measured:
         if environ.get("PATH_INFO") in self._endpoints and method in {"GET", "HEAD"}:
             answer = self._endpoints[environ["PATH_INFO"]]
             return _answered(answer(environ), method, start_response)
+        if self._excluded is not None and environ.get("PATH_INFO", "") in self._excluded:
+            return self.app(environ, start_response)
         lanes = self._lanes
         request = _Request(environ, start_response, lanes.of.get(method) or lanes.open(method))
         try:
@@ -124,8 +128,11 @@ class _Request:
         "_since",
         "_start_response",
         "_status",
+        "_trace",
         "body",
     )
+
+    _trace: Trace | None  # absent where nobody looked for one
 
     def __init__(self, environ: Environ, start_response: Callable[..., Any], lane: Lane) -> None:
         self._environ = environ
@@ -146,6 +153,9 @@ class _Request:
             self._status = _CODES.get(status[:3], 0)
             self._headers = headers
             self._route = route_of(self._environ)  # now: Flask takes its request away when its handler returns
+            lane = self._lane
+            if lane is not None and lane.additions is not None:
+                self._trace = lane.additions.trace()  # now: the framework's span ends with its handler
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("WSGI response")
         if exc_info is None:
@@ -200,12 +210,11 @@ class _Request:
             elif status >= _FAILED:
                 error_type = self._environ.get(_FAILURE, "")
             # A body whose one piece was all, at once, is no stream.
-            if since is not None and (self._is_stream or at - since > _PAUSE) and _is_endless(self._headers):
-                lane.here().end(self._route, status, error_type, self._began, at, since, endless=True)
-            else:
-                lane.here().end(
-                    self._route, status, error_type, self._began, at, since
-                )  # a server may change threads
+            is_stream = since is not None and (self._is_stream or at - since > _PAUSE)
+            endless = is_stream and _is_endless(self._headers)
+            trace = None if lane.additions is None else getattr(self, "_trace", None)
+            here = lane.here()  # a server may change threads
+            here.end(self._route, status, error_type, self._began, at, since, endless, self._environ, trace)
         except Exception:  # noqa: BLE001 - as above
             report("WSGI request")
 

@@ -198,7 +198,7 @@ async def test_the_dashboard_says_what_the_contract_promises(serve):
         *("status", "reasons", "service", "version", "environment", "uptime_s"),
         *("endpoints", "database", "websocket", "browser", "system"),
     }
-    assert (shown["status"], shown["reasons"]) == ("ok", [])
+    assert (shown["status"], shown["reasons"]) == ("healthy", [])
     assert (shown["service"], shown["version"], shown["environment"]) == ("shop", "1.4.2", "production")
     (endpoint,) = shown["endpoints"]
     assert set(endpoint) == {"route", "method", "count", "mean_s", "p95_s", "errors"}
