@@ -6,15 +6,18 @@ Never here: what counts as an error (http), why a socket ended in general (webso
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import perf_counter
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
+from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.faces import Faces
-from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange
+from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.metrics import UNMATCHED
 from rearguard_exporter.quiet import log, quiet, report
+from rearguard_exporter.render import asked
 from rearguard_exporter.websocket import Connection, Reason, reason_of_code
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -23,6 +26,7 @@ _STATE = "rearguard_exporter.measured"
 # Typed keys came with aiohttp 3.14, which warns about the plain ones.
 _MEASURED: Any = web.RequestKey(_STATE, object) if hasattr(web, "RequestKey") else _STATE
 _INSTALLED: web.AppKey[bool] = web.AppKey("rearguard_exporter.installed", bool)
+_MOST_ROUTES = 10_000  # whose templates are kept: an application's own resources may make a route a request
 _MESSAGES = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 
@@ -36,8 +40,10 @@ def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, 
         return
     app[_INSTALLED] = True
     endpoints = _add_endpoints(app, faces, own_port=own_port)
-    own = frozenset(route.handler for endpoint in endpoints for route in endpoint)
+    own = frozenset(route for endpoint in endpoints for route in endpoint)
     app.middlewares.insert(0, _middleware(instruments, own))
+    if instruments.exemplars.on:
+        app.middlewares.append(_note_trace)  # inside whatever middleware traces
     app.on_response_prepare.append(_on_prepare)
     app.cleanup_ctx.append(_background(faces, endpoints))
 
@@ -60,8 +66,14 @@ def _add_endpoints(app: web.Application, faces: Faces, *, own_port: bool) -> lis
     async def metrics(request: web.Request) -> web.StreamResponse:
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
-        made = await asyncio.wrap_future(faces.submit_render(accept, encoding))
-        return web.Response(body=made.body, headers=made.headers)
+        form = asked(accept, encoding)
+        parts = await faces.prepare(form)
+        response = web.StreamResponse(headers=form.headers)
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            async for piece in faces.stream(parts, form):
+                await response.write(piece)
+        return response
 
     async def healthz(_: web.Request) -> web.StreamResponse:
         return web.json_response(faces.health())
@@ -107,38 +119,33 @@ def _background(faces: Faces, endpoints: list[_Endpoint]) -> Callable[[web.Appli
     return run
 
 
-class _Measured:
+class _Measured(Exchange):
     """What is known of one request between the middleware and the signal."""
 
-    __slots__ = ("asked_code", "connection", "exchange", "instruments", "response", "route", "socket")
+    __slots__ = ("link", "response", "route", "trace")
+    trace: Trace | None  # absent where nobody looked for one
 
-    def __init__(self, instruments: Instruments, request: web.Request) -> None:
-        self.instruments = instruments
-        self.route = route_of(request)
-        self.exchange = Exchange(instruments, request.method)
-        self.connection: Connection | None = None
-        self.socket: web.WebSocketResponse | None = None
-        self.asked_code: int | None = None  # with which the application closes the socket
-        self.response: web.StreamResponse | None = None
+    def __init__(self, lane: Lane, route: str) -> None:
+        super().__init__(lane)
+        self.route = route
+        self.response: web.StreamResponse | None = None  # which the handler itself sends
+        self.link: _Link | None = None  # when it became a socket
 
     @quiet
     def prepared(self, response: web.StreamResponse) -> None:
         """Headers are about to be sent."""
         if isinstance(response, web.WebSocketResponse):
-            self.exchange.leave()
-            self.socket = response
-            self.connection = Connection(self.instruments, self.route)
-            _count_messages(response, self.connection)
-            self._note_close(response)
+            self.leave()
+            self.link = _Link(response, Connection(self.lane.instruments, self.route))
         elif not isinstance(response, web.Response):
             self.response = response
-            self.exchange.streaming()
+            self.since = perf_counter()
 
     @quiet
     def answered(self, status: int, failure: BaseException | None, request: web.Request) -> None:
         """The handler returned or raised."""
-        if self.connection is not None and self.socket is not None:
-            self.connection.close(_why(self.socket, self.asked_code, failure, request))
+        if self.link is not None:
+            self.link.over(failure, request)
             return
         sent = self.response
         endless = sent is not None and sent.content_type in ENDLESS_TYPES
@@ -148,7 +155,25 @@ class _Measured:
         elif failure is not None and status != CLIENT_GONE and not isinstance(failure, web.HTTPException):
             error_type = type(failure).__name__
             status = sent.status if sent is not None else status
-        self.exchange.end(self.route, status, error_type, endless=endless)
+        trace = None if self.lane.additions is None else getattr(self, "trace", None)
+        self.end(self.route, status, error_type, endless=endless, request=request, trace=trace)
+
+
+class _Link:
+    """A request that became a socket."""
+
+    __slots__ = ("asked_code", "connection", "socket")
+
+    def __init__(self, socket: web.WebSocketResponse, connection: Connection) -> None:
+        self.socket = socket
+        self.connection = connection
+        self.asked_code: int | None = None  # with which the application closes the socket
+        _count_messages(socket, connection)
+        self._note_close(socket)
+
+    def over(self, failure: BaseException | None, request: web.Request) -> None:
+        """The handler returned or raised."""
+        self.connection.close(_why(self.socket, self.asked_code, failure, request))
 
     def _note_close(self, socket: Any) -> None:
         close = socket.close
@@ -161,10 +186,25 @@ class _Measured:
         socket.close = noted
 
 
-def _middleware(instruments: Instruments, own: frozenset[Any]) -> Any:
+def _middleware(instruments: Instruments, own: frozenset[web.AbstractRoute]) -> Any:
+    lanes, excluded = Lanes(instruments), instruments.excluded
+    templates: dict[web.AbstractRoute, str] = dict.fromkeys(own, "")
+
     @web.middleware
     async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-        measured = _begin(instruments, request, own)
+        measured: _Measured | None = None
+        try:
+            matched = request.match_info.route
+            template = templates.get(matched)
+            if template is None:
+                template = _template(matched, templates)
+            if excluded is not None and request.path in excluded:
+                template = ""
+            if template and not (len(request) and _MEASURED in request):  # else an outer application measures it
+                method = request.method
+                measured = request[_MEASURED] = _Measured(lanes.of.get(method) or lanes.open(method), template)
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("aiohttp request")
         if measured is None:
             return await handler(request)
         try:
@@ -178,29 +218,31 @@ def _middleware(instruments: Instruments, own: frozenset[Any]) -> Any:
     return measure
 
 
-def _begin(instruments: Instruments, request: web.Request, own: frozenset[Any]) -> _Measured | None:
+@web.middleware
+async def _note_trace(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        if _MEASURED in request or request.match_info.handler in own:
-            return None  # measured by an outer application's middleware, or one of our own endpoints
-        measured = _Measured(instruments, request)
-        request[_MEASURED] = measured
-    except Exception:  # noqa: BLE001 - the wall between the exporter and the application
-        report("aiohttp request")
-        return None
-    return measured
+        return await handler(request)
+    finally:
+        measured = request.get(_MEASURED)
+        if isinstance(measured, _Measured) and measured.lane.additions is not None:
+            measured.trace = measured.lane.additions.trace()
+
+
+def _template(route: web.AbstractRoute, known: dict[web.AbstractRoute, str]) -> str:
+    """The template of a route, with the prefixes of sub-applications; never the raw path."""
+    resource = route.resource
+    if resource is None:
+        return UNMATCHED  # a route that aiohttp made for this request alone
+    if len(known) < _MOST_ROUTES:
+        known[route] = resource.canonical
+    return resource.canonical
 
 
 async def _on_prepare(request: web.Request, response: web.StreamResponse) -> None:
     measured = request.get(_MEASURED)
     # What is prepared after the handler returned is sent by aiohttp, out of our sight.
-    if isinstance(measured, _Measured) and measured.exchange.is_open and measured.response is None:
+    if isinstance(measured, _Measured) and measured.is_open and measured.response is None:
         measured.prepared(response)
-
-
-def route_of(request: web.Request) -> str:
-    """The template of the matched route, with the prefixes of sub-applications; never the raw path."""
-    resource = request.match_info.route.resource
-    return UNMATCHED if resource is None else resource.canonical
 
 
 def _is_gone(request: web.Request) -> bool:

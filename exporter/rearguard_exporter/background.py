@@ -13,9 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from prometheus_client import Histogram
-
 from rearguard_exporter.quiet import report
+from rearguard_exporter.slots import Child
 
 LAG_INTERVAL = 0.5  # seconds between two wake-ups of the lag probe
 _JOIN = 2.0  # seconds to wait for threads that are asked to end
@@ -116,7 +115,7 @@ class LoopJobs:
     A job added with `add` runs on one loop only: the first that serves, and after it the next.
     """
 
-    def __init__(self, lag: Histogram) -> None:
+    def __init__(self, lag: Child) -> None:
         self._lag = lag
         self._jobs: list[LoopJob] = []
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}

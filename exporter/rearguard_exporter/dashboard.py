@@ -1,41 +1,38 @@
 """The application's own figures as one JSON document, for `GET /api/monitoring/dashboard`.
 
-Read from the same children that Prometheus scrapes, since the start of the process. Judges little: what is wrong is
-decided by rules in Prometheus. Never here: HTTP, sampling.
+Read from the same children that Prometheus scrapes: figures are since the start of the process, the status is of the
+last minutes (verdict). Never here: HTTP, sampling, thresholds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-
-from prometheus_client import Counter, Gauge, Histogram
 
 from rearguard_exporter import metrics
 from rearguard_exporter.identity import Identity
-from rearguard_exporter.instruments import Capped, Instruments
+from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.slots import Child, Slots
+from rearguard_exporter.verdict import Status, Totals
+from rearguard_exporter.websocket import Reason
 
 Json = dict[str, object]
 
 _P95 = 0.95
-_MEMORY_FULL = 0.95
 
 
 def build(
     identity: Identity,
     uptime: float,
+    verdict: tuple[Status, Sequence[str]],
     instruments: Instruments,
     figures: Mapping[str, float],
     databases: Mapping[str, bool | None],
     pools: Sequence[Json],
 ) -> Json:
     """The document. `databases` says for each watched one whether it answers, None before its first check."""
-    reasons = [f"database {name} does not answer" for name, ok in databases.items() if ok is False]
-    usage = figures.get(metrics.MEMORY_USAGE.name, 0.0)
-    limit = figures.get(metrics.MEMORY_LIMIT.name, 0.0)
-    if limit and usage / limit >= _MEMORY_FULL:
-        reasons.append(f"memory is at {usage / limit:.0%} of its limit")
+    status, reasons = verdict
     return {
-        "status": "degraded" if reasons else "ok",
-        "reasons": reasons,
+        "status": status,
+        "reasons": list(reasons),
         "service": identity.service,
         "version": identity.version,
         "environment": identity.environment,
@@ -59,6 +56,31 @@ def build(
     }
 
 
+def memory_used(figures: Mapping[str, float]) -> float | None:
+    """The used part of the memory's limit; None before it was measured."""
+    usage, limit = figures.get(metrics.MEMORY_USAGE.name), figures.get(metrics.MEMORY_LIMIT.name)
+    return usage / limit if usage is not None and limit else None
+
+
+def totals(instruments: Instruments) -> Totals:
+    """What was counted until now."""
+    http, database = _Sum(), _Sum()
+    for (_, _, status, error_type, *_), child in instruments.http_duration.known().items():
+        http.add(child, error=bool(error_type) or status.startswith("5"))
+    for child in instruments.db_duration.children():
+        database.add(child, error=False)
+    ends = _by_last_label(instruments.socket_disconnects)
+    return Totals(
+        http.count,
+        http.errors,
+        http.total,
+        database.count,
+        database.total,
+        sum(ends.values()),
+        ends.get(Reason.ABNORMAL, 0),
+    )
+
+
 class _Sum:
     """Several histogram children added up."""
 
@@ -70,18 +92,16 @@ class _Sum:
         self.errors = 0.0
         self.buckets: dict[float, float] = {}
 
-    def add(self, child: Histogram, *, error: bool) -> None:
+    def add(self, child: Child, *, error: bool) -> None:
         """Take in one child."""
-        for family in child.collect():
-            for sample in family.samples:
-                if sample.name.endswith("_bucket"):
-                    bound = float(sample.labels["le"])
-                    self.buckets[bound] = self.buckets.get(bound, 0.0) + sample.value
-                elif sample.name.endswith("_sum"):
-                    self.total += sample.value
-                elif sample.name.endswith("_count"):
-                    self.count += sample.value
-                    self.errors += sample.value if error else 0.0
+        *buckets, total = child.counts()
+        upto = 0.0
+        for bound, count in zip((*child.slots.family.bounds, float("inf")), buckets, strict=True):
+            upto += count
+            self.buckets[bound] = self.buckets.get(bound, 0.0) + upto
+        self.total += total
+        self.count += upto
+        self.errors += upto if error else 0.0
 
     def figures(self) -> Json:
         """Count, mean, 95th percentile and errors; times in seconds, null without observations."""
@@ -106,14 +126,14 @@ def quantile(rank: float, buckets: Sequence[tuple[float, float]]) -> float | Non
     return None
 
 
-def _endpoints(durations: Capped[Histogram]) -> list[Json]:
+def _endpoints(durations: Slots) -> list[Json]:
     sums: dict[tuple[str, str], _Sum] = {}
-    for (method, route, status, error_type), child in durations.known().items():
+    for (method, route, status, error_type, *_), child in durations.known().items():
         sums.setdefault((route, method), _Sum()).add(child, error=bool(error_type) or status.startswith("5"))
     return [{"route": route, "method": method, **held.figures()} for (route, method), held in sorted(sums.items())]
 
 
-def _operations(durations: Capped[Histogram]) -> list[Json]:
+def _operations(durations: Slots) -> list[Json]:
     sums: dict[tuple[str, str], _Sum] = {}
     for (_, namespace, operation, error_type), child in durations.known().items():
         sums.setdefault((namespace, operation), _Sum()).add(child, error=bool(error_type))
@@ -123,21 +143,16 @@ def _operations(durations: Capped[Histogram]) -> list[Json]:
     ]
 
 
-def _value(child: Counter | Gauge) -> int:
-    samples = (sample for family in child.collect() for sample in family.samples)
-    return int(next(sample.value for sample in samples if not sample.name.endswith("_created")))
+def _value(child: Child) -> int:
+    return int(child.counts()[0])
 
 
-def _total(capped: Capped[Counter] | Capped[Gauge]) -> int:
-    return sum(_value(child) for child in _children(capped))
+def _total(slots: Slots) -> int:
+    return sum(_value(child) for child in slots.children())
 
 
-def _children(capped: Capped[Counter] | Capped[Gauge]) -> Iterable[Counter | Gauge]:
-    return capped.known().values()
-
-
-def _by_last_label(capped: Capped[Counter]) -> dict[str, int]:
+def _by_last_label(slots: Slots) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for values, child in capped.known().items():
+    for values, child in slots.known().items():
         sums[values[-1]] = sums.get(values[-1], 0) + _value(child)
     return sums

@@ -8,7 +8,8 @@ Never here: frameworks, sockets, names of metrics.
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -21,7 +22,8 @@ from rearguard_exporter.database.watch import Watch
 from rearguard_exporter.identity import Identity
 from rearguard_exporter.instruments import Instruments, OwnCost
 from rearguard_exporter.quiet import report
-from rearguard_exporter.render import Exposition, render
+from rearguard_exporter.render import GZIP_LEVEL, Exposition, Form, Part, prepare, render, steps
+from rearguard_exporter.verdict import Recent, judge
 
 Json = dashboard.Json
 
@@ -46,7 +48,8 @@ class Faces:
         self._figures = figures
         self._pools = pools
         self._began = time.monotonic()
-        self._sampler = Ticker("rearguard-system", figures.sample, system.INTERVAL)
+        self._recent = Recent(self._began)
+        self._sampler = Ticker("rearguard-system", self._sample, system.INTERVAL)
         self._tickers: list[Ticker] = []
         self._jobs = LoopJobs(instruments.loop_lag)
         self._worker = Worker("rearguard-render")
@@ -54,6 +57,23 @@ class Faces:
     def submit_render(self, accept: str, encoding: str) -> Future[Exposition]:
         """The exposition, made in the exporter's own thread."""
         return self._worker.submit(partial(self.render, accept, encoding))
+
+    async def prepare(self, form: Form) -> list[Part]:
+        """What `stream` sends: foreign families are collected and written now, in the exporter's own thread."""
+        work = partial(prepare, self._registries, form, self._cost.render_seconds)
+        return await asyncio.wrap_future(self._worker.submit(work))
+
+    async def stream(self, parts: Sequence[Part], form: Form) -> AsyncIterator[bytes]:
+        """The body by pieces: written on the running loop in short steps, compressed in the exporter's thread."""
+        packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS) if form.is_gzip else None
+        for piece in steps(parts, form, self._cost.render_seconds):
+            if packer is None:
+                yield piece
+                await asyncio.sleep(0)  # others first
+            elif packed := await asyncio.wrap_future(self._worker.submit(partial(packer.compress, piece))):
+                yield packed
+        if packer is not None:
+            yield packer.flush()
 
     def submit_dashboard(self) -> Future[Json]:
         """The dashboard document, made in the exporter's own thread."""
@@ -65,13 +85,13 @@ class Faces:
 
     def dashboard(self) -> Json:
         """The dashboard document."""
+        now = time.monotonic()
+        figures, pools = self._figures.figures(), self._pools.shown()
+        databases = {watch.name: watch.last.ok if watch.last else None for watch in self.watches}
+        seconds, recent = self._recent.until(now, dashboard.totals(self._instruments))
+        verdict = judge(seconds, recent, dashboard.memory_used(figures), databases, pools)
         return dashboard.build(
-            self._identity,
-            time.monotonic() - self._began,
-            self._instruments,
-            self._figures.figures(),
-            {watch.name: watch.last.ok if watch.last else None for watch in self.watches},
-            self._pools.shown(),
+            self._identity, now - self._began, verdict, self._instruments, figures, databases, pools
         )
 
     def health(self) -> Json:
@@ -130,6 +150,10 @@ class Faces:
                 await asyncio.to_thread(wait_for, self._ask_to_end())
         except Exception:  # noqa: BLE001 - the application's own clean-up goes on
             report("stopping")
+
+    def _sample(self) -> None:
+        self._figures.sample()
+        self._recent.note(time.monotonic(), dashboard.totals(self._instruments))
 
     def _ask_to_end(self) -> list[threading.Thread | None]:
         self._worker.close()

@@ -1,138 +1,79 @@
-"""Where values are kept: one official prometheus-client object per family, its children cached and capped.
+"""Every family that is observed as things happen, and the collectors of what is constant or the exporter's own.
 
 Adapters observe through `Instruments` and nothing else, so the engine underneath can change without them.
-Never here: names of metrics (metrics), frameworks (adapters), text (render).
+Never here: names of metrics (metrics), how values are kept (slots), frameworks (adapters), text (render).
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from rearguard_exporter import metrics
-from rearguard_exporter.metrics import OVERFLOW, Family
+from rearguard_exporter.additions import Additions
+from rearguard_exporter.exclusion import Excluded
+from rearguard_exporter.exemplars import Exemplars
+from rearguard_exporter.labels import Hook, RequestLabels
+from rearguard_exporter.metrics import Family
+from rearguard_exporter.slots import MAX_VALUE_LENGTH, Slots, clean
 
-MAX_VALUE_LENGTH = 200
-"""Characters a label value may have; what is longer is cut."""
+__all__ = ["LABEL_LIMIT", "MAX_VALUE_LENGTH", "Instruments", "Options", "OwnCost", "TargetInfo", "clean"]
 
-Child = TypeVar("Child", Counter, Gauge, Histogram)
-
-
-def clean(value: str) -> str:
-    """The value as every parser takes it: valid UTF-8, no NUL (Prometheus' lexer ends there), bounded length."""
-    if len(value) > MAX_VALUE_LENGTH:
-        value = value[:MAX_VALUE_LENGTH]
-    if value.isascii() and "\0" not in value:
-        return value
-    return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+LABEL_LIMIT = 20
+"""Values that a label of a request hook may have before new ones fold into the overflow value."""
 
 
-def _keep(value: str) -> str:
-    return value
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may change about what is observed."""
 
-
-def _status_class(value: str) -> str:
-    return f"{value[:1]}xx" if value else value  # 5xx still matches the usual "5.."
-
-
-def _whether(value: str) -> str:
-    return OVERFLOW if value else value  # that there was an error must survive, which one need not
-
-
-def _overflow(_: str) -> str:
-    return OVERFLOW
-
-
-# How a value folds once its family is full. A label that is not listed becomes OVERFLOW; those listed have few
-# values, so the folded series are few as well.
-_FOLDS: Mapping[str, Callable[[str], str]] = {
-    "http_request_method": _keep,
-    "http_response_status_code": _status_class,
-    "error_type": _whether,
-    "reason": _keep,
-    "network_io_direction": _keep,
-    "db_client_connection_state": _keep,
-    "db_system_name": _keep,
-}
-
-
-class Capped(Generic[Child]):
-    """A labelled family whose children are looked up by their values, at most `limit` of them unfolded."""
-
-    def __init__(self, family: Family, metric: Child, limit: int) -> None:
-        self.family = family
-        self.folded = 0
-        self._metric: Child = metric
-        self._limit = limit
-        self._children: dict[tuple[str, ...], Child] = {}
-        self._folds: dict[tuple[str, ...], Child] = {}
-        self._lock = threading.Lock()
-
-    def child(self, *values: str) -> Child:
-        """The child of these label values (in the family's order), or the one that stands for the overflow."""
-        found = self._children.get(values)
-        return found if found is not None else self._make(values)
-
-    def known(self) -> Mapping[tuple[str, ...], Child]:
-        """Every child that exists, by its label values; a copy."""
-        with self._lock:
-            return {**self._children, **self._folds}
-
-    def series(self) -> int:
-        """How many series this family holds."""
-        return (len(self._children) + len(self._folds)) * self.family.lines
-
-    def _make(self, values: tuple[str, ...]) -> Child:
-        with self._lock:
-            found = self._children.get(values)
-            if found is not None:
-                return found
-            if len(self._children) < self._limit:
-                made = self._metric.labels(*(clean(value) for value in values))
-                self._children[values] = made
-                return made
-            self.folded += 1
-            pairs = zip(self.family.labels, values, strict=True)
-            folded = tuple(_FOLDS.get(label, _overflow)(value) for label, value in pairs)
-            if folded not in self._folds:
-                self._folds[folded] = self._metric.labels(*(clean(value) for value in folded))
-            return self._folds[folded]
+    exemplars: bool | None = False  # None: while OpenTelemetry's SDK is loaded
+    exclude: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)  # constant
+    request_labels: Mapping[str, Hook] = field(default_factory=dict)
+    label_limit: int = LABEL_LIMIT
 
 
 class Instruments:
     """Every family that is observed as things happen, in one registry."""
 
-    def __init__(self, registry: CollectorRegistry, limit: int) -> None:
-        def counter(family: Family) -> Capped[Counter]:
-            made = Counter(family.name, family.help, family.labels, registry=registry)
-            return Capped(family, made, limit)
+    def __init__(self, registry: CollectorRegistry, limit: int, options: Options | None = None) -> None:
+        told = options or Options()
+        self.exemplars = Exemplars(told.exemplars)
+        self.excluded = Excluded(told.exclude) if told.exclude else None
+        self.request_labels: RequestLabels | None = None
 
-        def gauge(family: Family) -> Capped[Gauge]:
-            made = Gauge(family.name, family.help, family.labels, registry=registry)
-            return Capped(family, made, limit)
+        def slots(family: Family) -> Slots:
+            made = Slots(family, limit, told.labels)
+            registry.register(made)
+            return made
 
-        def histogram(family: Family) -> Capped[Histogram]:
-            made = Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.bounds)
-            return Capped(family, made, limit)
+        duration = metrics.HTTP_DURATION
+        self.http_duration = slots(replace(duration, labels=(*duration.labels, *told.request_labels)))
+        if told.request_labels:
+            fold = self.http_duration.count_fold
+            self.request_labels = RequestLabels(told.request_labels, told.label_limit, fold)
+        self.http_active = slots(metrics.HTTP_ACTIVE)
+        self.socket_active = slots(metrics.SOCKET_ACTIVE)
+        self.socket_connections = slots(metrics.SOCKET_CONNECTIONS)
+        self.socket_duration = slots(metrics.SOCKET_DURATION)
+        self.socket_disconnects = slots(metrics.SOCKET_DISCONNECTS)
+        self.socket_messages = slots(metrics.SOCKET_MESSAGES)
+        self.db_duration = slots(metrics.DB_DURATION)
+        self.pool_timeouts = slots(metrics.POOL_TIMEOUTS)
+        self.pool_failures = slots(metrics.POOL_FAILURES)
+        self.db_up = slots(metrics.DB_UP)
+        self.loop_lag = slots(metrics.LOOP_LAG).child()
 
-        self.http_duration = histogram(metrics.HTTP_DURATION)
-        self.http_active = gauge(metrics.HTTP_ACTIVE)
-        self.socket_active = gauge(metrics.SOCKET_ACTIVE)
-        self.socket_connections = counter(metrics.SOCKET_CONNECTIONS)
-        self.socket_duration = histogram(metrics.SOCKET_DURATION)
-        self.socket_disconnects = counter(metrics.SOCKET_DISCONNECTS)
-        self.socket_messages = counter(metrics.SOCKET_MESSAGES)
-        self.db_duration = histogram(metrics.DB_DURATION)
-        self.pool_timeouts = counter(metrics.POOL_TIMEOUTS)
-        self.pool_failures = counter(metrics.POOL_FAILURES)
-        self.db_up = gauge(metrics.DB_UP)
-        lag = metrics.LOOP_LAG
-        self.loop_lag = Histogram(lag.name, lag.help, registry=registry, buckets=lag.bounds)
+    def additions(self) -> Additions | None:
+        """What is added to the observation of each request; None where there is nothing, as far as is known now."""
+        if self.request_labels is None and not self.exemplars.on:
+            return None
+        return Additions(self.request_labels, self.exemplars)
 
-    def capped(self) -> tuple[Capped[Counter] | Capped[Gauge] | Capped[Histogram], ...]:
+    def capped(self) -> tuple[Slots, ...]:
         """The labelled families."""
         return (
             self.http_duration,
@@ -149,12 +90,22 @@ class Instruments:
         )
 
 
+class Counted(Protocol):
+    """A family with a limit of series."""
+
+    family: Family
+    folded: int
+
+    def series(self) -> int:
+        """How many series it holds."""
+
+
 class OwnCost(Collector):
     """What the exporter itself costs: series held, values folded, time spent on rendering."""
 
-    def __init__(self, instruments: Instruments) -> None:
+    def __init__(self, instruments: Instruments, *others: Counted) -> None:
         self.render_seconds: dict[str, float] = {}
-        self._instruments = instruments
+        self._counted: tuple[Counted, ...] = (*instruments.capped(), *others)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that registering does not collect."""
@@ -165,7 +116,7 @@ class OwnCost(Collector):
         series, folded, render = metrics.EXPORTER_SERIES, metrics.EXPORTER_FOLDED, metrics.EXPORTER_RENDER
         held = GaugeMetricFamily(series.name, series.help, labels=series.labels)
         lost = CounterMetricFamily(folded.name, folded.help, labels=folded.labels)
-        for capped in self._instruments.capped():
+        for capped in self._counted:
             held.add_metric((capped.family.name,), capped.series())
             lost.add_metric((capped.family.name,), capped.folded)
         yield held

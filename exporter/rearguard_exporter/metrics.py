@@ -9,6 +9,8 @@ are bounded by the application's own code (routes, pools); never a client addres
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from prometheus_client.utils import floatToGoString
+
 UNMATCHED = "__unmatched__"
 """The route of every request that no route of the application matched."""
 
@@ -17,6 +19,12 @@ OTHER = "_OTHER"
 
 OVERFLOW = "__overflow__"
 """Where label values go once a family has reached its limit of series."""
+
+
+def written_number(value: float) -> str:
+    """The number as the official encoders write it: `0.005`, `1.0`, `+Inf`."""
+    written: str = floatToGoString(value)  # type: ignore[no-untyped-call]  # it has no hints
+    return written
 
 
 @unique

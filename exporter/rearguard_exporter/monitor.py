@@ -6,7 +6,8 @@ Never here: how anything is measured; each method hands over to one module, impo
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -15,15 +16,21 @@ from rearguard_exporter.database.pool import Pools
 from rearguard_exporter.database.watch import Check, Watch
 from rearguard_exporter.faces import Faces
 from rearguard_exporter.identity import Identity, resolve
-from rearguard_exporter.instruments import Instruments, OwnCost, TargetInfo
+from rearguard_exporter.instruments import LABEL_LIMIT, Instruments, Options, OwnCost, TargetInfo
+from rearguard_exporter.labels import Hook, Labelled, constant, parse_pairs
 from rearguard_exporter.quiet import log
-from rearguard_exporter.server import Server, parse_address
 from rearguard_exporter.system import System
 
 if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported until one is instrumented
+    import asyncpg
+    import psycopg
+    import psycopg_pool
     from aiohttp import web
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from rearguard_exporter import asgi, wsgi
+    from rearguard_exporter.server import Server
 
 SERIES_LIMIT = 1000
 """Sets of label values that one family may hold before new ones fold into the overflow value."""
@@ -40,9 +47,18 @@ class Monitor:
         registry: where the families are registered. By default a new one, and what the application has in
             prometheus-client's global registry is exposed after it.
         series_limit: sets of label values that one family may hold.
+        exemplars: whether OpenMetrics expositions name the trace of one observation a bucket: always, never, or
+            (the default) while OpenTelemetry's SDK is loaded; `REARGUARD_EXEMPLARS`: on, off.
+        exclude: paths whose requests and sockets are not measured, exact or with a `*` at the end;
+            `REARGUARD_EXCLUDE`, comma-separated.
+        labels: constant labels on every family; `REARGUARD_LABELS`: name=value,name=value.
+        request_labels: name -> function that gives a label to each request; it is called when the request ends, with
+            aiohttp's request, the ASGI scope or the WSGI environ, and returns text, a number or None.
+        label_limit: values that each label of `request_labels` may have before new ones are `__overflow__`.
 
     Raises:
-        ValueError: `listen` is no address, or `registry` holds another monitor's families already.
+        ValueError: `listen` is no address, `registry` holds another monitor's families already, a path cannot be
+            excluded so, or a label cannot have this name.
     """
 
     def __init__(
@@ -54,23 +70,38 @@ class Monitor:
         listen: str | None = None,
         registry: CollectorRegistry | None = None,
         series_limit: int = SERIES_LIMIT,
+        exemplars: bool | None = None,
+        exclude: Iterable[str] = (),
+        labels: Mapping[str, object] | None = None,
+        request_labels: Mapping[str, Hook] | None = None,
+        label_limit: int = LABEL_LIMIT,
     ) -> None:
         self.identity: Identity = resolve(service, version, environment)
         own = CollectorRegistry() if registry is None else registry
         self.registry: CollectorRegistry = own
         listen = listen or os.environ.get("REARGUARD_LISTEN")
-        address = parse_address(listen) if listen else None
-        own.register(TargetInfo((self.identity.service, self.identity.version, self.identity.environment)))
-        self._instruments = Instruments(own, series_limit)
-        cost, figures = OwnCost(self._instruments), System()
-        self._pools = Pools()
-        own.register(self._pools)
-        own.register(figures)
-        own.register(cost)
-        _add_standard(own)
+        address = _parsed(listen) if listen else None
+        options = Options(
+            exemplars=_switch("REARGUARD_EXEMPLARS") if exemplars is None else exemplars,
+            exclude=tuple(exclude)
+            or tuple(part.strip() for part in _told("REARGUARD_EXCLUDE").split(",") if part.strip()),
+            labels=constant(
+                parse_pairs(_told("REARGUARD_LABELS")) if labels is None else labels, request_labels or ()
+            ),
+            request_labels=dict(request_labels or {}),
+            label_limit=label_limit,
+        )
+        info = TargetInfo((self.identity.service, self.identity.version, self.identity.environment))
+        _register(own, info, options.labels)
+        self._instruments = Instruments(own, series_limit, options)
+        self._pools = Pools(series_limit)
+        cost, figures = OwnCost(self._instruments, self._pools), System()
+        for collector in (self._pools, figures, cost):
+            _register(own, collector, options.labels)
+        _add_standard(own, options.labels)
         registries: tuple[Collector, ...] = (own,) if registry is not None else (own, REGISTRY)
         self._faces = Faces(self.identity, registries, self._instruments, cost, figures, self._pools)
-        self._server = None if address is None else self._listen(address)
+        self._server: Server | None = None if address is None else self._listen(address)
         self._has_own_port = address is not None
 
     @property
@@ -84,11 +115,48 @@ class Monitor:
 
         aiohttp.instrument(app, self._instruments, self._faces, own_port=self._has_own_port)
 
+    def instrument_asgi(self, app: asgi.App) -> asgi.Measured:
+        """The application (FastAPI, Starlette, any ASGI), measured, with the endpoints; to be served in its place."""
+        from rearguard_exporter import asgi  # noqa: PLC0415 - not every application needs it
+
+        if isinstance(app, asgi.Measured):
+            return app
+        return asgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
+
+    def instrument_wsgi(self, app: wsgi.App) -> wsgi.Measured:
+        """The application (Flask, Django, any WSGI), measured, with the endpoints; to be served in its place."""
+        from rearguard_exporter import wsgi  # noqa: PLC0415 - not every application needs it
+
+        if isinstance(app, wsgi.Measured):
+            return app
+        return wsgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
+
     def instrument_sqlalchemy(self, engine: Engine | AsyncEngine, name: str | None = None) -> None:
         """Measure operations, pool and connection failures; the pool's `name` is the database's by default."""
         from rearguard_exporter.database import sqlalchemy  # noqa: PLC0415 - an optional library
 
         sqlalchemy.instrument(engine, self._instruments, self._pools, name)
+
+    def instrument_asyncpg(
+        self, pool: asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record], name: str | None = None
+    ) -> None:
+        """Measure operations, pool and connection failures; of a single connection its operations."""
+        from rearguard_exporter.database import asyncpg  # noqa: PLC0415 - an optional library
+
+        asyncpg.instrument(pool, self._instruments, self._pools, name)
+
+    def instrument_psycopg(
+        self,
+        pool: psycopg_pool.ConnectionPool[Any]
+        | psycopg_pool.AsyncConnectionPool[Any]
+        | psycopg.Connection[Any]
+        | psycopg.AsyncConnection[Any],
+        name: str | None = None,
+    ) -> None:
+        """Measure operations, pool and connection failures; of a single connection its operations."""
+        from rearguard_exporter.database import psycopg  # noqa: PLC0415 - an optional library
+
+        psycopg.instrument(pool, self._instruments, self._pools, name)
 
     def watch_database(
         self,
@@ -128,6 +196,8 @@ class Monitor:
         self._faces.stop()
 
     def _listen(self, address: tuple[str, int]) -> Server | None:
+        from rearguard_exporter.server import Server  # noqa: PLC0415 - http.server takes long to import
+
         try:
             server = Server(self._faces, *address)
         except OSError:
@@ -137,9 +207,34 @@ class Monitor:
         return server
 
 
-def _add_standard(registry: CollectorRegistry) -> None:
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+def _told(variable: str) -> str:
+    return os.environ.get(variable, "")
+
+
+def _switch(variable: str) -> bool | None:
+    """What a variable says: on (also true, yes, 1) or off; None where it is not set or says neither."""
+    told = _told(variable).strip().lower()
+    if told in {"on", "true", "yes", "1"}:
+        return True
+    return False if told in {"off", "false", "no", "0"} else None
+
+
+def _parsed(listen: str) -> tuple[str, int]:
+    from rearguard_exporter.server import parse_address  # noqa: PLC0415 - as above
+
+    return parse_address(listen)
+
+
+def _register(registry: CollectorRegistry, collector: Collector, labels: Mapping[str, str]) -> None:
+    registry.register(Labelled(collector, labels) if labels else collector)
+
+
+def _add_standard(registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+    for kind in (ProcessCollector, PlatformCollector, GCCollector):
+        apart = CollectorRegistry() if labels else registry
         try:
-            collector(registry=registry)
+            kind(registry=apart)
+            if labels:
+                registry.register(Labelled(apart, labels))
         except ValueError:
-            log.debug("rearguard_exporter: %s is registered already", collector.__name__)
+            log.debug("rearguard_exporter: %s is registered already", kind.__name__)

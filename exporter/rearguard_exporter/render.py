@@ -1,7 +1,8 @@
 """From registries to the bytes of an exposition, in the format that the scraper asked for.
 
-Runs in a thread, never on an event loop. The official encoders write every line; here only which families, in
-which format, compressed or not, and how long each took. Never here: sockets, values.
+Families kept in slots are written by `text`, child by child, in steps of a bounded time, so that an event loop may
+run them; all others are collected and written by the official encoders, at once (`prepare`), in a thread.
+Never here: sockets, values.
 """
 
 import copy
@@ -15,15 +16,44 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+from rearguard_exporter import text
 from rearguard_exporter.metrics import OWN
 from rearguard_exporter.quiet import report
+from rearguard_exporter.slots import Slots, SlotsMetric
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 FOREIGN = "__foreign__"
+GZIP_LEVEL = 1  # level 9 costs ten times the time for a quarter less bytes
+STEP = 0.0005  # seconds after which a step ends; with joining what it wrote that stays below a millisecond
+PIECE = 1 << 17  # characters after which it ends, too: text that is only copied is quick to come, slow to send
 _OWN_NAMES = frozenset(family.name for family in OWN)
 _END = b"# EOF\n"
-_GZIP_LEVEL = 1  # level 9 costs ten times the time for a quarter less bytes
+# Names that a family takes besides its own (OpenMetrics): `target_info` is what the info family `target` exposes.
+_SUFFIXES = {
+    "counter": ("_total", "_created"),
+    "summary": ("_sum", "_count", "_created"),
+    "histogram": ("_bucket", "_sum", "_count", "_created"),
+    "gaugehistogram": ("_bucket", "_gsum", "_gcount"),
+    "info": ("_info",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the scraper asked for."""
+
+    is_openmetrics: bool
+    is_gzip: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that go with the body."""
+        content_type = OPENMETRICS if self.is_openmetrics else TEXT
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if self.is_gzip:
+            headers["Content-Encoding"] = "gzip"
+        return headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,45 +61,84 @@ class Exposition:
     """A body ready to be sent, with its headers."""
 
     body: bytes
-    content_type: str
-    encoding: str | None  # "gzip" or none
+    form: Form
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers that go with the body."""
-        headers = {"Content-Type": self.content_type, "Vary": "Accept, Accept-Encoding"}
-        if self.encoding:
-            headers["Content-Encoding"] = self.encoding
-        return headers
+        return self.form.headers
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A family ready to be written: what the official encoders made of it, or its slots."""
+
+    name: str  # as in `spent`
+    content: bytes | Slots
+
+
+def asked(accept: str, accept_encoding: str) -> Form:
+    """The form that these headers prefer."""
+    is_openmetrics = _quality(accept, "application/openmetrics-text") > _quality(accept, "text/plain")
+    return Form(is_openmetrics, _quality(accept_encoding, "gzip") > 0)
 
 
 def render(registries: Sequence[Collector], accept: str, accept_encoding: str, spent: dict[str, float]) -> Exposition:
-    """The exposition of all registries; of two families with one name the first counts.
+    """The exposition of all registries, in one go; `spent` as in `prepare`."""
+    form = asked(accept, accept_encoding)
+    parts = prepare(registries, form, spent)
+    body = b"".join(steps(parts, form, spent))
+    return Exposition(gzip.compress(body, GZIP_LEVEL) if form.is_gzip else body, form)
+
+
+def prepare(registries: Sequence[Collector], form: Form, spent: dict[str, float]) -> list[Part]:
+    """Every family of the registries; of two that share a name the first counts. Slots are not read yet.
 
     `spent` is filled with the seconds that each family took (foreign ones together under `FOREIGN`).
     """
-    is_openmetrics = _quality(accept, "application/openmetrics-text") > _quality(accept, "text/plain")
-    parts: list[bytes] = []
+    parts: list[Part] = []
     times: dict[str, float] = {}
     began = time.perf_counter()
     for metric in _families(registries):
+        name = _key(metric)
+        if isinstance(metric, SlotsMetric) and metric.slots is not None:
+            parts.append(Part(name, metric.slots))
+            continue
         try:
-            parts.append(_encode(metric, is_openmetrics=is_openmetrics))
+            parts.append(Part(name, _encode(metric, is_openmetrics=form.is_openmetrics)))
         except Exception:  # noqa: BLE001 - one family that cannot be written must not cost the others
             report(f"encoding {metric.name}")
         now = time.perf_counter()
-        name = _queried_name(metric)
-        key = name if name in _OWN_NAMES else FOREIGN
-        times[key] = times.get(key, 0.0) + now - began
+        times[name] = times.get(name, 0.0) + now - began
         began = now
     spent.update(times)
-    if is_openmetrics:
-        parts.append(_END)
-    body = b"".join(parts)
-    content_type = OPENMETRICS if is_openmetrics else TEXT
-    if _quality(accept_encoding, "gzip") > 0:
-        return Exposition(gzip.compress(body, _GZIP_LEVEL), content_type, "gzip")
-    return Exposition(body, content_type, None)
+    return parts
+
+
+def steps(parts: Iterable[Part], form: Form, spent: dict[str, float]) -> Iterator[bytes]:
+    """The body, uncompressed, in pieces that took `STEP` each or little more; `spent` gets what slots took."""
+    for part in parts:
+        if isinstance(part.content, bytes):
+            yield part.content
+            continue
+        total = 0.0
+        began = time.perf_counter()
+        lines: list[str] = []
+        size = 0
+        for line in text.lines(part.content, is_openmetrics=form.is_openmetrics):
+            lines.append(line)
+            size += len(line)
+            if size > PIECE or time.perf_counter() - began > STEP:
+                piece = "".join(lines).encode()
+                lines, size = [], 0
+                total += time.perf_counter() - began
+                yield piece
+                began = time.perf_counter()
+        piece = "".join(lines).encode()
+        spent[part.name] = total + time.perf_counter() - began
+        yield piece
+    if form.is_openmetrics:
+        yield _END
 
 
 def _families(registries: Sequence[Collector]) -> Iterator[Metric]:
@@ -77,8 +146,9 @@ def _families(registries: Sequence[Collector]) -> Iterator[Metric]:
     for registry in registries:
         try:
             for metric in registry.collect():
-                if metric.name not in seen:
-                    seen.add(metric.name)
+                names = {metric.name, *(metric.name + suffix for suffix in _SUFFIXES.get(metric.type, ()))}
+                if seen.isdisjoint(names):
+                    seen |= names
                     yield metric
         except Exception:  # noqa: BLE001 - a collector of the application that fails must not cost our families
             report("collecting")
@@ -105,8 +175,9 @@ def _encode(metric: Metric, *, is_openmetrics: bool) -> bytes:
     return encoded.removesuffix(_END)
 
 
-def _queried_name(metric: Metric) -> str:
-    return f"{metric.name}_total" if metric.type == "counter" else metric.name
+def _key(metric: Metric) -> str:
+    name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+    return name if name in _OWN_NAMES else FOREIGN
 
 
 def _quality(header: str, wanted: str) -> float:

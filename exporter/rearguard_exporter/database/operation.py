@@ -21,12 +21,19 @@ _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*+([A-Za-
 _LOOK_AT = 2000
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
+# The four words of most statements, all of six letters, as they are mostly written.
+_COMMON = {spelled: word for word in ("SELECT", "INSERT", "UPDATE", "DELETE") for spelled in (word, word.lower())}
+_COMMON_LENGTH = 6
+
 # OpenTelemetry's `db.system.name` where it differs from SQLAlchemy's name of the dialect.
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db", "cockroachdb": "cockroachdb"}
 
 
 def operation_name(statement: str) -> str:
     """The first word of a statement when it is a known one, else `_OTHER`."""
+    common = _COMMON.get(statement[:_COMMON_LENGTH])
+    if common is not None and statement[_COMMON_LENGTH : _COMMON_LENGTH + 1] in {" ", "\n"}:
+        return common
     found = _FIRST_WORD.match(statement[:_LOOK_AT])
     word = found.group(1).upper() if found else ""
     return word if word in _WORDS else OTHER

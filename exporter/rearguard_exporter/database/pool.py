@@ -11,8 +11,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rearguard_exporter import metrics
-from rearguard_exporter.instruments import clean
-from rearguard_exporter.metrics import Family
+from rearguard_exporter.instruments import MAX_VALUE_LENGTH, clean
+from rearguard_exporter.metrics import OVERFLOW, Family
 from rearguard_exporter.quiet import report
 
 
@@ -31,10 +31,16 @@ ReadPool = Callable[[], PoolFigures | None]
 """Reads a pool; None when it is gone."""
 
 
-class Pools(Collector):
-    """Every pool being measured."""
+_NAME_LENGTH = MAX_VALUE_LENGTH - 10  # with room for the number of a name that is taken
 
-    def __init__(self) -> None:
+
+class Pools(Collector):
+    """Every pool being measured; beyond `limit` they are shown as one."""
+
+    def __init__(self, limit: int) -> None:
+        self.family = metrics.POOL_COUNT
+        self.folded = 0
+        self._limit = limit
         self._readers: dict[str, ReadPool] = {}
         self._claimed: weakref.WeakSet[object] = weakref.WeakSet()
 
@@ -47,6 +53,7 @@ class Pools(Collector):
 
     def free_name(self, wanted: str) -> str:
         """`wanted`, or with a number when another pool has it: `orders`, `orders-2`, and so on."""
+        wanted = clean(wanted)[:_NAME_LENGTH]
         name, number = wanted, 1
         while name in self._readers:
             number += 1
@@ -80,22 +87,43 @@ class Pools(Collector):
         """The pools for the dashboard."""
         return [asdict(figures) for figures in self.read()]
 
+    def series(self) -> int:
+        """How many series of `family` there are at most: two a pool."""
+        return 2 * min(len(self._readers), self._limit + 1)
+
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that registering does not collect."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Three gauges."""
+        """Three gauges. Of pools beyond the limit the sums, where all of them know."""
         count = _gauge(metrics.POOL_COUNT)
         maximum = _gauge(metrics.POOL_MAX)
         pending = _gauge(metrics.POOL_PENDING)
-        for pool in self.read():
-            name = clean(pool.name)
-            _add(count, (name, "idle"), pool.idle)
-            _add(count, (name, "used"), pool.used)
-            _add(maximum, (name,), pool.maximum)
-            _add(pending, (name,), pool.pending)
+        pools = self.read()
+        shown, beyond = pools[: self._limit], pools[self._limit :]
+        if beyond:
+            self.folded += len(beyond)
+            shown.append(_sum(beyond))
+        for pool in shown:
+            _add(count, (pool.name, "idle"), pool.idle)
+            _add(count, (pool.name, "used"), pool.used)
+            _add(maximum, (pool.name,), pool.maximum)
+            _add(pending, (pool.name,), pool.pending)
         yield from (count, maximum, pending)
+
+
+def _sum(pools: list[PoolFigures]) -> PoolFigures:
+    def total(values: list[int | None]) -> int | None:
+        return None if None in values else sum(value for value in values if value is not None)
+
+    return PoolFigures(
+        OVERFLOW,
+        total([pool.idle for pool in pools]),
+        total([pool.used for pool in pools]),
+        total([pool.maximum for pool in pools]),
+        total([pool.pending for pool in pools]),
+    )
 
 
 def _gauge(family: Family) -> GaugeMetricFamily:

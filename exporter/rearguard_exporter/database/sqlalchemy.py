@@ -1,29 +1,28 @@
-"""The SQLAlchemy adapter: operations by dialect events, pools by a wrapped acquire and a look at each scrape.
+"""The SQLAlchemy adapter: operations at the dialect, pools by a wrapped acquire and a look at each scrape.
 
-The dialect's `do_execute` events are used because the cursor events cost more than three times as much. Handlers
-of the application registered after ours are called in their place, so nothing changes for them. Pool timeouts reach
-no event, therefore the pool's `connect` is wrapped, again after `dispose` made a new pool.
+The dialect's three methods that execute a statement are wrapped on the engine's own dialect: events before and after
+the cursor cost four times as much, `do_execute` events half as much again. What a `do_execute` handler of the
+application executes in SQLAlchemy's place is the handler's, and not measured. Pool timeouts reach no event,
+therefore the pool's `connect` is wrapped, again after `dispose` made a new pool.
 Never here: what a label may say (operation), how a pool is shown (pool).
 """
 
-import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import Pool, PoolProxiedConnection, QueuePool
 
-from rearguard_exporter.database.operation import error_type, namespace, operation_name, system_name
+from rearguard_exporter.database.operation import namespace, system_name
 from rearguard_exporter.database.pool import PoolFigures, Pools
+from rearguard_exporter.database.timing import Operations
 from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import quiet
 
-_EVENTS = ("do_execute", "do_executemany", "do_execute_no_params")
+_METHODS = ("do_execute", "do_executemany", "do_execute_no_params")
 
 
 def instrument(engine: Engine | AsyncEngine, instruments: Instruments, pools: Pools, name: str | None) -> None:
@@ -34,51 +33,25 @@ def instrument(engine: Engine | AsyncEngine, instruments: Instruments, pools: Po
     system = system_name(sync.dialect.name)
     schema = namespace(system, sync.url.database)
     pool_name = pools.free_name(name or schema or system)
-    operations = _Operations(sync, instruments, system, schema)
-    for identifier in _EVENTS:
-        event.listen(sync, identifier, operations.listener(identifier), insert=True)
+    operations = Operations(instruments, system, schema)
+    for method in _METHODS:
+        setattr(sync.dialect, method, _timed(getattr(sync.dialect, method), operations))
     acquire = _Acquire(instruments, pool_name)
     acquire.wrap(sync.pool)
     pools.add(pool_name, _reader(acquire, pool_name))
 
 
-class _Operations:
-    """Times every statement that the dialect executes."""
+def _timed(execute: Callable[..., None], operations: Operations) -> Callable[..., None]:
+    def run(cursor: Any, statement: str, *rest: Any) -> None:
+        began = time.perf_counter()
+        try:
+            execute(cursor, statement, *rest)
+        except BaseException as failure:
+            operations.since(began, statement, failure)
+            raise
+        operations.since(began, statement, None)
 
-    def __init__(self, engine: Engine, instruments: Instruments, system: str, schema: str) -> None:
-        self._dialect: Any = engine.dialect
-        self._durations = instruments.db_duration
-        self._system = system
-        self._schema = schema
-
-    def listener(self, identifier: str) -> Callable[..., bool]:
-        """The handler of one event; True tells SQLAlchemy that the statement was executed."""
-        dialect = self._dialect
-        execute = getattr(dialect, identifier)
-
-        def run(cursor: Any, statement: str, *rest: Any) -> bool:
-            began = time.perf_counter()
-            try:
-                ours_seen = False  # those before ours have been called by SQLAlchemy
-                for handler in getattr(dialect.dispatch, identifier):
-                    if handler is run:
-                        ours_seen = True
-                    elif ours_seen and handler(cursor, statement, *rest):
-                        break
-                else:
-                    execute(cursor, statement, *rest)
-            except BaseException as failure:
-                self._observe(statement, time.perf_counter() - began, failure)
-                raise
-            self._observe(statement, time.perf_counter() - began, None)
-            return True
-
-        return run
-
-    @quiet
-    def _observe(self, statement: str, seconds: float, failure: BaseException | None) -> None:
-        operation = operation_name(statement)
-        self._durations.child(self._system, self._schema, operation, error_type(failure)).observe(seconds)
+    return run
 
 
 class _Acquire:
@@ -87,9 +60,13 @@ class _Acquire:
     def __init__(self, instruments: Instruments, name: str) -> None:
         self._timeouts = instruments.pool_timeouts.child(name)
         self._failures = instruments.pool_failures.child(name)
-        self._lock = threading.Lock()
         self._pool: weakref.ref[Pool] | None = None
-        self.pending = 0
+        self._waiting: list[None] = []  # one each caller: a list takes and gives in one step, without a lock of ours
+
+    @property
+    def pending(self) -> int:
+        """Callers that wait for a connection now."""
+        return len(self._waiting)
 
     @property
     def pool(self) -> Pool | None:
@@ -101,12 +78,11 @@ class _Acquire:
 
         Not by the event `engine_disposed`: one listener of that kind makes every statement of the engine slower.
         """
-        connect, recreate = pool.connect, pool.recreate
+        connect, recreate, waiting = pool.connect, pool.recreate, self._waiting
         self._pool = weakref.ref(pool)
 
         def counted() -> PoolProxiedConnection:
-            with self._lock:
-                self.pending += 1
+            waiting.append(None)
             try:
                 return connect()
             except PoolTimeoutError:
@@ -116,8 +92,7 @@ class _Acquire:
                 self._failures.inc()
                 raise
             finally:
-                with self._lock:
-                    self.pending -= 1
+                waiting.pop()
 
         def renewed() -> Pool:
             made = recreate()

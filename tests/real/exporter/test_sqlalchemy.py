@@ -129,7 +129,7 @@ def test_failures_have_a_type_and_reach_the_application_unchanged(make_engine, r
     assert read(COUNT, db_operation_name="SELECT", error_type="OperationalError") == 1
 
 
-def test_handlers_of_the_application_are_called_once_before_and_after_ours(tmp_path, monitor, read):
+def test_handlers_of_the_application_keep_their_order_and_what_they_execute_themselves(tmp_path, monitor, read):
     engine = create_engine(f"sqlite:///{tmp_path}/x.db")
     called = []
 
@@ -142,14 +142,17 @@ def test_handlers_of_the_application_are_called_once_before_and_after_ours(tmp_p
 
     @event.listens_for(engine, "do_execute_no_params")
     @event.listens_for(engine, "do_execute")
-    def late(cursor, _statement, *_):
+    def late(cursor, statement, *_):
         called.append("late")
-        cursor.execute("select 42")
-        return True
+        if "taken over" in statement:
+            cursor.execute("select 42")
+            return True
+        return False
 
     with engine.connect() as connection:
-        assert connection.execute(text("select 1")).scalar() == 42
-    assert called == ["early", "late"]
+        assert connection.execute(text("select 1 -- taken over")).scalar() == 42
+        assert connection.execute(text("select 1")).scalar() == 1
+    assert called == ["early", "late"] * 2
     assert read(COUNT, db_operation_name="SELECT") == 1
     engine.dispose()
 

@@ -5,9 +5,10 @@ import json
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rearguard_exporter.dashboard import build, quantile
+from rearguard_exporter.dashboard import build, memory_used, quantile, totals
 from rearguard_exporter.identity import Identity
 from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.verdict import Status, Totals
 
 INF = float("inf")
 
@@ -29,8 +30,9 @@ def test_quantiles_are_those_of_prometheus(rank, buckets, expected):
     assert quantile(rank, buckets) == (None if expected is None else pytest.approx(expected))
 
 
-def document(instruments, figures=(), databases=()):
-    built = build(Identity("shop", "1.0", "test"), 12.3456, instruments, dict(figures), dict(databases), [])
+def document(instruments):
+    verdict = (Status.HEALTHY, ())
+    built = build(Identity("shop", "1.0", "test"), 12.3456, verdict, instruments, {}, {}, [])
     return json.loads(json.dumps(built))
 
 
@@ -49,14 +51,16 @@ def test_one_endpoint_adds_up_its_answers_and_errors():
     assert (post["method"], post["count"], post["errors"]) == ("POST", 2, 1)
 
 
-def test_a_database_that_is_down_and_full_memory_are_reasons():
+def test_totals_are_what_was_counted():
     instruments = Instruments(CollectorRegistry(), 100)
-    shown = document(
-        instruments,
-        {"process_memory_usage_bytes": 96.0, "process_memory_limit_bytes": 100.0},
-        {"orders": False, "users": True, "new": None},
-    )
-    assert shown["status"] == "degraded"
-    assert shown["reasons"] == ["database orders does not answer", "memory is at 96% of its limit"]
-    assert shown["database"]["up"] == {"orders": False, "users": True, "new": None}
-    assert document(instruments, {}, {"users": True})["status"] == "ok"
+    instruments.http_duration.observe(("GET", "/a", "200", ""), 0.5)
+    instruments.http_duration.observe(("GET", "/a", "503", "503"), 1.5)
+    instruments.db_duration.observe(("postgresql", "orders", "SELECT", ""), 2.0)
+    for reason in ("abnormal", "abnormal", "clean"):
+        instruments.socket_disconnects.child("/ws", reason).inc()
+    assert totals(instruments) == Totals(2, 1, 2.0, 1, 2.0, 3, 2)
+
+
+def test_the_memory_used_is_unknown_until_it_was_measured():
+    assert memory_used({}) is None
+    assert memory_used({"process_memory_usage_bytes": 30.0, "process_memory_limit_bytes": 120.0}) == 0.25

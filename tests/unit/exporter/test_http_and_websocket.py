@@ -1,9 +1,11 @@
 """Decisions that hold for every framework: methods, errors, endless streams, close codes."""
 
+import time
+
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rearguard_exporter.http import Exchange, method_label
+from rearguard_exporter.http import Exchange, Lanes, method_label
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.websocket import Connection, Reason, reason_of_code
 
@@ -26,12 +28,12 @@ def test_known_methods_stay_and_all_others_are_one():
     [(200, "", ""), (404, "", ""), (499, "", ""), (500, "", "500"), (503, "", "503"), (500, "KeyError", "KeyError")],
 )
 def test_answers_of_500_and_more_are_errors(instruments, status, given, recorded):
-    Exchange(instruments, "GET").end("/a", status, given)
+    Exchange(Lanes(instruments).open("GET")).end("/a", status, given)
     assert list(instruments.http_duration.known()) == [("GET", "/a", str(status), recorded)]
 
 
 def test_an_exchange_ends_once(instruments):
-    exchange = Exchange(instruments, "GET")
+    exchange = Exchange(Lanes(instruments).open("GET"))
     exchange.end("/a", 200)
     exchange.end("/a", 500, "KeyError")
     exchange.leave()
@@ -51,10 +53,9 @@ def test_an_exchange_ends_once(instruments):
     ],
 )
 def test_streams_are_timed_unless_they_are_long_or_endless(instruments, streamed, endless, error_type, observed):
-    exchange = Exchange(instruments, "GET")
-    exchange.streaming()
-    exchange._streaming_since -= streamed
-    exchange._began -= streamed + 1
+    exchange = Exchange(Lanes(instruments).open("GET"))
+    exchange.since = time.perf_counter() - streamed
+    exchange.began -= streamed + 1
     exchange.end("/a", 200, error_type, endless=endless)
     sums = [
         sample.value

@@ -51,6 +51,11 @@ def tree(tmp_path):
             {"memory/memory.limit_in_bytes": "268435456"},
             256 << 20,
         ),
+        (
+            "12:memory:/docker/x\n1:name=systemd:/\n0::/docker/x\n",  # both at once, memory still under version 1
+            {"memory/docker/x/memory.limit_in_bytes": "268435456"},
+            256 << 20,
+        ),
         ("5:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712"}, HOST),  # version 1: none
         ("0::/../../up\n", {"memory.max": "1048576"}, 1 << 20),
         ("nonsense\n\n::\n", {"memory.max": "1"}, HOST),

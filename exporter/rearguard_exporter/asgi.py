@@ -1,0 +1,227 @@
+"""The ASGI adapter: one wrapper around any ASGI application, which also serves the endpoints.
+
+The route is read when the last byte was sent, from what Starlette and FastAPI left in the scope; no router is walked.
+Never here: what counts as an error (http), why a socket ended in general (websocket), text (render).
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from rearguard_exporter.asgi_route import route_of
+from rearguard_exporter.asgi_socket import Socket
+from rearguard_exporter.faces import Faces, Json
+from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
+from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.quiet import report
+from rearguard_exporter.render import asked
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answer = Callable[[Scope, Send], Awaitable[None]]
+
+_MEASURED = "rearguard_exporter"  # in a scope: it is measured by an outer wrapper
+_SERVER_ERROR = 500
+
+
+class Measured:
+    """The application, measured. What it is asked for besides (its routes, its state) is the application's own."""
+
+    def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
+        self.app = app
+        self._instruments = instruments
+        self._lanes = Lanes(instruments)
+        self._faces = faces
+        self._entered = False
+        self._excluded = instruments.excluded
+        self._endpoints: dict[str, Answer] = {"/healthz": self._healthz, "/readyz": self._readyz}
+        if not own_port:
+            self._endpoints |= {"/metrics": self._metrics, "/api/monitoring/dashboard": self._dashboard}
+
+    def __getattr__(self, name: str) -> Any:
+        """As the application has it."""
+        if name == "app":  # while being unpickled or copied
+            raise AttributeError(name)
+        return getattr(self.app, name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, socket or lifespan. What the application raises is raised."""
+        if not self._entered or scope["type"] != "http" or _MEASURED in scope or self._excluded is not None:
+            if await self._is_served(scope, receive, send):
+                return
+        elif (_path(scope) if scope.get("root_path") else scope["path"]) in self._endpoints and (
+            await self._is_answered(scope, send)
+        ):
+            return
+        scope[_MEASURED] = True
+        method = scope["method"]
+        request = _Request(self._lanes.of.get(method) or self._lanes.open(method), scope, send)
+        try:
+            await self.app(scope, receive, request.send)
+        except BaseException as failure:
+            if request.is_open:
+                request.lane = request.lane.here()  # not so where an abandoned one is collected
+                request.end(*_outcome(failure, request.status))
+            raise
+        if request.is_open:  # a body that was not finished: servers answer 500 where there was no head either
+            request.end(request.status or _SERVER_ERROR, "")
+
+    async def _is_served(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Serve what is no request to be measured."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return True
+        if _MEASURED in scope or kind not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return True
+        if not self._entered:
+            self._enter()  # a server that does without lifespan
+        if kind == "http" and await self._is_answered(scope, send):
+            return True
+        if self._excluded is not None and _path(scope) in self._excluded:
+            scope[_MEASURED] = True
+            await self.app(scope, receive, send)
+            return True
+        if kind == "websocket":
+            scope[_MEASURED] = True
+            socket = Socket(self._instruments, Exchange(self._lanes.open("GET")), scope, receive, send)
+            await socket.serve(self.app)
+            return True
+        return False
+
+    async def _is_answered(self, scope: Scope, send: Send) -> bool:
+        """Answer what asks for one of our endpoints."""
+        answer = self._endpoints.get(_path(scope))
+        if answer is None or scope["method"] not in {"GET", "HEAD"}:
+            return False
+        scope[_MEASURED] = True
+        await answer(scope, send)
+        return True
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self._enter()
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        finally:
+            if self._entered:
+                self._entered = False
+                await self._faces.leave()
+
+    def _enter(self) -> None:
+        self._entered = self._faces.enter()
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
+        parts = await self._faces.prepare(form)
+        await send(_head(200, form.headers))
+        if scope["method"] != "HEAD":
+            async for piece in self._faces.stream(parts, form):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _healthz(self, scope: Scope, send: Send) -> None:
+        await _send_json(scope, send, 200, self._faces.health())
+
+    async def _readyz(self, scope: Scope, send: Send) -> None:
+        ready, body = self._faces.readiness()
+        await _send_json(scope, send, 200 if ready else 503, body)
+
+    async def _dashboard(self, scope: Scope, send: Send) -> None:
+        await _send_json(scope, send, 200, await asyncio.wrap_future(self._faces.submit_dashboard()))
+
+
+class _Request:
+    """One request: what the application calls as `send`, which sees the answer to its last byte."""
+
+    # What most requests never set stays on the class: an object is made for every request.
+    is_open = True
+    status = 0
+    _headers: Any = ()
+    _since: float | None = None  # when the head was sent of a body that comes in pieces
+    _complete: float | None = None
+
+    def __init__(self, lane: Lane, scope: Scope, send: Send) -> None:
+        self.lane = lane
+        self._scope = scope
+        self._send = send
+        lane.active[0] += 1.0
+        self._began = perf_counter()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """As the server's `send`."""
+        kind = message.get("type")
+        if kind == "http.response.body":
+            return self._send_body(message)
+        if kind == "http.response.start":
+            status = message.get("status")
+            self.status = status if isinstance(status, int) else 0
+            self._headers = message.get("headers", ())
+        return self._send(message)
+
+    async def _send_body(self, message: Message) -> None:
+        await self._send(message)
+        if message.get("more_body", False):
+            self._since = self._since or perf_counter()
+        elif self.is_open:
+            self._complete = perf_counter()
+            if self.status < _SERVER_ERROR:  # else the exception behind it is still to come
+                self.end(self.status, "")
+
+    def end(self, status: int, error_type: str) -> None:
+        """The request was answered, when its body was complete or now."""
+        self.is_open = False
+        try:
+            since = self._since
+            endless = since is not None and _is_endless(self._headers)
+            at = self._complete or perf_counter()
+            self.lane.end(route_of(self._scope), status, error_type, self._began, at, since, endless, self._scope)
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("ASGI request")
+
+
+def _outcome(failure: BaseException, sent: int) -> tuple[int, str]:
+    if isinstance(failure, asyncio.CancelledError):
+        return CLIENT_GONE, ""  # the caller left, or the server stops
+    return sent or _SERVER_ERROR, type(failure).__name__
+
+
+def _is_endless(headers: Any) -> bool:
+    try:
+        for name, value in headers:
+            if name.lower() == b"content-type":
+                return value.split(b";")[0].strip().lower().decode("latin-1") in ENDLESS_TYPES
+    except Exception:  # noqa: BLE001 - headers of any shape
+        report("ASGI headers")
+    return False
+
+
+def _path(scope: Scope) -> str:
+    """The path below the one that the server mounts the application at."""
+    path: str = scope["path"]
+    root = scope.get("root_path")
+    return path[len(root) :] if root and path.startswith(root) else path
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    return b",".join(value for name, value in scope["headers"] if name.lower() == wanted).decode("latin-1")
+
+
+def _head(status: int, headers: Mapping[str, str]) -> Message:
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": status, "headers": pairs}
+
+
+async def _send_json(scope: Scope, send: Send, status: int, document: Json) -> None:
+    body = json.dumps(document).encode()
+    await send(_head(status, {"Content-Type": "application/json", "Content-Length": str(len(body))}))
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,85 @@
+"""The route of an ASGI request: a template, read from what the framework left in the scope.
+
+Starlette leaves the matched route, FastAPI from 0.137 also the context of an included router, whose route alone lacks
+the prefix. Of mounts only the raw prefix is left, so those of the router are noted once, to tell its parameters from
+its text. Where nothing is left (plain ASGI, Starlette before it left the route) the request is unmatched.
+Never here: walking a router for each request, matching routes again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from weakref import ref
+
+from rearguard_exporter.metrics import UNMATCHED
+
+_Tree = tuple[tuple[tuple[str, ...], Any], ...]  # of each mount: the segments of its template, and those below it
+
+_DEEPEST = 8  # mounts in mounts; a router may be mounted in itself
+_mounts: dict[int, tuple[ref[Any], int, _Tree]] = {}  # by router (which has no hash): how many routes it had then
+
+
+def route_of(scope: Mapping[str, Any]) -> str:
+    """The template with the prefixes of mounts and included routers; never the raw path."""
+    route = scope.get("route")
+    left = scope.get("fastapi")
+    if left:
+        context = left.get("effective_route_context")
+        if context is not None:
+            route = getattr(context, "starlette_route", None) or context
+    if route is None:
+        return UNMATCHED
+    template = getattr(route, "path_format", None)
+    if template is None:
+        template = getattr(route, "path", None)
+    if not isinstance(template, str):
+        return UNMATCHED
+    base = scope.get("app_root_path")  # set by mounts only: what the server mounts the application at
+    if base is None:
+        return template
+    raw, params = scope["root_path"][len(base) :], scope.get("path_params")
+    prefix = _template_of(raw, params, scope.get("router")) if params else raw
+    # The route of a mount has its own path in both; what is below was not matched, or is no router.
+    return f"{prefix}/{{path}}" if _is_mount(route) else prefix + template
+
+
+def _is_mount(route: Any) -> bool:
+    return hasattr(route, "routes") and hasattr(route, "app")
+
+
+def _template_of(raw: str, params: Mapping[str, Any], router: Any) -> str:
+    """The prefix with its parameters as `{name}`: a route's own parameter may hide one of its mounts."""
+    found = _matched(_mounts_of(router), raw.split("/")[1:]) if router is not None else None
+    if found is not None:
+        return found
+    # A mount that is not to be seen from the router: bounded, if not pretty.
+    return "".join(f"/{{{name}}}" for name in params if name != "path") or "/{mount}"
+
+
+def _mounts_of(router: Any) -> _Tree:
+    number, count = id(router), len(router.routes)
+    known = _mounts.get(number)
+    if known is None or known[0]() is not router or known[1] != count:
+        gone = ref(router, lambda _: _mounts.pop(number, None))
+        known = _mounts[number] = (gone, count, _tree(router.routes, _DEEPEST))
+    return known[2]
+
+
+def _tree(routes: Iterable[Any], depth: int) -> _Tree:
+    mounts = [route for route in routes if _is_mount(route)] if depth else []
+    return tuple((_segments(mount), _tree(mount.routes or (), depth - 1)) for mount in mounts)
+
+
+def _segments(mount: Any) -> tuple[str, ...]:
+    template: str = getattr(mount, "path_format", "")  # a host has none
+    return tuple(template.removesuffix("/{path}").split("/")[1:])
+
+
+def _matched(tree: _Tree, raw: Sequence[str]) -> str | None:
+    for segments, below in tree:
+        size = len(segments)
+        if size > len(raw) or any(mine != its and mine[:1] != "{" for mine, its in zip(segments, raw, strict=False)):
+            continue
+        rest = "" if size == len(raw) else _matched(below, raw[size:])
+        if rest is not None:
+            return "".join(f"/{segment}" for segment in segments) + rest
+    return None

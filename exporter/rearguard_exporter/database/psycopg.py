@@ -1,0 +1,150 @@
+"""The psycopg 3 adapter: operations at the cursors of each connection, callers and connections at the pool.
+
+A connection makes its cursors of `cursor_factory` and `server_cursor_factory`; both become subclasses of what they
+were. A pool's connections are measured when they are handed out, whoever made them, and its figures are its own.
+Never here: what a label may say (operation), how a pool is shown (pool).
+"""
+
+import inspect
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from rearguard_exporter.database.pool import PoolFigures, Pools
+from rearguard_exporter.database.psycopg_cursor import Cursors, leading_text
+from rearguard_exporter.database.timing import Operations
+from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.quiet import report
+
+_SYSTEM = "postgresql"
+
+
+def instrument(target: Any, instruments: Instruments, pools: Pools, name: str | None) -> None:
+    """Measure this pool, open or not yet, or this connection from now on; sync or async. Idempotent."""
+    if not hasattr(target, "getconn"):
+        _Connections(instruments).measure(target)
+        return
+    if not pools.claim(target):
+        return
+    pool_name = pools.free_name(name or _database_of(target) or target.name)
+    counts = _Counts(instruments, pool_name)
+    watch = _watch_async if inspect.iscoroutinefunction(type(target).getconn) else _watch_sync
+    watch(target, _Connections(instruments), counts)
+    pools.add(pool_name, _reader(target, pool_name))
+
+
+class _Connections:
+    """Gives connections cursors that are measured."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._cursors: dict[str, Cursors] = {}  # by the database's name, of which a pool has one
+
+    def measure(self, connection: Any) -> None:
+        """Once for each connection; again when its factory was changed since."""
+        try:
+            kind = connection.cursor_factory
+            if any(vars(base).get("rearguard_measured") is self._instruments for base in kind.__mro__):
+                return
+            database = connection.info.dbname
+            cursors = self._cursors.get(database)
+            if cursors is None:
+                operations = Operations(self._instruments, _SYSTEM, database, leading_text)
+                cursors = self._cursors[database] = Cursors(operations)
+            connection.cursor_factory = cursors.measured(kind)
+            connection.server_cursor_factory = cursors.measured(connection.server_cursor_factory)
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("psycopg connection")
+
+
+class _Counts:
+    def __init__(self, instruments: Instruments, name: str) -> None:
+        from psycopg_pool import PoolTimeout, TooManyRequests  # noqa: PLC0415 - single connections need no pool
+
+        self.none_to_be_had = (PoolTimeout, TooManyRequests)
+        self.timeouts = instruments.pool_timeouts.child(name)
+        self.failures = instruments.pool_failures.child(name)
+
+
+def _method(pool: Any, name: str) -> Callable[..., Any]:
+    """This method of the pool, which is not kept alive by it: a pool ends its threads when nobody holds it."""
+    wrapped: Callable[..., Any] | None = vars(pool).get(name)  # somebody's who did as we do
+    if wrapped is not None:
+        return wrapped
+    function, held = getattr(type(pool), name), weakref.ref(pool)
+    return lambda *args, **kwargs: function(held(), *args, **kwargs)
+
+
+# The methods are replaced on the pool itself. Its statistics know of both as well, but can be set back to 0.
+
+
+def _watch_sync(pool: Any, connections: _Connections, counts: _Counts) -> None:
+    getconn, connect = _method(pool, "getconn"), _method(pool, "_connect")
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        try:
+            connection = getconn(*args, **kwargs)
+        except counts.none_to_be_had:
+            counts.timeouts.inc()
+            raise
+        connections.measure(connection)
+        return connection
+
+    def connected(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return connect(*args, **kwargs)
+        except Exception:
+            counts.failures.inc()
+            raise
+
+    pool.getconn, pool._connect = counted, connected  # noqa: SLF001 - what a pool makes connections by
+
+
+def _watch_async(pool: Any, connections: _Connections, counts: _Counts) -> None:
+    getconn, connect = _method(pool, "getconn"), _method(pool, "_connect")
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        try:
+            connection = await getconn(*args, **kwargs)
+        except counts.none_to_be_had:
+            counts.timeouts.inc()
+            raise
+        connections.measure(connection)
+        return connection
+
+    async def connected(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await connect(*args, **kwargs)
+        except Exception:
+            counts.failures.inc()
+            raise
+
+    pool.getconn, pool._connect = counted, connected  # noqa: SLF001 - as above
+
+
+def _database_of(pool: Any) -> str:
+    """What the pool was told to connect to; empty where that is left to the environment."""
+    try:
+        kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
+        conninfo = pool.conninfo if isinstance(pool.conninfo, str) else ""
+        return str(kwargs.get("dbname") or conninfo_to_dict(conninfo).get("dbname") or "")
+    except Exception:  # noqa: BLE001 - connection texts of any shape
+        report("psycopg conninfo")
+        return ""
+
+
+def _reader(pool: Any, name: str) -> Callable[[], PoolFigures | None]:
+    held = weakref.ref(pool)
+
+    def read() -> PoolFigures | None:
+        alive = held()
+        if alive is None:
+            return None
+        stats = alive.get_stats()
+        idle, size = stats["pool_available"], stats["pool_size"]
+        most = stats["pool_max"] or None  # 0: a pool without a limit
+        return PoolFigures(name, idle, max(0, size - idle), most, stats.get("requests_waiting"))
+
+    return read

@@ -1,0 +1,40 @@
+"""Where every driver's adapter tells what an operation was and how it went.
+
+Never here: drivers, what a label may say (operation).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rearguard_exporter.database.operation import error_type, operation_name
+from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.quiet import report
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations on one database. Nothing of it raises into the application."""
+
+    instruments: Instruments
+    system: str  # OpenTelemetry's `db.system.name`
+    namespace: str
+    text: Callable[[object], str] = (
+        str  # of statements that are no text themselves, as much as their first word needs
+    )
+
+    def since(self, began: float, statement: object, failure: BaseException | None) -> None:
+        """An operation that began at `began` (of `time.perf_counter`) is over now."""
+        self.lasted(time.perf_counter() - began, statement, failure)
+
+    def lasted(self, seconds: float, statement: object, failure: BaseException | None) -> None:
+        """An operation took `seconds`."""
+        try:
+            name = operation_name(statement if isinstance(statement, str) else self.text(statement))
+            kind = "" if failure is None else error_type(failure)
+            key = (self.system, self.namespace, name, kind)
+            self.instruments.db_duration.observe(key, seconds)
+            if self.instruments.exemplars.on:
+                self.instruments.exemplars.note(self.instruments.db_duration, key, seconds)
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("database operation")

@@ -1,0 +1,69 @@
+"""Which trace an observation belongs to, kept beside the bucket that it fell into: OpenMetrics' exemplars.
+
+Only traces that OpenTelemetry records and samples, so that what an exemplar points at can be found. Nothing is
+imported: where its SDK is not loaded there are no such traces. One exemplar a bucket, the last.
+Never here: how exemplars are written (text).
+"""
+
+import sys
+import time
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from rearguard_exporter.quiet import report
+from rearguard_exporter.slots import Exemplar, Key, Slots
+
+_API = "opentelemetry.trace"
+_SDK = "opentelemetry.sdk.trace"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A span being recorded: OpenTelemetry's numbers of it."""
+
+    trace_id: int
+    span_id: int
+
+
+def current() -> Trace | None:
+    """The trace that is active here, if it is recorded and sampled."""
+    api = sys.modules.get(_API)
+    if api is None:
+        return None
+    span = api.get_current_span()
+    if not span.is_recording():
+        return None
+    context = span.get_span_context()
+    return Trace(context.trace_id, context.span_id) if context.trace_flags.sampled else None
+
+
+class Exemplars:
+    """Notes exemplars, where they are `wanted`: always, never, or (None) while OpenTelemetry's SDK is loaded."""
+
+    def __init__(self, wanted: bool | None) -> None:
+        self._wanted = wanted
+
+    @property
+    def on(self) -> bool:
+        """Whether there may be traces to note."""
+        return _SDK in sys.modules if self._wanted is None else self._wanted
+
+    def trace(self) -> Trace | None:
+        """The trace active here, None also where exemplars are off."""
+        try:
+            return current() if self.on else None
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("current trace")
+            return None
+
+    def note(self, slots: Slots, key: Key, value: float, trace: Trace | None = None) -> None:
+        """`value` was just observed, in this trace or else in the one active here."""
+        trace = trace or self.trace()
+        if trace is None:
+            return
+        try:
+            labels = f'trace_id="{trace.trace_id:032x}",span_id="{trace.span_id:016x}"'
+            bucket = bisect_left(slots.family.bounds, value)
+            slots.child(*key).keep(bucket, Exemplar(labels, value, time.time()))
+        except Exception:  # noqa: BLE001 - as above
+            report("exemplar")

@@ -1,0 +1,98 @@
+"""The lines of one family of slots, as both text formats want them.
+
+Per family a template; per child its labels, escaped once, and its last lines, copied while it does not change. The
+formats differ in the head of a family and in exemplars only: counts are whole numbers, and timestamps are left out.
+Never here: which families, how they are sent (render).
+"""
+
+from array import array
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import accumulate
+
+from rearguard_exporter.metrics import Family, Kind, written_number
+from rearguard_exporter.slots import Child, Counts, Exemplar, Slots, Table, add_up, tables_of
+
+
+def lines(slots: Slots, *, is_openmetrics: bool) -> Iterator[str]:
+    """The head of the family, then the lines of one child after the other."""
+    family = slots.family
+    yield head(family, is_openmetrics=is_openmetrics)
+    tables = slots.tables()
+    template = _template(family)
+    for child in slots.children():
+        written = _written(child, tables, template)
+        yield _with_exemplars(written, child.exemplars) if is_openmetrics and child.exemplars else written
+
+
+def head(family: Family, *, is_openmetrics: bool) -> str:
+    """The lines HELP and TYPE."""
+    name = family.name.removesuffix("_total") if is_openmetrics and family.kind is Kind.COUNTER else family.name
+    told = family.help.replace("\\", r"\\").replace("\n", r"\n")
+    if is_openmetrics:
+        told = told.replace('"', r"\"")
+    return f"# HELP {name} {told}\n# TYPE {name} {family.kind.value}\n"
+
+
+def labels(child: Child) -> str:
+    """The label pairs as both formats escape them, without braces."""
+    if child.labels is None:
+        pairs = child.slots.constant | dict(zip(child.slots.family.labels, child.key, strict=True))
+        child.labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs.items())
+    return child.labels
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _written(child: Child, tables: list[Table], template: str) -> str:
+    parts = tables_of(tables, child.key)
+    state = parts[0].tobytes() if len(parts) == 1 else b"".join([counts.tobytes() for counts in parts])
+    last = child.written
+    if last is not None and last[0] == state:
+        return last[1]
+    if len(parts) == 1:
+        counts = array("d", state)  # not read again: the text must be that of `state`
+    else:
+        width = child.slots.width
+        seen = array("d", state)
+        counts = add_up([seen[at : at + width] for at in range(0, len(seen), width)], width)
+    written = _histogram(child, counts, template) if len(counts) > 1 else _plain(child, counts[0], template)
+    child.written = (state, written)
+    return written
+
+
+def _plain(child: Child, value: float, template: str) -> str:
+    return template % (_braced(child), written_number(value))
+
+
+def _histogram(child: Child, counts: Counts, template: str) -> str:
+    inside = labels(child)
+    total = written_number(counts.pop())
+    arguments: list[object] = [f"{inside}," if inside else ""] * (2 * len(counts))
+    arguments[1::2] = accumulate(counts)
+    braced = f"{{{inside}}}" if inside else ""
+    return template % (*arguments, braced, total, braced, arguments[-1])
+
+
+def _with_exemplars(written: str, exemplars: dict[int, Exemplar]) -> str:
+    lines = written.split("\n")
+    for bucket, kept in exemplars.copy().items():  # the buckets' lines come first
+        lines[bucket] += f" # {{{kept.labels}}} {written_number(kept.value)} {kept.at:.3f}"
+    return "\n".join(lines)
+
+
+def _braced(child: Child) -> str:
+    inside = labels(child)
+    return f"{{{inside}}}" if inside else ""
+
+
+@lru_cache(maxsize=64)
+def _template(family: Family) -> str:
+    name = family.name
+    if family.kind is not Kind.HISTOGRAM:
+        return f"{name}%s %s\n"
+    bounds = (*family.bounds, float("inf"))
+    buckets = "".join(f'{name}_bucket{{%sle="{written_number(bound)}"}} %d\n' for bound in bounds)
+    return f"{buckets}{name}_sum%s %s\n{name}_count%s %d\n"

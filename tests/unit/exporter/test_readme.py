@@ -1,0 +1,53 @@
+"""The exporter's README can be believed: its programs run, its table is the table, its rules are rules."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from local_stack.binaries import ROOT, find
+from rearguard_exporter import FAMILIES
+from rearguard_exporter.metrics import OWN
+
+README = (ROOT / "exporter" / "README.md").read_text()
+PROGRAMS = dict(re.findall(r"^\*\*([A-Za-z]+)[^\n]*\n\n```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
+DJANGO = (
+    "from django.conf import settings\nsettings.configure(ROOT_URLCONF='x', SECRET_KEY='x', ALLOWED_HOSTS=['*'])\n"
+)
+EXPOSED = """
+import gc
+from rearguard_exporter.faces import Faces
+(made,) = [each for each in gc.get_objects() if isinstance(each, Faces)]
+assert b'service_name="checkout"' in made.render("", "").body
+made.stop()
+"""
+
+
+@pytest.mark.parametrize("name", ["aiohttp", "FastAPI", "Flask", "Django", "Databases"])
+def test_every_program_of_the_readme_runs(name, tmp_path):
+    program = (DJANGO if name == "Django" else "") + PROGRAMS[name] + EXPOSED
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    if name != "Databases":
+        assert len([line for line in PROGRAMS[name].splitlines() if line]) <= 10
+
+
+def test_the_table_has_every_family_and_its_labels():
+    rows = re.findall(r"^\| (`.*?) \| (?:gauge|counter|histogram)[^|]*\|([^|]*)\|$", README, re.MULTILINE)
+    told = {name: labels for names, labels in rows for name in re.findall(r"`([a-z_]+)`", names)}
+    for family in OWN:
+        labels = set(re.findall(r"`([a-z_]+)`", told[family.name]))
+        assert set(family.labels) <= labels, family.name
+    assert told.keys() <= {family.name for family in FAMILIES}
+
+
+def test_its_rules_are_rules(tmp_path):
+    rules = tmp_path / "rules.yml"
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    rules.write_text(text)
+    done = subprocess.run([find("promtool"), "check", "rules", rules], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 rules found" in done.stdout
