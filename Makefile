@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
+BENCH_CONTROLLER = $(filter accept command storm history failover,$(ONLY))
+BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER),$(ONLY))
+
 .PHONY: help setup demo test check soak bench format clean
 
 help: ## list the targets
@@ -30,8 +33,9 @@ test: setup ## every test but the long campaigns, and those of `make check`
 soak: setup ## the long campaigns
 	@$(BIN)/python -m pytest -m soak
 
-bench: setup ## the controller's benchmarks: ratios to floors and peers of the same run (ONLY="storm history")
-	@PYTHONPATH=deploy/local:tests $(BIN)/python bench/controller $(ONLY)
+bench: setup ## the benchmarks: ratios to floors and peers of the same run (ONLY="storm overhead")
+	@$(if $(if $(ONLY),$(BENCH_CONTROLLER),all),PYTHONPATH=deploy/local:tests $(BIN)/python bench/controller $(BENCH_CONTROLLER),true)
+	@$(if $(if $(ONLY),$(BENCH_EXPORTER),all),$(BIN)/python bench/exporter $(BENCH_EXPORTER),true)
 
 check: setup ## format, lint, types, import floors, rules, manifests
 	@$(BIN)/ruff format --check .

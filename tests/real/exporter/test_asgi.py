@@ -178,6 +178,36 @@ async def test_exceptions_are_raised_untouched_and_junk_folds():
     await monitor._faces.leave()
 
 
+@pytest.mark.parametrize("status", [0, -1, 10**9, "200", None, [], 200.5])
+@pytest.mark.parametrize("headers", [None, 7, [(b"content-type",)], [("content-type", "x")]])
+async def test_messages_of_any_shape_go_to_the_server_as_they_are(status, headers):
+    messages = [
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {},
+        {"type": "http.response.body", "more_body": True},
+        {"type": "http.response.body"},
+        {"type": "http.response.body"},
+        {"type": []},
+    ]
+    got = []
+
+    async def plain(scope, receive, send):
+        for message in messages:
+            await send(message)
+
+    async def send(message):
+        got.append(message)
+
+    monitor = Monitor("shop", "1.0", "test")
+    await monitor.instrument_asgi(plain)({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send)
+    assert got == messages
+    (child,) = monitor._instruments.http_duration.known().values()
+    assert sum(child.counts()[:-1]) == 1
+    (active,) = monitor._instruments.http_active.known().values()
+    assert active.counts()[0] == 0
+    await monitor._faces.leave()
+
+
 async def test_the_endpoints_are_served_beside_the_application(host):
     site = await host(starlette())
     await site.get("/items/1")

@@ -1,9 +1,11 @@
 """Flask, Django and plain WSGI applications, behind the standard library's server where the wire matters."""
 
+import gc
 import sys
 import threading
 import types
 import urllib.request
+import weakref
 from contextlib import contextmanager
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.util import setup_testing_defaults
@@ -154,6 +156,58 @@ def test_a_caller_who_leaves_is_no_error_and_a_body_that_breaks_is_one(monitor):
     with pytest.raises(LookupError):
         call(app, "/")
     assert counted(app) == {("__unmatched__", "499", ""): 1, ("__unmatched__", "200", "LookupError"): 1}
+
+
+def test_a_body_that_another_thread_finishes_is_counted_where_only_that_thread_writes(monitor):
+    def plain(environ, start_response):
+        start_response("200 OK", [])
+        return iter([b"a"])
+
+    app, bodies = monitor.instrument_wsgi(plain), []
+    environ = {"PATH_INFO": "/", "REQUEST_METHOD": "GET"}
+    beginner = threading.Thread(target=lambda: bodies.append(app(environ, lambda *_: None)))
+    beginner.start()
+    beginner.join()
+    (active,) = monitor._instruments.http_active.known().values()
+    assert active.counts()[0] == 1
+    assert list(bodies[0]) == [b"a"]
+    assert active.counts()[0] == 0
+    assert monitor._instruments.http_active.table[active.key][0] == -1
+    assert counted(app) == {("__unmatched__", "200", ""): 1}
+
+
+@pytest.mark.parametrize("make", [flask_app, django_app])
+def test_no_request_of_a_framework_waits_for_the_garbage_collector(monitor, make):
+    app, environ = monitor.instrument_wsgi(make()), {"PATH_INFO": "/items/42", "REQUEST_METHOD": "GET"}
+    call(app, "/items/42")
+    setup_testing_defaults(environ)
+    environ["mine"] = mine = set()
+    dropped = weakref.ref(mine)
+    gc.collect()
+    gc.disable()
+    try:
+        body = app(environ, lambda *_: None)
+        list(body)
+        body.close()
+        del environ, mine, body
+        assert dropped() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("status", ["", "abc", "9" * 5000, "-12 x", "\ud800\0", None, 200, b"200 OK"])
+@pytest.mark.parametrize("headers", [[], None, [("Content-Type",)], [(None, None)], 7])
+def test_an_answer_of_any_shape_goes_to_the_server_as_it_is(monitor, status, headers):
+    def plain(environ, start_response):
+        start_response(status, headers)
+        yield b"a"
+        yield b"b"
+
+    app, got = monitor.instrument_wsgi(plain), []
+    body = app({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, lambda *told: got.append(told))
+    assert list(body) == [b"a", b"b"]
+    assert got == [(status, headers)]
+    assert sum(counted(app).values()) == 1
 
 
 class Quiet(WSGIRequestHandler):
