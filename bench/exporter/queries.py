@@ -2,7 +2,8 @@
 
 SQLAlchemy: a statement on SQLite in memory, measured and not. asyncpg and psycopg: what the adapters wrap, around a
 driver that answers at once, so that no network is in the way. Each query takes a connection of the pool for itself.
-Processor time, variants in turn.
+Processor time, variants in turn. As notes, once, the same against a real PostgreSQL, where everything is colder,
+beside what counter and histogram cost after a query there.
 Here: variants and goals. Never here: requests (overhead).
 """
 
@@ -12,6 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 from time import process_time
 from types import SimpleNamespace
 
@@ -29,6 +31,9 @@ def run(report):
     for name in VARIANTS:
         figures = [_in_process(name) for _ in range(ROUNDS)]
         report.goal(name, statistics.median(figures), GOAL)
+    for name in REAL:
+        over, floor = _in_process(name)
+        report.note(f"{name}: {over:.1f} us of processor time a query; counter and histogram there {floor:.1f} us")
 
 
 def _in_process(name):
@@ -147,6 +152,38 @@ def _psycopg():
 VARIANTS = {"SQLAlchemy": _sqlalchemy, "asyncpg": _asyncpg, "psycopg": _psycopg}
 
 
+async def _real_asyncpg(url, measured):
+    import asyncpg
+
+    pool = asyncpg.create_pool(url, min_size=1, max_size=1)
+    if measured:
+        _monitor().instrument_asyncpg(pool)
+    await pool
+
+    async def query():
+        await pool.fetchval("select 1 where $1 = 1", 1)
+
+    return query
+
+
+async def _real_psycopg(url, measured):
+    import psycopg_pool
+
+    pool = psycopg_pool.ConnectionPool(url, min_size=1, max_size=1, open=True, kwargs={"autocommit": True})
+    if measured:
+        _monitor().instrument_psycopg(pool)
+    pool.wait()
+
+    async def query():
+        with pool.connection() as connection:
+            connection.execute("select 1")
+
+    return query
+
+
+REAL = {"asyncpg on PostgreSQL": _real_asyncpg, "psycopg on PostgreSQL": _real_psycopg}
+
+
 async def _time(query):
     began = process_time()
     for _ in range(N):
@@ -168,9 +205,8 @@ async def _nothing():
     pass
 
 
-async def _measure(name):
-    make = VARIANTS[name]()
-    variants = (_nothing, _floor(), make(False), make(True))
+async def _in_turn(variants):
+    """The floor and what measuring adds: of bare floor (its ground, itself), and of the query (bare, measured)."""
     for _ in range(3):
         for variant in variants:
             await _time(variant)
@@ -178,9 +214,45 @@ async def _measure(name):
     gc.freeze()
     rows = [[await _time(variant) for variant in variants] for _ in range(CHUNKS)]
     floor = statistics.median(row[1] - row[0] for row in rows)
-    over = statistics.median(row[3] - row[2] for row in rows)
+    return floor, statistics.median(row[3] - row[2] for row in rows)
+
+
+async def _measure(name):
+    make = VARIANTS[name]()
+    floor, over = await _in_turn((_nothing, _floor(), make(False), make(True)))
     print(json.dumps(over / floor))
 
 
+def _wrapped(query):
+    async def run():  # as many steps as beside the floor
+        await query()
+
+    return run
+
+
+async def _measure_real(name, url):
+    bare, (counter, histogram) = await REAL[name](url, measured=False), overhead.cached()
+
+    async def with_floor():
+        await bare()
+        counter.inc()
+        histogram.observe(0.004)
+
+    base, over = await _in_turn((_wrapped(bare), with_floor, bare, await REAL[name](url, measured=True)))
+    print(json.dumps((over * 1e6, base * 1e6)))
+
+
+def _main(name):
+    if name in VARIANTS:
+        asyncio.run(_measure(name))
+        return
+    root = Path(__file__).resolve().parents[2]
+    sys.path += [str(root / "tests"), str(root / "deploy" / "local")]
+    from real import postgres
+
+    with postgres.running() as server:
+        asyncio.run(_measure_real(name, server.url("postgres")))
+
+
 if __name__ == "__main__":
-    asyncio.run(_measure(sys.argv[1]))
+    _main(sys.argv[1])

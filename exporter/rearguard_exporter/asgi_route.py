@@ -26,14 +26,14 @@ def route_of(scope: Mapping[str, Any]) -> str:
         context = left.get("effective_route_context")
         if context is not None:
             route = getattr(context, "starlette_route", None) or context
-    if route is None:
-        return UNMATCHED
+    base = scope.get("app_root_path")  # set by mounts only: what the server mounts the application at
     template = getattr(route, "path_format", None)
     if template is None:
         template = getattr(route, "path", None)
     if not isinstance(template, str):
-        return UNMATCHED
-    base = scope.get("app_root_path")  # set by mounts only: what the server mounts the application at
+        if base is None:
+            return UNMATCHED
+        template = "/{path}"  # below a mount that left no more than itself: FastAPI's, and an old Starlette's
     if base is None:
         return template
     raw, params = scope["root_path"][len(base) :], scope.get("path_params")

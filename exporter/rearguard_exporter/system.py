@@ -3,16 +3,21 @@
 Never here: event loops, metric names (metrics). Ratios are 0 to 1 of what there is; memory is bytes.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rearguard_exporter import metrics
 from rearguard_exporter.metrics import Family
+
+if TYPE_CHECKING:  # slow to import, so that is done with the first monitor
+    import psutil
 
 INTERVAL = 5.0  # seconds between two samples: less than the shortest supported scrape interval
 
@@ -27,9 +32,12 @@ def memory_limit(root: Path = _CGROUP, membership: Path = _SELF, host: int | Non
     Version 2 keeps it in `memory.max`, version 1 in `memory/**/memory.limit_in_bytes`; "max" and numbers of at
     least the host's memory mean no limit. Inside a container the tree's root is the container's own group.
     """
-    total = psutil.virtual_memory().total if host is None else host
-    limits = [limit for limit in _cgroup_limits(root, membership) if 0 < limit < total]
-    return min(limits, default=total)
+    if host is None:
+        import psutil  # noqa: PLC0415 - as above
+
+        host = psutil.virtual_memory().total
+    limits = [limit for limit in _cgroup_limits(root, membership) if 0 < limit < host]
+    return min(limits, default=host)
 
 
 def _cgroup_limits(root: Path, membership: Path) -> Iterator[int]:
@@ -61,12 +69,15 @@ class System(Collector):
     """The last sample, as gauges. Empty until `sample` was called; use of processors from the second on."""
 
     def __init__(self) -> None:
+        import psutil  # noqa: PLC0415 - as above
+
+        self._psutil = psutil
         self._process: psutil.Process | None = None
         self._figures: dict[Family, float] = {}
 
     def sample(self) -> None:
         """Measure now. Reads a few files of /proc; called from one thread at a time."""
-        process = self._process
+        psutil, process = self._psutil, self._process
         first = process is None or process.pid != os.getpid()
         if process is None or first:
             process = self._process = psutil.Process()

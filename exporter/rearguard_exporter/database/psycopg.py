@@ -46,8 +46,10 @@ class _Connections:
         """Once for each connection; again when its factory was changed since."""
         try:
             kind = connection.cursor_factory
-            if any(vars(base).get("rearguard_measured") is self._instruments for base in kind.__mro__):
+            if getattr(kind, "rearguard_measured", None) is self._instruments:
                 return
+            if any(vars(base).get("rearguard_measured") is self._instruments for base in kind.__mro__):
+                return  # beneath another monitor's
             database = connection.info.dbname
             cursors = self._cursors.get(database)
             if cursors is None:

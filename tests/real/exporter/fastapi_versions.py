@@ -46,13 +46,15 @@ def application():
     mounted.get("/inside/{thing}")(ok)
     app.include_router(items, prefix="/api")
     app.mount("/sub", mounted)
+    app.mount("/files", PlainTextResponse("a file"))
     app.mount("/starlette", Starlette(routes=[Route("/page", plain), Mount("/more", routes=[Route("/{x}", plain)])]))
     return app
 
 
 ASKED = (
     "/plain", "/plain", "/api/items/1", "/api/items/2", "/api/nested/deep/x", "/api/crash", "/sub/inside/7",
-    "/starlette/page", "/starlette/more/1", "/nowhere", "/api/nowhere", "/sub/nowhere", "/docs", "/openapi.json",
+    "/files/a/b.css", "/starlette/page", "/starlette/more/1", "/nowhere", "/api/nowhere", "/sub/nowhere", "/docs",
+    "/openapi.json",
 )  # fmt: skip
 
 

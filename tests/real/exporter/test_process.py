@@ -44,7 +44,9 @@ async def test_open_files_and_their_limit_are_those_of_the_process(site):
     assert before == pytest.approx(opened_now, abs=3)
     opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(50)]
     try:
-        assert (await site.scrape()).value("process_open_fds") == before + 50
+        assert (await site.scrape()).value("process_open_fds") == pytest.approx(
+            before + 50, abs=3
+        )  # others come and go
     finally:
         for number in opened:
             os.close(number)
