@@ -76,9 +76,9 @@ class Measured:
         except BaseException as failure:
             request.end(failure)
             raise
-        kind = type(body)
-        if kind is list or kind is tuple or _is_sent_elsewhere(body, environ):
-            request.end(None)
+        kind, wrapper = type(body), environ.get("wsgi.file_wrapper")
+        if kind is list or kind is tuple or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+            request.end(None)  # ready, or sent by the server itself, out of our sight
             return body
         request.body = body
         return request
@@ -224,8 +224,9 @@ def route_of(environ: Mapping[str, Any]) -> str:
     request = environ.get("werkzeug.request")
     if request is not None:
         rule = getattr(request, "url_rule", None)
-        return UNMATCHED if rule is None else str(rule.rule)
-    route: str = environ.get(_ROUTE, UNMATCHED)
+        route: str = UNMATCHED if rule is None else rule.rule
+    else:
+        route = environ.get(_ROUTE, UNMATCHED)
     return route
 
 
@@ -266,12 +267,6 @@ def _django_failed(request: Any = None, **_: Any) -> None:
     failure = sys.exception()
     if request is not None and failure is not None:
         request.environ[_FAILURE] = type(failure).__name__
-
-
-def _is_sent_elsewhere(body: Any, environ: Environ) -> bool:
-    """Whether the body is ready, or sent by the server itself, out of our sight."""
-    wrapper = environ.get("wsgi.file_wrapper")
-    return isinstance(body, list | tuple) or (isinstance(wrapper, type) and isinstance(body, wrapper))
 
 
 @quiet
