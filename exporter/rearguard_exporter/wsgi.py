@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
+from threading import get_ident
 from time import perf_counter
 from typing import Any
 
@@ -118,32 +119,19 @@ def _answered(
 class _Request:
     """One request: what the application calls as `start_response`, and then the body, watched to its last byte."""
 
-    __slots__ = (
-        "_began",
-        "_environ",
-        "_headers",
-        "_is_stream",
-        "_lane",
-        "_route",
-        "_since",
-        "_start_response",
-        "_status",
-        "_trace",
-        "body",
-    )
-
-    _trace: Trace | None  # absent where nobody looked for one
+    # What most requests never set stays on the class: an object is made for every request.
+    _status = 0
+    _route = UNMATCHED
+    _headers: Any = None
+    _since: float | None = None  # when the first piece of the body was there
+    _is_stream = False
+    _trace: Trace | None = None
+    body: Iterable[bytes] = ()
 
     def __init__(self, environ: Environ, start_response: Callable[..., Any], lane: Lane) -> None:
         self._environ = environ
         self._start_response = start_response
         self._lane: Lane | None = lane  # None when the request is over
-        self._status = 0
-        self._route = UNMATCHED
-        self._headers: Any = None
-        self._since: float | None = None  # when the first piece of the body was there
-        self._is_stream = False
-        self.body: Iterable[bytes] = ()
         lane.active[0] += 1.0
         self._began = perf_counter()
 
@@ -212,9 +200,9 @@ class _Request:
             # A body whose one piece was all, at once, is no stream.
             is_stream = since is not None and (self._is_stream or at - since > _PAUSE)
             endless = is_stream and _is_endless(self._headers)
-            trace = None if lane.additions is None else getattr(self, "_trace", None)
-            here = lane.here()  # a server may change threads
-            here.end(self._route, status, error_type, self._began, at, since, endless, self._environ, trace)
+            if lane.thread != get_ident():  # a server may change threads
+                lane = lane.here()
+            lane.end(self._route, status, error_type, self._began, at, since, endless, self._environ, self._trace)
         except Exception:  # noqa: BLE001 - as above
             report("WSGI request")
 
