@@ -154,6 +154,8 @@ class LoopJobs:
             if state.users > 0:
                 return False
             del self._loops[loop]
+            self._forget_closed()
+            is_last = not self._loops  # asked at once: of two that end together, one is
         for task in state.tasks:
             task.cancel()
         await asyncio.gather(*state.tasks, return_exceptions=True)
@@ -161,7 +163,7 @@ class LoopJobs:
             self._forget_closed()
             if self._home is loop:
                 self._move_home()
-            return not self._loops
+            return is_last and not self._loops  # another may have started meanwhile
 
     def _forget_closed(self) -> None:
         # A loop may end without its applications' clean-up.

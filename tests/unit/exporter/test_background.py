@@ -75,6 +75,40 @@ def test_a_job_moves_to_another_loop_when_its_own_ends():
     assert second.last is True
 
 
+def test_of_two_that_end_together_one_is_the_last():
+    jobs = LoopJobs(Histogram("lag", "Lag.", registry=None))
+    runs, is_ending, other_left, last = threading.Event(), threading.Event(), threading.Event(), {}
+
+    async def job():
+        runs.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_ending.set()
+            await asyncio.to_thread(other_left.wait, 5)
+
+    async def serve(name, may_leave):
+        jobs.enter()
+        assert await asyncio.to_thread(runs.wait, 5)
+        entered.wait(5)
+        assert await asyncio.to_thread(may_leave.wait, 5)
+        last[name] = await jobs.leave()
+        if name == "second":
+            other_left.set()
+
+    jobs.add(job)
+    entered, now = threading.Barrier(2), threading.Event()
+    now.set()
+    threads = [threading.Thread(target=asyncio.run, args=(serve("first", now),), daemon=True)]
+    threads[0].start()
+    assert runs.wait(5)
+    threads.append(threading.Thread(target=asyncio.run, args=(serve("second", is_ending),), daemon=True))
+    threads[1].start()
+    for thread in threads:
+        thread.join(10)
+    assert last == {"first": False, "second": True}
+
+
 def test_a_job_runs_on_one_loop_also_when_two_start_at_once_after_one_that_ended_untidily():
     jobs = LoopJobs(Histogram("lag", "Lag.", registry=None))
     ran_on, asked = [], threading.Barrier(2)
