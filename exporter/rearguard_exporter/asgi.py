@@ -190,7 +190,8 @@ class _Request:
 
 
 def _outcome(failure: BaseException, sent: int) -> tuple[int, str]:
-    if isinstance(failure, asyncio.CancelledError):
+    # Starlette raises the second where a handler reads a body of which the rest never comes.
+    if isinstance(failure, asyncio.CancelledError) or type(failure).__name__ == "ClientDisconnect":
         return CLIENT_GONE, ""  # the caller left, or the server stops
     return sent or _SERVER_ERROR, type(failure).__name__
 

@@ -81,12 +81,12 @@ class Lane:
         hooks for labels are shown, `trace` the one that it was in where that is over by now.
         """
         self.active[0] -= 1.0
+        if status >= _SERVER_ERROR and not error_type:
+            error_type = str(status)
         if since is not None and (endless or at - since > LONG_STREAM):
             if not error_type:
                 return
             at = since
-        if status >= _SERVER_ERROR and not error_type:
-            error_type = str(status)
         key: Key = (self.method, route, _STATUSES.get(status) or str(status), error_type)
         seconds = at - began
         additions = self.additions

@@ -8,6 +8,7 @@ Never here: frameworks; the label names that this package defines (metrics).
 import copy
 import re
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,7 @@ class RequestLabels:
     def _value(self, hook: Hook, seen: set[str], request: object) -> str:
         try:
             value = _text(hook(request))
-        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+        except (Exception, CancelledError):  # noqa: BLE001 - the wall between the exporter and the application
             report("request label")
             return ""
         if not value or value in seen:

@@ -10,11 +10,12 @@ import gzip
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from prometheus_client import exposition
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from rearguard_exporter import text
 from rearguard_exporter.metrics import OWN
@@ -143,15 +144,27 @@ def steps(parts: Iterable[Part], form: Form, spent: dict[str, float]) -> Iterato
 
 def _families(registries: Sequence[Collector]) -> Iterator[Metric]:
     seen: set[str] = set()
-    for registry in registries:
+    for collector in chain.from_iterable(map(_collectors, registries)):
         try:
-            for metric in registry.collect():
+            for metric in collector.collect():
                 names = {metric.name, *(metric.name + suffix for suffix in _SUFFIXES.get(metric.type, ()))}
                 if seen.isdisjoint(names):
                     seen |= names
                     yield metric
         except Exception:  # noqa: BLE001 - a collector of the application that fails must not cost our families
             report("collecting")
+
+
+def _collectors(registry: Collector) -> list[Collector]:
+    """Those of a registry, one by one, so that one that fails costs only itself.
+
+    The library has no public name for them. A registry that has none of that name is asked as a whole, as is one with
+    a `target_info` of its own.
+    """
+    known = getattr(registry, "_collector_to_names", None)
+    if known is None or (isinstance(registry, CollectorRegistry) and registry.get_target_info()):
+        return [registry]
+    return list(known)
 
 
 class _One(Collector):

@@ -252,9 +252,9 @@ def _note_route(request: Any, match: Any) -> None:
 
 
 def _django_failed(request: Any = None, **_: Any) -> None:
-    failure = sys.exception()
-    if request is not None and failure is not None:
-        request.environ[_FAILURE] = type(failure).__name__
+    failure, environ = sys.exception(), getattr(request, "environ", None)  # a request by ASGI has none
+    if isinstance(environ, dict) and failure is not None:
+        environ[_FAILURE] = type(failure).__name__
 
 
 @quiet
@@ -267,5 +267,5 @@ def _follow_flask() -> None:
 
 def _flask_failed(_: Any, exception: BaseException | None = None, **__: Any) -> None:
     module = sys.modules["flask"]
-    if exception is not None:
+    if exception is not None and module.has_request_context():  # jobs may report theirs without a request
         module.request.environ[_FAILURE] = type(exception).__name__

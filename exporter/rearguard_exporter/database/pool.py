@@ -53,6 +53,7 @@ class Pools(Collector):
 
     def free_name(self, wanted: str) -> str:
         """`wanted`, or with a number when another pool has it: `orders`, `orders-2`, and so on."""
+        self.read()  # forgets those that are gone
         wanted = clean(wanted)[:_NAME_LENGTH]
         name, number = wanted, 1
         while name in self._readers:

@@ -159,6 +159,23 @@ async def test_streams_are_timed_to_their_last_byte_and_background_work_is_not(h
     release.set()
 
 
+async def test_a_client_that_leaves_in_the_middle_of_its_upload_is_no_error(host, eventually):
+    async def upload(request):
+        await request.body()
+        return PlainTextResponse("ok")
+
+    site = await host(Starlette(routes=[Route("/upload", upload, methods=["POST"])]))
+    _, writer = await asyncio.open_connection("127.0.0.1", site.server.servers[0].sockets[0].getsockname()[1])
+    writer.write(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+    await writer.drain()
+    writer.close()
+
+    async def seen():
+        return counted(await site.scrape())
+
+    assert await eventually(seen) == {("/upload", "499", ""): 1}
+
+
 async def test_exceptions_are_raised_untouched_and_junk_folds():
     monitor = Monitor("shop", "1.0", "test")
     failure = LookupError("mine")

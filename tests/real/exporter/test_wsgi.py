@@ -15,9 +15,10 @@ import pytest
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse, StreamingHttpResponse
+from django.test import AsyncClient
 from django.urls import include
 from django.urls import path as django_path
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, got_request_exception
 
 from real.exporter.conftest import Scrape
 from rearguard_exporter import Monitor
@@ -104,6 +105,27 @@ def test_frameworks_give_their_route_and_what_they_made_a_500_of(monitor, make, 
         ("__unmatched__", "404", ""): 1,
         ("/crash", "500", "LookupError"): 1,
     }
+
+
+async def test_frameworks_that_report_a_failure_outside_a_wsgi_request_are_left_alone(monitor):
+    monitor.instrument_wsgi(django_app())
+    assert (await AsyncClient(raise_request_exception=False).get("/crash")).status_code == 500
+    flask = flask_app()
+    monitor.instrument_wsgi(flask.wsgi_app)
+    with flask.app_context():  # a job
+        got_request_exception.send(flask, exception=LookupError())
+
+
+@pytest.mark.parametrize("streamed", ["text/event-stream", "text/plain"])
+def test_an_answer_of_500_and_more_counts_also_where_it_is_streamed(monitor, streamed):
+    def plain(environ, start_response):
+        start_response("503 Service Unavailable", [("Content-Type", streamed)])
+        yield b"a"
+        yield b"b"
+
+    app = monitor.instrument_wsgi(plain)
+    call(app, "/")
+    assert counted(app) == {("__unmatched__", "503", "503"): 1}
 
 
 def test_exceptions_are_raised_untouched_and_junk_folds(monitor):

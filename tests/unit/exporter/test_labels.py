@@ -1,5 +1,7 @@
 """Labels that the user adds, and paths that are not measured, fed by strangers."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,9 +45,10 @@ def test_what_is_no_text_is_an_empty_value(value):
     assert RequestLabels({"plan": lambda _: value}, 3, Folded()).of("request") == ("",)
 
 
-def test_a_hook_that_raises_costs_no_request_and_no_other_label():
+@pytest.mark.parametrize("raised", [KeyError, asyncio.CancelledError])
+def test_a_hook_that_raises_costs_no_request_and_no_other_label(raised):
     def broken(_):
-        raise KeyError
+        raise raised
 
     labels = RequestLabels({"plan": broken, "region": lambda _: "eu", "tier": lambda _: 1}, 3, Folded())
     assert labels.of("request") == ("", "eu", "1")

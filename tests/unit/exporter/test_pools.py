@@ -50,3 +50,9 @@ def test_a_pool_that_fails_or_is_gone_costs_only_itself():
     pools.add("fine", lambda: PoolFigures("fine", idle=3))
     assert exposed(pools) == {("count", "fine", "idle"): 3}
     assert not pools.has("gone")
+
+
+def test_the_pool_that_replaces_one_that_is_gone_has_its_name():
+    pools = Pools(100)
+    pools.add(pools.free_name("orders"), lambda: None)
+    assert pools.free_name("orders") == "orders"
