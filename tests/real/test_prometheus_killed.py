@@ -1,4 +1,4 @@
-"""A real Prometheus is killed while versions change: the shipped rules and the dashboard go on with what serves now."""
+"""A real Prometheus is killed while versions change: the shipped rules and the dashboard go on with what serves."""
 
 import json
 import shutil
