@@ -25,7 +25,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _STATE = "rearguard_exporter.measured"
 # Typed keys came with aiohttp 3.14, which warns about the plain ones.
 _MEASURED: Any = web.RequestKey(_STATE, object) if hasattr(web, "RequestKey") else _STATE
-_INSTALLED: web.AppKey[bool] = web.AppKey("rearguard_exporter.installed", bool)
+_INSTALLED: web.AppKey[Faces] = web.AppKey("rearguard_exporter.installed", Faces)
 _MOST_ROUTES = 10_000  # whose templates are kept: an application's own resources may make a route a request
 _MESSAGES = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
@@ -37,8 +37,9 @@ def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, 
         RuntimeError: the application already runs; aiohttp freezes it then.
     """
     if _INSTALLED in app:
+        app[_INSTALLED].refuse(faces)
         return
-    app[_INSTALLED] = True
+    app[_INSTALLED] = faces
     endpoints = _add_endpoints(app, faces, own_port=own_port)
     own = frozenset(route for endpoint in endpoints for route in endpoint)
     app.middlewares.insert(0, _middleware(instruments, own))

@@ -13,10 +13,12 @@ from typing import Any
 from rearguard_exporter.asgi_route import route_of
 from rearguard_exporter.asgi_socket import Socket
 from rearguard_exporter.faces import Faces, Json
+from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.quiet import report
 from rearguard_exporter.render import asked
+from rearguard_exporter.standin import StandIn
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,25 +31,26 @@ _MEASURED = "rearguard_exporter"  # in a scope: it is measured by an outer wrapp
 _SERVER_ERROR = 500
 
 
-class Measured:
+class Measured(StandIn):
     """The application, measured. What it is asked for besides (its routes, its state) is the application's own."""
+
+    OWN = frozenset({"app", "rearguard_faces", "_instruments", "_lanes", "_entered", "_excluded", "_endpoints"})
 
     def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
         self.app = app
         self._instruments = instruments
         self._lanes = Lanes(instruments)
-        self._faces = faces
-        self._entered = False
+        self.rearguard_faces = faces
+        self.forget_parent()
+        tell_after_fork(self)
         self._excluded = instruments.excluded
         self._endpoints: dict[str, Answer] = {"/healthz": self._healthz, "/readyz": self._readyz}
         if not own_port:
             self._endpoints |= {"/metrics": self._metrics, "/api/monitoring/dashboard": self._dashboard}
 
-    def __getattr__(self, name: str) -> Any:
-        """As the application has it."""
-        if name == "app":  # while being unpickled or copied
-            raise AttributeError(name)
-        return getattr(self.app, name)
+    def forget_parent(self) -> None:
+        """It has served nothing in this process, or on the loop that is there now."""
+        self._entered = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, socket or lifespan. What the application raises is raised."""
@@ -115,29 +118,29 @@ class Measured:
         finally:
             if self._entered:
                 self._entered = False
-                await self._faces.leave()
+                await self.rearguard_faces.leave()
 
     def _enter(self) -> None:
-        self._entered = self._faces.enter()
+        self._entered = self.rearguard_faces.enter(self.forget_parent)
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
-        parts = await self._faces.prepare(form)
+        parts = await self.rearguard_faces.prepare(form)
         await send(_head(200, form.headers))
         if scope["method"] != "HEAD":
-            async for piece in self._faces.stream(parts, form):
+            async for piece in self.rearguard_faces.stream(parts, form):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
     async def _healthz(self, scope: Scope, send: Send) -> None:
-        await _send_json(scope, send, 200, self._faces.health())
+        await _send_json(scope, send, 200, self.rearguard_faces.health())
 
     async def _readyz(self, scope: Scope, send: Send) -> None:
-        ready, body = self._faces.readiness()
+        ready, body = self.rearguard_faces.readiness()
         await _send_json(scope, send, 200 if ready else 503, body)
 
     async def _dashboard(self, scope: Scope, send: Send) -> None:
-        await _send_json(scope, send, 200, await asyncio.wrap_future(self._faces.submit_dashboard()))
+        await _send_json(scope, send, 200, await asyncio.wrap_future(self.rearguard_faces.submit_dashboard()))
 
 
 class _Request:
@@ -174,7 +177,7 @@ class _Request:
             self._since = self._since or perf_counter()
         elif self.is_open:
             self._complete = perf_counter()
-            if self.status < _SERVER_ERROR:  # else the exception behind it is still to come
+            if self.status != _SERVER_ERROR:  # else the exception behind it may be still to come
                 self.end(self.status, "")
 
     def end(self, status: int, error_type: str) -> None:

@@ -5,14 +5,15 @@ Never here: what is sampled (system, watch), how it is shown (render).
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
+from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.quiet import report
 from rearguard_exporter.slots import Child
 
@@ -30,13 +31,18 @@ class Ticker:
         self._name = name
         self._tick = tick
         self._interval = interval
+        self.forget_parent()
+        tell_after_fork(self)
+
+    def forget_parent(self) -> None:
+        """It does not run in this process."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs (false in a process forked from the one that started it)."""
+        """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
@@ -77,13 +83,16 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self.forget_parent()
+        tell_after_fork(self)
+
+    def forget_parent(self) -> None:
+        """It has no thread in this process."""
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
-        self._process = os.getpid()
 
     def submit(self, work: Callable[[], Made]) -> Future[Made]:
         """What `work` returns, or the exception that it raises."""
-        self._forget_parent()
         with self._lock:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
@@ -91,22 +100,68 @@ class Worker:
 
     def close(self) -> None:
         """End the thread after what was submitted; waits for nothing."""
-        self._forget_parent()
         with self._lock:
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)
 
-    def _forget_parent(self) -> None:
-        if self._process != os.getpid():  # the thread stayed with the parent, and it may have held the lock
-            self._lock, self._executor = threading.Lock(), None
-            self._process = os.getpid()
+
+class SpareLoop:
+    """An event loop of its own, in a daemon thread, for jobs in a process that serves without any."""
+
+    def __init__(self, name: str, jobs: "LoopJobs") -> None:
+        self._name = name
+        self._jobs = jobs
+        self.forget_parent()
+        tell_after_fork(self)
+
+    def forget_parent(self) -> None:
+        """It does not run in this process."""
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._end: Callable[[], object] = _nothing
+
+    def start(self) -> None:
+        """Run the loop, when it does not run; the jobs are on it when this returns."""
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            entered = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(entered,), name=self._name, daemon=True)
+            self._thread.start()
+            entered.wait()
+
+    def stop(self) -> threading.Thread | None:
+        """Ask the loop to end, without waiting; its thread, for `wait_for`."""
+        with self._lock:
+            self._end()
+            thread, self._thread, self._end = self._thread, None, _nothing
+        return thread
+
+    def _run(self, entered: threading.Event) -> None:
+        try:
+            asyncio.run(self._serve(entered))
+        finally:
+            entered.set()
+
+    async def _serve(self, entered: threading.Event) -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        self._end = partial(loop.call_soon_threadsafe, over.set)
+        self._jobs.enter(measured=False)
+        entered.set()
+        await over.wait()
+        await self._jobs.leave()
+
+
+def _nothing() -> None:
+    """The end of a loop that does not run."""
 
 
 @dataclass(slots=True)
 class _Loop:
     users: int = 0
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    on_lost: list[Callable[[], None]] = field(default_factory=list)
 
 
 class LoopJobs:
@@ -118,9 +173,20 @@ class LoopJobs:
     def __init__(self, lag: Child) -> None:
         self._lag = lag
         self._jobs: list[LoopJob] = []
+        self.forget_parent()
+        tell_after_fork(self)
+
+    def forget_parent(self) -> None:
+        """No application serves on any loop in this process yet."""
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._home: asyncio.AbstractEventLoop | None = None
-        self._lock = threading.Lock()  # loops of several threads may start and end at once
+        # Loops of several threads may start and end at once; one that is collected ends wherever its thread is.
+        self._lock = threading.RLock()
+
+    @property
+    def has_home(self) -> bool:
+        """Whether there is a loop that the jobs run on."""
+        return self._home is not None and not self._home.is_closed()
 
     def add(self, job: LoopJob) -> None:
         """Run `job` (which never ends by itself) from now on, or from the first application's start."""
@@ -130,16 +196,21 @@ class LoopJobs:
         if home is not None and not home.is_closed():
             home.call_soon_threadsafe(self._spawn, home, [job])
 
-    def enter(self) -> None:
-        """An application of the running loop starts."""
+    def enter(self, on_lost: Callable[[], None] | None = None, *, measured: bool = True) -> None:
+        """An application of the running loop starts. `on_lost` is called when the loop ends before it left.
+
+        Of a loop that is not measured the lateness is not, and its end is not noticed.
+        """
         loop = asyncio.get_running_loop()
         due: list[LoopJob] = []
         with self._lock:
             self._forget_closed()
             state = self._loops.setdefault(loop, _Loop())
             state.users += 1
-            if state.users == 1:
-                due.append(self._probe_lag)
+            if on_lost is not None:
+                state.on_lost.append(on_lost)
+            if state.users == 1 and measured:
+                due.append(partial(self._probe_lag, loop))
             if self._home is None:
                 self._home = loop
                 due.extend(self._jobs)
@@ -153,7 +224,7 @@ class LoopJobs:
             state.users -= 1
             if state.users > 0:
                 return False
-            del self._loops[loop]
+            self._loops.pop(loop, None)
             self._forget_closed()
             is_last = not self._loops  # asked at once: of two that end together, one is
         for task in state.tasks:
@@ -168,7 +239,7 @@ class LoopJobs:
     def _forget_closed(self) -> None:
         # A loop may end without its applications' clean-up.
         for loop in [loop for loop in self._loops if loop.is_closed()]:
-            del self._loops[loop]
+            self._loops.pop(loop, None)
         if self._home is not None and self._home.is_closed():
             self._home = None
 
@@ -182,11 +253,24 @@ class LoopJobs:
         if state is not None:
             state.tasks.extend(loop.create_task(_run(job)) for job in jobs)
 
-    async def _probe_lag(self) -> None:
-        while True:
-            due = time.perf_counter() + LAG_INTERVAL
-            await asyncio.sleep(LAG_INTERVAL)
-            self._lag.observe(max(0.0, time.perf_counter() - due))
+    async def _probe_lag(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while True:
+                due = time.perf_counter() + LAG_INTERVAL
+                await asyncio.sleep(LAG_INTERVAL)
+                self._lag.observe(max(0.0, time.perf_counter() - due))
+        finally:
+            self._lose(loop)
+
+    def _lose(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            lost = self._loops.pop(loop, None)
+            if lost is None:  # its last application left
+                return
+            if self._home is loop:
+                self._move_home()
+        for call in lost.on_lost:
+            call()
 
 
 async def _run(job: LoopJob) -> None:

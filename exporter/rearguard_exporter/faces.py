@@ -6,22 +6,25 @@ Never here: frameworks, sockets, names of metrics.
 """
 
 import asyncio
+import os
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
+from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
 from rearguard_exporter import dashboard, system
-from rearguard_exporter.background import LoopJobs, Ticker, Worker, wait_for
+from rearguard_exporter.background import LoopJobs, SpareLoop, Ticker, Worker, wait_for
 from rearguard_exporter.database.pool import Pools
 from rearguard_exporter.database.watch import Watch
+from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.identity import Identity
 from rearguard_exporter.instruments import Instruments, OwnCost
-from rearguard_exporter.quiet import report
+from rearguard_exporter.quiet import log, report
 from rearguard_exporter.render import GZIP_LEVEL, Exposition, Form, Part, prepare, render, steps
 from rearguard_exporter.verdict import Recent, judge
 
@@ -52,7 +55,17 @@ class Faces:
         self._sampler = Ticker("rearguard-system", self._sample, system.INTERVAL)
         self._tickers: list[Ticker] = []
         self._jobs = LoopJobs(instruments.loop_lag)
+        self._spare_loop = SpareLoop("rearguard-loop", self._jobs)
         self._worker = Worker("rearguard-render")
+        self._port: tuple[int, str] | None = None  # the process that listens, and where
+        self.forget_parent()
+        tell_after_fork(self)
+
+    def forget_parent(self) -> None:
+        """Nothing runs in this process, until it serves or is scraped."""
+        self._is_fresh = True
+        self._runs = False
+        self._has_no_loop = False
 
     def submit_render(self, accept: str, encoding: str) -> Future[Exposition]:
         """The exposition, made in the exporter's own thread."""
@@ -114,29 +127,70 @@ class Faces:
         return ready, {"status": "ready" if ready else "not ready", "databases": databases}
 
     def watch(self, watch: Watch) -> None:
-        """Check this database from now on, or from the application's start when it needs its event loop."""
+        """Check this database for as long as this process serves.
+
+        Not before: a process that only forks those that serve would share its connections with them.
+        """
         self.watches.append(watch)
         if watch.is_async:
             self._jobs.add(watch.run)
+            self._find_loop()
             return
         ticker = Ticker(f"rearguard-watch-{watch.name}", watch.check_in_thread, watch.interval)
         self._tickers.append(ticker)
-        ticker.start()
+        if self._runs:
+            ticker.start()
+
+    def listens(self, address: str) -> None:
+        """This process serves a port of its own."""
+        self._port = (os.getpid(), address)
+        self.start()
+
+    def refuse(self, other: "Faces") -> None:
+        """An application that is measured for these is to be measured for others: it is not."""
+        if other is not self:
+            log.warning(
+                "rearguard_exporter: this application is measured by another Monitor already, and stays so; use one "
+                "Monitor in a process, and instrument each application once"
+            )
 
     def start(self) -> None:
         """Run the threads; those that run already are left alone."""
+        if self._is_fresh and self._port is not None and self._port[0] != os.getpid():
+            log.warning(
+                "rearguard_exporter: the port %s is of process %d, which forked this one (%d); what this one "
+                "measures is not shown there. Create the Monitor in each process, with a port for each",
+                self._port[1], self._port[0], os.getpid(),
+            )  # fmt: skip
+        self._is_fresh, self._runs = False, True
         for ticker in (self._sampler, *self._tickers):
             ticker.start()
+
+    def start_without_loop(self) -> None:
+        """Run the threads, for an application that has no event loop: coroutine checks get one of their own."""
+        self.start()
+        self._has_no_loop = True
+        self._find_loop()
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, as `collect`."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Nothing: being scraped is what starts the threads in a process that serves its registry by other means."""
+        if self._is_fresh:
+            self.start()
+        return ()
 
     def stop(self) -> None:
         """End the threads. `start` begins again."""
         wait_for(self._ask_to_end())
 
-    def enter(self) -> bool:
-        """An application of the running loop starts. Whether it must `leave` again."""
+    def enter(self, on_lost: Callable[[], None] | None = None) -> bool:
+        """An application of the running loop starts. Whether it must `leave`, unless its loop is lost before."""
         try:
             self.start()
-            self._jobs.enter()
+            self._jobs.enter(on_lost)
         except Exception:  # noqa: BLE001 - an application starts also where no thread can be had
             report("starting")
             return False
@@ -155,6 +209,11 @@ class Faces:
         self._figures.sample()
         self._recent.note(time.monotonic(), dashboard.totals(self._instruments))
 
+    def _find_loop(self) -> None:
+        if self._has_no_loop and not self._jobs.has_home and any(watch.is_async for watch in self.watches):
+            self._spare_loop.start()
+
     def _ask_to_end(self) -> list[threading.Thread | None]:
+        self._runs = self._has_no_loop = False
         self._worker.close()
-        return [ticker.stop() for ticker in (self._sampler, *self._tickers)]
+        return [self._spare_loop.stop(), *(ticker.stop() for ticker in (self._sampler, *self._tickers))]

@@ -16,6 +16,7 @@ from typing import Any
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.metrics import FAMILIES, OVERFLOW
 from rearguard_exporter.quiet import report
 from rearguard_exporter.slots import clean
@@ -94,6 +95,11 @@ class RequestLabels:
         self._seen: tuple[set[str], ...] = tuple(set() for _ in hooks)
         self._limit = limit
         self._folded = folded
+        self.forget_parent()
+        tell_after_fork(self)
+
+    def forget_parent(self) -> None:
+        """The parent's lock may never be released here."""
         self._lock = threading.Lock()
 
     def of(self, request: object) -> tuple[str, ...]:

@@ -101,6 +101,7 @@ class Monitor:
         _add_standard(own, options.labels)
         registries: tuple[Collector, ...] = (own,) if registry is not None else (own, REGISTRY)
         self._faces = Faces(self.identity, registries, self._instruments, cost, figures, self._pools)
+        own.register(self._faces)
         self._server: Server | None = None if address is None else self._listen(address)
         self._has_own_port = address is not None
 
@@ -120,6 +121,7 @@ class Monitor:
         from rearguard_exporter import asgi  # noqa: PLC0415 - not every application needs it
 
         if isinstance(app, asgi.Measured):
+            app.rearguard_faces.refuse(self._faces)
             return app
         return asgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
 
@@ -128,6 +130,7 @@ class Monitor:
         from rearguard_exporter import wsgi  # noqa: PLC0415 - not every application needs it
 
         if isinstance(app, wsgi.Measured):
+            app.rearguard_faces.refuse(self._faces)
             return app
         return wsgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
 
@@ -203,7 +206,7 @@ class Monitor:
         except OSError:
             log.exception("rearguard_exporter: cannot listen on %s:%s; nothing is exposed", *address)
             return None
-        self._faces.start()
+        self._faces.listens("{}:{}".format(*server.address))
         return server
 
 

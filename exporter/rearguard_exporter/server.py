@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rearguard_exporter.faces import Faces
+from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.quiet import log, report
 
 MOST_CONNECTIONS = 16
@@ -45,20 +46,32 @@ def parse_address(text: str) -> tuple[str, int]:
 class Server:
     """The listening port; `address` says which, also when port 0 was asked for.
 
+    It stays with the process that made it: one that is forked lets go of it, so that it does not hold the port when
+    the parent ends.
+
     Raises:
         OSError: the port cannot be had.
     """
 
     def __init__(self, faces: Faces, host: str, port: int) -> None:
         self._server = _Http((host, port), _handler(faces))
+        self._is_parents = False
+        tell_after_fork(self)
         self.address: tuple[str, int] = (host, self._server.server_port)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="rearguard-listen", daemon=True
         )
         self._thread.start()
 
+    def forget_parent(self) -> None:
+        """The thread that serves is the parent's, and so is the port."""
+        self._is_parents = True
+        self._server.server_close()
+
     def close(self) -> None:
-        """Give the port back."""
+        """Give the port back, where it is this process's."""
+        if self._is_parents:
+            return
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -18,6 +18,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.metrics import OVERFLOW, Family, Kind, written_number
 
 MAX_VALUE_LENGTH = 200
@@ -184,11 +185,16 @@ class Slots(Collector):
         self._children: dict[Key, Child] = {}
         self._folds: dict[Key, Child] = {}
         self._cleaned: dict[Key, Child] = {}  # of keys that had to be cleaned: two may become one
-        self._lock = threading.Lock()
+        self.forget_parent()
+        tell_after_fork(self)
         self._tables: list[tuple[weakref.ref[_Owner], Table]] = []
         self._past: Table = {}
         self._fold_at = _FOLD_AFTER
         self._mine = _Mine(self._join)
+
+    def forget_parent(self) -> None:
+        """What the parent counted stays in sight; its lock may never be released here."""
+        self._lock = threading.Lock()
 
     def observe(self, key: Key, value: float) -> None:
         """Count `value` in the histogram of this key."""

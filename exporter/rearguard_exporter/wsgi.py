@@ -16,10 +16,12 @@ from typing import Any
 
 from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.faces import Faces
+from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Lane, Lanes
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.metrics import UNMATCHED
 from rearguard_exporter.quiet import quiet, report
+from rearguard_exporter.standin import StandIn
 
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -27,21 +29,24 @@ App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 _FAILURE = "rearguard_exporter.failure"  # in an environ: the class of what the framework made a 500 of
 _MEASURED = "rearguard_exporter"  # in an environ: it is measured by an outer wrapper
 _ROUTE = "rearguard_exporter.route"  # in an environ: the route that Django resolved
-_CODES = {str(code): code for code in range(100, 600)}
+_CODES = {str(code): code for code in range(100, 1000)}
 _ENDLESS = tuple(ENDLESS_TYPES)
 _PAUSE = 0.1  # seconds
 _FAILED = 500
 
 
-class Measured:
+class Measured(StandIn):
     """The application, measured. What it is asked for besides is the application's own."""
+
+    OWN = frozenset({"app", "rearguard_faces", "_lanes", "_entered", "_excluded", "_endpoints"})
 
     def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
         self.app = app
         self._lanes = Lanes(instruments)
         self._excluded = instruments.excluded
-        self._faces = faces
-        self._entered = False
+        self.rearguard_faces = faces
+        self.forget_parent()
+        tell_after_fork(self)
         self._endpoints: dict[str, Callable[[Environ], tuple[int, Mapping[str, str], bytes]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -51,11 +56,9 @@ class Measured:
         _follow_django(app)
         _follow_flask()
 
-    def __getattr__(self, name: str) -> Any:
-        """As the application has it."""
-        if name == "app":  # while being unpickled or copied
-            raise AttributeError(name)
-        return getattr(self.app, name)
+    def forget_parent(self) -> None:
+        """It has served nothing in this process."""
+        self._entered = False
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -87,21 +90,21 @@ class Measured:
     @quiet
     def _start(self) -> None:
         self._entered = True
-        self._faces.start()
+        self.rearguard_faces.start_without_loop()
 
     def _metrics(self, environ: Environ) -> tuple[int, Mapping[str, str], bytes]:
-        made = self._faces.render(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
+        made = self.rearguard_faces.render(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
         return 200, made.headers, made.body
 
     def _healthz(self, _: Environ) -> tuple[int, Mapping[str, str], bytes]:
-        return 200, _JSON, json.dumps(self._faces.health()).encode()
+        return 200, _JSON, json.dumps(self.rearguard_faces.health()).encode()
 
     def _readyz(self, _: Environ) -> tuple[int, Mapping[str, str], bytes]:
-        ready, body = self._faces.readiness()
+        ready, body = self.rearguard_faces.readiness()
         return 200 if ready else 503, _JSON, json.dumps(body).encode()
 
     def _dashboard(self, _: Environ) -> tuple[int, Mapping[str, str], bytes]:
-        return 200, _JSON, json.dumps(self._faces.dashboard()).encode()
+        return 200, _JSON, json.dumps(self.rearguard_faces.dashboard()).encode()
 
 
 _JSON = {"Content-Type": "application/json"}

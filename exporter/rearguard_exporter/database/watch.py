@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rearguard_exporter.database.pool import Pools
+from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.quiet import log
 
@@ -45,13 +46,18 @@ class Watch:
         self.name = name
         self.readiness = readiness
         self.interval = interval
-        self.last: Result | None = None
         self._check = check
         self._timeout = timeout
         self._pools = pools
         self._up = instruments.db_up
         self._failures = instruments.pool_failures.child(name)
         instruments.pool_timeouts.child(name)
+        self.forget_parent()
+        tell_after_fork(self)
+
+    def forget_parent(self) -> None:
+        """It was never checked in this process."""
+        self.last: Result | None = None
         self._busy: threading.Thread | None = None
         self._task: asyncio.Task[Result] | None = None
 

@@ -4,11 +4,12 @@ import asyncio
 import gzip
 import json
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import pytest
 import uvicorn
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
-from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, StreamingResponse
@@ -355,3 +356,78 @@ async def test_a_refused_handshake_is_a_request_and_no_socket(host):
     scrape = await site.scrape()
     assert counted(scrape) == {("/no", "403", ""): 1}
     assert scrape.all("websocket_server_connections_total") == []
+
+
+async def _get(app, path):
+    """The status that an application answers with, called as a server without lifespan does."""
+    sent = []
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": [],
+    }  # fmt: skip
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"]
+
+
+def test_each_event_loop_that_serves_without_lifespan_has_its_background_work():
+    monitor = Monitor("shop", "1.0", "test")
+    waiting = []
+
+    async def check():
+        waiting[-1].set()
+
+    monitor.watch_database("orders", check, interval=0.01)
+    app = monitor.instrument_asgi(Starlette(routes=[Route("/", ok)]))
+
+    async def serves():
+        assert await _get(app, "/") == 200
+        waiting.append(asyncio.Event())  # of this loop: a check on another cannot set it for whoever waits here
+        await asyncio.wait_for(waiting[-1].wait(), 5)
+
+    for _ in range(3):
+        asyncio.run(serves())
+    monitor.close()
+
+
+async def test_what_is_set_on_the_measured_application_is_set_on_the_application():
+    monitor = Monitor("shop", "1.0", "test")
+    inner = FastAPI()
+
+    def real():
+        return "real"
+
+    @inner.get("/")
+    async def which(answer: Annotated[str, Depends(real)]):
+        return PlainTextResponse(answer, 200 if answer == "real" else 203)
+
+    app = monitor.instrument_asgi(inner)
+    assert await _get(app, "/") == 200
+    app.dependency_overrides = {real: lambda: "other"}
+    assert inner.dependency_overrides == app.dependency_overrides
+    assert await _get(app, "/") == 203
+    app.note = 1
+    assert inner.note == 1
+    del app.note
+    assert not hasattr(inner, "note")
+    monitor.close()
+
+
+async def test_an_answer_of_503_is_counted_before_its_background_task_has_ended(host, eventually):
+    go = asyncio.Event()
+
+    async def busy(_):
+        return PlainTextResponse("busy", 503, background=BackgroundTask(go.wait))
+
+    site = await host(Starlette(routes=[Route("/", busy)]))
+    assert (await site.get("/"))[0] == 503
+    scrape = await eventually(site.scrape)
+    assert counted(scrape)["/", "503", "503"] == 1
+    assert scrape.value("http_server_active_requests", http_request_method="GET") == 0
+    go.set()

@@ -433,6 +433,7 @@ def test_an_open_psycopg_pool_a_second_monitor_and_an_own_factory_make_no_operat
 
 
 def test_a_psycopg_pool_that_nobody_holds_ends_its_threads_and_is_forgotten(server, monitor, read):
+    read("db_client_connection_max", **{POOL: "gone"})  # the first scrape starts the exporter's own threads
     before = threading.active_count()
     pool = psycopg_pool.NullConnectionPool(server.url("postgres"), min_size=0, max_size=0, open=True)
     monitor.instrument_psycopg(pool, "gone")

@@ -258,3 +258,38 @@ def test_the_endpoints_are_served_beside_the_application(monitor):
                 assert answer.status == 200
                 body = answer.read()
     assert Scrape(body.decode()).value(COUNT) == 1  # none of the endpoints is measured
+
+
+def test_a_status_is_shown_as_it_was_sent_and_rubbish_as_500(monitor):
+    def app(environ, start_response):
+        start_response(environ["PATH_INFO"][1:], [])
+        return [b""]
+
+    measured = monitor.instrument_wsgi(app)
+    for status in ("299 Fine", "600 Beyond", "999 Last", "-12 Rubbish", "x", "", "99999 Long"):
+        call(measured, f"/{status}")
+    assert counted(measured) == {
+        ("__unmatched__", "299", ""): 1,
+        ("__unmatched__", "600", "600"): 1,
+        ("__unmatched__", "999", "999"): 2,
+        ("__unmatched__", "500", "500"): 3,
+    }
+
+
+def test_what_is_set_on_the_measured_application_is_set_on_the_application(monitor):
+    inner = Flask("shop")
+    inner.add_url_rule("/", "hello", lambda: "hello")
+    app = monitor.instrument_wsgi(inner)
+    seen = []
+    before = inner.wsgi_app
+
+    def noting(environ, start_response):
+        seen.append(environ["PATH_INFO"])
+        return before(environ, start_response)
+
+    app.wsgi_app = noting  # how Flask is told of a middleware
+    assert call(app, "/") == ("200 OK", b"hello")
+    assert seen == ["/"]
+    del app.wsgi_app
+    assert call(app, "/") == ("200 OK", b"hello")
+    assert seen == ["/"]

@@ -1,0 +1,167 @@
+"""A process that is forked after its monitor was made: nothing hangs, and its own threads run once it serves."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+import traceback
+
+import pytest
+
+from rearguard_exporter import Monitor
+
+
+def in_child(work):
+    """What `work` printed of its failure in a forked process; empty when it had none, within ten seconds."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "w") as told, contextlib.suppress(Exception):
+                try:
+                    work()
+                except BaseException:  # noqa: BLE001 - told to the parent
+                    told.write(traceback.format_exc())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    alarm = threading.Timer(10, os.kill, (child, signal.SIGKILL))
+    alarm.start()
+    with os.fdopen(reading) as told:
+        failure = told.read()
+    _, status = os.waitpid(child, 0)
+    alarm.cancel()
+    return failure or ("" if status == 0 else f"ended with {status}")
+
+
+def until(true, what):
+    deadline = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def ask(app, path):
+    """Status line and body."""
+    told = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.url_scheme": "http"}
+    body = b"".join(app(environ, lambda status, _headers, _exc=None: told.append(status)))
+    return told[0], body.decode()
+
+
+def hello(_environ, start_response):
+    start_response("200 OK", [])
+    return [b"hello"]
+
+
+@pytest.fixture
+def monitor():
+    made = Monitor("shop", "1.0", "test", listen="127.0.0.1:0")
+    yield made
+    made.close()
+
+
+def test_a_forked_process_closes_its_monitor_at_once_and_the_parent_goes_on_listening(monitor):
+    address = monitor.listen_address
+    assert in_child(monitor.close) == ""
+    with socket.create_connection(address, timeout=5) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_forked_process_does_not_hold_the_port_when_the_parent_gives_it_back(monitor):
+    host, port = monitor.listen_address
+    go, ended = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ended[0])
+        os.read(go[0], 1)
+        os._exit(0)
+    monitor.close()
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind((host, port))
+        again.listen()
+    os.write(go[1], b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    for end in (*go, *ended):
+        os.close(end)
+
+
+def test_a_forked_process_that_serves_says_whose_the_port_is_once(monitor, caplog):
+    app = monitor.instrument_wsgi(hello)
+
+    def serves():
+        for _ in range(2):
+            assert ask(app, "/")[0] == "200 OK"
+        said = [record.getMessage() for record in caplog.records if "the port" in record.getMessage()]
+        assert len(said) == 1
+        assert f"127.0.0.1:{monitor.listen_address[1]}" in said[0]
+        assert f"process {os.getppid()}" in said[0]
+
+    assert in_child(serves) == ""
+    assert not [record for record in caplog.records if "the port" in record.getMessage()]
+
+
+def test_locks_that_a_thread_of_the_parent_held_at_the_fork_stop_nothing_in_the_child():
+    monitor = Monitor("shop", "1.0", "test")
+    app = monitor.instrument_wsgi(hello)
+    durations = monitor._instruments.http_duration
+    held, over = threading.Event(), threading.Event()
+
+    def hold():
+        with durations._lock, monitor._faces._sampler._lock, monitor._faces._worker._lock:
+            held.set()
+            over.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+
+    def serves():
+        ask(app, "/")
+        assert 'http_response_status_code="200"' in ask(app, "/metrics")[1]
+        monitor._faces.submit_dashboard().result(5)
+        monitor.close()
+
+    try:
+        assert in_child(serves) == ""
+    finally:
+        over.set()
+        holder.join()
+        monitor.close()
+
+
+def test_a_database_is_not_asked_by_a_process_that_only_forks_those_that_serve():
+    monitor = Monitor("shop", "1.0", "test")
+    asked_by = []
+    monitor.watch_database("orders", lambda: asked_by.append(os.getpid()), readiness=True, interval=60)
+    app = monitor.instrument_wsgi(hello)
+
+    def serves():
+        ask(app, "/")
+        until(lambda: ask(app, "/readyz")[0].startswith("200"), "the database is checked")
+        assert asked_by == [os.getpid()]
+
+    assert in_child(serves) == ""
+    assert asked_by == []
+    monitor.close()
+
+
+def test_a_process_forked_from_one_that_serves_checks_its_databases_by_itself():
+    monitor = Monitor("shop", "1.0", "test")
+    asked_by = []
+    monitor.watch_database("orders", lambda: asked_by.append(os.getpid()), readiness=True, interval=60)
+    app = monitor.instrument_wsgi(hello)
+    ask(app, "/")
+    until(lambda: asked_by, "the parent asks")
+
+    def serves():
+        until(lambda: ask(app, "/readyz")[0].startswith("200"), "the database is checked")
+        assert asked_by[-1] == os.getpid()
+
+    assert in_child(serves) == ""
+    monitor.close()

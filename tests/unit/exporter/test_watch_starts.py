@@ -1,0 +1,75 @@
+"""When the checks of databases begin, and where those run that are coroutines."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from prometheus_client import generate_latest
+
+from rearguard_exporter import Monitor
+from rearguard_exporter.background import LAG_INTERVAL
+from unit.exporter.test_forking import ask, hello, until
+
+
+@pytest.fixture
+def monitor():
+    made = Monitor("shop", "1.0", "test")
+    yield made
+    made.close()
+
+
+def test_a_coroutine_check_of_a_wsgi_service_runs_on_one_event_loop_of_its_own(monitor):
+    loops = []
+
+    async def check():
+        loops.append(asyncio.get_running_loop())
+
+    monitor.watch_database("orders", check, readiness=True, interval=0.01)
+    app = monitor.instrument_wsgi(hello)
+    until(lambda: ask(app, "/readyz")[0].startswith("200"), "the database is checked")
+    until(lambda: len(loops) > 2, "it is checked again")
+    assert len(set(loops)) == 1
+    monitor.close()
+    until(loops[0].is_closed, "its loop is closed")
+    assert not [thread for thread in threading.enumerate() if thread.name == "rearguard-loop"]
+
+
+def test_a_coroutine_check_that_is_declared_while_a_wsgi_service_serves_runs(monitor):
+    asked = threading.Event()
+
+    async def check():
+        asked.set()
+
+    app = monitor.instrument_wsgi(hello)
+    ask(app, "/")
+    monitor.watch_database("orders", check)
+    assert asked.wait(5)
+
+
+def test_the_lateness_of_the_exporters_own_loop_is_not_shown_as_the_applications(monitor):
+    asked = []
+
+    async def check():
+        asked.append(time.monotonic())
+
+    monitor.watch_database("orders", check, interval=LAG_INTERVAL)
+    app = monitor.instrument_wsgi(hello)
+    ask(app, "/")
+    until(lambda: len(asked) > 2, "a probe would have been due")
+    assert "python_event_loop_lag_seconds_count 0.0" in generate_latest(monitor.registry).decode()
+
+
+def test_a_process_that_shows_its_registry_by_other_means_checks_from_its_first_scrape_on(monitor):
+    asked = threading.Event()
+    monitor.watch_database("orders", asked.set)
+    assert not asked.wait(0.1)
+    generate_latest(monitor.registry)
+    assert asked.wait(5)
+
+
+def test_a_scrape_after_the_end_starts_nothing(monitor):
+    generate_latest(monitor.registry)
+    monitor.close()
+    generate_latest(monitor.registry)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("rearguard-system")]
