@@ -1,7 +1,7 @@
 """The aiohttp adapter: one middleware, one signal, four endpoints, and background work tied to the application.
 
 Everything it knows it reads from what aiohttp left behind after the call; no router is walked.
-Never here: what counts as an error (http), why a socket ended in general (websocket), text (render).
+Never here: what counts as an error (http), sockets (aiohttp_socket), text (render).
 """
 
 import asyncio
@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, hdrs, web
+from aiohttp import hdrs, web
 
+from rearguard_exporter.aiohttp_socket import Link, is_gone, note_shutdown
 from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.faces import Faces
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
@@ -18,7 +19,7 @@ from rearguard_exporter.instruments import Instruments
 from rearguard_exporter.metrics import UNMATCHED
 from rearguard_exporter.quiet import log, quiet, report
 from rearguard_exporter.render import asked
-from rearguard_exporter.websocket import Connection, Reason, reason_of_code
+from rearguard_exporter.websocket import Connection
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,7 +28,6 @@ _STATE = "rearguard_exporter.measured"
 _MEASURED: Any = web.RequestKey(_STATE, object) if hasattr(web, "RequestKey") else _STATE
 _INSTALLED: web.AppKey[Faces] = web.AppKey("rearguard_exporter.installed", Faces)
 _MOST_ROUTES = 10_000  # whose templates are kept: an application's own resources may make a route a request
-_MESSAGES = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 
 def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
@@ -46,6 +46,7 @@ def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, 
     if instruments.exemplars.on:
         app.middlewares.append(_note_trace)  # inside whatever middleware traces
     app.on_response_prepare.append(_on_prepare)
+    note_shutdown(app)
     app.cleanup_ctx.append(_background(faces, endpoints))
 
 
@@ -130,14 +131,15 @@ class _Measured(Exchange):
         super().__init__(lane)
         self.route = route
         self.response: web.StreamResponse | None = None  # which the handler itself sends
-        self.link: _Link | None = None  # when it became a socket
+        self.link: Link | None = None  # when it became a socket
 
     @quiet
-    def prepared(self, response: web.StreamResponse) -> None:
+    def prepared(self, response: web.StreamResponse, request: web.Request) -> None:
         """Headers are about to be sent."""
         if isinstance(response, web.WebSocketResponse):
             self.leave()
-            self.link = _Link(response, Connection(self.lane.instruments, self.route))
+            self.link = Link(response, Connection(self.lane.instruments, self.route), request)
+            self.link.follow()
         elif not isinstance(response, web.Response):
             self.response = response
             self.since = perf_counter()
@@ -146,7 +148,7 @@ class _Measured(Exchange):
     def answered(self, status: int, failure: BaseException | None, request: web.Request) -> None:
         """The handler returned or raised."""
         if self.link is not None:
-            self.link.over(failure, request)
+            self.link.over(failure)
             return
         sent = self.response
         endless = sent is not None and sent.content_type in ENDLESS_TYPES
@@ -158,33 +160,6 @@ class _Measured(Exchange):
             status = sent.status if sent is not None else status
         trace = None if self.lane.additions is None else getattr(self, "trace", None)
         self.end(self.route, status, error_type, endless=endless, request=request, trace=trace)
-
-
-class _Link:
-    """A request that became a socket."""
-
-    __slots__ = ("asked_code", "connection", "socket")
-
-    def __init__(self, socket: web.WebSocketResponse, connection: Connection) -> None:
-        self.socket = socket
-        self.connection = connection
-        self.asked_code: int | None = None  # with which the application closes the socket
-        _count_messages(socket, connection)
-        self._note_close(socket)
-
-    def over(self, failure: BaseException | None, request: web.Request) -> None:
-        """The handler returned or raised."""
-        self.connection.close(_why(self.socket, self.asked_code, failure, request))
-
-    def _note_close(self, socket: Any) -> None:
-        close = socket.close
-
-        async def noted(*, code: int = WSCloseCode.OK, **kwargs: Any) -> Any:
-            if self.asked_code is None:
-                self.asked_code = code
-            return await close(code=code, **kwargs)
-
-        socket.close = noted
 
 
 def _middleware(instruments: Instruments, own: frozenset[web.AbstractRoute]) -> Any:
@@ -243,11 +218,7 @@ async def _on_prepare(request: web.Request, response: web.StreamResponse) -> Non
     measured = request.get(_MEASURED)
     # What is prepared after the handler returned is sent by aiohttp, out of our sight.
     if isinstance(measured, _Measured) and measured.is_open and measured.response is None:
-        measured.prepared(response)
-
-
-def _is_gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
+        measured.prepared(response, request)
 
 
 def _status_of(failure: BaseException, request: web.Request) -> int:
@@ -255,51 +226,9 @@ def _status_of(failure: BaseException, request: web.Request) -> int:
     match failure:
         case web.HTTPException():
             return failure.status
-        case asyncio.CancelledError() | ConnectionResetError() if _is_gone(request):
+        case asyncio.CancelledError() | ConnectionResetError() if is_gone(request):
             return CLIENT_GONE
         case TimeoutError():
             return 504
         case _:
             return 500
-
-
-def _why(
-    socket: web.WebSocketResponse, asked: int | None, failure: BaseException | None, request: web.Request
-) -> Reason:
-    if isinstance(failure, asyncio.CancelledError):
-        return Reason.ABNORMAL if _is_gone(request) else Reason.GOING_AWAY
-    if isinstance(failure, TimeoutError) or isinstance(socket.exception(), TimeoutError):
-        return Reason.TIMEOUT
-    if isinstance(failure, ConnectionResetError) and _is_gone(request):
-        return Reason.ABNORMAL
-    if failure is not None:
-        return Reason.ERROR
-    if socket.close_code is None:
-        # No closing handshake yet: aiohttp does it with 1000 after the handler, if anybody is there.
-        return Reason.ABNORMAL if _is_gone(request) else Reason.CLEAN
-    reason = reason_of_code(socket.close_code, sent=False)
-    if reason is Reason.CLEAN and asked is not None:
-        return reason_of_code(asked, sent=True)  # the peer merely confirmed what the application asked for
-    return reason
-
-
-def _count_messages(socket: Any, connection: Connection) -> None:
-    receive = socket.receive
-
-    async def counted_receive(*args: Any, **kwargs: Any) -> Any:
-        message = await receive(*args, **kwargs)
-        if message.type in _MESSAGES:
-            connection.received()
-        return message
-
-    def counted(send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        async def counted_send(*args: Any, **kwargs: Any) -> None:
-            await send(*args, **kwargs)
-            connection.sent()
-
-        return counted_send
-
-    # Every other way in or out (`async for`, receive_json, send_json …) goes through these three.
-    socket.receive = counted_receive
-    socket.send_str = counted(socket.send_str)
-    socket.send_bytes = counted(socket.send_bytes)

@@ -5,13 +5,13 @@ Never here: what a close code means (websocket), requests (asgi).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from rearguard_exporter.asgi_route import route_of
 from rearguard_exporter.http import CLIENT_GONE, Exchange
 from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import quiet
+from rearguard_exporter.quiet import quiet, report
 from rearguard_exporter.websocket import Connection, Reason, reason_of_code
 
 Message = MutableMapping[str, Any]
@@ -21,12 +21,15 @@ _FAILED = 500
 _NO_CODE = 1005
 _LOST = 1006
 _PING_TIMEOUT = "ping timeout"  # in the reason with which servers close on a peer that answers no ping
+_MOST_UNREAD = 100  # messages before the one that tells of the end; servers stop reading long before
 
 
 class Socket:
     """Stands between the server and the application."""
 
-    __slots__ = ("_connection", "_ended", "_exchange", "_instruments", "_receive", "_scope", "_send", "_status")
+    __slots__ = (
+        "_connection", "_ended", "_exchange", "_instruments", "_lost", "_receive", "_scope", "_send", "_status",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Socket:
         self._exchange = exchange
         self._connection: Connection | None = None
         self._ended: Reason | None = None  # as the first closing message says
+        self._lost = False  # a message found nobody to be sent to
         self._status = 0
 
     async def serve(self, app: Callable[..., Awaitable[None]]) -> None:
@@ -62,9 +66,16 @@ class Socket:
 
     async def send(self, message: Message) -> None:
         """A message of the application."""
-        if message["type"] == "websocket.close":
+        before, is_closing = (self._ended, self._status), message.get("type") == "websocket.close"
+        if is_closing:
             self._closing(message)  # before: the server may tell of the end while it sends
-        await self._send(message)
+        try:
+            await self._send(message)
+        except Exception as failure:
+            self._lost = self._lost or isinstance(failure, OSError)
+            if is_closing:  # with a code that the server refuses nothing was closed
+                self._ended, self._status = before
+            raise
         self._sent(message)
 
     @quiet
@@ -84,7 +95,7 @@ class Socket:
             self._exchange.leave()
             self._connection = Connection(self._instruments, route_of(self._scope))
         elif kind == "websocket.http.response.start":
-            self._status = message["status"]
+            self._status = message["status"] if isinstance(message["status"], int) else _FAILED
 
     @quiet
     def _closing(self, message: Message) -> None:
@@ -96,15 +107,47 @@ class Socket:
     @quiet
     def _over(self, failure: BaseException | None) -> None:
         if self._connection is not None:
+            if self._ended is None and (self._lost or failure is None or _is_disconnect(failure)):
+                self._ended = self._unread()
+            if self._ended is None and self._lost:
+                self._ended = Reason.ABNORMAL
             self._connection.close(_why(self._ended, failure))
             return
         status, error_type = self._status, ""
-        if not status and self._ended is not None:
+        if not status and (self._ended is not None or self._lost or isinstance(failure, asyncio.CancelledError)):
             status = CLIENT_GONE
         elif not status:
-            status = CLIENT_GONE if isinstance(failure, asyncio.CancelledError) else _FAILED
-            error_type = type(failure).__name__ if failure is not None and status == _FAILED else ""
+            status, error_type = _FAILED, "" if failure is None else type(failure).__name__
         self._exchange.end(route_of(self._scope), status, error_type, request=self._scope)
+
+    def _unread(self) -> Reason | None:
+        """Why the peer left, where the server knows at once what the application, which is over, never asked for.
+
+        Applications that only send learn no more than that nobody is there, also when a page was left in good order.
+        """
+        for _ in range(_MOST_UNREAD):
+            message = _at_once(self._receive())
+            if message is None:
+                return None
+            if message["type"] == "websocket.disconnect":
+                return _reason_of(message, getattr(self._receive, "__self__", None))
+        return None
+
+
+def _at_once(asked: Awaitable[Message]) -> Message | None:
+    """What is there without waiting; None where there is nothing."""
+    if not isinstance(asked, Coroutine):
+        return None
+    try:
+        asked.send(None)
+    except StopIteration as told:
+        message: Message = told.value
+        return message
+    except Exception:  # noqa: BLE001 - a server that is asked once too often
+        report("ASGI receive")
+    finally:
+        asked.close()
+    return None
 
 
 def _reason_of(message: Message, server: object) -> Reason:
@@ -126,7 +169,11 @@ def _why(ended: Reason | None, failure: BaseException | None) -> Reason:
         return Reason.GOING_AWAY
     if isinstance(failure, TimeoutError):
         return Reason.TIMEOUT
-    # Servers raise an OSError for what is sent to a peer that vanished; Starlette makes its own exception of it.
-    if isinstance(failure, OSError) or type(failure).__name__ == "WebSocketDisconnect":
+    if _is_disconnect(failure):
         return Reason.ABNORMAL
     return Reason.ERROR if failure is not None else Reason.CLEAN
+
+
+def _is_disconnect(failure: BaseException | None) -> bool:
+    """Whether it is what Starlette makes of the OSError that servers raise for a message to a peer that is gone."""
+    return type(failure).__name__ == "WebSocketDisconnect"

@@ -27,11 +27,13 @@ _PROTOCOL = frozenset({1002, 1003, 1007, 1009, 1010, 1015})
 _FAULT = frozenset({1011, 1013, 1014})  # of a server; from a peer they are whatever it likes to say
 
 
-def reason_of_code(code: int, *, sent: bool) -> Reason:
+def reason_of_code(code: object, *, sent: bool) -> Reason:
     """What a close code says that the service `sent`, or else received.
 
-    A refusal (1008), codes of applications (3000 to 4999) and a missing one are clean closes.
+    A refusal (1008), codes of applications (3000 to 4999), a missing one and what is no code at all are clean closes.
     """
+    if not isinstance(code, int):
+        return Reason.CLEAN
     if code in _GOING_AWAY:
         return Reason.GOING_AWAY
     if code in _ABNORMAL:

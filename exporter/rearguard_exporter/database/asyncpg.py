@@ -85,11 +85,12 @@ def _measured_class(kind: type[Any], watched: _Watched, pools: Pools) -> type[An
 @quiet
 def _measure(connection: Any, instruments: Instruments) -> None:
     protocol = connection._protocol  # noqa: SLF001 - every statement goes through it
-    if getattr(protocol, "rearguard_measured", None) is instruments:
+    measured_by = protocol.__dict__.setdefault("rearguard_measured", set())
+    if instruments in measured_by:
         return
     reset = connection.get_reset_query()
     database = connection._params.database  # noqa: SLF001 - there is no public name for it
-    protocol.rearguard_measured = instruments
+    measured_by.add(instruments)
     operations = Operations(instruments, _SYSTEM, database or "")
     for method in _OF_STATEMENTS:
         setattr(protocol, method, _by_state(getattr(protocol, method), operations))
@@ -174,9 +175,9 @@ def _database_of(pool: Any) -> str:
 
 
 def _reader(pool: Any, watched: _Watched) -> Callable[[], PoolFigures | None]:
-    # A pool takes no weak references: it is kept until it is closed.
+    # A pool takes no weak references: it is kept until it, or the event loop that it lives in, is closed.
     def read() -> PoolFigures | None:
-        if pool.is_closing():
+        if pool.is_closing() or pool._loop.is_closed():  # noqa: SLF001 - there is no public name for it
             return None
         idle = pool.get_idle_size()
         return PoolFigures(watched.name, idle, pool.get_size() - idle, pool.get_max_size(), watched.pending)

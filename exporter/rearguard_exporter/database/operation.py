@@ -10,14 +10,16 @@ from rearguard_exporter.metrics import OTHER
 
 _WORDS = frozenset(
     {
-        "ALTER", "ANALYZE", "BEGIN", "CALL", "COMMIT", "COPY", "CREATE", "DELETE", "DROP", "EXECUTE", "EXPLAIN",
-        "FETCH", "GRANT", "INSERT", "LOCK", "MERGE", "PRAGMA", "REFRESH", "RELEASE", "REPLACE", "REVOKE", "ROLLBACK",
-        "SAVEPOINT", "SELECT", "SET", "SHOW", "TRUNCATE", "UPDATE", "VACUUM", "VALUES", "WITH",
+        "ABORT", "ALTER", "ANALYZE", "BEGIN", "CALL", "CHECKPOINT", "CLOSE", "COMMENT", "COMMIT", "COPY", "CREATE",
+        "DEALLOCATE", "DECLARE", "DELETE", "DISCARD", "DROP", "END", "EXECUTE", "EXPLAIN", "FETCH", "GRANT", "INSERT",
+        "LISTEN", "LOCK", "MERGE", "MOVE", "NOTIFY", "PRAGMA", "PREPARE", "REFRESH", "REINDEX", "RELEASE", "REPLACE",
+        "RESET", "REVOKE", "ROLLBACK", "SAVEPOINT", "SELECT", "SET", "SHOW", "START", "TABLE", "TRUNCATE", "UNLISTEN",
+        "UPDATE", "USE", "VACUUM", "VALUES", "WITH",
     }
 )  # fmt: skip
-# The first word behind white space, brackets and comments. Each part begins with another character, so that no
-# input is tried in more than one way; what is longer than 2,000 characters of comments is nobody's first word.
-_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*+([A-Za-z]+)")
+# The first word behind white space, brackets, semicolons and comments. Each part begins with another character, so
+# that no input is tried in more than one way; behind 2,000 characters of comments there is nobody's first word.
+_FIRST_WORD = re.compile(r"(?:[\s(;\ufeff]|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*+([A-Za-z]+)")
 _LOOK_AT = 2000
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 

@@ -1,7 +1,8 @@
 """The psycopg 3 adapter: operations at the cursors of each connection, callers and connections at the pool.
 
 A connection makes its cursors of `cursor_factory` and `server_cursor_factory`; both become subclasses of what they
-were. A pool's connections are measured when they are handed out, whoever made them, and its figures are its own.
+were. A pool's connections are measured when they are handed out, whoever made them. Who waits and what is in use is
+counted here: the pool's own figures know callers that gave up as waiting, and connections being made as in use.
 Never here: what a label may say (operation), how a pool is shown (pool).
 """
 
@@ -32,7 +33,7 @@ def instrument(target: Any, instruments: Instruments, pools: Pools, name: str | 
     counts = _Counts(instruments, pool_name)
     watch = _watch_async if inspect.iscoroutinefunction(type(target).getconn) else _watch_sync
     watch(target, _Connections(instruments), counts)
-    pools.add(pool_name, _reader(target, pool_name))
+    pools.add(pool_name, _reader(target, pool_name, counts))
 
 
 class _Connections:
@@ -68,6 +69,9 @@ class _Counts:
         self.none_to_be_had = (PoolTimeout, TooManyRequests)
         self.timeouts = instruments.pool_timeouts.child(name)
         self.failures = instruments.pool_failures.child(name)
+        # Each of these steps is one that no other thread sees half done.
+        self.waiting: list[None] = []  # one each caller
+        self.out: set[int] = set()  # the connections that callers have, by identity
 
 
 def _method(pool: Any, name: str) -> Callable[..., Any]:
@@ -83,16 +87,24 @@ def _method(pool: Any, name: str) -> Callable[..., Any]:
 
 
 def _watch_sync(pool: Any, connections: _Connections, counts: _Counts) -> None:
-    getconn, connect = _method(pool, "getconn"), _method(pool, "_connect")
+    getconn, putconn, connect = _method(pool, "getconn"), _method(pool, "putconn"), _method(pool, "_connect")
 
     def counted(*args: Any, **kwargs: Any) -> Any:
+        counts.waiting.append(None)
         try:
             connection = getconn(*args, **kwargs)
         except counts.none_to_be_had:
             counts.timeouts.inc()
             raise
+        finally:
+            counts.waiting.pop()
+        counts.out.add(id(connection))
         connections.measure(connection)
         return connection
+
+    def returned(connection: Any, *args: Any, **kwargs: Any) -> Any:
+        counts.out.discard(id(connection))  # before: then somebody else may have it
+        return putconn(connection, *args, **kwargs)
 
     def connected(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -101,20 +113,29 @@ def _watch_sync(pool: Any, connections: _Connections, counts: _Counts) -> None:
             counts.failures.inc()
             raise
 
-    pool.getconn, pool._connect = counted, connected  # noqa: SLF001 - what a pool makes connections by
+    pool.getconn, pool.putconn = counted, returned
+    pool._connect = connected  # noqa: SLF001 - what a pool makes connections by
 
 
 def _watch_async(pool: Any, connections: _Connections, counts: _Counts) -> None:
-    getconn, connect = _method(pool, "getconn"), _method(pool, "_connect")
+    getconn, putconn, connect = _method(pool, "getconn"), _method(pool, "putconn"), _method(pool, "_connect")
 
     async def counted(*args: Any, **kwargs: Any) -> Any:
+        counts.waiting.append(None)
         try:
             connection = await getconn(*args, **kwargs)
         except counts.none_to_be_had:
             counts.timeouts.inc()
             raise
+        finally:
+            counts.waiting.pop()
+        counts.out.add(id(connection))
         connections.measure(connection)
         return connection
+
+    async def returned(connection: Any, *args: Any, **kwargs: Any) -> Any:
+        counts.out.discard(id(connection))  # before: then somebody else may have it
+        return await putconn(connection, *args, **kwargs)
 
     async def connected(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -123,7 +144,8 @@ def _watch_async(pool: Any, connections: _Connections, counts: _Counts) -> None:
             counts.failures.inc()
             raise
 
-    pool.getconn, pool._connect = counted, connected  # noqa: SLF001 - as above
+    pool.getconn, pool.putconn = counted, returned
+    pool._connect = connected  # noqa: SLF001 - as above
 
 
 def _database_of(pool: Any) -> str:
@@ -137,16 +159,15 @@ def _database_of(pool: Any) -> str:
         return ""
 
 
-def _reader(pool: Any, name: str) -> Callable[[], PoolFigures | None]:
+def _reader(pool: Any, name: str, counts: _Counts) -> Callable[[], PoolFigures | None]:
     held = weakref.ref(pool)
 
     def read() -> PoolFigures | None:
         alive = held()
-        if alive is None:
+        if alive is None or (alive.closed and alive._opened):  # noqa: SLF001 - closed for good, not yet to be opened
             return None
         stats = alive.get_stats()
-        idle, size = stats["pool_available"], stats["pool_size"]
         most = stats["pool_max"] or None  # 0: a pool without a limit
-        return PoolFigures(name, idle, max(0, size - idle), most, stats.get("requests_waiting"))
+        return PoolFigures(name, stats["pool_available"], len(counts.out), most, len(counts.waiting))
 
     return read

@@ -1,17 +1,21 @@
 """psycopg's cursors, with their operations timed: subclasses of whatever cursors a connection makes.
 
-`stream` is timed while psycopg works, not while the application uses a row; `copy` from its beginning to its end.
-Never here: connections and pools (psycopg).
+`stream` is timed while psycopg works, not while the application uses a row; `copy` from its beginning to its end; a
+statement of a pipeline until its result arrived. A statement without text is a pool's check, and not measured.
+Never here: connections and pools (psycopg), pipelines (psycopg_pipeline).
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from psycopg import AsyncCursor, sql
 
+from rearguard_exporter.database.psycopg_pipeline import arrived, sent, take_back
 from rearguard_exporter.database.timing import Operations
+
+_LOOK_AT = 2000  # characters of a query that is put together of parts
 
 
 class Cursors:
@@ -25,9 +29,11 @@ class Cursors:
         """A subclass of this kind of cursor; the same one for the same kind."""
         if kind not in self._made:
             make = _async_methods if issubclass(kind, AsyncCursor) else _sync_methods
+            more = _server_methods if hasattr(kind, "_fetch_gen") else _client_methods
             names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
             marks = {"__slots__": (), "rearguard_measured": self._operations.instruments}
-            self._made[kind] = type(kind.__name__, (kind,), {**names, **marks, **make(kind, self._operations)})
+            methods = {**make(kind, self._operations), **more(kind, self._operations)}
+            self._made[kind] = type(kind.__name__, (kind,), {**names, **marks, **methods})
         return self._made[kind]
 
 
@@ -41,29 +47,85 @@ def leading_text(query: object) -> str:
         case sql.SQL():
             return query.as_string(None)
         case sql.Composed():
-            return next((text for part in query if (text := leading_text(part))), "")
+            text = ""
+            for part in query:
+                text += leading_text(part)
+                if len(text) > _LOOK_AT:
+                    break
+            return text
         case _:  # a template string (Python 3.14) begins with its first literal part
             strings = getattr(query, "strings", None)
             return str(strings[0]) if strings else ""
 
 
-def _sync_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
-    def timed(method: Callable[..., Any]) -> Callable[..., Any]:
-        def run(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                result = method(self, query, *args, **kwargs)
-            except BaseException as failure:
+def _query(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else next(iter(kwargs.values()), "")
+
+
+def _is_for_pipelines(kind: type[Any]) -> bool:
+    """Whether `execute` may return before the result came; `executemany` waits, and no cursor on the server may."""
+    return hasattr(kind, "_check_results") and not hasattr(kind, "_fetch_gen")
+
+
+def _client_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
+    check = getattr(kind, "_check_results", None)  # there is no public way to know that results came
+    if check is None:
+        return {}
+
+    def _check_results(self: Any, results: Any) -> None:  # of a pipeline or not, the first look at what arrived
+        pipeline = getattr(getattr(self, "_conn", None), "_pipeline", None)
+        if pipeline is None:
+            check(self, results)
+            return
+        try:
+            check(self, results)
+        except BaseException as failure:
+            arrived(pipeline, self, operations, failure)
+            raise
+        arrived(pipeline, self, operations, None)
+
+    return {"_check_results": _check_results}
+
+
+def _server_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
+    def _fetch_gen(self: Any, *args: Any) -> Generator[Any, Any, Any]:  # every way to the rows goes through it
+        began = time.perf_counter()
+        try:
+            rows = yield from kind._fetch_gen(self, *args)  # noqa: SLF001
+        except BaseException as failure:
+            operations.since(began, "FETCH", failure)
+            raise
+        operations.since(began, "FETCH", None)
+        return rows
+
+    return {"_fetch_gen": _fetch_gen}
+
+
+def _sync_timed(method: Callable[..., Any], operations: Operations, *, is_one: bool) -> Callable[..., Any]:
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        query = args[0] if args else _query(args, kwargs)
+        if query.__class__ is str and not query:
+            return method(self, *args, **kwargs)
+        began = time.perf_counter()
+        pipeline = getattr(getattr(self, "_conn", None), "_pipeline", None) if is_one else None
+        waiting = None if pipeline is None else sent(pipeline, self, operations, began, query)
+        try:
+            result = method(self, *args, **kwargs)
+        except BaseException as failure:
+            if waiting is None or take_back(waiting):
                 operations.since(began, query, failure)
-                raise
+            raise
+        if waiting is None:
             operations.since(began, query, None)
-            return result
+        return result
 
-        return run
+    return run
 
-    def stream(self: Any, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        spent, failed = 0.0, None
-        rows = kind.stream(self, query, *args, **kwargs)
+
+def _sync_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
+    def stream(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        spent, failed, query = 0.0, None, _query(args, kwargs)
+        rows = kind.stream(self, *args, **kwargs)
         try:
             while True:
                 began = time.perf_counter()
@@ -92,27 +154,39 @@ def _sync_methods(kind: type[Any], operations: Operations) -> dict[str, Callable
             raise
         operations.since(began, "COPY", None)
 
-    methods = {"execute": timed(kind.execute), "executemany": timed(kind.executemany)}
+    is_one = _is_for_pipelines(kind)
+    methods = {
+        "execute": _sync_timed(kind.execute, operations, is_one=is_one),
+        "executemany": _sync_timed(kind.executemany, operations, is_one=False),
+    }
     return methods | {"stream": stream, "copy": copy}
 
 
-def _async_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
-    def timed(method: Callable[..., Any]) -> Callable[..., Any]:
-        async def run(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                result = await method(self, query, *args, **kwargs)
-            except BaseException as failure:
+def _async_timed(method: Callable[..., Any], operations: Operations, *, is_one: bool) -> Callable[..., Any]:
+    async def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        query = args[0] if args else _query(args, kwargs)
+        if query.__class__ is str and not query:
+            return await method(self, *args, **kwargs)
+        began = time.perf_counter()
+        pipeline = getattr(getattr(self, "_conn", None), "_pipeline", None) if is_one else None
+        waiting = None if pipeline is None else sent(pipeline, self, operations, began, query)
+        try:
+            result = await method(self, *args, **kwargs)
+        except BaseException as failure:
+            if waiting is None or take_back(waiting):
                 operations.since(began, query, failure)
-                raise
+            raise
+        if waiting is None:
             operations.since(began, query, None)
-            return result
+        return result
 
-        return run
+    return run
 
-    async def stream(self: Any, query: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        spent, failed = 0.0, None
-        rows = kind.stream(self, query, *args, **kwargs)
+
+def _async_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
+    async def stream(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        spent, failed, query = 0.0, None, _query(args, kwargs)
+        rows = kind.stream(self, *args, **kwargs)
         try:
             while True:
                 began = time.perf_counter()
@@ -141,5 +215,9 @@ def _async_methods(kind: type[Any], operations: Operations) -> dict[str, Callabl
             raise
         operations.since(began, "COPY", None)
 
-    methods = {"execute": timed(kind.execute), "executemany": timed(kind.executemany)}
+    is_one = _is_for_pipelines(kind)
+    methods = {
+        "execute": _async_timed(kind.execute, operations, is_one=is_one),
+        "executemany": _async_timed(kind.executemany, operations, is_one=False),
+    }
     return methods | {"stream": stream, "copy": copy}

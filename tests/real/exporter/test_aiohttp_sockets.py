@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from aiohttp import WSCloseCode, web
+from aiohttp import ClientSession, WSCloseCode, WSMsgType, web
+from prometheus_client import generate_latest
 
 from rearguard_exporter import Monitor
 
@@ -202,3 +203,135 @@ async def test_a_socket_that_is_prepared_after_the_handler_leaves_nothing_open(s
     scrape = await site.scrape()
     assert not any(sample.value for sample in scrape.all("websocket_server_active_connections"))
     assert scrape.value("http_server_active_requests", http_request_method="GET") == 0
+
+
+async def ask(request):
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    while True:
+        await socket.send_str(await socket.receive_str())  # fails when there is a close frame instead
+
+
+async def push(request):
+    socket = web.WebSocketResponse(timeout=0.2)
+    await socket.prepare(request)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_push(socket))
+
+
+async def _push(socket):
+    while True:
+        await socket.send_str("news")
+        await asyncio.sleep(0.01)  # between two news
+
+
+async def answer_back(request):
+    socket = web.WebSocketResponse(autoclose=False)
+    await socket.prepare(request)
+    await socket.receive()
+    await socket.close(code=1011)
+    return socket
+
+
+async def raise_late(request):
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.receive_str()
+    while not request.transport.is_closing():  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(0.01)
+    raise LookupError
+
+
+async def send_frames(request):
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.send_frame(b"x", WSMsgType.TEXT)
+    await socket.ping()
+    await socket.close()
+    return socket
+
+
+@pytest.fixture
+async def rough(serve):
+    app = web.Application()
+    for handler in (ask, push, answer_back, raise_late, send_frames, echo):
+        app.router.add_get(f"/{handler.__name__}", handler)
+    Monitor("shop", "1.0", "test").instrument_aiohttp(app)
+    return await serve(app)
+
+
+async def leave_by(socket, code):
+    """Says goodbye and does not wait for an answer; without a code the connection is cut."""
+    transport = socket._response.connection.transport
+    if code is None:
+        transport.abort()
+        return
+    await socket._writer.close(code)
+    await asyncio.sleep(0.05)  # for the frame to be there before the end of the connection is
+    transport.close()
+
+
+@pytest.mark.parametrize("route", ["/ask", "/push", "/answer_back"])
+@pytest.mark.parametrize(("code", "reason"), [(1000, "clean"), (1001, "going_away"), (None, "abnormal")])
+async def test_what_a_handler_raises_because_the_client_left_is_no_error(rough, eventually, route, code, reason):
+    socket = await rough.client.ws_connect(rough.url + route)
+    await leave_by(socket, code)
+    assert await ended(rough, eventually, route) == [reason]
+
+
+async def test_a_fault_of_the_handler_itself_stays_an_error_when_the_client_left_meanwhile(rough, eventually):
+    socket = await rough.client.ws_connect(rough.url + "/raise_late")
+    await socket.send_str("x")
+    await leave_by(socket, None)
+    assert await ended(rough, eventually, "/raise_late") == ["error"]
+
+
+async def test_frames_that_are_sent_by_themselves_are_messages_and_pings_are_none(rough, eventually):
+    async with rough.client.ws_connect(rough.url + "/send_frames") as socket:
+        assert await socket.receive_str() == "x"
+        await socket.receive()
+    assert await ended(rough, eventually, "/send_frames") == ["clean"]
+    scrape = await rough.scrape()
+    assert scrape.value("websocket_server_messages_total", network_io_direction="transmit") == 1
+
+
+async def test_handlers_that_a_stopping_server_cancels_are_going_away():
+    async def hold(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        return socket
+
+    monitor = Monitor("shop", "1.0", "test")
+    app = web.Application()
+    app.router.add_get("/hold", hold)
+    monitor.instrument_aiohttp(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.05)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with ClientSession() as client, client.ws_connect(f"http://127.0.0.1:{runner.addresses[0][1]}/hold"):
+        await runner.cleanup()
+    exposed = generate_latest(monitor.registry).decode()
+    assert 'websocket_server_disconnects_total{http_route="/hold",reason="going_away"} 1.0' in exposed
+    assert 'websocket_server_active_connections{http_route="/hold"} 0.0' in exposed
+
+
+async def test_a_hundred_sockets_with_large_messages_lose_nothing(rough, eventually):
+    large = "x" * 100_000
+
+    async def talk():
+        async with rough.client.ws_connect(rough.url + "/echo") as socket:
+            await socket.send_str(large)
+            assert await socket.receive_str() == large
+
+    await asyncio.gather(*(talk() for _ in range(100)))
+
+    async def over():
+        scrape = await rough.scrape()
+        return scrape.value("websocket_server_active_connections", http_route="/echo") == 0 and scrape
+
+    scrape = await eventually(over)
+    assert scrape.value(DISCONNECTS, http_route="/echo", reason="clean") == 100
+    assert {sample.value for sample in scrape.all("websocket_server_messages_total", http_route="/echo")} == {100}
+    assert scrape.value("websocket_server_connections_total", http_route="/echo") == 100

@@ -29,6 +29,12 @@ from rearguard_exporter.database.operation import error_type, namespace, operati
         ("/* never closed select", "_OTHER"),
         ("-- only a note", "_OTHER"),
         ("4711", "_OTHER"),
+        (";; select 1", "SELECT"),
+        ("\ufeffselect 1", "SELECT"),
+        ("listen orders", "LISTEN"),
+        ("declare x cursor for select 1", "DECLARE"),
+        ("select\0", "SELECT"),
+        ("\u017felect 1", "_OTHER"),  # a long s is no s of SQL
     ],
 )
 def test_the_first_known_word_counts(statement, word):
@@ -41,7 +47,7 @@ def test_no_text_of_a_statement_becomes_a_label(text):
     assert name == "_OTHER"
 
 
-@pytest.mark.parametrize("part", ["/*", "--\n", "(", "/**/", "*", "/* *", " "])
+@pytest.mark.parametrize("part", [";", "\ufeff", "x" * 20, "/*", "--\n", "(", "/**/", "*", "/* *", " "])
 def test_no_statement_costs_more_than_a_moment(part):
     began = time.perf_counter()
     operation_name(part * 500_000)
