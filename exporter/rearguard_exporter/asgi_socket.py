@@ -107,11 +107,12 @@ class Socket:
     @quiet
     def _over(self, failure: BaseException | None) -> None:
         if self._connection is not None:
-            if self._ended is None and (self._lost or failure is None or _is_disconnect(failure)):
-                self._ended = self._unread()
-            if self._ended is None and self._lost:
-                self._ended = Reason.ABNORMAL
-            self._connection.close(_why(self._ended, failure))
+            try:
+                reason = self._reason(failure)
+            except Exception:  # noqa: BLE001 - a server of any kind; the connection is over in any case
+                report("ASGI socket")
+                reason = _why(self._ended, failure)
+            self._connection.close(reason)
             return
         status, error_type = self._status, ""
         if not status and (self._ended is not None or self._lost or isinstance(failure, asyncio.CancelledError)):
@@ -120,17 +121,27 @@ class Socket:
             status, error_type = _FAILED, "" if failure is None else type(failure).__name__
         self._exchange.end(route_of(self._scope), status, error_type, request=self._scope)
 
+    def _reason(self, failure: BaseException | None) -> Reason:
+        ended = self._ended
+        if ended is None and (self._lost or failure is None or _is_disconnect(failure)):
+            ended = self._unread() or (Reason.ABNORMAL if self._lost else None)
+        return _why(ended, failure)
+
     def _unread(self) -> Reason | None:
         """Why the peer left, where the server knows at once what the application, which is over, never asked for.
 
         Applications that only send learn no more than that nobody is there, also when a page was left in good order.
         """
+        server = getattr(self._receive, "__self__", None)
+        goodbye = getattr(server, "close_rcvd", None)  # of uvicorn's older protocol, which tells nothing at once
+        if goodbye is not None:
+            return reason_of_code(goodbye.code, sent=False)
         for _ in range(_MOST_UNREAD):
             message = _at_once(self._receive())
             if message is None:
                 return None
             if message["type"] == "websocket.disconnect":
-                return _reason_of(message, getattr(self._receive, "__self__", None))
+                return _reason_of(message, server)
         return None
 
 

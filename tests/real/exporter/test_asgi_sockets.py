@@ -82,8 +82,8 @@ class Seen:
 
 
 @asynccontextmanager
-async def serving(app):
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+async def serving(app, protocol="auto"):
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws=protocol))
     task = asyncio.create_task(server.serve())
     while not server.started:
         assert not task.done()
@@ -144,6 +144,36 @@ async def test_an_application_that_only_sends_is_left_for_the_reason_of_its_clie
         socket._response.connection.transport.abort()
     await socket.close(code=code or 1000)
     assert await ended(monitor, eventually) == {reason: 1}
+
+
+@pytest.mark.filterwarnings("ignore")  # it is deprecated
+async def test_uvicorn_s_older_protocol_knows_why_the_client_left_too(monitor, eventually):
+    app = monitor.instrument_asgi(Starlette(routes=[WebSocketRoute("/push", push)]))
+    async with serving(app, "websockets") as connect:
+        socket = await connect("/push")
+        await socket.receive()
+        await socket.close(code=1001)
+        assert await ended(monitor, eventually) == {"going_away": 1}
+
+
+async def test_a_server_of_an_odd_kind_leaves_no_connection_open(monitor):
+    class Server:
+        close_rcvd = "nonsense"
+
+        async def receive(self):
+            return {"type": "websocket.connect"}
+
+    async def send(_):
+        pass
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+
+    await monitor.instrument_asgi(app)({"type": "websocket", "path": "/", "headers": []}, Server().receive, send)
+    exposed = generate_latest(monitor.registry).decode()
+    assert 'websocket_server_active_connections{http_route="__unmatched__"} 0.0' in exposed
+    assert 'reason="clean"} 1.0' in exposed
 
 
 async def test_a_lost_connection_of_the_handler_s_own_is_an_error(connect, monitor, eventually):
