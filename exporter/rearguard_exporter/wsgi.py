@@ -27,7 +27,7 @@ Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 _FAILURE = "rearguard_exporter.failure"  # in an environ: the class of what the framework made a 500 of
-_MEASURED = "rearguard_exporter"  # in an environ: it is measured by an outer wrapper
+_MEASURED = "rearguard_exporter.measured"  # in an environ: it is measured by an outer wrapper
 _ROUTE = "rearguard_exporter.route"  # in an environ: the route that Django resolved
 _CODES = {str(code): code for code in range(100, 1000)}
 _ENDLESS = tuple(ENDLESS_TYPES)
@@ -181,8 +181,9 @@ class _Request:
             self.body = ()  # which may hold our `start`
 
     def _leave(self) -> None:
-        # Servers need not ask again after the last piece of a body whose length they were told.
-        self.end(None, is_gone=self._since is not None and not hasattr(self.body, "__len__"))
+        # Servers need not ask again after the last piece of a body whose length they were told, nor take one of HEAD.
+        is_whole = hasattr(self.body, "__len__") or self._environ.get("REQUEST_METHOD") == "HEAD"
+        self.end(None, is_gone=self._since is not None and not is_whole)
 
     def end(self, failure: BaseException | None, *, is_gone: bool = False) -> None:
         """The answer is complete, or ended with this exception; with `is_gone` nobody took all of it."""

@@ -431,3 +431,40 @@ async def test_an_answer_of_503_is_counted_before_its_background_task_has_ended(
     assert counted(scrape)["/", "503", "503"] == 1
     assert scrape.value("http_server_active_requests", http_request_method="GET") == 0
     go.set()
+
+
+@pytest.mark.parametrize("root_path", ["", "/api", "/api/"])
+async def test_a_root_path_of_the_server_is_no_part_of_a_route_and_the_endpoints_lie_below_it(host, root_path):
+    mounted = Starlette(routes=[Route("/items/{id}", ok)])
+    site = await host(
+        Starlette(
+            routes=[Route("/items/{id}", ok), Mount("/shop", app=mounted), Mount("/sub", routes=mounted.routes)]
+        ),
+        root_path=root_path,
+    )
+    for path in ("/items/1", "/shop/items/2", "/sub/items/3", "/healthz"):
+        assert (await site.get(path))[0] == 200, path
+    assert counted(await site.scrape()) == {
+        ("/items/{id}", "200", ""): 1,
+        ("/shop/items/{id}", "200", ""): 1,
+        ("/sub/items/{id}", "200", ""): 1,
+    }
+
+
+async def test_a_measured_application_that_is_mounted_shows_its_routes_with_their_mount(host):
+    inner = Monitor("inner", "1.0", "test")
+    measured = inner.instrument_asgi(Starlette(routes=[Route("/items/{id}", ok)]))
+    config = uvicorn.Config(
+        Starlette(routes=[Mount("/shop", app=measured)]), port=0, log_level="critical", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    async with ClientSession() as client:
+        site = Site(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/shop", client)
+        assert (await site.get("/items/1"))[0] == 200
+        assert counted(await site.scrape()) == {("/shop/items/{id}", "200", ""): 1}
+    server.should_exit = True
+    await task
+    inner.close()

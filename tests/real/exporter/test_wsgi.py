@@ -293,3 +293,14 @@ def test_what_is_set_on_the_measured_application_is_set_on_the_application(monit
     del app.wsgi_app
     assert call(app, "/") == ("200 OK", b"hello")
     assert seen == ["/"]
+
+
+def test_a_server_that_takes_no_body_of_a_head_is_no_caller_who_left(monitor):
+    def app(_, start_response):
+        start_response("200 OK", [])
+        return iter([b"one", b"two"])
+
+    measured = monitor.instrument_wsgi(app)
+    call(measured, "/", method="HEAD", take=1)
+    call(measured, "/", method="GET", take=1)
+    assert counted(measured) == {("__unmatched__", "200", ""): 1, ("__unmatched__", "499", ""): 1}
