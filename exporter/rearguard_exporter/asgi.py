@@ -109,16 +109,22 @@ class Measured(StandIn):
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
+            kind = message["type"]
+            if kind == "lifespan.startup.complete":
                 self._enter()
+            elif kind.startswith("lifespan.shutdown."):
+                await self._leave()  # before the server hears of it: hypercorn cancels what still runs then
             await send(message)
 
         try:
             await self.app(scope, receive, sending)
         finally:
-            if self._entered:
-                self._entered = False
-                await self.rearguard_faces.leave()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        if self._entered:
+            self._entered = False
+            await self.rearguard_faces.leave()
 
     def _enter(self) -> None:
         self._entered = self.rearguard_faces.enter(self.forget_parent)

@@ -125,3 +125,28 @@ async def test_the_first_request_of_a_process_and_the_last_may_be_scrapes(monito
     monitor.close()
     status, scrape = await ask(app)
     assert (status, scrape.value("target_info")) == (200, 1)
+
+
+async def test_a_server_that_cancels_the_lifespan_once_it_is_complete_finds_it_over():
+    """As hypercorn does, whose `serve` raises what the lifespan then raises."""
+    monitor = Monitor("shop", "1.0", "test")
+
+    async def app(scope, receive, send):
+        for moment in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{moment}.complete"})
+
+    complete = asyncio.Event()
+
+    async def receive():
+        return {}
+
+    async def send(message):
+        if message["type"] == "lifespan.shutdown.complete":
+            complete.set()
+
+    lifespan = asyncio.create_task(monitor.instrument_asgi(app)({"type": "lifespan"}, receive, send))
+    await complete.wait()
+    lifespan.cancel()
+    await lifespan
+    monitor.close()
