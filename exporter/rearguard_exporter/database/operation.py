@@ -36,9 +36,14 @@ def operation_name(statement: str) -> str:
     common = _COMMON.get(statement[:_COMMON_LENGTH])
     if common is not None and statement[_COMMON_LENGTH : _COMMON_LENGTH + 1] in {" ", "\n"}:
         return common
-    found = _FIRST_WORD.match(statement[:_LOOK_AT])
-    word = found.group(1).upper() if found else ""
+    word = first_word(statement).upper()
     return word if word in _WORDS else OTHER
+
+
+def first_word(statement: str) -> str:
+    """What stands first in a statement, or in as much as is known of it; empty where that is no word."""
+    found = _FIRST_WORD.match(statement[:_LOOK_AT])
+    return found.group(1) if found else ""
 
 
 def error_type(failure: BaseException | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from psycopg import AsyncCursor, sql
 
+from rearguard_exporter.database.operation import first_word
 from rearguard_exporter.database.psycopg_pipeline import arrived, sent, take_back
 from rearguard_exporter.database.timing import Operations
 
@@ -50,7 +51,7 @@ def leading_text(query: object) -> str:
             text = ""
             for part in query:
                 text += leading_text(part)
-                if len(text) > _LOOK_AT:
+                if len(text) > _LOOK_AT or first_word(text):
                     break
             return text
         case _:  # a template string (Python 3.14) begins with its first literal part
