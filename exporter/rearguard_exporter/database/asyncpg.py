@@ -67,10 +67,10 @@ class _Watched:
 def _measured_class(kind: type[Any], watched: _Watched, pools: Pools) -> type[Any]:
     acquire = kind._acquire  # noqa: SLF001 - every way to a connection goes through it
 
-    async def counted(self: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - the wrapped method's shape
+    async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         watched.pending += 1
         try:
-            return await acquire(self, timeout)
+            return await acquire(self, *args, **kwargs)
         except TimeoutError as failure:
             if "rearguard_counted" not in failure.__dict__:
                 watched.timeouts.inc()
