@@ -42,6 +42,7 @@ class Pools(Collector):
         self.folded = 0
         self._limit = limit
         self._readers: dict[str, ReadPool] = {}
+        self._resting: dict[str, Callable[[], bool]] = {}
         self._claimed: weakref.WeakSet[object] = weakref.WeakSet()
 
     def claim(self, owner: object) -> bool:
@@ -52,11 +53,11 @@ class Pools(Collector):
         return True
 
     def free_name(self, wanted: str) -> str:
-        """`wanted`, or with a number when another pool has it: `orders`, `orders-2`, and so on."""
+        """`wanted`, or with a number while a pool that is not resting has it: `orders`, `orders-2`, and so on."""
         self.read()  # forgets those that are gone
         wanted = clean(wanted)[:_NAME_LENGTH]
         name, number = wanted, 1
-        while name in self._readers:
+        while name in self._readers and not self._is_resting(name):
             number += 1
             name = f"{wanted}-{number}"
         return name
@@ -65,9 +66,16 @@ class Pools(Collector):
         """Whether a pool of this name is measured: its failed connections are counted where they happen."""
         return name in self._readers
 
-    def add(self, name: str, read: ReadPool) -> None:
-        """Show this pool from now on."""
+    def add(self, name: str, read: ReadPool, is_resting: Callable[[], bool] | None = None) -> None:
+        """Show this pool from now on; while it is resting another may have its name and place."""
         self._readers[name] = read
+        self._resting.pop(name, None)
+        if is_resting is not None:
+            self._resting[name] = is_resting
+
+    def _is_resting(self, name: str) -> bool:
+        is_resting = self._resting.get(name)
+        return is_resting is not None and is_resting()
 
     def read(self) -> list[PoolFigures]:
         """Every pool that still exists; those that are gone are forgotten."""
@@ -80,6 +88,7 @@ class Pools(Collector):
                 continue
             if figures is None:
                 self._readers.pop(name, None)
+                self._resting.pop(name, None)
             else:
                 alive.append(figures)
         return alive

@@ -38,7 +38,7 @@ def instrument(engine: Engine | AsyncEngine, instruments: Instruments, pools: Po
         setattr(sync.dialect, method, _timed(getattr(sync.dialect, method), operations))
     acquire = _Acquire(instruments, pool_name)
     acquire.wrap(sync.pool)
-    pools.add(pool_name, _reader(acquire, pool_name))
+    pools.add(pool_name, _reader(acquire, pool_name), lambda: acquire.is_resting)
 
 
 def _timed(execute: Callable[..., None], operations: Operations) -> Callable[..., None]:
@@ -61,6 +61,8 @@ class _Acquire:
         self._timeouts = instruments.pool_timeouts.child(name)
         self._failures = instruments.pool_failures.child(name)
         self._pool: weakref.ref[Pool] | None = None
+        self.is_resting = False
+        """Whether the engine was disposed, and not used since: for good, as far as anybody can tell."""
         self._waiting: list[None] = []  # one each caller: a list takes and gives in one step, without a lock of ours
 
     @property
@@ -83,6 +85,7 @@ class _Acquire:
 
         def counted() -> PoolProxiedConnection:
             waiting.append(None)
+            self.is_resting = False
             try:
                 return connect()
             except PoolTimeoutError:
@@ -97,6 +100,7 @@ class _Acquire:
         def renewed() -> Pool:
             made = recreate()
             self.wrap(made)
+            self.is_resting = True
             return made
 
         pool.recreate = renewed  # type: ignore[method-assign]  # as below

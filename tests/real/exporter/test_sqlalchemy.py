@@ -231,6 +231,19 @@ def test_an_engine_is_measured_once_and_two_of_one_name_stay_apart(make_engine, 
     assert read("db_client_connection_max", **{POOL: "main-2"}) is not None
 
 
+def test_the_engine_that_replaces_one_that_was_disposed_has_its_name(make_engine, read):
+    old = make_engine("orders", pool_size=1, max_overflow=0)
+    old.connect().close()
+    old.dispose()  # and kept, or not yet found by the garbage collector
+    new = make_engine("orders", pool_size=2, max_overflow=0)
+    assert read("db_client_connection_max", **{POOL: "orders"}) == 2
+    new.dispose()
+    new.connect().close()  # in use again
+    make_engine("orders", pool_size=3, max_overflow=0)
+    assert read("db_client_connection_max", **{POOL: "orders"}) == 2
+    assert read("db_client_connection_max", **{POOL: "orders-2"}) == 3
+
+
 def test_an_engine_that_is_gone_is_forgotten(tmp_path, monitor, read):
     engine = create_engine(f"sqlite:///{tmp_path}/x.db")
     monitor.instrument_sqlalchemy(engine, "gone")
