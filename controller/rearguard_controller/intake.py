@@ -1,8 +1,8 @@
 """The way of an alert: accepted, confirmed, judged, decided. It never acts; it opens a rollback for the runner.
 
 Here: taking alerts from the webhook and the watcher into one judgement per (alert, target, serving version), judged
-again at every poll and recorded again only when an answer flips; and requests by hand, which take the same road.
-Never here: the judgement itself (`policy`) and what is done about it (`runner`).
+again at every poll and recorded again only when an answer flips.
+Never here: the judgement itself (`policy`), requests by hand (`by_hand`), what is done about it (`runner`).
 """
 
 from __future__ import annotations
@@ -11,35 +11,32 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 
 import structlog
 
-from rearguard_controller import evidence, policy, score
+from rearguard_controller import policy, score
+from rearguard_controller.by_hand import ByHand, ManualAnswer, ManualRequest
 from rearguard_controller.checks import drills_in, is_of_a_drill
+from rearguard_controller.decisions import Decisions
 from rearguard_controller.errors import (
     ConflictError,
     DamagedError,
-    InvalidInputError,
     JournalError,
     LeaseLostError,
-    NotFoundError,
 )
 from rearguard_controller.facts import FactGatherer, Gathered
 from rearguard_controller.heartbeat import WATCHDOG
-from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.journal.store import Journal
 from rearguard_controller.model import (
     Alert,
     Condition,
     Decision,
     Facts,
-    Phase,
     ReasonCode,
     Rollback,
-    Step,
     Target,
-    Trigger,
     Verdict,
     is_subset,
 )
@@ -58,29 +55,6 @@ GATHER = 0.1  # seconds between two looks while alerts keep coming: what comes m
 RETRY_AFTER = 1.0  # seconds until an unreadable journal is tried again
 MOST_DRILLS = 10  # whose alerts one delivery may bring back
 MOST_REMEMBERED = 50_000  # alerts whose last answers are known; of a forgotten one the same is recorded once more
-
-
-@dataclass(frozen=True, slots=True)
-class ManualRequest:
-    """A rollback that a person asks for."""
-
-    target: str
-    reason: str
-    operator: str
-    to_version: str | None = None
-    force: bool = False
-    dry_run: bool = False
-    idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ManualAnswer:
-    """What became of it."""
-
-    decision: Decision
-    rollback: Rollback | None  # None for a dry run
-    plan: tuple[Step, ...]
-    repeated: bool = False  # the idempotency key was used before; this is what it led to then
 
 
 class Intake:
@@ -124,13 +98,15 @@ class Intake:
         self._telemetry = telemetry
         self._clock = clock
         self._new_id = new_id
-        self._opened = opened
-        self._firing = firing
         self._delivered = delivered
         self._notices = notices
+        self._decisions = Decisions(gatherer, telemetry, notices, new_id, opened)
         self._wake = asyncio.Event()
         self._read_at = 0.0  # by the loop's clock
         self._one_by_one = {name: asyncio.Lock() for name in self._targets}
+        self._by_hand = ByHand(
+            self._targets, journal, self._decisions, alone=self._one_by_one.__getitem__, firing=firing
+        )
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._sight = gatherer.sight()
         self._queues = Queues(self._judge, failed=telemetry.journal_failed, drained=self._wake.set)
@@ -175,93 +151,12 @@ class Intake:
             await self._hand_to_target(Waiting(alert))
 
     async def by_hand(self, request: ManualRequest) -> ManualAnswer:
-        """Judge and, unless it is a dry run, open a rollback that a person asks for.
+        """A rollback that a person asks for; judged neither beside an alert of its target nor beside another request.
 
         Raises:
-            NotFoundError: there is no such target.
-            ConflictError: a rollback of the target is under way.
-            InvalidInputError: there is no destination, it cannot be gone to, or the key stands for another request.
+            As `ByHand.open`.
         """
-        target = self._targets.get(request.target)
-        if target is None:
-            names = ", ".join(self._targets) or "none"
-            raise NotFoundError(f"There is no target {request.target!r}.", hint=f"Configured targets: {names}.")
-        before = await self._repeated(request)
-        if before is not None:
-            return before
-        async with self._one_by_one[target.name]:
-            return await self._repeated(request) or await self._open_by_hand(target, request)
-
-    async def _repeated(self, request: ManualRequest) -> ManualAnswer | None:
-        """What the request's key led to before; None when it is new.
-
-        `force` only widens where a rollback may go; where it went is what is compared.
-
-        Raises:
-            InvalidInputError: the key was used for another target or destination.
-        """
-        key = request.idempotency_key
-        before = None if key is None else await self._journal.rollback_by_key(key)
-        if before is None:
-            return None
-        if before.target != request.target or request.to_version not in (None, before.to_version):
-            raise InvalidInputError(
-                f"This key led to {before.id}, which takes {before.target} to {before.to_version}.",
-                hint="Use a new key for each rollback, and the same one only to repeat a request.",
-                field="Idempotency-Key",
-            )
-        return ManualAnswer(await self._journal.decision(before.decision_id), before, before.steps, repeated=True)
-
-    async def _open_by_hand(self, target: Target, request: ManualRequest) -> ManualAnswer:
-        facts = await self._gatherer.of_target(target, record=False)
-        wish, number = policy.Wish(request.to_version, force=request.force, note=request.reason), self._new_id("d")
-        facts, decision = await self._checked(
-            target, facts, lambda facts: policy.decide_by_hand(number, wish, target, facts)
-        )
-        decision = evidence.kept(decision)
-        conditions = tuple(condition for _, condition in self._firing(target) if condition is not None)
-        steps = plan(target, conditions=conditions)
-        if request.dry_run:
-            return ManualAnswer(decision, None, steps)
-        action = OperatorAction(facts.now, request.operator, "trigger", target.name, request.reason)
-        if decision.verdict is not Verdict.ROLL_BACK:
-            before = await self._repeated(request)  # what is in the way may be this very request, at another replica
-            if before is not None:
-                return before
-            error = refusal(decision)
-            await self._record(self._journal, decision, None, action=_refused(action, error))
-            raise error
-        rollback = self._rollback(decision, facts, steps, conditions, request.reason)
-        decision = replace(decision, rollback_id=rollback.id)
-        key = request.idempotency_key
-        try:
-            await self._record(self._journal, decision, rollback, idempotency_key=key, action=action)
-        except ConflictError as error:  # the journal's own rule: somebody was faster, maybe with the same key
-            before = await self._repeated(request)
-            if before is not None:
-                return before
-            await self._journal.change_target(target.name, lambda state: state, action=_refused(action, error))
-            raise
-        await self._count_by_hand(target, facts, rollback)
-        return ManualAnswer(decision, rollback, steps)
-
-    async def _count_by_hand(self, target: Target, facts: Facts, rollback: Rollback) -> None:
-        """Count for the score that people go back; not after an automatic attempt, which they only repeat.
-
-        The rollback is open by now, whatever becomes of this: where it cannot be kept, the change of version counts.
-        """
-        if facts.handled_by is not None:
-            return
-        window = target.policy.watch_window
-        try:
-            await self._journal.change_target(
-                target.name, lambda state: score.went_back(state, rollback.from_version, facts.now, window=window)
-            )
-        except JournalError as error:
-            self._telemetry.journal_failed()
-            log.error(
-                "score_not_kept", target=target.name, rollback=rollback.id, error=error.message, hint=error.hint
-            )
+        return await self._by_hand.open(request)
 
     # --- alerts -----------------------------------------------------------------------------------------
 
@@ -347,7 +242,7 @@ class Intake:
     async def _decide(self, target: Target, gathered: Gathered, waiting: Waiting) -> bool:
         """Decide and record; True when the target's facts are others now."""
         facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
-        facts, decision = await self._checked(
+        facts, decision = await self._decisions.checked(
             target, facts, lambda facts: policy.decide(number, alert, target, facts)
         )
         if decision.verdict is Verdict.LEAVE:
@@ -355,37 +250,25 @@ class Intake:
             return False
         conditions = () if gathered.condition is None else (gathered.condition,)
         confirmed = next(each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED)
-        rollback = self._rollback(decision, facts, plan(target, conditions=conditions), conditions, confirmed)
+        rollback = self._decisions.rollback(
+            decision, facts, plan(target, conditions=conditions), conditions, confirmed
+        )
         rollback = waiting_for(rollback, decision.verdict, target.policy)
         await self._say(decision, rollback)
         try:
-            await self._record(self._lead, replace(decision, rollback_id=rollback.id), rollback)
+            await self._decisions.record(self._lead, replace(decision, rollback_id=rollback.id), rollback)
         except ConflictError as error:  # the journal's own rule: somebody was faster
             log.warning("rollback_refused", target=target.name, error=error.message)
             return True
         self._time(target.name, waiting, decision)
         return True
 
-    async def _checked(
-        self, target: Target, facts: Facts, decide: Callable[[Facts], Decision]
-    ) -> tuple[Facts, Decision]:
-        """Decide; a destination that would be gone to is put to the target's own check first, if there is one."""
-        while True:
-            decision = decide(facts)
-            version = decision.to_version
-            if decision.would is Verdict.LEAVE or version is None:
-                return facts, decision
-            checked = await self._gatherer.with_check(target, facts, version)
-            if checked is facts:
-                return facts, decision
-            facts = checked
-
     async def _leave(self, alert: Alert, decision: Decision) -> None:
         subject = _digest(alert.key, decision.target, decision.from_version)
         answers = _digest(decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
         if self._recorded.get(subject) != answers:
             await self._say(decision, None)
-            await self._record(self._lead, decision, None)
+            await self._decisions.record(self._lead, decision, None)
             self._recorded[subject] = answers
         self._recorded.move_to_end(subject)
         if len(self._recorded) > MOST_REMEMBERED:
@@ -413,56 +296,6 @@ class Intake:
     def _may_trigger(self, alert: Alert) -> bool:
         return any(is_subset(target.policy.alerts, alert.labels) for target in self._targets.values())
 
-    # --- decisions --------------------------------------------------------------------------------------
-
-    def _rollback(
-        self,
-        decision: Decision,
-        facts: Facts,
-        steps: tuple[Step, ...],
-        conditions: tuple[Condition, ...],
-        reason: str,
-    ) -> Rollback:
-        return Rollback(
-            id=self._new_id("r"),
-            decision_id=decision.id,
-            target=decision.target,
-            trigger=decision.trigger,
-            reason=reason,
-            from_version=decision.from_version or "",
-            to_version=decision.to_version or "",
-            phase=Phase.RUNNING,
-            opened_at=facts.now,
-            steps=steps,
-            conditions=conditions,
-        )
-
-    async def _record(
-        self,
-        journal: Journal,
-        decision: Decision,
-        rollback: Rollback | None,
-        *,
-        idempotency_key: str | None = None,
-        action: OperatorAction | None = None,
-    ) -> None:
-        decision = evidence.kept(decision)
-        await journal.record(decision, rollback, idempotency_key=idempotency_key, action=action)
-        self._telemetry.decided(decision)
-        log.info(
-            "decided",
-            target=decision.target,
-            decision=decision.id,
-            verdict=decision.verdict.value,
-            alert=decision.alert.name if decision.alert else None,
-            rollback=decision.rollback_id,
-            because=[reason.code.value for reason in decision.reasons if reason.blocks],
-        )
-        if decision.trigger is Trigger.ALERT:
-            self._notices.decided(decision, rollback)
-        if rollback is not None:
-            self._opened()
-
     def _time(self, target: str, waiting: Waiting, decision: Decision) -> None:
         if waiting.received_at is None:
             return
@@ -487,20 +320,3 @@ def _set_aside(*names: str) -> Iterator[None]:
 def _digest(*parts: object) -> bytes:
     """Parts as a few bytes: labels may be long, and there may be many of them."""
     return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _refused(action: OperatorAction, error: ConflictError | InvalidInputError) -> OperatorAction:
-    return replace(action, reason=f"{action.reason} (refused: {error.message})")
-
-
-def refusal(decision: Decision) -> ConflictError | InvalidInputError:
-    """The error that tells a person why a rollback by hand is not to be had."""
-    reason = next(each for each in decision.reasons if each.blocks)
-    if reason.code is ReasonCode.NO_OPEN_ROLLBACK:
-        return ConflictError(
-            reason.detail, hint="Wait for it, or end it with: rearguard abort ID; one that waits: approve or veto it."
-        )
-    if decision.trigger is Trigger.MANUAL and reason.code is ReasonCode.KNOWN_GOOD_EXISTS:
-        hint = "Name a version with to_version; force allows one that is bad, barred or unproven."
-        return InvalidInputError(reason.detail, hint=hint, field="to_version")
-    return InvalidInputError(reason.detail, field=None)

@@ -21,8 +21,8 @@ from rearguard_controller.api.reads import find_target
 from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Services
 from rearguard_controller.auth import Role
+from rearguard_controller.by_hand import ManualAnswer, ManualRequest
 from rearguard_controller.errors import InvalidInputError
-from rearguard_controller.intake import ManualAnswer, ManualRequest
 from rearguard_controller.journal.store import OperatorAction
 
 PHASES = ("started", "finished")

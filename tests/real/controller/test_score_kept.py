@@ -12,8 +12,9 @@ import pytest
 from real.controller.decision_world import POLL, Edge, World
 from real.controller.journal_kit import beside, closed, noted
 from real.controller.test_judging import until
+from rearguard_controller.by_hand import ManualRequest
 from rearguard_controller.facts import FactGatherer, Gathered
-from rearguard_controller.intake import Intake, ManualRequest
+from rearguard_controller.intake import Intake
 from rearguard_controller.journal.sqlite import SqliteJournal
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
 from rearguard_controller.notify import Notify
