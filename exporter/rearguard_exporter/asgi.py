@@ -29,6 +29,7 @@ Answer = Callable[[Scope, Send], Awaitable[None]]
 
 _MEASURED = "rearguard_exporter"  # in a scope: it is measured by an outer wrapper
 _SERVER_ERROR = 500
+_STATUSES = range(100, 1000)
 
 
 class Measured(StandIn):
@@ -172,8 +173,8 @@ class _Request:
         if kind == "http.response.body":
             return self._send_body(message)
         if kind == "http.response.start":
-            status = message.get("status")
-            self.status = status if isinstance(status, int) else 0
+            status = message.get("status", 0)
+            self.status = status if status in _STATUSES else 0
             self._headers = message.get("headers", ())
         return self._send(message)
 
@@ -184,7 +185,7 @@ class _Request:
         elif self.is_open:
             self._complete = perf_counter()
             if self.status != _SERVER_ERROR:  # else the exception behind it may be still to come
-                self.end(self.status, "")
+                self.end(self.status or _SERVER_ERROR, "")
 
     def end(self, status: int, error_type: str) -> None:
         """The request was answered, when its body was complete or now."""

@@ -15,7 +15,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from real.exporter.conftest import Site
+from real.exporter.conftest import Scrape, Site
 from rearguard_exporter import Monitor
 
 COUNT = "http_server_request_duration_seconds_count"
@@ -468,3 +468,17 @@ async def test_a_measured_application_that_is_mounted_shows_its_routes_with_thei
     server.should_exit = True
     await task
     inner.close()
+
+
+@pytest.mark.parametrize("status", ["200", None, [], -1, 0, 99, 1000, 10**9])
+async def test_a_status_that_is_none_is_shown_as_500(status):
+    monitor = Monitor("shop", "1.0", "test")
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": status})
+        await send({"type": "http.response.body"})
+
+    assert await _get(monitor.instrument_asgi(app), "/") == status
+    scrape = Scrape(monitor._faces.render("", "").body.decode())
+    assert counted(scrape) == {("__unmatched__", "500", "500"): 1}
+    monitor.close()
