@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import perf_counter
+from traceback import walk_tb
 from typing import Any
 
 from rearguard_exporter.asgi_route import route_of
@@ -16,7 +17,7 @@ from rearguard_exporter.faces import Faces, Json
 from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
 from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import report
+from rearguard_exporter.quiet import quiet, report
 from rearguard_exporter.render import asked
 from rearguard_exporter.standin import StandIn
 
@@ -29,13 +30,16 @@ Answer = Callable[[Scope, Send], Awaitable[None]]
 
 _MEASURED = "rearguard_exporter"  # in a scope: it is measured by an outer wrapper
 _SERVER_ERROR = 500
-_STATUSES = range(100, 1000)
+_PATIENCE = 1.0  # seconds after an answer of 500 until the exception behind it is not waited for any more
+_SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
 
 
 class Measured(StandIn):
     """The application, measured. What it is asked for besides (its routes, its state) is the application's own."""
 
-    OWN = frozenset({"app", "rearguard_faces", "_instruments", "_lanes", "_entered", "_excluded", "_endpoints"})
+    OWN = frozenset(
+        {"app", "rearguard_faces", "_instruments", "_lanes", "_entered", "_loop", "_excluded", "_endpoints"}
+    )
 
     def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
         self.app = app
@@ -70,10 +74,10 @@ class Measured(StandIn):
         except BaseException as failure:
             if request.is_open:
                 request.lane = request.lane.here()  # not so where an abandoned one is collected
-                request.end(*_outcome(failure, request.status))
+                request.end(*_outcome(failure, request.status, send))
             raise
         if request.is_open:  # a body that was not finished: servers answer 500 where there was no head either
-            request.end(request.status or _SERVER_ERROR, "")
+            request.end(request.status, "")
 
     async def _is_served(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Serve what is no request to be measured."""
@@ -105,6 +109,8 @@ class Measured(StandIn):
         if answer is None or scope["method"] not in {"GET", "HEAD"}:
             return False
         scope[_MEASURED] = True
+        if self._entered and self._loop.is_closed():
+            self._enter()  # of the loop before, which ended without cancelling what ran on it, nobody told
         await answer(scope, send)
         return True
 
@@ -128,6 +134,7 @@ class Measured(StandIn):
             await self.rearguard_faces.leave()
 
     def _enter(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._entered = self.rearguard_faces.enter(self.forget_parent)
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
@@ -173,9 +180,11 @@ class _Request:
         if kind == "http.response.body":
             return self._send_body(message)
         if kind == "http.response.start":
-            status = message.get("status", 0)
-            self.status = status if status in _STATUSES else 0
+            status = message.get("status")
+            self.status = status if isinstance(status, int) else 0
             self._headers = message.get("headers", ())
+        elif kind in _SENT_BY_SERVER:
+            return self._send_body(message)
         return self._send(message)
 
     async def _send_body(self, message: Message) -> None:
@@ -184,8 +193,19 @@ class _Request:
             self._since = self._since or perf_counter()
         elif self.is_open:
             self._complete = perf_counter()
-            if self.status != _SERVER_ERROR:  # else the exception behind it may be still to come
-                self.end(self.status or _SERVER_ERROR, "")
+            if self.status != _SERVER_ERROR:
+                self.end(self.status, "")
+            else:
+                self._await_failure()
+
+    @quiet
+    def _await_failure(self) -> None:
+        # Frameworks answer 500 and then raise what it is about; where nothing is raised, work may still go on behind.
+        asyncio.get_running_loop().call_later(_PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.is_open:
+            self.end(_SERVER_ERROR, "")
 
     def end(self, status: int, error_type: str) -> None:
         """The request was answered, when its body was complete or now."""
@@ -199,11 +219,19 @@ class _Request:
             report("ASGI request")
 
 
-def _outcome(failure: BaseException, sent: int) -> tuple[int, str]:
+def _outcome(failure: BaseException, sent: int, send: Send) -> tuple[int, str]:
     # Starlette raises the second where a handler reads a body of which the rest never comes.
     if isinstance(failure, asyncio.CancelledError) or type(failure).__name__ == "ClientDisconnect":
         return CLIENT_GONE, ""  # the caller left, or the server stops
+    if isinstance(failure, OSError) and _is_of(failure, send):
+        return CLIENT_GONE, ""  # as ASGI 2.4 has servers say so
     return sent or _SERVER_ERROR, type(failure).__name__
+
+
+def _is_of(failure: BaseException, function: Callable[..., Any]) -> bool:
+    """Whether it was raised in a call of this function."""
+    code = getattr(function, "__code__", None)  # none of what is not written in Python
+    return any(frame.f_code is code for frame, _ in walk_tb(failure.__traceback__))
 
 
 def _is_endless(headers: Any) -> bool:
@@ -220,7 +248,10 @@ def _path(scope: Scope) -> str:
     """The path below the one that the server mounts the application at."""
     path: str = scope["path"]
     root = scope.get("root_path")
-    return path[len(root) :] if root and path.startswith(root) else path
+    if not root or not path.startswith(root):
+        return path  # of servers that leave it out
+    below = path[len(root) :]
+    return below if below[:1] in {"/", ""} else path  # /api is no part of /apis
 
 
 def _header(scope: Scope, wanted: bytes) -> str:

@@ -31,10 +31,8 @@ CLIENT_GONE: Final = 499
 """The status recorded when the caller left before the answer; never sent. An error of neither side's code."""
 
 _SERVER_ERROR = 500
-
-
 _BOUNDS: Final = HTTP_DURATION.bounds
-_STATUSES: Final = {status: str(status) for status in range(100, 600)}
+_STATUSES: Final = {status: str(status) for status in range(100, 1000)}
 
 
 def method_label(method: str) -> str:
@@ -74,20 +72,23 @@ class Lane:
         request: object = None,
         trace: Trace | None = None,
     ) -> None:
-        """A request that was active since `began` was answered `at` with `status` (500 and more is an error).
+        """A request that was active since `began` was answered `at` with `status`; 500 and more is an error.
 
         Of a body that was streamed `since` then, endless and long ones are not observed. One that broke is, with the
         time to its headers, so that the error counts and the mean stays the server's. `request` is what the user's
         hooks for labels are shown, `trace` the one that it was in where that is over by now.
         """
         self.active[0] -= 1.0
+        shown = _STATUSES.get(status)
+        if shown is None:  # what no server sends
+            status, shown = _SERVER_ERROR, "500"
         if status >= _SERVER_ERROR and not error_type:
-            error_type = str(status)
+            error_type = shown
         if since is not None and (endless or at - since > LONG_STREAM):
             if not error_type:
                 return
             at = since
-        key: Key = (self.method, route, _STATUSES.get(status) or str(status), error_type)
+        key: Key = (self.method, route, shown, error_type)
         seconds = at - began
         additions = self.additions
         if additions is not None:

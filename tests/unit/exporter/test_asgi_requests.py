@@ -1,0 +1,200 @@
+"""ASGI requests called by hand: when an answer is over, who left, and which paths are the exporter's."""
+
+import asyncio
+from http import HTTPStatus
+
+import pytest
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, PlainTextResponse
+from starlette.routing import Route
+
+from rearguard_exporter import Monitor
+
+
+@pytest.fixture
+def monitor():
+    made = Monitor("shop", "1.0", "test")
+    yield made
+    made.close()
+
+
+async def ask(app, path="/", sent=None, server=None, **scope):
+    """Call the application as a server does; what it sent."""
+    sent = [] if sent is None else sent
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": [], **scope,
+    }  # fmt: skip
+    await app(scope, receive, server or send)
+    return sent
+
+
+def counted(monitor):
+    """How often each (status, error_type) was counted."""
+    known = monitor._instruments.http_duration.known()
+    return {key[2:]: sum(child.counts()[:-1]) for key, child in known.items()}
+
+
+def seconds(monitor):
+    (child,) = monitor._instruments.http_duration.known().values()
+    return child.counts()[-1]
+
+
+def active(monitor):
+    return sum(child.counts()[0] for child in monitor._instruments.http_active.known().values())
+
+
+async def until(true, seconds=5):
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+
+
+class Hasty(asyncio.SelectorEventLoop):
+    """Whose clock runs fifty times as fast."""
+
+    def time(self):
+        return super().time() * 50
+
+
+def test_an_answer_of_500_is_over_though_its_background_task_is_not(monitor):
+    async def failed(_):
+        return PlainTextResponse("failed", 500, background=BackgroundTask(asyncio.Event().wait))
+
+    async def serves():
+        asked = asyncio.create_task(ask(app))
+        await until(lambda: counted(monitor), 500)  # ten seconds of others
+        assert active(monitor) == 0
+        assert not asked.done()
+        asked.cancel()
+
+    app = monitor.instrument_asgi(Starlette(routes=[Route("/", failed)]))
+    with asyncio.Runner(loop_factory=Hasty) as runner:
+        runner.run(serves())
+    assert counted(monitor) == {("500", "500"): 1}
+    assert seconds(monitor) < 0.5
+
+
+async def test_what_is_raised_behind_an_answer_of_500_is_told_once_it_is_raised(monitor):
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 500})
+        await send({"type": "http.response.body"})
+        await asyncio.sleep(0.05)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await ask(monitor.instrument_asgi(app))
+    assert counted(monitor) == {("500", "LookupError"): 1}
+
+
+@pytest.mark.parametrize("kind", ["http.response.pathsend", "http.response.zerocopysend"])
+async def test_a_file_that_the_server_sends_is_the_end_of_its_answer(monitor, kind):
+    over = asyncio.Event()
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": kind})
+        await over.wait()
+
+    asked = asyncio.create_task(ask(monitor.instrument_asgi(app)))
+    await asyncio.sleep(0)
+    assert counted(monitor) == {("200", ""): 1}
+    assert active(monitor) == 0
+    over.set()
+    assert [message["type"] for message in await asked] == ["http.response.start", kind]
+
+
+async def test_starlette_s_files_that_the_server_sends_are_counted_before_their_background_task_ends(monitor):
+    async def file(_):
+        return FileResponse(__file__, background=BackgroundTask(over.wait))
+
+    over = asyncio.Event()
+    sent = []
+    app = monitor.instrument_asgi(Starlette(routes=[Route("/", file)]))
+    asked = asyncio.create_task(ask(app, sent=sent, extensions={"http.response.pathsend": {}}))
+    await until(lambda: counted(monitor))
+    assert counted(monitor) == {("200", ""): 1}
+    assert sent[-1]["type"] == "http.response.pathsend"
+    over.set()
+    await asked
+
+
+@pytest.mark.parametrize("left_at", ["http.response.start", "http.response.body"])
+async def test_a_server_that_finds_nobody_to_send_to_is_a_caller_who_left(monitor, left_at):
+    async def server(message):
+        if message["type"] == left_at:
+            raise BrokenPipeError
+
+    async def hello(_):
+        return PlainTextResponse("hello")
+
+    with pytest.raises(BrokenPipeError):
+        await ask(monitor.instrument_asgi(Starlette(routes=[Route("/", hello)])), server=server)
+    assert counted(monitor) == {("499", ""): 1}
+
+
+@pytest.mark.parametrize("has_sent", [False, True])
+async def test_an_oserror_of_the_application_is_its_own_beside_the_status_that_was_sent(monitor, has_sent):
+    async def app(_scope, _receive, send):
+        if has_sent:
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        raise ConnectionRefusedError
+
+    with pytest.raises(ConnectionRefusedError):
+        await ask(monitor.instrument_asgi(app))
+    assert counted(monitor) == {("200" if has_sent else "500", "ConnectionRefusedError"): 1}
+
+
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [
+        ("/api", "/api/healthz"),  # as uvicorn has it
+        ("/api", "/healthz"),  # as servers that leave the root path out
+        ("/api/", "/api//healthz"),  # uvicorn given a slash at the end
+        ("/health", "/healthz"),  # which does not begin with that root path
+        ("/healthz", "/healthz/healthz"),
+    ],
+)
+async def test_the_endpoints_are_below_the_root_path_whether_the_path_has_it_or_not(monitor, root, path):
+    sent = await ask(monitor.instrument_asgi(PlainTextResponse("the application's")), path, root_path=root)
+    assert b'"status": "ok"' in sent[-1]["body"]
+
+
+@pytest.mark.parametrize(("root", "path"), [("/api", "/apis/healthz"), ("/api", "/api"), ("/api", "/api/x/healthz")])
+async def test_other_paths_are_the_application_s(monitor, root, path):
+    sent = await ask(monitor.instrument_asgi(PlainTextResponse("the application's")), path, root_path=root)
+    assert sent[-1]["body"] == b"the application's"
+
+
+async def test_a_status_out_of_an_enum_is_its_number(monitor):
+    await ask(monitor.instrument_asgi(PlainTextResponse("busy", HTTPStatus.SERVICE_UNAVAILABLE)))
+    assert counted(monitor) == {("503", "503"): 1}
+
+
+def test_a_loop_after_one_that_ended_untidily_has_its_background_work_once_it_is_scraped(monitor):
+    ran_on = []
+
+    async def check():
+        ran_on.append(asyncio.get_running_loop())
+
+    async def serves():
+        await ask(app)
+        await ask(app, "/metrics")
+        await until(lambda: asyncio.get_running_loop() in ran_on)
+
+    monitor.watch_database("orders", check, interval=60)
+    app = monitor.instrument_asgi(PlainTextResponse("hello"))
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(serves())
+        loop.close()  # with tasks on it, that nobody cancelled
+    assert len(ran_on) == 2
