@@ -81,7 +81,7 @@ class Measured(StandIn):
             request.end(failure)
             raise
         kind, wrapper = type(body), environ.get("wsgi.file_wrapper")
-        if kind is list or kind is tuple or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+        if kind is list or kind is tuple or (wrapper is not None and _is_file(body, wrapper)):
             request.end(None)  # ready, or sent by the server itself, out of our sight
             return body
         request.body = body
@@ -128,6 +128,7 @@ class _Request:
     _headers: Any = None
     _since: float | None = None  # when the first piece of the body was there
     _is_stream = False
+    _is_gone = False  # the server could not write to the caller
     _trace: Trace | None = None
     body: Iterable[bytes] = ()
 
@@ -141,8 +142,9 @@ class _Request:
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         """What the application calls as `start_response`."""
         try:
-            self._status = _CODES.get(status[:3], 0)
-            self._headers = headers
+            if self._since is None:  # else the head was sent, and stays what it was
+                self._status = _CODES.get(status[:3], 0)
+                self._headers = headers
             self._route = route_of(self._environ)  # now: Flask takes its request away when its handler returns
             lane = self._lane
             if lane is not None and lane.additions is not None:
@@ -150,8 +152,22 @@ class _Request:
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("WSGI response")
         if exc_info is None:
-            return self._start_response(status, headers)
-        return self._start_response(status, headers, exc_info)
+            self._write = self._start_response(status, headers)
+        else:
+            self._write = self._start_response(status, headers, exc_info)
+        return self
+
+    def __call__(self, piece: bytes) -> None:
+        """What `start` gives the application: as the server's `write`."""
+        if self._since is None:
+            self._since = perf_counter()
+        else:
+            self._is_stream = True
+        try:
+            self._write(piece)
+        except OSError:
+            self._is_gone = True
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -171,14 +187,12 @@ class _Request:
 
     def close(self) -> None:
         """As servers call it, also when the caller left."""
-        try:
-            close = getattr(self.body, "close", None)
-            if close is not None:
-                close()
-        finally:
-            if self._lane is not None:
-                self._leave()
-            self.body = ()  # which may hold our `start`
+        if self._lane is not None:
+            self._leave()  # first: what the application does when it is closed is not the answer
+        close = getattr(self.body, "close", None)
+        self.body = ()  # which may hold our `start`
+        if close is not None:
+            close()
 
     def _leave(self) -> None:
         # Servers need not ask again after the last piece of a body whose length they were told, nor take one of HEAD.
@@ -192,7 +206,7 @@ class _Request:
             return
         try:
             status, since, error_type, at = self._status or _FAILED, self._since, "", perf_counter()
-            if is_gone:
+            if is_gone or self._is_gone:
                 status = CLIENT_GONE
                 self._is_stream = True
             elif failure is not None:
@@ -209,6 +223,12 @@ class _Request:
             lane.end(self._route, status, error_type, self._began, at, since, endless, self._environ, self._trace)
         except Exception:  # noqa: BLE001 - as above
             report("WSGI request")
+
+
+def _is_file(body: object, wrapper: object) -> bool:
+    """Whether the server would know this body as what it made itself, and send it in its own way."""
+    # A function gives the file back: uWSGI's, which notes it.
+    return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")
 
 
 def route_of(environ: Mapping[str, Any]) -> str:

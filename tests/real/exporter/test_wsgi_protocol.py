@@ -97,7 +97,7 @@ def answering(body):
 APPS = {
     "write": (write, {"200": ""}),
     "started again": (started_again, {"503": "503"}),
-    "too late to start again": (too_late_to_start_again, {"500": "KeyError"}),
+    "too late to start again": (too_late_to_start_again, {"200": "KeyError"}),
     "file": (file, {"200": ""}),
     "generator": (made_by_a_generator, {"201": ""}),
     "fails before its head": (fails_before_its_head, {"500": "LookupError"}),
