@@ -19,6 +19,10 @@ from rearguard_exporter.quiet import log
 Check = Callable[[], object] | Callable[[], Awaitable[object]]
 
 _GRACE = 2.0  # seconds that a check has to end in when its application does
+_CAUSES = 10  # exceptions behind one another that are looked at
+_MISPLACED = (
+    "the check uses what belongs to another event loop; let it connect by itself, or make it a plain function"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Watch:
         self.last: Result | None = None
         self._busy: threading.Thread | None = None
         self._task: asyncio.Task[Result] | None = None
+        self._is_misplaced = False  # from a failure that tells so on: those that follow hide it
 
     @property
     def is_async(self) -> bool:
@@ -89,7 +94,7 @@ class Watch:
             await asyncio.wait({task}, timeout=_GRACE)
             raise
         if task.done():
-            self._record(_failed(asyncio.CancelledError()) if task.cancelled() else task.result())
+            self._record(self._failed(asyncio.CancelledError()) if task.cancelled() else task.result())
         else:
             task.cancel()
             self._record(self._late())
@@ -104,7 +109,7 @@ class Watch:
             if inspect.isawaitable(answer):
                 answer = await answer
         except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - every failure of a check is its result
-            return _failed(failure)
+            return self._failed(failure)
         return _judge(answer)
 
     def check_in_thread(self) -> None:
@@ -127,12 +132,22 @@ class Watch:
                 answer = asyncio.run(_wait(answer))
             results.append(_judge(answer))
         except BaseException as failure:  # noqa: BLE001 - also SystemExit: it is the check's, not the process's
-            results.append(_failed(failure))
+            results.append(self._failed(failure))
 
     def _late(self) -> Result:
         return Result(ok=False, detail=f"no answer within {self._timeout:g} s")
 
+    def _failed(self, failure: BaseException) -> Result:
+        if _is_of_another_loop(failure):
+            self._is_misplaced = True
+        # The class alone: messages of drivers hold addresses, users and statements.
+        return Result(ok=False, detail=type(failure).__name__)
+
     def _record(self, result: Result) -> None:
+        if result.ok:
+            self._is_misplaced = False
+        elif self._is_misplaced:
+            result = Result(ok=False, detail=f"{result.detail}: {_MISPLACED}")
         if not result.ok and not self._pools.has(self.name):  # a measured pool counts its own
             self._failures.inc()
         if self.last is None or self.last.ok != result.ok:
@@ -150,6 +165,13 @@ def _judge(answer: object) -> Result:
     return Result(ok=False, detail="the check said no") if answer is False else Result(ok=True, detail="")
 
 
-def _failed(failure: BaseException) -> Result:
-    # The class alone: messages of drivers hold addresses, users and statements.
-    return Result(ok=False, detail=type(failure).__name__)
+def _is_of_another_loop(failure: BaseException) -> bool:
+    """Whether asyncio says so, of this exception or of one behind it: drivers raise their own on the way out."""
+    behind: BaseException | None = failure
+    for _ in range(_CAUSES):
+        if behind is None:
+            return False
+        if isinstance(behind, RuntimeError) and "loop" in str(behind):
+            return True
+        behind = behind.__cause__ or behind.__context__
+    return False

@@ -73,3 +73,45 @@ def test_a_scrape_after_the_end_starts_nothing(monitor):
     monitor.close()
     generate_latest(monitor.registry)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("rearguard-system")]
+
+
+@pytest.mark.parametrize("way", ["coroutine", "lambda"])
+def test_a_check_that_needs_another_event_loop_fails_with_what_to_do_about_it(monitor, way):
+    gate = asyncio.Semaphore(0)
+
+    async def elsewhere():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(gate.acquire(), 0.01)  # from now on it belongs to the loop of this thread
+
+    asyncio.run(elsewhere())
+
+    async def check():
+        try:
+            await gate.acquire()
+        except RuntimeError:
+            raise OSError("password=hunter2") from None  # as drivers do, in their own words
+
+    monitor.watch_database("orders", check if way == "coroutine" else lambda: check(), readiness=True)  # noqa: PLW0108
+    app = monitor.instrument_wsgi(hello)
+    until(lambda: "not checked yet" not in ask(app, "/readyz")[1], "it is checked")
+    status, body = ask(app, "/readyz")
+    assert status.startswith("503")
+    assert "OSError: the check uses what belongs to another event loop" in body
+    assert "hunter2" not in body
+
+
+def test_what_follows_a_failure_of_the_wrong_event_loop_is_told_with_it_until_a_check_succeeds(monitor):
+    answers = [RuntimeError("Event loop is closed"), OSError(), None, OSError()]
+    told = []
+
+    def check():
+        if answers and (answer := answers.pop(0)):
+            raise answer
+
+    monitor.watch_database("orders", check, readiness=True, interval=0.0)
+    [watch] = monitor._faces.watches
+    while answers:
+        watch.check_in_thread()
+        told.append(watch.last.detail)
+    assert [detail.partition(": ")[0] for detail in told] == ["RuntimeError", "OSError", "", "OSError"]
+    assert ["another event loop" in detail for detail in told] == [True, True, False, False]
