@@ -1,70 +1,39 @@
-"""Builds the controller from its configuration, starts it, and stops it in order.
+"""The controller: everything that runs, its tasks, and the change to another configuration.
 
-Here: which part gets which other part, the order of start and stop, signals, reloading. Clock and ids are made
+Here: what runs at every replica and what only at the leader, reloading, forgetting what is old. The clock is taken
 here and passed in.
-Never here: what any part does.
+Never here: which part gets which other part (`parts`), what any part does, signals (`process`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import secrets
-import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from rearguard_controller import api, auth, config, logs
-from rearguard_controller.actions import Actions, Survivors, state_folder
+from rearguard_controller import api, auth, config, parts
 from rearguard_controller.alertmanager import Alertmanager
 from rearguard_controller.auth import Gate
 from rearguard_controller.config import Configuration
-from rearguard_controller.drill import Drills
-from rearguard_controller.effects import Effects
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
-from rearguard_controller.facts import FactGatherer
-from rearguard_controller.heartbeat import Heartbeat
-from rearguard_controller.intake import Intake
-from rearguard_controller.journal.opening import open_journal
-from rearguard_controller.journal.store import Fence, Journal
+from rearguard_controller.journal.store import Journal
 from rearguard_controller.leadership import Leadership
-from rearguard_controller.notify import Notify
+from rearguard_controller.parts import Lasting, Parts, Sources
 from rearguard_controller.prometheus import Prometheus
-from rearguard_controller.readiness import Readiness
-from rearguard_controller.releases import Releases
-from rearguard_controller.returns import Returns
-from rearguard_controller.runner import Runner
 from rearguard_controller.silences import Silences
-from rearguard_controller.telemetry import Telemetry
 from rearguard_controller.transport import ServerTls
-from rearguard_controller.trouble import Trouble
-from rearguard_controller.waiting import WELL_FOR, Judge
-from rearguard_controller.watcher import Watcher
+from rearguard_controller.waiting import WELL_FOR
 
 log = structlog.get_logger()
 
 PRUNE_FIRST = 2.0  # seconds into a term: what is open and what waits comes first
 PRUNE_EVERY = 3600.0  # seconds from then on
 MOST_RECORDS = 1_000_000  # kept of each kind, however young they are
-STOP_GRACE = 10.0  # seconds that answers under way are given at the end
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What one configuration makes; a reload makes it anew."""
-
-    configuration: Configuration
-    releases: Releases
-    watcher: Watcher
-    intake: Intake
-    judge: Judge
-    drills: Drills
 
 
 class Controller:
@@ -88,47 +57,28 @@ class Controller:
             insecure: whether --insecure was given.
             well_for: seconds for which the fault of a rollback that waits must be over.
         """
-        self._path, self._insecure, self._well_for = path, insecure, well_for
+        self._path, self._insecure = path, insecure
         self._clock = time.time
-        self.journal, self._fence = journal, Fence()
-        self._lead_journal = journal.fenced(self._fence)
-        self._telemetry = Telemetry(configuration.targets)
-        self._actions = Actions(Survivors(state_folder(configuration.journal)))
+        self.journal = journal
         self._prometheus = Prometheus(configuration.prometheus)
-        poll_interval = configuration.prometheus.poll_interval
-        self._effects = Effects(self._actions, self._prometheus, poll_interval=poll_interval, clock=self._clock)
-        self._notify = Notify(self._telemetry.notified)
-        self._tell(configuration)
-        self._runner = Runner(
-            journal,
-            self._lead_journal,
-            self._effects,
-            self._telemetry,
-            judge=lambda: self.parts.judge,
-            notices=self._notify,
-            clock=self._clock,
-        )
-        self._heartbeat = Heartbeat(journal, self._telemetry, clock=self._clock, monotonic=time.monotonic)
-        self._trouble = Trouble(time.monotonic)
         self._alertmanager = _alertmanager(configuration)
         self._silences = self._silences_of(self._alertmanager)
+        self._lasting = Lasting.of(
+            configuration,
+            journal,
+            self._prometheus,
+            judge=lambda: self.parts.judge,
+            clock=self._clock,
+            well_for=well_for,
+        )
+        self._fence, self._telemetry = self._lasting.fence, self._lasting.telemetry
+        self._heartbeat = self._lasting.heartbeat
+        self._lasting.tell(configuration)
         self.parts = self._make(configuration)
         self._gate = Gate(configuration.tokens)
         self._reloaded = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._services = api.Services(
-            configuration=configuration,
-            journal=journal,
-            telemetry=self._telemetry,
-            clock=self._clock,
-            intake=self.parts.intake,
-            runner=self._runner,
-            releases=self.parts.releases,
-            watcher=self.parts.watcher,
-            drills=self.parts.drills,
-            heartbeat_age=self._heartbeat.age,
-            reload=self.reload,
-        )
+        self._services = self._for_api()
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
         self.web = api.build(self._services, self._gate, self.tls)
 
@@ -174,13 +124,13 @@ class Controller:
         if configuration.prometheus != self.parts.configuration.prometheus:
             asked_before.append(self._prometheus)
             self._prometheus = Prometheus(configuration.prometheus)
-            self._effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
+            self._lasting.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
         if configuration.alertmanager != self.parts.configuration.alertmanager:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]
             self._alertmanager = _alertmanager(configuration)
             self._silences = self._silences_of(self._alertmanager)
         self._telemetry.know(configuration.targets)
-        self._tell(configuration)
+        self._lasting.tell(configuration)
         self.parts = self._make(configuration)
         self._services.configuration = configuration
         self._services.intake = self.parts.intake
@@ -196,20 +146,38 @@ class Controller:
 
     async def close(self) -> None:
         """Let go of everything outside."""
-        await self._actions.close()
+        await self._lasting.actions.close()
         await self._prometheus.close()
         if self._alertmanager is not None:
             await self._alertmanager.close()
         await self.journal.close()
-        await self._notify.close()
+        await self._lasting.notify.close()
 
-    def _tell(self, configuration: Configuration) -> None:
-        self._notify.use(configuration.notify)
-        self._telemetry.know_services(self._notify.services)
+    def _silences_of(self, alertmanager: Alertmanager | None) -> Silences:
+        return Silences(alertmanager, clock=self._clock, monotonic=time.monotonic)
+
+    def _make(self, configuration: Configuration) -> Parts:
+        sources = Sources(self._prometheus, self._alertmanager, self._silences)
+        return parts.make(configuration, sources, self._lasting)
+
+    def _for_api(self) -> api.Services:
+        return api.Services(
+            configuration=self.parts.configuration,
+            journal=self.journal,
+            telemetry=self._telemetry,
+            clock=self._clock,
+            intake=self.parts.intake,
+            runner=self._lasting.runner,
+            releases=self.parts.releases,
+            watcher=self.parts.watcher,
+            drills=self.parts.drills,
+            heartbeat_age=self._heartbeat.age,
+            reload=self.reload,
+        )
 
     async def _lead(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._runner.run())
+            group.create_task(self._lasting.runner.run())
             group.create_task(self._through_reloads(lambda parts: parts.intake.run()))
             group.create_task(self._prune())
 
@@ -221,7 +189,7 @@ class Controller:
             pause = PRUNE_EVERY
             oldest = self._clock() - self.parts.configuration.retention
             try:
-                gone = await self._lead_journal.prune(oldest, MOST_RECORDS)
+                gone = await self._lasting.lead.prune(oldest, MOST_RECORDS)
             except JournalError as error:
                 self._telemetry.journal_failed()
                 log.error("not_pruned", error=error.message, hint=error.hint)
@@ -241,145 +209,6 @@ class Controller:
                 for task in (running, reloaded):
                     task.cancel()
                 await asyncio.gather(running, reloaded, return_exceptions=True)
-
-    def _silences_of(self, alertmanager: Alertmanager | None) -> Silences:
-        return Silences(alertmanager, clock=self._clock, monotonic=time.monotonic)
-
-    def _make(self, configuration: Configuration) -> Parts:
-        targets = {target.name: target for target in configuration.targets}
-        self._trouble.use(configuration.targets, configuration.storm)
-        releases = Releases(targets, self.journal, self._lead_journal, self._actions, self._prometheus, self._clock)
-        readiness = Readiness(
-            self.journal,
-            releases,
-            self._actions,
-            self._alertmanager,
-            configuration.notify,
-            clock=self._clock,
-            monotonic=time.monotonic,
-            told=self._telemetry.ready,
-        )
-        watcher = Watcher(
-            configuration.targets,
-            self._prometheus,
-            releases,
-            self.journal,
-            self._telemetry,
-            self._trouble,
-            self._silences,
-            Returns(self.journal, self._lead_journal, self._notify),
-            readiness,
-            poll_interval=configuration.prometheus.poll_interval,
-            clock=self._clock,
-            monotonic=time.monotonic,
-            leads=lambda: self._fence.epoch is not None,
-        )
-        gatherer = FactGatherer(self.journal, self._prometheus, releases, self._trouble, self._silences, self._clock)
-        intake = Intake(
-            configuration.targets,
-            self.journal,
-            self._lead_journal,
-            gatherer,
-            self._telemetry,
-            clock=self._clock,
-            new_id=lambda letter: new_id(letter, self._clock()),
-            opened=self._runner.wake,
-            firing=watcher.triggers,
-            delivered=self._heartbeat.take,
-            notices=self._notify,
-        )
-        self._telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=self._heartbeat.age)
-        poll_interval = configuration.prometheus.poll_interval
-        judge = Judge(
-            configuration.targets, self.journal, gatherer, poll_interval=poll_interval, well_for=self._well_for
-        )
-        drills = Drills(
-            configuration.targets,
-            self.journal,
-            self._prometheus,
-            self._alertmanager,
-            self._actions,
-            releases,
-            readiness,
-            polled=watcher.ready,
-            clock=self._clock,
-            new_id=lambda letter: new_id(letter, self._clock()),
-        )
-        return Parts(configuration, releases, watcher, intake, judge, drills)
-
-
-def serve(path: Path, *, insecure: bool = False) -> int:
-    """Run the controller until SIGTERM or SIGINT.
-
-    Returns:
-        0 after a stop in order, 1 when a part of it failed.
-
-    Raises:
-        RearguardError: the configuration, the journal or the tokens do not allow a start.
-    """
-    configuration = config.load(path)
-    logs.configure()
-    auth.require_protection(configuration.tokens, configuration.listen.host, insecure=insecure)
-    return asyncio.run(_serve(path, configuration, insecure=insecure))
-
-
-def new_id(letter: str, now: float) -> str:
-    """An id that sorts by time and is short enough to be typed: letter, UTC date and time, random digits.
-
-    Many decisions may be made within a second (a storm of alerts), so that theirs have eight, others four.
-    """
-    return (
-        f"{letter}{time.strftime('%y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(4 if letter == 'd' else 2)}"
-    )
-
-
-async def _serve(path: Path, configuration: Configuration, *, insecure: bool) -> int:
-    journal = await open_journal(configuration.journal)
-    controller = Controller(path, configuration, journal, insecure=insecure)
-    listener = api.Listener(controller.web, grace=STOP_GRACE)
-    stop = _signals(controller)
-    try:
-        address = configuration.listen
-        port = await listener.start(address.host, address.port, controller.tls)
-        names = [target.name for target in configuration.targets]
-        log.info("ready", listen=f"{address.host}:{port}", targets=names)
-        return await _run_until(stop, controller)
-    finally:
-        await listener.close()
-        await controller.close()
-        log.info("stopped")
-
-
-def _signals(controller: Controller) -> asyncio.Event:
-    """SIGTERM and SIGINT set the event that is returned; SIGHUP reads the configuration again."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
-
-    async def reload() -> None:
-        with contextlib.suppress(Exception):  # logged and shown where it happened
-            await controller.reload()
-
-    def hang_up() -> None:
-        task = asyncio.create_task(reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
-    return stop
-
-
-async def _run_until(stop: asyncio.Event, controller: Controller) -> int:
-    running, stopping = asyncio.create_task(controller.run()), asyncio.create_task(stop.wait())
-    await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
-    running.cancel()
-    stopping.cancel()
-    result, _ = await asyncio.gather(running, stopping, return_exceptions=True)
-    if isinstance(result, Exception):
-        log.error("part_failed", exc_info=result)
-        return 1
-    return 0
 
 
 def _alertmanager(configuration: Configuration) -> Alertmanager | None:

@@ -29,10 +29,10 @@ def serve(options: Namespace) -> int:
     Raises:
         RearguardError: it cannot start.
     """
-    from rearguard_controller import app  # noqa: PLC0415  # builds the whole service
+    from rearguard_controller import process  # noqa: PLC0415  # builds the whole service
 
     try:
-        return app.serve(Path(options.config), insecure=options.insecure)
+        return process.serve(Path(options.config), insecure=options.insecure)
     except OSError as error:  # the address is taken, or not ours
         raise RearguardError(
             f"The controller cannot run: {error}.", hint="Is another one running, and is `listen` right?"

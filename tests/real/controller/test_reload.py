@@ -14,7 +14,7 @@ from aiohttp import web
 
 from local_stack.process import free_ports, wait_until
 from real.controller.served import BASE, CONFIGURATION, NOWHERE, RELEASE, VIEWER, metrics, serving
-from rearguard_controller import app
+from rearguard_controller import process
 from rearguard_controller.errors import RearguardError
 
 THIRD = """  - name: basket
@@ -189,7 +189,7 @@ async def test_a_reload_by_signal_that_fails_in_an_unforeseen_way_is_logged_and_
     threads = ThreadPoolExecutor()
     loop.set_default_executor(threads)
     threads.shutdown()  # none is to be had to read the file
-    app._signals(service.controller)
+    process._signals(service.controller)
     try:
         os.kill(os.getpid(), signal.SIGHUP)
         shown = service.controller._telemetry.registry
