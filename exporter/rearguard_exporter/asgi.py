@@ -7,12 +7,14 @@ Never here: what counts as an error (http), why a socket ended in general (webso
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from time import perf_counter
 from traceback import walk_tb
 from typing import Any
 
 from rearguard_exporter.asgi_route import route_of
 from rearguard_exporter.asgi_socket import Socket
+from rearguard_exporter.exclusion import Excluded
 from rearguard_exporter.faces import Faces, Json
 from rearguard_exporter.forking import tell_after_fork
 from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
@@ -34,41 +36,48 @@ _PATIENCE = 1.0  # seconds after an answer of 500 until the exception behind it 
 _SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
 
 
+@dataclass(slots=True)
+class _Own:
+    """What every request asks its wrapper for; apart, because a stand-in's attributes take longer to read."""
+
+    excluded: Excluded | None
+    endpoints: dict[str, Answer]
+    lanes: Lanes
+    entered: bool = False
+
+
 class Measured(StandIn):
     """The application, measured. What it is asked for besides (its routes, its state) is the application's own."""
 
-    OWN = frozenset(
-        {"app", "rearguard_faces", "_instruments", "_lanes", "_entered", "_loop", "_excluded", "_endpoints"}
-    )
+    OWN = frozenset({"app", "rearguard_faces", "_instruments", "_own", "_loop"})
 
     def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
         self.app = app
         self._instruments = instruments
-        self._lanes = Lanes(instruments)
         self.rearguard_faces = faces
-        self.forget_parent()
-        tell_after_fork(self)
-        self._excluded = instruments.excluded
-        self._endpoints: dict[str, Answer] = {"/healthz": self._healthz, "/readyz": self._readyz}
+        endpoints: dict[str, Answer] = {"/healthz": self._healthz, "/readyz": self._readyz}
         if not own_port:
-            self._endpoints |= {"/metrics": self._metrics, "/api/monitoring/dashboard": self._dashboard}
+            endpoints |= {"/metrics": self._metrics, "/api/monitoring/dashboard": self._dashboard}
+        self._own = _Own(instruments.excluded, endpoints, Lanes(instruments))
+        tell_after_fork(self)
 
     def forget_parent(self) -> None:
         """It has served nothing in this process, or on the loop that is there now."""
-        self._entered = False
+        self._own.entered = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, socket or lifespan. What the application raises is raised."""
-        if not self._entered or scope["type"] != "http" or _MEASURED in scope or self._excluded is not None:
+        own = self._own
+        if not own.entered or scope["type"] != "http" or _MEASURED in scope or own.excluded is not None:
             if await self._is_served(scope, receive, send):
                 return
-        elif (_path(scope) if scope.get("root_path") else scope["path"]) in self._endpoints and (
+        elif (_path(scope) if scope.get("root_path") else scope["path"]) in own.endpoints and (
             await self._is_answered(scope, send)
         ):
             return
         scope[_MEASURED] = True
         method = scope["method"]
-        request = _Request(self._lanes.of.get(method) or self._lanes.open(method), scope, send)
+        request = _Request(own.lanes.of.get(method) or own.lanes.open(method), scope, send)
         try:
             await self.app(scope, receive, request.send)
         except BaseException as failure:
@@ -88,28 +97,28 @@ class Measured(StandIn):
         if _MEASURED in scope or kind not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return True
-        if not self._entered:
+        if not self._own.entered:
             self._enter()  # a server that does without lifespan
         if kind == "http" and await self._is_answered(scope, send):
             return True
-        if self._excluded is not None and _path(scope) in self._excluded:
+        if self._own.excluded is not None and _path(scope) in self._own.excluded:
             scope[_MEASURED] = True
             await self.app(scope, receive, send)
             return True
         if kind == "websocket":
             scope[_MEASURED] = True
-            socket = Socket(self._instruments, Exchange(self._lanes.open("GET")), scope, receive, send)
+            socket = Socket(self._instruments, Exchange(self._own.lanes.open("GET")), scope, receive, send)
             await socket.serve(self.app)
             return True
         return False
 
     async def _is_answered(self, scope: Scope, send: Send) -> bool:
         """Answer what asks for one of our endpoints."""
-        answer = self._endpoints.get(_path(scope))
+        answer = self._own.endpoints.get(_path(scope))
         if answer is None or scope["method"] not in {"GET", "HEAD"}:
             return False
         scope[_MEASURED] = True
-        if self._entered and self._loop.is_closed():
+        if self._own.entered and self._loop.is_closed():
             self._enter()  # of the loop before, which ended without cancelling what ran on it, nobody told
         await answer(scope, send)
         return True
@@ -129,13 +138,13 @@ class Measured(StandIn):
             await self._leave()
 
     async def _leave(self) -> None:
-        if self._entered:
-            self._entered = False
+        if self._own.entered:
+            self._own.entered = False
             await self.rearguard_faces.leave()
 
     def _enter(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._entered = self.rearguard_faces.enter(self.forget_parent)
+        self._own.entered = self.rearguard_faces.enter(self.forget_parent)
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
@@ -160,17 +169,17 @@ class Measured(StandIn):
 class _Request:
     """One request: what the application calls as `send`, which sees the answer to its last byte."""
 
-    # What most requests never set stays on the class: an object is made for every request.
-    is_open = True
-    status = 0
-    _headers: Any = ()
-    _since: float | None = None  # when the head was sent of a body that comes in pieces
-    _complete: float | None = None
+    __slots__ = ("_began", "_complete", "_head", "_scope", "_send", "_since", "is_open", "lane", "status")
 
     def __init__(self, lane: Lane, scope: Scope, send: Send) -> None:
         self.lane = lane
+        self.is_open = True
         self._scope = scope
         self._send = send
+        self.status = 0  # as it was sent
+        self._head: Message | None = None
+        self._since: float | None = None  # when the head was sent of a body that comes in pieces
+        self._complete: float | None = None
         lane.active[0] += 1.0
         self._began = perf_counter()
 
@@ -182,7 +191,7 @@ class _Request:
         if kind == "http.response.start":
             status = message.get("status")
             self.status = status if isinstance(status, int) else 0
-            self._headers = message.get("headers", ())
+            self._head = message
         elif kind in _SENT_BY_SERVER:
             return self._send_body(message)
         return self._send(message)
@@ -192,10 +201,11 @@ class _Request:
         if message.get("more_body", False):
             self._since = self._since or perf_counter()
         elif self.is_open:
-            self._complete = perf_counter()
+            at = perf_counter()
             if self.status != _SERVER_ERROR:
-                self.end(self.status, "")
+                self.end(self.status, "", at)
             else:
+                self._complete = at
                 self._await_failure()
 
     @quiet
@@ -207,13 +217,13 @@ class _Request:
         if self.is_open:
             self.end(_SERVER_ERROR, "")
 
-    def end(self, status: int, error_type: str) -> None:
-        """The request was answered, when its body was complete or now."""
+    def end(self, status: int, error_type: str, at: float | None = None) -> None:
+        """The request was answered then, or when its body was complete, or now."""
         self.is_open = False
         try:
             since = self._since
-            endless = since is not None and _is_endless(self._headers)
-            at = self._complete or perf_counter()
+            endless = since is not None and _is_endless(self._head)
+            at = at or self._complete or perf_counter()
             self.lane.end(route_of(self._scope), status, error_type, self._began, at, since, endless, self._scope)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("ASGI request")
@@ -234,9 +244,9 @@ def _is_of(failure: BaseException, function: Callable[..., Any]) -> bool:
     return any(frame.f_code is code for frame, _ in walk_tb(failure.__traceback__))
 
 
-def _is_endless(headers: Any) -> bool:
+def _is_endless(head: Any) -> bool:
     try:
-        for name, value in headers:
+        for name, value in head.get("headers", ()):
             if name.lower() == b"content-type":
                 return value.split(b";")[0].strip().lower().decode("latin-1") in ENDLESS_TYPES
     except Exception:  # noqa: BLE001 - headers of any shape
