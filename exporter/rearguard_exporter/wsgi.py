@@ -9,11 +9,13 @@ Never here: what counts as an error (http), text (render).
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from threading import get_ident
 from time import perf_counter
 from typing import Any
 
+from rearguard_exporter.exclusion import Excluded
 from rearguard_exporter.exemplars import Trace
 from rearguard_exporter.faces import Faces
 from rearguard_exporter.forking import tell_after_fork
@@ -25,6 +27,7 @@ from rearguard_exporter.standin import StandIn
 
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Answer = Callable[[Environ], tuple[int, Mapping[str, str], bytes]]
 
 _FAILURE = "rearguard_exporter.failure"  # in an environ: the class of what the framework made a 500 of
 _MEASURED = "rearguard_exporter.measured"  # in an environ: it is measured by an outer wrapper
@@ -35,45 +38,51 @@ _PAUSE = 0.1  # seconds
 _FAILED = 500
 
 
+@dataclass(slots=True)
+class _Own:
+    """What every request asks its wrapper for; apart, because a stand-in's attributes take longer to read."""
+
+    excluded: Excluded | None
+    endpoints: dict[str, Answer]
+    lanes: Lanes
+    entered: bool = False
+
+
 class Measured(StandIn):
     """The application, measured. What it is asked for besides is the application's own."""
 
-    OWN = frozenset({"app", "rearguard_faces", "_lanes", "_entered", "_excluded", "_endpoints"})
+    OWN = frozenset({"app", "rearguard_faces", "_own"})
 
     def __init__(self, app: App, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
         self.app = app
-        self._lanes = Lanes(instruments)
-        self._excluded = instruments.excluded
         self.rearguard_faces = faces
-        self.forget_parent()
-        tell_after_fork(self)
-        self._endpoints: dict[str, Callable[[Environ], tuple[int, Mapping[str, str], bytes]]] = {
-            "/healthz": self._healthz,
-            "/readyz": self._readyz,
-        }
+        endpoints: dict[str, Answer] = {"/healthz": self._healthz, "/readyz": self._readyz}
         if not own_port:
-            self._endpoints |= {"/metrics": self._metrics, "/api/monitoring/dashboard": self._dashboard}
+            endpoints |= {"/metrics": self._metrics, "/api/monitoring/dashboard": self._dashboard}
+        self._own = _Own(instruments.excluded, endpoints, Lanes(instruments))
+        tell_after_fork(self)
         _follow_django(app)
         _follow_flask()
 
     def forget_parent(self) -> None:
         """It has served nothing in this process."""
-        self._entered = False
+        self._own.entered = False
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         if _MEASURED in environ:
             return self.app(environ, start_response)
         environ[_MEASURED] = True
-        if not self._entered:
+        own = self._own
+        if not own.entered:
             self._start()
         method = environ.get("REQUEST_METHOD", "")
-        if environ.get("PATH_INFO") in self._endpoints and method in {"GET", "HEAD"}:
-            answer = self._endpoints[environ["PATH_INFO"]]
+        if environ.get("PATH_INFO") in own.endpoints and method in {"GET", "HEAD"}:
+            answer = own.endpoints[environ["PATH_INFO"]]
             return _answered(answer(environ), method, start_response)
-        if self._excluded is not None and environ.get("PATH_INFO", "") in self._excluded:
+        if own.excluded is not None and environ.get("PATH_INFO", "") in own.excluded:
             return self.app(environ, start_response)
-        lanes = self._lanes
+        lanes = own.lanes
         request = _Request(environ, start_response, lanes.of.get(method) or lanes.open(method))
         try:
             body = self.app(environ, request.start)
@@ -89,7 +98,7 @@ class Measured(StandIn):
 
     @quiet
     def _start(self) -> None:
-        self._entered = True
+        self._own.entered = True
         self.rearguard_faces.start_without_loop()
 
     def _metrics(self, environ: Environ) -> tuple[int, Mapping[str, str], bytes]:
