@@ -166,6 +166,7 @@ def test_an_exemplar_of_a_folded_route_stays_with_the_overflow():
             exchange.end(f"/r{number}", 200)
     routes = {route for route, _ in exemplars(monitor)}
     assert routes == {"/r0", "__overflow__"}
+    monitor.close()
 
 
 def _exchange(monitor):
