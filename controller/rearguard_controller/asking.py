@@ -1,7 +1,7 @@
 """Asking an outside HTTP source that may have several addresses: one object, one kind of error.
 
 Here: requests with a limit in time and size, the bearer token read at each use, the next address when one does not
-answer, and what an operator is told when none does.
+answer, and what an operator is told when none does, or of a refusal.
 Never here: what is asked and the shape of answers (the edges of each source), retries, caches.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
+import orjson
 
 from rearguard_controller.documents import ShapeError
 from rearguard_controller.errors import SourceError
@@ -22,7 +23,8 @@ from rearguard_controller.shapes import address, plain
 CONNECT_TIMEOUT = 2.0  # seconds of an address' time to connect
 ANSWER_CAP = 16 * 1024 * 1024  # bytes of one answer
 
-_TAKEN = 200
+_GOOD = 200
+_SHOWN = 300  # characters of an error text that a sentence repeats
 _JSON: Mapping[str, str] = {"Content-Type": "application/json"}
 
 T = TypeVar("T")
@@ -50,22 +52,72 @@ class Source:
         name: as people know it: Prometheus.
         key: its part of the configuration, for hints: prometheus.
         urls: base addresses without a slash at the end, tried in order.
+        kind: with its article, for hints: a Prometheus.
+        api: where its API begins, which does not belong into `urls`: /api/v1.
         timeout: seconds for one address.
-        content: status and body of an answer from an address to the document in it; raises `NextAddressError` or
-            `SourceError` where there is none.
-        away: the hint for operators when it does not answer.
-        wanted: the hint when an answer has another shape.
+        content: an answer to what was asked for in it; raises `NextAddressError` or `SourceError` where that is not
+            there.
+        wanted: the hint for operators when an answer has another shape.
+        hints: those for a status that means something of its own.
     """
 
     name: str
     key: str
+    kind: str
+    api: str
     urls: tuple[str, ...]
     token_file: Path | None
     ca_file: Path | None
     timeout: float
-    content: Callable[[str, int, bytes], object]
-    away: str
+    content: Callable[[Answer], object]
     wanted: str
+    hints: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def away(self) -> str:
+        """The hint when it does not answer."""
+        return f"Is {self.name} running, and {self.key}.url right?"
+
+    def hint(self, status: int) -> str:
+        """The hint when it answers with this status."""
+        match status:
+            case 401 | 403:
+                return f"Set {self.key}.token_file to a token that may read."
+            case 404:
+                return f"{self.key}.url must be the base address, without {self.api}."
+            case _:
+                return self.hints.get(status, self.away)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an address of a source answered; `document` is the JSON in it, None where there is none."""
+
+    source: Source
+    url: str
+    status: int
+    document: object
+
+    @property
+    def good(self) -> bool:
+        """Whether it says that it is what was asked for."""
+        return self.status == _GOOD
+
+    def refusal(self, words: object) -> NextAddressError:
+        """The complaint about a status that is not good; `words` are the source's own, if they are text."""
+        return self._complaint(f"answered {self.status}", words, self.source.hint(self.status))
+
+    def stranger(self, problem: str, words: object = None) -> NextAddressError:
+        """The complaint about a good status with something else than the source would send."""
+        return self._complaint(problem, words, f"Is {self.source.key}.url really {self.source.kind}?")
+
+    def _complaint(self, problem: str, words: object, hint: str) -> NextAddressError:
+        return NextAddressError(f"{self.source.name} at {address(self.url)} {problem}{quoted(words)}", hint)
+
+
+def quoted(words: object) -> str:
+    """A source's own words as the end of a sentence; nothing where there are none."""
+    return f": {words[:_SHOWN]}" if isinstance(words, str) and words else ""
 
 
 class Asking:
@@ -143,9 +195,9 @@ class Asking:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = plain(str(error)) or type(error).__name__
             raise NextAddressError(f"{source.name} at {address(url)} cannot be asked: {why}", source.away) from None
-        if isinstance(sent, bytes) and status == _TAKEN and not body:
+        if isinstance(sent, bytes) and status == _GOOD and not body:
             return None  # what was handed over was taken; there is nothing to say
-        return source.content(url, status, body)
+        return source.content(Answer(source, url, status, _json(body)))
 
     async def _read(self, response: aiohttp.ClientResponse, url: str) -> bytes:
         body = bytearray()
@@ -190,3 +242,11 @@ class Asking:
                 f"the certificates in {ca_file} cannot be used: {error.strerror or error}",
                 hint=f"{self._source.key}.ca_file must name a readable PEM file.",
             ) from None
+
+
+def _json(body: bytes) -> object:
+    try:
+        document: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document

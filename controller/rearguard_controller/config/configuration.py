@@ -14,15 +14,8 @@ from typing import NamedTuple
 
 from rearguard_controller import durations
 from rearguard_controller.config import hooks
-from rearguard_controller.config.keys import (
-    ALERTMANAGER,
-    LIMITS,
-    OPEN_NOT_IN_THIS_VERSION,
-    PROMETHEUS,
-    STORM,
-    TOKENS,
-    TOP,
-)
+from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
+from rearguard_controller.config.keys.service import ALERTMANAGER, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
 from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.policies import policies as read_policies
 from rearguard_controller.config.reading import Block, Place, compose

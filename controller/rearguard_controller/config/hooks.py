@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rearguard_controller.config.keys import CHECK, COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
+from rearguard_controller.config.keys.targets import CHECK, COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
 from rearguard_controller.config.reading import Block, Place, meant
 from rearguard_controller.files import HEADER_NAME
 from rearguard_controller.model import Action, AfterCrash, CommandAction, CommandRelease, Hook, HttpAction, OnFailure

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rearguard_controller.config import hooks
-from rearguard_controller.config.keys import NOTIFY
+from rearguard_controller.config.keys.service import NOTIFY
 from rearguard_controller.config.reading import Place
 from rearguard_controller.model import NoticeEvent
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from rearguard_controller.config.keys import APPROVAL, BUDGET, POLICY
+from rearguard_controller.config.keys.policies import APPROVAL, BUDGET, POLICY
 from rearguard_controller.config.reading import Block, Place, meant
 from rearguard_controller.model import DRILL_LABEL, Budget, Labels, Mode, Policy
 

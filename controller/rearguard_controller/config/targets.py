@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rearguard_controller.config import hooks
-from rearguard_controller.config.keys import HEALTH, RECOVERY, RELEASE, TARGET, VERIFY
+from rearguard_controller.config.keys.targets import HEALTH, RECOVERY, RELEASE, TARGET, VERIFY
 from rearguard_controller.config.policies import labels, policy_of
 from rearguard_controller.config.reading import Block, Place, meant
 from rearguard_controller.model import HealthCheck, Labels, Policy, Target

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rearguard_controller.config.keys import TLS_SERVER, WEB
+from rearguard_controller.config.keys.web import TLS_SERVER, WEB
 from rearguard_controller.config.reading import Block, Place, compose
 from rearguard_controller.errors import ConfigError
 

@@ -1,8 +1,10 @@
 """The journal in PostgreSQL, for several replicas.
 
-Here: SQL. The invariants stand in schema/postgres, the transitions in `rollback`; this module only stores. Records
-that are read to be changed are locked until the change is stored; webhooks that arrive together share one commit.
-Never here: decisions, connections (journal/connections.py). See journal/store.py for what each method promises.
+Here: the lease, what is one transaction, what is read. The invariants stand in schema/postgres, the transitions in
+`rollback`; this module only stores.
+Never here: decisions, connections (journal/connections.py), how a record is changed within a transaction
+(journal/postgres_records.py), the inbox (journal/postgres_inbox.py). See journal/store.py for what each method
+promises.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ import copy
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
-from rearguard_controller.errors import ConflictError, InvalidInputError, NotFoundError
+from rearguard_controller.errors import NotFoundError
 from rearguard_controller.journal import codec, postgres_records, records
-from rearguard_controller.journal.backlog import MOST_COUNTED, Backlog
 from rearguard_controller.journal.connections import Connection, Connections
-from rearguard_controller.journal.gathering import Gathering, Rows
+from rearguard_controller.journal.pages import Listing
+from rearguard_controller.journal.postgres_inbox import PostgresInbox
 from rearguard_controller.journal.postgres_retention import prune
-from rearguard_controller.journal.store import DRILL_HINT, Fence, InboxEntry, OperatorAction, Page
+from rearguard_controller.journal.store import Fence, InboxEntry, OperatorAction, Page
 from rearguard_controller.model import Alert, Decision, Drill, Outcome, Release, Rollback, TargetState, Verdict
 from rearguard_controller.rollback import Event
 
@@ -36,8 +38,7 @@ class PostgresJournal:
         self._connections = connections
         self._leading = leading
         self._fence: Fence | None = None
-        self._backlog = Backlog()
-        self._gathering = Gathering(self._insert)
+        self._inbox = PostgresInbox(connections)
 
     @classmethod
     async def open(cls, url: str) -> PostgresJournal:
@@ -50,7 +51,7 @@ class PostgresJournal:
 
     async def close(self) -> None:
         """Finish what is being written and let the connections go."""
-        await self._gathering.close()
+        await self._inbox.close()
         await self._connections.close()
         await self._leading.close()
 
@@ -60,6 +61,7 @@ class PostgresJournal:
         """See `Journal.fenced`."""
         view = copy.copy(self)
         view._fence = fence  # noqa: SLF001  # of a copy of ourselves
+        view._inbox = self._inbox.fenced(fence)  # noqa: SLF001
         return view
 
     async def take_lease(self, holder: str, seconds: float) -> int | None:
@@ -105,54 +107,19 @@ class PostgresJournal:
 
     async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
         """See `Journal.accept`."""
-        rows = [(received_at, codec.dump(alert)) for alert in alerts]
-        await (self._gathering.insert(rows) if self._fence is None else self._insert(rows))
-        self._backlog.accepted(len(rows))
-
-    async def _insert(self, rows: Rows) -> None:
-        sql = "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])"
-        columns = [row[0] for row in rows], [row[1] for row in rows]
-        if self._fence is None:
-            await self._connections.rows(sql, *columns)
-        else:
-            await self._write(lambda connection: connection.execute(sql, *columns))
+        await self._inbox.accept(alerts, received_at)
 
     async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
         """See `Journal.unjudged`."""
-        rows = await self._connections.rows(
-            "select id, body, received_at from inbox where judged_at is null and damage is null"
-            " and id <> all($2::bigint[]) order by id limit $1",
-            limit,
-            list(but_not),
-        )
-        received = {row["id"]: row["received_at"] for row in rows}
-        found, damaged = records.sorted_out(Alert, [(row["id"], row["body"]) for row in rows])
-        if damaged:
-            await self._write(
-                lambda connection: connection.executemany("update inbox set damage = $2 where id = $1", damaged)
-            )
-            return await self.unjudged(limit, but_not=but_not)
-        return tuple(InboxEntry(number, alert, received[number]) for number, alert in found)
+        return await self._inbox.unjudged(limit, but_not)
 
     async def unjudged_count(self) -> int:
         """See `Journal.unjudged_count`."""
-
-        async def ask() -> int:
-            rows = await self._connections.rows(
-                "select count(*) from (select from inbox where judged_at is null and damage is null limit $1) as w",
-                MOST_COUNTED,
-            )
-            return int(rows[0][0])
-
-        return await self._backlog.count(ask)
+        return await self._inbox.unjudged_count()
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
         """See `Journal.mark_judged`."""
-        await self._write(
-            lambda connection: connection.execute(
-                "update inbox set judged_at = $1 where id = any($2::bigint[])", at, list(ids)
-            )
-        )
+        await self._inbox.mark_judged(ids, at)
 
     # --- decisions and rollbacks
 
@@ -340,21 +307,7 @@ class PostgresJournal:
         """See `Journal.begin_drill`."""
 
         async def work(connection: Connection) -> None:
-            await connection.execute(
-                "update drills set ended_at = started_at where target = $1 and ended_at is null and started_at < $2",
-                drill.target,
-                given_up,
-            )
-            begun = await connection.fetch(
-                "insert into drills (id, target, started_at, body) values ($1, $2, $3, $4)"
-                " on conflict (target) where ended_at is null do nothing returning seq",
-                drill.id,
-                drill.target,
-                drill.at,
-                codec.dump(drill),
-            )
-            if not begun:
-                raise ConflictError(f"A drill of {drill.target} goes on already.", hint=DRILL_HINT)
+            await postgres_records.begin_drill(connection, drill, given_up)
             await postgres_records.audit(connection, action)
 
         await self._write(work)
@@ -402,21 +355,8 @@ class PostgresJournal:
     async def _page(
         self, kind: type[T], table: str, filters: dict[str, str | None], limit: int, before: str | None
     ) -> Page[T]:
-        wanted = {column: value for column, value in filters.items() if value is not None}
-        values: list[object] = [limit + 1, *wanted.values()]
-        where = [f"{column} = ${place}" for place, column in enumerate(wanted, 2)]
-        if before is not None:
-            rows = await self._connections.rows(f"select seq from {table} where id = $1", before)  # noqa: S608  # our own table names
-            if not rows:
-                raise InvalidInputError(
-                    f"{before!r} is no cursor.", hint="Use the `next` of the page before.", field="before"
-                )
-            values.append(rows[0]["seq"])
-            where.append(f"seq < ${len(values)}")
-        condition = f"where {' and '.join(where)}" if where else ""
-        rows = await self._connections.rows(
-            f"select id, body from {table} {condition} order by seq desc limit $1",  # noqa: S608  # our own names
-            *values,
-        )
-        items = records.several(kind, [(row["id"], row["body"]) for row in rows[:limit]])
-        return Page(items, rows[limit - 1]["id"] if len(rows) > limit else None)
+        listing = Listing(kind, table, filters, limit, before)
+        found = [] if before is None else await self._connections.rows(listing.place("$"), before)
+        sql, values = listing.page("$", found[0]["seq"] if found else None)
+        rows = await self._connections.rows(sql, *values)
+        return listing.read([(row["id"], row["body"]) for row in rows])

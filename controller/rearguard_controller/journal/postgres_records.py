@@ -15,8 +15,8 @@ import asyncpg
 from rearguard_controller.errors import ConflictError, NotFoundError
 from rearguard_controller.journal import codec, records
 from rearguard_controller.journal.connections import Connection, storable
-from rearguard_controller.journal.store import OperatorAction
-from rearguard_controller.model import Decision, Release, Rollback, StepKind, TargetState, Trigger
+from rearguard_controller.journal.store import DRILL_HINT, OperatorAction
+from rearguard_controller.model import Decision, Drill, Release, Rollback, StepKind, TargetState, Trigger
 from rearguard_controller.rollback import Event, EventKind, apply, arming, marks
 
 
@@ -129,6 +129,29 @@ async def change_target(
         after = change(before)
         if after == before or await _write_target(connection, after, new=row is None):
             return after
+
+
+async def begin_drill(connection: Connection, drill: Drill, given_up: float) -> None:
+    """Store a drill that begins.
+
+    Raises:
+        ConflictError: another one of the target goes on, see `Journal.begin_drill`.
+    """
+    await connection.execute(
+        "update drills set ended_at = started_at where target = $1 and ended_at is null and started_at < $2",
+        drill.target,
+        given_up,
+    )
+    begun = await connection.fetch(
+        "insert into drills (id, target, started_at, body) values ($1, $2, $3, $4)"
+        " on conflict (target) where ended_at is null do nothing returning seq",
+        drill.id,
+        drill.target,
+        drill.at,
+        codec.dump(drill),
+    )
+    if not begun:
+        raise ConflictError(f"A drill of {drill.target} goes on already.", hint=DRILL_HINT)
 
 
 async def audit(connection: Connection, action: OperatorAction | None) -> None:

@@ -7,13 +7,29 @@ Never here: transactions, and what users ask for (journal/sqlite.py).
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 
 from rearguard_controller.errors import ConflictError, NotFoundError
 from rearguard_controller.journal import codec, records
-from rearguard_controller.journal.store import OperatorAction
-from rearguard_controller.model import Release, Rollback, StepKind, TargetState, Trigger
+from rearguard_controller.journal.store import DRILL_HINT, OperatorAction
+from rearguard_controller.model import Decision, Drill, Release, Rollback, StepKind, TargetState, Trigger
 from rearguard_controller.rollback import Event, EventKind, apply, arming, marks
+
+
+def write_decision(connection: sqlite3.Connection, decision: Decision) -> None:
+    """Store a decision."""
+    connection.execute(
+        "insert into decisions (id, target, verdict, alert, decided_at, body) values (?, ?, ?, ?, ?, ?)",
+        (
+            decision.id,
+            decision.target,
+            decision.verdict,
+            records.listed_as(None if decision.alert is None else decision.alert.name),
+            decision.decided_at,
+            codec.dump(decision),
+        ),
+    )
 
 
 def open_rollback(connection: sqlite3.Connection, rollback: Rollback, idempotency_key: str | None) -> None:
@@ -70,7 +86,7 @@ def fold(connection: sqlite3.Connection, rollback_id: str, event: Event) -> Roll
             _mark(connection, after)
     if closes:
         with records.goes_on():
-            write_state(connection, arming(state_of(connection, after.target), after))
+            _write_state(connection, arming(state_of(connection, after.target), after))
     return after
 
 
@@ -104,11 +120,11 @@ def _write_rollback(connection: sqlite3.Connection, rollback: Rollback, *, first
 
 def _mark(connection: sqlite3.Connection, rollback: Rollback) -> None:
     """What a started roll_back step and a close mean for the version that is left."""
-    release = release_of(connection, rollback.target, rollback.from_version)
+    release = _release_of(connection, rollback.target, rollback.from_version)
     if release is not None:
         marked = marks(release, rollback)
         if marked != release:
-            write_release(connection, marked)
+            _write_release(connection, marked)
 
 
 def _leaves(rollback: Rollback) -> bool:
@@ -116,7 +132,48 @@ def _leaves(rollback: Rollback) -> bool:
     return step is not None and step.attempt > 0
 
 
-def release_of(connection: sqlite3.Connection, target: str, version: str) -> Release | None:
+def change_release(
+    connection: sqlite3.Connection, target: str, version: str, change: Callable[[Release | None], Release]
+) -> Release:
+    """Read, change and store what is remembered of a version."""
+    before = _release_of(connection, target, version)
+    after = change(before)
+    if after != before:
+        _write_release(connection, after)
+    return after
+
+
+def change_target(
+    connection: sqlite3.Connection, target: str, change: Callable[[TargetState], TargetState]
+) -> TargetState:
+    """Read, change and store what is remembered of a target."""
+    before = state_of(connection, target)
+    after = change(before)
+    if after != before:
+        _write_state(connection, after)
+    return after
+
+
+def begin_drill(connection: sqlite3.Connection, drill: Drill, given_up: float) -> None:
+    """Store a drill that begins.
+
+    Raises:
+        ConflictError: another one of the target goes on, see `Journal.begin_drill`.
+    """
+    connection.execute(
+        "update drills set ended_at = started_at where target = ? and ended_at is null and started_at < ?",
+        (drill.target, given_up),
+    )
+    try:
+        connection.execute(
+            "insert into drills (id, target, started_at, body) values (?, ?, ?, ?)",
+            (drill.id, drill.target, drill.at, codec.dump(drill)),
+        )
+    except sqlite3.IntegrityError as error:
+        raise ConflictError(f"A drill of {drill.target} goes on already.", hint=DRILL_HINT) from error
+
+
+def _release_of(connection: sqlite3.Connection, target: str, version: str) -> Release | None:
     """What is remembered of a version, if anything."""
     row = connection.execute(
         "select body from releases where target = ? and version = ?", (target, version)
@@ -124,8 +181,7 @@ def release_of(connection: sqlite3.Connection, target: str, version: str) -> Rel
     return None if row is None else records.one(Release, version, row[0])
 
 
-def write_release(connection: sqlite3.Connection, release: Release) -> None:
-    """Store what is remembered of a version."""
+def _write_release(connection: sqlite3.Connection, release: Release) -> None:
     connection.execute(
         "insert into releases (target, version, first_seen, body) values (?, ?, ?, ?)"
         " on conflict (target, version) do update set first_seen = excluded.first_seen, body = excluded.body",
@@ -139,8 +195,7 @@ def state_of(connection: sqlite3.Connection, target: str) -> TargetState:
     return TargetState(target) if row is None else replace(records.one(TargetState, target, row[0]), target=target)
 
 
-def write_state(connection: sqlite3.Connection, state: TargetState) -> None:
-    """Store what is remembered of a target."""
+def _write_state(connection: sqlite3.Connection, state: TargetState) -> None:
     connection.execute(
         "insert into target_state (target, body) values (?, ?)"
         " on conflict (target) do update set body = excluded.body",

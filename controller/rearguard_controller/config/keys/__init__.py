@@ -1,0 +1,68 @@
+"""Every key of the configuration file, once: its type, default and meaning.
+
+Here: the one table that the reader checks keys against and the documentation is made from; its parts are `service`,
+`policies`, `targets` and `web`. Also the keys and values of the contract that this version does not build yet.
+Never here: reading or checking values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rearguard_controller.config.keys import policies, service, targets, web
+from rearguard_controller.config.keys.section import Key, Section
+
+__all__ = ["NOT_IN_THIS_VERSION", "OPEN_NOT_IN_THIS_VERSION", "SECTIONS", "Key", "Section", "tables"]
+
+SECTIONS = (
+    service.TOP,
+    service.PROMETHEUS,
+    service.ALERTMANAGER,
+    service.STORM,
+    service.TOKENS,
+    service.LIMITS,
+    service.NOTIFY,
+    policies.POLICY,
+    policies.APPROVAL,
+    policies.BUDGET,
+    targets.TARGET,
+    targets.RELEASE,
+    targets.COMMAND_RELEASE,
+    targets.HOOKS,
+    targets.HOOK,
+    targets.UNDO,
+    targets.CHECK,
+    targets.HTTP,
+    targets.VERIFY,
+    targets.HEALTH,
+    targets.RECOVERY,
+    web.WEB,
+    web.TLS_SERVER,
+)
+
+# Keys and values of the contract that are not built yet: refused, never silently accepted.
+NOT_IN_THIS_VERSION = frozenset(
+    {
+        ("top level", "external_url"),
+        ("targets[].release", "kubernetes"),
+    }
+)
+OPEN_NOT_IN_THIS_VERSION = ("page",)
+
+
+def tables() -> str:
+    """The reference part of the documentation: one Markdown table per section."""
+    return "\n".join(_table(section) for section in SECTIONS)
+
+
+def _table(section: Section) -> str:
+    return "\n".join(_lines(section)) + "\n"
+
+
+def _lines(section: Section) -> Iterator[str]:
+    yield f"### {section.where}"
+    yield ""
+    yield "| key | type | default | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for key in section.keys:
+        yield f"| `{key.name}` | {key.type} | {key.default} | {key.meaning} |"

@@ -1,0 +1,57 @@
+"""The keys of a policy: when a target may be rolled back.
+
+Here: their types, defaults and meanings.
+Never here: the keys of targets.
+"""
+
+from __future__ import annotations
+
+from rearguard_controller.config.keys.section import Key, Section
+
+POLICY = Section(
+    "policies.NAME",
+    (
+        Key(
+            "mode",
+            "`observe`, `ask` or `act`",
+            "`observe`",
+            "`observe` records what it would do, and `rearguard status` scores it against what people do by hand;"
+            " `ask` does it when a person approves; `act` does it.",
+        ),
+        Key("approval", "mapping", "within `30m`", "How long a rollback waits for a person's approval."),
+        Key(
+            "act_outside_production",
+            "true or false",
+            "the top level's",
+            "Without it, development and staging observe, whatever the mode.",
+        ),
+        Key("alerts", "mapping of labels", "`{action: rollback}`", "Labels that make an alert a trigger."),
+        Key("watch_window", "duration", "`2h`", "How long after a release an alert may be blamed on it."),
+        Key(
+            "known_good_after",
+            "duration",
+            "`15m`",
+            "How long a version must serve, scraped without a break, with healthy trigger rules and no trigger alert,"
+            " to be known good; on day one Prometheus' history counts.",
+        ),
+        Key(
+            "veto",
+            "duration",
+            "`0s`",
+            "Mode `act` only: how long a person can stop a rollback before it is begun.",
+        ),
+        Key("cooldown", "duration", "`5m`", "Least time between two automatic rollbacks of a target."),
+        Key("budget", "mapping", "3 in `24h`", "Most automatic rollbacks of a target in a time."),
+    ),
+)
+APPROVAL = Section(
+    "policies.NAME.approval",
+    (Key("within", "duration", "`30m`", "After that it is not begun any more, and closes as `expired`."),),
+)
+BUDGET = Section(
+    "policies.NAME.budget",
+    (
+        Key("rollbacks", "whole number from 1", "`3`", "How many."),
+        Key("per", "duration", "`24h`", "In how long."),
+    ),
+)

@@ -1,0 +1,145 @@
+"""The keys of the controller itself: the top level, whom it asks and tells, and what it takes at most.
+
+Here: their types, defaults and meanings.
+Never here: the keys of policies and targets.
+"""
+
+from __future__ import annotations
+
+from rearguard_controller.config.keys.section import REQUIRED, Key, Section
+
+TOP = Section(
+    "top level",
+    (
+        Key("environment", "text", "none", "Environment of targets that name none themselves and match none."),
+        Key(
+            "act_outside_production",
+            "true or false",
+            "`false`",
+            "Default of the key of the same name in policies.",
+        ),
+        Key(
+            "journal",
+            "`sqlite:///absolute/path.db` or `postgresql://user@host/database`",
+            REQUIRED,
+            "Where decisions and rollbacks are kept; several replicas share one in PostgreSQL.",
+        ),
+        Key(
+            "listen", "`host:port`", "`127.0.0.1:9465`", "Where the HTTP interface listens; port 0 takes a free one."
+        ),
+        Key("open", "list of `metrics`, `openapi`", "`[]`", "Endpoints that are readable without a token."),
+        Key(
+            "tls_config_file",
+            "path",
+            "none",
+            "Serve HTTPS as this web configuration file of Prometheus' exporter-toolkit says.",
+        ),
+        Key("limits", "mapping", "as below", "What the HTTP interface takes at most."),
+        Key("prometheus", "mapping", REQUIRED, "The Prometheus that the alerts come from."),
+        Key(
+            "alertmanager",
+            "mapping",
+            "none",
+            "The Alertmanager whose silences and inhibitions count: such an alert never rolls back.",
+        ),
+        Key(
+            "storm", "mapping", "as below", "When many targets are in trouble at once, nothing is done automatically."
+        ),
+        Key(
+            "retention",
+            "duration",
+            "`400d`",
+            "How long closed rollbacks and decisions are kept; no shorter than any `cooldown` or `budget.per`.",
+        ),
+        Key("tokens", "mapping", "none", "Files with the tokens of each role; without any, see `--insecure`."),
+        Key("notify", "list", "none", "Who is told of alerts, decisions and rollbacks, by webhook."),
+        Key("policies", "mapping of name to policy", "one named `default`", "When targets may be rolled back."),
+        Key("targets", "list", REQUIRED, "What can be rolled back, and how; names are unique."),
+    ),
+)
+PROMETHEUS = Section(
+    "prometheus",
+    (
+        Key("url", "URL or list of URLs", REQUIRED, "Base address; of several, the first that answers is used."),
+        Key(
+            "poll_interval", "duration", "`15s`", "How often alerts are read, so that a lost webhook changes nothing."
+        ),
+        Key("token_file", "path", "none", "File with a bearer token, read again at each use."),
+        Key("ca_file", "path", "none", "Certificates (PEM) that Prometheus' certificate must lead to."),
+    ),
+)
+ALERTMANAGER = Section(
+    "alertmanager",
+    (
+        Key("url", "URL or list of URLs", REQUIRED, "Base address; of several, the first that answers is used."),
+        Key("token_file", "path", "none", "File with a bearer token, read again at each use."),
+        Key("ca_file", "path", "none", "Certificates (PEM) that Alertmanager's certificate must lead to."),
+    ),
+)
+STORM = Section(
+    "storm",
+    (
+        Key("targets", "whole number from 1", "`3`", "More targets than this with trigger alerts are a storm."),
+        Key(
+            "within", "duration", "`5m`", "How long a target counts after a trigger alert of it was last seen firing."
+        ),
+    ),
+)
+TOKENS = Section(
+    "tokens",
+    (
+        Key("sender", "path", "none", "Tokens that may deliver alerts (Alertmanager)."),
+        Key("viewer", "path", "none", "Tokens that may read."),
+        Key(
+            "operator", "path", "none", "Tokens that may read, trigger, approve, veto, abort, close, arm and disarm."
+        ),
+    ),
+)
+LIMITS = Section(
+    "limits",
+    (
+        Key(
+            "waiting_alerts",
+            "whole number from 1",
+            "`50000`",
+            "Accepted alerts that may wait to be judged; beyond, deliveries are answered 503 and come again.",
+        ),
+        Key(
+            "triggers_per_minute",
+            "whole number from 1",
+            "`10`",
+            "Manual triggers of one operator in a minute; beyond, 429. Deliveries have no such limit.",
+        ),
+        Key(
+            "connections",
+            "whole number from 1",
+            "`512`",
+            "Open connections; beyond, those that have been idle longest are closed.",
+        ),
+        Key("body_timeout", "duration", "`30s`", "For the whole body of a request; beyond, 408."),
+        Key(
+            "idle_timeout",
+            "duration",
+            "`75s`",
+            "For the headers of a request, and between two requests of a connection; beyond, it is closed.",
+        ),
+    ),
+)
+NOTIFY = Section(
+    "notify[]",
+    (
+        Key("name", "letters, digits, `.` `_` `-`", "the address's host", "The entry's name in metrics and logs."),
+        Key("url", "URL", "this or `url_file`", "Where notices are posted; any 2xx answer is success."),
+        Key("url_file", "path", "this or `url`", "File with that address, read again at each use: for secret ones."),
+        Key(
+            "events",
+            "list of `alert`, `decided`, `started`, `finished`, `undo_failing`, `bad_version`",
+            "all but `alert`",
+            "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back, but no"
+            " drill's; `undo_failing` is an undo hook that has failed three times and is tried again;"
+            " `bad_version` is the return of a version that was rolled away from, once each time.",
+        ),
+        Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
+        Key("timeout", "duration", "`10s`", "When one attempt counts as failed."),
+    ),
+)

@@ -1,0 +1,69 @@
+"""Lists of records, page by page: the newest first, and where the next page begins.
+
+Here: the statements that find a page, whatever database runs them, and what their rows mean.
+Never here: running them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.journal import records
+from rearguard_controller.journal.store import Page
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """What is asked for.
+
+    Attributes:
+        kind: of the records.
+        table: where they are, by `id` and `seq`.
+        filters: what columns must hold; None asks for nothing.
+        limit: the most records of a page.
+        before: the id with which the page before ended; None asks for the first page.
+    """
+
+    kind: type[T]
+    table: str
+    filters: dict[str, str | None]
+    limit: int
+    before: str | None
+
+    def place(self, mark: str) -> str:
+        """The statement that finds the `seq` of `before`, its one value; the database marks values with `mark`."""
+        return f"select seq from {self.table} where id = {mark}1"  # noqa: S608  # our own table names
+
+    def page(self, mark: str, place: int | None) -> tuple[str, list[object]]:
+        """The statement that finds `id` and `body` of the page's records and of one more, and its values.
+
+        Args:
+            mark: as for `place`.
+            place: the `seq` that `place` found.
+
+        Raises:
+            InvalidInputError: there is none, although there is a `before`.
+        """
+        wanted = {column: value for column, value in self.filters.items() if value is not None}
+        values: list[object] = [self.limit + 1, *wanted.values()]
+        where = [f"{column} = {mark}{number}" for number, column in enumerate(wanted, 2)]
+        if self.before is not None:
+            if place is None:
+                raise InvalidInputError(
+                    f"{self.before!r} is no cursor.", hint="Use the `next` of the page before.", field="before"
+                )
+            values.append(place)
+            where.append(f"seq < {mark}{len(values)}")
+        condition = f"where {' and '.join(where)}" if where else ""
+        sql = f"select id, body from {self.table} {condition} order by seq desc limit {mark}1"  # noqa: S608  # our own names
+        return sql, values
+
+    def read(self, rows: Sequence[tuple[str, str]]) -> Page[T]:
+        """The page in the rows that were found."""
+        items = records.several(self.kind, rows[: self.limit])
+        return Page(items, rows[self.limit - 1][0] if len(rows) > self.limit else None)

@@ -1,0 +1,171 @@
+"""How events change a rollback: the two tables, and the fold.
+
+Here: which events a rollback accepts in which phase (`PHASES`), how events move one step (`STEPS`), and what each
+changes.
+Never here: which event comes next (`moves`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from rearguard_controller.errors import ConflictError
+from rearguard_controller.model import AfterCrash, OnFailure, Outcome, Phase, Rollback, Step, StepKind, StepState
+from rearguard_controller.rollback.events import Event, EventKind
+from rearguard_controller.rollback.skipping import is_over, reason_to_skip
+
+
+def _approved(rollback: Rollback, event: Event) -> Rollback:
+    """The wait is over; the fresh judgement still has the last word."""
+    _refuse_if_stopping(rollback, event)
+    if rollback.approved:
+        raise ConflictError(f"Rollback {rollback.id} is approved already.")
+    if rollback.wait_until is not None and event.at >= rollback.wait_until:
+        raise ConflictError(f"The time of rollback {rollback.id} to be approved is over: too late.")
+    return replace(rollback, wait_until=None, needs_approval=False, approved=True)
+
+
+def _vetoed(rollback: Rollback, event: Event) -> Rollback:
+    _refuse_if_stopping(rollback, event)
+    return _stops(Outcome.VETOED)(rollback, event)
+
+
+def _wait_ended(rollback: Rollback, event: Event) -> Rollback:
+    """With outcome `expired` it says that nobody approved; else that the rollback was judged again and is right."""
+    _refuse_if_stopping(rollback, event)
+    if rollback.needs_approval:
+        return _stops(Outcome.EXPIRED)(rollback, event)
+    if event.outcome is Outcome.EXPIRED:
+        raise ConflictError(f"Rollback {rollback.id} does not wait for approval any more.")
+    return replace(rollback, phase=Phase.RUNNING, wait_until=None, waited_until=event.at)
+
+
+def _refuse_if_stopping(rollback: Rollback, event: Event) -> None:
+    if rollback.stopping is not None:
+        raise ConflictError(f"Rollback {rollback.id} ends as {rollback.stopping}; {event.kind} is too late.")
+
+
+def _stops(outcome: Outcome) -> Callable[[Rollback, Event], Rollback]:
+    def stop(rollback: Rollback, event: Event) -> Rollback:
+        if rollback.stopping is not None:  # the first cause of an early end stays its outcome
+            return rollback
+        return replace(rollback, stopping=outcome, stopping_detail=event.detail)
+
+    return stop
+
+
+def _close_asked(rollback: Rollback, event: Event) -> Rollback:
+    return replace(_stops(Outcome.NEEDS_A_PERSON)(rollback, event), close_asked=True)
+
+
+def _closed(rollback: Rollback, event: Event) -> Rollback:
+    if event.outcome is None:
+        raise ConflictError("A rollback closes with an outcome.")
+    return replace(
+        rollback,
+        phase=Phase.CLOSED,
+        outcome=event.outcome,
+        detail=event.detail,
+        closed_at=event.at,
+        wait_until=None,
+    )
+
+
+def _step_event(rollback: Rollback, event: Event) -> Rollback:
+    if event.seq is None or not 0 <= event.seq < len(rollback.steps):
+        raise ConflictError(f"Rollback {rollback.id} has no step {event.seq}.")
+    step = rollback.steps[event.seq]
+    state = STEPS.get((step.state, event.kind))
+    if state is None or (step.state is StepState.FAILED and step.on_failure is not OnFailure.RETRY):
+        raise ConflictError(f"Step {step.name} of rollback {rollback.id} is {step.state}; {event.kind} is refused.")
+    if state is StepState.STARTED:
+        _refuse_if_ended(rollback, step)
+    if state is StepState.STARTED:
+        changed = replace(
+            step,
+            state=state,
+            attempt=step.attempt + 1,
+            started_at=event.at,
+            ended_at=None,
+            output="",
+            detail="",
+        )
+    else:
+        changed = replace(step, state=state, ended_at=event.at, output=event.output, detail=event.detail)
+    rollback = replace(rollback, steps=(*rollback.steps[: event.seq], changed, *rollback.steps[event.seq + 1 :]))
+    outcome = event.outcome
+    if state is StepState.FAILED and outcome is None and step.on_failure is OnFailure.STOP:
+        outcome = Outcome.NOT_RECOVERED if step.kind is StepKind.VERIFY_RECOVERY else Outcome.FAILED
+    if outcome is not None and state in (StepState.DONE, StepState.FAILED, StepState.SKIPPED):
+        return _stops(outcome)(rollback, replace(event, detail=f"{step.name}: {event.detail}"))
+    return rollback
+
+
+def _refuse_if_ended(rollback: Rollback, step: Step) -> None:
+    """An abort or close that was committed is never followed by the intent of a step that it rules out."""
+    why = reason_to_skip(rollback, step) if step.state is StepState.PLANNED else None
+    if (
+        step.state is StepState.INTERRUPTED
+        and is_over(rollback, step)
+        and step.after_crash is not AfterCrash.LOOK_FIRST
+    ):
+        why = "The attempt has ended."
+    if rollback.close_asked:
+        why = "A person closed the rollback as it stands."
+    if why is not None:
+        raise ConflictError(f"Step {step.name} of rollback {rollback.id} is not to be started: {why}")
+
+
+PHASES: Mapping[tuple[Phase, EventKind], Callable[[Rollback, Event], Rollback]] = {
+    (Phase.WAITING, EventKind.APPROVED): _approved,
+    (Phase.WAITING, EventKind.VETOED): _vetoed,
+    (Phase.WAITING, EventKind.WAIT_ENDED): _wait_ended,
+    (Phase.WAITING, EventKind.FAULT_OVER): _stops(Outcome.NOT_NEEDED),
+    (Phase.WAITING, EventKind.TARGET_CHANGED): _stops(Outcome.SUPERSEDED),
+    (Phase.WAITING, EventKind.ABORT_ASKED): _stops(Outcome.ABORTED),
+    (Phase.WAITING, EventKind.CLOSE_ASKED): _close_asked,
+    (Phase.WAITING, EventKind.CLOSED): _closed,
+    (Phase.RUNNING, EventKind.STEP_STARTED): _step_event,
+    (Phase.RUNNING, EventKind.STEP_DONE): _step_event,
+    (Phase.RUNNING, EventKind.STEP_FAILED): _step_event,
+    (Phase.RUNNING, EventKind.STEP_SKIPPED): _step_event,
+    (Phase.RUNNING, EventKind.STEP_INTERRUPTED): _step_event,
+    (Phase.RUNNING, EventKind.TARGET_CHANGED): _stops(Outcome.SUPERSEDED),
+    (Phase.RUNNING, EventKind.ABORT_ASKED): _stops(Outcome.ABORTED),
+    (Phase.RUNNING, EventKind.CLOSE_ASKED): _close_asked,
+    (Phase.RUNNING, EventKind.CLOSED): _closed,
+}
+
+STEPS: Mapping[tuple[StepState, EventKind], StepState] = {
+    (StepState.PLANNED, EventKind.STEP_STARTED): StepState.STARTED,
+    (StepState.PLANNED, EventKind.STEP_SKIPPED): StepState.SKIPPED,
+    (StepState.STARTED, EventKind.STEP_DONE): StepState.DONE,
+    (StepState.STARTED, EventKind.STEP_FAILED): StepState.FAILED,
+    (StepState.STARTED, EventKind.STEP_INTERRUPTED): StepState.INTERRUPTED,
+    (StepState.INTERRUPTED, EventKind.STEP_STARTED): StepState.STARTED,  # redo, or look first
+    (StepState.INTERRUPTED, EventKind.STEP_FAILED): StepState.FAILED,  # never_redo: counts as failed
+    (StepState.FAILED, EventKind.STEP_STARTED): StepState.STARTED,  # undo hooks only, checked above
+}
+
+
+def apply(rollback: Rollback | None, event: Event) -> Rollback:
+    """Fold one event into a rollback.
+
+    Returns:
+        The next value; the given one is not changed.
+
+    Raises:
+        ConflictError: the tables do not list this event for the rollback's phase or the step's state.
+    """
+    if rollback is None:
+        if event.kind is not EventKind.OPENED or event.opened is None:
+            raise ConflictError(f"A rollback begins with `opened`, not with {event.kind}.")
+        return event.opened
+    transition = PHASES.get((rollback.phase, event.kind))
+    if transition is None:
+        raise ConflictError(
+            f"Rollback {rollback.id} is {rollback.phase}; {event.kind} is too late or too early.",
+            hint="Look at its present state with: rearguard show " + rollback.id,
+        )
+    return transition(rollback, event)
