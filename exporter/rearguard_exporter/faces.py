@@ -158,8 +158,8 @@ class Faces:
         """Run the threads; those that run already are left alone."""
         if self._is_fresh and self._port is not None and self._port[0] != os.getpid():
             log.warning(
-                "rearguard_exporter: the port %s is of process %d, which forked this one (%d); what this one "
-                "measures is not shown there. Create the Monitor in each process, with a port for each",
+                "rearguard_exporter: the port %s is of process %d, which forked this one (%d); what this "
+                "one measures is not shown there. Create a Monitor in each process, or call `listen` after the fork",
                 self._port[1], self._port[0], os.getpid(),
             )  # fmt: skip
         self._is_fresh, self._runs = False, True
