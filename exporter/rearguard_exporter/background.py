@@ -5,6 +5,7 @@ Never here: what is sampled (system, watch), how it is shown (render).
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -134,7 +135,8 @@ class SpareLoop:
     def stop(self) -> threading.Thread | None:
         """Ask the loop to end, without waiting; its thread, for `wait_for`."""
         with self._lock:
-            self._end()
+            with contextlib.suppress(RuntimeError):  # its loop is closed already
+                self._end()
             thread, self._thread, self._end = self._thread, None, _nothing
         return thread
 

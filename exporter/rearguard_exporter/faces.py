@@ -30,6 +30,8 @@ from rearguard_exporter.verdict import Recent, judge
 
 Json = dashboard.Json
 
+_PATIENCE = 60.0  # seconds that a service may take to start before coroutine checks are said to wait in vain
+
 
 class Faces:
     """One per monitor."""
@@ -64,6 +66,7 @@ class Faces:
     def forget_parent(self) -> None:
         """Nothing runs in this process, until it serves or is scraped."""
         self._is_fresh = True
+        self._is_reminded = False
         self._runs = False
         self._has_no_loop = False
 
@@ -158,8 +161,8 @@ class Faces:
         """Run the threads; those that run already are left alone."""
         if self._is_fresh and self._port is not None and self._port[0] != os.getpid():
             log.warning(
-                "rearguard_exporter: the port %s is of process %d, which forked this one (%d); what this one "
-                "measures is not shown there. Create the Monitor in each process, with a port for each",
+                "rearguard_exporter: the port %s is of process %d, which forked this one (%d); what this "
+                "one measures is not shown there. Create a Monitor in each process, or call `listen` after the fork",
                 self._port[1], self._port[0], os.getpid(),
             )  # fmt: skip
         self._is_fresh, self._runs = False, True
@@ -191,6 +194,7 @@ class Faces:
         try:
             self.start()
             self._jobs.enter(on_lost)
+            self._spare_loop.stop()  # coroutine checks belong on the application's
         except Exception:  # noqa: BLE001 - an application starts also where no thread can be had
             report("starting")
             return False
@@ -206,8 +210,20 @@ class Faces:
             report("stopping")
 
     def _sample(self) -> None:
+        now = time.monotonic()
         self._figures.sample()
-        self._recent.note(time.monotonic(), dashboard.totals(self._instruments))
+        self._recent.note(now, dashboard.totals(self._instruments))
+        self._remind(now)
+
+    def _remind(self, now: float) -> None:
+        waiting = [watch.name for watch in self.watches if watch.is_async and watch.last is None]
+        if self._is_reminded or not waiting or self._jobs.has_home or now - self._began < _PATIENCE:
+            return
+        self._is_reminded = True
+        log.warning(
+            "rearguard_exporter: no application with an event loop serves in this process, so that the coroutine "
+            "checks of %s do not run; give watch_database plain functions", ", ".join(waiting),
+        )  # fmt: skip
 
     def _find_loop(self) -> None:
         if self._has_no_loop and not self._jobs.has_home and any(watch.is_async for watch in self.watches):

@@ -107,8 +107,22 @@ class Monitor:
 
     @property
     def listen_address(self) -> tuple[str, int] | None:
-        """Host and port that are served, None without one."""
+        """Host and port that are served, None without one, or while another process has it."""
         return None if self._server is None else self._server.address
+
+    def listen(self, address: str) -> None:
+        """Serve /metrics and the dashboard on this "host:port" too, as with `listen` at the start.
+
+        For a process that was forked after its monitor was made, which gets no port with it. Applications that are
+        instrumented from now on leave these paths to the port.
+
+        Raises:
+            ValueError: it is no address, or this process listens already.
+        """
+        if self._server is not None and not self._server.is_parents:
+            raise ValueError("this process listens already; give it one port, once")
+        self._server = self._listen(_parsed(address))
+        self._has_own_port = True
 
     def instrument_aiohttp(self, app: web.Application) -> None:
         """Measure requests and WebSockets of `app` and give it the endpoints. Call before the app starts."""
@@ -206,7 +220,7 @@ class Monitor:
         except OSError:
             log.exception("rearguard_exporter: cannot listen on %s:%s; nothing is exposed", *address)
             return None
-        self._faces.listens("{}:{}".format(*server.address))
+        self._faces.listens("{}:{}".format(*(server.address or address)))
         return server
 
 

@@ -3,6 +3,7 @@
 For applications that must not show their figures on their public port. Never here: what is shown (faces).
 """
 
+import errno
 import io
 import json
 import socket
@@ -17,13 +18,15 @@ from urllib.parse import urlsplit
 
 from rearguard_exporter.faces import Faces
 from rearguard_exporter.forking import tell_after_fork
-from rearguard_exporter.quiet import log, report
+from rearguard_exporter.quiet import log, quiet, report
 
 MOST_CONNECTIONS = 16
 """Connections served at once, a thread each; those beyond are closed."""
 
 REQUEST_SECONDS = 10.0
 """Seconds that a connection has to bring its next request, and to take an answer."""
+
+RETRY = 0.5  # seconds between two looks at whether a port that was taken is free
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -44,37 +47,67 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 class Server:
-    """The listening port; `address` says which, also when port 0 was asked for.
+    """The listening port, which is waited for while another process has it: the one that this one replaces.
 
     It stays with the process that made it: one that is forked lets go of it, so that it does not hold the port when
     the parent ends.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port cannot be had, and not because it is taken.
     """
 
     def __init__(self, faces: Faces, host: str, port: int) -> None:
-        self._server = _Http((host, port), _handler(faces))
-        self._is_parents = False
+        self._faces = faces
+        self._wanted = (host, port)
+        self._lock = threading.Lock()
+        self._is_over = threading.Event()
+        self._http = self._bind()
+        self.is_parents = False
         tell_after_fork(self)
-        self.address: tuple[str, int] = (host, self._server.server_port)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="rearguard-listen", daemon=True
-        )
+        if self._http is None:
+            log.warning("rearguard_exporter: %s:%s is taken; nothing is exposed until it is free", *self._wanted)
+        self._thread = threading.Thread(target=self._run, name="rearguard-listen", daemon=True)
         self._thread.start()
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port, also when port 0 was asked for; None while another has it."""
+        return None if self._http is None else (self._wanted[0], self._http.server_port)
 
     def forget_parent(self) -> None:
         """The thread that serves is the parent's, and so is the port."""
-        self._is_parents = True
-        self._server.server_close()
+        self.is_parents = True
+        if self._http is not None:
+            self._http.server_close()
 
     def close(self) -> None:
         """Give the port back, where it is this process's."""
-        if self._is_parents:
+        if self.is_parents:
             return
-        self._server.shutdown()
-        self._server.server_close()
+        with self._lock:
+            self._is_over.set()
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
         self._thread.join()
+
+    def _bind(self) -> "_Http | None":
+        try:
+            return _Http(self._wanted, _handler(self._faces))
+        except OSError as failure:
+            if failure.errno != errno.EADDRINUSE:
+                raise
+            return None
+
+    @quiet
+    def _run(self) -> None:
+        while self._http is None:
+            if self._is_over.wait(RETRY):
+                return
+            with self._lock:
+                if not self._is_over.is_set():
+                    self._http = self._bind()
+        self._http.serve_forever(poll_interval=0.1)
 
 
 class _Http(ThreadingHTTPServer):

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -231,11 +232,31 @@ async def test_a_port_of_its_own_serves_the_figures_instead_of_the_application(s
     assert not any(thread.name == "rearguard-listen" for thread in threading.enumerate())
 
 
-def test_a_port_that_is_taken_costs_the_figures_but_not_the_application():
-    first = Monitor("shop", "1.0", "test", listen="127.0.0.1:0")
+def test_a_port_that_is_taken_costs_the_application_nothing_and_is_had_once_it_is_free(caplog):
+    first = Monitor("old", "1.0", "test", listen="127.0.0.1:0")
+    host, port = first.listen_address
+    second = Monitor("new", "1.0", "test", listen=f"{host}:{port}")
+    third = Monitor("never", "1.0", "test", listen=f"{host}:{port}")
     try:
-        second = Monitor("shop", "1.0", "test", listen=f"127.0.0.1:{first.listen_address[1]}")
         assert second.listen_address is None
-        second.close()
+        third.close()
     finally:
         first.close()
+    deadline = time.monotonic() + 5
+    while second.listen_address is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as answer:
+        assert b'service_name="new"' in answer.read()
+    second.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"rearguard_exporter: {host}:{port} is taken; nothing is exposed until it is free"
+    ] * 2
+    assert not any(thread.name == "rearguard-listen" for thread in threading.enumerate())
+
+
+def test_a_port_that_nobody_may_have_costs_the_figures_but_not_the_application(caplog):
+    monitor = Monitor("shop", "1.0", "test", listen="192.0.2.1:9464")  # not an address of this machine
+    assert monitor.listen_address is None
+    monitor.close()
+    assert "cannot listen on 192.0.2.1:9464" in caplog.text

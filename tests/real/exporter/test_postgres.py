@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from real import postgres
 from rearguard_exporter import Monitor
+from unit.exporter.test_forking import ask, hello, until
 
 COUNT = "db_client_operation_duration_seconds_count"
 SUM = "db_client_operation_duration_seconds_sum"
@@ -300,6 +301,37 @@ async def test_db_up_falls_when_the_server_hangs_or_stops_and_rises_again(
     stoppable.go_on()
     await eventually(lambda: read("db_up", **{POOL: "orders"}) == 1)
     pool.terminate()
+
+
+@pytest.mark.parametrize("library", ["asyncpg", "sqlalchemy"])
+def test_a_check_of_a_wsgi_service_whose_pool_belongs_to_another_event_loop_says_so(server, monitor, library):
+    url = server.url("postgres")
+
+    async def connect():
+        if library == "asyncpg":
+            pool = await asyncpg.create_pool(url, min_size=1, max_size=1)
+            return lambda: pool.fetchval("select 1")
+        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
+        async with engine.connect() as connection:
+            await connection.execute(text("select 1"))
+
+        async def ask_engine():
+            async with engine.connect() as connection:
+                await connection.execute(text("select 1"))
+
+        return ask_engine
+
+    ask_pool = asyncio.run(connect())
+    checked = []
+
+    async def check():
+        checked.append(True)
+        await ask_pool()
+
+    monitor.watch_database("orders", check, readiness=True, interval=0.01, timeout=0.1)
+    app = monitor.instrument_wsgi(hello)
+    until(lambda: ask(app, "/") and len(checked) > 1, "it is checked again")
+    assert "the check uses what belongs to another event loop" in ask(app, "/readyz")[1]
 
 
 async def test_asyncpg_prepared_statements_cursors_copies_and_transactions_are_operations(server, monitor, count):

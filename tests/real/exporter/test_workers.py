@@ -1,5 +1,6 @@
 """A real gunicorn with several workers: a port for each as the README has it, and what a preloaded monitor does."""
 
+import os
 import re
 import signal
 import socket
@@ -82,24 +83,71 @@ def _ask_until_both_answered(address):
     return len(asked)
 
 
-def test_each_worker_shows_its_own_requests_on_a_port_of_its_own(gunicorn):
+def _program(name):
+    (program,) = re.findall(rf"^\*\*{name}\*\*.*?```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return program
+
+
+def _shown(ports, metric, **labels):
+    """The metric of each port, 0 where it has none; nothing while one of them does not answer."""
+    try:
+        texts = [requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text for port in ports]
+    except requests.ConnectionError:
+        return []
+    return [Scrape(text).value(metric, **labels) or 0 for text in texts]
+
+
+@pytest.fixture
+def ports():
+    """Two free ports, one behind the other."""
     first = next(port for port in free_ports(20) if _is_free(port + 1))
-    (settings,) = re.findall(r"^\*\*Gunicorn.*?```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    process, address, log = gunicorn(settings.replace("9464", str(first)))
-    ports = [first, first + 1]
+    return [first, first + 1]
 
-    def counts():
-        shown = []
-        for port in ports:
-            text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
-            shown.append(Scrape(text).value(COUNT, http_response_status_code="200") or 0)
-        return shown
 
+@pytest.mark.parametrize("way", ["Gunicorn", "Preloaded"])
+def test_each_worker_shows_its_own_requests_on_a_port_of_its_own(gunicorn, ports, way):
+    settings = _program("Gunicorn") + (_program(way) if way == "Preloaded" else "")
+    options = ["--preload"] if way == "Preloaded" else []
+    process, address, log = gunicorn(settings.replace("9464", str(ports[0])), *options)
     wait_until(lambda: all(_answers(port) for port in ports), within=20, what="both ports listen")
     asked = _ask_until_both_answered(address)
-    shown = counts()
+    shown = _shown(ports, COUNT, http_response_status_code="200")
     assert sum(shown) == asked
     assert min(shown) > 0
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0, log.read_text()
+    assert "which forked this one" not in log.read_text()
+
+
+def test_workers_that_replace_others_have_their_ports(gunicorn, ports):
+    process, address, _ = gunicorn(_program("Gunicorn").replace("9464", str(ports[0])))
+
+    def starts():
+        return _shown(ports, "process_start_time_seconds")
+
+    wait_until(starts, within=20, what="both ports listen")
+    before = starts()
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: min(starts(), default=0) > max(before), within=20, what="the new workers have the ports")
+    before = starts()
+    os.kill(int(requests.get(address, timeout=10).text), signal.SIGKILL)
+    wait_until(lambda: max(starts(), default=0) > max(before), within=20, what="another has its port")
+
+
+def test_workers_of_a_preloaded_monitor_show_their_own_figures_on_the_port_that_they_share(gunicorn):
+    process, address, log = gunicorn("", "--preload")
+    asked = _ask_until_both_answered(address)
+    shown = set()
+
+    def scraped():
+        text = requests.get(f"{address}/metrics", timeout=10, headers={"Connection": "close"}).text
+        shown.add(Scrape(text).value(COUNT, http_response_status_code="200"))
+        return sum(shown) == asked
+
+    if asked % 2 == 0:  # else two equal counts would be one
+        requests.get(address, timeout=10)
+        asked += 1
+    wait_until(scraped, within=20, what="both workers are scraped", every=0.0)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0, log.read_text()
 

@@ -106,6 +106,27 @@ def test_a_forked_process_that_serves_says_whose_the_port_is_once(monitor, caplo
     assert not [record for record in caplog.records if "the port" in record.getMessage()]
 
 
+def test_a_forked_process_may_listen_by_itself_once_and_says_nothing_of_the_parents_port(monitor, caplog):
+    app = monitor.instrument_wsgi(hello)
+
+    def serves():
+        parents = monitor.listen_address
+        monitor.listen("127.0.0.1:0")
+        assert monitor.listen_address != parents
+        ask(app, "/")
+        with socket.create_connection(monitor.listen_address, timeout=5) as connection:
+            connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        with pytest.raises(ValueError, match="listens already"):
+            monitor.listen("127.0.0.1:0")
+        monitor.close()
+        assert caplog.records == []
+
+    assert in_child(serves) == ""
+    with pytest.raises(ValueError, match="listens already"):
+        monitor.listen("127.0.0.1:0")
+
+
 def test_locks_that_a_thread_of_the_parent_held_at_the_fork_stop_nothing_in_the_child():
     monitor = Monitor("shop", "1.0", "test")
     app = monitor.instrument_wsgi(hello)

@@ -68,6 +68,70 @@ def test_a_process_that_shows_its_registry_by_other_means_checks_from_its_first_
     assert asked.wait(5)
 
 
+def test_a_process_that_only_listens_checks_its_databases():
+    monitor, asked = Monitor("worker", "1.0", "test", listen="127.0.0.1:0"), threading.Event()
+    monitor.watch_database("orders", asked.set)
+    assert asked.wait(5)
+    monitor.close()
+
+
+def test_coroutine_checks_move_to_the_first_application_that_has_an_event_loop(monitor):
+    loops, moved = [], asyncio.Event()
+
+    async def check():
+        loops.append(asyncio.get_running_loop())
+        if loops[-1] is not loops[0]:
+            moved.set()
+
+    monitor.watch_database("orders", check, interval=0.01)
+    ask(monitor.instrument_wsgi(hello), "/")
+    until(lambda: loops, "it runs without an application's loop")
+    spare = loops[0]
+    served = monitor.instrument_asgi(quiet_app)
+
+    async def serve():
+        await served({"type": "http", "method": "GET", "path": "/", "headers": []}, None, nobody)
+        await asyncio.wait_for(moved.wait(), 5)
+        assert loops[-1] is asyncio.get_running_loop()
+
+    asyncio.run(serve())
+    until(spare.is_closed, "the loop that was in its place is closed")
+
+
+async def quiet_app(_scope, _receive, send):
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def nobody(_message):
+    """Takes what is sent."""
+
+
+async def unasked():
+    """A check that never runs."""
+
+
+@pytest.mark.parametrize(("age", "said"), [(50, 0), (70, 1)])
+def test_a_coroutine_check_that_no_event_loop_runs_is_told_of_once_the_service_had_time_to_start(
+    monitor, caplog, age, said
+):
+    monitor.watch_database("orders", unasked)
+    monitor._faces._began -= age
+    monitor._faces._sample()
+    monitor._faces._sample()
+    assert (
+        sum("the coroutine checks of orders do not run" in record.getMessage() for record in caplog.records) == said
+    )
+
+
+def test_a_coroutine_check_that_an_event_loop_runs_is_not_complained_about(monitor, caplog):
+    monitor.watch_database("orders", unasked)
+    ask(monitor.instrument_wsgi(hello), "/")
+    monitor._faces._began -= 70
+    monitor._faces._sample()
+    assert caplog.records == []
+
+
 def test_a_scrape_after_the_end_starts_nothing(monitor):
     generate_latest(monitor.registry)
     monitor.close()
