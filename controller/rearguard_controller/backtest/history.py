@@ -97,9 +97,13 @@ class History:
         asked = [edge for each in rough.values() for edge in stretches.edges(each, step)]
         samples = self._by_target(await self._archive.stored("changes of versions", selector, asked))
         presence: dict[str, list[Presence]] = {target.name: [] for target in self._targets}
-        for (name, version), coarse in rough.items():
-            exact = [stretches.refined(each, step, samples.get((name, version), ())) for each in coarse]
-            whole = stretches.within(stretches.joined(exact, gaps[name]), start, end)
+        exact = {
+            key: [stretches.refined(each, step, samples.get(key, ())) for each in coarse]
+            for key, coarse in rough.items()
+        }
+        for (name, version), found_of in exact.items():
+            others = [each for key, of in exact.items() if key[0] == name and key[1] != version for each in of]
+            whole = stretches.within(stretches.joined(found_of, gaps[name], others), start, end)
             presence[name] += [Presence(version, *each) for each in whole]
         return {name: tuple(sorted(found, key=lambda each: each.start)) for name, found in presence.items()}
 

@@ -24,11 +24,18 @@ def unbroken(moments: Sequence[float], gap: float) -> list[Stretch]:
     return found
 
 
-def joined(found: Iterable[Stretch], gap: float) -> list[Stretch]:
-    """Stretches, in order, without the breaks between them that last no more than `gap` seconds."""
+def joined(found: Iterable[Stretch], gap: float, others: Sequence[Stretch] = ()) -> list[Stretch]:
+    """Stretches, in order, without the breaks between them that last no more than `gap` seconds.
+
+    A break in which one of the `others` began and ended stays: what is joined was away then, however short it was.
+    """
     whole: list[Stretch] = []
     for one in found:
-        if whole and one.start - whole[-1].end <= gap:
+        if (
+            whole
+            and one.start - whole[-1].end <= gap
+            and not any(whole[-1].end < other.start and other.end < one.start for other in others)
+        ):
             whole[-1] = Stretch(whole[-1].start, max(whole[-1].end, one.end))
         else:
             whole.append(one)

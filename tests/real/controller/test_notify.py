@@ -197,8 +197,8 @@ async def test_the_end_gives_what_waits_a_short_time_and_no_more():
         async with telling(*entries, give_up=60) as told:
             told.finish(3)
             began = time.monotonic()
-            await told.notify.close(grace=0.3)
-            assert time.monotonic() - began < 2
+            await told.notify.close(grace=2)
+            assert time.monotonic() - began < 10
             assert told.counted == {("quick", "sent"): 3, ("slow", "dropped"): 3}
 
 

@@ -534,6 +534,13 @@ def test_only_breaks_longer_than_the_gap_are_breaks():
     assert stretches.joined(given, 45) == [Stretch(0, 90), Stretch(136, 140)]
 
 
+def test_a_break_in_which_another_version_came_and_went_is_a_break_however_short():
+    given = [Stretch(0, 60), Stretch(90, 120)]
+    assert stretches.joined(given, 45, [Stretch(65, 85)]) == given  # restarted with it, and back again
+    for beside in (Stretch(65, 95), Stretch(50, 85), Stretch(0, 120)):  # it served beside: scrapes were missed
+        assert stretches.joined(given, 45, [beside]) == [Stretch(0, 120)]
+
+
 def test_only_what_lies_in_a_time_is_left():
     given = [Stretch(0, 9), Stretch(5, 20), Stretch(30, 50), Stretch(41, 60)]
     assert stretches.within(given, 10, 40) == [Stretch(10, 20), Stretch(30, 40)]
