@@ -37,12 +37,13 @@ def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, 
         RuntimeError: the application already runs; aiohttp freezes it then.
     """
     if _INSTALLED in app:
-        app[_INSTALLED].refuse(faces)
+        if app[_INSTALLED] is not faces:
+            faces.refuse()
         return
     app[_INSTALLED] = faces
     endpoints = _add_endpoints(app, faces, own_port=own_port)
     own = frozenset(route for endpoint in endpoints for route in endpoint)
-    app.middlewares.insert(0, _middleware(instruments, own))
+    app.middlewares.insert(0, _middleware(instruments, faces, own))
     if instruments.exemplars.on:
         app.middlewares.append(_note_trace)  # inside whatever middleware traces
     app.on_response_prepare.append(_on_prepare)
@@ -162,7 +163,7 @@ class _Measured(Exchange):
         self.end(self.route, status, error_type, endless=endless, request=request, trace=trace)
 
 
-def _middleware(instruments: Instruments, own: frozenset[web.AbstractRoute]) -> Any:
+def _middleware(instruments: Instruments, faces: Faces, own: frozenset[web.AbstractRoute]) -> Any:
     lanes, excluded = Lanes(instruments), instruments.excluded
     templates: dict[web.AbstractRoute, str] = dict.fromkeys(own, "")
 
@@ -176,7 +177,10 @@ def _middleware(instruments: Instruments, own: frozenset[web.AbstractRoute]) -> 
                 template = _template(matched, templates)
             if excluded is not None and request.path in excluded:
                 template = ""
-            if template and not (len(request) and _MEASURED in request):  # else an outer application measures it
+            if len(request) and _MEASURED in request:  # an outer application measures it
+                if request[_MEASURED].lane.instruments is not instruments:
+                    faces.refuse()
+            elif template:
                 method = request.method
                 measured = request[_MEASURED] = _Measured(lanes.of.get(method) or lanes.open(method), template)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application

@@ -59,6 +59,7 @@ class Faces:
         self._jobs = LoopJobs(instruments.loop_lag)
         self._spare_loop = SpareLoop("rearguard-loop", self._jobs)
         self._worker = Worker("rearguard-render")
+        self._has_refused = False
         self._port: tuple[int, str] | None = None  # the process that listens, and where
         self.forget_parent()
         tell_after_fork(self)
@@ -149,9 +150,10 @@ class Faces:
         self._port = (os.getpid(), address)
         self.start()
 
-    def refuse(self, other: "Faces") -> None:
-        """An application that is measured for these is to be measured for others: it is not."""
-        if other is not self:
+    def refuse(self) -> None:
+        """Say, once, that an application stays measured by another monitor than this one."""
+        if not self._has_refused:
+            self._has_refused = True
             log.warning(
                 "rearguard_exporter: this application is measured by another Monitor already, and stays so; use one "
                 "Monitor in a process, and instrument each application once"

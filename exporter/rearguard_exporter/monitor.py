@@ -135,7 +135,8 @@ class Monitor:
         from rearguard_exporter import asgi  # noqa: PLC0415 - not every application needs it
 
         if isinstance(app, asgi.Measured):
-            app.rearguard_faces.refuse(self._faces)
+            if app.rearguard_faces is not self._faces:
+                self._faces.refuse()
             return app
         return asgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
 
@@ -144,7 +145,8 @@ class Monitor:
         from rearguard_exporter import wsgi  # noqa: PLC0415 - not every application needs it
 
         if isinstance(app, wsgi.Measured):
-            app.rearguard_faces.refuse(self._faces)
+            if app.rearguard_faces is not self._faces:
+                self._faces.refuse()
             return app
         return wsgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
 
