@@ -53,8 +53,12 @@ def gunicorn(tmp_path):
 
     yield start
     for process in running:
-        process.kill()
-        process.wait()
+        process.terminate()  # not killed: its workers would go on for a while
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _answers(port):
