@@ -1,6 +1,18 @@
-"""What all tests share: hypothesis counts examples, not milliseconds, because shared machines stall now and then."""
+"""What all tests share: how hypothesis finds its examples.
+
+It counts examples, not milliseconds, because shared machines stall now and then. Tests of a change see the same
+examples at each run, so that what fails is the change; the long campaigns (`-m soak`) look for new ones, and so does
+everything with REARGUARD_EXPLORE=1.
+"""
+
+import os
 
 from hypothesis import settings
 
-settings.register_profile("rearguard", deadline=None)
-settings.load_profile("rearguard")
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("exploring", deadline=None)
+
+
+def pytest_configure(config):
+    is_campaign = config.getoption("markexpr") == "soak"
+    settings.load_profile("exploring" if is_campaign or os.environ.get("REARGUARD_EXPLORE") else "steady")

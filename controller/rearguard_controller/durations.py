@@ -38,16 +38,17 @@ def parse(text: str) -> float:
     """
     if text == "0":
         return 0.0
-    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    shown = repr(text)  # shortened as it is shown: an escaped character has up to ten
+    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
     match = _PATTERN.fullmatch(text)
     if match is None or not text:
         hint = f"A duration needs a unit: {text}s or {text}m?" if re.fullmatch(r"[0-9]{1,9}", text) else _HINT
-        raise InvalidInputError(f"{shown!r} is not a duration", hint=hint)
+        raise InvalidInputError(f"{shown} is not a duration", hint=hint)
     total = sum(
         int(count) * size for count, (_, size, _) in zip(match.groups(), _UNITS, strict=True) if count is not None
     )
     if total > LONGEST * _MS:
-        raise InvalidInputError(f"{shown!r} is longer than 200 years", hint=_HINT)
+        raise InvalidInputError(f"{shown} is longer than 200 years", hint=_HINT)
     return total / _MS
 
 

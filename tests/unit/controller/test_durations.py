@@ -1,7 +1,7 @@
 """Durations are those of Prometheus."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rearguard_controller import durations
@@ -73,6 +73,7 @@ def test_what_is_written_is_read_back_to_the_millisecond(milliseconds):
 
 
 @given(st.text())
+@example("\U00018cd6" * 50)  # each is shown as ten characters
 def test_no_text_raises_anything_but_the_typed_error(text):
     message = ""
     try:
