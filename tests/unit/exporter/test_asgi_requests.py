@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Route
 
 from rearguard_exporter import Monitor
+from unit.exporter.counts import active, counted, seconds
 
 
 @pytest.fixture
@@ -35,21 +36,6 @@ async def ask(app, path="/", sent=None, server=None, **scope):
     }  # fmt: skip
     await app(scope, receive, server or send)
     return sent
-
-
-def counted(monitor):
-    """How often each (status, error_type) was counted."""
-    known = monitor._instruments.http_duration.known()
-    return {key[2:]: sum(child.counts()[:-1]) for key, child in known.items()}
-
-
-def seconds(monitor):
-    (child,) = monitor._instruments.http_duration.known().values()
-    return child.counts()[-1]
-
-
-def active(monitor):
-    return sum(child.counts()[0] for child in monitor._instruments.http_active.known().values())
 
 
 async def until(true, seconds=5):

@@ -6,6 +6,7 @@ from io import BytesIO
 import pytest
 
 from rearguard_exporter import Monitor
+from unit.exporter.counts import active, counted, seconds
 
 
 @pytest.fixture
@@ -40,21 +41,6 @@ def failure():
     """What `sys.exc_info()` says where an application failed."""
     error = LookupError()
     return type(error), error, None
-
-
-def counted(monitor):
-    """How often each (status, error_type) was counted."""
-    known = monitor._instruments.http_duration.known()
-    return {key[2:]: sum(child.counts()[:-1]) for key, child in known.items()}
-
-
-def seconds(monitor):
-    (child,) = monitor._instruments.http_duration.known().values()
-    return child.counts()[-1]
-
-
-def active(monitor):
-    return sum(child.counts()[0] for child in monitor._instruments.http_active.known().values())
 
 
 def test_an_application_that_fails_after_it_wrote_keeps_the_status_that_was_sent(monitor):

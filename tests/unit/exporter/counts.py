@@ -1,0 +1,18 @@
+"""What a monitor counted of requests, read from its instruments. Never here: applications, expectations."""
+
+
+def counted(monitor):
+    """How often each (status, error_type) was counted."""
+    known = monitor._instruments.http_duration.known()
+    return {key[2:]: sum(child.counts()[:-1]) for key, child in known.items()}
+
+
+def seconds(monitor):
+    """The time of all requests, which were of one kind."""
+    (child,) = monitor._instruments.http_duration.known().values()
+    return child.counts()[-1]
+
+
+def active(monitor):
+    """How many requests are under way."""
+    return sum(child.counts()[0] for child in monitor._instruments.http_active.known().values())
