@@ -19,10 +19,10 @@ from report import quantile
 from stand_in import ANNOTATIONS, labels
 from storm import fire
 
+from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.model import Alert
-from rearguard_controller.prometheus import Prometheus
 
 TARGETS = 20
 TIMES = 3  # with a controller and a journal of its own each

@@ -10,7 +10,7 @@ import urllib.request
 from place import Place
 
 from real import postgres
-from rearguard_controller.leadership import LEASE
+from rearguard_controller.service.leadership import LEASE
 
 ROUNDS = 3
 

@@ -12,8 +12,8 @@ from aiohttp import web
 from sqlalchemy import create_engine, text
 
 from rearguard_controller import config
+from rearguard_controller.adapters.telemetry import Span, Telemetry
 from rearguard_controller.model import Decision, Outcome, Phase, Reason, ReasonCode, Rollback, Trigger, Verdict
-from rearguard_controller.telemetry import Span, Telemetry
 from rearguard_exporter import Monitor
 
 PORT, VERSION, CONFIGURATION = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])

@@ -19,7 +19,7 @@ import yaml
 
 from local_stack.binaries import environment, fetch, find
 from local_stack.process import Program, free_ports, wait_until
-from rearguard_controller import telemetry
+from rearguard_controller.adapters import telemetry
 from rearguard_exporter import metrics
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import yaml
 
 from check.rule_files import FILES, ROOT, RULES, TESTS, Rule, alert_tests, grouping, reads, rules
 from local_stack.binaries import environment, fetch, find
-from rearguard_controller import telemetry
+from rearguard_controller.adapters import telemetry
 from rearguard_exporter import metrics
 
 ALL = rules()

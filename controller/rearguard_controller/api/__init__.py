@@ -10,20 +10,20 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import answers, openapi, routing
+from rearguard_controller.api.auth import ForbiddenError, Gate
 from rearguard_controller.api.commands import Commands
 from rearguard_controller.api.health import Health
 from rearguard_controller.api.limits import Connections
 from rearguard_controller.api.listener import CONNECTIONS, Listener
 from rearguard_controller.api.reads import Reads
-from rearguard_controller.api.remembered import Remembered
 from rearguard_controller.api.services import Services
+from rearguard_controller.api.tls import ServerTls
+from rearguard_controller.api.versions import Remembered
 from rearguard_controller.api.webhook import PATH as WEBHOOK_PATH
 from rearguard_controller.api.webhook import Receiver
-from rearguard_controller.auth import ForbiddenError, Gate
 from rearguard_controller.errors import JournalError
-from rearguard_controller.telemetry import Telemetry
-from rearguard_controller.transport import ServerTls
 
 __all__ = ["Listener", "Services", "build"]
 

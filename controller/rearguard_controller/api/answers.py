@@ -17,7 +17,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPException
 
-from rearguard_controller.auth import ForbiddenError, UnauthenticatedError
+from rearguard_controller.api.auth import ForbiddenError, UnauthenticatedError
 from rearguard_controller.errors import (
     ConfigError,
     ConflictError,

@@ -6,7 +6,7 @@ Never here: writing the record; that happens in the transaction of what was done
 
 from __future__ import annotations
 
-from rearguard_controller import shapes
+from rearguard_controller import json_views, wording
 from rearguard_controller.api.services import Services
 from rearguard_controller.journal.store import OperatorAction
 from rearguard_controller.model import Rollback, TargetState, Trigger
@@ -15,7 +15,7 @@ MOST = 500  # of the newest actions on a target or rollback that are looked thro
 _ARMING = ("arm", "disarm")
 
 
-async def of_rollback(services: Services, rollback: Rollback) -> list[shapes.Json]:
+async def of_rollback(services: Services, rollback: Rollback) -> list[json_views.Json]:
     """What people did to a rollback, oldest first: its trigger by hand, approval, veto, abort, close."""
     done = list(await services.journal.operator_actions(subject=rollback.id, limit=MOST))
     if rollback.trigger is Trigger.MANUAL:
@@ -34,15 +34,15 @@ async def armed_by(services: Services, state: TargetState) -> str | None:
     return None
 
 
-async def arming(services: Services, state: TargetState) -> shapes.Json:
+async def arming(services: Services, state: TargetState) -> json_views.Json:
     """Whether a target may be rolled back automatically, why not, and who said so."""
-    return {**shapes.arming(state, services.clock()), "armed_by": await armed_by(services, state)}
+    return {**json_views.arming(state, services.clock()), "armed_by": await armed_by(services, state)}
 
 
-def action(value: OperatorAction) -> shapes.Json:
+def action(value: OperatorAction) -> json_views.Json:
     """What a person did, as the interface shows it."""
     return {
-        "at": shapes.moment(value.at),
+        "at": wording.moment(value.at),
         "operator": value.operator,
         "action": value.action,
         "subject": value.subject,

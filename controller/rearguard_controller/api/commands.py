@@ -11,18 +11,18 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from rearguard_controller import shapes
-from rearguard_controller.actions import is_version
-from rearguard_controller.api import bodies
+from rearguard_controller import json_views
+from rearguard_controller.adapters.actions import is_version
+from rearguard_controller.api import request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.audit import arming
+from rearguard_controller.api.auth import Role
 from rearguard_controller.api.limits import Rate
 from rearguard_controller.api.reads import find_target
 from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Services
-from rearguard_controller.auth import Role
-from rearguard_controller.by_hand import ManualAnswer, ManualRequest
 from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
 from rearguard_controller.journal.store import OperatorAction
 
 PHASES = ("started", "finished")
@@ -55,7 +55,7 @@ class Commands:
 
     async def trigger(self, request: web.Request) -> web.Response:
         """Ask for a rollback: 202 with its id, or 200 for a dry run and for a repeated request."""
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         self.rate.take(operator_of(request), self.services.configuration.limits.triggers_per_minute)
         fields = await self._fields(request, ("target", "reason", "to_version", "force", "dry_run"))
         wanted = fields.maybe_text("to_version")
@@ -75,7 +75,7 @@ class Commands:
 
     async def reload(self, request: web.Request) -> web.Response:
         """Read the configuration again: 200, or 422 with what is wrong, and the old one stays."""
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         await self.services.reload()
         done = OperatorAction(self.services.clock(), operator_of(request), "reload", "configuration", "")
         await self.services.journal.change_target(
@@ -87,25 +87,25 @@ class Commands:
         """Let a rollback that waits be begun, if a fresh judgement finds it right."""
         reason = await self._reason(request)
         rollback = await self.services.runner.approve(request.match_info["id"], operator_of(request), reason)
-        return answer(shapes.rollback(rollback))
+        return answer(json_views.rollback(rollback))
 
     async def veto(self, request: web.Request) -> web.Response:
         """Close a rollback that waits; nothing is begun."""
         reason = await self._reason(request)
         rollback = await self.services.runner.veto(request.match_info["id"], operator_of(request), reason)
-        return answer(shapes.rollback(rollback))
+        return answer(json_views.rollback(rollback))
 
     async def abort(self, request: web.Request) -> web.Response:
         """End a rollback early; what was begun is undone."""
         reason = await self._reason(request)
         rollback = await self.services.runner.abort(request.match_info["id"], operator_of(request), reason)
-        return answer(shapes.rollback(rollback))
+        return answer(json_views.rollback(rollback))
 
     async def close(self, request: web.Request) -> web.Response:
         """Close a rollback that cannot finish."""
         reason = await self._reason(request)
         rollback = await self.services.runner.close(request.match_info["id"], operator_of(request), reason)
-        return answer(shapes.rollback(rollback))
+        return answer(json_views.rollback(rollback))
 
     async def arm(self, request: web.Request) -> web.Response:
         """Allow automatic rollbacks of a target."""
@@ -134,7 +134,7 @@ class Commands:
     async def release(self, request: web.Request) -> web.Response:
         """Note what CI or a person says of a version."""
         target = find_target(self.services, request.match_info["name"])
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         fields = await self._fields(request, ("version", "phase", "barrier", "good"))
         release = await self.services.releases.announce(
             target.name,
@@ -144,18 +144,18 @@ class Commands:
             good=fields.maybe_flag("good"),
             operator=operator_of(request),
         )
-        return answer(shapes.release(release))
+        return answer(json_views.release(release))
 
     async def drill(self, request: web.Request) -> web.Response:
         """Walk the whole way back without touching what serves: 200 with what was found."""
         target = find_target(self.services, request.match_info["name"])
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         fields = await self._fields(request, ("reason",))
         reason = fields.maybe_text("reason") or "no reason given"
-        return answer(shapes.drill(await self.services.drills.run(target.name, operator_of(request), reason)))
+        return answer(json_views.drill(await self.services.drills.run(target.name, operator_of(request), reason)))
 
     async def _disarming(self, request: web.Request) -> tuple[str, float | None]:
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         fields = await self._fields(request, ("reason", "until"))
         until = fields.maybe_moment("until")
         if until is not None and until <= self.services.clock():
@@ -163,11 +163,11 @@ class Commands:
         return fields.text("reason"), until
 
     async def _reason(self, request: web.Request) -> str:
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         return (await self._fields(request, ("reason",))).text("reason")
 
-    async def _fields(self, request: web.Request, known: tuple[str, ...]) -> bodies.Fields:
-        return await bodies.read_fields(request, known, timeout=self.services.configuration.limits.body_timeout)
+    async def _fields(self, request: web.Request, known: tuple[str, ...]) -> request_body.Fields:
+        return await request_body.read_fields(request, known, timeout=self.services.configuration.limits.body_timeout)
 
 
 def _version(text: str, field: str) -> str:
@@ -192,19 +192,19 @@ def _idempotency_key(request: web.Request) -> str | None:
     return key
 
 
-def _dry_run(given: ManualAnswer) -> shapes.Json:
+def _dry_run(given: ManualAnswer) -> json_views.Json:
     return {
         "dry_run": True,
-        "decision": shapes.decision(given.decision),
-        "plan": [shapes.step(step) for step in given.plan],
+        "decision": json_views.decision(given.decision),
+        "plan": [json_views.step(step) for step in given.plan],
     }
 
 
-def _triggered(given: ManualAnswer) -> shapes.Json:
+def _triggered(given: ManualAnswer) -> json_views.Json:
     rollback = given.rollback
     return {
         "rollback_id": None if rollback is None else rollback.id,
         "decision_id": given.decision.id,
         "repeated": given.repeated,
-        "rollback": None if rollback is None else shapes.rollback(rollback),
+        "rollback": None if rollback is None else json_views.rollback(rollback),
     }

@@ -15,12 +15,12 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from rearguard_controller import shapes
+from rearguard_controller import json_views
 from rearguard_controller.api.answers import RETRY_AFTER, answer
+from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Services
 from rearguard_controller.api.webhook import Receiver
-from rearguard_controller.auth import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Health:
             "webhook_stored": stores,
             "prometheus_age_s": self.services.watcher.prometheus_age(),
             "watchdog_age_s": self.services.heartbeat_age(),
-            "heartbeat": shapes.heartbeat(self.services.heartbeat_age()),
+            "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
         }
         response = answer(details, status=HTTPStatus.OK if stores else HTTPStatus.SERVICE_UNAVAILABLE)
         if not stores:

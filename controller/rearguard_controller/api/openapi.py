@@ -15,11 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
 
-from rearguard_controller.api import bodies, schemas
+from rearguard_controller.api import request_body, schemas
 from rearguard_controller.api.answers import answer
+from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.schemas import Schema
-from rearguard_controller.auth import Role
 from rearguard_controller.model import Outcome, Verdict
 
 PATH = "/openapi.json"
@@ -63,10 +63,10 @@ def _query(name: str, schema: Schema, text: str) -> Schema:
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
 
 
-_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": bodies.MOST_TEXT, "pattern": r"^[^\x00]*$"}
+_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": request_body.MOST_TEXT, "pattern": r"^[^\x00]*$"}
 _TARGET = _query("target", _TEXT, "Of this target only.")
 _SUBJECT = _query("subject", _TEXT, "Done to this only: the name of a target, or the id of a rollback.")
-_LIMIT = _query("limit", {"type": "integer", "minimum": 1, "maximum": bodies.MOST_LIMIT}, "At most so many.")
+_LIMIT = _query("limit", {"type": "integer", "minimum": 1, "maximum": request_body.MOST_LIMIT}, "At most so many.")
 _BEFORE = _query("before", _TEXT, "The `next` of the page before.")
 _OUTCOME = _query("outcome", {"enum": [each.value for each in Outcome]}, "With this outcome only.")
 _ALERT = _query("alert", _TEXT, "About alerts with this name only.")
@@ -232,7 +232,7 @@ def route(others: Sequence[Route], opened: Callable[[], frozenset[str]]) -> Rout
     made: list[Route] = []
 
     async def show(request: web.Request) -> web.Response:
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         return answer(written(opened()))
 
     @cache

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from rearguard_controller import shapes
-from rearguard_controller.api import audit, bodies
+from rearguard_controller import json_views, wording
+from rearguard_controller.api import audit, request_body
 from rearguard_controller.api.answers import answer
+from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Figure, Services
-from rearguard_controller.auth import Role
-from rearguard_controller.checks import READY_CHECKS
 from rearguard_controller.errors import NotFoundError
 from rearguard_controller.model import Alert, Outcome, Rollback, Target, Verdict, is_subset
+from rearguard_controller.model.checks import READY_CHECKS
 
 RECENT = 10  # closed rollbacks in status
 STALE_AFTER = 3  # polls without an answer before what Prometheus said last is not believed any more
@@ -48,12 +48,12 @@ class Reads:
 
     async def dashboard(self, request: web.Request) -> web.Response:
         """Every target: health, version, firing alerts, current figures."""
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         targets = [await self._dashboard_of(target) for target in self.services.configuration.targets]
         return answer(
             {
                 "status": max((str(each["health"]) for each in targets), key=HEALTH.index, default=HEALTH[0]),
-                "at": shapes.moment(self.services.clock()),
+                "at": wording.moment(self.services.clock()),
                 "prometheus_age_s": self.services.watcher.prometheus_age(),
                 "targets": targets,
             }
@@ -61,7 +61,7 @@ class Reads:
 
     async def status(self, request: web.Request) -> web.Response:
         """How things stand, and what happened last."""
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         open_now = await self.services.journal.open_rollbacks()
         by_target = {rollback.target: rollback for rollback in open_now}
         targets = [
@@ -71,80 +71,80 @@ class Reads:
         closed = [rollback for rollback in recent.items if rollback.outcome is not None]
         return answer(
             {
-                "state": shapes.worst([str(target["state"]) for target in targets]),
-                "at": shapes.moment(self.services.clock()),
-                "heartbeat": shapes.heartbeat(self.services.heartbeat_age()),
+                "state": json_views.worst([str(target["state"]) for target in targets]),
+                "at": wording.moment(self.services.clock()),
+                "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
                 "targets": targets,
                 "active_triggers": list(self._active_triggers()),
-                "open": [shapes.rollback(rollback) for rollback in open_now],
-                "recent": [shapes.rollback(rollback) for rollback in closed[:RECENT]],
+                "open": [json_views.rollback(rollback) for rollback in open_now],
+                "recent": [json_views.rollback(rollback) for rollback in closed[:RECENT]],
             }
         )
 
     async def history(self, request: web.Request) -> web.Response:
         """Rollbacks, newest first."""
-        bodies.check_parameters(request, ("target", "outcome", "limit", "before"))
-        with bodies.bad_request():
+        request_body.check_parameters(request, ("target", "outcome", "limit", "before"))
+        with request_body.bad_request():
             page = await self.services.journal.rollbacks(
-                target=bodies.parameter(request, "target"),
-                outcome=bodies.choice(request, "outcome", Outcome),
-                limit=bodies.limit(request),
-                before=bodies.parameter(request, "before"),
+                target=request_body.parameter(request, "target"),
+                outcome=request_body.choice(request, "outcome", Outcome),
+                limit=request_body.limit(request),
+                before=request_body.parameter(request, "before"),
             )
-        return answer({"rollbacks": [shapes.rollback(each) for each in page.items], "next": page.next})
+        return answer({"rollbacks": [json_views.rollback(each) for each in page.items], "next": page.next})
 
     async def rollback(self, request: web.Request) -> web.Response:
         """One rollback: every step with times and output, and its decision."""
-        bodies.check_parameters(request, ())
+        request_body.check_parameters(request, ())
         found = await self.services.journal.rollback(request.match_info["id"])
         decision = await self.services.journal.decision(found.decision_id)
         done = await audit.of_rollback(self.services, found)
         return answer(
-            {**shapes.rollback(found, outputs=True), "decision": shapes.decision(decision), "actions": done}
+            {**json_views.rollback(found, outputs=True), "decision": json_views.decision(decision), "actions": done}
         )
 
     async def decisions(self, request: web.Request) -> web.Response:
         """Decisions, newest first."""
-        bodies.check_parameters(request, ("target", "verdict", "alert", "limit", "before"))
-        with bodies.bad_request():
+        request_body.check_parameters(request, ("target", "verdict", "alert", "limit", "before"))
+        with request_body.bad_request():
             page = await self.services.journal.decisions(
-                target=bodies.parameter(request, "target"),
-                verdict=bodies.choice(request, "verdict", Verdict),
-                alert=bodies.parameter(request, "alert"),
-                limit=bodies.limit(request),
-                before=bodies.parameter(request, "before"),
+                target=request_body.parameter(request, "target"),
+                verdict=request_body.choice(request, "verdict", Verdict),
+                alert=request_body.parameter(request, "alert"),
+                limit=request_body.limit(request),
+                before=request_body.parameter(request, "before"),
             )
-        return answer({"decisions": [shapes.decision(each) for each in page.items], "next": page.next})
+        return answer({"decisions": [json_views.decision(each) for each in page.items], "next": page.next})
 
     async def decision(self, request: web.Request) -> web.Response:
         """One decision with all its reasons."""
-        bodies.check_parameters(request, ())
-        return answer(shapes.decision(await self.services.journal.decision(request.match_info["id"])))
+        request_body.check_parameters(request, ())
+        return answer(json_views.decision(await self.services.journal.decision(request.match_info["id"])))
 
     async def audit(self, request: web.Request) -> web.Response:
         """What people did, newest first; one page, so that `next` is always null."""
-        bodies.check_parameters(request, ("subject", "limit"))
-        with bodies.bad_request():
+        request_body.check_parameters(request, ("subject", "limit"))
+        with request_body.bad_request():
             done = await self.services.journal.operator_actions(
-                subject=bodies.parameter(request, "subject"), limit=bodies.limit(request)
+                subject=request_body.parameter(request, "subject"), limit=request_body.limit(request)
             )
         return answer({"actions": [audit.action(each) for each in done], "next": None})
 
     async def drills(self, request: web.Request) -> web.Response:
         """Drills of a target, newest first."""
         target = find_target(self.services, request.match_info["name"])
-        bodies.check_parameters(request, ("limit", "before"))
-        with bodies.bad_request():
+        request_body.check_parameters(request, ("limit", "before"))
+        with request_body.bad_request():
             page = await self.services.journal.drills(
                 target=target.name,
-                limit=bodies.limit(request),
-                before=bodies.parameter(request, "before"),
+                limit=request_body.limit(request),
+                before=request_body.parameter(request, "before"),
             )
-        return answer({"drills": [shapes.drill(each) for each in page.items], "next": page.next})
+        return answer({"drills": [json_views.drill(each) for each in page.items], "next": page.next})
 
-    async def _target(self, target: Target, open_rollback: Rollback | None) -> shapes.Json:
+    async def _target(self, target: Target, open_rollback: Rollback | None) -> json_views.Json:
         state = await self.services.journal.target_state(target.name)
-        shape = shapes.target(
+        shape = json_views.target(
             target,
             state,
             now=self.services.clock(),
@@ -154,8 +154,8 @@ class Reads:
             checks={**dict.fromkeys(READY_CHECKS), **self.services.watcher.ready(target.name)},  # not looked: unknown
         )
         drills = await self.services.journal.drills(target=target.name, limit=1)
-        not_ready = [shapes.check(each) for each in self.services.watcher.not_ready(target.name)]
-        last = shapes.drill_in_short(drills.items[0]) if drills.items else None
+        not_ready = [json_views.check(each) for each in self.services.watcher.not_ready(target.name)]
+        last = json_views.drill_in_short(drills.items[0]) if drills.items else None
         return {
             **shape,
             "armed_by": await audit.armed_by(self.services, state),
@@ -163,7 +163,7 @@ class Reads:
             "not_ready": not_ready,
         }
 
-    async def _dashboard_of(self, target: Target) -> shapes.Json:
+    async def _dashboard_of(self, target: Target) -> json_views.Json:
         state = await self.services.journal.target_state(target.name)
         firing = self.services.watcher.firing(target.name)
         return {
@@ -171,7 +171,7 @@ class Reads:
             "environment": target.environment,
             "health": self._health(target, firing),
             "serving_version": state.serving_version,
-            "firing": [shapes.alert(alert) for alert in firing],
+            "firing": [json_views.alert(alert) for alert in firing],
             "figures": [_figure(figure) for figure in self.services.watcher.figures(target.name)],
         }
 
@@ -184,11 +184,11 @@ class Reads:
             return "unhealthy"
         return "degraded" if alerts else "healthy"
 
-    def _active_triggers(self) -> Iterable[shapes.Json]:
+    def _active_triggers(self) -> Iterable[json_views.Json]:
         for target in self.services.configuration.targets:
             for alert in self.services.watcher.firing(target.name):
                 if _triggers(target, alert):
-                    yield {"target": target.name, **shapes.alert(alert)}
+                    yield {"target": target.name, **json_views.alert(alert)}
 
 
 def find_target(services: Services, name: str) -> Target:
@@ -210,7 +210,7 @@ def _triggers(target: Target, alert: Alert) -> bool:
     return is_subset(target.policy.alerts, alert.labels)
 
 
-def _figure(figure: Figure) -> shapes.Json:
+def _figure(figure: Figure) -> json_views.Json:
     return {
         "alert": figure.alert,
         "version": figure.version,

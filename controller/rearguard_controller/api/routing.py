@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.http import HttpVersion11
 
 from rearguard_controller.api.answers import refuse
-from rearguard_controller.auth import Gate, Principal, Role
+from rearguard_controller.api.auth import Gate, Principal, Role
 from rearguard_controller.errors import RearguardError
 
 PRINCIPAL = web.RequestKey("principal", Principal)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from rearguard_controller.api import answers
-from rearguard_controller.checks import DRILL_CHECKS
+from rearguard_controller.json_views import HEARTBEAT_STATES, TARGET_STATES
 from rearguard_controller.model import (
     AfterCrash,
     EvidenceSource,
@@ -24,7 +24,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.shapes import HEARTBEAT_STATES, TARGET_STATES
+from rearguard_controller.model.checks import DRILL_CHECKS
 
 Schema = Mapping[str, object]
 

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rearguard_controller.by_hand import ManualAnswer, ManualRequest
+from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.config import Configuration
+from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
 from rearguard_controller.journal.store import Journal
 from rearguard_controller.model import Alert, Check, Drill, Release, Rollback, TargetState
-from rearguard_controller.telemetry import Telemetry
 
 
 class Intake(Protocol):

@@ -12,13 +12,13 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from rearguard_controller import webhook
+from rearguard_controller.api import webhook_body
 from rearguard_controller.api.answers import BusyError, answer
-from rearguard_controller.api.bodies import WEBHOOK_CAP, bad_request, read, size_of
+from rearguard_controller.api.auth import Role
 from rearguard_controller.api.limits import BODIES_AT_ONCE, Room
+from rearguard_controller.api.request_body import WEBHOOK_CAP, bad_request, read, size_of
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Services
-from rearguard_controller.auth import Role
 from rearguard_controller.errors import JournalError
 from rearguard_controller.model import Alert
 
@@ -44,7 +44,7 @@ class Receiver:
         with self.room.take(size_of(request, WEBHOOK_CAP)):
             body = await read(request, WEBHOOK_CAP, timeout=limits.body_timeout)
             with bad_request():
-                alerts = webhook.parse(body)
+                alerts = webhook_body.parse(body)
             return await self._store(alerts)
 
     async def _store(self, alerts: Sequence[Alert]) -> web.Response:

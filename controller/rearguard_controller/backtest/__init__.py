@@ -6,7 +6,7 @@ Never here: the journal, or any command of a target: a back-test reads Prometheu
 """
 
 from rearguard_controller.backtest.archive import Progress
-from rearguard_controller.backtest.history import History
+from rearguard_controller.backtest.load import History
 from rearguard_controller.backtest.replay import replay
 from rearguard_controller.backtest.report import REMINDER, Report, compare
 

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TypeVar
 
+from rearguard_controller.adapters.prometheus import AnswerTooLargeError, Prometheus, Series
 from rearguard_controller.backtest import stretches
-from rearguard_controller.backtest.world import Stretch
-from rearguard_controller.prometheus import AnswerTooLargeError, Prometheus, Series
+from rearguard_controller.backtest.nouns import Stretch
 
 Progress = Callable[[str, int, int], None]  # what is read, how many questions are answered, of how many
 Key = tuple[tuple[str, str], ...]  # the sorted labels of a series

@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from rearguard_controller import figures
+from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, Series, figures
+from rearguard_controller.adapters.prometheus.figures import EXISTS, LONGEST_LOOK, against, is_own, start_of_episode
 from rearguard_controller.backtest import selectors
-from rearguard_controller.backtest.world import AlertHistory, Change, Curve, World, curve_key
-from rearguard_controller.figures import EXISTS, LONGEST_LOOK, against, is_own, start_of_episode
-from rearguard_controller.measuring import BEFORE_RELEASE
+from rearguard_controller.backtest.nouns import AlertHistory, Change, Curve, World, curve_key
+from rearguard_controller.facts.measurements import BEFORE_RELEASE
 from rearguard_controller.model import (
     VERSION_LABEL,
     AlertState,
@@ -28,7 +28,6 @@ from rearguard_controller.model import (
     compare,
     is_subset,
 )
-from rearguard_controller.prometheus import AlertingRule, PrometheusAlert, Rules, Series
 
 MOST_BEFORE = 5  # versions before a release of which the last minutes are read
 THRESHOLD_LASTS = 600.0  # seconds for which a threshold holds after its last sample

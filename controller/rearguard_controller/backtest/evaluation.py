@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rearguard_controller.adapters.prometheus import AlertingRule
+from rearguard_controller.adapters.prometheus.figures import FINEST_STEP
 from rearguard_controller.backtest import selectors, stretches
 from rearguard_controller.backtest.archive import Archive, Key, Times, together
-from rearguard_controller.backtest.world import AlertHistory, Stretch
-from rearguard_controller.figures import FINEST_STEP
+from rearguard_controller.backtest.nouns import AlertHistory, Stretch
 from rearguard_controller.model import Labels, Target
-from rearguard_controller.prometheus import AlertingRule
 
 MOST_LOOKED_AT = 200  # stretches of one rule that are looked at finely
 BREAK = 1.5  # steps without the condition that begin `for` anew

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rearguard_controller.backtest.world import AlertHistory, Change
+from rearguard_controller.backtest.nouns import AlertHistory, Change
 from rearguard_controller.model import Target
 
 RECOVERS_WITHIN = 300.0  # seconds, where the target's configuration names none

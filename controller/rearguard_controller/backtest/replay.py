@@ -20,15 +20,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import IntEnum, unique
 
-from rearguard_controller import policy
+from rearguard_controller.adapters.prometheus import PrometheusAlert
 from rearguard_controller.backtest.curves import Curves, condition_of
-from rearguard_controller.backtest.life import Life, facts_of, with_figures
+from rearguard_controller.backtest.facts_then import Life, facts_of, with_figures
+from rearguard_controller.backtest.nouns import Change, Presence, Record, Replayed, Stretch, World, curve_key
 from rearguard_controller.backtest.outcome import helped
 from rearguard_controller.backtest.serving import changes
-from rearguard_controller.backtest.world import Change, Presence, Record, Replayed, Stretch, World, curve_key
-from rearguard_controller.facts import NO_CONDITION
-from rearguard_controller.history import as_seen
-from rearguard_controller.measuring import BEFORE_RELEASE, NO_RELEASE
+from rearguard_controller.facts.gather import NO_CONDITION
+from rearguard_controller.facts.measurements import BEFORE_RELEASE, NO_RELEASE
+from rearguard_controller.facts.storm import Trouble
+from rearguard_controller.judgement import policy
+from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN
 from rearguard_controller.model import (
     Alert,
     AlertsSeen,
@@ -42,10 +44,8 @@ from rearguard_controller.model import (
     Verdict,
     is_subset,
 )
-from rearguard_controller.prometheus import PrometheusAlert
-from rearguard_controller.trouble import Trouble
-from rearguard_controller.trust import (
-    LONGEST_UNSEEN,
+from rearguard_controller.releases.past import as_seen
+from rearguard_controller.releases.trust import (
     concerns,
     earns,
     noted,

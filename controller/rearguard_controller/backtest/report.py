@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from rearguard_controller import shapes
+from rearguard_controller import json_views, wording
+from rearguard_controller.backtest.nouns import Change, Record, Replayed, Return, World
 from rearguard_controller.backtest.serving import changes, returns
-from rearguard_controller.backtest.world import Change, Record, Replayed, Return, World
+from rearguard_controller.json_views import Json
+from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision, Reason
-from rearguard_controller.policy import PERMISSIONS
-from rearguard_controller.shapes import Json
-from rearguard_controller.words import span
+from rearguard_controller.wording import span
 
 LATE = 3600.0  # seconds after the start within which data must begin, else it is said
 
@@ -112,8 +112,8 @@ class Report:
     def shape(self) -> Json:
         """The report as JSON."""
         return {
-            "since": shapes.moment(self.start),
-            "until": shapes.moment(self.end),
+            "since": wording.moment(self.start),
+            "until": wording.moment(self.end),
             "assumed": list(ASSUMED),
             "notes": list(self.notes),
             "targets": [
@@ -121,7 +121,7 @@ class Report:
                     "name": name,
                     "mode": mode,
                     "version_changes": count,
-                    "data_from": shapes.moment(self.data_from[name]),
+                    "data_from": wording.moment(self.data_from[name]),
                 }
                 for name, mode, count in self.targets
             ],
@@ -214,7 +214,7 @@ def _late(world: World, data_from: Mapping[str, float | None]) -> list[str]:
     late = min(known, default=world.start) - world.start
     if late <= LATE:
         return []
-    begins = shapes.moment(min(known))
+    begins = wording.moment(min(known))
     return [f"Data begins only at {begins}, {span(late)} after the time asked for: is that Prometheus' retention?"]
 
 
@@ -235,16 +235,16 @@ def _rollback(value: Rollback) -> Json:
         "helped": value.record.helped,
         "next_change": None
         if following is None
-        else {"at": shapes.moment(following.at), "version": following.version},
+        else {"at": wording.moment(following.at), "version": following.version},
     }
 
 
 def _record(value: Record) -> Json:
     reason = obstacle(value.decision)
     return {
-        **shapes.decision(value.decision),
+        **json_views.decision(value.decision),
         "in_the_way": None if reason is None else reason.code.value,
-        "last_at": shapes.moment(value.last_at),
+        "last_at": wording.moment(value.last_at),
         "times": value.times,
     }
 
@@ -252,7 +252,7 @@ def _record(value: Record) -> Json:
 def _return(value: Return) -> Json:
     return {
         "target": value.target,
-        "at": shapes.moment(value.at),
+        "at": wording.moment(value.at),
         "from_version": value.from_version,
         "to_version": value.to_version,
     }

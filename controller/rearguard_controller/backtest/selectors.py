@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rearguard_controller.figures import selector_text
+from rearguard_controller.adapters.prometheus.promql import selector_text
 from rearguard_controller.model import Labels
 
 _BARE = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)\s*")

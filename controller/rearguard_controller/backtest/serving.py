@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rearguard_controller.backtest.world import Change, Presence, Return
+from rearguard_controller.backtest.nouns import Change, Presence, Return
 
 
 def changes(presence: Sequence[Presence], look_every: float) -> tuple[Change, ...]:

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from rearguard_controller.backtest.world import Stretch
+from rearguard_controller.backtest.nouns import Stretch
 
 
 def unbroken(moments: Sequence[float], gap: float) -> list[Stretch]:

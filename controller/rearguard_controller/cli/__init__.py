@@ -54,36 +54,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _command(name: str) -> Callable[..., int]:
     if name in ("serve", "check"):
-        from rearguard_controller.cli import service  # noqa: PLC0415  # loads the server
+        from rearguard_controller.cli import serve  # noqa: PLC0415  # loads the server
 
-        return service.COMMANDS[name]
+        return serve.COMMANDS[name]
     if name == "backtest":
         from rearguard_controller.cli import backtest  # noqa: PLC0415  # loads what judges
 
         return backtest.COMMANDS[name]
     if name in ("status", "history", "show", "decisions", "audit", "releases"):
-        from rearguard_controller.cli import reading  # noqa: PLC0415  # loads the HTTP client
+        from rearguard_controller.cli import show  # noqa: PLC0415  # loads the HTTP client
 
-        return reading.COMMANDS[name]
+        return show.COMMANDS[name]
     if name == "explain":
-        from rearguard_controller.cli import explaining  # noqa: PLC0415  # loads the HTTP client
+        from rearguard_controller.cli import explain  # noqa: PLC0415  # loads the HTTP client
 
-        return explaining.explain
+        return explain.explain
     if name == "drill":
-        from rearguard_controller.cli import drilling  # noqa: PLC0415  # loads the HTTP client
+        from rearguard_controller.cli import drill  # noqa: PLC0415  # loads the HTTP client
 
-        return drilling.COMMANDS[name]
+        return drill.COMMANDS[name]
     if name == "watch":
         from rearguard_controller.cli import watch  # noqa: PLC0415  # loads the HTTP client
 
         return watch.COMMANDS[name]
-    from rearguard_controller.cli import changing  # noqa: PLC0415  # loads the HTTP client
+    from rearguard_controller.cli import change  # noqa: PLC0415  # loads the HTTP client
 
-    return changing.COMMANDS[name]
+    return change.COMMANDS[name]
 
 
 def _complain(error: RearguardError) -> int:
-    from rearguard_controller.cli.display import clean  # noqa: PLC0415  # loads only what this path needs
+    from rearguard_controller.cli.terminal import clean  # noqa: PLC0415  # loads only what this path needs
 
     print(f"rearguard: {clean(error.message)}", file=sys.stderr)  # noqa: T201  # where a command complains
     if error.hint:

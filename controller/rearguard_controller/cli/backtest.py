@@ -16,16 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rearguard_controller import backtest, config, durations
+from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.backtest.nouns import Record
 from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback, obstacle
-from rearguard_controller.backtest.world import Record
-from rearguard_controller.cli import display
+from rearguard_controller.cli import terminal
 from rearguard_controller.config import Configuration, PrometheusSettings
 from rearguard_controller.errors import InvalidInputError, NotFoundError
+from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
-from rearguard_controller.policy import PERMISSIONS
-from rearguard_controller.prometheus import Prometheus
-from rearguard_controller.shapes import address, moment
-from rearguard_controller.words import span
+from rearguard_controller.wording import address, moment, span
 
 TIMEOUT = 60.0  # seconds for one question: some are about a week of a series
 EVERY = 5.0  # seconds between two lines of progress where there is no terminal
@@ -61,7 +60,7 @@ def run(options: Namespace) -> int:
     if options.target is not None:
         report = report.only(options.target)
     if options.json:
-        display.as_json({"prometheus": [address(url) for url in settings.urls], **report.shape()})
+        terminal.as_json({"prometheus": [address(url) for url in settings.urls], **report.shape()})
     else:
         _show(report, settings)
     return 0
@@ -122,7 +121,7 @@ class Lines:
         """Take note that some questions are answered."""
         if self._monotonic() - self._said_at >= EVERY:
             self._said_at = self._monotonic()
-            sys.stderr.write(f"rearguard: reading {display.clean(what)}, {done} of {of}\n")
+            sys.stderr.write(f"rearguard: reading {terminal.clean(what)}, {done} of {of}\n")
             sys.stderr.flush()
 
     def end(self) -> None:
@@ -134,7 +133,7 @@ class Running(Lines):
 
     def say(self, what: str, done: int, of: int) -> None:
         """Take note that some questions are answered."""
-        sys.stderr.write(f"\r\x1b[Kreading {display.clean(what)}, {done} of {of} ")
+        sys.stderr.write(f"\r\x1b[Kreading {terminal.clean(what)}, {done} of {of} ")
         sys.stderr.flush()
 
     def end(self) -> None:
@@ -147,26 +146,26 @@ class Running(Lines):
 
 
 def _show(report: Report, settings: PrometheusSettings) -> None:
-    display.facts(
+    terminal.facts(
         {
             "back-test": f"{_when(report.start)} to {_when(report.end)}, {span(report.end - report.start)}",
             "Prometheus": ", ".join(address(url) for url in settings.urls),
             "targets": f"{len(report.targets)}, with {sum(each[2] for each in report.targets)} changes of version",
         }
     )
-    display.line(f"\n{backtest.REMINDER}")
+    terminal.line(f"\n{backtest.REMINDER}")
     for note in report.notes:
-        display.line(f"note: {note}")
+        terminal.line(f"note: {note}")
     _rollbacks(report.rollbacks)
     _only_people(report.only_people)
     _left(report.left)
-    display.line(f"\n{report.summary()}")
+    terminal.line(f"\n{report.summary()}")
 
 
 def _rollbacks(given: Sequence[Rollback]) -> None:
-    display.heading("Would have been rolled back")
+    terminal.heading("Would have been rolled back")
     if not given:
-        display.line("nothing")
+        terminal.line("nothing")
         return
     rows = []
     for each in given:
@@ -184,7 +183,7 @@ def _rollbacks(given: Sequence[Rollback]) -> None:
             ]
         )
     columns = ("WHEN", "TARGET", "FROM", "TO", "ALERT", "WOULD", "CONFIGURED MODE", "WHAT PEOPLE DID")
-    display.table(columns, rows)
+    terminal.table(columns, rows)
 
 
 def _configured(decision: Decision) -> str:
@@ -206,19 +205,19 @@ def _people(each: Rollback) -> str:
 
 def _only_people(given: Sequence[OnlyPeople]) -> None:
     if given:
-        display.heading("Only people rolled back")
+        terminal.heading("Only people rolled back")
         rows = [
             [_when(each.people.at), each.people.target, each.people.from_version, each.people.to_version, each.why]
             for each in given
         ]
-        display.table(("WHEN", "TARGET", "FROM", "TO", "WHY NOT BY ITSELF"), rows)
+        terminal.table(("WHEN", "TARGET", "FROM", "TO", "WHY NOT BY ITSELF"), rows)
 
 
 def _left(given: Sequence[Record]) -> None:
     """One line for each target, version, alert and obstacle: answers that go to and fro are still the same story."""
     if not given:
         return
-    display.heading("Left alone")
+    terminal.heading("Left alone")
     groups: dict[tuple[object, ...], list[Record]] = {}
     for each in given:
         decision, reason = each.decision, obstacle(each.decision)
@@ -232,13 +231,13 @@ def _left(given: Sequence[Record]) -> None:
         times = sum(each.times for each in found)
         rows.append([_when(first.decided_at), times, *key, None if reason is None else reason.detail])
     columns = ("FIRST", "TIMES", "TARGET", "VERSION", "ALERT", "IN THE WAY", "BECAUSE")
-    display.table(columns, rows[:MOST_LEFT])
+    terminal.table(columns, rows[:MOST_LEFT])
     if len(rows) > MOST_LEFT:
-        display.line(f"... and {len(rows) - MOST_LEFT} more; --json has them all, --target those of one.")
+        terminal.line(f"... and {len(rows) - MOST_LEFT} more; --json has them all, --target those of one.")
 
 
 def _when(seconds: float) -> str:
-    return display.when(moment(seconds))
+    return terminal.when(moment(seconds))
 
 
 COMMANDS: Mapping[str, Callable[[Namespace], int]] = {"backtest": run}

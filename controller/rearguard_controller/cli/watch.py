@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import cast
 
-from rearguard_controller.cli import display
-from rearguard_controller.cli.reading import BASE, objects
-from rearguard_controller.cli.watching import (
+from rearguard_controller.cli import terminal
+from rearguard_controller.cli.http_client import Client, Json, RemoteError, segment
+from rearguard_controller.cli.show import BASE, objects
+from rearguard_controller.cli.watch_result import (
     EXIT_CODES,
     Blame,
     Finding,
@@ -27,7 +28,6 @@ from rearguard_controller.cli.watching import (
     Result,
     judge,
 )
-from rearguard_controller.client import Client, Json, RemoteError, segment
 
 LOOK_EVERY = 5.0  # seconds between two looks
 LOOK_FIRST = 0.2  # seconds; a short watch looks more often
@@ -70,7 +70,7 @@ def _until_settled(
 def _say(options: Namespace, result: Result, finding: Finding, elapsed: float) -> int:
     code = EXIT_CODES[result]
     if options.json:
-        display.as_json(
+        terminal.as_json(
             {
                 "target": options.target,
                 "version": options.version,
@@ -82,9 +82,9 @@ def _say(options: Namespace, result: Result, finding: Finding, elapsed: float) -
             }
         )
     else:
-        display.line(f"{result.value}: {finding.text}")
+        terminal.line(f"{result.value}: {finding.text}")
         if finding.rollback is not None:
-            display.line(f"See: rearguard show {finding.rollback}")
+            terminal.line(f"See: rearguard show {finding.rollback}")
     return code
 
 
@@ -98,7 +98,7 @@ class Shown:
 
     def show(self, text: str, elapsed: float) -> None:
         """Show how it stands."""
-        words = display.cell(text)
+        words = terminal.cell(text)
         clock = f"{int(elapsed) // 60:d}:{int(elapsed) % 60:02d}"
         if self._live:
             sys.stderr.write(f"\r\x1b[K{clock} {words}")

@@ -7,7 +7,7 @@ Never here: SQL.
 from __future__ import annotations
 
 from rearguard_controller.errors import JournalError
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.journal.store import Journal
 
 
@@ -20,7 +20,7 @@ async def open_journal(address: str) -> Journal:
     if not address.startswith("postgresql://"):
         return SqliteJournal.open(address)
     try:
-        from rearguard_controller.journal.postgres import PostgresJournal  # noqa: PLC0415  # an extra
+        from rearguard_controller.journal.postgres.store import PostgresJournal  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as error:
         raise JournalError(
             "The journal in PostgreSQL needs the driver asyncpg.",

@@ -5,10 +5,13 @@ Never here: what is concluded from it (`decisions`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rearguard_controller.model.codes import AlertState, Outcome
 from rearguard_controller.model.labels import Labels
+
+GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +212,14 @@ def compare(value: float, operator: str, threshold: float) -> bool:
         case "<=":
             return value <= threshold
     raise ValueError(f"unknown comparison {operator!r}")
+
+
+def is_armed(state: TargetState, now: float) -> bool:
+    """Whether automatic rollbacks are switched on at `now`: a disarming may have an end."""
+    return state.armed or (state.disarmed_until is not None and now >= state.disarmed_until)
+
+
+def last_known_good(releases: Sequence[Release]) -> Release | None:
+    """The trusted version that served most recently, the serving one included."""
+    trusted = [each for each in releases if each.known_good_at is not None and not each.distrusted]
+    return max(trusted, key=lambda each: (each.last_seen, each.first_seen), default=None)

@@ -25,7 +25,7 @@ Never here: a clock, input or output, and making the plan (`planning`).
 
 from rearguard_controller.rollback.consequences import arming, marks
 from rearguard_controller.rollback.events import Event, EventKind
-from rearguard_controller.rollback.moves import (
+from rearguard_controller.rollback.next_move import (
     RETRY_FIRST,
     RETRY_MOST,
     JudgeAgain,

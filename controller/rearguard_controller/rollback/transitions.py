@@ -13,7 +13,6 @@ from dataclasses import replace
 from rearguard_controller.errors import ConflictError
 from rearguard_controller.model import AfterCrash, OnFailure, Outcome, Phase, Rollback, Step, StepKind, StepState
 from rearguard_controller.rollback.events import Event, EventKind
-from rearguard_controller.rollback.skipping import is_over, reason_to_skip
 
 
 def _approved(rollback: Rollback, event: Event) -> Rollback:
@@ -169,3 +168,40 @@ def apply(rollback: Rollback | None, event: Event) -> Rollback:
             hint="Look at its present state with: rearguard show " + rollback.id,
         )
     return transition(rollback, event)
+
+
+def is_over(rollback: Rollback, step: Step) -> bool:
+    """Whether the attempt has ended for a step that was begun: only what undoes is done again."""
+    return rollback.stopping is not None and step.kind is not StepKind.UNDO_HOOK
+
+
+def reason_to_skip(rollback: Rollback, step: Step) -> str | None:
+    """Why a planned step is skipped; None when it is to be taken."""
+    stopping = rollback.stopping
+    match step.kind:
+        case StepKind.BEFORE_HOOK | StepKind.ROLL_BACK | StepKind.VERIFY_HEALTH | StepKind.VERIFY_RECOVERY:
+            return None if stopping is None else f"The attempt has ended: {stopping}."
+        case StepKind.UNDO_HOOK:
+            return _reason_to_leave_undone(rollback, step)
+        case StepKind.AFTER_HOOK:
+            if _state_of(rollback, StepKind.ROLL_BACK) is not StepState.DONE:
+                return "The version was not put back."
+            if stopping is Outcome.ABORTED or (stopping is not None and step.before_restore):
+                return f"The attempt has ended: {stopping}."
+            return None
+
+
+def _reason_to_leave_undone(rollback: Rollback, step: Step) -> str | None:
+    if step.undoes is not None and rollback.steps[step.undoes].attempt == 0:
+        return "Its hook never started: nothing to undo."
+    proof = rollback.step_of(StepKind.VERIFY_HEALTH) or rollback.step_of(
+        StepKind.ROLL_BACK
+    )  # no check: what there is
+    if step.only_when_healthy and (proof is None or proof.state is not StepState.DONE):
+        return "Left as it is, because the target is not proven healthy (undo.when: healthy)."
+    return None
+
+
+def _state_of(rollback: Rollback, kind: StepKind) -> StepState | None:
+    step = rollback.step_of(kind)
+    return None if step is None else step.state

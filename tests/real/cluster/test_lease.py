@@ -7,12 +7,12 @@ import time
 import pytest
 
 from real.controller.journal_kit import Store
+from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.errors import JournalError, LeaseLostError
-from rearguard_controller.journal.connections import LOST, _enter
-from rearguard_controller.journal.postgres import PostgresJournal
+from rearguard_controller.journal.postgres.connections import LOST, _enter
+from rearguard_controller.journal.postgres.store import PostgresJournal
 from rearguard_controller.journal.store import Fence
-from rearguard_controller.leadership import Leadership
-from rearguard_controller.telemetry import Telemetry
+from rearguard_controller.service.leadership import Leadership
 
 LEASE = 15.0
 

@@ -9,12 +9,13 @@ Never here: what is right (test_decision_core.py), and how often or in which ord
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from rearguard_controller import policy
-from rearguard_controller.actions import ActionResult
-from rearguard_controller.effects import Effect, Effects, Work
+from rearguard_controller.adapters.actions import ActionResult
 from rearguard_controller.errors import ConflictError, SourceError
-from rearguard_controller.facts import FactGatherer, Gathered
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.execution.effects import Effect, Effects, Work
+from rearguard_controller.execution.waiting import Judge, Patience
+from rearguard_controller.facts.gather import FactGatherer, Gathered
+from rearguard_controller.journal.sqlite.store import SqliteJournal
+from rearguard_controller.judgement import policy
 from rearguard_controller.model import (
     AlertsSeen,
     AlertState,
@@ -29,10 +30,9 @@ from rearguard_controller.model import (
     StepState,
     Verdict,
 )
-from rearguard_controller.planning import plan, waiting_for
-from rearguard_controller.releases import Releases, Watch
+from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.rollback import Event, EventKind, JudgeAgain, Note, RunStep, WaitUntil, next_move
-from rearguard_controller.waiting import Judge, Patience
+from rearguard_controller.rollback.plan import plan, waiting_for
 from unit.controller import factories as make
 
 POLL = 15.0

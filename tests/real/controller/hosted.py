@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 
 from real.controller.served import CONFIGURATION, NOWHERE, RELEASE
-from rearguard_controller import api, app, config
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller import api, config
+from rearguard_controller.journal.sqlite.store import SqliteJournal
+from rearguard_controller.service import controller as app
 
 
 @contextlib.asynccontextmanager

@@ -13,8 +13,9 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from rearguard_controller import app, config
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller import config
+from rearguard_controller.journal.sqlite.store import SqliteJournal
+from rearguard_controller.service import controller as app
 
 SENDER, VIEWER, OPERATOR = "Bearer send-1", "Bearer read-1", "Bearer act-1"
 BASE = "/api/monitoring"

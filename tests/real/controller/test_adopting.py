@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from rearguard_controller.actions import Actions
+from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.adapters.prometheus import Series
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
-from rearguard_controller.prometheus import Series
-from rearguard_controller.releases import Releases, Watch
+from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, TARGET, target
 
 HEALTHY = Watch(rules_healthy=True)

@@ -13,11 +13,11 @@ from real.cluster.replicas import Program, until
 from real.controller.hosted import hosted
 from real.controller.served import listening
 from real.controller.test_brakes import judged
-from rearguard_controller.alertmanager import Alertmanager
+from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.config import AlertmanagerSettings
+from rearguard_controller.facts.silences import Silences
+from rearguard_controller.judgement.policy import decide
 from rearguard_controller.model import Alert, ReasonCode
-from rearguard_controller.policy import decide
-from rearguard_controller.silences import Silences
 from unit.controller.factories import facts, target
 
 RULES = {

@@ -18,9 +18,9 @@ from aiohttp import web
 from real.controller.served import BASE, NOWHERE, OPERATOR, SENDER, VIEWER, alerts, metrics, serving
 from real.prometheus import running
 from rearguard_controller import api
+from rearguard_controller.adapters.telemetry import OWN_FAMILIES, Telemetry
 from rearguard_controller.api.limits import Connections
 from rearguard_controller.config import Limits
-from rearguard_controller.telemetry import OWN_FAMILIES, Telemetry
 
 RULES = """
 groups:

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from rearguard_controller.actions import Actions
+from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertsSeen, AlertState, CommandAction, CommandRelease, Sample, SeenAlert
-from rearguard_controller.releases import Releases, Watch
+from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, TARGET, target
 
 OLD = SeenAlert("HighErrorRate", AlertState.PENDING, "app-v1")

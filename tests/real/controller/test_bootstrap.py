@@ -8,12 +8,12 @@ import pytest
 
 from local_stack.binaries import environment, find
 from real.prometheus import running
-from rearguard_controller.bootstrap import Bootstrap
+from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
-from rearguard_controller.history import alerts_before_change
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertState, Release, SeenAlert, TargetState
-from rearguard_controller.prometheus import Prometheus
+from rearguard_controller.releases.bootstrap import Bootstrap
+from rearguard_controller.releases.past import alerts_before_change
 from unit.controller.factories import MINUTE, policy, target
 
 END = time.time() // 15 * 15 - 120.0  # when the history ends, and the controller of these tests begins

@@ -7,7 +7,7 @@ import time
 
 from real.controller.hosted import hosted
 from real.controller.served import listening
-from rearguard_controller.by_hand import ManualRequest
+from rearguard_controller.intake.by_hand import ManualRequest
 from rearguard_controller.model import Alert
 
 PAYMENTS = """  - name: payments

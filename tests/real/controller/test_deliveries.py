@@ -10,17 +10,17 @@ import pytest
 import structlog.testing
 
 from real.controller.served import BASE, SENDER, alerts, listening, serving
-from rearguard_controller.actions import Actions
-from rearguard_controller.facts import FactGatherer
-from rearguard_controller.intake import Intake
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.adapters.notices.delivery import Notify
+from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules
+from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.facts.gather import FactGatherer
+from rearguard_controller.facts.silences import Silences
+from rearguard_controller.facts.storm import Trouble
+from rearguard_controller.intake.inbox import Intake
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease
-from rearguard_controller.notify import Notify
-from rearguard_controller.prometheus import PrometheusAlert, Rules
-from rearguard_controller.releases import Releases
-from rearguard_controller.silences import Silences
-from rearguard_controller.telemetry import Telemetry
-from rearguard_controller.trouble import Trouble
+from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import alert, target
 
 NO_SILENCES = Silences(None, clock=time.time, monotonic=time.monotonic)

@@ -3,13 +3,12 @@
 import pytest
 
 from real.controller.journal_kit import noted, started
-from rearguard_controller import figures
-from rearguard_controller.actions import Actions
+from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, RecordingRule, Rules, figures
 from rearguard_controller.errors import SourceError
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertState, CommandAction, CommandRelease, Sample, TargetState
-from rearguard_controller.prometheus import AlertingRule, PrometheusAlert, RecordingRule, Rules
-from rearguard_controller.releases import Releases, Watch
+from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, NOW, TARGET, policy, target
 
 CLEAN = Watch(rules_healthy=True)

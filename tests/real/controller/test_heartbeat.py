@@ -5,9 +5,9 @@ import contextlib
 import time
 
 from real.controller.served import BASE, SENDER, alerts, serving
-from rearguard_controller.heartbeat import Heartbeat
-from rearguard_controller.journal.sqlite import SqliteJournal
-from rearguard_controller.telemetry import Telemetry
+from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.intake.heartbeat import Heartbeat
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from unit.controller.factories import alert
 
 WATCHDOG = alert("RearguardWatchdog")

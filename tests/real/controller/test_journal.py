@@ -9,7 +9,7 @@ import pytest
 
 from real.controller.journal_kit import closed, noted, of_version, opened, remember, started
 from rearguard_controller.errors import ConflictError, InvalidInputError, JournalError, LeaseLostError, NotFoundError
-from rearguard_controller.journal.backlog import FRESH
+from rearguard_controller.journal.gathering import FRESH
 from rearguard_controller.journal.store import Fence, OperatorAction
 from rearguard_controller.model import Outcome, Phase, StepState, Trigger, Verdict
 from rearguard_controller.rollback import EventKind, apply

@@ -15,9 +15,9 @@ import structlog.testing
 from real.controller.journal_kit import Store, child, noted, opened, started
 from rearguard_controller.errors import ConflictError, JournalError, NotFoundError
 from rearguard_controller.journal import codec, migrations
-from rearguard_controller.journal.connections import SETTINGS
 from rearguard_controller.journal.opening import open_journal
-from rearguard_controller.journal.postgres_migration import LOCK, MIGRATOR, migrate
+from rearguard_controller.journal.postgres.connections import SETTINGS
+from rearguard_controller.journal.postgres.migration import LOCK, MIGRATOR, migrate
 from rearguard_controller.rollback import apply
 from unit.controller.factories import NOW, TARGET, alert, decision, serving
 
@@ -439,7 +439,7 @@ HOLD_THE_LEASE = """
 import asyncio, sys
 from rearguard_controller.errors import LeaseLostError
 from rearguard_controller.journal.opening import open_journal
-from rearguard_controller.journal.postgres_migration import LOCK, MIGRATOR, migrate
+from rearguard_controller.journal.postgres.migration import LOCK, MIGRATOR, migrate
 from rearguard_controller.journal.store import Fence
 from real.controller.journal_kit import noted
 

@@ -10,7 +10,7 @@ import pytest
 from real.controller.journal_kit import beside, child, closed, noted, opened, said
 from rearguard_controller.errors import ConflictError, JournalError
 from rearguard_controller.journal import codec
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import Outcome, StepKind
 from rearguard_controller.rollback import Event, EventKind, RunStep, apply, next_move
 from unit.controller.factories import NOW, TARGET, alert, decision, rollback

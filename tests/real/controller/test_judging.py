@@ -7,9 +7,9 @@ import time
 
 from real.controller.journal_kit import beside
 from real.controller.served import BASE, SENDER, alerts, serving
-from rearguard_controller import queues
 from rearguard_controller.errors import JournalError
-from rearguard_controller.queues import Queues, Waiting
+from rearguard_controller.intake import queues
+from rearguard_controller.intake.queues import Queues, Waiting
 from unit.controller.factories import alert
 
 PRODUCTION = {"deployment_environment_name": "production", "action": "rollback"}

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from rearguard_controller.actions import Actions
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease, Sample
-from rearguard_controller.releases import Releases, Watch
+from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, TARGET, target
 
 

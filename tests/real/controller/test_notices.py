@@ -12,7 +12,7 @@ from real.controller.receivers import HANG, receiving
 from real.controller.served import BASE, SENDER, alerts, metrics, serving
 from real.controller.test_security import calling
 from rearguard_controller.cli import main
-from rearguard_controller.heartbeat import WATCHDOG
+from rearguard_controller.intake.heartbeat import WATCHDOG
 
 OF_SEARCH = {"service_name": "search", "deployment_environment_name": "production", "action": "rollback"}
 ALL = "events: [alert, decided, started, finished]"

@@ -17,11 +17,12 @@ import pytest
 import structlog
 
 from real.controller.receivers import HANG, receiving
-from rearguard_controller import logs, notify
+from rearguard_controller.adapters.notices import delivery
+from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import NoticeEvent
-from rearguard_controller.notify import Notify
+from rearguard_controller.service import logs
 from unit.controller.factories import NOW, alert, decision, rollback
 
 ALL = frozenset(NoticeEvent)
@@ -170,15 +171,15 @@ async def test_what_waits_is_bounded_alerts_go_first_then_the_oldest_and_each_is
         told.finish()
         await receiver.got(1)  # it is being posted, and waits no more
         told.notify.started(rollback(), decision())
-        for number in range(notify.QUEUE - 1):
+        for number in range(delivery.QUEUE - 1):
             told.notify.alert(alert(f"A{number}"), NOW, lambda _: None)
-        told.finish(notify.QUEUE - 1)
-        await told.until(dropped=notify.QUEUE - 1)
+        told.finish(delivery.QUEUE - 1)
+        await told.until(dropped=delivery.QUEUE - 1)
         [waits] = told.notify._receivers
         events = [notice.event for notice in waits._waiting]
-        assert events == [NoticeEvent.STARTED] + [NoticeEvent.FINISHED] * (notify.QUEUE - 1)
+        assert events == [NoticeEvent.STARTED] + [NoticeEvent.FINISHED] * (delivery.QUEUE - 1)
         told.finish(1)
-        await told.until(dropped=notify.QUEUE)
+        await told.until(dropped=delivery.QUEUE)
         assert {notice.event for notice in waits._waiting} == {NoticeEvent.FINISHED}
         assert told.log.count("notices_dropped") == 1
 
@@ -312,7 +313,7 @@ def test_what_check_says_of_a_file_names_it_and_nothing_of_what_stands_in_it(tmp
         if content is not None:
             file.write_text(content)
         with pytest.raises(ConfigError) as refused:
-            notify.check(entry(None, url_file=file))
+            delivery.check(entry(None, url_file=file))
         assert str(file) in refused.value.message
         assert "Secret" not in f"{refused.value.message} {refused.value.hint}"
 
@@ -320,4 +321,4 @@ def test_what_check_says_of_a_file_names_it_and_nothing_of_what_stands_in_it(tmp
 def test_an_address_file_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "url")
     with pytest.raises(ConfigError, match="cannot be read"):
-        notify.check(entry(None, url_file=tmp_path / "url"))
+        delivery.check(entry(None, url_file=tmp_path / "url"))

@@ -8,11 +8,11 @@ import pytest
 
 from local_stack.process import free_ports
 from real.prometheus import running
+from rearguard_controller.adapters.prometheus import Prometheus, clear_seconds, settle_seconds
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
-from rearguard_controller.measuring import measure
+from rearguard_controller.facts.measurements import measure
 from rearguard_controller.model import AlertState, Condition, ReasonCode
-from rearguard_controller.prometheus import Prometheus, clear_seconds, settle_seconds
 from unit.controller.factories import facts, good, serving, state
 
 DEADLINE = 30.0

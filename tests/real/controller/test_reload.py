@@ -14,8 +14,8 @@ from aiohttp import web
 
 from local_stack.process import free_ports, wait_until
 from real.controller.served import BASE, CONFIGURATION, NOWHERE, RELEASE, VIEWER, metrics, serving
-from rearguard_controller import process
 from rearguard_controller.errors import RearguardError
+from rearguard_controller.service import process
 
 THIRD = """  - name: basket
     match: {service_name: basket, deployment_environment_name: production}

@@ -8,7 +8,7 @@ from real.controller.journal_kit import of_version, remember, started
 from real.controller.receivers import receiving
 from real.controller.served import BASE, OPERATOR, serving
 from real.controller.test_watching import until
-from rearguard_controller.returns import Returns
+from rearguard_controller.releases.returned import Returns
 from unit.controller.factories import NOW, TARGET, good, release, state
 
 LATER = NOW + 600.0

@@ -12,14 +12,14 @@ import pytest
 from real.controller.decision_world import POLL, Edge, World
 from real.controller.journal_kit import beside, closed, noted
 from real.controller.test_judging import until
-from rearguard_controller.by_hand import ManualRequest
-from rearguard_controller.facts import FactGatherer, Gathered
-from rearguard_controller.intake import Intake
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.adapters.notices.delivery import Notify
+from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.facts.gather import FactGatherer, Gathered
+from rearguard_controller.intake.by_hand import ManualRequest
+from rearguard_controller.intake.inbox import Intake
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
-from rearguard_controller.notify import Notify
-from rearguard_controller.releases import Releases, Watch
-from rearguard_controller.telemetry import Telemetry
+from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MINUTE, TARGET, alert, command, condition, policy, target
 
 LEAD = 4 * MINUTE  # from the decision to what people do

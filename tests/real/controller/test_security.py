@@ -19,8 +19,8 @@ from aiohttp import web
 from local_stack.process import Program, free_ports
 from real.controller.hosted import hosted
 from real.controller.served import BASE, CONFIGURATION, OPERATOR, SENDER, VIEWER, alerts
-from rearguard_controller import logs
 from rearguard_controller.api.limits import MAX_HEADERS
+from rearguard_controller.service import logs
 
 MIB = 1024 * 1024
 TRIGGER = {"action": "rollback", "service_name": "checkout", "deployment_environment_name": "production"}

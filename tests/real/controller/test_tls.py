@@ -18,9 +18,9 @@ from local_stack.binaries import environment, find
 from local_stack.process import Program, free_ports, wait_until
 from real.controller.hosted import hosted
 from real.controller.served import SENDER, VIEWER, alerts
+from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.config import parse_web
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.transport import ServerTls
 
 STATUS = "/api/monitoring/rollback/status"
 MUTUAL = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: clients.pem\n"

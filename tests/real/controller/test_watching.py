@@ -8,7 +8,7 @@ import structlog.testing
 
 from real.controller.hosted import hosted
 from real.controller.served import BASE, listening, metrics, serving
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import Outcome, Phase, Release
 from rearguard_controller.rollback import arming
 from unit.controller.factories import rollback, target

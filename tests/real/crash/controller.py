@@ -12,9 +12,10 @@ import signal
 import sys
 from pathlib import Path
 
-from rearguard_controller import app, config, logs
+from rearguard_controller import config
+from rearguard_controller.execution.waiting import WELL_FOR
 from rearguard_controller.journal.opening import open_journal
-from rearguard_controller.waiting import WELL_FOR
+from rearguard_controller.service import controller, logs
 
 
 class DeadlyJournal:
@@ -64,7 +65,7 @@ async def main(path, when, kind, seq, number, *seconds):
     opened = await open_journal(configuration.journal)
     journal = DeadlyJournal(opened, signal.Signals[number], (when, kind, seq))
     well_for = float(seconds[0]) if seconds else WELL_FOR
-    await app.Controller(path, configuration, journal, insecure=True, well_for=well_for).run()
+    await controller.Controller(path, configuration, journal, insecure=True, well_for=well_for).run()
 
 
 asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:]))

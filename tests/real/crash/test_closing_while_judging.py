@@ -4,14 +4,14 @@ import time
 from types import SimpleNamespace
 
 from real.controller.journal_kit import closed, started
-from rearguard_controller.actions import Actions
-from rearguard_controller.facts import FactGatherer
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.facts.gather import FactGatherer
+from rearguard_controller.facts.silences import Silences
+from rearguard_controller.facts.storm import Trouble
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction
-from rearguard_controller.reasons import is_armed
-from rearguard_controller.releases import Releases
-from rearguard_controller.silences import Silences
-from rearguard_controller.trouble import Trouble
+from rearguard_controller.model.observations import is_armed
+from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import TARGET, target
 
 

@@ -14,8 +14,8 @@ import pytest
 from real.controller.journal_kit import child
 from real.crash.checks import check
 from real.crash.world import world
-from rearguard_controller.actions import ActionContext, Actions, Survivors, state_folder
-from rearguard_controller.actions.survivors import _world
+from rearguard_controller.adapters.actions import ActionContext, Actions, Survivors, state_folder
+from rearguard_controller.adapters.actions.survivors import _world
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import CommandAction, Outcome
 
@@ -24,7 +24,7 @@ CONTEXT = ActionContext("checkout", "v2", "v1", "r1", "drain")
 CONTROLLER = """
 import asyncio, sys
 from pathlib import Path
-from rearguard_controller.actions import ActionContext, Actions, Survivors
+from rearguard_controller.adapters.actions import ActionContext, Actions, Survivors
 from rearguard_controller.model import CommandAction
 context = ActionContext("checkout", "v2", "v1", "r1", "drain")
 action = CommandAction(tuple(sys.argv[3:]), float(sys.argv[2]), sys.argv[1])

@@ -4,8 +4,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
-from rearguard_controller.prometheus import Prometheus
 from unit.controller.wire import Wire
 
 

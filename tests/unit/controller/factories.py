@@ -32,7 +32,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.planning import plan
+from rearguard_controller.rollback.plan import plan
 
 NOW = 1_000_000.0
 MINUTE = 60.0

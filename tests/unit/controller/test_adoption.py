@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller.adoption import (
-    History,
-    adopt_earlier,
-    adopt_serving,
-    not_adopted,
-    stretches,
-)
+from rearguard_controller.releases.adoption import History, adopt_earlier, adopt_serving, not_adopted, stretches
 from unit.controller.factories import MINUTE, NOW, TARGET, good, release
 
 STEP = 15.0

@@ -7,11 +7,11 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller.alertmanager import Alertmanager, answers
+from rearguard_controller.adapters.alertmanager import Alertmanager, answers
+from rearguard_controller.adapters.foreign_json import ShapeError
 from rearguard_controller.config import AlertmanagerSettings
-from rearguard_controller.documents import ShapeError
 from rearguard_controller.errors import SourceError
-from rearguard_controller.silences import FAILURE_HOLDS, READING_HOLDS, Silences, _fits
+from rearguard_controller.facts.silences import FAILURE_HOLDS, READING_HOLDS, Silences, _fits
 from unit.controller.factories import alert
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z

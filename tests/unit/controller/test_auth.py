@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rearguard_controller.auth import (
+from rearguard_controller.api.auth import (
     ForbiddenError,
     Gate,
     Role,

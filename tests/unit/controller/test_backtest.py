@@ -5,13 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from rearguard_controller import figures
+from rearguard_controller.adapters.prometheus import AlertingRule, Rules, Series, figures
 from rearguard_controller.backtest import compare, replay, stretches
 from rearguard_controller.backtest.curves import wanted
-from rearguard_controller.backtest.report import obstacle
-from rearguard_controller.backtest.selectors import narrowed, of_all
-from rearguard_controller.backtest.serving import changes, returns
-from rearguard_controller.backtest.world import (
+from rearguard_controller.backtest.nouns import (
     AlertHistory,
     Change,
     Curve,
@@ -21,8 +18,10 @@ from rearguard_controller.backtest.world import (
     World,
     curve_key,
 )
+from rearguard_controller.backtest.report import obstacle
+from rearguard_controller.backtest.selectors import narrowed, of_all
+from rearguard_controller.backtest.serving import changes, returns
 from rearguard_controller.model import Budget, Mode, ReasonCode, StormLimit, Verdict
-from rearguard_controller.prometheus import AlertingRule, Rules, Series
 from unit.controller.factories import HOUR, MINUTE, policy, target
 
 START, END = 1_000_000.0, 1_000_000.0 + 48 * HOUR

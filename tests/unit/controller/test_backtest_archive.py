@@ -6,11 +6,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from rearguard_controller.adapters.prometheus import AnswerTooLargeError, Prometheus
 from rearguard_controller.backtest.archive import Archive
-from rearguard_controller.backtest.world import Stretch
+from rearguard_controller.backtest.nouns import Stretch
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
-from rearguard_controller.prometheus import AnswerTooLargeError, Prometheus
 
 TOO_MUCH = "query processing would load too many samples into memory in query execution"
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from rearguard_controller.adapters.prometheus import AlertingRule
 from rearguard_controller.backtest.archive import Archive
 from rearguard_controller.backtest.evaluation import evaluate
-from rearguard_controller.backtest.world import Stretch
-from rearguard_controller.prometheus import AlertingRule
+from rearguard_controller.backtest.nouns import Stretch
 from unit.controller.factories import target
 from unit.controller.wire import version
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rearguard_controller import checks, shapes
-from rearguard_controller.checks import deploy, destination, drill_alert, drill_labels, drills_in, is_of_a_drill
-from rearguard_controller.model import Check, Drill
-from rearguard_controller.readiness import pause
+from rearguard_controller import json_views
+from rearguard_controller.intake.drill_alert import drill_alert, drill_labels, drills_in, is_of_a_drill
+from rearguard_controller.model import Check, Drill, checks
+from rearguard_controller.watching.readiness import pause
+from rearguard_controller.watching.readiness_rules import deploy, destination
 from unit.controller.factories import (
     DEPLOYED,
     HOUR,
@@ -140,10 +141,10 @@ def test_looks_at_many_targets_are_spread_over_two_minutes_around_five():
 
 @pytest.mark.parametrize(("age", "state"), [(None, "never"), (0.0, "fresh"), (300.0, "fresh"), (300.1, "late")])
 def test_a_heartbeat_is_fresh_late_or_never_came(age, state):
-    assert shapes.heartbeat(age) == {"age_s": age, "state": state}
+    assert json_views.heartbeat(age) == {"age_s": age, "state": state}
 
 
 def test_the_alert_on_a_lost_heartbeat_knows_the_same_limit():
     rules = (ROOT / "rules/controller.yml").read_text()
     (limit,) = re.findall(r"rearguard_watchdog_age_seconds\) > (\d+)", rules)
-    assert float(limit) == shapes.HEARTBEAT_LATE
+    assert float(limit) == json_views.HEARTBEAT_LATE

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from rearguard_controller.auth import Gate, Role
-from rearguard_controller.cli import display, main, reading
+from rearguard_controller.api.auth import Gate, Role
+from rearguard_controller.cli import main, show, terminal
 from rearguard_controller.cli.arguments import parser
 from rearguard_controller.cli.backtest import Lines
-from rearguard_controller.cli.service import does
-from rearguard_controller.client import Client
+from rearguard_controller.cli.http_client import Client
+from rearguard_controller.cli.serve import does
 from rearguard_controller.config import parse
 from rearguard_controller.errors import RearguardError
 
@@ -268,13 +268,13 @@ def test_an_address_must_be_http():
 
 
 def test_text_from_outside_cannot_steer_a_terminal():
-    assert display.clean("a\x1b[2Jb\x07\u202e\ud800") == "a\\x1b[2Jb\\x07\\x202e?"
-    assert display.cell("two\nlines") == "two lines"
+    assert terminal.clean("a\x1b[2Jb\x07\u202e\ud800") == "a\\x1b[2Jb\\x07\\x202e?"
+    assert terminal.cell("two\nlines") == "two lines"
 
 
 @pytest.mark.parametrize("is_bad", [True, False])
 def test_status_says_that_a_version_serves_which_was_rolled_away_from_and_what_to_do(is_bad, capsys):
-    reading._why_not({"name": "shop", "armed": True, "serving_version": "v2", "serving_is_bad": is_bad})
+    show._why_not({"name": "shop", "armed": True, "serving_version": "v2", "serving_is_bad": is_bad})
     said = (
         "shop serves v2, which was rolled away from: deploy another version, or run"
         " `rearguard release shop v2 --good` if it is good after all"
@@ -283,13 +283,13 @@ def test_status_says_that_a_version_serves_which_was_rolled_away_from_and_what_t
 
 
 def test_tables_are_plain_and_aligned_when_nobody_looks(capsys):
-    display.table(("NAME", "ARMED"), [["checkout", True], ["a", None]])
+    terminal.table(("NAME", "ARMED"), [["checkout", True], ["a", None]])
     assert capsys.readouterr().out == "NAME      ARMED\ncheckout  yes\na         -\n"
 
 
 def test_tables_are_drawn_in_colour_on_a_terminal():
     outer, inner = pty.openpty()
-    code = "from rearguard_controller.cli import display; display.table(('A',), [['failed'], ['[red]x']])"
+    code = "from rearguard_controller.cli import terminal; terminal.table(('A',), [['failed'], ['[red]x']])"
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color"}
     subprocess.run([sys.executable, "-c", code], stdout=inner, env=environment, timeout=30, check=True)
     os.close(inner)
@@ -309,7 +309,7 @@ def test_tables_are_drawn_in_colour_on_a_terminal():
     ],
 )
 def test_how_long_something_took(start, end, text):
-    assert display.lasted(start, end) == text
+    assert terminal.lasted(start, end) == text
 
 
 def test_a_closed_pipe_ends_quietly():
@@ -431,7 +431,7 @@ def test_without_a_terminal_a_back_test_says_now_and_then_how_far_it_is(capsys):
     ],
 )
 def test_status_tells_of_a_heartbeat_that_is_late_or_never_came_with_what_to_do(heartbeat, said, capsys):
-    reading._heartbeat(heartbeat)
+    show._heartbeat(heartbeat)
     out = capsys.readouterr().out
     assert out.startswith(said)
     assert ("RearguardHeartbeatLost" in out) is bool(said)
@@ -461,12 +461,12 @@ def test_a_rollback_under_way_tells_until_when_its_alert_may_fire_and_a_closed_o
     given = dict.fromkeys(("id", "target", "from_version", "to_version", "detail", "trigger", "reason", "started_at",
                            "closed_at", "decision_id", "outcome"))  # fmt: skip
     conditions = [{"settle_s": 65, "clears_s": 125}, {"settle_s": 5, "clears_s": None}]
-    reading.one_rollback({**given, "phase": "running", "conditions": conditions, "steps": [put_back]})
+    show.one_rollback({**given, "phase": "running", "conditions": conditions, "steps": [put_back]})
     shown = capsys.readouterr().out
     assert "figures settle        2026-01-12 13:01:05" in shown
     assert "alert may fire until  2026-01-12 13:02:05" in shown
     closed = {**given, "outcome": "recovered", "phase": "closed", "conditions": conditions, "steps": [put_back]}
-    reading.one_rollback(closed)
+    show.one_rollback(closed)
     assert "alert may fire" not in capsys.readouterr().out
     monkeypatch.undo()
     time.tzset()

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller import config
-from rearguard_controller.actions import context as filling
+from rearguard_controller.adapters.actions import context as filling
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import AfterCrash, CommandAction, HttpAction, Mode, NoticeEvent, OnFailure, StormLimit
-from rearguard_controller.planning import plan
+from rearguard_controller.rollback.plan import plan
 from unit.controller.factories import condition
 
 FOLDER = Path("/etc/rearguard")

@@ -3,11 +3,14 @@
 import orjson
 import pytest
 
-from rearguard_controller import evidence, findings, shapes
+from rearguard_controller import json_views
+from rearguard_controller.adapters.prometheus import PrometheusAlert, Series
 from rearguard_controller.errors import SourceError
-from rearguard_controller.evidence import Witness
+from rearguard_controller.facts import evidence, evidence_wording
+from rearguard_controller.facts.evidence import Witness
+from rearguard_controller.facts.measurements import measure
 from rearguard_controller.journal import codec
-from rearguard_controller.measuring import measure
+from rearguard_controller.judgement.policy import Wish, decide, decide_by_hand
 from rearguard_controller.model import (
     AlertState,
     CommandRelease,
@@ -18,8 +21,6 @@ from rearguard_controller.model import (
     Sample,
     Silencing,
 )
-from rearguard_controller.policy import Wish, decide, decide_by_hand
-from rearguard_controller.prometheus import PrometheusAlert, Series
 from unit.controller.factories import (
     DEPLOYED,
     MATCH,
@@ -97,7 +98,7 @@ async def test_a_moment_that_cannot_be_one_is_replaced_by_our_own(at):
     await witness.query("errors")
     (taken,) = witness.evidence
     assert taken.at == NOW
-    assert shapes.evidence(taken)["at"] == "1970-01-12T13:46:40.000Z"
+    assert json_views.evidence(taken)["at"] == "1970-01-12T13:46:40.000Z"
 
 
 async def test_a_question_without_an_answer_is_kept_too():
@@ -216,10 +217,10 @@ async def test_a_decision_of_an_ordinary_case_grows_by_less_than_four_kilobytes(
     measured = await measure(prometheus, OF, known, lambda: NOW)
     fires = PrometheusAlert(alert().labels, {}, AlertState.FIRING, NOW - MINUTE, 0.31234567890123)
     all_of_it = (
-        *findings.of_target(of, known, ""),
-        findings.of_others(of, known, NOW),
-        findings.of_alert(fires, "", NOW),
-        *findings.of_silencing(known.silencing, NOW),
+        *evidence_wording.of_target(of, known, ""),
+        evidence_wording.of_others(of, known, NOW),
+        evidence_wording.of_alert(fires, "", NOW),
+        *evidence_wording.of_silencing(known.silencing, NOW),
         *measured.evidence,
     )
     judged = decide("d1", alert(), of, facts(evidence=all_of_it))
@@ -237,7 +238,7 @@ async def test_a_decision_of_an_ordinary_case_grows_by_less_than_four_kilobytes(
 
 def test_what_the_target_and_the_journal_said_is_told_in_a_few_words():
     of = target()
-    told = {each.question: each.answer for each in findings.of_target(of, facts(last_action_at=NOW - 60), "")}
+    told = {each.question: each.answer for each in evidence_wording.of_target(of, facts(last_action_at=NOW - 60), "")}
     assert told == {
         "current": "v2",
         "state of checkout": "armed; v2 since 1970-01-12T13:36:40Z, a release; before it v1",
@@ -248,18 +249,20 @@ def test_what_the_target_and_the_journal_said_is_told_in_a_few_words():
 
 def test_what_could_not_be_read_says_why():
     of = target()
-    (current, *_) = findings.of_target(of, facts(serving_version=None, serving_detail="it printed nothing"), "")
+    (current, *_) = evidence_wording.of_target(
+        of, facts(serving_version=None, serving_detail="it printed nothing"), ""
+    )
     assert current.answer == "no answer: it printed nothing"
-    assert findings.of_alert(None, "Prometheus is away", NOW).answer == "no answer: Prometheus is away"
-    assert findings.of_silencing(Silencing(None, "it is away"), NOW)[0].answer == "no answer: it is away"
-    assert findings.of_silencing(None, NOW) == ()
+    assert evidence_wording.of_alert(None, "Prometheus is away", NOW).answer == "no answer: Prometheus is away"
+    assert evidence_wording.of_silencing(Silencing(None, "it is away"), NOW)[0].answer == "no answer: it is away"
+    assert evidence_wording.of_silencing(None, NOW) == ()
 
 
 def test_a_check_of_the_target_is_evidence_without_its_environment():
     check = command("./release", "check", "{to_version}")
     of = target()
     release = type(of.release)(of.release.current, of.release.rollback, check=check)
-    (found,) = findings.of_check(target(release=release), facts(checked={"v1": "its check failed"}))
+    (found,) = evidence_wording.of_check(target(release=release), facts(checked={"v1": "its check failed"}))
     assert (found.source, found.question) == (EvidenceSource.TARGET, "./release check {to_version}")
     assert found.answer == "v1: its check failed"
 
@@ -268,7 +271,7 @@ def test_a_command_is_evidence_without_what_is_secret_of_its_addresses():
     secret = command("./release", "current", "--of=https://bot:s3cret@registry/v2?key=s3cret")
     of = target(release=CommandRelease(secret, secret, versions=secret, check=secret))
     known = facts(checked={"v1": ""})
-    told = [*findings.of_target(of, known, ""), *findings.of_check(of, known)]
+    told = [*evidence_wording.of_target(of, known, ""), *evidence_wording.of_check(of, known)]
     asked_of_target = [each.question for each in told if each.source is EvidenceSource.TARGET]
     assert set(asked_of_target) == {"./release current --of=https://registry/v2"}
     assert len(asked_of_target) == 3
@@ -289,7 +292,7 @@ def test_evidence_comes_back_from_the_journal_as_it_was_and_reads_as_json():
         evidence=(asked("errors", values=(Sample({"service_version": "2.0"}, 0.3),), start=NOW - 60, step=5.0),)
     )
     assert codec.load(Decision, codec.dump(kept)) == kept
-    assert shapes.decision(kept)["evidence"] == [
+    assert json_views.decision(kept)["evidence"] == [
         {
             "source": "prometheus",
             "question": "errors",
@@ -310,5 +313,5 @@ def test_a_decision_of_a_journal_without_evidence_is_read():
         del reason["remedy"]
     found = codec.load(Decision, orjson.dumps(old).decode())
     assert found == decision()
-    assert shapes.decision(found)["evidence"] == []
-    assert shapes.decision(found)["reasons"][0]["remedy"] is None
+    assert json_views.decision(found)["evidence"] == []
+    assert json_views.decision(found)["reasons"][0]["remedy"] is None

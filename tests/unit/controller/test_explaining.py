@@ -2,11 +2,11 @@
 
 import pytest
 
-from rearguard_controller import shapes
+from rearguard_controller import json_views
 from rearguard_controller.cli import main
-from rearguard_controller.cli.explaining import one_decision
+from rearguard_controller.cli.explain import one_decision
+from rearguard_controller.judgement.policy import Wish, decide, decide_by_hand
 from rearguard_controller.model import Evidence, EvidenceSource, Mode, ReasonCode, Sample
-from rearguard_controller.policy import Wish, decide, decide_by_hand
 from unit.controller.factories import NOW, alert, facts, policy, target
 
 PROMETHEUS = EvidenceSource.PROMETHEUS
@@ -30,7 +30,7 @@ def told(capsys, monkeypatch):
 
     def of(decision, columns=100):
         monkeypatch.setenv("COLUMNS", str(columns))
-        one_decision(shapes.decision(decision))
+        one_decision(json_views.decision(decision))
         return capsys.readouterr().out
 
     return of

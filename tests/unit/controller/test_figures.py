@@ -8,17 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller import figures
-from rearguard_controller.errors import SourceError
-from rearguard_controller.figures import Reading, Row
-from rearguard_controller.model import AlertState, Condition, Measurement, Sample
-from rearguard_controller.prometheus import (
+from rearguard_controller.adapters.prometheus import (
     AlertingRule,
     PrometheusAlert,
     RecordingRule,
     Rules,
+    figures,
+    promql,
     settle_seconds,
 )
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import AlertState, Condition, Measurement, Sample
+from rearguard_controller.watching import current_figures
+from rearguard_controller.watching.current_figures import Reading, Row
 from unit.controller.factories import MATCH, NOW, condition
 from unit.controller.wire import version
 
@@ -83,7 +85,7 @@ VALUES = st.text(max_size=10) | st.lists(HOSTILE, max_size=5).map("".join)
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
 def test_a_selector_reads_back_as_the_labels_whatever_their_values(labels):
-    text = figures.selector_text(labels)
+    text = promql.selector_text(labels)
     assert "\n" not in text  # PromQL forbids a raw one in quotes
     pairs = re.findall(r'([a-zA-Z_][a-zA-Z0-9_]*)=("(?:\\.|[^"\\])*")', text[1:-1], re.DOTALL)
     assert {name: json.loads(quoted, strict=False) for name, quoted in pairs} == labels
@@ -92,15 +94,15 @@ def test_a_selector_reads_back_as_the_labels_whatever_their_values(labels):
 
 @given(st.dictionaries(NAMES, VALUES, max_size=3))
 def test_the_value_of_a_label_never_counts_as_promql(labels):
-    text = figures.selector_text(labels)
+    text = promql.selector_text(labels)
     assert settle_seconds(f"rate(x{text}[30s])", Rules()) == 30.0
 
 
 def test_labels_of_a_selector_are_sorted_and_none_are_an_empty_one():
-    assert figures.selector_text({"b": "2", "a": "1"}) == '{a="1",b="2"}'
-    assert figures.selector_text({}) == "{}"
-    assert figures.selector_text({'a="1"} or {b': "2", "c.d": "3"}) == r"""{"a=\"1\"} or {b"="2","c.d"="3"}"""
-    assert figures.presence({"job": "shop"}) == 'target_info{job="shop"} or up{job="shop"}'
+    assert promql.selector_text({"b": "2", "a": "1"}) == '{a="1",b="2"}'
+    assert promql.selector_text({}) == "{}"
+    assert promql.selector_text({'a="1"} or {b': "2", "c.d": "3"}) == r"""{"a=\"1\"} or {b"="2","c.d"="3"}"""
+    assert promql.presence({"job": "shop"}) == 'target_info{job="shop"} or up{job="shop"}'
 
 
 # --- now
@@ -160,7 +162,7 @@ async def test_an_expression_holds_while_it_returns_anything_and_is_over_only_wh
     wire, prometheus
 ):
     plain = of("x > 1", "exists")
-    seen = figures.presence(MATCH)
+    seen = promql.presence(MATCH)
     wire.vectors = {"x > 1": [Sample(version("2.0"), 7.0)], seen: []}
     assert (await figures.measure(prometheus, plain)).past is True
     wire.vectors = {"x > 1": [], seen: [Sample(version("1.0"), 1.0)]}
@@ -172,7 +174,7 @@ async def test_an_expression_holds_while_it_returns_anything_and_is_over_only_wh
 
 
 async def test_an_expression_is_over_for_a_version_only_where_that_version_is_up(wire, prometheus):
-    plain, seen = of("x > 1", "exists"), figures.presence(MATCH)
+    plain, seen = of("x > 1", "exists"), promql.presence(MATCH)
     wire.vectors = {"x > 1": [], seen: [Sample(version("2.0"), 1.0)]}
     assert (await figures.measure(prometheus, plain, version="1.0")).past is None
     wire.vectors = {"x > 1": [], seen: [Sample(version("2.0"), 1.0), Sample(version("1.0"), 1.0)]}
@@ -258,7 +260,7 @@ def test_declared_figures_are_listed_once_for_each_rule_that_has_a_usable_thresh
         rule("C", "x", annotations={"figure": "h", "threshold": "high"}),
         rule("D", "x"),
     ]
-    assert figures.keys_of(rules) == [("f", "> 1")]
+    assert current_figures.keys_of(rules) == [("f", "> 1")]
 
 
 async def test_a_row_holds_every_service_and_readings_are_the_targets_own(wire, prometheus):
@@ -267,9 +269,9 @@ async def test_a_row_holds_every_service_and_readings_are_the_targets_own(wire, 
         "service:errors:threshold": [Sample(ELSEWHERE, 0.5), Sample(MATCH, 0.2)],
     }
     declared = rule("ReleaseErrorRate", "x", annotations={"figure": FIGURE, "threshold": THRESHOLD})
-    row = await figures.row(prometheus, (FIGURE, THRESHOLD), [declared])
-    assert figures.threshold_in(row, MATCH) == 0.2
-    assert figures.readings(row, MATCH) == [
+    row = await current_figures.row(prometheus, (FIGURE, THRESHOLD), [declared])
+    assert current_figures.threshold_in(row, MATCH) == 0.2
+    assert current_figures.readings(row, MATCH) == [
         Reading("ReleaseErrorRate", "1.0", 0.0, ">", 0.2, past=False),
         Reading("ReleaseErrorRate", "2.0", 0.3, ">", 0.2, past=True),
     ]
@@ -278,7 +280,7 @@ async def test_a_row_holds_every_service_and_readings_are_the_targets_own(wire, 
 
 def test_readings_without_a_threshold_are_neither_past_nor_not():
     row = Row("A", ">", (Sample(version("1.0"), 0.3),), ())
-    assert [reading.past for reading in figures.readings(row, MATCH)] == [None]
+    assert [reading.past for reading in current_figures.readings(row, MATCH)] == [None]
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,15 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rearguard_controller import shapes, webhook
-from rearguard_controller.actions import ActionContext, is_version
-from rearguard_controller.actions.context import Refused, check, fill_address, fill_argument
+from rearguard_controller import json_views, wording
+from rearguard_controller.adapters.actions import ActionContext, is_version
+from rearguard_controller.adapters.actions.context import Refused, check, fill_address, fill_argument
+from rearguard_controller.api import webhook_body
 from rearguard_controller.config import parse_web
 from rearguard_controller.errors import ConfigError, InvalidInputError
+from rearguard_controller.judgement.policy import decide
 from rearguard_controller.model import AlertState, Verdict
-from rearguard_controller.planning import plan
-from rearguard_controller.policy import decide
+from rearguard_controller.rollback.plan import plan
 from unit.controller import factories as make
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -48,7 +49,7 @@ BODY = st.fixed_dictionaries({"alerts": st.lists(ALERT | VALUE, max_size=3)}, op
 def parsed(body):
     """The alerts, or none when the body is refused in the one typed way."""
     try:
-        return webhook.parse(body)
+        return webhook_body.parse(body)
     except InvalidInputError as error:
         refused = error
     assert refused.field
@@ -61,7 +62,7 @@ def parsed(body):
 def test_any_payload_is_alerts_or_a_refusal_that_names_the_place(body):
     for alert in parsed(body):
         assert alert.name
-        orjson.dumps(shapes.alert(alert))
+        orjson.dumps(json_views.alert(alert))
 
 
 @given(
@@ -76,12 +77,12 @@ def test_any_alert_is_judged_and_what_is_decided_can_be_planned_and_shown(body, 
     for alert in parsed(json.dumps(body).encode("utf-8", "surrogatepass")):
         for target in (None, make.target()):
             decision = decide("d1", alert, target, facts)
-            orjson.dumps(shapes.decision(decision))
+            orjson.dumps(json_views.decision(decision))
             if decision.verdict is Verdict.ROLL_BACK:
                 assert target is not None
                 assert is_version(decision.to_version)
                 for step in plan(target, conditions=(make.condition(),)):
-                    orjson.dumps(shapes.step(step))
+                    orjson.dumps(json_views.step(step))
 
 
 @given(
@@ -120,4 +121,4 @@ def test_any_web_configuration_is_settings_or_a_refusal_with_file_and_line(tmp_p
 @given(st.text(max_size=30), st.text(max_size=30), st.sampled_from(["http", "https", "postgresql"]))
 def test_an_address_is_shown_without_user_password_and_query(user, query, scheme):
     url = f"{scheme}://{re.sub('[/?#]', '', user)}:Secret@host:1/path?{query}Secret#Secret"
-    assert shapes.address(url) == f"{scheme}://host:1/path"
+    assert wording.address(url) == f"{scheme}://host:1/path"

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.store import Fence
-from rearguard_controller.leadership import PATIENCE, Leadership
-from rearguard_controller.telemetry import Telemetry
+from rearguard_controller.service.leadership import PATIENCE, Leadership
 
 
 class Late:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rearguard_controller.model import StepKind, StepState
-from rearguard_controller.trust import lingering
+from rearguard_controller.releases.trust import lingering
 from unit.controller.factories import NOW, condition, rollback
 
 CLEARS = 90.0

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rearguard_controller.figures import presence
-from rearguard_controller.measuring import before_release, measure
+from rearguard_controller.adapters.prometheus.promql import presence
+from rearguard_controller.facts.measurements import before_release, measure
 from rearguard_controller.model import Sample
 from unit.controller.factories import DEPLOYED, MATCH, NOW, condition, facts, good, serving, state
 from unit.controller.wire import version

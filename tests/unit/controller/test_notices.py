@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from rearguard_controller import notices
+from rearguard_controller.adapters.notices import notice as notices
+from rearguard_controller.adapters.notices.notice import MOST_SAID, Notice
 from rearguard_controller.model import (
     NoticeEvent,
     Outcome,
@@ -16,7 +17,6 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.notices import MOST_SAID, Notice
 from unit.controller.factories import NOW, TARGET, alert, decision, release, rollback
 
 YES = Reason(ReasonCode.TARGET_KNOWN, True, "The alert belongs to target checkout.")

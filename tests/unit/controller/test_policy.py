@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller.destination import choose_destination
+from rearguard_controller.judgement.destination import choose_destination
+from rearguard_controller.judgement.policy import Standing, Wish, decide, decide_by_hand, look_again
 from rearguard_controller.model import (
     AlertState,
     Budget,
@@ -26,8 +27,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.policy import Standing, Wish, decide, decide_by_hand, look_again
-from rearguard_controller.reasons import is_armed
+from rearguard_controller.model.observations import is_armed
 from unit.controller.factories import (
     DEPLOYED,
     HOUR,

@@ -11,11 +11,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller.config import PrometheusSettings
-from rearguard_controller.documents import ShapeError
-from rearguard_controller.errors import SourceError
-from rearguard_controller.model import AlertState
-from rearguard_controller.prometheus import (
+from rearguard_controller.adapters.foreign_json import ShapeError
+from rearguard_controller.adapters.prometheus import (
     AlertingRule,
     Prometheus,
     RecordingRule,
@@ -24,6 +21,9 @@ from rearguard_controller.prometheus import (
     clear_seconds,
     settle_seconds,
 )
+from rearguard_controller.config import PrometheusSettings
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import AlertState
 
 
 @pytest.fixture

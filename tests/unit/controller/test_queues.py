@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from rearguard_controller.queues import Queues, Waiting
+from rearguard_controller.intake.queues import Queues, Waiting
 from unit.controller.factories import NOW, TARGET, alert
 
 

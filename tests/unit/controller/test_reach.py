@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from local_stack.process import free_ports
-from rearguard_controller.actions import ActionContext
-from rearguard_controller.actions.reach import connects, obstacle
+from rearguard_controller.adapters.actions import ActionContext
+from rearguard_controller.adapters.actions.reach import connects, obstacle
 from rearguard_controller.model import CommandAction, HttpAction
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rearguard_controller.receding import receding
+from rearguard_controller.execution.recovery import receding
 
 END = 1_000_000.0  # when the first step began
 THRESHOLD = 0.1

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from rearguard_controller.actions import Actions
-from rearguard_controller.effects import Effects, Work, began_at
+from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.execution.effects import Effects, Work, began_at
 from rearguard_controller.model import CommandAction, CommandRelease, Outcome, Sample, StepKind, StepState
 from unit.controller.factories import condition, release, rollback, target
 from unit.controller.wire import version

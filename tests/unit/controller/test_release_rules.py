@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rearguard_controller.judgement.policy import decide
 from rearguard_controller.model import AlertsSeen, TargetState, Verdict
-from rearguard_controller.policy import decide
-from rearguard_controller.trust import (
+from rearguard_controller.releases.trust import (
     announced,
     believable,
     concerns,

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from rearguard_controller import remedies
+from rearguard_controller.judgement import remedies
+from rearguard_controller.judgement.policy import Wish, decide, decide_by_hand
+from rearguard_controller.judgement.questions import Case
 from rearguard_controller.model import (
     AlertsSeen,
     AlertState,
@@ -20,8 +22,6 @@ from rearguard_controller.model import (
     Silencing,
     Target,
 )
-from rearguard_controller.policy import Wish, decide, decide_by_hand
-from rearguard_controller.reasons import Case
 from unit.controller.factories import (
     DEPLOYED,
     HOUR,

@@ -9,17 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller.errors import ConflictError
-from rearguard_controller.model import (
-    AfterCrash,
-    OnFailure,
-    Outcome,
-    Phase,
-    Rollback,
-    Step,
-    StepKind,
-    StepState,
-)
-from rearguard_controller.planning import plan
+from rearguard_controller.model import AfterCrash, OnFailure, Outcome, Phase, Rollback, Step, StepKind, StepState
 from rearguard_controller.rollback import (
     Event,
     EventKind,
@@ -32,6 +22,7 @@ from rearguard_controller.rollback import (
     marks,
     next_move,
 )
+from rearguard_controller.rollback.plan import plan
 from unit.controller.factories import MINUTE, NOW, condition, hook, rollback, serving, state, target
 
 CONTINUE, STOP, RETRY = OnFailure.CONTINUE, OnFailure.STOP, OnFailure.RETRY

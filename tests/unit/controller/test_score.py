@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rearguard_controller import score
+from rearguard_controller.judgement import score
 from rearguard_controller.model import Phase, Score, Trigger, Verdict
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, decision, good, release, rollback, serving, state
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rearguard_controller import shapes
+from rearguard_controller import json_views, wording
 from rearguard_controller.model import (
     AfterCrash,
     Alert,
@@ -32,6 +32,7 @@ from rearguard_controller.model import (
     TargetState,
     Trigger,
     Verdict,
+    observations,
 )
 
 COMMAND = CommandAction(("./release", "activate", "{to_version}"), 5, "/srv", {"API_KEY": "hidden"}, ("HOME",))
@@ -62,23 +63,23 @@ def rollback(**more):
     ],
 )
 def test_times_are_rfc_3339_in_utc(seconds, text):
-    assert shapes.moment(seconds) == text
+    assert wording.moment(seconds) == text
 
 
 def test_a_rollback_has_the_fields_of_the_contract_and_no_outcome_while_open():
-    shape = shapes.rollback(rollback())
+    shape = json_views.rollback(rollback())
     assert {
         "id", "target", "trigger", "reason", "from_version", "to_version", "phase", "outcome",
         "started_at", "closed_at", "decision_id", "steps",
     } <= set(shape)  # fmt: skip
     assert (shape["outcome"], shape["closed_at"], shape["started_at"]) == (None, None, "2001-09-09T01:46:40.250Z")
-    closed = shapes.rollback(rollback(phase=Phase.CLOSED, outcome=Outcome.RECOVERED, closed_at=1_000_000_001))
+    closed = json_views.rollback(rollback(phase=Phase.CLOSED, outcome=Outcome.RECOVERED, closed_at=1_000_000_001))
     assert (closed["phase"], closed["outcome"]) == ("closed", "recovered")
 
 
 def test_outputs_of_steps_are_shown_only_where_asked_for():
-    assert "output" not in shapes.rollback(rollback())["steps"][0]
-    assert shapes.rollback(rollback(), outputs=True)["steps"][0]["output"] == "secret-free"
+    assert "output" not in json_views.rollback(rollback())["steps"][0]
+    assert json_views.rollback(rollback(), outputs=True)["steps"][0]["output"] == "secret-free"
 
 
 IN_WORDS = CommandAction(("./put", "--from=https://bot:hidden@registry/v2?key=hidden#hidden", "now"), 5, "/srv")
@@ -98,14 +99,14 @@ IN_ADDRESS = HttpAction("POST", "https://bot:hidden@shop/clear?key=hidden", 5)
     ],
 )
 def test_addresses_of_an_action_are_shown_without_what_may_be_secret(action, shown):
-    assert shapes.action(action) == shown
+    assert json_views.action(action) == shown
 
 
 @pytest.mark.parametrize(
     "action", [COMMAND, HTTP, HealthCheck("http://shop/healthz", 3, 2, 120), TARGET.release, None]
 )
 def test_actions_are_shown_without_headers_bodies_and_environment(action):
-    assert "hidden" not in json.dumps(shapes.step(step(action), output=True))
+    assert "hidden" not in json.dumps(json_views.step(step(action), output=True))
 
 
 def test_a_decision_keeps_its_reasons_in_order_with_unknown_as_null():
@@ -116,7 +117,7 @@ def test_a_decision_keeps_its_reasons_in_order_with_unknown_as_null():
         Reason(ReasonCode.COOLDOWN_OVER, None, "not asked", unknown_blocks=False),
     )
     decision = Decision("d1", "checkout", Verdict.LEAVE, Verdict.ROLL_BACK, 0, Trigger.ALERT, reasons, alert=ALERT)
-    shape = shapes.decision(decision)
+    shape = json_views.decision(decision)
     assert (shape["verdict"], shape["would"], shape["alert"]["name"]) == ("leave", "roll_back", "Bad")
     assert [(each["code"], each["holds"], each["blocks"]) for each in shape["reasons"]] == [
         ("target_known", True, False),
@@ -138,7 +139,7 @@ def test_a_decision_keeps_its_reasons_in_order_with_unknown_as_null():
     ],
 )
 def test_the_state_of_a_target(state, opened, expected):
-    shape = shapes.target(TARGET, state, now=100.0, releases=(), open_rollback=opened, firing=(), checks={})
+    shape = json_views.target(TARGET, state, now=100.0, releases=(), open_rollback=opened, firing=(), checks={})
     assert (shape["state"], shape["armed"]) == expected
 
 
@@ -148,7 +149,7 @@ def test_the_state_of_a_target(state, opened, expected):
 )
 def test_a_target_is_ready_only_when_every_check_is_known_and_holds(checks, ready):
     given = {"now": 0, "releases": (), "open_rollback": None, "firing": (ALERT,), "checks": checks}
-    shape = shapes.target(TARGET, TargetState("checkout"), **given)
+    shape = json_views.target(TARGET, TargetState("checkout"), **given)
     assert shape["ready"] is ready
     assert [alert["name"] for alert in shape["firing"]] == ["Bad"]
 
@@ -164,11 +165,11 @@ def test_the_last_known_good_served_most_recently_and_is_not_distrusted():
         release("v4", 4, known_good_at=3, suspect_at=4),
         release("v5", 5),
     ]
-    assert shapes.last_known_good(known).version == "v2"
-    assert shapes.last_known_good([]) is None
+    assert observations.last_known_good(known).version == "v2"
+    assert observations.last_known_good([]) is None
 
 
 def test_the_worst_of_states():
-    assert shapes.worst([]) == "steady"
-    assert shapes.worst(["steady", "running", "waiting"]) == "running"
-    assert shapes.worst(["disarmed", "running"]) == "disarmed"
+    assert json_views.worst([]) == "steady"
+    assert json_views.worst(["steady", "running", "waiting"]) == "running"
+    assert json_views.worst(["disarmed", "running"]) == "disarmed"

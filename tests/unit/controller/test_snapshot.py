@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from rearguard_controller.history import as_seen
+from rearguard_controller.adapters.prometheus import PrometheusAlert
 from rearguard_controller.journal import codec
+from rearguard_controller.judgement.policy import decide
 from rearguard_controller.model import AlertsSeen, AlertState, Facts, SeenAlert, TargetState, Verdict
-from rearguard_controller.policy import decide
-from rearguard_controller.prometheus import PrometheusAlert
-from rearguard_controller.trust import noted, serves
+from rearguard_controller.releases.past import as_seen
+from rearguard_controller.releases.trust import noted, serves
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, TARGET, alert, facts, good, serving, state, target
 
 POLL = 15.0

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from rearguard_controller import logs
+from rearguard_controller.adapters.telemetry import FAMILIES, OWN_FAMILIES, Span, Telemetry, step_names
 from rearguard_controller.model import (
     AfterCrash,
     Budget,
@@ -34,7 +34,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.telemetry import FAMILIES, OWN_FAMILIES, Span, Telemetry, step_names
+from rearguard_controller.service import logs
 
 COMMAND = CommandAction(("true",), 5, "/")
 POLICY = Policy("standard", Mode.ACT, {}, 7200, 900, 300, Budget(3, 86400))

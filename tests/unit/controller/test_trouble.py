@@ -2,8 +2,8 @@
 
 import pytest
 
+from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.model import StormLimit
-from rearguard_controller.trouble import Trouble
 from unit.controller.factories import policy, target
 
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from rearguard_controller.errors import DamagedError
-from rearguard_controller.facts import Gathered
+from rearguard_controller.execution.waiting import UNKNOWN_FOR, WELL_FOR, Judge, Patience
+from rearguard_controller.facts.gather import Gathered
+from rearguard_controller.judgement.policy import Standing
 from rearguard_controller.model import Phase
-from rearguard_controller.policy import Standing
-from rearguard_controller.waiting import UNKNOWN_FOR, WELL_FOR, Judge, Patience
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, alert, decision, facts, rollback, target
 
 SETTLE = 60.0

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rearguard_controller.cli.watching import EXIT_CODES, Blame, Leaving, Look, Order, Progress, Result, judge
+from rearguard_controller.cli.watch_result import EXIT_CODES, Blame, Leaving, Look, Order, Progress, Result, judge
 
 BEGAN = 1_000_000.0  # the controller's time at the first look
 ORDER = Order("v2", lasts=600.0, start_within=300.0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller import webhook
+from rearguard_controller.api import webhook_body
 from rearguard_controller.errors import InvalidInputError
 
 # As Alertmanager 0.25 writes it (captured fields; values shortened).
@@ -49,7 +49,7 @@ def with_alert(**changes) -> bytes:
 
 
 def test_what_alertmanager_sends_is_read():
-    first, second = webhook.parse(encoded())
+    first, second = webhook_body.parse(encoded())
     assert first.name == "HighErrorRate"
     assert first.labels == BODY["alerts"][0]["labels"]
     assert first.annotations == BODY["alerts"][0]["annotations"]
@@ -63,19 +63,19 @@ def test_what_alertmanager_sends_is_read():
 
 def test_fields_of_other_versions_are_ignored():
     changes = {"notification_reason": "repeat interval elapsed", "routeLabels": {"a": 1}, "future": [None]}
-    assert len(webhook.parse(encoded(**changes))) == 2
-    assert len(webhook.parse(with_alert(future={"deep": [1]}, endsAt="whatever"))) == 2
+    assert len(webhook_body.parse(encoded(**changes))) == 2
+    assert len(webhook_body.parse(with_alert(future={"deep": [1]}, endsAt="whatever"))) == 2
 
 
 def test_no_alerts_are_no_error():
-    assert webhook.parse(encoded(alerts=[])) == ()
+    assert webhook_body.parse(encoded(alerts=[])) == ()
 
 
 def test_the_zero_time_and_null_mean_not_known():
-    assert webhook.parse(with_alert(startsAt="0001-01-01T00:00:00Z"))[1].starts_at is None
+    assert webhook_body.parse(with_alert(startsAt="0001-01-01T00:00:00Z"))[1].starts_at is None
     body = json.loads(encoded())
     body["alerts"][1] |= {"startsAt": None, "annotations": None, "fingerprint": None}
-    assert webhook.parse(json.dumps(body).encode())[1].starts_at is None
+    assert webhook_body.parse(json.dumps(body).encode())[1].starts_at is None
 
 
 HOSTILE = ["; rm -rf /", "$(reboot)", "`id`", "a\nb", "--flag", "../../x", "\u202e", "", "x" * 60_000]
@@ -83,26 +83,26 @@ HOSTILE = ["; rm -rf /", "$(reboot)", "`id`", "a\nb", "--flag", "../../x", "\u20
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_values_stay_what_they_are(value):
-    alert = webhook.parse(with_alert(labels={"alertname": "A", "evil": value}))[1]
+    alert = webhook_body.parse(with_alert(labels={"alertname": "A", "evil": value}))[1]
     assert alert.labels["evil"] == value
 
 
 def test_of_a_key_that_stands_twice_the_last_one_counts():
     inner = b'{"status": "resolved", "status": "firing", "labels": {"alertname": "A", "alertname": "B"}}'
-    [only] = webhook.parse(b'{"version": "3", "alerts": 7, "alerts": [' + inner + b'], "version": "4"}')
+    [only] = webhook_body.parse(b'{"version": "3", "alerts": 7, "alerts": [' + inner + b'], "version": "4"}')
     assert (only.name, only.firing) == ("B", True)
     with pytest.raises(InvalidInputError):
-        webhook.parse(b'{"version": "4", "alerts": [], "alerts": 7}')
+        webhook_body.parse(b'{"version": "4", "alerts": [], "alerts": 7}')
 
 
 def test_names_of_prometheus_3_are_labels():
     labels = {"alertname": "A", "http.route": "/", "größe": "1", 'a "b"': "2", "c\\d": "3", "{e}=": "4", " ": "5"}
-    assert webhook.parse(with_alert(labels=labels, annotations=labels))[1].labels == labels
+    assert webhook_body.parse(with_alert(labels=labels, annotations=labels))[1].labels == labels
 
 
 def test_no_labels_pass_for_the_labels_of_another_alert():
     sets = [{"a": "1", "b": "2"}, {"a": "1,b=2"}, {"a": "1','b'='2"}, {"a=1,b": "2"}, {"a'='1','b": "2"}]
-    parsed = [webhook.parse(with_alert(labels={"alertname": "A", **labels}))[1] for labels in sets]
+    parsed = [webhook_body.parse(with_alert(labels={"alertname": "A", **labels}))[1] for labels in sets]
     assert len({alert.key for alert in parsed}) == len(sets)
 
 
@@ -110,7 +110,7 @@ def test_no_labels_pass_for_the_labels_of_another_alert():
 def test_an_annotation_that_is_too_long_is_cut_and_says_so_and_its_delivery_is_accepted(letter):
     size = len(letter.encode())
     fits, too_long = letter * (65_536 // size), letter * 70_000
-    first, second = webhook.parse(with_alert(annotations={"a": fits, "b": too_long, "c": "short"}))
+    first, second = webhook_body.parse(with_alert(annotations={"a": fits, "b": too_long, "c": "short"}))
     assert first.name == "HighErrorRate"
     assert (second.annotations["a"], second.annotations["c"]) == (fits, "short")
     text, mark = second.annotations["b"].split(" … ")
@@ -123,9 +123,9 @@ def test_an_annotation_that_is_too_long_is_cut_and_says_so_and_its_delivery_is_a
 def test_all_labels_of_an_alert_together_have_a_bound(letter):
     room = 65_536 - len("alertnameA") - 9 * len("l0")
     values = {f"l{number}": letter * (room // len(letter.encode()) // 9) for number in range(9)}
-    assert webhook.parse(with_alert(labels={"alertname": "A", **values}))[1].labels["l8"] == values["l8"]
+    assert webhook_body.parse(with_alert(labels={"alertname": "A", **values}))[1].labels["l8"] == values["l8"]
     with pytest.raises(InvalidInputError, match="65536 bytes") as caught:
-        webhook.parse(with_alert(labels={"alertname": "A", **values, "one": letter * 64}))
+        webhook_body.parse(with_alert(labels={"alertname": "A", **values, "one": letter * 64}))
     assert caught.value.field == "alerts[1].labels"
 
 
@@ -184,7 +184,7 @@ def test_all_labels_of_an_alert_together_have_a_bound(letter):
 )
 def test_bad_input_is_one_typed_error_that_names_the_place(body, field):
     with pytest.raises(InvalidInputError) as caught:
-        webhook.parse(body)
+        webhook_body.parse(body)
     assert caught.value.field == field
     assert len(caught.value.message) < 300
     assert "\n" not in caught.value.message
@@ -192,14 +192,14 @@ def test_bad_input_is_one_typed_error_that_names_the_place(body, field):
 
 def test_a_name_that_is_repeated_in_an_error_cannot_end_a_line():
     with pytest.raises(InvalidInputError) as caught:
-        webhook.parse(with_alert(status="x\ny\x1b[31m"))
+        webhook_body.parse(with_alert(status="x\ny\x1b[31m"))
     assert caught.value.message.isprintable()
 
 
 def only_the_typed_error(body: bytes) -> None:
     place = "none"
     try:
-        for alert in webhook.parse(body):
+        for alert in webhook_body.parse(body):
             assert alert.name
             assert alert.labels["alertname"] == alert.name
     except InvalidInputError as error:

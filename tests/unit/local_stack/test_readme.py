@@ -3,7 +3,7 @@
 import re
 
 from local_stack.binaries import ROOT
-from rearguard_controller import policy
+from rearguard_controller.judgement import policy
 from unit.controller.factories import alert, facts, target
 
 SHOWN = re.search(r"unedited:\n\n```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]

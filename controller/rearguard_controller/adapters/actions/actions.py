@@ -1,0 +1,156 @@
+"""The edge itself: one object that runs any action, checks health, and reads versions.
+
+Here: choosing between command and request, polling until healthy, and the meaning of what `current` and `versions`
+print.
+Never here: how a process or a request is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import assert_never
+
+import aiohttp
+
+from rearguard_controller import durations
+from rearguard_controller.adapters.actions import command, reach, request
+from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, is_version, shown
+from rearguard_controller.adapters.actions.survivors import Survivors
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import Action, CommandAction, HealthCheck, HttpAction
+from rearguard_controller.wording import plain
+
+_PROBE_TIMEOUT = 5.0  # seconds for one health request, or its interval when that is longer
+_MAX_VERSIONS = 10_000  # lines of a list of versions that are read
+
+
+class Actions:
+    """Runs actions. One per controller; close it when done."""
+
+    def __init__(self, survivors: Survivors | None = None) -> None:
+        """Wire it; without `survivors`, commands that outlive a killed controller are not waited for."""
+        self._survivors = survivors
+        self._session: aiohttp.ClientSession | None = None
+
+    async def run(self, action: Action, context: ActionContext) -> ActionResult:
+        """Run an action to its end or limit. A failing action is a result; only cancellation raises.
+
+        It begins when no command of the target, also of a controller that was killed, runs any more.
+        """
+        match action:
+            case CommandAction():
+                if self._survivors is None:
+                    return await command.run(action, context)
+                async with self._survivors.alone(context.target, action.timeout) as lock:
+                    return await command.run(action, context, lock=lock)
+            case HttpAction():
+                await self.settle(context.target, action.timeout)
+                return await request.run(self._http(), action, context)
+            case _:
+                assert_never(action)
+
+    async def look(self, action: Action, context: ActionContext) -> ActionResult:
+        """Run an action that changes nothing by its owner's word: it waits for no other, and no other for it."""
+        if isinstance(action, CommandAction):
+            return await command.run(action, context)
+        return await request.run(self._http(), action, context)
+
+    async def obstacle(self, action: Action, context: ActionContext) -> str:
+        """What would keep an action from being begun, found out without doing it; empty when nothing is seen."""
+        return await reach.obstacle(action, context)
+
+    async def connects(self, url: str) -> str:
+        """Why an address cannot be connected to, without its path; empty when it can."""
+        return await reach.connects(url)
+
+    async def health(self, check: HealthCheck, context: ActionContext) -> ActionResult:
+        """Ask until `successes` consecutive answers are 2xx, or the check's time is up."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        deadline = started + check.timeout
+        good, last = 0, ActionResult(ok=False, output="", detail="it was never asked", seconds=0.0)
+        while (left := deadline - loop.time()) > 0:
+            probe = HttpAction("GET", check.url, min(left, max(check.interval, _PROBE_TIMEOUT)))
+            last = await request.run(self._http(), probe, context)
+            good = good + 1 if last.ok else 0
+            seconds = loop.time() - started
+            if good >= check.successes:
+                return ActionResult(
+                    ok=True,
+                    output=last.output,
+                    detail=f"healthy: {good} good answers in a row within {seconds:.1f} s",
+                    seconds=seconds,
+                )
+            await asyncio.sleep(min(check.interval, max(0.0, deadline - loop.time())))
+        return ActionResult(
+            ok=False,
+            output=last.output,
+            detail=f"not healthy within {durations.render(check.timeout)}: {good} of {check.successes} good answers "
+            f"in a row; {last.detail}",
+            seconds=loop.time() - started,
+            timed_out=True,
+        )
+
+    async def settle(self, target: str, limit: float) -> None:
+        """Return when no command that acts on the target runs any more; an overdue one is ended."""
+        if self._survivors is not None:
+            await self._survivors.settle(target, limit)
+
+    async def read_version(self, action: CommandAction, context: ActionContext) -> str:
+        """The version that `current` prints.
+
+        Raises:
+            SourceError: it failed, or printed anything but one version.
+        """
+        lines = await self._lines(action, context)
+        if len(lines) != 1:
+            problem = "printed nothing" if not lines else f"printed {len(lines)} lines"
+            raise SourceError(
+                f"{action.argv[0]} {problem} instead of one version", hint=f"Run {_line(action)} by hand."
+            )
+        return lines[0]
+
+    async def read_versions(self, action: CommandAction, context: ActionContext) -> tuple[str, ...]:
+        """The versions that `versions` prints, in its order (newest first).
+
+        Raises:
+            SourceError: it failed, or printed something that is no version.
+        """
+        return await self._lines(action, context)
+
+    async def close(self) -> None:
+        """Close open connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _lines(self, action: CommandAction, context: ActionContext) -> tuple[str, ...]:
+        """The versions that a command prints, one per line."""
+        result = await command.run(action, context, errors_apart=True)
+        if not result.ok:
+            last = result.output.strip().splitlines()[-1:]
+            sentence = f"{_line(action)} failed: {result.detail}" + (f" ({shown(last[0])})" if last else "")
+            raise SourceError(sentence, hint="Run it by hand in the folder of the configuration file.")
+        lines = tuple(line.strip() for line in result.output.splitlines() if line.strip())
+        if len(lines) > _MAX_VERSIONS:
+            raise SourceError(f"{_line(action)} printed {len(lines)} lines", hint="Print the newest versions only.")
+        for line in lines:
+            if not is_version(line):
+                said = command.secrets_of(action).hide(line)
+                raise SourceError(
+                    f"{_line(action)} printed {shown(said)}, which is no version",
+                    hint="Versions are 1-253 letters, digits and . _ - + : / @, not starting with '-'.",
+                )
+        return lines
+
+    def _http(self) -> aiohttp.ClientSession:
+        """The session, made at first use: it belongs to the running loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+
+def _line(action: CommandAction) -> str:
+    """A command as a sentence may name it: on one line, without what is secret of its addresses and variables."""
+    line = command.secrets_of(action).hide(plain(" ".join(action.argv)))
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)

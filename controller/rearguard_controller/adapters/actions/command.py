@@ -1,0 +1,240 @@
+"""Running a command: its own process group, a clean environment, a limit, and output that is kept but capped.
+
+A command that ends by itself may leave processes behind (that is how some deploy commands work); one that times out
+or is cancelled dies whole: SIGTERM to the group, SIGKILL after a grace.
+Never here: shells, retries, or the meaning of an exit code beyond zero or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+from rearguard_controller import durations
+from rearguard_controller.adapters.actions import process_groups
+from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_argument
+from rearguard_controller.adapters.actions.redaction import Secrets
+from rearguard_controller.adapters.actions.survivors import Lock
+from rearguard_controller.model import CommandAction
+
+OUTPUT_CAP = 64 * 1024  # bytes kept of an output: the first and the last half
+_DRAIN_GRACE = 0.5  # seconds that output may still come after the command ended: processes left behind hold the pipe
+_REAP_GRACE = 2.0  # seconds for a killed process to go
+_KEPT = ("PATH", "HOME", "LANG")
+
+
+class CappedOutput:
+    """The first and the last bytes of a stream, however long it is."""
+
+    def __init__(self, cap: int = OUTPUT_CAP) -> None:
+        self._half = cap // 2
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._left_out = 0
+
+    def add(self, data: bytes) -> None:
+        """Take more bytes in."""
+        room = self._half - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        surplus = len(self._tail) - self._half
+        if surplus > 0:
+            del self._tail[:surplus]
+            self._left_out += surplus
+
+    def text(self, secrets: Secrets) -> str:
+        """What was kept but secrets, with a note of how much was left out; undecodable bytes and NUL are replaced."""
+        if not self._left_out:
+            return secrets.hide(_decode(self._head + self._tail))
+        head = secrets.hide(_decode(self._head), cut_after=True)
+        tail = secrets.hide(_decode(self._tail), cut_before=True)
+        return f"{head}\n[... {self._left_out} bytes left out ...]\n{tail}"
+
+
+def _decode(data: bytes | bytearray) -> str:
+    return data.decode("utf-8", errors="replace").replace("\x00", "\ufffd")
+
+
+class _Watch(asyncio.SubprocessProtocol):
+    """Collects the output and notices the end. Reading never stops, so the child never blocks on a full pipe."""
+
+    def __init__(self) -> None:
+        self.out = CappedOutput()
+        self.err = CappedOutput()
+        self.exited = asyncio.Event()
+        self.drained = asyncio.Event()
+        self._open = {1, 2}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note which pipes there are: none for the errors when they go with the output."""
+        if isinstance(transport, asyncio.SubprocessTransport) and transport.get_pipe_transport(2) is None:
+            self._open.discard(2)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Keep what was printed."""
+        (self.err if fd == 2 else self.out).add(data)  # noqa: PLR2004 - the number of standard error
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Notice the end of the output."""
+        self._open.discard(fd)
+        if not self._open:
+            self.drained.set()
+
+    def process_exited(self) -> None:
+        """Notice the end of the command itself."""
+        self.exited.set()
+
+
+async def run(
+    action: CommandAction, context: ActionContext, *, errors_apart: bool = False, lock: Lock | None = None
+) -> ActionResult:
+    """Run a command to its end, its limit, or the caller's cancellation (then it raises, with the group ended).
+
+    Args:
+        action: what to run.
+        context: for placeholders, environment and standard input.
+        errors_apart: the output is only what the command printed to standard output, as it stands, unless it failed.
+        lock: the target's, which the command holds as long as it lives.
+    """
+    started = time.monotonic()
+    try:
+        transport, watch = await _start(action, context, errors_apart=errors_apart, lock=lock)
+    except Refused as refused:
+        return ActionResult(ok=False, output="", detail=str(refused), seconds=0.0)
+    except OSError as error:
+        place = f" in {action.cwd}" if error.filename == action.cwd else ""
+        detail = f"{action.argv[0]} could not be started{place}: {error.strerror or error}"
+        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
+    except (ValueError, UnicodeError) as error:
+        detail = f"{action.argv[0]} could not be started: its arguments or variables cannot be passed on ({error})"
+        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
+    group = transport.get_pid()
+    timed_out = False
+    if lock is not None:
+        lock.started(group)
+    try:
+        timed_out = await _until_end(transport, watch, action.timeout, context.stdin)
+        if timed_out:
+            await _end_group(group, watch)
+        await _at_most(_DRAIN_GRACE, watch.drained)
+    except asyncio.CancelledError:
+        if timed_out or not _ended(group, watch):  # what a command left behind is not ours to end
+            await _end_whatever_happens(group, watch)
+        raise
+    finally:
+        code = transport.get_returncode()
+        transport.close()
+    ok = code == 0 and not timed_out
+    secrets = Secrets() if ok and errors_apart else secrets_of(action)
+    return ActionResult(
+        ok=ok,
+        output=watch.out.text(secrets) + (watch.err.text(secrets) if errors_apart and not ok else ""),
+        detail=_sentence(code, action.timeout, timed_out=timed_out),
+        seconds=time.monotonic() - started,
+        timed_out=timed_out,
+    )
+
+
+async def _start(
+    action: CommandAction, context: ActionContext, *, errors_apart: bool, lock: Lock | None
+) -> tuple[asyncio.SubprocessTransport, _Watch]:
+    check(context)
+    argv = [fill_argument(argument, context) for argument in action.argv]
+    if lock is not None:
+        lock.starting()
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            _Watch,
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE if errors_apart else asyncio.subprocess.STDOUT,
+            cwd=action.cwd,
+            env=environment(action, context, os.environ),
+            start_new_session=True,
+            pass_fds=() if lock is None else (lock.descriptor,),
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with suppress(OSError, ValueError):  # it never started: nothing to end
+            transport, watch = await starting
+            if not _ended(transport.get_pid(), watch):
+                await _end_whatever_happens(transport.get_pid(), watch)
+            transport.close()
+        raise
+
+
+def secrets_of(action: CommandAction) -> Secrets:
+    """What a command must not bring into the journal: the values of the variables that are passed on to it."""
+    return Secrets.of_variables(action.pass_env, os.environ)
+
+
+def environment(action: CommandAction, context: ActionContext, own: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a command: nothing of our own but the kept and the named ones."""
+    return {
+        **{name: own[name] for name in (*_KEPT, *action.pass_env) if name in own},
+        **action.env,
+        "REARGUARD_TARGET": context.target,
+        "REARGUARD_FROM_VERSION": context.from_version,
+        "REARGUARD_TO_VERSION": context.to_version,
+        "REARGUARD_ROLLBACK_ID": context.rollback_id,
+        "REARGUARD_STEP": context.step,
+        "REARGUARD_ATTEMPT": str(context.attempt),
+    }
+
+
+async def _until_end(transport: asyncio.SubprocessTransport, watch: _Watch, limit: float, stdin: bytes) -> bool:
+    """Feed the command and wait for its end; True when the limit came first."""
+    feed = transport.get_pipe_transport(0)
+    if isinstance(feed, asyncio.WriteTransport):
+        feed.write(stdin)  # buffered: a command that does not read it is not waited for
+        feed.close()
+    return not await _at_most(limit, watch.exited)
+
+
+async def _at_most(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event; False when the time is up first."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+def _ended(pid: int, watch: _Watch) -> bool:
+    """Whether the command itself has ended, also when the loop has not noticed yet."""
+    return watch.exited.is_set() or process_groups.began(pid) is None
+
+
+async def _end_whatever_happens(group: int, watch: _Watch) -> None:
+    """End the group although we are being cancelled; cancelled once more, kill it at once."""
+    ending = asyncio.ensure_future(_end_group(group, watch))
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        ending.cancel()
+        process_groups.send(group, signal.SIGKILL)
+        raise
+
+
+async def _end_group(group: int, watch: _Watch) -> None:
+    await process_groups.end(group)
+    await _at_most(_REAP_GRACE, watch.exited)
+
+
+def _sentence(code: int | None, limit: float, *, timed_out: bool) -> str:
+    if timed_out:
+        return f"timed out after {durations.render(limit)}; its process group was ended"
+    if code is None:
+        return "ended in an unknown way"
+    if code < 0:
+        try:
+            return f"ended by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"ended by signal {-code}"
+    return f"exit code {code}"

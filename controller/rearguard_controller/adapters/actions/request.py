@@ -1,0 +1,78 @@
+"""Sending one HTTP request of the configuration.
+
+Here: headers from a file at each use, no redirects (a hook's address is the address meant), a capped answer.
+Never here: retries, or anything that keeps state between two requests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from rearguard_controller import durations
+from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_address
+from rearguard_controller.adapters.actions.redaction import Secrets
+from rearguard_controller.errors import ConfigError
+from rearguard_controller.model import HttpAction
+from rearguard_controller.secret_files import read_headers
+from rearguard_controller.wording import address, plain
+
+BODY_CAP = 4 * 1024  # bytes kept of an answer
+_GOOD = range(200, 300)
+_REDIRECTS = range(300, 400)
+
+
+async def run(session: aiohttp.ClientSession, action: HttpAction, context: ActionContext) -> ActionResult:
+    """Send the request; any 2xx answer is success."""
+    started, secrets = time.monotonic(), Secrets()
+    try:
+        check(context)
+        url = fill_address(action.url, context)
+        of_file = _headers_of(action.headers_file)
+        headers, secrets = {**action.headers, **of_file}, Secrets.of_headers(of_file)
+        status, reason, body = await _send(session, action, url, headers)
+    except Refused as refused:
+        return ActionResult(ok=False, output="", detail=str(refused), seconds=time.monotonic() - started)
+    except TimeoutError:
+        detail = f"{action.method} {address(url)} timed out after {durations.render(action.timeout)}"
+        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started, timed_out=True)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        said = secrets.hide(plain(str(error))) or type(error).__name__
+        detail = f"{action.method} {address(url)} failed: {said}"
+        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
+    text = body.decode("utf-8", errors="replace").replace("\x00", "\ufffd")
+    return ActionResult(
+        ok=status in _GOOD,
+        output=secrets.hide(text, cut_after=len(body) >= BODY_CAP),
+        detail=f"{action.method} {address(url)} answered {status} {secrets.hide(reason)}".rstrip()
+        + (" (redirects are not followed)" if status in _REDIRECTS else ""),
+        seconds=time.monotonic() - started,
+    )
+
+
+async def _send(
+    session: aiohttp.ClientSession, action: HttpAction, url: str, headers: Mapping[str, str]
+) -> tuple[int, str, bytes]:
+    """Status, reason phrase and the first bytes of the body."""
+    async with session.request(
+        action.method,
+        url,
+        headers=headers,
+        data=None if action.body is None else action.body.encode(),
+        allow_redirects=False,
+        timeout=aiohttp.ClientTimeout(total=action.timeout),
+    ) as response:
+        body = bytearray()
+        while len(body) < BODY_CAP and (piece := await response.content.read(BODY_CAP - len(body))):
+            body += piece
+        return response.status, response.reason or "", bytes(body)
+
+
+def _headers_of(file: str | None) -> dict[str, str]:
+    try:
+        return {} if file is None else read_headers(Path(file))
+    except ConfigError as error:
+        raise Refused(f"refused: {error.message}") from None

@@ -1,0 +1,85 @@
+"""Asking Alertmanager: the questions of its HTTP API (v2) that are asked here.
+
+Here: paths of the questions, and what counts as an answer to them.
+Never here: the network (`asking`), the shape of answers (`answers`), retries, caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import orjson
+
+from rearguard_controller.adapters.alertmanager import answers
+from rearguard_controller.adapters.alertmanager.answers import ManagedAlert, Silence
+from rearguard_controller.adapters.http_source import Answer, Asking, Source
+from rearguard_controller.config import AlertmanagerSettings
+from rearguard_controller.model import DRILL_LABEL, Alert
+from rearguard_controller.wording import moment
+
+TIMEOUT = 2.0  # seconds for one address: judgements wait for it
+_ALL = "/api/v2/alerts"
+_HELD = _ALL + "?active=false&unprocessed=false"
+_DRILLS = _ALL + "?filter=" + quote(f'{DRILL_LABEL}=~".+"')
+
+
+class Alertmanager(Asking):
+    """The Alertmanager of the configuration. Close it when done. Every method raises `SourceError` only."""
+
+    def __init__(self, settings: AlertmanagerSettings) -> None:
+        """Nothing is connected yet."""
+        super().__init__(
+            Source(
+                name="Alertmanager",
+                key="alertmanager",
+                kind="an Alertmanager",
+                api="/api/v2",
+                urls=settings.urls,
+                token_file=settings.token_file,
+                ca_file=settings.ca_file,
+                timeout=TIMEOUT,
+                content=_content,
+                wanted="Is it Alertmanager 0.16 or later?",
+            )
+        )
+
+    async def alerts(self, *, only_held: bool) -> tuple[ManagedAlert, ...]:
+        """The alerts that it knows now; with `only_held` those that are silenced or inhibited."""
+        return await self.ask("GET", _HELD if only_held else _ALL, {}, answers.alerts)
+
+    async def drills(self) -> tuple[ManagedAlert, ...]:
+        """The alerts of drills that it knows now, whoever drills."""
+        found = await self.ask("GET", _DRILLS, {}, answers.alerts)
+        return tuple(each for each in found if each.labels.get(DRILL_LABEL))
+
+    async def silences(self) -> tuple[Silence, ...]:
+        """The silences that hold now, or will."""
+        return await self.ask("GET", "/api/v2/silences", {}, answers.silences)
+
+    async def reachable(self) -> None:
+        """Return when it answers."""
+        await self.ask("GET", "/api/v2/status", {}, lambda _: None)
+
+    async def post_alerts(self, alerts: Sequence[Alert], *, ends_at: float) -> None:
+        """Hand alerts over as Prometheus does; at `ends_at` (seconds since the epoch) they count as resolved."""
+        document = [
+            {
+                "labels": dict(each.labels),
+                "annotations": dict(each.annotations),
+                "endsAt": moment(ends_at),
+                **({} if each.starts_at is None else {"startsAt": moment(each.starts_at)}),
+            }
+            for each in alerts
+        ]
+        await self.ask("POST", _ALL, {}, lambda _: None, document=orjson.dumps(document))
+
+
+def _content(answer: Answer) -> object:
+    """The answer's document, or the fitting complaint with Alertmanager's own words."""
+    document = answer.document
+    if answer.good and document is not None:
+        return document
+    if answer.good:
+        raise answer.stranger("did not answer in JSON")
+    raise answer.refusal(document.get("message") if isinstance(document, dict) else document)

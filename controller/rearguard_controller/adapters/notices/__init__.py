@@ -1,0 +1,1 @@
+"""People are told: what a notice says, and its delivery."""

@@ -1,0 +1,206 @@
+"""The answers of Prometheus' HTTP API (v1) as values.
+
+Here: the records, and the shapes that `/alerts`, `/rules`, `/query` and `/query_range` are expected to have.
+Never here: the network. A wrong shape raises `ShapeError`, which names the place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rearguard_controller import durations
+from rearguard_controller.adapters import foreign_json
+from rearguard_controller.model import AlertState, Labels, Sample
+
+_STATES = {"firing": AlertState.FIRING, "pending": AlertState.PENDING, "inactive": AlertState.INACTIVE}
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusAlert:
+    """An alert that Prometheus itself says is pending or firing.
+
+    Attributes:
+        active_at: when its expression became true, in seconds since the epoch.
+        value: what the expression was at the last evaluation.
+    """
+
+    labels: Labels  # with `alertname`
+    annotations: Labels
+    state: AlertState
+    active_at: float | None
+    value: float | None
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.labels.get("alertname", "")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertingRule:
+    """An alerting rule as Prometheus has loaded it; annotations are its templates."""
+
+    name: str
+    query: str
+    labels: Labels
+    annotations: Labels
+    for_seconds: float
+    health: str  # ok | err | unknown
+    last_error: str
+    group: str
+    interval: float  # seconds between two evaluations of its group
+    keep_firing_for: float = 0.0  # seconds that it goes on firing without its condition; since Prometheus 2.42
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRule:
+    """A recording rule as Prometheus has loaded it."""
+
+    name: str
+    query: str
+    labels: Labels
+    health: str
+    last_error: str
+    group: str
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All rules, in the order of Prometheus' answer."""
+
+    alerting: tuple[AlertingRule, ...] = ()
+    recording: tuple[RecordingRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A figure over time: points of (seconds since the epoch, value), without those that are not a number."""
+
+    labels: Labels
+    points: tuple[tuple[float, float], ...]
+
+
+def scrape_intervals(data: object) -> dict[tuple[str, str], float]:
+    """The `data` of `/api/v1/targets`: seconds between two scrapes by (job, instance)."""
+    intervals: dict[tuple[str, str], float] = {}
+    for place, entry in foreign_json.entries(
+        foreign_json.mapping(data, "data").get("activeTargets"), "data.activeTargets"
+    ):
+        labels = foreign_json.labels(entry.get("labels"), f"{place}.labels")
+        interval = entry.get("scrapeInterval")
+        if isinstance(interval, str):  # since Prometheus 2.33
+            intervals[labels.get("job", ""), labels.get("instance", "")] = durations.parse(interval)
+    return intervals
+
+
+def alerts(data: object) -> tuple[PrometheusAlert, ...]:
+    """The `data` of `/api/v1/alerts`."""
+    entries = foreign_json.entries(foreign_json.mapping(data, "data").get("alerts"), "data.alerts")
+    return tuple(
+        PrometheusAlert(
+            labels=foreign_json.labels(entry.get("labels"), f"{place}.labels"),
+            annotations=foreign_json.labels(entry.get("annotations", {}), f"{place}.annotations"),
+            state=_STATES.get(foreign_json.text(entry.get("state"), f"{place}.state"), AlertState.UNKNOWN),
+            active_at=foreign_json.moment(entry.get("activeAt"), f"{place}.activeAt"),
+            value=None if (value := entry.get("value")) is None else foreign_json.number(value, f"{place}.value"),
+        )
+        for place, entry in entries
+    )
+
+
+def rules(data: object) -> Rules:
+    """The `data` of `/api/v1/rules`; rules of unknown types are left out."""
+    alerting: list[AlertingRule] = []
+    recording: list[RecordingRule] = []
+    for group_place, group in foreign_json.entries(foreign_json.mapping(data, "data").get("groups"), "data.groups"):
+        name = foreign_json.text(group.get("name"), f"{group_place}.name")
+        interval = foreign_json.number(group.get("interval", 0), f"{group_place}.interval")
+        for place, rule in foreign_json.entries(group.get("rules"), f"{group_place}.rules"):
+            match rule.get("type"):
+                case "alerting":
+                    alerting.append(_alerting(rule, place, name, interval))
+                case "recording":
+                    recording.append(_recording(rule, place, name, interval))
+                case _:
+                    continue
+    return Rules(tuple(alerting), tuple(recording))
+
+
+def _alerting(rule: Mapping[str, object], place: str, group: str, interval: float) -> AlertingRule:
+    return AlertingRule(
+        name=foreign_json.text(rule.get("name"), f"{place}.name"),
+        query=foreign_json.text(rule.get("query"), f"{place}.query"),
+        labels=foreign_json.labels(rule.get("labels", {}), f"{place}.labels"),
+        annotations=foreign_json.labels(rule.get("annotations", {}), f"{place}.annotations"),
+        for_seconds=foreign_json.number(rule.get("duration", 0), f"{place}.duration"),
+        health=foreign_json.text(rule.get("health", "unknown"), f"{place}.health"),
+        last_error=foreign_json.text(rule.get("lastError", ""), f"{place}.lastError"),
+        group=group,
+        interval=interval,
+        keep_firing_for=foreign_json.number(rule.get("keepFiringFor", 0), f"{place}.keepFiringFor"),
+    )
+
+
+def _recording(rule: Mapping[str, object], place: str, group: str, interval: float) -> RecordingRule:
+    return RecordingRule(
+        name=foreign_json.text(rule.get("name"), f"{place}.name"),
+        query=foreign_json.text(rule.get("query"), f"{place}.query"),
+        labels=foreign_json.labels(rule.get("labels", {}), f"{place}.labels"),
+        health=foreign_json.text(rule.get("health", "unknown"), f"{place}.health"),
+        last_error=foreign_json.text(rule.get("lastError", ""), f"{place}.lastError"),
+        group=group,
+        interval=interval,
+    )
+
+
+def samples(data: object) -> tuple[Sample, ...]:
+    """The `data` of `/api/v1/query`, a vector or a scalar (then without labels); NaN is no value, Inf is one."""
+    fields = foreign_json.mapping(data, "data")
+    kind, result = fields.get("resultType"), fields.get("result")
+    if kind == "scalar":
+        at, value = _point(result, "data.result")
+        return () if math.isnan(value) else (Sample({}, value, at),)
+    if kind != "vector":
+        raise foreign_json.ShapeError(f"the expression gives a {_shown(kind)}, where one value per series is needed")
+    found: list[Sample] = []
+    for place, entry in foreign_json.entries(result, "data.result"):
+        if "value" not in entry:  # a native histogram is no number
+            continue
+        at, value = _point(entry["value"], f"{place}.value")
+        if not math.isnan(value):
+            found.append(Sample(foreign_json.labels(entry.get("metric"), f"{place}.metric"), value, at))
+    return tuple(found)
+
+
+def series(data: object) -> tuple[Series, ...]:
+    """The `data` of `/api/v1/query_range`."""
+    fields = foreign_json.mapping(data, "data")
+    if fields.get("resultType") != "matrix":
+        raise foreign_json.ShapeError(
+            f"the expression gives a {_shown(fields.get('resultType'))}, where series are needed"
+        )
+    found: list[Series] = []
+    for place, entry in foreign_json.entries(fields.get("result"), "data.result"):
+        values = entry.get("values", [])
+        if not isinstance(values, list):
+            raise foreign_json.ShapeError(f"{place}.values is no list")
+        points = tuple(_point(value, f"{place}.values") for value in values)
+        kept = tuple(point for point in points if not math.isnan(point[1]))
+        if kept:
+            found.append(Series(foreign_json.labels(entry.get("metric"), f"{place}.metric"), kept))
+    return tuple(found)
+
+
+def _shown(kind: object) -> str:
+    return kind if isinstance(kind, str) and kind.isalpha() else repr(kind)
+
+
+def _point(value: object, place: str) -> tuple[float, float]:
+    match value:
+        case [moment, number]:
+            return foreign_json.number(moment, place), foreign_json.number(number, place)
+        case _:
+            raise foreign_json.ShapeError(f"{place} is no pair of time and value")

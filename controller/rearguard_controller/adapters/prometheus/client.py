@@ -1,0 +1,97 @@
+"""Asking Prometheus: the questions of its HTTP API (v1) that are asked here.
+
+Here: paths and fields of the questions, and what counts as an answer to them.
+Never here: the network (`asking`), the shape of answers (`answers`), retries, caches.
+"""
+
+from __future__ import annotations
+
+from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Source, quoted
+from rearguard_controller.adapters.prometheus import answers
+from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Rules, Series
+from rearguard_controller.config import PrometheusSettings
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import Sample
+
+TIMEOUT = 5.0  # seconds for one address
+_OUR_FAULT = (400, 422)  # the expression or parameters are bad: no other address would help
+_TOO_MUCH = ("too many samples", "exceeded maximum resolution")  # of a query that would be answered in parts
+
+
+class Prometheus(Asking):
+    """The Prometheus of the configuration. Close it when done. Every method raises `SourceError` only."""
+
+    def __init__(self, settings: PrometheusSettings, *, timeout: float = TIMEOUT) -> None:
+        """Ask as these settings say; `timeout` is for one question to one address, in seconds."""
+        self._timeout = timeout
+        super().__init__(
+            Source(
+                name="Prometheus",
+                key="prometheus",
+                kind="a Prometheus",
+                api="/api/v1",
+                urls=settings.urls,
+                token_file=settings.token_file,
+                ca_file=settings.ca_file,
+                timeout=timeout,
+                content=_content,
+                wanted="Is it Prometheus 2.42 or later, and the expression one value per series?",
+                hints={503: "Prometheus is starting or stopping; it will be asked again."},
+            )
+        )
+
+    async def alerts(self) -> tuple[PrometheusAlert, ...]:
+        """What is pending or firing now."""
+        return await self.ask("GET", "/api/v1/alerts", {}, answers.alerts)
+
+    async def rules(self) -> Rules:
+        """All rules that are loaded."""
+        return await self.ask("GET", "/api/v1/rules", {}, answers.rules)
+
+    async def scrape_intervals(self) -> dict[tuple[str, str], float]:
+        """Seconds between two scrapes of each active target, by (job, instance)."""
+        return await self.ask("GET", "/api/v1/targets?state=active", {}, answers.scrape_intervals)
+
+    async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
+        """A vector or scalar at a moment (seconds since the epoch), or now. NaN is left out, Inf is kept."""
+        fields = {"query": expression, "timeout": f"{self._timeout:g}s"}
+        if time is not None:
+            fields["time"] = f"{time:.3f}"
+        return await self.ask("POST", "/api/v1/query", fields, answers.samples)
+
+    async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
+        """A figure from `start` to `end` (seconds since the epoch) every `step` seconds."""
+        fields = {
+            "query": expression,
+            "start": f"{start:.3f}",
+            "end": f"{end:.3f}",
+            "step": f"{step:g}",
+            "timeout": f"{self._timeout:g}s",
+        }
+        return await self.ask("POST", "/api/v1/query_range", fields, answers.series)
+
+    async def stored(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
+        """The very samples that Prometheus stored of series from `start` to `end` (seconds since the epoch).
+
+        Raises:
+            AnswerTooLargeError: ask for a shorter time.
+        """
+        fields = {"query": f"{selector}[{round((end - start) * 1000)}ms]", "time": f"{end:.3f}"}
+        fields["timeout"] = f"{self._timeout:g}s"
+        return await self.ask("POST", "/api/v1/query", fields, answers.series)
+
+
+def _content(answer: Answer) -> object:
+    """The answer's data, or the fitting complaint with Prometheus' own words."""
+    fields = answer.document if isinstance(answer.document, dict) else {}
+    if answer.good and fields.get("status") == "success":
+        return fields.get("data")
+    words = fields.get("error")
+    refused = f"Prometheus refused the request ({answer.status}){quoted(words)}"
+    if answer.status in _OUR_FAULT and isinstance(words, str) and any(part in words for part in _TOO_MUCH):
+        raise AnswerTooLargeError(refused, hint="Ask for a shorter time.")
+    if answer.status in _OUR_FAULT:
+        raise SourceError(refused, hint="Correct the expression, e.g. in the rule's annotation.")
+    if answer.good:
+        raise answer.stranger("answered with an error" if fields else "did not answer in JSON", words)
+    raise answer.refusal(words)

@@ -1,0 +1,237 @@
+"""How far back a PromQL figure reaches: after that long, no sample from before a rollback is left in it.
+
+Here: a scan of PromQL text for range selectors, subqueries and offsets, through recorded names.
+Never here: PromQL's meaning, or the network. The scan never fails: text that it cannot read counts as reaching
+back `UNREADABLE` seconds, and Prometheus will say what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rearguard_controller import durations
+from rearguard_controller.adapters.prometheus.answers import AlertingRule, RecordingRule, Rules
+from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.model import Labels
+
+_PLAIN = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+UNREADABLE = 300.0  # seconds: Prometheus' default look-back
+_LONGEST_TEXT = 8_000  # characters; a longer expression is not scanned
+_MAX_DEPTH = 50  # recorded names that stand for recorded names
+
+# Every token also ends with the text, so that an unclosed one is read once and the scan stays linear.
+_STRING = r'"(?:\\.?|[^"\\])*+(?:"|\Z)|\'(?:\\.?|[^\'\\])*+(?:\'|\Z)|`[^`]*+(?:`|\Z)'
+_TOKEN = re.compile(
+    rf"(?P<skip>\s+|\#[^\n]*|{_STRING})"
+    r"|(?P<range>\[[^\]]*+(?:\]|\Z))"
+    rf"|(?P<selector>\{{(?:{_STRING}|[^}}\"'`])*+(?:\}}|\Z))"
+    r"|(?P<number>[0-9.][0-9A-Za-z_.]*)"
+    r"|(?P<name>[A-Za-z_:][A-Za-z0-9_:]*)"
+    r"|(?P<sign>.)",
+    re.DOTALL,
+)
+_NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
+_SET_OPERATORS = frozenset({"and", "unless", "or"})
+_WITH_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
+
+
+def settle_seconds(figure: str, rules: Rules) -> float:
+    """The longest way back of a figure.
+
+    Args:
+        figure: PromQL.
+        rules: Prometheus' rules, so that recorded names are followed.
+
+    Returns:
+        Seconds: the longest sum of ranges, subqueries and offsets around one series, plus the evaluation intervals
+        of the groups that recorded it. 0 for a figure of the newest samples only.
+    """
+    return _Reach(_by_name(rules), {}).of(figure, 0)
+
+
+def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
+    """How long after a rollback an alert may go on firing because of what was before.
+
+    Args:
+        rule: the alert's.
+        rules: Prometheus' rules, so that recorded names are followed.
+        figure: what the alert declares as its figure, if anything.
+
+    Returns:
+        Seconds: the way back of its expression, its `keep_firing_for`, and one evaluation of its group. Its `for`
+        delays the beginning of an alert, never its end. Where the figure is a name that the expression compares, what
+        is only joined to that by `and` or `unless` is left out, however far it reaches back: it cannot keep an alert
+        firing whose figure is not past its threshold any more.
+    """
+    name = figure if _NAME.fullmatch(figure) else None
+    reach = _Reach(_by_name(rules), {}).of(rule.query, 0, name)
+    return reach + rule.keep_firing_for + rule.interval
+
+
+def _by_name(rules: Rules) -> dict[str, list[RecordingRule]]:
+    recorded: dict[str, list[RecordingRule]] = {}
+    for rule in rules.recording:
+        recorded.setdefault(rule.name, []).append(rule)
+    return recorded
+
+
+@dataclass(slots=True)
+class _Part:
+    """What was read of an expression so far."""
+
+    full: float = 0.0  # seconds that it reaches back
+    bound: float = 0.0  # the same, without what is only joined to the figure
+    compares: bool = False  # the figure is in it
+
+    def beside(self, other: _Part) -> _Part:
+        """Both, as operands of a comparison, of arithmetic or of a function."""
+        return _Part(max(self.full, other.full), max(self.bound, other.bound), self.compares or other.compares)
+
+
+@dataclass(slots=True)
+class _Level:
+    """One pair of parentheses while it is scanned."""
+
+    last: _Part = field(default_factory=_Part)  # the operand just read, which ranges and offsets still lengthen
+    operands: _Part = field(default_factory=_Part)  # those before it, since the last `and`, `unless` or `or`
+    joined: _Part = field(default_factory=_Part)  # what is complete since the last `or`
+    complete: _Part = field(default_factory=_Part)
+    excludes: bool = False  # it stands right of an `unless`, and makes nothing fire
+
+    def operand(self, part: _Part) -> None:
+        """Begin another operand."""
+        self.operands = self.operands.beside(self.last)
+        self.last = part
+
+    def longer(self, seconds: float) -> None:
+        """A range or offset follows the operand."""
+        self.last.full += seconds
+        self.last.bound += seconds
+
+    def join(self, word: str) -> None:
+        """An `and`, `unless` or `or` follows, or the end."""
+        part = self.operands.beside(self.last)
+        self.last, self.operands = _Part(), _Part()
+        before = self.joined
+        compares = part.compares and not self.excludes
+        bound = max(before.bound, part.bound) if compares else before.bound
+        self.joined = _Part(max(before.full, part.full), bound, before.compares or compares)
+        self.excludes = word == "unless"
+        if word == "or":
+            found = self.joined
+            self.complete = self.complete.beside(found if found.compares else replace(found, bound=found.full))
+            self.joined = _Part()
+
+    def result(self) -> _Part:
+        """All that was read."""
+        self.join("or")
+        return self.complete
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    recorded: Mapping[str, Sequence[RecordingRule]]
+    known: dict[str, float]
+
+    def of(self, expression: str, depth: int, figure: str | None = None) -> float:
+        """Seconds that an expression reaches back; with a figure without what is only joined to that."""
+        if len(expression) > _LONGEST_TEXT:
+            return UNREADABLE
+        levels = [_Level()]
+        tokens = _tokens(expression)
+        at = 0
+        while at < len(tokens):
+            kind, text = tokens[at]
+            at += 1
+            if kind == "name" and text.lower() in _WITH_LABELS:
+                at = _after_parentheses(tokens, at)
+            elif kind == "name" and text.lower() == "offset":
+                at = _offset(tokens, at, levels[-1])
+            elif kind == "name" and text.lower() in _SET_OPERATORS:
+                levels[-1].join(text.lower())
+            elif kind == "name":
+                reach = self.of_name(text, depth)
+                levels[-1].operand(_Part(reach, reach, text == figure))
+            elif kind == "selector" and not (at > 1 and tokens[at - 2][0] == "name"):
+                levels[-1].operand(_Part())
+            elif kind == "range":
+                levels[-1].longer(_seconds(text.strip("[]").partition(":")[0].strip()))
+            elif text == "(":
+                levels.append(_Level())
+            elif text == ",":  # another argument of a function, which stands by itself
+                levels[-1].join("or")
+            elif text == ")" and len(levels) > 1:
+                inside = levels.pop().result()
+                levels[-1].operand(inside)
+        return max(level.result().bound for level in levels)
+
+    def of_name(self, name: str, depth: int) -> float:
+        """Seconds that a recorded name reaches back; 0 for any other name, and for one that refers to itself."""
+        rules = self.recorded.get(name, ())
+        if not rules or depth > _MAX_DEPTH:
+            return 0.0
+        if name not in self.known:
+            self.known[name] = 0.0
+            self.known[name] = max(rule.interval + self.of(rule.query, depth + 1) for rule in rules)
+        return self.known[name]
+
+
+def _tokens(expression: str) -> list[tuple[str, str]]:
+    matches: Iterable[re.Match[str]] = _TOKEN.finditer(expression)
+    return [(match.lastgroup or "sign", match[0]) for match in matches if match.lastgroup != "skip"]
+
+
+def _after_parentheses(tokens: Sequence[tuple[str, str]], at: int) -> int:
+    """The place after a list of labels, which are no series."""
+    if at < len(tokens) and tokens[at][1] == "(":
+        while at < len(tokens) and tokens[at][1] != ")":
+            at += 1
+        return at + 1
+    return at
+
+
+def _offset(tokens: Sequence[tuple[str, str]], at: int, level: _Level) -> int:
+    """Lengthen the operand by an offset; one into the future does not shorten it."""
+    if at < len(tokens) and tokens[at][1] == "-":
+        return at + 2
+    if at < len(tokens) and tokens[at][0] == "number":
+        level.longer(_seconds(tokens[at][1]))
+        return at + 1
+    level.longer(UNREADABLE)
+    return at
+
+
+def _seconds(text: str) -> float:
+    """A duration, or seconds as Prometheus 3 also allows."""
+    try:
+        return durations.parse(text)
+    except InvalidInputError:
+        return (
+            min(float(text), durations.LONGEST)
+            if re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", text)
+            else UNREADABLE
+        )
+
+
+def selector_text(labels: Labels) -> str:
+    """Labels as a PromQL selector: values quoted, and names that Prometheus 2 would not have allowed."""
+    return "{" + ",".join(f"{_name(name)}={_quoted(value)}" for name, value in sorted(labels.items())) + "}"
+
+
+def presence(selector: Labels) -> str:
+    """PromQL that returns one value for each instance of a target: 1 where it is scraped now."""
+    text = selector_text(selector)
+    return f"target_info{text} or up{text}"
+
+
+def _name(label: str) -> str:
+    return label if _PLAIN.fullmatch(label) else _quoted(label)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,342 @@
+"""The controller's own metrics, exported at 0 from the start for every configured target.
+
+Here: one registry that belongs to this process, and small verbs that other modules call when something has happened.
+Never here: the list of families (`families`), decisions, clocks, HTTP. Metrics follow from what was recorded; nothing
+is ever decided by a metric. No label carries text from an alert: the sets of values are closed, or come from the
+configuration.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum, unique
+from itertools import product
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from rearguard_controller.adapters.telemetry.families import OWN_FAMILIES
+from rearguard_controller.model import (
+    Condition,
+    Decision,
+    Outcome,
+    Phase,
+    ReasonCode,
+    Rollback,
+    Score,
+    Step,
+    StepState,
+    Target,
+    Trigger,
+    Verdict,
+)
+from rearguard_controller.model.checks import READY_CHECKS
+from rearguard_controller.rollback.plan import plan
+
+
+@unique
+class Span(StrEnum):
+    """The stretches of time between an alert and its end."""
+
+    ALERT_TO_RECEIPT = "alert_to_receipt"
+    RECEIPT_TO_DECISION = "receipt_to_decision"
+    DECISION_TO_COMMAND = "decision_to_command"
+    COMMAND = "command"
+    HEALTH = "health"
+    RECOVERY = "recovery"
+    TOTAL = "total"
+
+
+SOURCES = ("webhook", "prometheus")
+WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
+OBSERVED = ("agreed", "only_we", "only_people")
+NOTIFIED = ("sent", "failed", "dropped")
+ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
+_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
+_HOLDS = {True: "true", False: "false", None: "unknown"}
+
+_BY_NAME = {family.name: family for family in OWN_FAMILIES}
+
+
+class Telemetry:
+    """The metrics of one controller process."""
+
+    def __init__(self, targets: Sequence[Target], *, checks: Sequence[str] = READY_CHECKS) -> None:
+        """Create every series at 0.
+
+        Args:
+            targets: as configured; their names and the names of their steps become label values.
+            checks: the names of the readiness checks that `ready` will report.
+        """
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks the annotation; a second series for each counter, which no rule here reads
+        self.registry = CollectorRegistry()
+        self._made: dict[str, Counter | Gauge | Histogram] = {}
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        alerts = self._counter("rearguard_alerts_received_total")
+        self._alerts = {source: alerts.labels(source) for source in SOURCES}
+        self._decisions = self._counter("rearguard_decisions_total")
+        self._reasons = self._counter("rearguard_decision_reasons_total")
+        self._rollbacks = self._counter("rearguard_rollbacks_total")
+        self._in_progress = self._gauge("rearguard_rollback_in_progress")
+        self._spans = self._histogram("rearguard_rollback_seconds")
+        self._steps = self._histogram("rearguard_step_seconds")
+        self._armed = self._gauge("rearguard_target_armed")
+        self._disarmed = self._gauge("rearguard_target_disarmed")
+        self._ready = self._gauge("rearguard_target_ready")
+        self._versions = self._gauge("rearguard_target_version_info")
+        self._observed = self._gauge("rearguard_observed_releases")
+        self._watchdog_age = self._gauge("rearguard_watchdog_age_seconds")
+        self._prometheus_age = self._gauge("rearguard_prometheus_age_seconds")
+        self._reload = self._gauge("rearguard_config_reload_success")
+        self._reload.set(1)
+        self._checks = tuple(checks)
+        self._leader = self._gauge("rearguard_leader")
+        self._holds: Callable[[], bool] = lambda: True
+        self._leader.set_function(lambda: float(self._leading and self._holds()))
+        self._journal_errors = self._counter("rearguard_journal_errors_total")
+        self._webhooks = self._counter("rearguard_webhook_requests_total")
+        self._answered = {code: self._webhooks.labels(str(code)) for code in WEBHOOK_CODES}
+        self._notifications = self._counter("rearguard_notifications_total")
+        self._services: set[str] = set()
+        self._configured: set[str] = set()
+        self._open: dict[str, set[str]] = {}  # the rollbacks of each target that are driven here
+        self._leading = False
+        self._shown_versions: dict[tuple[str, str], str] = {}
+        self.know(targets)
+        self._started = time.monotonic()
+        self.feed_ages(prometheus=lambda: None, watchdog=lambda: None)
+
+    def know(self, targets: Sequence[Target]) -> None:
+        """Start the series of targets that are configured; those that exist keep their values.
+
+        Those of other targets end, but for the ones that are still rolled back: theirs end the next time.
+        """
+        before, self._configured = self._configured, {target.name for target in targets}
+        open_now = {name for name, rollbacks in self._open.items() if rollbacks}
+        for gone in (before | self._open.keys()) - self._configured - open_now:
+            self._open.pop(gone, None)
+            self._forget(gone)
+        for target in targets:
+            if target.name not in before:
+                self._start_at_zero(target)
+
+    def know_services(self, services: Sequence[str]) -> None:
+        """Start the series of receivers of notices; those that exist keep their values, those of others end."""
+        before, self._services = self._services, set(services)
+        for service, result in product(before - self._services, NOTIFIED):
+            self._notifications.remove(service, result)
+        for service, result in product(self._services, NOTIFIED):
+            self._notifications.labels(service, result)
+
+    def reloaded(self, *, success: bool) -> None:
+        """The configuration was read again, or could not be used."""
+        self._reload.set(success)
+
+    # --- what happened ------------------------------------------------------------------------------------
+
+    def alert_received(self, source: str, count: int = 1) -> None:
+        """Alerts came in from `source`: webhook or prometheus."""
+        self._alerts[source].inc(count)
+
+    def webhook_answered(self, code: int) -> None:
+        """Alertmanager got an answer with this HTTP status."""
+        (self._answered.get(code) or self._webhooks.labels(str(code))).inc()
+
+    def journal_failed(self) -> None:
+        """A read or write of the journal failed."""
+        self._journal_errors.inc()
+
+    def notified(self, service: str, result: str) -> None:
+        """A notice to a receiver was sent, failed or dropped; of receivers that are gone nothing is counted."""
+        if service in self._services:
+            self._notifications.labels(service, result).inc()
+
+    def decided(self, decision: Decision) -> None:
+        """A decision was recorded. Alerts that belong to no target count under an empty target."""
+        self._decisions.labels(decision.target, decision.verdict.value).inc()
+        for reason in decision.reasons:
+            self._reasons.labels(decision.target, reason.code.value, _HOLDS[reason.holds]).inc()
+
+    def opened(self, rollback: Rollback) -> None:
+        """This process drives an open rollback from now on."""
+        self._open.setdefault(rollback.target, set()).add(rollback.id)
+        self._in_progress.labels(rollback.target).set(1)
+
+    def let_go(self, rollback: Rollback) -> None:
+        """This process drives the rollback no more: it is closed, or another leader's."""
+        left = self._open.get(rollback.target)
+        if left is not None:  # else it was never begun here, or its target is forgotten
+            left.discard(rollback.id)
+            self._in_progress.labels(rollback.target).set(bool(left))
+
+    def closed(self, rollback: Rollback) -> None:
+        """A rollback was closed; counts its outcome and the span `total`."""
+        if rollback.phase is not Phase.CLOSED or rollback.outcome is None:
+            raise ValueError(f"rollback {rollback.id} is not closed")
+        self.let_go(rollback)
+        self._rollbacks.labels(rollback.target, rollback.outcome.value, rollback.trigger.value).inc()
+        if rollback.closed_at is not None:
+            self.span(rollback.target, Span.TOTAL, rollback.closed_at - rollback.opened_at)
+
+    def step_ended(self, target: str, step: Step) -> None:
+        """A step is done, failed, skipped or interrupted; one that never started took no time."""
+        seconds = 0.0
+        if step.started_at is not None and step.ended_at is not None:
+            seconds = max(0.0, step.ended_at - step.started_at)
+        self._steps.labels(target, step.name, step.state.value).observe(seconds)
+
+    def span(self, target: str, span: Span, seconds: float) -> None:
+        """A stretch of the way took this long; clocks that differ between hosts never give less than 0."""
+        self._spans.labels(target, span.value).observe(max(0.0, seconds))
+
+    # --- how things stand ---------------------------------------------------------------------------------
+
+    def armed(self, target: str, *, armed: bool, by: Outcome | None = None) -> None:
+        """Whether the target may be rolled back automatically now; only a leader shows it.
+
+        `by` is the outcome of the rollback that left it disarmed; None when a person did.
+        """
+        if self._shows(target):
+            self._set_armed(target, armed=armed, by=by)
+
+    def _set_armed(self, target: str, *, armed: bool, by: Outcome | None) -> None:
+        self._armed.labels(target).set(armed)
+        for outcome in Outcome:
+            self._disarmed.labels(target, outcome.value).set(not armed and outcome is by)
+
+    def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True) -> None:
+        """Whether this process leads now, as long as the lease `holds`, asked at every scrape.
+
+        Who leads no more knows nothing more of the targets, as at the start.
+        """
+        self._leading, self._holds = leading, holds
+        if not leading:
+            for name in self._configured:
+                self._start_unknown(name)
+
+    def ready(self, target: str, checks: Mapping[str, bool | None]) -> None:
+        """The readiness checks of a target; unknown (None) is shown as 0. Only a leader shows them."""
+        if not self._shows(target):
+            return
+        for check, holds in checks.items():
+            self._ready.labels(target, check).set(holds is True)
+
+    def versions(
+        self, target: str, *, serving: str | None, last_known_good: str | None, bad: str | None = None
+    ) -> None:
+        """Which version serves, which is the newest trusted one, and whether the former is bad; former ones go.
+
+        Only a leader shows it.
+        """
+        if self._shows(target):
+            self._set_versions(target, serving, last_known_good, bad)
+
+    def observed(self, target: str, score: Score) -> None:
+        """The running score of what was only observed, as the journal has it. Only a leader shows it."""
+        if self._shows(target):
+            self._set_observed(target, score)
+
+    def _set_observed(self, target: str, score: Score) -> None:
+        for result in OBSERVED:
+            self._observed.labels(target, result).set(getattr(score, result))
+
+    def _set_versions(self, target: str, serving: str | None, last_known_good: str | None, bad: str | None) -> None:
+        for state, version in (("serving", serving), ("last_known_good", last_known_good), ("bad", bad)):
+            shown, new = self._shown_versions.get((target, state)), version or ""
+            if shown is not None and shown != new:
+                self._versions.remove(target, shown, state)
+            self._versions.labels(target, new, state).set(version is not None)
+            self._shown_versions[target, state] = new
+
+    def feed_ages(self, *, prometheus: Callable[[], float | None], watchdog: Callable[[], float | None]) -> None:
+        """Read the two ages at every scrape.
+
+        None (never seen) is shown as the time since this call, that of the heartbeat as the time since the start: a
+        reload asks another Prometheus, but waits for the same heartbeat.
+        """
+        since = time.monotonic()
+        self._prometheus_age.set_function(lambda: _age(prometheus(), since))
+        self._watchdog_age.set_function(lambda: _age(watchdog(), self._started))
+
+    def render(self, accept: str | None) -> tuple[bytes, str]:
+        """The exposition that the Accept header asks for, and its content type."""
+        encoder, content_type = choose_encoder(accept or "")
+        return encoder(self.registry), content_type
+
+    def _shows(self, target: str) -> bool:
+        """Whether a look at the target counts: it may have begun in a term, or with a configuration, that is over."""
+        return self._leading and target in self._configured
+
+    # --- the beginning, and the end -----------------------------------------------------------------------
+
+    def _start_at_zero(self, target: Target) -> None:
+        name = target.name
+        self._in_progress.labels(name)
+        self._start_unknown(name)
+        for verdict in Verdict:
+            self._decisions.labels(name, verdict.value)
+        for code, holds in product(ReasonCode, _HOLDS.values()):
+            self._reasons.labels(name, code.value, holds)
+        for outcome, trigger in product(Outcome, Trigger):
+            self._rollbacks.labels(name, outcome.value, trigger.value)
+        for span in Span:
+            self._spans.labels(name, span.value)
+        for step, state in product(step_names(target), ENDED):
+            self._steps.labels(name, step, state.value)
+
+    def _start_unknown(self, name: str) -> None:
+        self._set_armed(name, armed=False, by=None)
+        self._set_versions(name, None, None, None)
+        self._set_observed(name, Score())
+        for check in self._checks:
+            self._ready.labels(name, check).set(0)
+
+    def _forget(self, name: str) -> None:
+        """End every series of a target."""
+        for family, metric in self._made.items():
+            names = _BY_NAME[family].labels
+            shown = [sample.labels for found in metric.collect() for sample in found.samples]
+            mine = [labels for labels in shown if labels.get("target") == name]
+            for values in {tuple(labels[each] for each in names) for labels in mine}:
+                metric.remove(*values)
+        self._shown_versions = {key: shown for key, shown in self._shown_versions.items() if key[0] != name}
+
+    def _counter(self, name: str) -> Counter:
+        family = _BY_NAME[name]
+        counter = Counter(name, family.help, family.labels, registry=self.registry)
+        self._made[name] = counter
+        return counter
+
+    def _gauge(self, name: str) -> Gauge:
+        family = _BY_NAME[name]
+        gauge = Gauge(name, family.help, family.labels, registry=self.registry)
+        self._made[name] = gauge
+        return gauge
+
+    def _histogram(self, name: str) -> Histogram:
+        family = _BY_NAME[name]
+        histogram = Histogram(name, family.help, family.labels, registry=self.registry, buckets=_BOUNDS)
+        self._made[name] = histogram
+        return histogram
+
+
+def step_names(target: Target) -> tuple[str, ...]:
+    """The names of all steps that a rollback of the target can have, in their order."""
+    some = Condition(alert="", figure="", threshold="", selector={})
+    return tuple(dict.fromkeys(step.name for step in plan(target, conditions=(some,))))
+
+
+def _age(age: float | None, since: float) -> float:
+    return time.monotonic() - since if age is None else max(0.0, age)

@@ -1,0 +1,62 @@
+"""The route that reads what is remembered of a target's versions, and how well the serving one does.
+
+Here: `GET …/targets/{name}/releases`, from which `rearguard releases` and `rearguard watch` live.
+Never here: telling of releases (`commands`), and what follows from the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from rearguard_controller import json_views
+from rearguard_controller.api import request_body
+from rearguard_controller.api.answers import answer
+from rearguard_controller.api.auth import Role
+from rearguard_controller.api.reads import find_target
+from rearguard_controller.api.routing import Route
+from rearguard_controller.api.services import Services
+from rearguard_controller.model import is_subset, observations
+from rearguard_controller.model.observations import GAPS_ALLOWED
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Answers what is remembered of versions."""
+
+    services: Services
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this topic."""
+        return (Route("GET", "/api/monitoring/targets/{name}/releases", Role.VIEWER, self.releases),)
+
+    async def releases(self, request: web.Request) -> web.Response:
+        """The target's versions, newest first; one page, so that `next` is always null."""
+        request_body.check_parameters(request, ("version", "limit"))
+        with request_body.bad_request():
+            version, most = request_body.parameter(request, "version"), request_body.limit(request)
+        target = find_target(self.services, request.match_info["name"])
+        state = await self.services.journal.target_state(target.name)
+        known = await self.services.journal.releases(target.name)
+        wanted = [each for each in known if version in (None, each.version)][:most]
+        watcher, configuration = self.services.watcher, self.services.configuration
+        triggers = [
+            alert.name for alert in watcher.firing(target.name) if is_subset(target.policy.alerts, alert.labels)
+        ]
+        shape = json_views.service(
+            state, self.services.clock(), most_gap=GAPS_ALLOWED * configuration.prometheus.poll_interval
+        )
+        return answer(
+            {
+                **shape,
+                "known_good_after_s": target.policy.known_good_after,
+                "prometheus_age_s": watcher.prometheus_age(),
+                "checks": dict(watcher.ready(target.name)),
+                "triggers": sorted(set(triggers)),
+                "releases": [
+                    json_views.remembered(each, state, observations.last_known_good(known)) for each in wanted
+                ],
+                "next": None,
+            }
+        )

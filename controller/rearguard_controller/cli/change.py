@@ -1,0 +1,152 @@
+"""The commands that change something: rollback, approve, veto, abort, close, arm, disarm, release.
+
+Here: what each asks of the controller, and the one or two lines that say what came of it.
+Never here: HTTP, and whether something is allowed; the controller says so.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from rearguard_controller import durations
+from rearguard_controller.cli import terminal
+from rearguard_controller.cli.explain import one_decision
+from rearguard_controller.cli.http_client import Client, Json, segment
+from rearguard_controller.cli.show import BASE, objects, one_rollback, steps
+from rearguard_controller.errors import InvalidInputError
+
+
+def rollback(options: Namespace) -> int:
+    """Put a trusted version back now."""
+    asked = {
+        "target": options.target,
+        "reason": options.reason,
+        "to_version": options.to,
+        "force": options.force,
+        "dry_run": options.dry_run,
+    }
+    answer = Client.from_environment().post(f"{BASE}/rollback/trigger", asked, once=True)
+    if options.json:
+        terminal.as_json(answer)
+    elif options.dry_run:
+        one_decision(cast("Json", answer["decision"]))
+        terminal.heading("Plan (nothing was changed)")
+        steps(objects(answer, "plan"))
+    else:
+        made = cast("Json", answer["rollback"])
+        terminal.line(f"Rolling {made['target']} back from {made['from_version']} to {made['to_version']}.")
+        terminal.line(f"Follow it: rearguard show {answer['rollback_id']}")
+    if options.dry_run and cast("Json", answer["decision"])["verdict"] != "roll_back":
+        return 1
+    return 0
+
+
+def approve(options: Namespace) -> int:
+    """Let a rollback that waits be begun."""
+    return _say(options, "approve")
+
+
+def veto(options: Namespace) -> int:
+    """Close a rollback that waits; nothing is begun."""
+    return _say(options, "veto")
+
+
+def abort(options: Namespace) -> int:
+    """End an open rollback early."""
+    return _say(options, "abort")
+
+
+def close(options: Namespace) -> int:
+    """Close a rollback that cannot finish."""
+    return _say(options, "close")
+
+
+def arm(options: Namespace) -> int:
+    """Allow automatic rollbacks of a target."""
+    path = f"{BASE}/targets/{segment(options.target)}/arm"
+    answer = Client.from_environment().post(path, {"reason": options.reason})
+    return _armings(options, answer, [answer])
+
+
+def disarm(options: Namespace) -> int:
+    """Forbid automatic rollbacks of a target, or of all."""
+    body = {"reason": options.reason, "until": _moment(options.until)}
+    client = Client.from_environment()
+    if options.all:
+        answer = client.post(f"{BASE}/disarm", body)
+        return _armings(options, answer, objects(answer, "targets"))
+    answer = client.post(f"{BASE}/targets/{segment(options.target)}/disarm", body)
+    return _armings(options, answer, [answer])
+
+
+def release(options: Namespace) -> int:
+    """Tell the controller about a release."""
+    answer = Client.from_environment().post(
+        f"{BASE}/targets/{segment(options.target)}/releases",
+        {"version": options.version, "phase": options.phase, "barrier": options.barrier, "good": options.good},
+    )
+    if options.json:
+        terminal.as_json(answer)
+        return 0
+    terminal.facts(
+        {
+            "target": answer["target"],
+            "version": answer["version"],
+            "known good since": terminal.when(answer["known_good_at"]),
+            "bad since": terminal.when(answer["bad_at"]),
+            "suspect since": terminal.when(answer["suspect_at"]),
+            "barrier": answer["barrier"],
+        }
+    )
+    return 0
+
+
+def _say(options: Namespace, verb: str) -> int:
+    path = f"{BASE}/rollback/{segment(options.id)}/{verb}"
+    answer = Client.from_environment().post(path, {"reason": options.reason})
+    if options.json:
+        terminal.as_json(answer)
+    else:
+        one_rollback(answer)
+    return 0
+
+
+def _armings(options: Namespace, answer: Json, targets: list[Json]) -> int:
+    if options.json:
+        terminal.as_json(answer)
+        return 0
+    for target in targets:
+        until = f" until {terminal.when(target['disarmed_until'])}" if target["disarmed_until"] else ""
+        terminal.line(f"{target['name']} is {'armed' if target['armed'] else 'disarmed'}{until}.")
+    return 0
+
+
+def _moment(text: str | None) -> str | None:
+    """A duration from now, or a time, as RFC 3339."""
+    if text is None:
+        return None
+    try:
+        return (datetime.now(UTC) + timedelta(seconds=durations.parse(text))).isoformat()
+    except InvalidInputError:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):  # in UTC it may lie before year 1 or after year 9999
+        raise InvalidInputError(
+            f"{text!r} is neither a duration nor a time.", hint="Write 2h, or 2026-01-31T18:00:00Z.", field="until"
+        ) from None
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
+    "rollback": rollback,
+    "approve": approve,
+    "veto": veto,
+    "abort": abort,
+    "close": close,
+    "arm": arm,
+    "disarm": disarm,
+    "release": release,
+}

@@ -1,0 +1,82 @@
+"""The command that drills a target.
+
+Here: asking for a drill, its table of checks, and the exit code that a schedule can act on.
+Never here: HTTP, and what a check means; its sentence says so.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from rearguard_controller.cli import terminal
+from rearguard_controller.cli.http_client import Client, Json, segment
+from rearguard_controller.cli.show import BASE, objects
+
+ANSWER_WITHIN = 180.0  # seconds: its alert alone may take a minute
+GOOD, FAILED, UNKNOWN = 0, 1, 4
+_CODES: Mapping[bool | None, int] = {True: GOOD, False: FAILED, None: UNKNOWN}
+_MARKS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "unknown"}
+
+
+def drill(options: Namespace) -> int:
+    """Drill a target, or show the drills before.
+
+    Returns:
+        0 when every check holds, 1 when one does not, 4 when it is not known; 0 for a list.
+    """
+    path = f"{BASE}/targets/{segment(options.target)}"
+    if options.history:
+        return _history(Client.from_environment().get(f"{path}/drills", {"limit": options.limit}), options)
+    if sys.stderr.isatty():
+        terminal.note("Drilling: an alert is on its way through Alertmanager, for a minute at most.")
+    answer = Client.from_environment().post(f"{path}/drill", {"reason": options.reason}, patience=ANSWER_WITHIN)
+    if options.json:
+        terminal.as_json(answer)
+    else:
+        _one(answer)
+    return _CODES[cast("bool | None", answer["ok"])]
+
+
+def _one(answer: Json) -> None:
+    rows = [
+        [check["name"], _MARKS[cast("bool | None", check["holds"])], check["detail"]]
+        for check in objects(answer, "checks")
+    ]
+    terminal.table(("CHECK", "HOLDS", "BECAUSE"), rows)
+    words = {
+        True: "could be rolled back now: every check holds",
+        False: "could not be rolled back as it should: see the checks that do not hold",
+        None: "could perhaps be rolled back: not everything is known",
+    }
+    terminal.line(f"\nDrill {answer['id']}: {answer['target']} {words[cast('bool | None', answer['ok'])]}.")
+
+
+def _history(answer: Json, options: Namespace) -> int:
+    if options.json:
+        terminal.as_json(answer)
+        return GOOD
+    rows = [
+        [
+            each["id"],
+            terminal.when(each["at"]),
+            _MARKS[cast("bool | None", each["ok"])],
+            each["operator"],
+            each["reason"],
+            _not_good(each),
+        ]
+        for each in objects(answer, "drills")
+    ]
+    terminal.table(("DRILL", "AT", "OK", "OPERATOR", "REASON", "NOT GOOD"), rows)
+    return GOOD
+
+
+def _not_good(drill: Json) -> str:
+    if drill["ended_at"] is None:
+        return "no end: it goes on, or its controller stopped"
+    return ", ".join(str(check["name"]) for check in objects(drill, "checks") if check["holds"] is not True)
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {"drill": drill}

@@ -1,0 +1,150 @@
+"""The command explain: why a rollback was begun, or why nothing was done.
+
+Here: which decision is meant by a name, and how a decision reads: verdict, reasons, what would have to change,
+evidence.
+Never here: HTTP, how tables and paragraphs are drawn, and what the reasons say (the controller's words are printed).
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import cast
+
+from rearguard_controller.cli import terminal
+from rearguard_controller.cli.http_client import Client, Json, RemoteError, segment
+from rearguard_controller.cli.show import BASE, NOT_FOUND, alert_name, objects, verdict
+from rearguard_controller.errors import InvalidInputError, NotFoundError
+
+LOOKED_THROUGH = 50  # newest decisions about an alert among which other targets are looked for
+WRONG_USE = 2  # exit code
+_MARKS = {True: "yes", False: "no", None: "unknown"}
+
+
+def explain(options: Namespace) -> int:
+    """One decision in full: by its id, its rollback's, or the newest of a target or about an alert."""
+    if options.id is None and options.alert is None and options.target is None:
+        sys.stderr.write("rearguard: name what is to be explained: rearguard explain NAME\n")
+        return WRONG_USE
+    client = Client.from_environment()
+    found, others = _found(client, options)
+    if options.json:
+        terminal.as_json(found)
+        return 0
+    one_decision(found)
+    if others:
+        terminal.line()
+        terminal.paragraph(f"There are decisions about this alert for {', '.join(others)}, too: see --target.")
+    return 0
+
+
+def one_decision(decision: Json) -> None:
+    """Print a decision: the verdict, every reason, what would have to change, and what all this rests on."""
+    terminal.facts(
+        {
+            "decision": decision["id"],
+            "target": decision["target"],
+            "alert": alert_name(decision),
+            "decided": terminal.when(decision["decided_at"]),
+            "verdict": verdict(decision),
+            "versions": f"{decision['from_version'] or 'unknown'} -> {decision['to_version'] or 'none'}",
+            "asked by a person": decision["note"],
+            "rollback": decision["rollback_id"],
+        }
+    )
+    terminal.line()
+    terminal.paragraph(str(decision["summary"]))
+    terminal.line()
+    _reasons(decision)
+    _remedies(decision)
+    _evidence(decision)
+
+
+def _reasons(decision: Json) -> None:
+    by_hand = decision["trigger"] == "manual"
+    reasons = objects(decision, "reasons")
+    if by_hand:  # most questions do not apply to a person's request
+        reasons = [each for each in reasons if each["holds"] is not None or each["blocks"]]
+    rows = [[each["code"], _MARKS[cast("bool | None", each["holds"])], each["detail"]] for each in reasons]
+    terminal.table(("REASON", "HOLDS", "BECAUSE"), rows, wrapped=True)
+
+
+def _remedies(decision: Json) -> None:
+    rows = [[each["code"], each["remedy"]] for each in objects(decision, "reasons") if each.get("remedy")]
+    if rows:
+        terminal.heading("What would have to change")
+        terminal.table(("REASON", "CHANGE"), rows, wrapped=True)
+
+
+def _evidence(decision: Json) -> None:
+    """What was asked and answered; PromQL with the time of which it gives the same answer again."""
+    found = objects(decision, "evidence")
+    if found:
+        terminal.heading("Evidence")
+    for each in found:
+        when = f"at {each['at']}"
+        if each["start"] is not None:
+            when = f"from {each['start']} to {each['at']} every {cast('float', each['step_s']):g}s"
+        serves = ", ".join(str(code) for code in cast("list[str]", each["serves"]))
+        terminal.paragraph(f"{each['source']} {when}, for {serves}", hanging=2)
+        terminal.paragraph(str(each["question"]), indent=2)
+        values = [_value(value) for value in objects(each, "values")]
+        told = [str(each["answer"]), *(value for value in values if value != each["answer"])]
+        terminal.paragraph(f"= {'; '.join(told)}", indent=2, hanging=2)
+
+
+def _value(value: Json) -> str:
+    labels = cast("Mapping[str, str]", value["labels"])
+    shown = "{" + ", ".join(f'{name}="{text}"' for name, text in labels.items()) + "} " if labels else ""
+    return f"{shown}{value['value']}"
+
+
+def _found(client: Client, options: Namespace) -> tuple[Json, list[str]]:
+    """The decision that is meant, and which other targets have decisions about the same alert."""
+    name = options.alert or options.id
+    if options.alert is None and options.target is None:
+        by_id = _by_id(client, name)
+        if by_id is not None:
+            return by_id, []
+        of_target = _newest(client, 1, target=name)
+        if of_target and _newest(client, 1, alert=name):
+            raise InvalidInputError(
+                f"{name} is the name of a target and of an alert.",
+                hint=f"Say which: --target {name} for the target's newest decision, or --alert {name}.",
+            )
+        if of_target:
+            return of_target[0], []
+    if name is None:
+        found = _newest(client, 1, target=options.target)
+    else:
+        found = _newest(client, LOOKED_THROUGH, alert=name, target=options.target)
+    if not found:
+        raise NotFoundError(_nothing(name, options.target), hint="List them with: rearguard decisions")
+    return found[0], sorted({str(each["target"]) for each in found[1:]} - {str(found[0]["target"]), ""})
+
+
+def _by_id(client: Client, name: str) -> Json | None:
+    try:
+        return client.get(f"{BASE}/decisions/{segment(name)}")
+    except RemoteError as error:
+        if error.status != NOT_FOUND:
+            raise
+    try:
+        return cast("Json", client.get(f"{BASE}/rollback/{segment(name)}")["decision"])
+    except RemoteError as error:
+        if error.status != NOT_FOUND:
+            raise
+    return None
+
+
+def _newest(client: Client, limit: int, **filters: str | None) -> list[Json]:
+    return objects(client.get(f"{BASE}/decisions", {**filters, "limit": limit}), "decisions")
+
+
+def _nothing(name: str | None, target: str | None) -> str:
+    if name is None:
+        return f"No decision of a target {target} is known."
+    if target is not None:
+        return f"No decision of target {target} about an alert {name} is known."
+    return f"No rollback, decision, decided target or alert is called {name}."

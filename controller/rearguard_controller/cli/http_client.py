@@ -1,0 +1,247 @@
+"""The command line's side of the HTTP interface: one request, one answer, errors in words.
+
+Here: the address and token from the environment, requests with a limit of time, and what went wrong as one sentence
+with a hint.
+Never here: what an answer means or how it is shown.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from rearguard_controller.errors import RearguardError
+from rearguard_controller.wording import address
+
+DEFAULT_URL = "http://127.0.0.1:9465"
+CONNECT_WITHIN = 5.0  # seconds
+PATIENCE = 30.0  # seconds between two bytes of the answer
+TLS_VARIABLES = ("REARGUARD_CA_FILE", "REARGUARD_CERT_FILE", "REARGUARD_KEY_FILE")
+_SHOWN = 200  # characters of an answer that is not ours
+
+Json = dict[str, object]
+
+
+class RemoteError(RearguardError):
+    """The controller could not be asked, or said no; `status` is its HTTP status, if it answered."""
+
+    def __init__(self, message: str, *, hint: str = "", field: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, hint=hint, field=field)
+        self.status = status
+
+
+class UnknownResultError(RemoteError):
+    """The request was sent and no answer came: it may or may not have been carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """Files (PEM) for HTTPS: what the controller's certificate must lead to, and our own certificate and key."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+class _Bearer(AuthBase):
+    """Sends the token, and keeps a .netrc file from sending something else."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Client:
+    """Asks one controller."""
+
+    def __init__(self, url: str, token: str | None, tls: ClientTls | None = None) -> None:
+        """Use the controller at `url`.
+
+        Raises:
+            RearguardError: this is no HTTP address.
+        """
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise RearguardError(
+                f"{address(url)!r} is not an HTTP address.", hint=f"For example {DEFAULT_URL}.", field="url"
+            )
+        self._url, self._shown = url.rstrip("/"), address(url).rstrip("/")
+        self._session = requests.Session()
+        self._session.auth = _Bearer(token)
+        self._session.trust_env = not _is_loopback(parts.hostname)  # no proxy stands between this machine and itself
+        self._trust: str | bool = True
+        if tls is not None:
+            self._trust = tls.ca_file or True
+            self._session.cert = (tls.cert_file, tls.key_file or tls.cert_file) if tls.cert_file else None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Client:
+        """The controller that REARGUARD_URL and REARGUARD_TOKEN_FILE name.
+
+        Raises:
+            RearguardError: the address is none, or the token file cannot be read.
+        """
+        files = [environment.get(name) or None for name in TLS_VARIABLES]
+        for name, file in zip(TLS_VARIABLES, files, strict=True):
+            if file is not None and not os.access(file, os.R_OK):
+                raise RearguardError(f"The file {file} cannot be read.", hint=f"{name} names it.")
+        return cls(
+            environment.get("REARGUARD_URL") or DEFAULT_URL,
+            _token(environment.get("REARGUARD_TOKEN_FILE")),
+            ClientTls(*files),
+        )
+
+    def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Json:
+        """Read.
+
+        Raises:
+            RemoteError: no answer, or a refusal.
+        """
+        given = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
+        return self._ask("GET", path, parameters=given)
+
+    def post(self, path: str, body: Mapping[str, object], *, once: bool = False, patience: float = PATIENCE) -> Json:
+        """Change something.
+
+        Args:
+            path: below the controller's address.
+            body: its fields; those that are None are left out.
+            once: send a key with it, so that a second try after a lost answer does nothing twice.
+            patience: seconds to wait for the answer.
+
+        Raises:
+            UnknownResultError: sent, and no answer came.
+            RemoteError: not sent, or a refusal.
+        """
+        fields = {name: value for name, value in body.items() if value is not None}
+        if not once:
+            return self._ask("POST", path, body=fields, patience=patience)
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        try:
+            return self._ask("POST", path, body=fields, headers=headers)
+        except UnknownResultError:
+            return self._ask("POST", path, body=fields, headers=headers)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
+    ) -> Json:
+        try:
+            response = self._session.request(
+                method,
+                self._url + path,
+                params=parameters,
+                json=body,
+                headers=headers,
+                timeout=(CONNECT_WITHIN, patience),
+                allow_redirects=False,
+                verify=self._trust,
+            )
+        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
+            raise self._away(error) from None
+        except requests.ReadTimeout:
+            raise self._unknown() from None
+        except requests.ConnectionError as error:
+            raise (self._unknown() if "aborted" in str(error) else self._away(error)) from None
+        except requests.RequestException as error:
+            raise RemoteError(f"{self._shown} cannot be asked: {type(error).__name__}.", hint=_URL_HINT) from None
+        return self._read(response)
+
+    def _read(self, response: requests.Response) -> Json:
+        try:
+            answer: object = response.json()
+        except requests.JSONDecodeError:
+            answer = None
+        if response.status_code in (requests.codes.ok, requests.codes.accepted) and isinstance(answer, dict):
+            return answer
+        error = answer.get("error") if isinstance(answer, dict) else None
+        if not isinstance(error, dict):
+            shown = response.text[:_SHOWN].strip()
+            raise RemoteError(
+                f"{self._shown} answered {response.status_code} {shown!r}, which is not Rearguard's.",
+                hint=_URL_HINT,
+                status=response.status_code,
+            )
+        hint = str(error.get("hint") or "")
+        if response.status_code == requests.codes.unauthorized:
+            hint = "Set REARGUARD_TOKEN_FILE to a file that holds a token of this controller."
+        field = error.get("field")
+        raise RemoteError(
+            str(error.get("message")),
+            hint=hint,
+            field=None if field is None else str(field),
+            status=response.status_code,
+        )
+
+    def _away(self, error: Exception) -> RemoteError:
+        why = _tls_words(error) if isinstance(error, requests.exceptions.SSLError) else ""
+        return RemoteError(f"No controller answers at {self._shown}{why}.", hint=_URL_HINT)
+
+    def _unknown(self) -> UnknownResultError:
+        return UnknownResultError(
+            f"{self._shown} took the request and did not answer.", hint="See what became of it: rearguard status"
+        )
+
+
+def _tls_words(error: Exception) -> str:
+    return (
+        " (its certificate is not trusted: REARGUARD_CA_FILE names what it must lead to)"
+        if ("CERTIFICATE_VERIFY_FAILED" in str(error))
+        else " (TLS failed)"
+    )
+
+
+_URL_HINT = "Is it running (rearguard serve), and is REARGUARD_URL its address?"
+
+
+def segment(text: str) -> str:
+    """Text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _token(file: str | None) -> str | None:
+    if not file:
+        return None
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RearguardError(
+            f"The token file {file} cannot be read: {type(error).__name__}.",
+            hint="REARGUARD_TOKEN_FILE names a file with one token, or one name:token line.",
+        ) from None
+    entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not entries:
+        raise RearguardError(f"The token file {file} holds no token.", hint="Write the token into it.")
+    name, colon, rest = entries[0].partition(":")  # as the controller reads its own files
+    token = rest.strip() if colon else name
+    if not token.isascii() or not token.isprintable() or not token:
+        raise RearguardError(f"The token file {file} holds no usable token.", hint="A token is plain ASCII.")
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

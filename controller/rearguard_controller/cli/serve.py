@@ -1,0 +1,164 @@
+"""The commands that need no running controller: serve runs one, check reads a configuration.
+
+Here: handing the file over, and the summary of what a configuration would do.
+Never here: building or running anything; `app` does that, and is imported only to serve.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rearguard_controller import config, durations
+from rearguard_controller.adapters.notices import delivery
+from rearguard_controller.api import auth
+from rearguard_controller.api.tls import ServerTls
+from rearguard_controller.cli import terminal
+from rearguard_controller.errors import RearguardError
+from rearguard_controller.judgement.questions import PRODUCTION
+from rearguard_controller.model import Mode, NoticeEvent, Target
+from rearguard_controller.rollback.plan import plan
+from rearguard_controller.secret_files import host_of
+from rearguard_controller.wording import address
+
+ACTS = "acts"
+
+
+def serve(options: Namespace) -> int:
+    """Run the controller until it is told to stop.
+
+    Raises:
+        RearguardError: it cannot start.
+    """
+    from rearguard_controller.service import process  # noqa: PLC0415  # builds the whole service
+
+    try:
+        return process.serve(Path(options.config), insecure=options.insecure)
+    except OSError as error:  # the address is taken, or not ours
+        raise RearguardError(
+            f"The controller cannot run: {error}.", hint="Is another one running, and is `listen` right?"
+        ) from error
+
+
+def check(options: Namespace) -> int:
+    """Say what a configuration would do.
+
+    Raises:
+        RearguardError: it, or a file of tokens, of TLS or for notices that it names, cannot be used.
+    """
+    found = config.load(Path(options.config))
+    if options.json:
+        terminal.as_json(_told(found, options.config))
+    else:
+        _show(found, options.config)
+    auth.Gate(found.tokens)
+    if found.tls_config_file is not None:
+        ServerTls(found.tls_config_file)
+    for entry in found.notify:
+        delivery.check(entry)
+    return 0
+
+
+def _show(found: config.Configuration, file: str) -> None:
+    terminal.facts(
+        {
+            "configuration": file,
+            "listens on": f"{found.listen.host}:{found.listen.port}",
+            "journal": found.journal,
+            "Prometheus": ", ".join(address(url) for url in found.prometheus.urls),
+            "Alertmanager": ", ".join(_alertmanager(found)) or "none",
+            "notifies": ", ".join(_receiver(entry) for entry in found.notify) or "nobody",
+        }
+    )
+    terminal.line()
+    columns = ("TARGET", "ENVIRONMENT", "POLICY", "MODE", "DOES", "COOLDOWN", "BUDGET", "RELEASE CHECK", "STEPS")
+    terminal.table(columns, [_row(target) for target in found.targets])
+    warning = _protection(found)
+    if warning:
+        terminal.line(f"\nserve will refuse to start: {warning}")
+
+
+def _told(found: config.Configuration, file: str) -> dict[str, object]:
+    return {
+        "configuration": file,
+        "listen": f"{found.listen.host}:{found.listen.port}",
+        "journal": found.journal,
+        "prometheus": [address(url) for url in found.prometheus.urls],
+        "alertmanager": _alertmanager(found),
+        "notify": [
+            {"receiver": _receiver(entry), "events": [event.value for event in NoticeEvent if event in entry.events]}
+            for entry in found.notify
+        ],
+        "serve_refuses": _protection(found),
+        "targets": [_target(target) for target in found.targets],
+    }
+
+
+def _alertmanager(found: config.Configuration) -> list[str]:
+    return [] if found.alertmanager is None else [address(url) for url in found.alertmanager.urls]
+
+
+def _receiver(entry: config.NotifyEntry) -> str:
+    """Who is told, without the path of an address: the entry's name, else its host, else its file."""
+    return entry.name or host_of(entry.url or "") or str(entry.url_file or delivery.UNKNOWN)
+
+
+def _target(target: Target) -> dict[str, object]:
+    policy, proof = target.policy, target.release.check
+    return {
+        "name": target.name,
+        "environment": target.environment,
+        "policy": policy.name,
+        "mode": policy.mode.value,
+        "acts": does(target).startswith(ACTS),
+        "does": does(target),
+        "cooldown": durations.render(policy.cooldown),
+        "budget": {"rollbacks": policy.budget.rollbacks, "per": durations.render(policy.budget.per)},
+        "release_check": None if proof is None else list(proof.argv),
+        "depends_on": list(target.depends_on),
+        "steps": _steps(target),
+    }
+
+
+def does(target: Target) -> str:
+    """What a trigger alert about this target leads to: acts, asks, or observes and why."""
+    policy = target.policy
+    if policy.mode is Mode.OBSERVE:
+        return f"observes (mode {policy.mode.value})"
+    if target.environment != PRODUCTION and not policy.act_outside_production:
+        return f"observes ({target.environment or 'no environment'} is not {PRODUCTION})"
+    if policy.mode is Mode.ASK:
+        return f"asks (approval within {durations.render(policy.approval_within)})"
+    return f"{ACTS} (unless vetoed within {durations.render(policy.veto)})" if policy.veto else ACTS
+
+
+def _steps(target: Target) -> list[str]:
+    names = [step.name for step in plan(target, conditions=())]
+    return [*names, "recovery"] if target.recovery_within is not None else names
+
+
+def _row(target: Target) -> list[object]:
+    policy, proof = target.policy, target.release.check
+    return [
+        target.name,
+        target.environment,
+        policy.name,
+        policy.mode.value,
+        does(target),
+        durations.render(policy.cooldown),
+        f"{policy.budget.rollbacks} per {durations.render(policy.budget.per)}",
+        None if proof is None else " ".join(proof.argv),
+        ", ".join(_steps(target)),
+    ]
+
+
+def _protection(found: config.Configuration) -> str | None:
+    try:
+        auth.require_protection(found.tokens, found.listen.host, insecure=False)
+    except RearguardError as error:
+        return f"{error.message} {error.hint}"
+    return None
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {"serve": serve, "check": check}

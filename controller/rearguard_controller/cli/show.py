@@ -1,0 +1,322 @@
+"""The commands that read: status, history, show, decisions, audit, releases.
+
+Here: which question each asks, and which parts of the answer a person wants to see.
+Never here: HTTP, and how tables are drawn.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import cast
+
+from rearguard_controller.cli import terminal
+from rearguard_controller.cli.http_client import Client, Json, segment
+from rearguard_controller.wording import span
+
+BASE = "/api/monitoring"
+NOT_FOUND = 404
+SCORES = ("agreed", "only_we", "only_people")
+
+
+def status(options: Namespace) -> int:
+    """Targets, open rollbacks, what fires."""
+    answer = Client.from_environment().get(f"{BASE}/rollback/status")
+    if options.json:
+        terminal.as_json(answer)
+        return 0
+    columns = ("TARGET", "STATE", "MODE", "ARMED", "VERSION", "LAST KNOWN GOOD", "READY", "FIRING")
+    rows = []
+    for target in objects(answer, "targets"):
+        names = sorted({str(alert["name"]) for alert in objects(target, "firing")})
+        keys = ("name", "state", "mode", "armed", "serving_version", "last_known_good", "ready")
+        rows.append([*(target.get(key) for key in keys), ", ".join(names)])
+    terminal.table(columns, rows)
+    for target in objects(answer, "targets"):
+        _why_not(target)
+        _score(target)
+    _heartbeat(cast("Json", answer["heartbeat"]))
+    opened = objects(answer, "open")
+    if opened:
+        terminal.heading("Open rollbacks")
+        rollbacks(opened)
+    recent = objects(answer, "recent")
+    if recent:
+        terminal.heading("Recent rollbacks")
+        rollbacks(recent)
+    return 0
+
+
+def history(options: Namespace) -> int:
+    """Rollbacks, newest first."""
+    answer = Client.from_environment().get(
+        f"{BASE}/rollback/history",
+        {"target": options.target, "outcome": options.outcome, "limit": options.limit, "before": options.before},
+    )
+    if options.json:
+        terminal.as_json(answer)
+        return 0
+    rollbacks(objects(answer, "rollbacks"))
+    _more(answer)
+    return 0
+
+
+def decisions(options: Namespace) -> int:
+    """Decisions, newest first."""
+    answer = Client.from_environment().get(
+        f"{BASE}/decisions",
+        {
+            "target": options.target,
+            "alert": options.alert,
+            "verdict": options.verdict,
+            "limit": options.limit,
+            "before": options.before,
+        },
+    )
+    if options.json:
+        terminal.as_json(answer)
+        return 0
+    columns = ("DECISION", "DECIDED", "TARGET", "ALERT", "VERDICT", "FROM", "TO", "IN THE WAY")
+    rows = [
+        [
+            decision["id"],
+            terminal.when(decision["decided_at"]),
+            decision["target"],
+            alert_name(decision),
+            verdict(decision),
+            decision["from_version"],
+            decision["to_version"],
+            ", ".join(in_the_way(decision)),
+        ]
+        for decision in objects(answer, "decisions")
+    ]
+    terminal.table(columns, rows)
+    _more(answer)
+    return 0
+
+
+def audit(options: Namespace) -> int:
+    """What people did, newest first."""
+    answer = Client.from_environment().get(f"{BASE}/audit", {"subject": options.subject, "limit": options.limit})
+    if options.json:
+        terminal.as_json(answer)
+        return 0
+    rows = [
+        [terminal.when(each["at"]), *(each[key] for key in ("operator", "action", "subject", "reason"))]
+        for each in objects(answer, "actions")
+    ]
+    terminal.table(("AT", "OPERATOR", "ACTION", "SUBJECT", "REASON"), rows)
+    return 0
+
+
+def releases(options: Namespace) -> int:
+    """What is remembered of a target's versions."""
+    path = f"{BASE}/targets/{segment(options.target)}/releases"
+    answer = Client.from_environment().get(path, {"limit": options.limit})
+    if options.json:
+        terminal.as_json(answer)
+        return 0
+    columns = ("VERSION", "SERVES", "FIRST SEEN", "LAST SEEN", "KNOWN GOOD SINCE", "MARK", "BARRIER")
+    rows = [
+        [
+            each["version"],
+            "yes" if each["serving"] else "",
+            terminal.when(each["first_seen"]),
+            terminal.when(each["last_seen"]),
+            terminal.when(each["known_good_at"]),
+            "bad" if each["bad_at"] else "suspect" if each["suspect_at"] else "",
+            "yes" if each["barrier"] else "",
+        ]
+        for each in objects(answer, "releases")
+    ]
+    terminal.table(columns, rows)
+    return 0
+
+
+def show(options: Namespace) -> int:
+    """One rollback with its steps."""
+    answer = Client.from_environment().get(f"{BASE}/rollback/{segment(options.id)}")
+    if options.json:
+        terminal.as_json(answer)
+        return 0
+    one_rollback(answer)
+    for step in objects(answer, "steps"):
+        if step.get("output") and (options.output or step["state"] in ("failed", "interrupted")):
+            terminal.heading(f"Output of {step['name']}")
+            terminal.line(str(step["output"]).rstrip("\n"))
+    terminal.line(f"\nWhy: rearguard explain {answer['id']}")
+    return 0
+
+
+def one_rollback(rollback: Json) -> None:
+    """Print a rollback: what, when, why, and its steps."""
+    terminal.facts(
+        {
+            "rollback": rollback["id"],
+            "target": rollback["target"],
+            "versions": f"{rollback['from_version']} -> {rollback['to_version']}",
+            "phase": rollback["phase"],
+            "waits for": _waits_for(rollback),
+            "outcome": rollback["outcome"],
+            "figures settle": _after_roll_back(rollback, "settle_s"),
+            "alert may fire until": _after_roll_back(rollback, "clears_s"),
+            "detail": rollback["detail"],
+            "trigger": rollback["trigger"],
+            "reason": rollback["reason"],
+            "started": terminal.when(rollback["started_at"]),
+            "closed": terminal.when(rollback["closed_at"]),
+            "took": terminal.lasted(rollback["started_at"], rollback["closed_at"]),
+            "decision": rollback["decision_id"],
+        }
+    )
+    terminal.line()
+    steps(objects(rollback, "steps"))
+
+
+def _after_roll_back(rollback: Json, field: str) -> str | None:
+    """When the longest such time of its conditions is over since the version was put back; None before, or closed."""
+    step = next((each for each in objects(rollback, "steps") if each["kind"] == "roll_back"), None)
+    most = max((cast("float", each.get(field) or 0) for each in objects(rollback, "conditions")), default=0.0)
+    if step is None or step["state"] != "done" or not step["ended_at"] or rollback["outcome"] or not most:
+        return None
+    at = datetime.fromisoformat(str(step["ended_at"])) + timedelta(seconds=most)
+    return terminal.when(at.isoformat())
+
+
+def _waits_for(rollback: Json) -> str | None:
+    """What a rollback waits for, and until when; None when it does not wait."""
+    if rollback["phase"] != "waiting":
+        return None
+    if rollback["wait_until"] is None:
+        return "a fresh judgement"
+    what = "approval" if rollback["needs_approval"] else "a veto"
+    return f"{what} until {terminal.when(rollback['wait_until'])}"
+
+
+def steps(given: list[Json]) -> None:
+    """Print the steps of a rollback or of a plan."""
+    rows = [
+        [
+            step["seq"],
+            step["name"],
+            step["kind"],
+            step["state"],
+            step["attempt"],
+            terminal.lasted(step["started_at"], step["ended_at"]),
+            step["detail"] or _action(step["action"]),
+        ]
+        for step in given
+    ]
+    terminal.table(("#", "STEP", "KIND", "STATE", "TRIES", "TOOK", "DETAIL"), rows)
+
+
+def rollbacks(given: list[Json]) -> None:
+    """Print a list of rollbacks."""
+    rows = [
+        [
+            rollback["id"],
+            terminal.when(rollback["started_at"]),
+            rollback["target"],
+            rollback["from_version"],
+            rollback["to_version"],
+            rollback["trigger"],
+            rollback["outcome"] or rollback["phase"],
+            terminal.lasted(rollback["started_at"], rollback["closed_at"]),
+        ]
+        for rollback in given
+    ]
+    terminal.table(("ROLLBACK", "STARTED", "TARGET", "FROM", "TO", "TRIGGER", "OUTCOME", "TOOK"), rows)
+
+
+def objects(value: Mapping[str, object], name: str) -> list[Json]:
+    """The list of objects that an answer holds under this name."""
+    return cast("list[Json]", value.get(name) or [])
+
+
+def _score(target: Json) -> None:
+    """What it would have done, where it only watches, or where there is something to tell."""
+    score = cast("Mapping[str, object]", target.get("score") or {})
+    agreed, only_we, only_people = (int(cast("int", score.get(name) or 0)) for name in SCORES)
+    would = agreed + only_we + bool(score.get("open"))
+    if not would and not only_people:
+        return
+    lead = cast("float | None", score.get("lead_s"))
+    earlier = "" if lead is None else f", {span(lead)} earlier on average"
+    open_now = ", one is open" if score.get("open") else ""
+    terminal.line(
+        f"{target['name']} would have been rolled back {_times(would)}: people did the same {_times(agreed)}"
+        f"{earlier}, and nobody did {_times(only_we)}{open_now}; people did so unasked {_times(only_people)}"
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _why_not(target: Json) -> None:
+    if not target.get("armed"):
+        until = f" until {terminal.when(target['disarmed_until'])}" if target.get("disarmed_until") else ""
+        terminal.line(f"{target['name']} is disarmed{until}: {target.get('armed_reason') or 'no reason given'}")
+    if target.get("serving_is_bad"):
+        name, version = target["name"], target["serving_version"]
+        terminal.line(
+            f"{name} serves {version}, which was rolled away from: deploy another version, or run"
+            f" `rearguard release {name} {version} --good` if it is good after all"
+        )
+    for check in objects(target, "not_ready"):
+        what = "is unknown" if check["holds"] is None else "fails"
+        terminal.line(f"{target['name']} is not ready: {check['name']} {what}: {check['detail']}")
+
+
+def _heartbeat(heartbeat: Json) -> None:
+    """A line when no heartbeat arrives as it should, with what to do."""
+    do = "route it here (deploy/alertmanager/alertmanager.yml), or see the runbook RearguardHeartbeatLost"
+    if heartbeat["state"] == "never":
+        terminal.line(f"No RearguardWatchdog ever arrived from Alertmanager: {do}")
+    elif heartbeat["state"] == "late":
+        age = round(cast("float", heartbeat["age_s"]))
+        terminal.line(f"The last RearguardWatchdog arrived {age} s ago: {do}")
+
+
+def verdict(decision: Json) -> str:
+    """The verdict, and what it would have been if the target were allowed to act."""
+    said, would = decision["verdict"], decision["would"]
+    return str(said) if said == would else f"{said} (would {would})"
+
+
+def in_the_way(decision: Json) -> list[str]:
+    """The codes of the reasons that stood in the way."""
+    return [str(reason["code"]) for reason in objects(decision, "reasons") if reason["blocks"]]
+
+
+def alert_name(decision: Json) -> str | None:
+    """The name of the alert that was judged; None where a person asked."""
+    alert = cast("Json | None", decision.get("alert"))
+    return None if alert is None else str(alert["name"])
+
+
+def _action(action: object) -> str:
+    match action:
+        case {"command": list(words)}:
+            return " ".join(str(word) for word in words)
+        case {"http": {"method": method, "url": url}}:
+            return f"{method} {url}"
+        case {"health": {"url": url}}:
+            return f"GET {url}"
+    return ""
+
+
+def _more(answer: Json) -> None:
+    if answer.get("next"):
+        terminal.line(f"\nMore: --before {answer['next']}")
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
+    "status": status,
+    "history": history,
+    "show": show,
+    "decisions": decisions,
+    "audit": audit,
+    "releases": releases,
+}

@@ -1,0 +1,1 @@
+"""Carries a rollback out: intent committed, effect, result committed."""

@@ -1,0 +1,223 @@
+"""Carrying out one step of a rollback: the effect between its committed intent and its committed result.
+
+Here: from a step to the action, check or proof that it stands for, and from what happened to a result.
+Never here: the order of steps, the journal, retries (those are `rollback` and `stepping`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
+from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.errors import SourceError
+from rearguard_controller.execution import recovery
+from rearguard_controller.model import (
+    CommandAction,
+    CommandRelease,
+    HealthCheck,
+    HttpAction,
+    Outcome,
+    Release,
+    Rollback,
+    Step,
+    StepKind,
+)
+
+LOOK_TRIES = 3  # readings of `current` before it counts as unreadable
+LOOK_PAUSE = 1.0  # seconds between them
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What came of a step. `outcome` ends the attempt with that outcome; None leaves it to the step's own rule."""
+
+    ok: bool
+    detail: str
+    output: str = ""
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A step to carry out, with what it needs to know."""
+
+    rollback: Rollback
+    step: Step
+    stdin: bytes  # the decision as JSON
+    releases: tuple[Release, ...] = ()
+    look_first: bool = False
+    may_act: bool = True
+
+    @property
+    def context(self) -> ActionContext:
+        """What the action may fill in."""
+        return ActionContext(
+            target=self.rollback.target,
+            from_version=self.rollback.from_version,
+            to_version=self.rollback.to_version,
+            rollback_id=self.rollback.id,
+            step=self.step.name,
+            attempt=self.step.attempt,
+            stdin=self.stdin,
+        )
+
+
+class Effects:
+    """Does what steps say."""
+
+    def __init__(
+        self, actions: Actions, prometheus: Prometheus, *, poll_interval: float, clock: Callable[[], float]
+    ) -> None:
+        """Use these edges."""
+        self._actions = actions
+        self._prometheus = prometheus
+        self._poll_interval = poll_interval
+        self._clock = clock
+
+    def use(self, prometheus: Prometheus, *, poll_interval: float) -> None:
+        """Ask another Prometheus from now on, after a reload."""
+        self._prometheus = prometheus
+        self._poll_interval = poll_interval
+
+    async def carry_out(self, work: Work) -> Effect:
+        """Do what the step is for; a failure is a value."""
+        match work.step.action:
+            case CommandAction() | HttpAction() as action:
+                return _effect(await self._actions.run(action, work.context))
+            case CommandRelease() as release:
+                return await self._roll_back(release, work)
+            case HealthCheck() as check:
+                return _effect(await self._actions.health(check, work.context))
+            case None:
+                return await self._prove_recovery(work)
+
+    async def serving(self, release: CommandRelease, context: ActionContext) -> str:
+        """The version that serves, read with a few tries.
+
+        Raises:
+            SourceError: it could not be read.
+        """
+        for _ in range(LOOK_TRIES - 1):
+            try:
+                return await self._actions.read_version(release.current, context)
+            except SourceError:
+                await asyncio.sleep(LOOK_PAUSE)
+        return await self._actions.read_version(release.current, context)
+
+    async def refusal(self, release: CommandRelease, work: Work) -> str:
+        """Why the target's own check does not let the destination be activated; empty when it does."""
+        if release.check is None:
+            return ""
+        checked = await self._actions.run(release.check, work.context)
+        return "" if checked.ok else f"{work.rollback.to_version} cannot be activated: {checked.detail}"
+
+    async def _roll_back(self, release: CommandRelease, work: Work) -> Effect:
+        if work.look_first:
+            found = await self._look_after_crash(release, work)
+            if found is not None:
+                return found
+        done = await self._actions.run(release.rollback, work.context)
+        try:
+            version = await self.serving(release, work.context)
+        except SourceError as error:
+            return Effect(
+                ok=False, detail=f"{done.detail} What serves now is not known: {error.message}", output=done.output
+            )
+        wanted = work.rollback.to_version
+        if version == wanted:
+            return Effect(ok=True, detail=f"{wanted} serves. {done.detail}", output=done.output)
+        return Effect(ok=False, detail=f"{version} serves, not {wanted}. {done.detail}", output=done.output)
+
+    async def _look_after_crash(self, release: CommandRelease, work: Work) -> Effect | None:
+        """A result that needs no further act, or None when it is right to act (again).
+
+        The command may have outlived the controller that started it: what serves is read after its end.
+        """
+        await self._actions.settle(work.rollback.target, release.rollback.timeout)
+        try:
+            version = await self.serving(release, work.context)
+        except SourceError as error:
+            return Effect(
+                ok=False, detail=f"After a stop of the controller, what serves is not known: {error.message}"
+            )
+        if version == work.rollback.to_version:
+            return Effect(ok=True, detail=f"{version} serves: the command before the stop had worked.")
+        if version != work.rollback.from_version:
+            detail = f"After a stop of the controller {version} serves: somebody else changed it."
+            return Effect(ok=False, detail=detail, outcome=Outcome.SUPERSEDED)
+        if not work.may_act:
+            return Effect(ok=False, detail=f"{version} still serves, and the attempt has ended.")
+        return None
+
+    async def _prove_recovery(self, work: Work) -> Effect:
+        step = work.rollback.step_of(StepKind.ROLL_BACK)
+        shown = {release.version: release.service_version for release in work.releases}
+        subject = recovery.Subject(
+            conditions=work.rollback.conditions,
+            rolled_back_at=self._clock() if step is None or step.ended_at is None else step.ended_at,
+            within=work.step.timeout,
+            shows=shown.get(work.rollback.to_version),
+            left=shown.get(work.rollback.from_version),
+            acted_at=began_at(work.rollback),
+        )
+        proving = asyncio.create_task(
+            recovery.prove(self._prometheus, subject, every=self._poll_interval, clock=self._clock)
+        )
+        proof = await self._unless_changed(proving, work)
+        return Effect(ok=proof.outcome in (None, Outcome.COMPLETED), detail=proof.detail, outcome=proof.outcome)
+
+    async def _unless_changed(self, proving: asyncio.Task[recovery.Proof], work: Work) -> recovery.Proof:
+        """The proof; where another version serves than was gone back to, nothing can be proved of that."""
+        release = next((each.action for each in work.rollback.steps if isinstance(each.action, CommandRelease)), None)
+        changing = asyncio.create_task(self._until_changed(release, work))
+        try:
+            await asyncio.wait([proving, changing], return_when=asyncio.FIRST_COMPLETED)
+            other = changing.result() if changing.done() else await self._another(release, work)
+            if other is None:
+                return proving.result()
+        finally:
+            for task in (proving, changing):
+                task.cancel()
+            await asyncio.gather(proving, changing, return_exceptions=True)
+        detail = f"{other} serves, not {work.rollback.to_version}: somebody else changed it. Nothing is claimed."
+        return recovery.Proof(Outcome.SUPERSEDED, detail)
+
+    async def _until_changed(self, release: CommandRelease | None, work: Work) -> str:
+        """Wait until another version than the destination serves; that version."""
+        while True:
+            await asyncio.sleep(self._poll_interval)
+            other = await self._another(release, work)
+            if other is not None:
+                return other
+
+    async def _another(self, release: CommandRelease | None, work: Work) -> str | None:
+        """The version that serves, when two readings in a row say the same and it is not the destination.
+
+        One reading may be of an instance that was just going: it would cost the rollback its proof.
+        """
+        if release is None:
+            return None
+        try:
+            version = await self._actions.read_version(release.current, work.context)
+            if version == work.rollback.to_version:
+                return None
+            await asyncio.sleep(LOOK_PAUSE)
+            again = await self._actions.read_version(release.current, work.context)
+        except SourceError:
+            return None
+        return version if again == version else None
+
+
+def began_at(rollback: Rollback) -> float:
+    """When the first step of a rollback began; that of the wait or the opening where a crash made it begin anew."""
+    first = next((step for step in rollback.steps if step.attempt), None)
+    if first is not None and first.attempt == 1 and first.started_at is not None:
+        return first.started_at
+    return rollback.opened_at if rollback.waited_until is None else rollback.waited_until
+
+
+def _effect(result: ActionResult) -> Effect:
+    return Effect(result.ok, result.detail, result.output)

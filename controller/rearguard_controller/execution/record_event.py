@@ -1,0 +1,89 @@
+"""What happens to a rollback is committed, counted and told of, however long the journal takes.
+
+Here: patience with a journal that fails, the commit of one event, and what follows from it in metrics, log and
+notices.
+Never here: what happens (`runner`, `stepping`), and what an event means (`rollback`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from rearguard_controller.adapters.notices.notice import Notices
+from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.errors import ConflictError, DamagedError, JournalError
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.model import Decision, Phase, Rollback, Trigger
+from rearguard_controller.rollback import Event
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+JOURNAL_RETRY_FIRST = 0.5  # seconds before a refused commit is tried again; doubles up to JOURNAL_RETRY_MOST
+JOURNAL_RETRY_MOST = 10.0
+
+
+class Recording:
+    """Notes events of rollbacks, as the leader."""
+
+    def __init__(self, lead: Journal, telemetry: Telemetry, notices: Notices) -> None:
+        """`lead` is the journal, fenced."""
+        self._lead = lead
+        self._telemetry = telemetry
+        self._notices = notices
+
+    async def note(self, rollback: Rollback, event: Event, decision: Decision | None) -> None:
+        """Commit an event and tell what follows; `decision` opened the rollback, None where it cannot be read."""
+        after = await self.commit(rollback.id, event)
+        if after is None:
+            return
+        if event.seq is not None:
+            self._telemetry.step_ended(rollback.target, after.steps[event.seq])
+        if rollback.phase is Phase.WAITING and after.phase is not Phase.CLOSED:
+            log.info("wait_ended", target=after.target, rollback=after.id, event_kind=event.kind.value,
+                     detail=event.detail)  # fmt: skip
+        if rollback.phase is Phase.WAITING and after.phase is Phase.RUNNING:
+            self._telemetry.opened(after)
+        if after.phase is Phase.CLOSED:
+            self._telemetry.closed(after)
+            log.info(
+                "finished", target=after.target, rollback=after.id, outcome=str(after.outcome), detail=after.detail
+            )
+            self.tell_decided(rollback, decision)
+            self._notices.finished(after, decision)
+
+    def tell_decided(self, rollback: Rollback, decision: Decision | None) -> None:
+        """Tell of a decision by hand, once: at the first step, or at the end where no step was begun."""
+        if decision is not None and rollback.trigger is Trigger.MANUAL and not has_begun(rollback):
+            self._notices.decided(decision, rollback)
+
+    async def commit(self, rollback_id: str, event: Event) -> Rollback | None:
+        """Append an event, however long the journal takes; None when a person closed the rollback meanwhile."""
+        try:
+            return await self.patiently(lambda: self._lead.append(rollback_id, event))
+        except ConflictError as error:
+            log.warning("event_refused", rollback=rollback_id, event_kind=event.kind.value, error=error.message)
+            return None
+
+    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer, once the journal gives one; a damaged record and a refusal are answers, too."""
+        pause = JOURNAL_RETRY_FIRST
+        while True:
+            try:
+                return await ask()
+            except DamagedError:  # asking again does not mend it
+                raise
+            except JournalError as error:
+                self._telemetry.journal_failed()
+                log.error("journal_failed", error=error.message, hint=error.hint, again_in=pause)
+                await asyncio.sleep(pause)
+                pause = min(JOURNAL_RETRY_MOST, pause * 2)
+
+
+def has_begun(rollback: Rollback) -> bool:
+    """Whether any of its steps was."""
+    return any(step.started_at is not None for step in rollback.steps)

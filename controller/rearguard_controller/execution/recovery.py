@@ -1,0 +1,206 @@
+"""Proof that a rollback helped: the triggering condition is over for the version that was gone back to.
+
+Here: waiting until the figures no longer reach back before the rollback (the settle time), then measuring until the
+condition is found over on consecutive evaluations, or the time is up; and whether it was going away before anything
+was done.
+Never here: the health of the target (`actions`), and what an outcome leads to (`rollback`). No data never counts as
+recovery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import quantiles
+
+from rearguard_controller.adapters.prometheus import Prometheus, figures
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import VERSION_LABEL, Condition, Measurement, Outcome, compare
+from rearguard_controller.wording import describe, number, span
+
+GAP = 60.0  # seconds without the condition that end an episode, and after which a last reading says nothing
+
+CLOSEST = 5.0  # seconds that two readings which are compared lie apart at least, and never less than the settle time
+
+FALLS = 4  # times that the figure came nearer to the threshold, one after the other, up to the last reading
+
+
+CONSECUTIVE = 2  # evaluations in a row below the threshold
+SHORTEST_POLL = 1.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found: `outcome` is None when the rollback ended the condition, else the outcome to close with."""
+
+    outcome: Outcome | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose recovery is to be proved."""
+
+    conditions: tuple[Condition, ...]
+    rolled_back_at: float
+    within: float  # seconds after the settle time
+    shows: str | None  # the destination's service_version, where it is known
+    left: str | None  # the service_version that was left, where it is known
+    acted_at: float  # when the first step began, which may have changed the figures
+
+
+async def prove(prometheus: Prometheus, subject: Subject, *, every: float, clock: Callable[[], float]) -> Proof:
+    """Watch the conditions until they are all over or the time is up.
+
+    Args:
+        prometheus: who is asked.
+        subject: what is watched.
+        every: seconds between evaluations.
+        clock: the present time, which may jump.
+    """
+    unfit = next((each for each in subject.conditions if _cannot_be_judged(each, subject)), None)
+    if unfit is not None:
+        detail = f"{unfit.alert} has no figure, and its rule selects a version: its end cannot be told from here."
+        return Proof(Outcome.NEEDS_A_PERSON, detail)
+    now = asyncio.get_running_loop().time
+    settled_at, deadline = _times(subject, clock(), now())
+    below, last = 0, "Prometheus was not asked yet"
+    while True:
+        moment = now()
+        if moment >= settled_at:
+            over, last = await _look(prometheus, subject)
+            below = below + 1 if over else 0
+            if below >= CONSECUTIVE:
+                return await _credit(prometheus, subject, last)
+            if moment >= deadline and not over:
+                return Proof(Outcome.NOT_RECOVERED, f"Not over in time: {last}")
+        await asyncio.sleep(max(SHORTEST_POLL, min(every, settled_at - moment if moment < settled_at else every)))
+
+
+def _times(subject: Subject, wall: float, now: float) -> tuple[float, float]:
+    """When the figures are settled and when the time is up, by the clock that never jumps.
+
+    The wall clock is asked once, for what is already over. If it was set back, nothing is. If all the time seems over
+    before anything was measured, it was set forward or the controller was away: there still is time to measure.
+    """
+    settle = max((each.settle for each in subject.conditions), default=0.0)
+    passed = max(0.0, wall - subject.rolled_back_at)
+    if passed >= settle + subject.within:
+        passed = settle
+    return now + max(0.0, settle - passed), now + settle + subject.within - passed
+
+
+async def _credit(prometheus: Prometheus, subject: Subject, over: str) -> Proof:
+    """The condition is over; `completed` where every figure says that it was receding before anything was done.
+
+    It is asked of Prometheus' memory, so that a controller that stops in between finds the same.
+    """
+    said = []
+    for condition in subject.conditions:
+        try:
+            operator, threshold, points = await figures.readings_before(
+                prometheus, condition, subject.acted_at, version=subject.left
+            )
+        except SourceError:
+            return Proof(None, over)
+        settle = condition.settle
+        why = "" if threshold is None else receding(points, operator, threshold, subject.acted_at, settle)
+        if not why:
+            return Proof(None, over)
+        said.append(f"{condition.alert}: {why}")
+    if not said:
+        return Proof(None, over)
+    return Proof(Outcome.COMPLETED, f"{over}. No credit is taken: {'; '.join(said)}.")
+
+
+async def _look(prometheus: Prometheus, subject: Subject) -> tuple[bool, str]:
+    """Whether all conditions are over by data present now, and the numbers."""
+    found: list[tuple[Condition, Measurement]] = []
+    for condition in subject.conditions:
+        try:
+            measured = await figures.measure(
+                prometheus, condition, version=subject.shows, but_not=None if subject.shows else subject.left
+            )
+        except SourceError as error:
+            return False, f"{condition.alert}: {error.message}"
+        found.append((condition, measured))
+    words = "; ".join(f"{condition.alert}: {_words(measured)}" for condition, measured in found)
+    return all(measured.past is False for _, measured in found), words
+
+
+def _words(measured: Measurement) -> str:
+    return "no data" if measured.past is None else describe(measured)
+
+
+def _cannot_be_judged(condition: Condition, subject: Subject) -> bool:
+    return condition.threshold == figures.EXISTS and VERSION_LABEL in condition.figure and bool(subject.left)
+
+
+Points = Sequence[tuple[float, float]]  # moments and values
+
+
+def receding(points: Points, operator: str, threshold: float, acted_at: float, settle: float) -> str:
+    """Why the fault counts as receding before `acted_at`; empty when it does not, or that cannot be told.
+
+    The figure is a sliding window, so readings closer together than its settle time are one and the same fault seen
+    again: a single burst that leaves the window makes all of them fall. Only readings that far apart are compared.
+    It was receding when it had been back on the good side of the threshold for that long, or when such readings fell,
+    each nearer to the threshold than the one before, and the last two had come more than half of the way down from
+    the episode's height. The height is the upper quartile of the episode's readings, not its peak: the first reading
+    of a young window is one of few requests, and an even fault would seem to fall from it.
+
+    Args:
+        points: the readings of the figure.
+        operator: with `threshold`, when the condition holds.
+        threshold: what the figure is compared with.
+        acted_at: when the first step began.
+        settle: seconds that the figure looks back.
+    """
+    known = sorted(point for point in points if point[0] <= acted_at)
+    bad = [moment for moment, value in known if compare(value, operator, threshold)]
+    if not bad or acted_at - known[-1][0] > GAP:
+        return ""
+    began = _began(bad)
+    episode = [(moment, value) for moment, value in known if moment >= began]
+    ago = span(acted_at - began)
+    apart = max(settle, CLOSEST)
+    good = [moment for moment, _ in episode if moment > bad[-1]]
+    if good and good[-1] - good[0] >= apart:
+        return (
+            f"it was over before the first step: {number(episode[-1][1])}, not past the threshold"
+            f" {operator} {number(threshold)}, in an episode that began {ago} before it"
+        )
+    far = [abs(value - threshold) for _, value in episode if compare(value, operator, threshold)]
+    thin = _thinned(episode, apart)
+    changes = [value for at, value in enumerate(thin) if at == 0 or value != thin[at - 1]]
+    tail = [value - threshold if operator in (">", ">=") else threshold - value for value in changes[-FALLS - 1 :]]
+    falls = len(tail) == FALLS + 1 and all(after < before for before, after in pairwise(tail))
+    height = max(far) if len(far) == 1 else quantiles(far, n=4, method="inclusive")[2]
+    if not falls or not tail[-2] < height / 2:
+        return ""
+    top = threshold + height if operator in (">", ">=") else threshold - height
+    return (
+        f"it was receding before the first step: from {number(top)} to {number(changes[-1])}, more than half of the"
+        f" way to the threshold {operator} {number(threshold)}, in an episode that began {ago} before it"
+    )
+
+
+def _thinned(points: Points, apart: float) -> list[float]:
+    """The values of readings at least `apart` seconds from each other, counted back from the last one."""
+    kept: list[tuple[float, float]] = []
+    for point in reversed(points):
+        if not kept or kept[-1][0] - point[0] >= apart:
+            kept.append(point)
+    return [value for _, value in reversed(kept)]
+
+
+def _began(bad: Sequence[float]) -> float:
+    """The first moment of the last episode, of moments at which the condition held."""
+    start = bad[-1]
+    for moment in reversed(bad):
+        if start - moment > GAP:
+            break
+        start = moment
+    return start

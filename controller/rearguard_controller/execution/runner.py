@@ -1,0 +1,218 @@
+"""The only loop that acts: it carries open rollbacks, one move after another, to their close.
+
+Here: for each open rollback a task that asks `rollback.next_move`, has the move made, and asks again; and what people
+say of open rollbacks. Start-up takes the same road; there is no second recovery code. While the journal cannot be
+written, results wait and nothing new is begun.
+Never here: what comes next (`rollback`), how a step is taken (`stepping`), whether to roll back at all (`policy`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import orjson
+import structlog
+
+from rearguard_controller import json_views
+from rearguard_controller.adapters.notices.notice import Notices
+from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.errors import ConflictError, DamagedError, JournalError, LeaseLostError, NotFoundError
+from rearguard_controller.execution.effects import Effects
+from rearguard_controller.execution.record_event import JOURNAL_RETRY_FIRST, Recording
+from rearguard_controller.execution.step import LOOK_EVERY, Driven, Stepping
+from rearguard_controller.execution.waiting import Judge, Wait
+from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.model import Decision, Phase, Rollback
+from rearguard_controller.rollback import Event, EventKind, JudgeAgain, Move, Note, RunStep, WaitUntil, next_move
+
+log = structlog.get_logger()
+
+ASIDE_FOR = 30.0  # seconds until a rollback that a fault of ours has stopped is taken up again
+
+
+class Runner:
+    """Drives rollbacks; one task each, targets never wait for one another."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        lead: Journal,
+        effects: Effects,
+        telemetry: Telemetry,
+        *,
+        judge: Callable[[], Judge],
+        notices: Notices,
+        clock: Callable[[], float],
+    ) -> None:
+        """Wire the runner: people's words go to `journal` from any replica, the rest to `lead`, which is fenced.
+
+        `judge` gives the judge of the present configuration.
+        """
+        self._judge = judge
+        self._journal = journal
+        self._telemetry = telemetry
+        self._clock = clock
+        self._recording = Recording(lead, telemetry, notices)
+        self._stepping = Stepping(journal, lead, effects, telemetry, self._recording, notices=notices, clock=clock)
+        self._wake = asyncio.Event()
+        self._driven: dict[str, asyncio.Task[None]] = {}
+        self._nudges: dict[str, asyncio.Event] = {}
+        self._aside: dict[str, float] = {}  # rollbacks that a fault of ours stopped, and until when
+
+    def wake(self) -> None:
+        """There may be a new open rollback."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Drive every open rollback, for ever; first those that were found open at the start."""
+        try:
+            while True:
+                await self._take_up()
+                with contextlib.suppress(TimeoutError):  # other replicas cannot wake us
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._wake.wait()
+                self._wake.clear()
+        finally:
+            for task in self._driven.values():
+                task.cancel()
+            await asyncio.gather(*self._driven.values(), return_exceptions=True)
+
+    async def approve(self, rollback_id: str, operator: str, reason: str) -> Rollback:
+        """Let a rollback that waits be begun, if a fresh judgement finds it right.
+
+        Raises:
+            NotFoundError, ConflictError: there is no such rollback, or it is too late.
+        """
+        detail = f"{operator} approved it: {reason}"
+        return await self._ask(rollback_id, EventKind.APPROVED, "approve", operator, reason, detail)
+
+    async def veto(self, rollback_id: str, operator: str, reason: str) -> Rollback:
+        """Close a rollback that waits as `vetoed`; nothing was begun.
+
+        Raises:
+            NotFoundError, ConflictError: there is no such rollback, or it is too late.
+        """
+        detail = f"{operator} vetoed it: {reason}"
+        return await self._ask(rollback_id, EventKind.VETOED, "veto", operator, reason, detail)
+
+    async def abort(self, rollback_id: str, operator: str, reason: str) -> Rollback:
+        """End the attempt: what was begun is undone, and the rollback closes as `aborted`.
+
+        A command that is running is let finish; a verification is stopped.
+
+        Raises:
+            NotFoundError, ConflictError: there is no such rollback, or it is closed.
+        """
+        detail = f"{operator} aborted it: {reason}"
+        return await self._ask(rollback_id, EventKind.ABORT_ASKED, "abort", operator, reason, detail)
+
+    async def close(self, rollback_id: str, operator: str, reason: str) -> Rollback:
+        """Close a rollback that cannot finish, as it stands: nothing more is done, a running command is ended.
+
+        Raises:
+            NotFoundError, ConflictError: there is no such rollback, or it is closed.
+        """
+        detail = f"{operator} closed it: {reason}"
+        return await self._ask(rollback_id, EventKind.CLOSE_ASKED, "close", operator, reason, detail)
+
+    async def _ask(
+        self, rollback_id: str, kind: EventKind, verb: str, operator: str, reason: str, detail: str
+    ) -> Rollback:
+        now = self._clock()
+        action = OperatorAction(now, operator, verb, rollback_id, reason)
+        rollback = await self._journal.append(rollback_id, Event(kind, now, detail=detail), action=action)
+        nudge = self._nudges.get(rollback_id)
+        if nudge is not None:
+            nudge.set()
+        self.wake()
+        return rollback
+
+    # --- one task for each open rollback ----------------------------------------------------------------
+
+    async def _take_up(self) -> None:
+        try:
+            found = await self._journal.open_rollbacks()
+        except JournalError as error:
+            self._telemetry.journal_failed()
+            log.error("journal_unreadable", error=error.message, hint=error.hint)
+            asyncio.get_running_loop().call_later(JOURNAL_RETRY_FIRST, self.wake)
+            return
+        for rollback in found:
+            aside = self._aside.get(rollback.id, 0.0) > asyncio.get_running_loop().time()
+            if rollback.id not in self._driven and not aside:
+                if rollback.phase is not Phase.WAITING:
+                    self._telemetry.opened(rollback)
+                self._nudges[rollback.id] = asyncio.Event()
+                task = asyncio.create_task(self._drive(rollback), name=f"rollback {rollback.id}")
+                self._driven[rollback.id] = task
+                task.add_done_callback(lambda task, rollback_id=rollback.id: self._let_go(rollback_id, task))  # type: ignore[misc]  # the default binds the id of this turn
+                task.add_done_callback(lambda _, of=rollback: self._telemetry.let_go(of))  # type: ignore[misc]  # the same
+
+    def _let_go(self, rollback_id: str, task: asyncio.Task[None]) -> None:
+        self._driven.pop(rollback_id, None)
+        self._nudges.pop(rollback_id, None)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LeaseLostError):
+            log.warning("rollback_left_to_another_leader", rollback=rollback_id)
+        elif error is not None:
+            log.error("rollback_set_aside", rollback=rollback_id, again_in=ASIDE_FOR, exc_info=error)
+            self._aside[rollback_id] = asyncio.get_running_loop().time() + ASIDE_FOR
+
+    async def _drive(self, rollback: Rollback) -> None:
+        decision = await self._decision_of(rollback)
+        driven = Driven(decision, _stdin(rollback, decision), self._nudges[rollback.id])
+        rollback_id = rollback.id
+        wait = Wait(self._judge, self._clock)
+        while True:
+            rollback = await self._recording.patiently(lambda: self._journal.rollback(rollback_id))
+            waits = rollback.phase is Phase.WAITING
+            move = next_move(rollback, wait.now() if waits else self._clock())
+            if move is None:
+                return
+            if waits and not isinstance(move, Note):
+                await self._wait(move, rollback, wait, driven)
+            else:
+                await self._make(move, rollback, driven)
+
+    async def _decision_of(self, rollback: Rollback) -> Decision | None:
+        """The decision that opened it; None where its record is damaged."""
+        try:
+            return await self._recording.patiently(lambda: self._journal.decision(rollback.decision_id))
+        except (DamagedError, NotFoundError) as error:
+            log.error("decision_unreadable", rollback=rollback.id, error=error.message, hint=error.hint)
+            return None
+
+    async def _wait(self, move: Move, rollback: Rollback, wait: Wait, driven: Driven) -> None:
+        """Judge a rollback that waits, and note what follows; else look again soon."""
+        event = await self._recording.patiently(lambda: wait.look(rollback, ended=isinstance(move, JudgeAgain)))
+        if event is not None:
+            await self._recording.note(rollback, event, driven.decision)
+        else:
+            await self._sleep(driven, move.moment - wait.now() if isinstance(move, WaitUntil) else LOOK_EVERY)
+
+    async def _make(self, move: Move, rollback: Rollback, driven: Driven) -> None:
+        match move:
+            case RunStep():
+                await self._stepping.run(move, rollback, driven)
+            case Note():
+                await self._recording.note(rollback, move.event, driven.decision)
+            case WaitUntil():
+                await self._sleep(driven, move.moment - self._clock())
+            case JudgeAgain():  # of one that waits, which goes another way
+                raise ConflictError(f"Rollback {rollback.id} does not wait.")
+
+    async def _sleep(self, driven: Driven, seconds: float) -> None:
+        """Until then, until a person says something here, or until it is time to look for what was said elsewhere."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(LOOK_EVERY, max(0.0, seconds))):
+                await driven.nudge.wait()
+        driven.nudge.clear()
+
+
+def _stdin(rollback: Rollback, decision: Decision | None) -> bytes:
+    """What commands get on standard input: the decision, or where it cannot be read only what it led to."""
+    if decision is None:
+        return orjson.dumps({"id": rollback.decision_id, "target": rollback.target, "rollback_id": rollback.id})
+    return orjson.dumps(json_views.decision(decision))

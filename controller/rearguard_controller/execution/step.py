@@ -1,0 +1,231 @@
+"""One step of a rollback: intent, effect, result.
+
+Here: the intent is committed, the effect done, the result committed; before that a look whether the step is in vain,
+meanwhile one whether a person has stopped it, after it what is measured and told.
+Never here: which step comes next (`rollback`), how it is done (`effects`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from rearguard_controller.adapters.notices.notice import Notices
+from rearguard_controller.adapters.telemetry import Span, Telemetry
+from rearguard_controller.errors import ConflictError, JournalError, SourceError
+from rearguard_controller.execution.effects import Effect, Effects, Work
+from rearguard_controller.execution.record_event import Recording, has_begun
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.model import (
+    CommandRelease,
+    Decision,
+    OnFailure,
+    Outcome,
+    Phase,
+    Rollback,
+    Step,
+    StepKind,
+    StepState,
+    Trigger,
+)
+from rearguard_controller.rollback import Event, EventKind, RunStep
+
+log = structlog.get_logger()
+
+LOOK_EVERY = 1.0  # seconds between looks for what people, or other replicas, have put into the journal
+SURE_TO_LEAD = 2.0  # seconds after an intent in which no other replica can have begun to lead
+TELL_AT_FAILURE = 3  # failures of an undo hook after which people are told
+STOPPABLE = frozenset({StepKind.VERIFY_HEALTH, StepKind.VERIFY_RECOVERY})  # an abort need not wait for these
+SPANS: Mapping[StepKind, Span] = {
+    StepKind.ROLL_BACK: Span.COMMAND,
+    StepKind.VERIFY_HEALTH: Span.HEALTH,
+    StepKind.VERIFY_RECOVERY: Span.RECOVERY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """What goes with a rollback that is driven.
+
+    Attributes:
+        decision: that opened it; None where it cannot be read.
+        stdin: what its commands get on standard input.
+        nudge: set when a person says something here.
+    """
+
+    decision: Decision | None
+    stdin: bytes
+    nudge: asyncio.Event
+
+
+class Stepping:
+    """Carries out steps, each once its intent is committed."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        lead: Journal,
+        effects: Effects,
+        telemetry: Telemetry,
+        recording: Recording,
+        *,
+        notices: Notices,
+        clock: Callable[[], float],
+    ) -> None:
+        """What is read comes from `journal`; what is written goes to `lead`, which is fenced."""
+        self._journal = journal
+        self._lead = lead
+        self._effects = effects
+        self._telemetry = telemetry
+        self._recording = recording
+        self._notices = notices
+        self._clock = clock
+
+    async def run(self, move: RunStep, rollback: Rollback, driven: Driven) -> None:
+        """Carry out a step, or find that the attempt has ended."""
+        step = move.step
+        if not move.look_first and await self._is_in_vain(rollback, step, driven):
+            return
+        asked_at = asyncio.get_running_loop().time()
+        started = await self._begin(rollback, step, driven)
+        if started is None:
+            return
+        step = started.steps[step.seq]
+        releases = await self._recording.patiently(lambda: self._journal.releases(rollback.target))
+        if asyncio.get_running_loop().time() - asked_at > SURE_TO_LEAD:
+            await self._make_sure_to_lead()
+        may_act = move.may_act and (started.stopping is None or step.kind is StepKind.UNDO_HOOK)
+        work = Work(started, step, driven.stdin, releases, move.look_first, may_act)
+        effect = await self._guarded(work, driven.nudge)
+        kind = EventKind.STEP_DONE if effect.ok else EventKind.STEP_FAILED
+        event = Event(kind, self._clock(), step.seq, effect.output, effect.detail, effect.outcome)
+        after = await self._recording.commit(rollback.id, event)
+        log.info("step_ended", target=rollback.target, rollback=rollback.id, step=step.name, ok=effect.ok,
+                 detail=effect.detail)  # fmt: skip
+        if after is not None:
+            self._measure(after, after.steps[step.seq])
+            await self._tell_undo_failing(after, after.steps[step.seq], driven)
+
+    async def _tell_undo_failing(self, rollback: Rollback, step: Step, driven: Driven) -> None:
+        """Tell of the third failure of an undo hook, by its events: attempts that a crash cut off are no failures."""
+        retried = step.kind is StepKind.UNDO_HOOK and step.on_failure is OnFailure.RETRY
+        if not retried or step.state is not StepState.FAILED or step.attempt < TELL_AT_FAILURE:
+            return
+        events = await self._recording.patiently(lambda: self._journal.events(rollback.id))
+        failures = [each for each in events if each.kind is EventKind.STEP_FAILED and each.seq == step.seq]
+        if len(failures) == TELL_AT_FAILURE:
+            log.error("undo_failing", target=rollback.target, rollback=rollback.id, step=step.name,
+                      failures=len(failures), detail=step.detail)  # fmt: skip
+            self._notices.undo_failing(rollback, step, driven.decision)
+
+    async def _make_sure_to_lead(self) -> None:
+        """The intent proved that we lead, but that was a while ago: this process may have been stopped since.
+
+        Raises:
+            LeaseLostError: another replica leads; it looks at the step itself.
+        """
+        await self._recording.patiently(self._lead.prove_lead)
+
+    async def _begin(self, rollback: Rollback, step: Step, driven: Driven) -> Rollback | None:
+        """Commit the intent; None when the journal's rules forbid it, and the attempt has ended instead."""
+        try:
+            started = await self._recording.patiently(
+                lambda: self._lead.append(rollback.id, Event(EventKind.STEP_STARTED, self._clock(), step.seq))
+            )
+        except ConflictError as error:
+            fresh = await self._recording.patiently(lambda: self._journal.rollback(rollback.id))
+            if fresh.phase is Phase.RUNNING and fresh.steps[step.seq].state is StepState.PLANNED:
+                event = Event(
+                    EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=error.message, outcome=Outcome.SUPERSEDED
+                )
+                await self._recording.note(fresh, event, driven.decision)
+            return None
+        log.info("step_started", target=rollback.target, rollback=rollback.id, step=step.name,
+                 attempt=started.steps[step.seq].attempt)  # fmt: skip
+        if not has_begun(rollback):
+            log.info("started", target=rollback.target, rollback=rollback.id, step=step.name)
+            self._recording.tell_decided(rollback, driven.decision)
+            self._notices.started(started, driven.decision)
+        if step.kind is StepKind.ROLL_BACK and rollback.trigger is Trigger.ALERT:
+            self._telemetry.span(
+                rollback.target,
+                Span.DECISION_TO_COMMAND,
+                self._clock() - (rollback.waited_until or rollback.opened_at),
+            )
+        return started
+
+    async def _guarded(self, work: Work, nudge: asyncio.Event) -> Effect:
+        """The effect; one that is stopped on a person's word is a failed effect, not a stop of the runner."""
+        task = asyncio.create_task(self._effects.carry_out(work))
+        try:
+            while not task.done():
+                nudged = asyncio.create_task(nudge.wait())
+                try:
+                    await asyncio.wait([task, nudged], timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    nudged.cancel()
+                nudge.clear()
+                if not task.done() and await self._was_stopped(work):
+                    task.cancel()
+                    await asyncio.wait([task])
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if task.cancelled():
+            return Effect(ok=False, detail="Stopped by a person.")
+        error = task.exception()
+        if error is not None:  # a fault of ours: the step has failed, and what was begun is undone all the same
+            log.error("step_broke", rollback=work.rollback.id, step=work.step.name, exc_info=error)
+            return Effect(ok=False, detail=f"The controller could not carry it out ({type(error).__name__}).")
+        return task.result()
+
+    async def _was_stopped(self, work: Work) -> bool:
+        """Whether a person asked to close, or to abort while only a verification runs."""
+        try:
+            rollback = await self._journal.rollback(work.rollback.id)
+        except JournalError:
+            return False
+        aborted = rollback.stopping is not None and work.rollback.stopping is None
+        return rollback.close_asked or (aborted and work.step.kind in STOPPABLE)
+
+    async def _destination_refused(
+        self, rollback: Rollback, step: Step, release: CommandRelease, driven: Driven
+    ) -> bool:
+        """Before anything is begun, the target's own check is asked once more; ends the attempt if it refuses."""
+        why = await self._effects.refusal(release, Work(rollback, step, b""))
+        if why:
+            event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=why, outcome=Outcome.FAILED)
+            await self._recording.note(rollback, event, driven.decision)
+        return bool(why)
+
+    async def _is_in_vain(self, rollback: Rollback, step: Step, driven: Driven) -> bool:
+        """Read `current` right before the first step and right before roll_back; ends the attempt if it changed."""
+        first = all(each.state is StepState.PLANNED for each in rollback.steps)
+        is_roll_back = step.kind is StepKind.ROLL_BACK
+        release = next((each.action for each in rollback.steps if isinstance(each.action, CommandRelease)), None)
+        if release is None or not (first or is_roll_back):
+            return False
+        context = Work(rollback, step, b"").context
+        try:
+            version = await self._effects.serving(release, context)
+        except SourceError as error:
+            if is_roll_back:
+                detail = f"What serves is not known, so nothing was changed: {error.message}"
+                event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=detail, outcome=Outcome.FAILED)
+                await self._recording.note(rollback, event, driven.decision)
+            return is_roll_back
+        if version == rollback.from_version:
+            return first and await self._destination_refused(rollback, step, release, driven)
+        detail = f"{version} serves, not {rollback.from_version}: somebody else changed it."
+        event = Event(EventKind.TARGET_CHANGED, self._clock(), detail=detail)
+        await self._recording.note(rollback, event, driven.decision)
+        return True
+
+    def _measure(self, rollback: Rollback, step: Step) -> None:
+        self._telemetry.step_ended(rollback.target, step)
+        span = SPANS.get(step.kind)
+        if span is not None and step.started_at is not None and step.ended_at is not None:
+            self._telemetry.span(rollback.target, span, step.ended_at - step.started_at)

@@ -1,0 +1,168 @@
+"""Rollbacks that wait: judged again and again, so that none is begun that is not right any more.
+
+Here: the fresh judgement of one (the same facts and the same `policy.decide` as for a new alert, by the configuration
+as it is now), and what follows from it while the wait lasts and at its end.
+Never here: approvals and vetoes (people's events in the journal), and what an event leads to (`rollback`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rearguard_controller.errors import DamagedError
+from rearguard_controller.facts.gather import FactGatherer
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.judgement import policy
+from rearguard_controller.judgement.policy import Standing
+from rearguard_controller.model import Rollback, Target
+from rearguard_controller.rollback import Event, EventKind
+
+WELL_FOR = 300.0  # seconds without a break for which a fault must be over: a crash loop is well between two crashes
+UNKNOWN_FOR = 60.0  # seconds after the end of a wait in which a judgement that is not to be had is tried again
+CONSECUTIVE = 2  # judgements in a row that find the fault over before a wait ends early
+
+
+class Judge:
+    """Judges rollbacks that wait anew."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        journal: Journal,
+        gatherer: FactGatherer,
+        *,
+        poll_interval: float,
+        well_for: float = WELL_FOR,
+    ) -> None:
+        """Judge by these targets and their policies.
+
+        Args:
+            targets: as configured.
+            journal: where decisions are kept.
+            gatherer: who asks the world.
+            poll_interval: seconds between two judgements.
+            well_for: seconds without a break after which a fault may count as over.
+        """
+        self._targets = {target.name: target for target in targets}
+        self._journal = journal
+        self._gatherer = gatherer
+        self.poll_interval = poll_interval
+        self.well_for = well_for
+
+    async def again(self, rollback: Rollback) -> tuple[Standing, str]:
+        """Whether a rollback is still right, as if its alert were judged for the first time now, and why.
+
+        Raises:
+            JournalError, LeaseLostError: it could not be judged.
+        """
+        target = self._targets.get(rollback.target)
+        if target is None:
+            return Standing.BARRED, f"{rollback.target} is no configured target any more."
+        try:
+            alert = (await self._journal.decision(rollback.decision_id)).alert
+        except DamagedError as error:
+            return Standing.UNKNOWN, error.message
+        if alert is None:
+            return Standing.BARRED, "It was not begun because of an alert."
+        sight = self._gatherer.sight()
+        (found,) = await self._gatherer.gather(
+            target, [alert], sight, 0.0, record=False
+        )  # a full disk must not stop it
+        if isinstance(found, Exception):
+            raise found
+        facts = found.facts
+        if facts.open_rollback == rollback.id:
+            facts = replace(facts, open_rollback=None)
+        judged = policy.decide("", found.alert, _patient(target, facts.now - rollback.opened_at), facts)
+        return policy.look_again(rollback, judged, facts)
+
+
+def _patient(target: Target, waited: float) -> Target:
+    """The target with a watch window that the wait does not use up: the release was blamed in time."""
+    window = target.policy.watch_window + max(0.0, waited)
+    return replace(target, policy=replace(target.policy, watch_window=window))
+
+
+@dataclass(slots=True)
+class Patience:
+    """What is remembered of one wait from judgement to judgement; times are of a clock that never jumps."""
+
+    over_since: float | None = None
+    over_count: int = 0
+    ended_since: float | None = None  # the first judgement after the end of the wait
+    unknown_since: float | None = None  # after the end of the wait
+
+    def follows(
+        self, standing: Standing, now: float, *, settle: float, ended: bool, well_for: float = WELL_FOR
+    ) -> EventKind | None:
+        """The event that a judgement leads to, if any.
+
+        A fault counts as over only when it was found over for `well_for` without a break, and while the wait lasts
+        for its settle time, too: a service that crashes, comes back and crashes again is well in between. At the
+        end one judgement that all holds decides, and one that something is in the way; over is asked again until it
+        has lasted, at most `well_for` after the end. Unknown is not true, but asked again for a while before it
+        counts as no.
+        """
+        if standing is Standing.CHANGED:
+            return EventKind.TARGET_CHANGED
+        if standing is Standing.OVER:
+            self.over_since = now if self.over_since is None else self.over_since
+            self.over_count += 1
+        else:
+            self.over_since, self.over_count = None, 0
+        if ended:
+            return self._at_the_end(standing, now, well_for)
+        if self.over_since is None or self.over_count < CONSECUTIVE:
+            return None
+        return EventKind.FAULT_OVER if now - self.over_since >= max(well_for, settle) else None
+
+    def _at_the_end(self, standing: Standing, now: float, well_for: float) -> EventKind | None:
+        self.ended_since = now if self.ended_since is None else self.ended_since
+        if standing is Standing.HOLDS:
+            return EventKind.WAIT_ENDED
+        if standing is Standing.UNKNOWN:
+            self.unknown_since = now if self.unknown_since is None else self.unknown_since
+            return EventKind.FAULT_OVER if now - self.unknown_since >= UNKNOWN_FOR else None
+        self.unknown_since = None
+        if self.over_since is None:  # something else is in the way
+            return EventKind.FAULT_OVER
+        return EventKind.FAULT_OVER if now - min(self.over_since, self.ended_since) >= well_for else None
+
+
+class Wait:
+    """One wait as this process sees it."""
+
+    def __init__(self, judge: Callable[[], Judge], clock: Callable[[], float]) -> None:
+        """Begin to look now; `judge` gives the one of the present configuration, `clock` may jump."""
+        self._judge = judge
+        self._clock = clock
+        self._monotonic = asyncio.get_running_loop().time
+        self._wall, self._since = clock(), self._monotonic()
+        self._due = self._since
+        self._patience = Patience()
+
+    def now(self) -> float:
+        """The time: by the wall clock when this was made, and since then by one that never jumps."""
+        return self._wall + self._monotonic() - self._since
+
+    async def look(self, rollback: Rollback, *, ended: bool) -> Event | None:
+        """Judge again, while the wait lasts only now and then; the event to note, if one follows.
+
+        Raises:
+            JournalError, LeaseLostError: it could not be judged.
+        """
+        judge = self._judge()
+        if not ended and self._monotonic() < self._due:
+            return None
+        standing, detail = await judge.again(rollback)
+        now = self._monotonic()
+        self._due = now + judge.poll_interval
+        settle = max((each.settle for each in rollback.conditions), default=0.0)
+        kind = self._patience.follows(standing, now, settle=settle, ended=ended, well_for=judge.well_for)
+        if kind is None:
+            return None
+        if standing is Standing.UNKNOWN:
+            detail = f"It cannot be known whether it is still right, and unknown is not true. {detail}"
+        return Event(kind, self._clock(), detail=detail)

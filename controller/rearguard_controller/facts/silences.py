@@ -1,0 +1,165 @@
+"""What Alertmanager holds back: the last list that was read of it, and what that says of an alert.
+
+Here: reading the list at most once a second for all judgements, keeping it while Alertmanager is away, and finding
+what holds for an alert.
+Never here: what follows (that is `policy`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+import structlog
+
+from rearguard_controller.adapters.alertmanager import Alertmanager, ManagedAlert, Matcher, Silence
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import DRILL_LABEL, Alert, Labels, Silencing
+
+log = structlog.get_logger()
+
+READING_HOLDS = 1.0  # seconds for which judgements share one reading
+FAILURE_HOLDS = 5.0  # seconds until an Alertmanager that did not answer is asked again: judgements wait for it
+MOST_INDEXED = 100  # sets of label names by which the list is looked up
+_SHOWN = 120  # characters of a comment that a sentence repeats
+
+# Regular expressions that cost little wherever they come from: no repeated groups, and few repetitions in a row.
+_PIECE = r"(?:\\[a-zA-Z]|\\[^\w]|\[[^\[\]\\]+\]|[^\\\[\](){}|*+?^$])[*+?]?"
+_SIMPLE = re.compile(rf"\^?(?:{_PIECE}|\||\((?:\?:)?(?:{_PIECE}|\|)*\)\??)*\$?")
+_LONGEST_PATTERN, _LONGEST_VALUE, _MOST_REPETITIONS = 4096, 256, 3
+
+
+class Silences:
+    """Alertmanager's list, as it was read last."""
+
+    def __init__(
+        self, alertmanager: Alertmanager | None, *, clock: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        """Nothing is read yet; without an Alertmanager nothing ever is. `monotonic` is a clock that never jumps."""
+        self._alertmanager = alertmanager
+        self._clock = clock
+        self._monotonic = monotonic
+        self._lock = asyncio.Lock()
+        self._next_at: float | None = None
+        self._read_at: float | None = None
+        self._fault = ""
+        self._alerts: Sequence[ManagedAlert] = ()  # those that are held back, or all
+        self._has_all = False
+        self._silences: Sequence[Silence] = ()
+        self._by_labels: dict[tuple[str, ...], dict[tuple[str | None, ...], list[ManagedAlert]]] = {}
+
+    async def look(self) -> None:
+        """Read the list unless that was just done; the last one stays when it cannot be read."""
+        if self._alertmanager is None:
+            return
+        async with self._lock:
+            asked_at = self._monotonic()
+            if self._next_at is not None and asked_at < self._next_at:
+                return
+            try:
+                silences = await self._alertmanager.silences()
+                # a silence that cannot be compared here counts only until Alertmanager knows the alert: see `of`
+                has_all = any(map(_is_foreign, silences))
+                alerts = await self._alertmanager.alerts(only_held=not has_all)
+                asks = any(each.inhibited_by for each in alerts)
+                drills = await self._alertmanager.drills() if asks else ()
+            except SourceError as error:
+                self._fault, self._next_at = error.message, self._monotonic() + FAILURE_HOLDS
+                log.warning("alertmanager_away", error=error.message, hint=error.hint)
+                return
+            self._alerts = _without_drills(alerts, frozenset(each.fingerprint for each in drills))
+            self._has_all, self._silences, self._by_labels = has_all, silences, {}
+            self._fault, self._read_at, self._next_at = "", asked_at, asked_at + READING_HOLDS
+
+    def of(self, alert: Alert) -> Silencing | None:
+        """What the list says of an alert as Prometheus has it; None when no Alertmanager is configured.
+
+        Alertmanager's own word counts where it knows the alert; it may not yet, so that its silences are compared
+        with the alert's labels, too. Labels that only Alertmanager knows (external ones) are taken as absent there,
+        and what cannot be compared here is taken as fitting until Alertmanager knows the alert.
+        """
+        if self._alertmanager is None:
+            return None
+        if self._read_at is None:
+            return Silencing(None, self._fault)
+        age = self._monotonic() - self._read_at
+        known = self._known(alert.labels)
+        ids = {each for one in known for each in one.silenced_by}
+        now, unsure = self._clock(), self._has_all and not known
+        holding = [
+            each
+            for each in self._silences
+            if each.starts_at <= now < each.ends_at
+            and (each.id in ids or _matches(each, alert.labels, unsure=unsure))
+        ]
+        longest = max(holding, key=lambda each: each.ends_at, default=None)
+        newer = ids - {
+            each.id for each in self._silences
+        }  # made after the silences were read, before the alerts were
+        return Silencing(
+            age=age,
+            fault=self._fault,
+            silence=f"silence {min(newer)}" if newer else "" if longest is None else _words(longest),
+            until=None if newer or longest is None else longest.ends_at,
+            inhibited_by=next((each for one in known for each in one.inhibited_by), ""),
+        )
+
+    def _known(self, labels: Labels) -> Sequence[ManagedAlert]:
+        """Alertmanager's alerts that have all of these labels."""
+        names = tuple(sorted(labels))
+        by_values = self._by_labels.get(names)
+        if by_values is None:
+            if len(self._by_labels) >= MOST_INDEXED:
+                self._by_labels.clear()
+            by_values = self._by_labels[names] = {}
+            for each in self._alerts:
+                by_values.setdefault(tuple(each.labels.get(name) for name in names), []).append(each)
+        return by_values.get(tuple(labels[name] for name in names), ())
+
+
+def _without_drills(alerts: Sequence[ManagedAlert], drills: Collection[str]) -> Sequence[ManagedAlert]:
+    """Alerts that are no drill's, and by what else they are inhibited: a drill's alert stands for no other."""
+    return [
+        replace(each, inhibited_by=tuple(one for one in each.inhibited_by if one not in drills))
+        for each in alerts
+        if not each.labels.get(DRILL_LABEL)
+    ]
+
+
+def _is_foreign(silence: Silence) -> bool:
+    return any(each.is_regex and _fits(each.value, "") is None for each in silence.matchers)
+
+
+def _matches(silence: Silence, labels: Labels, *, unsure: bool) -> bool:
+    return all(_agrees(matcher, labels.get(matcher.name, ""), unsure=unsure) for matcher in silence.matchers)
+
+
+def _agrees(matcher: Matcher, value: str, *, unsure: bool) -> bool:
+    if not matcher.is_regex:
+        return (matcher.value == value) is matcher.is_equal
+    found = _fits(matcher.value, value)
+    return unsure if found is None else found is matcher.is_equal
+
+
+def _fits(pattern: str, value: str) -> bool | None:
+    """Whether all of a value fits a regular expression; None when that cannot be told here, or only at a price.
+
+    Python has no engine with Go's syntax and bounded time, and whoever may write a silence must not be able to stop
+    the controller: what goes beyond simple expressions is Alertmanager's to say.
+    """
+    parts = [pattern] if "(" in pattern else pattern.split("|")
+    repetitions = max(part.count("*") + part.count("+") for part in parts)
+    if len(pattern) > _LONGEST_PATTERN or len(value) > _LONGEST_VALUE or repetitions > _MOST_REPETITIONS:
+        return None
+    try:
+        return re.fullmatch(pattern, value) is not None if _SIMPLE.fullmatch(pattern) else None
+    except re.error:
+        return None
+
+
+def _words(silence: Silence) -> str:
+    comment = " ".join(silence.comment.split())[:_SHOWN]
+    by = f" of {silence.created_by}" if silence.created_by else ""
+    return f"silence {silence.id}{by}" + (f" ({comment})" if comment else "")

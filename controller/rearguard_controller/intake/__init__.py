@@ -1,0 +1,1 @@
+"""Takes stored alerts, hands them out target by target, and judges them one at a time."""

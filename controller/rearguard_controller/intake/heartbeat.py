@@ -1,0 +1,98 @@
+"""The heartbeat: how long ago Alertmanager last proved that its deliveries arrive, known to every replica.
+
+Here: taking RearguardWatchdog from what is delivered, and exchanging its moment with the journal now and then, so
+that no restart, reload or delivery to another replica hides it. Deliveries wait for none of it.
+Never here: what an old heartbeat means (a rule alerts on it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.model import Alert
+
+log = structlog.get_logger()
+
+WATCHDOG = "RearguardWatchdog"
+EXCHANGE_EVERY = 10.0  # seconds between two writes at least, and between two reads about
+
+
+class Heartbeat:
+    """When the last heartbeat came, to this process or to another one with the same journal."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        telemetry: Telemetry,
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        every: float = EXCHANGE_EVERY,
+    ) -> None:
+        """Nothing is known yet.
+
+        Args:
+            journal: where every replica reads and writes.
+            telemetry: who counts the journal's faults.
+            clock: the present time, which replicas agree on more or less.
+            monotonic: a clock that never jumps, in seconds.
+            every: seconds between two writes at least.
+        """
+        self._journal = journal
+        self._telemetry = telemetry
+        self._clock = clock
+        self._monotonic = monotonic
+        self._every = every
+        self._came_at: float | None = None  # by the clock that never jumps
+        self._unwritten: float | None = None  # wall clock of a heartbeat that the journal does not know yet
+        self._known: float | None = None  # what the journal said last
+        self._wrote_at = -math.inf  # by the clock that never jumps
+        self._news = asyncio.Event()
+
+    def age(self) -> float | None:
+        """Seconds since the last heartbeat; None when none is known."""
+        return None if self._came_at is None else self._monotonic() - self._came_at
+
+    def take(self, alerts: Sequence[Alert]) -> None:
+        """Alerts were delivered: take the heartbeat from among them."""
+        if any(alert.name == WATCHDOG and alert.firing for alert in alerts):
+            self._came_at, self._unwritten = self._monotonic(), self._clock()
+            self._news.set()
+
+    async def run(self) -> None:
+        """Exchange with the journal for ever: at once what is new, but never more often than the pace allows."""
+        while True:
+            try:
+                await self._exchange()
+            except JournalError as error:
+                self._telemetry.journal_failed()
+                log.warning("heartbeat_not_exchanged", error=error.message, hint=error.hint)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._every):
+                    await self._news.wait()
+            await asyncio.sleep(max(0.0, self._wrote_at + self._every - self._monotonic()))
+
+    async def _exchange(self) -> None:
+        self._news.clear()
+        mine = self._unwritten
+        if mine is not None:
+            self._wrote_at = self._monotonic()
+            await self._journal.note_heartbeat(mine)
+            self._known = mine
+            if self._unwritten == mine:  # no newer one came meanwhile
+                self._unwritten = None
+            return
+        found = await self._journal.heartbeat_at()
+        if found is None or found == self._known:  # one whose age is known already grows older by our own clock
+            return
+        self._known = found
+        came_at = self._monotonic() - max(0.0, self._clock() - found)  # clocks of hosts differ
+        self._came_at = came_at if self._came_at is None else max(self._came_at, came_at)

@@ -1,0 +1,246 @@
+"""Connections to PostgreSQL: transactions, limits of time, errors in words.
+
+Here: the pool, the fence at the head of a transaction, what a connection lost at the moment of the commit means, and
+the translation of the driver's errors.
+Never here: the tables, apart from the lease that the fence reads. Nothing waits for ever: every statement has a limit
+of its own on both sides, and a connection that did not answer is dropped, so that the next work gets a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+import structlog
+from asyncpg.pool import PoolConnectionProxy
+
+from rearguard_controller.errors import ConflictError, JournalError, LeaseLostError
+from rearguard_controller.journal.postgres import migration
+from rearguard_controller.journal.store import Fence
+
+log = structlog.get_logger()
+
+# In words: the driver's classes take a parameter only in its stubs.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+T = TypeVar("T")
+
+MOST_CONNECTIONS = 8
+LIMIT = 5.0  # seconds for one statement, and for a connection
+LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)  # fmt: skip
+FAILED = (*LOST, asyncpg.PostgresError)
+LONGEST = 2 * LIMIT  # seconds that a whole transaction may last; whoever finds an older one ends it
+APPLICATION = "rearguard"
+ENDING = 2.0  # seconds that ending other sessions may take from what it is done for
+TELL_EVERY = 60.0  # seconds between two lines of the log that say it cannot be done
+SETTINGS = {
+    "application_name": APPLICATION,
+    "statement_timeout": "5000",
+    "lock_timeout": "4000",
+    "idle_in_transaction_session_timeout": "5000",  # a stopped process must not hold what the next leader needs
+    "synchronous_commit": "on",
+}
+
+
+class Connections:
+    """Some connections to one database."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Use `open`."""
+        self._pool = pool
+        self._running: set[asyncio.Task[Any]] = set()
+        self._told_at = -math.inf
+
+    @classmethod
+    async def open(cls, url: str, *, most: int = MOST_CONNECTIONS) -> Connections:
+        """Reach the database and bring its schema up to date; `most` connections at once.
+
+        Raises:
+            JournalError: it cannot be reached or used, a newer version wrote it, or another process migrates it for
+                too long.
+        """
+        try:
+            settings = {**SETTINGS, "application_name": migration.MIGRATOR}
+            connection = await asyncpg.connect(url, timeout=LIMIT, server_settings=settings)
+            try:
+                await migration.migrate(connection)
+            finally:
+                await connection.close(timeout=LIMIT)
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=0,
+                max_size=most,
+                command_timeout=LIMIT,
+                timeout=LIMIT,
+                server_settings=SETTINGS,
+                reset=_nothing_to_reset,
+            )
+        except (*FAILED, ValueError) as error:
+            raise translate(error) from error
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Finish what is being written, then let the connections go."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._pool.close(), LIMIT)
+        except FAILED:
+            self._pool.terminate()
+
+    async def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        """The rows of one statement, which is a transaction of its own."""
+        try:
+            async with self._connection() as connection:
+                return await connection.fetch(sql, *map(storable, values))
+        except FAILED as error:
+            raise translate(error) from error
+
+    async def end_hung(self, older: float = LONGEST) -> None:
+        """End the transactions of this journal, anybody's, that a process which hangs has left open.
+
+        The server's own limits do not reach them all: between preparing a statement and running it, which the driver
+        does in two messages, a session counts neither as idle nor as running. Where it cannot be done, the log says
+        so now and then; whatever it was to clear the way for is tried all the same.
+
+        Args:
+            older: seconds that a transaction may be old.
+        """
+        try:
+            async with asyncio.timeout(ENDING):
+                await self.rows(
+                    # our own user's first: one that we may see and not end fails the whole statement
+                    "select pg_terminate_backend(pid) from (select pid from pg_stat_activity"
+                    " where datname = current_database() and application_name = $1 and pid <> pg_backend_pid()"
+                    " and xact_start < clock_timestamp() - $2 * interval '1 second'"
+                    " order by usename <> current_user) as hung",
+                    APPLICATION,
+                    older,
+                )
+        except (JournalError, TimeoutError) as error:
+            now = asyncio.get_running_loop().time()
+            if now - self._told_at >= TELL_EVERY:
+                self._told_at = now
+                log.warning("hung_sessions_not_ended", error=str(error) or "it did not answer in time")
+
+    async def change(self, work: Callable[[Connection], Awaitable[T]], fence: Fence | None = None) -> T:
+        """Run one unit of work in a transaction and commit it; a caller that goes away does not take it back.
+
+        Raises:
+            LeaseLostError: the lease does not carry the fence's epoch; nothing was stored.
+            JournalError: nothing was stored, or the server went away at the commit and has not come back.
+            RearguardError: what the work itself raised; nothing of it was stored.
+        """
+        task = asyncio.create_task(self._change(work, fence))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even when the caller has gone away
+
+    async def _change(self, work: Callable[[Connection], Awaitable[T]], fence: Fence | None) -> T:
+        number = None
+        try:
+            async with asyncio.timeout(LONGEST), self._connection() as connection, _begun(connection):
+                number = await _enter(connection, fence)
+                result = await work(connection)
+                number = -number  # from here on it may be stored, whatever we hear
+                await connection.execute("commit")
+                return result
+        except LOST as error:
+            if number is None or number > 0 or not await self._stored(-number):
+                raise translate(error) from error
+            return result
+        except asyncpg.UniqueViolationError as error:
+            raise ConflictError(f"The journal's own rules refuse this: {error}.") from error
+        except FAILED as error:
+            raise translate(error) from error
+
+    async def _stored(self, number: int) -> bool:
+        """Whether a transaction whose commit was not answered is stored after all; asks until the server knows."""
+        try:
+            async with asyncio.timeout(LONGEST):
+                while True:
+                    with contextlib.suppress(JournalError):
+                        [(status,)] = await self.rows("select pg_xact_status($1::text::xid8)", str(number))
+                        if status != "in progress":
+                            return bool(status == "committed")
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            return False
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        connection = await self._pool.acquire(timeout=LIMIT)
+        try:
+            yield connection
+        except (*LOST, asyncio.CancelledError):
+            connection.terminate()
+            raise
+        finally:
+            await self._pool.release(connection, timeout=LIMIT)  # ends a transaction that is still open
+
+
+@contextlib.asynccontextmanager
+async def _begun(connection: Connection) -> AsyncIterator[None]:
+    """A transaction, to be committed within; what is refused is rolled back, before the driver finds it open."""
+    await connection.execute("begin")
+    try:
+        yield
+    except LOST:
+        raise
+    except Exception:
+        try:
+            if connection.is_in_transaction():
+                await connection.execute("rollback")
+        except FAILED:
+            connection.terminate()
+        raise
+
+
+def storable(value: object) -> object:
+    """Text as PostgreSQL can hold it: without the character NUL and without halves of characters."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return value
+
+
+def translate(error: Exception) -> JournalError:
+    """The driver's error as one that says what to do."""
+    text = str(error) or "it did not answer in time"
+    if isinstance(error, LOST):
+        hint = "See that PostgreSQL runs and is reachable; the connection is made anew by itself."
+    elif isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        hint = "Check user and password (a password file, by `passfile` in the URL or PGPASSFILE)."
+    elif isinstance(error, asyncpg.InsufficientPrivilegeError | asyncpg.InvalidCatalogNameError | ValueError):
+        hint = "Give the URL's user a database that belongs to it."
+    elif isinstance(error, asyncpg.DiskFullError):
+        hint = "Free space on PostgreSQL's disk; nothing is lost, senders are asked to try again."
+    else:
+        hint = "Look at PostgreSQL's log and at the controller's."
+    return JournalError(f"The journal could not be used: {text}.", hint=hint)
+
+
+async def _enter(connection: Connection, fence: Fence | None) -> int:
+    """The transaction's number, once it is certain that the fence's leader leads until the transaction ends.
+
+    The lock on the lease's key holds up whoever takes the lease, not its renewal.
+    """
+    if fence is None:
+        return int(await connection.fetchval("select pg_current_xact_id()::text"))
+    row = await connection.fetchrow("select epoch, pg_current_xact_id()::text as number from lease for key share")
+    if row is None or fence.epoch is None or row["epoch"] != fence.epoch:
+        raise LeaseLostError("This process does not lead any more; nothing was stored.")
+    return int(row["number"])
+
+
+async def _nothing_to_reset(_connection: Connection) -> None:
+    """Sessions hold no state of ours; a question less after each piece of work."""

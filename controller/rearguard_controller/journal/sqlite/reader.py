@@ -1,0 +1,45 @@
+"""One thread that reads from SQLite, beside the one that writes (journal/writer.py).
+
+Here: the connection that reads, and its thread.
+Never here: what is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from rearguard_controller.journal.sqlite.writer import Work, translate
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Runs units of work in the order they were given."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take over a connection that no other thread uses."""
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+
+    async def do(self, work: Work[T]) -> T:
+        """What a unit of work found.
+
+        Raises:
+            JournalError: the file could not be read.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._connection)
+        except sqlite3.Error as error:
+            raise translate(error) from error
+
+    async def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+        return await self.do(lambda connection: connection.execute(sql, values).fetchall())
+
+    def close(self) -> None:
+        """Finish what is being read and close the connection."""
+        self._thread.shutdown()
+        self._connection.close()

@@ -1,0 +1,198 @@
+"""One thread that writes to SQLite, many requests to one commit.
+
+Here: the connection that writes, its queue, what a full disk means, and the translation of SQLite's errors.
+Never here: what is written. A unit of work is a function of the connection; units that wait together share one
+transaction, each inside a savepoint of its own, so that one refused unit takes no other with it.
+
+A full disk: the reserve is released, and until it can be made anew only urgent units (open rollbacks, leading, what a
+person asks) are written; the others are refused. Senders ask again; a rollback that was begun is finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from rearguard_controller.errors import ConflictError, JournalError, RearguardError
+from rearguard_controller.journal.sqlite.reserve import Reserve
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+log = structlog.get_logger()
+
+MOST_PER_COMMIT = 512
+LOOK_EVERY = 1.0  # seconds between two looks whether the disk has room again
+PAGES_OF_LOG = 1000  # SQLite's own default: pages in the write-ahead log before they move into the file
+PAGES_OF_LOG_WHEN_FULL = 64
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
+
+
+@dataclass(slots=True)
+class _Unit:
+    work: Work[Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    urgent: bool
+    result: object = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Runs units of work in the order they were given; each returns once its commit is on disk."""
+
+    def __init__(self, connection: sqlite3.Connection, reserve: Reserve) -> None:
+        """Take over a connection in autocommit mode that no other thread uses."""
+        self._connection = connection
+        self._reserve = reserve
+        self._full = not reserve.held
+        self._looked_at = time.monotonic()
+        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Work[T], *, urgent: bool = False) -> T:
+        """Run one unit of work and commit it.
+
+        Raises:
+            JournalError: nothing was stored.
+            RearguardError: what the work itself raised; nothing of it was stored.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if not self._thread.is_alive():
+            raise JournalError("The journal is closed.")
+        self._queue.put(_Unit(work, future, loop, urgent))
+        return await asyncio.shield(future)  # a caller that goes away does not take its work back
+
+    def close(self) -> None:
+        """Finish what waits, then close the connection."""
+        self._queue.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            units = [self._queue.get()]
+            while len(units) < MOST_PER_COMMIT and not self._queue.empty():
+                units.append(self._queue.get())
+            closing = None in units
+            batch = [unit for unit in units if unit is not None]
+            if batch:
+                self._serve(batch)
+                loops = {unit.loop for unit in batch}
+                for loop in loops:
+                    mine = [unit for unit in batch if unit.loop is loop]
+                    with contextlib.suppress(RuntimeError):  # a loop that was closed waits for nothing
+                        loop.call_soon_threadsafe(_resolve, mine)
+
+    def _serve(self, batch: list[_Unit]) -> None:
+        if self._full:
+            self._look_for_room()
+        if not self._full:
+            error = self._commit(batch)
+            if error is None or getattr(error, "sqlite_errorcode", None) not in _FULL:
+                return
+            self._make_room()
+        for unit in batch:
+            if not unit.urgent:
+                unit.error = _no_room()
+        urgent = [unit for unit in batch if unit.urgent]
+        if urgent:
+            self._commit(urgent)
+
+    def _commit(self, batch: list[_Unit]) -> sqlite3.Error | None:
+        """Write and commit; returns the fault that took the whole batch with it, if there was one."""
+        for unit in batch:
+            unit.result, unit.error = None, None
+        try:
+            self._connection.execute("begin immediate")
+            for unit in batch:
+                self._attempt(unit)
+            self._connection.execute("commit")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):  # if even this fails, the next batch finds the transaction open
+                if self._connection.in_transaction:
+                    self._connection.execute("rollback")
+            for unit in batch:
+                unit.error = unit.error or translate(error)
+            return error
+        return None
+
+    def _attempt(self, unit: _Unit) -> None:
+        self._connection.execute("savepoint unit")
+        try:
+            unit.result = unit.work(self._connection)
+        except sqlite3.IntegrityError as error:
+            unit.error = ConflictError(f"The journal's own rules refuse this: {error}.")
+        except RearguardError as error:
+            unit.error = error
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001  # a fault of one unit must not stop the writer
+            unit.error = error
+        if unit.error is not None and self._connection.in_transaction:
+            self._connection.execute("rollback to unit")
+        if self._connection.in_transaction:
+            self._connection.execute("release unit")
+
+    # --- a full disk
+
+    def _make_room(self) -> None:
+        self._full, self._looked_at = True, time.monotonic()
+        self._reserve.release()
+        log.error("disk_full", hint="New alerts are refused; open rollbacks go on. Free space on the journal's disk.")
+        self._keep_log_short(PAGES_OF_LOG_WHEN_FULL)
+
+    def _look_for_room(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK_EVERY:
+            return
+        self._looked_at = time.monotonic()
+        if self._reserve.make():
+            self._full = False
+            log.info("disk_has_room")
+            self._keep_log_short(PAGES_OF_LOG)
+
+    def _keep_log_short(self, pages: int) -> None:
+        with contextlib.suppress(sqlite3.Error):  # it saves room, and is tried again at the next commit
+            self._connection.execute(f"pragma wal_autocheckpoint = {pages}")
+            self._connection.execute("pragma wal_checkpoint(truncate)")
+
+
+def translate(error: sqlite3.Error) -> JournalError:
+    """SQLite's error as one that says what to do."""
+    text = str(error)
+    if "full" in text or "disk I/O" in text:
+        hint = "Free space on the journal's disk; nothing is lost, senders are asked to try again."
+    elif "readonly" in text or "unable to open" in text:
+        hint = "Give the controller's user write access to the journal's folder."
+    else:
+        hint = "Look at the journal's disk and at the controller's log."
+    return JournalError(f"The journal could not be used: {text}.", hint=hint)
+
+
+def _no_room() -> JournalError:
+    return JournalError(
+        "The journal's disk is full: only open rollbacks are written.",
+        hint="Free space on the journal's disk; nothing is lost, senders are asked to try again.",
+    )
+
+
+def _resolve(units: list[_Unit]) -> None:
+    for unit in units:
+        if unit.future.done():
+            continue
+        if unit.error is None:
+            unit.future.set_result(unit.result)
+        else:
+            unit.future.set_exception(unit.error)
+            unit.future.exception()  # seen, even when the caller has gone away

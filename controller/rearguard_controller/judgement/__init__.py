@@ -1,0 +1,1 @@
+"""Decides whether a release is to blame. Pure: no clock, no I/O."""

@@ -1,0 +1,208 @@
+"""The judgement: is this release to blame, and may we act? Pure, and the same for alerts, dry runs and by hand.
+
+Here: `decide`, `decide_by_hand` and the second look at a rollback that waits. A decision holds the answers to all
+questions (`reasons`), so that anyone can see why, or why not.
+Never here: clocks, queries, the journal. Everything that may be known is in `Facts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum, unique
+
+from rearguard_controller.judgement import remedies
+from rearguard_controller.judgement.destination import choose_destination, obstacle
+from rearguard_controller.judgement.questions import QUESTIONS, Case, known_good_of, no_open_rollback_of
+from rearguard_controller.model import (
+    Alert,
+    Decision,
+    Evidence,
+    Facts,
+    Mode,
+    Reason,
+    ReasonCode,
+    Rollback,
+    Target,
+    Trigger,
+    Verdict,
+)
+from rearguard_controller.wording import because
+
+DATABASE = "database"  # the value of the label `component` on alerts about databases
+PERMISSIONS = frozenset({ReasonCode.MODE_ALLOWS, ReasonCode.ARMED, ReasonCode.ENVIRONMENT_ALLOWS})
+
+
+@unique
+class Standing(StrEnum):
+    """What a fresh judgement says of a rollback that waits."""
+
+    HOLDS = "holds"  # it is still right
+    OVER = "over"  # the alert is not confirmed any more
+    BARRED = "barred"  # something else stands in the way now
+    CHANGED = "changed"  # another version serves
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A rollback that a person asks for."""
+
+    to_version: str | None = None  # default: the newest known-good version
+    force: bool = False  # allows a bad, barred or unproven destination
+    note: str = ""
+
+
+def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) -> Decision:
+    """Judge an alert.
+
+    Args:
+        decision_id: the new decision's id.
+        alert: as Prometheus has it now, or as it was delivered when Prometheus does not know it.
+        target: whose alert it is; None when it matches none.
+        facts: everything known, gathered before.
+
+    Returns:
+        `roll_back` when no reason stands in the way, else `leave`; `ask` in place of `roll_back` where the mode is
+        `ask`, and for a database alert that cannot be compared with the version before. `would` is the verdict had
+        mode, environment and arming allowed it: `ask` in mode `ask`, which allows no more than that.
+    """
+    if target is None:
+        detail = "No configured target matches the labels of this alert."
+        known = Reason(ReasonCode.TARGET_KNOWN, False, detail, remedy=remedies.of_no_target(alert))
+        return Decision(
+            decision_id, "", Verdict.LEAVE, Verdict.LEAVE, facts.now, Trigger.ALERT, (known,), alert=alert
+        )
+    destination = choose_destination(facts)
+    case = Case(alert, target, facts, destination)
+    reasons = remedies.explained([question(case) for question in QUESTIONS], case)
+    blocking = {reason.code for reason in reasons if reason.blocks}
+    asks = target.policy.mode is Mode.ASK or _may_be_the_database(alert, reasons)
+    best = Verdict.ASK if asks else Verdict.ROLL_BACK
+    return Decision(
+        id=decision_id,
+        target=target.name,
+        verdict=Verdict.LEAVE if blocking else best,
+        would=Verdict.LEAVE if blocking - PERMISSIONS else best,
+        decided_at=facts.now,
+        trigger=Trigger.ALERT,
+        reasons=reasons,
+        alert=alert,
+        from_version=facts.serving_version,
+        to_version=destination.version if destination else None,
+        evidence=facts.evidence,
+    )
+
+
+def decide_unclear(decision_id: str, alert: Alert, owners: Sequence[Target], now: float) -> Decision:
+    """Leave an alert that matches several targets, when not exactly one of them has a recent release."""
+    names = ", ".join(owner.name for owner in owners)
+    detail = f"The alert matches several targets ({names}), and not exactly one has a recent release."
+    decision = decide(decision_id, alert, None, Facts(now))
+    return replace(
+        decision, reasons=(Reason(ReasonCode.TARGET_KNOWN, holds=False, detail=detail, remedy=remedies.ONE_OWNER),)
+    )
+
+
+def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -> Decision:
+    """Judge a person's request: only what would make it impossible or senseless is enforced.
+
+    Returns:
+        `roll_back` when the destination exists, differs, can be activated and no rollback is open; else `leave`.
+    """
+    destination, known_good = _wished_destination(wish, facts)
+    enforced = {
+        ReasonCode.TARGET_KNOWN: Reason(ReasonCode.TARGET_KNOWN, True, f"The target is {target.name}."),
+        ReasonCode.NO_OPEN_ROLLBACK: no_open_rollback_of(facts),
+        ReasonCode.KNOWN_GOOD_EXISTS: known_good,
+    }
+    reasons = tuple(
+        enforced.get(code) or Reason(code, None, "Does not apply to a rollback by hand.", unknown_blocks=False)
+        for code in ReasonCode
+    )
+    reasons = tuple(
+        replace(each, remedy=remedies.by_hand(each, wish.to_version, target, facts)) if each.blocks else each
+        for each in reasons
+    )
+    verdict = Verdict.LEAVE if any(reason.blocks for reason in reasons) else Verdict.ROLL_BACK
+    return Decision(
+        id=decision_id,
+        target=target.name,
+        verdict=verdict,
+        would=verdict,
+        decided_at=facts.now,
+        trigger=Trigger.MANUAL,
+        reasons=reasons,
+        from_version=facts.serving_version,
+        to_version=destination,
+        note=wish.note,
+        evidence=_of(facts.evidence, enforced),
+    )
+
+
+def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[Standing, str]:
+    """Whether a rollback that waits is still right, and the sentence that says why.
+
+    Args:
+        rollback: it waits for approval, or for the time to veto it to pass.
+        decision: its alert, judged anew as if the rollback were not open.
+        facts: what that was judged on.
+
+    Returns:
+        `unknown` only where nothing is known to stand in the way.
+    """
+    version = facts.serving_version
+    if version is not None and version != rollback.from_version:
+        return Standing.CHANGED, f"{version} serves, not {rollback.from_version}: somebody else changed it."
+    blocking = [reason for reason in decision.reasons if reason.blocks]
+    over = next((each for each in blocking if each.code is ReasonCode.ALERT_CONFIRMED and each.holds is False), None)
+    if over is not None:
+        return Standing.OVER, over.detail
+    destination = facts.release(rollback.to_version)
+    why = None if version is None or destination is None else obstacle(destination, facts)
+    barring = [reason.detail for reason in blocking if reason.holds is False]
+    if why is not None:
+        barring.append(f"{rollback.to_version} is no destination any more: {why}.")
+    if not blocking and decision.verdict is Verdict.ASK and not rollback.approved:
+        barring.append("By now it is for a person to approve.")
+    if barring:
+        return Standing.BARRED, " ".join(barring)
+    if blocking:
+        return Standing.UNKNOWN, " ".join(reason.detail for reason in blocking)
+    confirmed = next((each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED), "")
+    return Standing.HOLDS, f"Judged again: {confirmed}"
+
+
+def _of(evidence: tuple[Evidence, ...], codes: Collection[ReasonCode]) -> tuple[Evidence, ...]:
+    """What serves one of these reasons; what it serves beside them is not said."""
+    serving = (replace(each, serves=tuple(code for code in each.serves if code in codes)) for each in evidence)
+    return tuple(each for each in serving if each.serves)
+
+
+def _may_be_the_database(alert: Alert, reasons: tuple[Reason, ...]) -> bool:
+    """Whether the database itself may be at fault: nothing shows that the version before got on with it."""
+    healthy = next(each for each in reasons if each.code is ReasonCode.PREVIOUS_VERSION_HEALTHY)
+    return alert.labels.get("component") == DATABASE and healthy.holds is None
+
+
+def _wished_destination(wish: Wish, facts: Facts) -> tuple[str | None, Reason]:
+    code = ReasonCode.KNOWN_GOOD_EXISTS
+    if wish.to_version is None:
+        best = choose_destination(facts)
+        return (best.version if best else None), known_good_of(facts, best)
+    version = wish.to_version
+    if facts.serving_version is None:
+        return version, Reason(code, None, f"It is not known which version serves now{because(facts.serving_detail)}")
+    if version == facts.serving_version:
+        return version, Reason(code, False, f"{version} is the version that serves now.")
+    if facts.activatable is not None and version not in facts.activatable:
+        return version, Reason(code, False, f"{version} is not among the versions that the target can activate.")
+    if facts.checked.get(version):
+        return version, Reason(code, False, f"{version} cannot be activated: {facts.checked[version]}.")
+    release = facts.release(version)
+    why = "it was never seen serving" if release is None else obstacle(release, facts)
+    if why is None:
+        return version, Reason(code, True, f"{version} is known good.")
+    if wish.force:
+        return version, Reason(code, True, f"{version} was forced although {why}.")
+    return version, Reason(code, False, f"{version} is no destination: {why}. With force it is.")

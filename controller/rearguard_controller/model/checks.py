@@ -1,0 +1,54 @@
+"""The names of the checks that tell whether a target could be rolled back: a closed set, as it is a metric label.
+
+Here: the names, and which of them are looked at by every poll and which only by a drill.
+Never here: how a check is answered (`watching`).
+"""
+
+from __future__ import annotations
+
+CURRENT = "current"
+DESTINATION = "destination"
+DEPLOY = "deploy"
+ROLLBACK_COMMAND = "rollback_command"
+HOOKS = "hooks"
+PROMETHEUS = "prometheus"
+TRIGGER_RULES = "trigger_rules"
+THRESHOLDS = "thresholds"
+SCRAPE_INTERVAL = "scrape_interval"
+ALERTMANAGER = "alertmanager"
+NOTIFY = "notify"
+HEALTH = "health"
+ROUTING = "routing"
+JOURNAL = "journal"
+
+
+# Those that touch nothing are asked all the time; the others by a drill only.
+READY_CHECKS = (
+    SCRAPE_INTERVAL,
+    TRIGGER_RULES,
+    THRESHOLDS,
+    CURRENT,
+    DESTINATION,
+    DEPLOY,
+    ROLLBACK_COMMAND,
+    HOOKS,
+    PROMETHEUS,
+    ALERTMANAGER,
+    NOTIFY,
+)
+DRILL_CHECKS = (
+    CURRENT,
+    DESTINATION,
+    DEPLOY,
+    ROLLBACK_COMMAND,
+    HOOKS,
+    HEALTH,
+    PROMETHEUS,
+    TRIGGER_RULES,
+    THRESHOLDS,
+    SCRAPE_INTERVAL,
+    ALERTMANAGER,
+    ROUTING,
+    NOTIFY,
+    JOURNAL,
+)

@@ -1,0 +1,1 @@
+"""Which version serves, which versions earned trust, and which never may come back."""

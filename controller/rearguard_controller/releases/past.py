@@ -1,0 +1,112 @@
+"""What Prometheus remembers of a target's past, where nobody looked while it happened.
+
+Here: questions to `ALERTS` and to the target's instances at moments and over spans of time that are over.
+Never here: what follows from the answers (`trust`, `snapshot`), and figures (`figures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert
+from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
+from rearguard_controller.adapters.prometheus.promql import presence, selector_text
+from rearguard_controller.model import (
+    VERSION_LABEL,
+    AlertsSeen,
+    AlertState,
+    Labels,
+    Sample,
+    SeenAlert,
+    Target,
+    TargetState,
+)
+from rearguard_controller.releases.adoption import History
+from rearguard_controller.wording import span
+
+STEP = 15.0  # seconds between two points of a target's past, the longest supported time between scrapes
+FRESH = "[1m]"  # an instance counts as scraped at a moment if it was within this time
+MOST_SEEN = 200  # alerts that a snapshot tells apart by version
+JUST_BEFORE = 60.0  # seconds before a moment in which an alert counts as seen at it
+
+
+def as_seen(alerts: Iterable[PrometheusAlert]) -> tuple[SeenAlert, ...]:
+    """Alerts as the snapshot keeps them: each name and version once, firing rather than pending.
+
+    Of more than `MOST_SEEN` only the names are kept: then they count whatever version they name.
+    """
+    return _seen((each.labels, each.state) for each in alerts)
+
+
+async def alerts_before_change(prometheus: Prometheus, target: Target, state: TargetState) -> AlertsSeen:
+    """What was pending or firing of a target right before its version changed, and what while nobody read it.
+
+    Raises:
+        SourceError: Prometheus could not be asked; it may know at another time.
+    """
+    start, end = state.changed_after, state.serving_since
+    if start is None or end is None or not 0 <= end - start <= LONGEST_LOOK:
+        unread = "ever" if start is None or end is None else f"for {span(end - start)}"
+        return AlertsSeen(end or 0.0, unknown=f"the version before was not read {unread}", asked=True)
+    if not await prometheus.query(presence(target.telemetry), start):
+        detail = "Prometheus has no data of the target from when the version before was last read"
+        return AlertsSeen(start, unknown=detail, asked=True)
+    before = await _active(prometheus, target, start, JUST_BEFORE)
+    between = await _active(prometheus, target, end, max(1.0, end - start))
+    return AlertsSeen(start, before, tuple(each for each in between if each not in before), asked=True)
+
+
+async def service_of(prometheus: Prometheus, target: Target, now: float, look: float) -> History:
+    """Which versions served over the last `look` seconds, scraped without a break, and with which trigger alerts.
+
+    A failed scrape ends an instance's series at once; scrapes that Prometheus itself missed are seen by the age of
+    the last sample. An alert counts for the whole step in which it was seen.
+
+    Raises:
+        SourceError: Prometheus could not be asked.
+    """
+    end = now // STEP * STEP
+    start = end - look // STEP * STEP
+    selector = selector_text(target.telemetry)
+    both = (f"target_info{selector}", f"up{selector}")
+    fresh = " or ".join(f"({series} and count_over_time({series}{FRESH}))" for series in both)
+    shown = await prometheus.query_range(f"min by ({VERSION_LABEL}) ({fresh})", start, end, STEP)
+    seen = " or ".join(
+        f"last_over_time(ALERTS{selector_text(wanted)}[{STEP:g}s])" for wanted in target.trigger_labels()
+    )
+    alerts = await prometheus.query_range(f"count by ({VERSION_LABEL}) ({seen})", start, end, STEP) if seen else ()
+    return History(
+        end,
+        STEP,
+        {each.labels.get(VERSION_LABEL, ""): {round(at): value == 1 for at, value in each.points} for each in shown},
+        {each.labels.get(VERSION_LABEL, ""): frozenset(round(at) for at, _ in each.points) for each in alerts},
+    )
+
+
+async def _active(prometheus: Prometheus, target: Target, at: float, within: float) -> tuple[SeenAlert, ...]:
+    """The alerts of a target that were pending or firing at some time in the seconds up to a moment."""
+    found: list[Sample] = []
+    for match in target.match:
+        wanted = selector_text(match)
+        found += await prometheus.query(f"last_over_time(ALERTS{wanted}[{round(within)}s])", at)
+    return _seen((each.labels, _state(each.labels)) for each in found)
+
+
+def _state(labels: Labels) -> AlertState:
+    return AlertState.FIRING if labels.get("alertstate") == "firing" else AlertState.PENDING
+
+
+def _seen(found: Iterable[tuple[Labels, AlertState]]) -> tuple[SeenAlert, ...]:
+    alerts = tuple(found)
+    told_apart = _distinct(alerts, VERSION_LABEL)
+    return told_apart if len(told_apart) <= MOST_SEEN else _distinct(alerts, "")
+
+
+def _distinct(alerts: Iterable[tuple[Labels, AlertState]], version_label: str) -> tuple[SeenAlert, ...]:
+    states: dict[tuple[str, str | None], AlertState] = {}
+    for labels, state in alerts:
+        key = (labels.get("alertname", ""), labels.get(version_label))
+        if states.get(key) is not AlertState.FIRING:
+            states[key] = state
+    ordered = sorted(states.items(), key=lambda each: (each[0][0], each[0][1] or ""))
+    return tuple(SeenAlert(name, state, version) for (name, version), state in ordered)

@@ -1,0 +1,63 @@
+"""The return of a version that was rolled away from: people are told once, whatever brought it back.
+
+Here: noticing it, remembering in the journal that it was told (at no later poll again, nor after a restart), and
+which rollback had led away.
+Never here: what a notice says (`notices`), and doing anything about it: at most one automatic rollback ever leads
+away from the same version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from rearguard_controller.adapters.notices.notice import Notices
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.model import Release, Rollback, StepKind, TargetState
+from rearguard_controller.releases.trust import has_returned
+from rearguard_controller.wording import moment
+
+log = structlog.get_logger()
+
+LOOKED_THROUGH = 100  # newest rollbacks of a target among which the one that led away is looked for
+
+
+class Returns:
+    """Tells of returns, for the leader."""
+
+    def __init__(self, journal: Journal, lead: Journal, notices: Notices) -> None:
+        """Read from `journal`, remember in `lead`, which is fenced."""
+        self._journal = journal
+        self._lead = lead
+        self._notices = notices
+
+    async def look(self, state: TargetState, release: Release | None) -> None:
+        """Tell of the serving version, if it is a return that nobody was told of yet.
+
+        Raises:
+            JournalError, LeaseLostError: it could not be remembered, and was not told.
+        """
+        began = state.serving_since
+        if release is None or began is None or not has_returned(state, release) or state.told_bad_since == began:
+            return
+        led_away = await self._led_away(release)
+        await self._lead.change_target(state.target, lambda known: replace(known, told_bad_since=began))
+        log.warning(
+            "bad_version_serves",
+            target=state.target,
+            version=release.version,
+            since=moment(began),
+            bad_since=moment(release.distrusted_since),
+            rollback=None if led_away is None else led_away.id,
+        )
+        self._notices.bad_version(release, led_away, began)
+
+    async def _led_away(self, release: Release) -> Rollback | None:
+        """The newest rollback whose roll_back step away from the version has started, if it is still kept."""
+        page = await self._journal.rollbacks(target=release.target, limit=LOOKED_THROUGH)
+        for each in page.items:
+            step = each.step_of(StepKind.ROLL_BACK)
+            if each.from_version == release.version and step is not None and step.started_at is not None:
+                return each
+        return None

@@ -1,0 +1,373 @@
+"""Which version serves, which earned trust, and whether the target is armed.
+
+Here: reading `current`, noticing a change of version, learning which `service_version` a version shows in Prometheus,
+earning known good, what CI and operators say of releases. What follows from an observation is in `trust`.
+Never here: judging alerts, changing a target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from rearguard_controller.adapters.actions import ActionContext, Actions, shown
+from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.prometheus.promql import presence
+from rearguard_controller.errors import InvalidInputError, NotFoundError, SourceError
+from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.judgement import score
+from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
+from rearguard_controller.model.observations import GAPS_ALLOWED
+from rearguard_controller.releases.bootstrap import Bootstrap
+from rearguard_controller.releases.past import alerts_before_change
+from rearguard_controller.releases.trust import (
+    announced,
+    believable,
+    concerns,
+    earns,
+    lingering,
+    noted,
+    seen,
+    serves,
+    tended,
+    trusted,
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What Prometheus sees of a target's instances now; None where it could not be asked."""
+
+    up: bool | None = None  # at least one instance, and all of them scraped
+    service_version: str | None = None  # when all instances show the same one, scraped since the last change
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What the watcher saw of a target's trigger rules and alerts in this poll."""
+
+    rules_healthy: bool = False  # at least one trigger rule, and all of them evaluated without error
+    alerts: tuple[Labels, ...] = ()  # labels of trigger alerts, pending or firing
+    seen: AlertsSeen | None = None  # every alert of the target; None when Prometheus could not be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The answer to: which version serves now?"""
+
+    version: str | None
+    detail: str  # why it is not known
+    state: TargetState
+
+
+class Releases:
+    """Keeps the journal's releases and target states in step with the world."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        journal: Journal,
+        lead: Journal,
+        actions: Actions,
+        prometheus: Prometheus,
+        clock: Callable[[], float],
+    ) -> None:
+        """Serve the configured targets, by name; what is observed goes to `lead`, which is fenced."""
+        self._targets = targets
+        self._journal = journal
+        self._lead = lead
+        self._actions = actions
+        self._prometheus = prometheus
+        self._clock = clock
+        self._bootstrap = Bootstrap(lead, prometheus, clock, self.activatable)
+        self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
+        self._begun = 0  # readings of what serves, numbered in the order of their beginning
+        self._written: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> the newest of them that was recorded
+
+    async def look(self, target: Target) -> Serving:
+        """Read which version serves now, and record a change of it.
+
+        A target that cannot be read keeps its last state; the answer's `detail` says why. Several may look at once: a
+        reading that is overtaken by one that began later says nothing any more.
+        """
+        self._begun += 1
+        number = self._begun
+        try:
+            version = await self.current(target)
+        except SourceError as error:
+            return Serving(None, error.message, await self._journal.target_state(target.name))
+        lock, _ = self._written.setdefault(target.name, (asyncio.Lock(), 0))
+        async with lock:
+            _, newest = self._written[target.name]
+            state = await self._journal.target_state(target.name)
+            if number < newest and state.serving_version is not None:
+                return Serving(state.serving_version, "", state)
+            serving = await self._record(target, version)
+            self._written[target.name] = (lock, number)
+            return serving
+
+    async def _record(self, target: Target, version: str) -> Serving:
+        """Take down that a version serves."""
+        now = self._clock()
+        release = await self._lead.change_release(
+            target.name, version, lambda known: seen(known, target.name, version, now)
+        )
+        before = (await self._journal.target_state(target.name)).serving_version
+        if before is not None and before != version:
+            await self._lead.change_release(
+                target.name, before, lambda known: replace(seen(known, target.name, before, now), last_seen=now)
+            )
+        left, by_us = await self._left(target, before, version)
+        is_trusted, window = release.known_good_at is not None, target.policy.watch_window
+
+        def changed(state: TargetState) -> TargetState:
+            if left is not None and state.serving_version == left.version:
+                if by_us:
+                    state = score.acted(state, left.version)
+                elif score.is_back(left, release):
+                    state = score.went_back(state, left.version, now, window=window)
+                state = score.stayed(state, left.version)
+            return serves(state, version, now, trusted=is_trusted)
+
+        state = await self._lead.change_target(target.name, changed)
+        if before != version:
+            log.info("version_changed", target=target.name, version=version, before=before, release=state.is_release)
+        return Serving(version, "", state)
+
+    async def _left(self, target: Target, before: str | None, version: str) -> tuple[Release | None, bool]:
+        """The version that was left, if any, and whether an automatic rollback led away from it."""
+        if before is None or before == version:
+            return None, False
+        by_us = await self._journal.handled(target.name, before) is not None
+        known = await self._journal.releases(target.name)
+        return next((each for each in known if each.version == before), None), by_us
+
+    async def peek(self, target: Target) -> Serving:
+        """Read which version serves now, and record nothing: for requests that any replica may answer."""
+        state = await self._journal.target_state(target.name)
+        try:
+            return Serving(await self.current(target), "", state)
+        except SourceError as error:
+            return Serving(None, error.message, state)
+
+    async def current(self, target: Target) -> str:
+        """The version that serves, by the target's own word.
+
+        Raises:
+            SourceError: it could not be read.
+        """
+        return await self._actions.read_version(target.release.current, self._context(target))
+
+    async def activatable(self, target: Target) -> frozenset[str] | None:
+        """The versions that the target lists as ready to be activated; None when it cannot list them.
+
+        Raises:
+            SourceError: it should list them and could not.
+        """
+        command = target.release.versions
+        if command is None:
+            return None
+        return frozenset(await self._actions.read_versions(command, self._context(target)))
+
+    async def check(self, target: Target, version: str) -> str:
+        """Why the target's own check does not let a version be activated; empty when it does, or there is none."""
+        command = target.release.check
+        if command is None:
+            return ""
+        state = await self._journal.target_state(target.name)
+        context = ActionContext(target.name, from_version=state.serving_version or "", to_version=version)
+        result = await self._actions.run(command, context)
+        said = result.output.strip().splitlines()[-1:]
+        return "" if result.ok else f"its check failed, {result.detail}" + (f" ({shown(said[0])})" if said else "")
+
+    async def track(self, target: Target, watch: Watch, *, poll_interval: float) -> Serving:
+        """One poll: which version serves, what it shows in Prometheus, and whether it earns trust."""
+        serving = await self.look(target)
+        if serving.version is None:
+            await self._lead.change_target(target.name, lambda state: replace(state, clean_since=None))
+            return serving
+        await self._recall(target, serving.state)
+        version, now = serving.version, self._clock()
+        instances = await self._presence(target, serving.state.serving_since or now)
+        known = {release.version: release for release in await self._journal.releases(target.name)}
+        shown = believable(known, serving.state, instances.service_version, now)
+        again = self._again(target, version, shown)
+        if shown is not None and again and known[version].service_version != shown:
+            await self._lead.change_release(
+                target.name, version, lambda release: replace(_known(release), service_version=shown)
+            )
+        alerts = [labels for labels in watch.alerts if concerns(labels, shown or known[version].service_version)]
+        if alerts:
+            newest = next(iter((await self._journal.rollbacks(target=target.name, limit=1)).items), None)
+            over = lingering(newest, version, now)
+            # one that names the version that serves is about it, not the tail of what was left
+            alerts = [each for each in alerts if VERSION_LABEL in each or each.get("alertname") not in over]
+        if serving.state.adopting:
+            learned = (shown if again else None) or known[version].service_version
+            release = replace(known[version], service_version=learned)
+            await self._bootstrap.look(target, release, rules_healthy=watch.rules_healthy)
+        clean = instances.up is True and watch.rules_healthy and not alerts
+        said = serving.state.score.version == version
+        by_us = said and await self._journal.handled(target.name, version) is not None
+
+        def polled(state: TargetState) -> TargetState:
+            if state.serving_version != version:  # another version serves meanwhile: none of this is about it
+                return state
+            most_gap = GAPS_ALLOWED * poll_interval
+            state = tended(noted(state, watch.seen), now, clean=clean, most_gap=most_gap)
+            if by_us:  # an approved attempt that failed, and left it serving
+                return score.acted(state, version)
+            return score.passed(state, known[version], now, window=target.policy.watch_window)
+
+        state = await self._lead.change_target(target.name, polled)
+        await self._reward(target, known[version], state, now)
+        return replace(serving, state=state)
+
+    def _again(self, target: Target, version: str, shown: str | None) -> bool:
+        """Whether the poll before saw the same pair: a deployment may come between the two readings of one poll."""
+        before, self._paired[target.name] = self._paired.get(target.name), (version, shown)
+        return before == (version, shown)
+
+    async def arm(self, target_name: str, operator: str, reason: str) -> TargetState:
+        """Switch automatic rollbacks of a target on."""
+        self._target(target_name)
+        now = self._clock()
+        return await self._journal.change_target(
+            target_name,
+            lambda state: replace(
+                state,
+                armed=True,
+                armed_reason=reason,
+                armed_changed_at=now,
+                disarmed_until=None,
+                disarmed_by=None,
+            ),
+            action=OperatorAction(now, operator, "arm", target_name, reason),
+        )
+
+    async def disarm(self, target_name: str, operator: str, reason: str, until: float | None = None) -> TargetState:
+        """Switch automatic rollbacks of a target off, for good or until a moment (seconds since the epoch)."""
+        self._target(target_name)
+        now = self._clock()
+        return await self._journal.change_target(
+            target_name,
+            lambda state: replace(
+                state,
+                armed=False,
+                armed_reason=reason,
+                armed_changed_at=now,
+                disarmed_until=until,
+                disarmed_by=None,
+            ),
+            action=OperatorAction(now, operator, "disarm", target_name, reason),
+        )
+
+    async def announce(
+        self,
+        target_name: str,
+        version: str,
+        *,
+        phase: str | None = None,
+        barrier: bool | None = None,
+        good: bool | None = None,
+        operator: str = "",
+    ) -> Release:
+        """Take down what CI or a person says of a release.
+
+        Args:
+            target_name: whose release.
+            version: as `current` prints it.
+            phase: `started` or `finished`, or None when it is about the release's marks only.
+            barrier: never go back past it automatically.
+            good: it is to be trusted from now on; clears a bad or suspect mark. False takes trust away.
+            operator: who says so.
+
+        Returns:
+            What is now remembered of the release.
+        """
+        self._target(target_name)
+        if phase not in (None, "started", "finished"):
+            raise InvalidInputError(f"phase is {phase!r}.", hint="It is `started` or `finished`.", field="phase")
+        now = self._clock()
+        said = ", ".join(part for part in (phase, _said("barrier", barrier), _said("good", good)) if part)
+        release = await self._journal.change_release(
+            target_name,
+            version,
+            lambda known: announced(known, target_name, version, now, barrier=barrier, good=good),
+            action=OperatorAction(now, operator, "release", target_name, f"{version}: {said or 'announced'}"),
+        )
+        if phase is not None:
+            started = now if phase == "started" else None
+            await self._journal.change_target(target_name, lambda state: replace(state, deploy_started_at=started))
+        return release
+
+    async def _recall(self, target: Target, state: TargetState) -> None:
+        """Ask Prometheus' history what was pending or firing before a release that came while nobody looked."""
+        before = state.alerts_before
+        if not state.is_release or before is None or not before.unknown or before.asked:
+            return
+        try:
+            found = await alerts_before_change(self._prometheus, target, state)
+        except SourceError:  # asked again at the next poll
+            return
+        await self._lead.change_target(
+            target.name,
+            lambda known: replace(known, alerts_before=found) if known.alerts_before == before else known,
+        )
+        log.info("alerts_before_release", target=target.name, version=state.serving_version,
+                 alerts=sorted({each.name for each in found.alerts}), unknown=found.unknown)  # fmt: skip
+
+    async def _presence(self, target: Target, since: float) -> Presence:
+        selector = presence(target.telemetry)
+        try:
+            samples = await self._prometheus.query(selector)
+            scraped = await self._prometheus.query(f"timestamp({selector})")
+        except SourceError:
+            return Presence()
+        named = {_instance(sample.labels) for sample in samples if VERSION_LABEL in sample.labels}
+        versions = {  # `up` names no version, and says nothing of an instance whose target_info does
+            sample.labels.get(VERSION_LABEL)
+            for sample in samples
+            if VERSION_LABEL in sample.labels or _instance(sample.labels) not in named
+        }
+        fresh = bool(scraped) and all(sample.value > since for sample in scraped)
+        return Presence(
+            up=bool(samples) and all(sample.value == 1 for sample in samples),
+            service_version=versions.pop() if fresh and len(versions) == 1 else None,
+        )
+
+    async def _reward(self, target: Target, release: Release, state: TargetState, now: float) -> None:
+        if not earns(release, state, now, target.policy.known_good_after):
+            return
+        await self._lead.change_release(target.name, release.version, lambda known: trusted(_known(known), now))
+        log.info("version_known_good", target=target.name, version=release.version)
+
+    def _context(self, target: Target) -> ActionContext:
+        return ActionContext(target=target.name)
+
+    def _target(self, name: str) -> Target:
+        found = self._targets.get(name)
+        if found is None:
+            raise NotFoundError(
+                f"There is no target {name!r}.", hint=f"Configured targets: {', '.join(self._targets) or 'none'}."
+            )
+        return found
+
+
+def _known(release: Release | None) -> Release:
+    if release is None:
+        raise NotFoundError("A release that was just read is gone from the journal.")
+    return release
+
+
+def _instance(labels: Labels) -> tuple[str, str]:
+    return labels.get("job", ""), labels.get("instance", "")
+
+
+def _said(mark: str, value: bool | None) -> str:  # a mark and its value belong together
+    return "" if value is None else mark if value else f"not {mark}"

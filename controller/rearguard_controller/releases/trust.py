@@ -1,0 +1,156 @@
+"""The rules of releases: what is remembered of a version and a target after something was seen or said. Pure.
+
+Here: from what was known and one observation to what is known now. They run inside one transaction of the journal, so
+that a rollback that closes meanwhile never loses its marks.
+Never here: asking anybody, clocks, the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN
+from rearguard_controller.model import (
+    VERSION_LABEL,
+    AlertsSeen,
+    Labels,
+    Release,
+    Rollback,
+    StepKind,
+    StepState,
+    TargetState,
+)
+from rearguard_controller.wording import span
+
+LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
+MAPPING_AFTER = 60.0  # seconds alone before a service_version that another version showed is believed
+
+
+def seen(known: Release | None, target: str, version: str, now: float) -> Release:
+    """A release after it was seen serving at `now`."""
+    if known is None:
+        return Release(target, version, first_seen=now, last_seen=now, served_at=now)
+    if known.served_at is not None and now - known.last_seen < LAST_SEEN_EVERY:
+        return known
+    return replace(known, last_seen=now, served_at=now if known.served_at is None else known.served_at)
+
+
+def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> TargetState:
+    """A target's state once `version` serves.
+
+    A change to a version that is not trusted is a release; the first version ever seen, and a return to a trusted
+    one, are not.
+    """
+    if state.serving_version == version:
+        return replace(state, looked_at=now)
+    return replace(
+        state,
+        serving_version=version,
+        serving_since=now,
+        changed_after=state.looked_at,
+        looked_at=now,
+        previous_version=state.serving_version,
+        is_release=state.serving_version is not None and not trusted,
+        clean_since=None,
+        clean_checked_at=None,
+        adopting=state.serving_version is None,
+        alerts=None,
+        alerts_before=alerts_before(state, now),
+    )
+
+
+def alerts_before(state: TargetState, now: float) -> AlertsSeen | None:
+    """What was pending or firing right before a version that is first seen at `now`; None for the first version ever.
+
+    It is what was read together with the version before, not at the poll that found the new one: by then its own
+    alerts may be pending. A reading that is too old says nothing of the moment before the change.
+    """
+    if state.serving_version is None:
+        return None
+    if state.alerts is not None and 0 <= now - state.alerts.at <= LONGEST_UNSEEN:
+        return state.alerts
+    since = state.looked_at if state.alerts is None else state.alerts.at
+    unread = "" if since is None else f" for {span(now - since)}"
+    return AlertsSeen(now if since is None else since, unknown=f"alerts and version were not read together{unread}")
+
+
+def noted(state: TargetState, alerts: AlertsSeen | None) -> TargetState:
+    """A target's state after the alerts of a poll were read; None: they were not."""
+    return state if alerts is None else replace(state, alerts=alerts)
+
+
+def tended(state: TargetState, now: float, *, clean: bool, most_gap: float) -> TargetState:
+    """A target's state after one poll that found its service clean, or not."""
+    if not clean:
+        return replace(state, clean_since=None, clean_checked_at=now)
+    broken = state.clean_checked_at is None or not 0 <= now - state.clean_checked_at <= most_gap
+    since = now if state.clean_since is None or broken else state.clean_since
+    return replace(state, clean_since=since, clean_checked_at=now)
+
+
+def earns(release: Release, state: TargetState, now: float, known_good_after: float) -> bool:
+    """Whether the serving release becomes known good now: it served well for long enough, and no mark forbids it."""
+    earned = state.clean_since is not None and now - state.clean_since >= known_good_after
+    return earned and release.known_good_at is None and not release.distrusted
+
+
+def recently_released(state: TargetState, now: float, watch_window: float) -> bool:
+    """Whether what serves is a release that may still be blamed."""
+    since = state.serving_since
+    return state.is_release and since is not None and now - since <= watch_window
+
+
+def trusted(release: Release, now: float) -> Release:
+    """A release that has earned trust at `now`, unless it was marked meanwhile; trust that it has already stays."""
+    return release if release.known_good_at is not None or release.distrusted else replace(release, known_good_at=now)
+
+
+def believable(known: Mapping[str, Release], state: TargetState, shown: str | None, now: float) -> str | None:
+    """The `service_version` to remember for the serving version, if what Prometheus shows can be believed.
+
+    Right after a change the old version's label may linger; so a label that another version is known by is believed
+    only after a while, unless it is the version's own name.
+    """
+    version = state.serving_version
+    if shown is None or version is None or shown == version:
+        return shown
+    taken = any(release.service_version == shown for release in known.values() if release.version != version)
+    if taken and now - (state.serving_since or now) < MAPPING_AFTER:
+        return None
+    return shown
+
+
+def concerns(labels: Labels, service_version: str | None) -> bool:
+    """Whether an alert is about the serving version: it names no other."""
+    claimed = labels.get(VERSION_LABEL)
+    return claimed is None or service_version is None or claimed == service_version
+
+
+def lingering(rollback: Rollback | None, version: str, now: float) -> frozenset[str]:
+    """Names of alerts that cannot have cleared yet since a rollback to `version`: they say nothing against it."""
+    step = None if rollback is None or rollback.to_version != version else rollback.step_of(StepKind.ROLL_BACK)
+    if rollback is None or step is None or step.state is not StepState.DONE or step.ended_at is None:
+        return frozenset()
+    since = now - step.ended_at
+    return frozenset(each.alert for each in rollback.conditions if 0 <= since < each.clears)
+
+
+def announced(
+    known: Release | None, target: str, version: str, now: float, *, barrier: bool | None, good: bool | None
+) -> Release:
+    """A release after somebody spoke of it; None leaves a mark as it is."""
+    release = known or Release(target, version, first_seen=now, last_seen=now)
+    if barrier is not None:
+        release = replace(release, barrier=barrier)
+    if good is True:
+        release = replace(release, known_good_at=release.known_good_at or now, bad_at=None, suspect_at=None)
+    if good is False:
+        release = replace(release, known_good_at=None)
+    return release
+
+
+def has_returned(state: TargetState, release: Release) -> bool:
+    """Whether the serving version came back after it was rolled away from; one that never left has not."""
+    marked, began = release.distrusted_since, state.serving_since
+    return state.serving_version == release.version and marked is not None and began is not None and began > marked

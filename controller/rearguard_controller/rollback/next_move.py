@@ -1,0 +1,133 @@
+"""What to do next with a rollback.
+
+Here: the moves, and `next_move`, which says the next one, or until when to wait.
+Never here: making it, and what an event changes (`transitions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rearguard_controller.model import AfterCrash, OnFailure, Outcome, Phase, Rollback, Step, StepKind, StepState
+from rearguard_controller.rollback.events import Event, EventKind
+from rearguard_controller.rollback.transitions import is_over, reason_to_skip
+
+RETRY_FIRST = 1.0  # seconds before an undo hook is tried again; doubles up to RETRY_MOST
+RETRY_MOST = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """Commit the step's intent, then carry it out."""
+
+    step: Step
+    look_first: bool = False  # a crash left its effect unknown: ask the target before acting
+    may_act: bool = True  # false: only look, the attempt has ended
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Commit this event; nothing outside is touched."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """Nothing to do before this moment."""
+
+    moment: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeAgain:
+    """The wait is over: commit `wait_ended` if the rollback is still right, else why it is not."""
+
+
+Move = RunStep | Note | WaitUntil | JudgeAgain
+
+
+def next_move(rollback: Rollback, now: float) -> Move | None:
+    """What to do next with a rollback; None once it is closed.
+
+    The caller must not ask while a step of this rollback is being carried out: a step found `started` here is taken
+    as left behind by a crash.
+    """
+    if rollback.phase is Phase.CLOSED:
+        return None
+    if rollback.close_asked:
+        outcome = rollback.stopping or Outcome.NEEDS_A_PERSON
+        return Note(Event(EventKind.CLOSED, now, outcome=outcome, detail=rollback.stopping_detail))
+    if rollback.phase is Phase.WAITING:
+        return _waiting_move(rollback, now)
+    wait: float | None = None
+    for step in rollback.steps:
+        if wait is not None and step.kind is not StepKind.UNDO_HOOK:
+            break  # what comes after the undo hooks waits for them; other undo hooks do not wait for one another
+        move = _step_move(rollback, step, now)
+        if isinstance(move, WaitUntil):
+            wait = move.moment if wait is None else min(wait, move.moment)
+        elif move is not None:
+            return move
+    if wait is not None:
+        return WaitUntil(wait)
+    outcome, detail = _outcome(rollback)
+    return Note(Event(EventKind.CLOSED, now, outcome=outcome, detail=detail))
+
+
+def _waiting_move(rollback: Rollback, now: float) -> Move:
+    if rollback.stopping is not None:
+        return Note(Event(EventKind.CLOSED, now, outcome=rollback.stopping, detail=rollback.stopping_detail))
+    if rollback.wait_until is not None and now < rollback.wait_until:
+        return WaitUntil(rollback.wait_until)
+    if rollback.needs_approval:
+        detail = "Nobody approved it in time."
+        return Note(Event(EventKind.WAIT_ENDED, now, outcome=Outcome.EXPIRED, detail=detail))
+    return JudgeAgain()
+
+
+def _step_move(rollback: Rollback, step: Step, now: float) -> Move | None:
+    match step.state:
+        case StepState.DONE | StepState.SKIPPED:
+            return None
+        case StepState.STARTED:
+            detail = "The controller stopped before the result of this step was known."
+            return Note(Event(EventKind.STEP_INTERRUPTED, now, step.seq, output=step.output, detail=detail))
+        case StepState.FAILED:
+            if step.on_failure is not OnFailure.RETRY:
+                return None
+            return _retry_move(step, now)
+        case StepState.INTERRUPTED:
+            return _interrupted_move(rollback, step, now)
+        case StepState.PLANNED:
+            why = reason_to_skip(rollback, step)
+            return RunStep(step) if why is None else Note(Event(EventKind.STEP_SKIPPED, now, step.seq, detail=why))
+
+
+def _retry_move(step: Step, now: float) -> Move:
+    ended = now if step.ended_at is None else step.ended_at
+    due = ended + min(RETRY_MOST, RETRY_FIRST * 2 ** min(step.attempt - 1, 16))
+    waiting = ended <= now < due  # a clock that was set back must not keep traffic drained until it has caught up
+    return WaitUntil(due) if waiting else RunStep(step)
+
+
+def _interrupted_move(rollback: Rollback, step: Step, now: float) -> Move:
+    ended = is_over(rollback, step)
+    if step.after_crash is AfterCrash.LOOK_FIRST:
+        return RunStep(step, look_first=True, may_act=not ended)
+    if step.after_crash is AfterCrash.REDO and not ended:
+        return RunStep(step)
+    detail = "Interrupted by a stop of the controller, and not to be repeated: counted as failed."
+    return Note(Event(EventKind.STEP_FAILED, now, step.seq, detail=detail))
+
+
+def _outcome(rollback: Rollback) -> tuple[Outcome, str]:
+    if rollback.stopping is not None:
+        return rollback.stopping, rollback.stopping_detail
+    recovery = rollback.step_of(StepKind.VERIFY_RECOVERY)
+    if recovery is None:
+        return (
+            Outcome.COMPLETED,
+            f"{rollback.to_version} serves; nothing was firing that could have been over.",
+        )
+    return Outcome.RECOVERED, recovery.detail

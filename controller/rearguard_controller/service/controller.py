@@ -1,0 +1,232 @@
+"""The controller: everything that runs, its tasks, and the change to another configuration.
+
+Here: what runs at every replica and what only at the leader, reloading, forgetting what is old. The clock is taken
+here and passed in.
+Never here: which part gets which other part (`parts`), what any part does, signals (`process`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import structlog
+
+from rearguard_controller import api, config
+from rearguard_controller.adapters.alertmanager import Alertmanager
+from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.api import auth
+from rearguard_controller.api.auth import Gate
+from rearguard_controller.api.tls import ServerTls
+from rearguard_controller.config import Configuration
+from rearguard_controller.errors import ConfigError, JournalError, RearguardError
+from rearguard_controller.execution.waiting import WELL_FOR
+from rearguard_controller.facts.silences import Silences
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.service import wiring
+from rearguard_controller.service.leadership import Leadership
+from rearguard_controller.service.wiring import Lasting, Parts, Sources
+
+log = structlog.get_logger()
+
+PRUNE_FIRST = 2.0  # seconds into a term: what is open and what waits comes first
+PRUNE_EVERY = 3600.0  # seconds from then on
+MOST_RECORDS = 1_000_000  # kept of each kind, however young they are
+
+
+class Controller:
+    """Everything that runs, wired; see `run`."""
+
+    def __init__(
+        self,
+        path: Path,
+        configuration: Configuration,
+        journal: Journal,
+        *,
+        insecure: bool,
+        well_for: float = WELL_FOR,
+    ) -> None:
+        """Wire every part; nothing runs yet.
+
+        Args:
+            path: where the configuration is read again.
+            configuration: what it said at the start.
+            journal: opened.
+            insecure: whether --insecure was given.
+            well_for: seconds for which the fault of a rollback that waits must be over.
+        """
+        self._path, self._insecure = path, insecure
+        self._clock = time.time
+        self.journal = journal
+        self._prometheus = Prometheus(configuration.prometheus)
+        self._alertmanager = _alertmanager(configuration)
+        self._silences = self._silences_of(self._alertmanager)
+        self._lasting = Lasting.of(
+            configuration,
+            journal,
+            self._prometheus,
+            judge=lambda: self.parts.judge,
+            clock=self._clock,
+            well_for=well_for,
+        )
+        self._fence, self._telemetry = self._lasting.fence, self._lasting.telemetry
+        self._heartbeat = self._lasting.heartbeat
+        self._lasting.tell(configuration)
+        self.parts = self._make(configuration)
+        self._gate = Gate(configuration.tokens)
+        self._reloaded = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._services = self._for_api()
+        self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
+        self.web = api.build(self._services, self._gate, self.tls)
+
+    async def run(self) -> None:
+        """Lead whenever it can, and look in any case, for ever.
+
+        Raises:
+            Exception: a part broke; the process should end and be started again.
+        """
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+        leadership = Leadership(self.journal, self._fence, self._telemetry, holder=holder, monotonic=time.monotonic)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(leadership.run(self._lead))
+            group.create_task(self._heartbeat.run())
+            group.create_task(self._through_reloads(lambda parts: parts.watcher.run(parts.intake)))
+
+    async def reload(self) -> None:
+        """Read the configuration again and use it; open rollbacks keep their frozen plans.
+
+        One after the other: of two that overlap, the one that was asked for last also reads last.
+
+        Raises:
+            ConfigError: it cannot be used, or changes what only a restart can change; the old one stays.
+        """
+        async with self._reloading:
+            try:
+                await self._reload()
+            except RearguardError as error:
+                self._telemetry.reloaded(success=False)
+                log.error("not_reloaded", error=error.message, hint=error.hint)
+                raise ConfigError(error.message, hint=error.hint, field=error.field) from error
+            except Exception as error:
+                self._telemetry.reloaded(success=False)
+                log.error("not_reloaded", exc_info=error)
+                raise
+
+    async def _reload(self) -> None:
+        configuration = await asyncio.to_thread(config.load, self._path)
+        auth.require_protection(configuration.tokens, configuration.listen.host, insecure=self._insecure)
+        _refuse_fixed(self.parts.configuration, configuration)
+        self._gate.use(configuration.tokens)
+        asked_before: list[Prometheus | Alertmanager] = []
+        if configuration.prometheus != self.parts.configuration.prometheus:
+            asked_before.append(self._prometheus)
+            self._prometheus = Prometheus(configuration.prometheus)
+            self._lasting.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
+        if configuration.alertmanager != self.parts.configuration.alertmanager:
+            asked_before += [] if self._alertmanager is None else [self._alertmanager]
+            self._alertmanager = _alertmanager(configuration)
+            self._silences = self._silences_of(self._alertmanager)
+        self._telemetry.know(configuration.targets)
+        self._lasting.tell(configuration)
+        self.parts = self._make(configuration)
+        self._services.configuration = configuration
+        self._services.intake = self.parts.intake
+        self._services.releases = self.parts.releases
+        self._services.watcher = self.parts.watcher
+        self._services.drills = self.parts.drills
+        self._telemetry.reloaded(success=True)
+        self._reloaded.set()
+        self._reloaded = asyncio.Event()
+        log.info("reloaded", targets=[target.name for target in configuration.targets])
+        for source in asked_before:
+            await source.retire()
+
+    async def close(self) -> None:
+        """Let go of everything outside."""
+        await self._lasting.actions.close()
+        await self._prometheus.close()
+        if self._alertmanager is not None:
+            await self._alertmanager.close()
+        await self.journal.close()
+        await self._lasting.notify.close()
+
+    def _silences_of(self, alertmanager: Alertmanager | None) -> Silences:
+        return Silences(alertmanager, clock=self._clock, monotonic=time.monotonic)
+
+    def _make(self, configuration: Configuration) -> Parts:
+        sources = Sources(self._prometheus, self._alertmanager, self._silences)
+        return wiring.make(configuration, sources, self._lasting)
+
+    def _for_api(self) -> api.Services:
+        return api.Services(
+            configuration=self.parts.configuration,
+            journal=self.journal,
+            telemetry=self._telemetry,
+            clock=self._clock,
+            intake=self.parts.intake,
+            runner=self._lasting.runner,
+            releases=self.parts.releases,
+            watcher=self.parts.watcher,
+            drills=self.parts.drills,
+            heartbeat_age=self._heartbeat.age,
+            reload=self.reload,
+        )
+
+    async def _lead(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._lasting.runner.run())
+            group.create_task(self._through_reloads(lambda parts: parts.intake.run()))
+            group.create_task(self._prune())
+
+    async def _prune(self) -> None:
+        """Let go of what is older than the retention: soon, as terms may be short, and now and then."""
+        pause = PRUNE_FIRST
+        while True:
+            await asyncio.sleep(pause)
+            pause = PRUNE_EVERY
+            oldest = self._clock() - self.parts.configuration.retention
+            try:
+                gone = await self._lasting.lead.prune(oldest, MOST_RECORDS)
+            except JournalError as error:
+                self._telemetry.journal_failed()
+                log.error("not_pruned", error=error.message, hint=error.hint)
+            else:
+                log.info("pruned", records=gone)
+
+    async def _through_reloads(self, run: Callable[[Parts], Coroutine[None, None, None]]) -> None:
+        """Run a part of the present configuration; of the next one after each reload."""
+        while True:
+            reloaded = asyncio.create_task(self._reloaded.wait())
+            running = asyncio.create_task(run(self.parts))
+            try:
+                await asyncio.wait([running, reloaded], return_when=asyncio.FIRST_COMPLETED)
+                if running.done():
+                    running.result()
+            finally:
+                for task in (running, reloaded):
+                    task.cancel()
+                await asyncio.gather(running, reloaded, return_exceptions=True)
+
+
+def _alertmanager(configuration: Configuration) -> Alertmanager | None:
+    settings = configuration.alertmanager
+    return None if settings is None else Alertmanager(settings)
+
+
+def _refuse_fixed(old: Configuration, new: Configuration) -> None:
+    """Refuse to reload what is fixed for the life of a process."""
+    fixed = (
+        ("journal", old.journal, new.journal),
+        ("listen", old.listen, new.listen),
+        ("tls_config_file", old.tls_config_file, new.tls_config_file),  # what is in it is read again by itself
+    )
+    for key, before, after in fixed:
+        if before != after:
+            raise ConfigError(
+                f"{key} changed, which a reload cannot follow.", hint="Restart the controller, or undo it.", field=key
+            )

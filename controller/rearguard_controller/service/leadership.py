@@ -1,0 +1,132 @@
+"""Leading: of several replicas that share a journal, one acts.
+
+Here: taking the lease, renewing it, running what only the leader runs, and stopping it in time when the lease cannot
+be renewed. A replica that does not lead still stores webhooks and answers reads.
+Never here: what the leader does. The lease's end is counted by the journal's clock, the leader's own patience by a
+clock that never jumps, and it is shorter: a leader stops before another one may begin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.errors import JournalError, LeaseLostError
+from rearguard_controller.journal.store import Fence, Journal
+
+log = structlog.get_logger()
+
+LEASE = 15.0  # seconds that a lease holds
+RENEW_EVERY = 5.0  # seconds between renewals
+PATIENCE = 10.0  # seconds without a renewal after which the leader stops by itself
+TRY_EVERY = 1.0  # seconds between a follower's tries, and after a failed renewal
+
+
+class Leadership:
+    """Leads whenever it can, for ever."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        fence: Fence,
+        telemetry: Telemetry,
+        *,
+        holder: str,
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Wire it; `fence` is what the leader's writes check, and is set and cleared here."""
+        self._journal = journal
+        self._fence = fence
+        self._telemetry = telemetry
+        self._holder = holder
+        self._monotonic = monotonic
+        self._renewed_at = 0.0
+
+    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the lease, run `lead` while it lasts, and wait again, for ever.
+
+        Raises:
+            Exception: whatever `lead` itself raised; it is not expected to return.
+        """
+        while True:
+            asked_at = self._monotonic()
+            epoch = await self._take()
+            if epoch is not None and self._monotonic() - asked_at >= PATIENCE:
+                await self._let_go(epoch)  # we, or the journal, stood still meanwhile: it may be another's already
+                epoch = None
+            if epoch is None:
+                await asyncio.sleep(TRY_EVERY)
+                continue
+            log.info("leading", holder=self._holder, epoch=epoch)
+            try:
+                await self._term(epoch, asked_at, lead)
+            finally:
+                self._fence.epoch = None
+                await self._let_go(epoch)
+            log.warning("leading_no_more", holder=self._holder, epoch=epoch)
+
+    async def _term(self, epoch: int, asked_at: float, lead: Callable[[], Awaitable[None]]) -> None:
+        self._fence.epoch = epoch
+        self._renewed_at = asked_at
+        self._telemetry.leads(leading=True, holds=self._holds)
+        leading = asyncio.ensure_future(lead())
+        lasting = asyncio.create_task(self._last(epoch, asked_at))
+        try:
+            await asyncio.wait([leading, lasting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._telemetry.leads(leading=False)  # at once, though the parts may take a moment to stop
+            lasting.cancel()
+            leading.cancel()
+            results = await asyncio.gather(leading, lasting, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not _only_lost(result):
+                raise result
+
+    def _holds(self) -> bool:
+        """Whether we may still count on the lease: a process that stood still learns it here first."""
+        return not self._journal.shared or self._monotonic() - self._renewed_at < PATIENCE
+
+    async def _last(self, epoch: int, renewed_at: float) -> None:
+        """Return when the lease is lost, or for too long was not renewed; it was asked for at `renewed_at`."""
+        if not self._journal.shared:  # nobody can have it but us: a process that stood still just goes on
+            await asyncio.Event().wait()
+        pause = RENEW_EVERY
+        while self._monotonic() - renewed_at < PATIENCE:
+            await asyncio.sleep(min(pause, PATIENCE - (self._monotonic() - renewed_at)))
+            asked_at = self._monotonic()
+            try:
+                async with asyncio.timeout(PATIENCE - (asked_at - renewed_at)):
+                    if not await self._journal.renew_lease(epoch, LEASE):
+                        return
+            except TimeoutError:
+                return
+            except JournalError as error:
+                self._telemetry.journal_failed()
+                log.error("lease_not_renewed", error=error.message, hint=error.hint)
+                pause = TRY_EVERY
+                continue
+            renewed_at, pause = asked_at, RENEW_EVERY
+            self._renewed_at = renewed_at
+
+    async def _take(self) -> int | None:
+        try:
+            return await self._journal.take_lease(self._holder, LEASE)
+        except JournalError as error:
+            self._telemetry.journal_failed()
+            log.error("lease_not_taken", error=error.message, hint=error.hint)
+            return None
+
+    async def _let_go(self, epoch: int) -> None:
+        with contextlib.suppress(JournalError):
+            await self._journal.release_lease(epoch)
+
+
+def _only_lost(error: Exception) -> bool:
+    """Whether a part only found, by a write that was refused, that another replica leads: the term is over."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(LeaseLostError)[1] is None
+    return isinstance(error, LeaseLostError)

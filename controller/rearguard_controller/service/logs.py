@@ -1,0 +1,82 @@
+"""How the controller writes its log: one event name and the ids per line, to standard error.
+
+Here: the set-up of structlog and of the standard library's logging, once, at the start: readable text on a
+terminal, JSON with the field names of the Elastic Common Schema for everything that collects logs.
+Never here: what is logged, or where lines are shipped to. Values under names that promise a secret are masked.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from rearguard_controller.wording import plain
+
+ECS_VERSION = "8.11.0"
+SERVICE = "rearguard"
+_SECRET_WORDS = ("token", "secret", "password", "authorization", "credential", "api_key")
+_ECS_NAMES = {"timestamp": "@timestamp", "level": "log.level", "logger": "log.logger", "event": "message"}
+_ERROR_NAMES = {"exception": "error.stack_trace", "error": "error.message"}
+
+
+def configure(*, stream: TextIO | None = None, level: str = "info", as_json: bool | None = None) -> None:
+    """Set up logging for this process.
+
+    Args:
+        stream: where lines go; standard error by default.
+        level: debug, info, warning or error.
+        as_json: JSON lines; by default unless the stream is a terminal.
+    """
+    out = sys.stderr if stream is None else stream
+    json_lines = not out.isatty() if as_json is None else as_json
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        mask_secrets,
+    ]
+    last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if json_lines:
+        last += [structlog.processors.format_exc_info, ecs_fields, structlog.processors.JSONRenderer(default=str)]
+    else:
+        plain = structlog.dev.plain_traceback  # the other formatters print local variables, secrets included
+        last.append(structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain))
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace values whose name promises a secret, and shorten addresses to what may be shown."""
+    for name, value in event.items():
+        if any(word in name.lower() for word in _SECRET_WORDS):
+            event[name] = "***"
+        elif isinstance(value, str) and "://" in value:
+            event[name] = plain(value)
+    return event
+
+
+def ecs_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Rename to the Elastic Common Schema: its own names where it has one, ours below `rearguard.`."""
+    fields: EventDict = {"ecs.version": ECS_VERSION, "service.name": SERVICE}
+    for name, value in event.items():
+        known = _ECS_NAMES.get(name) or _ERROR_NAMES.get(name)
+        fields[known or f"rearguard.{name}"] = value
+    return fields

@@ -1,0 +1,89 @@
+"""The controller as a process: it starts, listens, follows signals, and stops in order.
+
+Here: the order of start and stop, and what each signal means.
+Never here: what runs in between (`app`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+import structlog
+
+from rearguard_controller import api, config
+from rearguard_controller.api import auth
+from rearguard_controller.config import Configuration
+from rearguard_controller.journal.opening import open_journal
+from rearguard_controller.service import logs
+from rearguard_controller.service.controller import Controller
+
+log = structlog.get_logger()
+
+STOP_GRACE = 10.0  # seconds that answers under way are given at the end
+
+
+def serve(path: Path, *, insecure: bool = False) -> int:
+    """Run the controller until SIGTERM or SIGINT.
+
+    Returns:
+        0 after a stop in order, 1 when a part of it failed.
+
+    Raises:
+        RearguardError: the configuration, the journal or the tokens do not allow a start.
+    """
+    configuration = config.load(path)
+    logs.configure()
+    auth.require_protection(configuration.tokens, configuration.listen.host, insecure=insecure)
+    return asyncio.run(_serve(path, configuration, insecure=insecure))
+
+
+async def _serve(path: Path, configuration: Configuration, *, insecure: bool) -> int:
+    journal = await open_journal(configuration.journal)
+    controller = Controller(path, configuration, journal, insecure=insecure)
+    listener = api.Listener(controller.web, grace=STOP_GRACE)
+    stop = _signals(controller)
+    try:
+        address = configuration.listen
+        port = await listener.start(address.host, address.port, controller.tls)
+        names = [target.name for target in configuration.targets]
+        log.info("ready", listen=f"{address.host}:{port}", targets=names)
+        return await _run_until(stop, controller)
+    finally:
+        await listener.close()
+        await controller.close()
+        log.info("stopped")
+
+
+def _signals(controller: Controller) -> asyncio.Event:
+    """SIGTERM and SIGINT set the event that is returned; SIGHUP reads the configuration again."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        with contextlib.suppress(Exception):  # logged and shown where it happened
+            await controller.reload()
+
+    def hang_up() -> None:
+        task = asyncio.create_task(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    return stop
+
+
+async def _run_until(stop: asyncio.Event, controller: Controller) -> int:
+    running, stopping = asyncio.create_task(controller.run()), asyncio.create_task(stop.wait())
+    await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+    running.cancel()
+    stopping.cancel()
+    result, _ = await asyncio.gather(running, stopping, return_exceptions=True)
+    if isinstance(result, Exception):
+        log.error("part_failed", exc_info=result)
+        return 1
+    return 0

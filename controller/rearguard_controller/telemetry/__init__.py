@@ -1,6 +1,0 @@
-"""The controller's own metrics: `families` lists them, `registry` holds their values."""
-
-from rearguard_controller.telemetry.families import FAMILIES, OWN_FAMILIES, Family
-from rearguard_controller.telemetry.registry import Span, Telemetry, step_names
-
-__all__ = ["FAMILIES", "OWN_FAMILIES", "Family", "Span", "Telemetry", "step_names"]

@@ -1,0 +1,1 @@
+"""Polls Prometheus and every target, says whether a target could be rolled back, and drills it."""

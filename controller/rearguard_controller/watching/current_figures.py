@@ -1,0 +1,85 @@
+"""The figures of all trigger rules at this moment, for the dashboard: one question a figure, not a target.
+
+Here: the readings, and which of them belong to a target.
+Never here: whether a figure means a fault of the release (`judgement`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rearguard_controller.adapters.prometheus import AlertingRule
+from rearguard_controller.adapters.prometheus.figures import (
+    _THRESHOLD,
+    _own,
+    number_in,
+    split_threshold,
+    threshold_for,
+)
+from rearguard_controller.adapters.prometheus.queryable import Asks
+from rearguard_controller.model import VERSION_LABEL, Labels, Sample, compare
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of a figure for the dashboard."""
+
+    alert: str
+    version: str | None  # the service_version it was measured for; None where it speaks for all
+    value: float
+    operator: str
+    threshold: float | None
+    past: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """All values of one figure and of its threshold, of every service, at one moment."""
+
+    alert: str
+    operator: str
+    values: tuple[Sample, ...]
+    thresholds: tuple[Sample, ...]
+
+
+def keys_of(rules: Iterable[AlertingRule]) -> list[tuple[str, str]]:
+    """The (figure, threshold) pairs that alerting rules declare, in their order."""
+    pairs = [(rule.annotations.get("figure", ""), rule.annotations.get("threshold", "")) for rule in rules]
+    return [(figure, threshold) for figure, threshold in pairs if figure and _THRESHOLD.match(threshold)]
+
+
+async def row(prometheus: Asks, key: tuple[str, str], rules: Iterable[AlertingRule]) -> Row:
+    """Ask for one (figure, threshold) pair, once for all targets.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer.
+    """
+    figure, threshold = key
+    name = next((rule.name for rule in rules if rule.annotations.get("figure") == figure), "")
+    operator, expression = split_threshold(name, threshold)
+    values = await prometheus.query(figure)
+    number = number_in(expression)
+    limits = await prometheus.query(expression) if number is None else (Sample({}, number),)
+    return Row(name, operator, tuple(values), tuple(limits))
+
+
+def threshold_in(row: Row, selector: Labels) -> float | None:
+    """A target's threshold in a row; None when Prometheus has none for it."""
+    return threshold_for(row.thresholds, selector)
+
+
+def readings(row: Row, selector: Labels) -> list[Reading]:
+    """A target's values in a row, one for each version with data."""
+    threshold = threshold_in(row, selector)
+    return [
+        Reading(
+            alert=row.alert,
+            version=sample.labels.get(VERSION_LABEL),
+            value=sample.value,
+            operator=row.operator,
+            threshold=threshold,
+            past=None if threshold is None else compare(sample.value, row.operator, threshold),
+        )
+        for sample in _own(row.values, selector, None, None)
+    ]

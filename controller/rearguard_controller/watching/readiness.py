@@ -1,0 +1,230 @@
+"""Looks that touch nothing: could each target be rolled back if it had to be? Asked by themselves, every few minutes.
+
+Here: the checks of `checks.READY_CHECKS` that the poll of Prometheus does not answer, when they are asked again, and
+their last answers. A drill asks them, too.
+Never here: the words of the answers (`checks`), and anything that a drill alone may do: running hooks' checks, asking
+for health, sending an alert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from rearguard_controller.adapters.actions import ActionContext, Actions
+from rearguard_controller.adapters.alertmanager import Alertmanager
+from rearguard_controller.adapters.notices import delivery
+from rearguard_controller.config import NotifyEntry
+from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, SourceError
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target
+from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, NOTIFY, ROLLBACK_COMMAND
+from rearguard_controller.releases.tracking import Releases
+from rearguard_controller.secret_files import host_of
+from rearguard_controller.watching import readiness_rules
+
+log = structlog.get_logger()
+
+EVERY = 300.0  # seconds between two looks at a target, more or less: targets spread themselves
+SPREAD = 0.2  # of that, in both directions
+AGAIN_AFTER = 60.0  # seconds to the next look when not every check holds
+MOST_AT_ONCE = 4  # targets that are looked at side by side
+
+
+@dataclass(slots=True)
+class _Look:
+    """The last look at a target: what it was about, when the next is due, what it found."""
+
+    about: object = None
+    due: float = 0.0
+    found: tuple[Check, ...] = ()
+    task: asyncio.Task[None] | None = None
+
+
+class Readiness:
+    """Asks, and remembers the last answers."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        releases: Releases,
+        actions: Actions,
+        alertmanager: Alertmanager | None,
+        entries: Sequence[NotifyEntry],
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        told: Callable[[str, Mapping[str, bool | None]], None],
+    ) -> None:
+        """Nothing is known yet.
+
+        Args:
+            journal: what is remembered of versions.
+            releases: who reads the target's own lists.
+            actions: who looks for programs and connects to hosts.
+            alertmanager: the configured one, if any.
+            entries: of `notify`.
+            clock: the present time.
+            monotonic: a clock that never jumps, in seconds.
+            told: called with a target and its answers when they are new.
+        """
+        self._journal = journal
+        self._releases = releases
+        self._actions = actions
+        self._alertmanager = alertmanager
+        self._entries = entries
+        self._clock = clock
+        self._monotonic = monotonic
+        self._told = told
+        self._looks: dict[str, _Look] = {}
+        self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
+
+    def holds(self, target_name: str) -> Mapping[str, bool | None]:
+        """The answers to the last look at a target, by check; empty before the first one ended."""
+        return {check.name: check.holds for check in self.found(target_name)}
+
+    def found(self, target_name: str) -> tuple[Check, ...]:
+        """The same, with their sentences."""
+        look = self._looks.get(target_name)
+        return () if look is None else look.found
+
+    def see(self, target: Target, serving: str | None, known: Sequence[Release]) -> None:
+        """A poll found this version: look at the target if that is due, or if what may be gone back to is new."""
+        look = self._looks.setdefault(target.name, _Look())
+        about = (
+            serving,
+            frozenset((each.version, each.known_good_at, each.distrusted, each.barrier) for each in known),
+        )
+        running = look.task is not None and not look.task.done()
+        if not running and (look.about != about or self._monotonic() >= look.due):
+            look.about = about
+            look.task = asyncio.create_task(self._look(target, serving, look), name=f"ready {target.name}")
+
+    async def close(self) -> None:
+        """End what is being looked at."""
+        tasks = [look.task for look in self._looks.values() if look.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look(self, target: Target, serving: str | None, look: _Look) -> None:
+        try:
+            async with self._side_by_side:
+                found = await self.ask(target, serving)
+        except LeaseLostError:
+            return
+        except JournalError as error:
+            look.due = self._monotonic() + AGAIN_AFTER
+            log.error("readiness_unknown", target=target.name, error=error.message, hint=error.hint)
+            return
+        except Exception as error:  # a fault of ours: what was found before is not known any more
+            log.error("readiness_broke", target=target.name, exc_info=error)
+            detail = f"The controller could not look ({type(error).__name__}); its log says why."
+            found = tuple(replace(check, holds=None, detail=detail) for check in look.found)
+        before, look.found = look.found, found
+        for check in found:
+            if check.holds is not True and check not in before:
+                log.warning("target_not_ready", target=target.name, check=check.name, why=check.detail)
+        all_hold = bool(found) and all(check.holds for check in found)
+        look.due = self._monotonic() + (pause(target.name) if all_hold else AGAIN_AFTER)
+        self._told(target.name, self.holds(target.name))
+
+    async def ask(self, target: Target, serving: str | None, *, connect: bool = False) -> tuple[Check, ...]:
+        """The answers now; with `connect` the hosts of notices are connected to, too.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        back, facts = await self.destination(target, serving)
+        chosen = readiness_rules.way_back(facts)
+        context = ActionContext(
+            target.name,
+            from_version=serving or "",
+            to_version=(serving or "") if chosen is None else chosen.version,  # for addresses: nothing is sent there
+            rollback_id="drill",
+        )
+        return (
+            back,
+            readiness_rules.deploy(target, facts),
+            *await asyncio.gather(
+                self._rollback_command(target, context),
+                self._hooks(target, context),
+                self.alertmanager(),
+                self._notify(connect=connect),
+            ),
+        )
+
+    async def destination(self, target: Target, serving: str | None) -> tuple[Check, Facts]:
+        """Whether there is a way back, and the facts that say so; the target's own `check` is asked of it."""
+        state, known = await self._journal.target_state(target.name), await self._journal.releases(target.name)
+        facts = Facts(self._clock(), serving_version=serving or state.serving_version, state=state, releases=known)
+        try:
+            facts = replace(facts, activatable=await self._releases.activatable(target))
+        except SourceError as error:
+            why = f"The versions that can be activated are not known: {readiness_rules.told(error)}"
+            return Check(DESTINATION, False, why), replace(facts, activatable=frozenset())
+        check = target.release.check
+        while check is not None:
+            chosen = readiness_rules.way_back(facts)
+            if chosen is None or chosen.version == facts.serving_version or chosen.version in facts.checked:
+                break
+            context = ActionContext(target.name, facts.serving_version or "", chosen.version, "drill", "check")
+            asked = await self._actions.look(check, context)
+            why = "" if asked.ok else f"its check says that it cannot be activated: {asked.detail}"
+            facts = replace(facts, checked={**facts.checked, chosen.version: why})
+        return readiness_rules.destination(target, facts), facts
+
+    async def alertmanager(self) -> Check:
+        """Whether Alertmanager answers; without one nothing is asked of it."""
+        if self._alertmanager is None:
+            detail = "No Alertmanager is configured: silences are not read."
+            return Check(ALERTMANAGER, True, detail)  # `holds` of a check
+        try:
+            await self._alertmanager.reachable()
+        except SourceError as error:
+            return Check(ALERTMANAGER, False, readiness_rules.told(error))
+        return Check(ALERTMANAGER, True, "Alertmanager answers.")
+
+    async def obstacles(self, hook: Hook, context: ActionContext) -> list[str]:
+        """What would keep a hook or its undo from being begun, as sentences; nothing is run or requested."""
+        parts: list[tuple[str, Action]] = [(hook.name, hook.action)]
+        parts += [] if hook.undo is None else [(f"undo {hook.name}", hook.undo)]
+        found = [(name, await self._actions.obstacle(action, context)) for name, action in parts]
+        return [f"Hook {name}: {problem}." for name, problem in found if problem]
+
+    async def _rollback_command(self, target: Target, context: ActionContext) -> Check:
+        problem = await self._actions.obstacle(target.release.rollback, context)
+        told = [f"The rollback command could not be started: {problem}."] if problem else []
+        return readiness_rules.gathered(ROLLBACK_COMMAND, told, "The program of the rollback command is there.")
+
+    async def _hooks(self, target: Target, context: ActionContext) -> Check:
+        hooks = (*target.before, *target.after)
+        problems = await asyncio.gather(*(self.obstacles(hook, context) for hook in hooks))
+        good = "Programs and hosts of all hooks are there." if hooks else "There are no hooks."
+        return readiness_rules.gathered(HOOKS, [each for of_hook in problems for each in of_hook], good)
+
+    async def _notify(self, *, connect: bool) -> Check:
+        problems = await asyncio.gather(*(self._unreachable(entry, connect=connect) for entry in self._entries))
+        good = "Every receiver's address is readable." if self._entries else "Nobody is to be told: notify is empty."
+        if connect and self._entries:
+            good = "Every receiver's address is readable, and takes a connection."
+        return readiness_rules.gathered(NOTIFY, [each for each in problems if each], good)
+
+    async def _unreachable(self, entry: NotifyEntry, *, connect: bool) -> str:
+        try:
+            await asyncio.to_thread(delivery.check, entry)
+            address = await asyncio.to_thread(delivery.address_of, entry)
+        except ConfigError as error:
+            return f"Notices cannot be sent: {readiness_rules.told(error)}"
+        problem = await self._actions.connects(address) if connect else ""
+        return f"Notices to {entry.name or host_of(address)} would not arrive: {problem}." if problem else ""
+
+
+def pause(target_name: str) -> float:
+    """Seconds to the next look at a target of which every check holds: each target has its own pace."""
+    share = zlib.crc32(target_name.encode()) / 2**32  # from 0 to 1, the same at every start
+    return EVERY * (1 - SPREAD + 2 * SPREAD * share)

@@ -1,0 +1,75 @@
+"""Numbers, durations and measurements as people read them.
+
+Here: the words that sentences of the judgement, of recovery and of the command line share.
+Never here: what they mean.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from rearguard_controller.model import Measurement
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+
+
+def describe(measured: Measurement) -> str:
+    """A measurement in words: value, relation, threshold."""
+    if measured.operator == "exists":
+        return "present" if measured.past else "absent"
+    value, threshold = number(measured.value), number(measured.threshold)
+    relation = "past" if measured.past else "not past"
+    return f"{value}, {relation} the threshold {measured.operator} {threshold}"
+
+
+def number(value: float | None) -> str:
+    """A number for people: at most four significant digits."""
+    return "unknown" if value is None else f"{value:.4g}"
+
+
+def span(seconds: float) -> str:
+    """A duration for people, in its two largest units."""
+    rest = round(seconds)
+    if abs(rest) < 1:
+        return f"{seconds:.1f}s"
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:2])
+
+
+def clock_time(seconds: float) -> str:
+    """A moment (seconds since the epoch) for people: RFC 3339 in UTC, to the second."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):  # beyond the year 9999
+        return "a time beyond the calendar"
+
+
+def because(detail: str) -> str:
+    """The end of a sentence that says why, where it is known."""
+    if not detail:
+        return "."
+    return f": {detail}" if detail.endswith(".") else f": {detail}."
+
+
+def moment(seconds: float | None) -> str | None:
+    """Seconds since the epoch as RFC 3339 in UTC, to the millisecond; None stays None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def address(url: str) -> str:
+    """An address as it may be shown anywhere: without user, password, query and fragment, which may be secret."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def plain(text: str) -> str:
+    """A sentence of somebody else's (a library's, a system's) with every address in it as it may be shown."""
+    return _ADDRESS.sub(lambda match: address(match[0]), text)
