@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from rearguard_controller.adapters.prometheus import Rules
 from rearguard_controller.backtest.curves import Curves
 from rearguard_controller.backtest.nouns import Change, World
 from rearguard_controller.errors import SourceError
-from rearguard_controller.facts.alerts_now import Known, with_triggers
+from rearguard_controller.facts.gather import with_triggers
 from rearguard_controller.facts.measurements import BEFORE, BESIDE, NO_RELEASE, NO_VERSION_BEFORE, NOT_HELD
 from rearguard_controller.judgement.already_firing import changed_after, own_labels
 from rearguard_controller.model import AlertState, Facts, Measurement, Release, Silencing, Target, TargetState
@@ -82,7 +81,7 @@ def facts_of(life: Life, now: float, world: World, troubled: Collection[str], la
         troubled=lately,
         storm=world.storm,
     )
-    return with_triggers(facts, life.target, Known({}, Rules(), troubled=frozenset(troubled)))
+    return with_triggers(facts, life.target, troubled)
 
 
 def with_figures(facts: Facts, life: Life, curves: Curves) -> Facts:

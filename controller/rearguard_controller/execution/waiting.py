@@ -66,9 +66,8 @@ class Judge:
             return Standing.UNKNOWN, error.message
         if alert is None:
             return Standing.BARRED, "It was not begun because of an alert."
-        sight = self._gatherer.sight()
         (found,) = await self._gatherer.gather(
-            target, [alert], sight, 0.0, record=False
+            target, [alert], max_age=0.0, record=False
         )  # a full disk must not stop it
         if isinstance(found, Exception):
             raise found

@@ -1,104 +1,124 @@
-"""Which alerts fire now, as Prometheus has them: one reading that all alerts judged in the same second share.
+"""Which alerts are pending or firing now, and which rules are loaded: Prometheus' own lists, read together.
 
-Here: the reading, and finding a delivered alert in it.
-Never here: what an alert means for a target (`gather`), or waiting for the next poll (`watching`).
+Here: the one reader of these lists. The poll and all judgements share its readings, each with an age.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.storm import Trouble
-from rearguard_controller.model import Alert, AlertState, Facts, Target
+from rearguard_controller.model import Alert, AlertState
 
-SIGHT_HOLDS = 1.0  # seconds for which alerts share one reading of Prometheus' lists
+READING_HOLDS = 1.0  # seconds for which all who ask share one reading
+
+Index = Mapping[tuple[str, ...], Mapping[tuple[str, ...], Sequence[PrometheusAlert]]]  # by label names, then values
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """Prometheus' alerts and rules at one moment; `fault` says why they are not known."""
+class AlertsReading:
+    """Prometheus' alerts and rules at one moment.
 
-    alerts: Mapping[tuple[str, ...], Mapping[tuple[str, ...], Sequence[PrometheusAlert]]]  # label names, then values
-    rules: Rules
+    Attributes:
+        read_at: when Prometheus was asked, in seconds since the epoch.
+        alerts: all that are pending or firing.
+        fault: why the lists are not known; empty when they are. `hint` then says what to do.
+        troubled: names of the targets of which a trigger alert fires.
+    """
+
+    read_at: float
+    alerts: tuple[PrometheusAlert, ...] = ()
+    rules: Rules = field(default_factory=Rules)
     fault: str = ""
-    troubled: frozenset[str] = frozenset()  # targets of which a trigger alert fires
-    read_at: float = 0.0
+    hint: str = ""
+    troubled: frozenset[str] = frozenset()
+    by_labels: Index = field(default_factory=dict, repr=False)
 
-    def best(self, alert: Alert) -> PrometheusAlert | None:
-        """The alert as Prometheus has it, the firing one first: its labels are among those that were delivered."""
+    def find(self, alert: Alert) -> PrometheusAlert | None:
+        """The alert as Prometheus has it: all its labels stand in this alert; a firing one first. None if none."""
         labels = alert.labels
         found = [
             each
-            for names, of_values in self.alerts.items()
+            for names, of_values in self.by_labels.items()
             for each in of_values.get(tuple(labels.get(name, "") for name in names), ())
         ]
-        return min(found, key=lambda each: each.state != "firing", default=None)
+        return min(found, key=lambda each: each.state != AlertState.FIRING, default=None)
 
-    def fires(self, alert: Alert) -> bool:
-        """Whether it fires, as far as is known."""
-        best = self.best(alert)
-        return best is not None and best.state == "firing"
+    def has_firing(self, alert: Alert) -> bool:
+        """Whether the alert fires by this reading; False when the lists are not known."""
+        found = self.find(alert)
+        return found is not None and found.state == AlertState.FIRING
 
 
-class Sight:
-    """Prometheus' lists for all alerts that are judged: a storm of them does not read thousands of times."""
+class AlertsNow:
+    """Reads Prometheus' alerts and rules for everybody, so that a storm of alerts does not read them again and again.
+
+    Attributes:
+        trouble: is told of every reading.
+    """
 
     def __init__(self, prometheus: Prometheus, trouble: Trouble, clock: Callable[[], float]) -> None:
-        """Nothing is read yet."""
+        """Nothing is read yet. `clock` gives seconds since the epoch and may jump."""
+        self.trouble = trouble
         self._prometheus = prometheus
-        self._trouble = trouble
         self._clock = clock
-        self._lock = asyncio.Lock()
-        self._known: Known | None = None
-        self._asked_at = 0.0
+        self._one_reads = asyncio.Lock()
+        self._begun = 0  # readings, so that the one begun last is kept, whichever ends last
+        self._last: tuple[int, AlertsReading] | None = None
 
-    async def known(self, alerts: Sequence[Alert], delivered: float) -> Known:
-        """What Prometheus says now of these alerts, or said less than `SIGHT_HOLDS` seconds ago.
+    async def read(
+        self, *, max_age: float = READING_HOLDS, alerts: Sequence[Alert] = (), delivered: float = 0.0
+    ) -> AlertsReading:
+        """A reading that is less than `max_age` seconds old; with 0 always a new one.
 
-        A reading in which one of them does not fire counts only if it is not older than their delivery: Prometheus
-        may have begun to say so in between.
+        Exception: an alert of `alerts` that was delivered (at `delivered`, seconds since the epoch) after the last
+        reading, and does not fire in it, makes us read again, because it may have started in between.
+
+        Never raises: see `AlertsReading.fault`.
         """
-        async with self._lock:
-            known, now = self._known, self._clock()
-            if (
-                known is None
-                or not 0 <= now - self._asked_at < SIGHT_HOLDS
-                or (self._asked_at < delivered and not all(map(known.fires, alerts)))
-            ):
-                self._asked_at = now
-                known = self._known = replace(await self._read(), read_at=now)
-            return known
+        if max_age <= 0:  # waits for nobody else's reading
+            return await self._read()
+        async with self._one_reads:
+            last = self._last[1] if self._last else None
+            if last is None or not 0 <= self._clock() - last.read_at < max_age:
+                return await self._read()
+            may_be_newer = delivered > last.read_at and not all(map(last.has_firing, alerts))
+            return await self._read() if may_be_newer else last
 
-    async def _read(self) -> Known:
+    async def _read(self) -> AlertsReading:
+        self._begun += 1
+        number, read_at = self._begun, self._clock()
         try:
             alerts, rules = await asyncio.gather(self._prometheus.alerts(), self._prometheus.rules())
         except SourceError as error:
-            return Known({}, Rules(), error.message)
-        found: dict[tuple[str, ...], dict[tuple[str, ...], list[PrometheusAlert]]] = {}
-        for each in alerts:
-            of_values = found.setdefault(tuple(each.labels), {})
-            of_values.setdefault(tuple(each.labels.values()), []).append(each)
-        troubled = self._trouble.see(each.labels for each in alerts if each.state is AlertState.FIRING)
-        return Known(found, rules, troubled=troubled)
+            reading = AlertsReading(read_at, fault=error.message, hint=error.hint)
+        else:
+            troubled = self.trouble.see(each.labels for each in alerts if each.state == AlertState.FIRING)
+            reading = AlertsReading(read_at, tuple(alerts), rules, troubled=troubled, by_labels=_by_labels(alerts))
+        if self._last is None or self._last[0] < number:
+            self._last = number, reading
+        return reading
 
 
 def as_alert(found: PrometheusAlert, source: str) -> Alert:
-    """Prometheus' alert as ours."""
+    """An alert of Prometheus' list as the controller's own value; `source` is where it was heard of first."""
     return Alert(
         name=found.labels.get("alertname", ""),
         labels=found.labels,
         annotations=found.annotations,
-        firing=found.state == "firing",
+        firing=found.state == AlertState.FIRING,
         starts_at=found.active_at,
         source=source,
     )
 
 
-def with_triggers(facts: Facts, target: Target, known: Known) -> Facts:
-    """The facts, with what Prometheus says of the targets that this one depends on."""
-    firing = {name: "a trigger alert of it fires" for name in target.depends_on if name in known.troubled}
-    return replace(facts, sick_dependencies={**firing, **facts.sick_dependencies}, dependencies_detail=known.fault)
+def _by_labels(alerts: Sequence[PrometheusAlert]) -> Index:
+    found: dict[tuple[str, ...], dict[tuple[str, ...], list[PrometheusAlert]]] = {}
+    for each in alerts:
+        of_values = found.setdefault(tuple(each.labels), {})
+        of_values.setdefault(tuple(each.labels.values()), []).append(each)
+    return found

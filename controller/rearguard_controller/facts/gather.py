@@ -8,16 +8,15 @@ Never here: what follows from the facts (that is `policy`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rearguard_controller.adapters.prometheus import Prometheus, figures
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts import evidence_wording
-from rearguard_controller.facts.alerts_now import Known, Sight, as_alert, with_triggers
+from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsNow, AlertsReading, as_alert
 from rearguard_controller.facts.measurements import Measured, measure
 from rearguard_controller.facts.silences import Silences
-from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.journal.store import Journal
 from rearguard_controller.model import (
     Alert,
@@ -64,7 +63,7 @@ class FactGatherer:
         journal: Journal,
         prometheus: Prometheus,
         releases: Releases,
-        trouble: Trouble,
+        alerts_now: AlertsNow,
         silences: Silences,
         clock: Callable[[], float],
     ) -> None:
@@ -72,37 +71,52 @@ class FactGatherer:
         self._journal = journal
         self._prometheus = prometheus
         self._releases = releases
-        self._trouble = trouble
+        self._alerts_now = alerts_now
         self._silences = silences
         self._clock = clock
 
-    def sight(self) -> Sight:
-        """A look at Prometheus that alerts which are judged at about the same time share."""
-        return Sight(self._prometheus, self._trouble, self._clock)
-
     async def gather(
-        self, target: Target, alerts: Sequence[Alert], sight: Sight, delivered: float, *, record: bool = True
+        self,
+        target: Target,
+        alerts: Sequence[Alert],
+        *,
+        delivered: float = 0.0,
+        max_age: float = READING_HOLDS,
+        record: bool = True,
     ) -> tuple[Gathered | Exception, ...]:
-        """All facts for judging alerts of `target`, in their order; what they share is asked once.
+        """All facts for judging alerts of `target`, in the order of the alerts; what they share is asked once.
 
-        `delivered` is when the last of them came by webhook; 0 if none did. Without `record` a change of version is
-        seen but not written down, which a full disk may refuse. Where a fault of ours keeps one alert from being
-        judged, that fault stands in its place.
+        Where a fault of ours keeps one alert from being judged, that fault stands in its place.
+
+        Args:
+            target: the one that all these alerts belong to.
+            alerts: as they were delivered or found.
+            delivered: when the last of them came by webhook, in seconds since the epoch; 0 if none did.
+            max_age: how old the reading of Prometheus' alerts may be, in seconds; with 0 it is read anew.
+            record: whether a change of version is written down, which a full disk may refuse.
+
+        Raises:
+            JournalError: the journal cannot be read.
         """
-        known, facts, _ = await asyncio.gather(
-            sight.known(alerts, delivered), self.of_target(target, record=record), self._silences.look()
+        reading, facts, _ = await asyncio.gather(
+            self._alerts_now.read(max_age=max_age, alerts=alerts, delivered=delivered),
+            self.of_target(target, record=record),
+            self._silences.look(),
         )
-        if any(map(known.fires, alerts)):
-            self._trouble.saw(target.name)
+        trouble = self._alerts_now.trouble
+        if any(map(reading.has_firing, alerts)):
+            trouble.saw(target.name)
         facts = replace(
-            with_triggers(facts, target, known), troubled=self._trouble.recent(), storm=self._trouble.limit
+            with_triggers(facts, target, reading.troubled, reading.fault),
+            troubled=trouble.recent(),
+            storm=trouble.limit,
         )
-        facts = _resting_on(facts, evidence_wording.of_others(target, facts, known.read_at))
+        facts = _resting_on(facts, evidence_wording.of_others(target, facts, reading.read_at))
         measured: list[tuple[Condition, Measured]] = []
         gathered: list[Gathered | Exception] = []
         for alert in alerts:
             try:
-                gathered.append(await self._of_alert(_confirm(target, alert, known), alert, facts, measured))
+                gathered.append(await self._of_alert(_confirm(target, alert, reading), alert, facts, measured))
             except Exception as fault:  # noqa: BLE001  # handed on as a value: the others are judged all the same
                 gathered.append(fault)
         return tuple(gathered)
@@ -196,15 +210,21 @@ def _resting_on(facts: Facts, *more: Evidence) -> Facts:
     return replace(facts, evidence=(*facts.evidence, *more))
 
 
-def _confirm(target: Target, alert: Alert, known: Known) -> Confirmation:
+def with_triggers(facts: Facts, target: Target, troubled: Collection[str], fault: str = "") -> Facts:
+    """The facts, with what Prometheus says of the targets that this one depends on."""
+    firing = {name: "a trigger alert of it fires" for name in target.depends_on if name in troubled}
+    return replace(facts, sick_dependencies={**firing, **facts.sick_dependencies}, dependencies_detail=fault)
+
+
+def _confirm(target: Target, alert: Alert, reading: AlertsReading) -> Confirmation:
     """What Prometheus says of a delivered alert: a delivery may be stale, forged, late or a duplicate."""
-    best = None if known.fault else known.best(alert)
-    evidence = evidence_wording.of_alert(best, known.fault, known.read_at)
+    best = reading.find(alert)
+    evidence = evidence_wording.of_alert(best, reading.fault, reading.read_at)
     if best is None:
-        state = AlertState.UNKNOWN if known.fault else AlertState.INACTIVE
-        return Confirmation(state, known.fault, evidence)
+        state = AlertState.UNKNOWN if reading.fault else AlertState.INACTIVE
+        return Confirmation(state, reading.fault, evidence)
     state = AlertState.FIRING if best.state == "firing" else AlertState.PENDING
-    condition = figures.condition_of(best, known.rules, target.telemetry)
+    condition = figures.condition_of(best, reading.rules, target.telemetry)
     detail = "" if condition else NO_CONDITION
     return Confirmation(state, detail, evidence, as_alert(best, alert.source), condition)
 

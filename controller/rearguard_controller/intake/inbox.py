@@ -103,7 +103,6 @@ class Intake:
             self._targets, journal, self._decisions, alone=self._one_by_one.__getitem__, firing=firing
         )
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
-        self._sight = gatherer.sight()
         self._queues = Queues(self._judge, failed=telemetry.journal_failed, drained=self._wake.set)
         self._recorded: OrderedDict[bytes, bytes] = OrderedDict()  # of a judgement's subject and of its answers
 
@@ -218,9 +217,7 @@ class Intake:
                 gathered: Sequence[Gathered | Exception] = ()
                 with _set_aside(*(each.alert.name for each in left)):
                     delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
-                    gathered = await self._gatherer.gather(
-                        target, [each.alert for each in left], self._sight, delivered
-                    )
+                    gathered = await self._gatherer.gather(target, [each.alert for each in left], delivered=delivered)
                 done = len(left)
                 for number, found in enumerate(gathered):
                     with _set_aside(left[number].alert.name):

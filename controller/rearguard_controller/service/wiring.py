@@ -20,6 +20,7 @@ from rearguard_controller.config import Configuration
 from rearguard_controller.execution.effects import Effects
 from rearguard_controller.execution.runner import Runner
 from rearguard_controller.execution.waiting import Judge
+from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.storm import Trouble
@@ -129,8 +130,9 @@ def make(configuration: Configuration, sources: Sources, lasting: Lasting) -> Pa
     lasting.trouble.use(configuration.targets, configuration.storm)
     releases = Releases(targets, journal, lasting.lead, lasting.actions, sources.prometheus, clock)
     readiness = _readiness(configuration, sources, lasting, releases)
-    watcher = _watcher(configuration, sources, lasting, releases, readiness)
-    gatherer = FactGatherer(journal, sources.prometheus, releases, lasting.trouble, sources.silences, clock)
+    alerts_now = AlertsNow(sources.prometheus, lasting.trouble, clock)
+    watcher = _watcher(configuration, sources, lasting, releases, readiness, alerts_now)
+    gatherer = FactGatherer(journal, sources.prometheus, releases, alerts_now, sources.silences, clock)
     intake = _intake(configuration, lasting, gatherer, watcher)
     lasting.telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=lasting.heartbeat.age)
     poll_interval = configuration.prometheus.poll_interval
@@ -153,7 +155,12 @@ def _readiness(configuration: Configuration, sources: Sources, lasting: Lasting,
 
 
 def _watcher(
-    configuration: Configuration, sources: Sources, lasting: Lasting, releases: Releases, readiness: Readiness
+    configuration: Configuration,
+    sources: Sources,
+    lasting: Lasting,
+    releases: Releases,
+    readiness: Readiness,
+    alerts_now: AlertsNow,
 ) -> Watcher:
     return Watcher(
         configuration.targets,
@@ -161,7 +168,7 @@ def _watcher(
         releases,
         lasting.journal,
         lasting.telemetry,
-        lasting.trouble,
+        alerts_now,
         sources.silences,
         Returns(lasting.journal, lasting.lead, lasting.notify),
         readiness,

@@ -1,8 +1,8 @@
-"""The eyes: polls Prometheus and the targets, so that a lost webhook changes nothing.
+"""Polls Prometheus and every target. An alert whose webhook was lost is found here one poll later.
 
 Here: one poll after another of Prometheus' own alerts and rules, each target's serving version and trust, the checks
 that say whether a target is ready to be rolled back, and the figures that the dashboard shows. What the last poll
-saw is kept for synchronous readers.
+saw is kept, so that others can read it without waiting.
 Never here: judging (the alerts found are handed to the intake) and acting.
 """
 
@@ -18,12 +18,11 @@ import structlog
 from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules, figures, promql
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.errors import JournalError, LeaseLostError, SourceError
-from rearguard_controller.facts.alerts_now import as_alert
+from rearguard_controller.facts.alerts_now import AlertsNow, AlertsReading, as_alert
 from rearguard_controller.facts.silences import Silences
-from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, AlertsSeen, AlertState, Check, Condition, Target, is_subset
+from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Target, is_subset
 from rearguard_controller.model.checks import (
     CURRENT,
     PROMETHEUS,
@@ -50,7 +49,7 @@ Intervals = Mapping[tuple[str, str], float] | None  # seconds between scrapes by
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class LastPoll:
     """What the last poll saw of one target."""
 
     firing: tuple[Alert, ...] = ()  # every alert of the target, triggers or not
@@ -69,7 +68,7 @@ class Watcher:
         releases: Releases,
         journal: Journal,
         telemetry: Telemetry,
-        trouble: Trouble,
+        alerts_now: AlertsNow,
         silences: Silences,
         returns: Returns,
         readiness: Readiness,
@@ -90,14 +89,14 @@ class Watcher:
         self._releases = releases
         self._journal = journal
         self._telemetry = telemetry
-        self._trouble = trouble
+        self._alerts_now = alerts_now
         self._silences = silences
         self._returns = returns
         self._readiness = readiness
         self._poll_interval = poll_interval
         self._clock = clock
         self._monotonic = monotonic
-        self._sights = {target.name: Sight() for target in targets}
+        self._last = {target.name: LastPoll() for target in targets}
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._tracking: dict[str, asyncio.Task[None]] = {}
         self._answered_at: float | None = None
@@ -106,16 +105,16 @@ class Watcher:
 
     def firing(self, target_name: str) -> tuple[Alert, ...]:
         """The target's alerts that fired at the last poll."""
-        return self._sights[target_name].firing
+        return self._last[target_name].firing
 
     def triggers(self, target: Target) -> tuple[tuple[Alert, Condition | None], ...]:
         """Those of them that may roll the target back, each with the condition that must be over after it."""
-        return self._sights[target.name].triggers
+        return self._last[target.name].triggers
 
     def ready(self, target_name: str) -> Mapping[str, bool | None]:
         """The checks that say whether the target is ready to be rolled back; None is unknown."""
         known = self._readiness.holds(target_name) if self._leads() else {}
-        return {**self._sights[target_name].checks, **known}
+        return {**self._last[target_name].checks, **known}
 
     def not_ready(self, target_name: str) -> tuple[Check, ...]:
         """The checks that do not hold or are not known, with what to do about each."""
@@ -125,7 +124,7 @@ class Watcher:
 
     def figures(self, target_name: str) -> tuple[Reading, ...]:
         """The target's figures as they stood at the last poll."""
-        return self._sights[target_name].readings
+        return self._last[target_name].readings
 
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None when it never did."""
@@ -154,37 +153,34 @@ class Watcher:
 
     async def poll(self, intake: Intake) -> None:
         """Look once at everything."""
-        read_at = self._clock()
-        try:
-            alerts, rules, _ = await asyncio.gather(
-                self._prometheus.alerts(), self._prometheus.rules(), self._silences.look()
-            )
-            self._answered_at = self._monotonic()
-        except SourceError as error:
-            log.warning("prometheus_away", error=error.message, hint=error.hint)
+        reading, _ = await asyncio.gather(self._alerts_now.read(max_age=0.0), self._silences.look())
+        if reading.fault:
+            log.warning("prometheus_away", error=reading.fault, hint=reading.hint)
             for target in self._targets:
-                unknown = {**dict.fromkeys(self._sights[target.name].checks), PROMETHEUS: False}
-                self._sights[target.name] = replace(self._sights[target.name], checks=unknown)
+                unknown = {**dict.fromkeys(self._last[target.name].checks), PROMETHEUS: False}
+                self._last[target.name] = replace(self._last[target.name], checks=unknown)
                 self._track(target, Watch())
             return
-        mine = {target.name: [alert for alert in alerts if target.owns(alert.labels)] for target in self._targets}
+        self._answered_at = self._monotonic()
+        mine = {
+            target.name: [alert for alert in reading.alerts if target.owns(alert.labels)] for target in self._targets
+        }
         for target in self._targets:
-            self._see(target, mine[target.name], rules)
-        self._look_for_storm(alerts)
+            self._see(target, mine[target.name], reading.rules)
+        self._look_for_storm()
         if self._leads():  # before anything else is asked: what may take long must not hold up a judgement
-            triggers = [alert for target in self._targets for alert, _ in self._sights[target.name].triggers]
+            triggers = [alert for target in self._targets for alert, _ in self._last[target.name].triggers]
             self._telemetry.alert_received("prometheus", len(triggers))
             await intake.consider(triggers)
-        table, intervals = await asyncio.gather(self._tabulate(rules), self._intervals())
+        table, intervals = await asyncio.gather(self._tabulate(reading.rules), self._intervals())
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
-                seen = AlertsSeen(read_at, as_seen(mine[target.name]))
-                group.create_task(self._check(target, mine[target.name], seen, rules, table, intervals))
+                group.create_task(self._check(target, mine[target.name], reading, table, intervals))
 
     def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
         firing = [alert for alert in alerts if alert.state == "firing"]
-        self._sights[target.name] = replace(
-            self._sights[target.name],
+        self._last[target.name] = replace(
+            self._last[target.name],
             firing=tuple(as_alert(alert, "prometheus") for alert in firing),
             triggers=tuple(
                 (as_alert(alert, "prometheus"), figures.condition_of(alert, rules, target.telemetry))
@@ -193,9 +189,9 @@ class Watcher:
             ),
         )
 
-    def _look_for_storm(self, alerts: Sequence[PrometheusAlert]) -> None:
-        self._trouble.see(alert.labels for alert in alerts if alert.state is AlertState.FIRING)
-        troubled, limit = self._trouble.recent(), self._trouble.limit
+    def _look_for_storm(self) -> None:
+        trouble = self._alerts_now.trouble
+        troubled, limit = trouble.recent(), trouble.limit
         if len(troubled) > limit.targets:
             log.warning("storm", targets=list(troubled), most=limit.targets, within=limit.within)
 
@@ -203,24 +199,24 @@ class Watcher:
         self,
         target: Target,
         alerts: Sequence[PrometheusAlert],
-        seen: AlertsSeen,
-        rules: Rules,
+        reading: AlertsReading,
         table: Mapping[tuple[str, str], Row],
         intervals: Intervals,
     ) -> None:
         wanted = target.policy.alerts
-        mine = [rule for rule in rules.alerting if is_subset(wanted, rule.labels)]
+        mine = [rule for rule in reading.rules.alerting if is_subset(wanted, rule.labels)]
         rows = [table[key] for key in dict.fromkeys(current_figures.keys_of(mine)) if key in table]
         async with self._side_by_side:
             checks = await self._checks(target, mine, rows, intervals)
-        before = self._sights[target.name].checks
-        self._sights[target.name] = replace(
-            self._sights[target.name],
+        before = self._last[target.name].checks
+        self._last[target.name] = replace(
+            self._last[target.name],
             checks={**checks, CURRENT: before[CURRENT]} if CURRENT in before else checks,  # read beside, and slower
-            readings=tuple(reading for row in rows for reading in current_figures.readings(row, target.telemetry)),
+            readings=tuple(figure for row in rows for figure in current_figures.readings(row, target.telemetry)),
         )
         healthy = bool(mine) and all(rule.health == "ok" for rule in mine)
         concerning = tuple(alert.labels for alert in alerts if is_subset(wanted, alert.labels))
+        seen = AlertsSeen(reading.read_at, as_seen(alerts))
         self._track(target, Watch(healthy, concerning, seen))
 
     async def _intervals(self) -> Intervals:
@@ -287,12 +283,12 @@ class Watcher:
             return
         except Exception as error:  # a fault of ours must not pass for a target that is well
             log.error("target_not_tracked", target=name, exc_info=error)
-            self._sights[name] = replace(self._sights[name], checks={**self._sights[name].checks, CURRENT: None})
+            self._last[name] = replace(self._last[name], checks={**self._last[name].checks, CURRENT: None})
             self._telemetry.ready(name, self.ready(name))
             return
         best = last_known_good(known)
-        self._sights[name] = replace(
-            self._sights[name], checks={**self._sights[name].checks, CURRENT: serving.version is not None}
+        self._last[name] = replace(
+            self._last[name], checks={**self._last[name].checks, CURRENT: serving.version is not None}
         )
         self._readiness.see(target, serving.version, known)
         self._telemetry.ready(name, self.ready(name))

@@ -170,10 +170,7 @@ class Controller:
 
     # --- judging
 
-    def sight(self):
-        """A look at Prometheus; it is always fresh here."""
-
-    async def gather(self, target, alerts, _sight, _delivered, *, record=True):
+    async def gather(self, target, alerts, *, record=True, **_how):
         """What `FactGatherer.gather` gives: a target's facts from the real one, an alert's from the world."""
         world = self.world
         if record:
@@ -194,7 +191,7 @@ class Controller:
         """Judge the alert, whatever the world looks like; the rollback that it opened, if any."""
         self.count += 1
         alert = make.alert()
-        (found,) = self.do(self.gather(self.target, [alert], None, 0.0))
+        (found,) = self.do(self.gather(self.target, [alert]))
         decision = policy.decide(f"d{self.count}", alert, self.target, found.facts)
         if decision.verdict is Verdict.LEAVE:
             return None

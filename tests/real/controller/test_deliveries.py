@@ -14,6 +14,7 @@ from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules
 from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.storm import Trouble
@@ -85,7 +86,8 @@ async def test_an_alert_that_cannot_be_judged_is_set_aside_and_the_others_of_its
     echo = CommandAction(("echo", "v2"), 10.0, str(tmp_path))
     it = target(release=CommandRelease(current=echo, rollback=echo))
     releases = Releases({it.name: it}, journal, journal, actions, prometheus, time.time)
-    gatherer = FactGatherer(journal, prometheus, releases, Trouble(time.monotonic), NO_SILENCES, time.time)
+    alerts_now = AlertsNow(prometheus, Trouble(time.monotonic), time.time)
+    gatherer = FactGatherer(journal, prometheus, releases, alerts_now, NO_SILENCES, time.time)
     intake = Intake(
         [it], journal, journal, gatherer, Telemetry([it]),
         clock=time.time, new_id=lambda letter: f"{letter}{next(numbers)}", opened=lambda: None,

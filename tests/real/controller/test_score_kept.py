@@ -28,10 +28,7 @@ LEAD = 4 * MINUTE  # from the decision to what people do
 class Seen(FactGatherer):
     """The facts of a target from the journal and the world; of the alert, that it is confirmed."""
 
-    def sight(self):
-        """It is always fresh."""
-
-    async def gather(self, target, alerts, _sight, _delivered, *, record=True):
+    async def gather(self, target, alerts, *, record=True, **_how):
         base = await self.of_target(target, record=record)
         found = replace(
             base,

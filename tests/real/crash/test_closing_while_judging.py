@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 from real.controller.journal_kit import closed, started
 from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.storm import Trouble
@@ -42,7 +43,7 @@ async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_c
         journal,
         prometheus,
         releases,
-        Trouble(time.monotonic),
+        AlertsNow(prometheus, Trouble(time.monotonic), time.time),
         Silences(None, clock=time.time, monotonic=time.monotonic),
         time.time,
     ).of_target(it, record=False)

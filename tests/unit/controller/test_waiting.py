@@ -1,7 +1,5 @@
 """What follows from judging a rollback that waits, judgement by judgement."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from rearguard_controller.errors import DamagedError
@@ -116,10 +114,8 @@ class Told:
     def __init__(self, now):
         self._now = now
 
-    def sight(self):
-        return SimpleNamespace()
-
-    async def gather(self, _target, alerts, _sight, _delivered, *, record):
+    async def gather(self, _target, alerts, *, max_age, record):
+        assert max_age == 0.0  # each judgement of a wait reads Prometheus anew
         assert not record  # what is written down while a rollback waits, a full disk refuses
         return tuple(Gathered(self._now, each, None) for each in alerts)
 

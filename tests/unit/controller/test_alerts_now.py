@@ -1,0 +1,131 @@
+"""One reading of Prometheus' alerts and rules is shared by all who ask for it within a second, and never too long."""
+
+import asyncio
+
+import pytest
+
+from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules
+from rearguard_controller.errors import SourceError
+from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsNow
+from rearguard_controller.facts.storm import Trouble
+from rearguard_controller.model import AlertState, StormLimit
+from unit.controller.factories import NOW, TARGET, alert, target
+
+
+class Lists:
+    """A Prometheus that counts how often its alerts are read."""
+
+    def __init__(self, *firing):
+        self.firing, self.pending = list(firing), []
+        self.reads, self.away, self.asked, self.answers = 0, False, asyncio.Event(), asyncio.Event()
+        self.answers.set()
+
+    async def alerts(self):
+        self.reads += 1
+        if self.away:
+            raise SourceError("Prometheus did not answer.", hint="Start it.")
+        found = [PrometheusAlert(each.labels, {}, AlertState.PENDING, NOW, 1.0) for each in self.pending]
+        found += [PrometheusAlert(each.labels, {}, AlertState.FIRING, NOW, 1.0) for each in self.firing]
+        self.asked.set()
+        await self.answers.wait()
+        return tuple(found)
+
+    async def rules(self):
+        return Rules()
+
+
+class Scene:
+    """The reader of these lists, and a clock that a test sets."""
+
+    def __init__(self, *firing):
+        self.lists, self.now = Lists(*firing), NOW
+        trouble = Trouble(lambda: self.now)
+        trouble.use([target()], StormLimit())
+        self.alerts_now = AlertsNow(self.lists, trouble, lambda: self.now)
+
+    async def read(self, **how):
+        return await self.alerts_now.read(**how)
+
+
+async def test_all_who_ask_within_a_second_share_one_reading_and_later_ones_read_again():
+    scene = Scene(alert())
+    first = await scene.read()
+    assert await asyncio.gather(*(scene.read() for _ in range(50))) == [first] * 50
+    scene.now = NOW + READING_HOLDS - 0.01
+    assert (await scene.read()).read_at == NOW
+    scene.now = NOW + READING_HOLDS
+    assert (await scene.read()).read_at == NOW + READING_HOLDS
+    assert scene.lists.reads == 2
+
+
+async def test_who_wants_no_age_reads_anew_and_what_it_read_serves_the_others():
+    scene = Scene(alert())
+    await scene.read()
+    polled = await scene.read(max_age=0.0)
+    assert scene.lists.reads == 2
+    assert await scene.read() is polled
+    assert scene.lists.reads == 2
+
+
+async def test_a_delivered_alert_that_does_not_fire_in_an_older_reading_makes_it_read_again():
+    scene = Scene()
+    await scene.read(max_age=0.0)
+    scene.now, scene.lists.firing = NOW + 0.2, [alert()]
+    assert not (await scene.read(alerts=[alert()], delivered=NOW)).has_firing(alert())  # delivered before it was read
+    assert (await scene.read(alerts=[alert()], delivered=NOW + 0.1)).has_firing(alert())
+    assert scene.lists.reads == 2
+
+
+async def test_a_pending_alert_that_is_delivered_makes_it_read_again_and_one_that_fires_does_not():
+    scene = Scene(alert("Fires"))
+    scene.lists.pending = [alert("Pends")]
+    await scene.read()
+    scene.now = NOW + 0.2
+    await scene.read(alerts=[alert("Fires")], delivered=NOW + 0.1)
+    assert scene.lists.reads == 1
+    await scene.read(alerts=[alert("Fires"), alert("Pends")], delivered=NOW + 0.1)
+    assert scene.lists.reads == 2
+
+
+async def test_a_clock_that_was_set_back_makes_no_reading_last_longer():
+    scene = Scene()
+    await scene.read()
+    scene.now = NOW - 3600
+    assert (await scene.read()).read_at == NOW - 3600
+    assert (await scene.read()).read_at == NOW - 3600
+    assert scene.lists.reads == 2
+
+
+async def test_who_reads_anew_does_not_wait_for_the_others_and_the_reading_begun_last_is_kept():
+    scene = Scene()
+    scene.lists.answers.clear()
+    slow = asyncio.create_task(scene.read())
+    await scene.lists.asked.wait()
+    scene.lists.answers, held = asyncio.Event(), scene.lists.answers
+    scene.lists.answers.set()
+    scene.lists.firing = [alert()]
+    assert (await asyncio.wait_for(scene.read(max_age=0.0), 5)).has_firing(alert())
+    held.set()
+    assert not (await slow).has_firing(alert())
+    assert (await scene.read()).has_firing(alert())
+
+
+async def test_prometheus_that_is_away_is_a_reading_without_alerts_that_says_why():
+    scene = Scene(alert())
+    scene.lists.away = True
+    reading = await scene.read()
+    assert (reading.fault, reading.hint, reading.alerts) == ("Prometheus did not answer.", "Start it.", ())
+    assert reading.find(alert()) is None
+    scene.lists.away = False
+    assert (await scene.read(alerts=[alert()], delivered=NOW + 0.1)).has_firing(alert())
+
+
+@pytest.mark.parametrize("label", ["instance", "pod"])
+async def test_an_alert_is_found_by_the_labels_that_prometheus_has_and_a_firing_one_first(label):
+    scene = Scene()
+    scene.lists.pending = [alert(**{label: "a"})]
+    scene.lists.firing = [alert()]
+    reading = await scene.read()
+    assert reading.find(alert(**{label: "a", "cluster": "of-alertmanager"})).labels == alert().labels
+    assert reading.find(alert("Other", **{label: "a"})) is None
+    assert reading.troubled == {TARGET}
