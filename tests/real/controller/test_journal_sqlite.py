@@ -66,7 +66,7 @@ async def test_a_fault_of_the_database_fails_the_whole_commit_and_the_next_one_w
 OPEN = """
 import asyncio, os, sys, time
 from rearguard_controller.errors import JournalError
-from rearguard_controller.journal.sqlite import SqliteJournal
+from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.journal.store import Fence
 from real.controller.journal_kit import noted, opened
 from unit.controller.factories import NOW, alert, decision

