@@ -1,47 +1,29 @@
-"""A small world for the decision core: a target, a Prometheus and people as plain values, under a clock of its own.
+"""A small world for the controller: a target with its commands, a Prometheus, an Alertmanager, and two clocks.
 
-Here: the world, and a controller whose core is real (releases, facts of the journal, `decide`, plan, fold, moves,
-waits, effects, the journal in SQLite) and whose edges are this world. It goes one move at a time and can be stopped
-between an intent and its result.
-Never here: what is right (test_decision_core.py), and how often or in which order things happen.
+Here: what is true, and the edges at which a controller touches it: the target's commands, and the documents that
+Prometheus and Alertmanager answer. Everything behind these edges is the product itself (see decision_controller.py).
+Never here: what is right, and how often or in which order things happen.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from rearguard_controller.adapters.actions import ActionResult
-from rearguard_controller.errors import ConflictError, SourceError
-from rearguard_controller.execution.effects import Effect, Effects, Work
-from rearguard_controller.execution.waiting import Judge, Patience
-from rearguard_controller.facts.gather import FactGatherer, Gathered
-from rearguard_controller.journal.sqlite.store import SqliteJournal
-from rearguard_controller.judgement import policy
-from rearguard_controller.model import (
-    AlertsSeen,
-    AlertState,
-    Measurement,
-    Outcome,
-    Phase,
-    Rollback,
-    Sample,
-    SeenAlert,
-    Silencing,
-    StepKind,
-    StepState,
-    Verdict,
-)
-from rearguard_controller.releases.tracking import Releases, Watch
-from rearguard_controller.rollback import Event, EventKind, JudgeAgain, Note, RunStep, WaitUntil, next_move
-from rearguard_controller.rollback.plan import plan, waiting_for
+from rearguard_controller.adapters.actions import ActionResult, Actions
+from rearguard_controller.adapters.alertmanager import Alertmanager
+from rearguard_controller.adapters.http_source import Answer, NextAddressError
+from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.config.configuration import AlertmanagerSettings, PrometheusSettings
+from rearguard_controller.errors import SourceError
+from rearguard_controller.wording import moment
 from unit.controller import factories as make
 
-POLL = 15.0
-WELL_FOR = 2 * POLL  # so short that waits end early, too
+POLL = 5.0  # seconds between two polls, and between two looks for recovery
+EFFECT = 1.0  # seconds that a command or request takes; what it changes, it changes at its end
+FIGURE, LIMIT = "version:error_ratio", 0.1
+ANNOTATIONS = {"figure": FIGURE, "threshold": f"> {LIMIT}"}
+LABELS = {**make.alert().labels}
+URL = "http://127.0.0.1:1"  # nobody is there: documents are answered here
 UNREADABLE = "release current: exit status 1"
-
-
-class StoppedError(Exception):
-    """The controller's process ended in the middle of an effect."""
 
 
 @dataclass
@@ -49,7 +31,7 @@ class World:
     """What is true, whether or not the controller knows it."""
 
     now: float = make.NOW  # the wall clock, which may jump
-    steady: float = 0.0
+    steady: float = 0.0  # the clock that never does
     serving: str = "v1"
     bad: set[str] = field(default_factory=set)  # versions that fail whatever happens around them
     outage: bool = False  # a fault that no version is to blame for
@@ -58,8 +40,19 @@ class World:
     away: bool = False  # Prometheus does not answer
     silenced: bool = False
     drained: bool = False
-    past_since: float | None = None
-    luck: str = "well"  # of the next effect
+    unreadable: bool = False  # `current` fails
+    past_since: float | None = None  # when the present fault began, by the wall clock
+    history: list = field(default_factory=list)  # (since when by the wall clock, version, whether it was past)
+    luck: str = "well"  # of the next effect: well | fails | stopped before | stopped after
+    acted: list = field(default_factory=list)  # argv of every effect, when it ended
+    on_act: object = None  # called with argv and context when an effect begins
+    on_stop: object = None  # called when the controller's process ends in the middle of an effect
+
+    def __post_init__(self):
+        self.commands = Commands(self)
+        self.prometheus = WorldPrometheus(self)
+        self.alertmanager = WorldAlertmanager(self)
+        self.settle()
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
@@ -71,238 +64,157 @@ class World:
         return (self.outage or self.serving in self.bad) if self.traffic else None
 
     def settle(self) -> None:
-        """Note when the present fault began."""
+        """Write down what holds from now on; to be called after every change."""
         self.past_since = (self.past_since if self.past_since is not None else self.now) if self.past else None
+        self.history = [each for each in self.history if each[0] < self.now]  # the wall clock may have been set back
+        self.history.append((self.now, self.serving, self.past))
 
     def turn_to(self, version: str) -> None:
         self.serving = version
         self.settle()
 
-    # --- the edges of the controller: the target's commands, and Prometheus' queries
-
-    async def read_version(self, _command, _context):
-        return self.serving
-
-    async def read_versions(self, _command, _context):
-        return tuple(f"v{number}" for number in range(1, 9))
-
-    async def settle_commands(self, _target, _limit):
-        """No command outlives the controller here."""
-
-    async def run(self, action, context):
-        """An effect; it goes well, fails, or the controller ends right before or after it."""
-        luck, self.luck = self.luck, "well"
-        if luck == "stopped before":
-            raise StoppedError
-        if luck != "fails":
-            self._act(getattr(action, "argv", ("request",)), context)
-        if luck == "stopped after":
-            raise StoppedError
-        return ActionResult(luck != "fails", "", f"It went {luck}.", 0.1)
-
-    def _act(self, argv, context):
-        match argv:
-            case ("activate", _):
-                self.turn_to(context.to_version)
-            case ("drain",):
-                self.drained = True
-            case ("undo", "drain"):
-                self.drained = False
-
-    async def health(self, _check, context):
-        return await self.run(("health",), context)
-
-    async def query(self, selector, at=None):
-        """Who serves now; of the past it remembers nothing."""
-        if self.away:
-            raise SourceError("Prometheus is away.")
-        if at is not None:
-            return []
-        value = self.now if selector.startswith("timestamp") else 1.0
-        return [Sample({**make.MATCH, "service_version": self.serving, "job": "shop", "instance": "shop:1"}, value)]
-
-    async def query_range(self, _expression, _start, _end, _step):
-        """The same: there is no past to adopt."""
-        if self.away:
-            raise SourceError("Prometheus is away.")
-        return []
+    def at(self, at: float) -> tuple[str, bool | None] | None:
+        """Which version served at a moment, and whether the figure was past its threshold; None before all history."""
+        return next(((version, past) for since, version, past in reversed(self.history) if since <= at), None)
 
 
-class Edge:
-    """The world as the controller's classes ask for it."""
+class Commands(Actions):
+    """The target's commands, hooks and health check."""
 
     def __init__(self, world):
-        self.read_version, self.read_versions = world.read_version, world.read_versions
-        self.run, self.health, self.settle = world.run, world.health, world.settle_commands
-        self.query, self.query_range = world.query, world.query_range
+        super().__init__()
+        self._world = world
+
+    async def read_version(self, _action, _context):
+        if self._world.unreadable:
+            raise SourceError(UNREADABLE)
+        return self._world.serving
+
+    async def read_versions(self, _action, _context):
+        return tuple(f"v{number}" for number in range(1, 9))
+
+    async def run(self, action, context):
+        """An effect; it goes well, fails, or the controller's process ends right before or after it."""
+        world, argv = self._world, getattr(action, "argv", ("request",))
+        if world.on_act is not None:
+            world.on_act(argv, context)
+        await asyncio.sleep(EFFECT)
+        luck, world.luck = world.luck, "well"
+        if luck == "stopped before":
+            await self._stop()
+        if luck != "fails":
+            self._act(argv, context)
+        if luck == "stopped after":
+            await self._stop()
+        return ActionResult(luck != "fails", "", f"It went {luck}.", EFFECT)
+
+    async def look(self, action, context):
+        return await self.run(action, context)
+
+    async def health(self, check, context):
+        return await self.run(check, context)
+
+    async def obstacle(self, _action, _context):
+        return ""
+
+    async def settle(self, _target, _limit):
+        """No command outlives the controller here."""
+
+    def _act(self, argv, context):
+        self._world.acted.append(argv)
+        match argv:
+            case ("activate", _):
+                self._world.turn_to(context.to_version)
+            case ("drain",):
+                self._world.drained = True
+            case ("undo", "drain"):
+                self._world.drained = False
+
+    async def _stop(self):
+        self._world.on_stop()
+        await asyncio.Event().wait()  # this process does nothing more
 
 
-class Controller:
-    """One process after another on the same journal file."""
+class WorldPrometheus(Prometheus):
+    """The real client; the documents that come over the wire are the world's."""
 
-    def __init__(self, world, path, target):
-        self.world, self.path, self.target = world, path, target
-        self.edge = Edge(world)
-        self.loop = asyncio.new_event_loop()
-        self.count = 0
-        self._start()
+    def __init__(self, world):
+        super().__init__(PrometheusSettings((URL,), poll_interval=POLL))
+        self._world = world
 
-    def _start(self):
-        self.journal, clock = SqliteJournal.open(self.path), lambda: self.world.now
-        self.releases = Releases(
-            {self.target.name: self.target}, self.journal, self.journal, self.edge, self.edge, clock
-        )
-        self.gatherer = FactGatherer(self.journal, self.edge, self.releases, None, None, clock)
-        self.judge = Judge([self.target], self.journal, self, poll_interval=POLL)
-        self.effects = Effects(self.edge, self.edge, poll_interval=POLL, clock=clock)
-        self.patience, self.wait_began = Patience(), (self.world.now, self.world.steady)
+    async def _document(self, _method, url, path, sent):
+        if self._world.away:
+            raise NextAddressError("Prometheus is away.", "Is it running?")
+        data = self._answer(path.partition("?")[0].removeprefix("/api/v1/"), sent)
+        return self._source.content(Answer(self._source, url, 200, {"status": "success", "data": data}))
 
-    def do(self, coroutine):
-        return self.loop.run_until_complete(coroutine)
+    def _answer(self, what, sent):
+        match what:
+            case "alerts":
+                return {"alerts": [self._alert()] if self._world.fires else []}
+            case "rules":
+                return {"groups": [{"name": "release", "interval": POLL, "rules": [RULE]}]}
+            case "targets":
+                return {"activeTargets": [{"labels": {"job": "shop", "instance": "shop:1"}, "scrapeInterval": "1s"}]}
+            case "query":
+                return {"resultType": "vector", "result": self._now(sent["query"], sent.get("time"))}
+            case "query_range":
+                points = (float(sent[key]) for key in ("start", "end", "step"))
+                return {"resultType": "matrix", "result": self._then(sent["query"], *points)}
+        raise AssertionError(what)
 
-    def restart(self):
-        self.do(self.journal.close())
-        self._start()
+    def _alert(self):
+        since = self._world.past_since or self._world.now
+        return {"labels": LABELS, "annotations": ANNOTATIONS, "state": "firing", "activeAt": moment(since), "value": "1"}
 
-    def end(self):
-        self.do(self.journal.close())
-        self.loop.close()
+    def _now(self, query, at):
+        """Who serves now, and the figure; of the past it remembers only the figure."""
+        world = self._world
+        if at is not None or (query == FIGURE and world.past is None):
+            return []
+        value = world.now if query.startswith("timestamp") else 1.0
+        value = _figure(past=world.past) if query == FIGURE else value
+        return [{"metric": _metric(world.serving), "value": [world.now, str(value)]}]
 
-    # --- judging
+    def _then(self, query, start, end, step):
+        """The figure of each version; there is no past to adopt."""
+        found, count = {}, int((end - start) // step) + 1
+        for at in (start + step * number for number in range(count) if query == FIGURE):
+            version, past = self._world.at(at) or (None, None)
+            if past is not None:
+                found.setdefault(version, []).append([at, str(_figure(past=past))])
+        return [{"metric": _metric(version), "values": values} for version, values in found.items()]
 
-    async def gather(self, target, alerts, *, record=True, **_how):
-        """What `FactGatherer.gather` gives: a target's facts from the real one, an alert's from the world."""
-        world = self.world
-        if record:
-            self.looks()
-        base = await self.gatherer.of_target(target, record=record)
-        state = AlertState.FIRING if world.fires else AlertState.INACTIVE
-        silence = "S1 by ann: a known fault" if world.silenced else ""
-        facts = replace(
-            base,
-            alert_state=AlertState.UNKNOWN if world.away else state,
-            measurement=None if world.away else Measurement(0.3 if world.past else 0.0, 0.1, ">", world.past),
-            condition_since=None if world.away else world.past_since,
-            silencing=Silencing(age=0.0, silence=silence, until=world.now + 60 if silence else None),
-        )
-        return tuple(Gathered(facts, alert, make.condition()) for alert in alerts)
 
-    def deliver(self):
-        """Judge the alert, whatever the world looks like; the rollback that it opened, if any."""
-        self.count += 1
-        alert = make.alert()
-        (found,) = self.do(self.gather(self.target, [alert]))
-        decision = policy.decide(f"d{self.count}", alert, self.target, found.facts)
-        if decision.verdict is Verdict.LEAVE:
-            return None
-        rollback = Rollback(
-            id=f"r{self.count}",
-            decision_id=decision.id,
-            target=self.target.name,
-            trigger=decision.trigger,
-            reason="ReleaseErrorRate fires.",
-            from_version=decision.from_version,
-            to_version=decision.to_version,
-            phase=Phase.RUNNING,
-            opened_at=found.facts.now,
-            steps=plan(self.target, conditions=(found.condition,)),
-            conditions=(found.condition,),
-        )
-        rollback = waiting_for(rollback, decision.verdict, self.target.policy)
-        try:
-            self.do(self.journal.record(replace(decision, rollback_id=rollback.id), rollback))
-        except ConflictError:
-            return None
-        self.patience, self.wait_began = Patience(), (self.world.now, self.world.steady)
-        return rollback
+class WorldAlertmanager(Alertmanager):
+    """The real client; it knows of the alert, and of a silence for it if there is one."""
 
-    def poll(self):
-        """One poll of the watcher: who serves, who earns trust, and whether what waits is still right."""
-        world = self.world
-        found = (make.alert(),) if world.fires and not world.away else ()
-        seen = AlertsSeen(world.now, tuple(SeenAlert(each.name, AlertState.FIRING) for each in found))
-        watch = Watch(not world.away, tuple(each.labels for each in found), None if world.away else seen)
-        self.looks()
-        self.do(self.releases.track(self.target, watch, poll_interval=POLL))
-        waiting = self.open()
-        if waiting is not None and waiting.phase is Phase.WAITING and waiting.stopping is None:
-            self._look(waiting, ended=False)
-        elif world.fires and not world.away:
-            return self.deliver()
-        return None
+    def __init__(self, world):
+        super().__init__(AlertmanagerSettings((URL,)))
+        self._world = world
 
-    def open(self):
-        return next(iter(self.do(self.journal.open_rollbacks())), None)
+    async def _document(self, _method, url, path, _sent):
+        document = self._silences() if path.endswith("/silences") else []
+        return self._source.content(Answer(self._source, url, 200, document))
 
-    # --- acting
+    def _silences(self):
+        if not self._world.silenced:
+            return []
+        name = {"name": "alertname", "value": make.alert().name, "isRegex": False, "isEqual": True}
+        starts, ends = (moment(self._world.now + seconds) for seconds in (-60, 60))
+        silence = {"id": "S1", "matchers": [name], "startsAt": starts, "endsAt": ends, "createdBy": "ann"}
+        return [{**silence, "comment": "a known fault", "status": {"state": "active"}}]
 
-    def move(self):
-        """The next move of the open rollback; False when there is none, or it is not yet time for one."""
-        rollback = self.open()
-        if rollback is None:
-            return False
-        waits = rollback.phase is Phase.WAITING
-        wall, since = self.wait_began
-        match next_move(rollback, wall + self.world.steady - since if waits else self.world.now):
-            case Note(event):
-                self._append(rollback, event)
-            case RunStep() as move:
-                self._step(rollback, move)
-            case JudgeAgain():
-                return self._look(rollback, ended=True)
-            case WaitUntil():
-                return False
-        return True
 
-    def _look(self, rollback, *, ended):
-        standing, detail = self.do(self.judge.again(rollback))
-        kind = self.patience.follows(standing, self.world.steady, settle=0.0, ended=ended, well_for=WELL_FOR)
-        if kind is not None:
-            self._append(rollback, Event(kind, self.world.now, detail=detail))
-        return kind is not None
+RULE = {
+    "type": "alerting", "name": make.alert().name, "query": f"{FIGURE} > {LIMIT}", "duration": 0,
+    "labels": {"action": "rollback"}, "annotations": ANNOTATIONS, "health": "ok",
+}  # fmt: skip
 
-    def _append(self, rollback, event):
-        try:
-            return self.do(self.journal.append(rollback.id, event))
-        except ConflictError:
-            return None
 
-    def _step(self, rollback, move):
-        """Intent, effect, result, as the runner goes about it."""
-        step, world = move.step, self.world
-        first = all(each.state is StepState.PLANNED for each in rollback.steps)
-        reads = not move.look_first and (first or step.kind is StepKind.ROLL_BACK)
-        if reads and world.serving != rollback.from_version:
-            self._append(rollback, Event(EventKind.TARGET_CHANGED, world.now, detail="It changed."))
-            return
-        started = self._append(rollback, Event(EventKind.STEP_STARTED, world.now, step.seq))
-        if started is None:
-            event = Event(EventKind.STEP_SKIPPED, world.now, step.seq, detail="once", outcome=Outcome.SUPERSEDED)
-            self._append(rollback, event)
-            return
-        self.began(started, started.steps[step.seq])
-        try:
-            effect = self.do(self._effect(started, started.steps[step.seq], move))
-        except StoppedError:
-            self.restart()
-            return
-        kind = EventKind.STEP_DONE if effect.ok else EventKind.STEP_FAILED
-        self._append(rollback, Event(kind, world.now, step.seq, detail=effect.detail, outcome=effect.outcome))
+def _figure(*, past):
+    return 0.3 if past else 0.0
 
-    def looks(self):
-        """It is about to read, and write down, which version serves: a test may look here."""
 
-    def began(self, rollback, step):
-        """The intent of a step is committed: a test may look here."""
-
-    async def _effect(self, rollback, step, move):
-        if step.kind is StepKind.VERIFY_RECOVERY:  # the proof takes its time; here it is one look at the end of it
-            luck, self.world.luck = self.world.luck, "well"
-            if luck.startswith("stopped"):
-                raise StoppedError
-            over = self.world.past is False and not self.world.away
-            return Effect(over, "looked", outcome=None if over else Outcome.NOT_RECOVERED)
-        releases = await self.journal.releases(self.target.name)
-        may_act = move.may_act and (rollback.stopping is None or step.kind is StepKind.UNDO_HOOK)
-        work = Work(rollback, step, b"", releases, move.look_first, may_act)
-        return await self.effects.carry_out(work)
+def _metric(version):
+    return {**make.MATCH, "service_version": version, "job": "shop", "instance": "shop:1"}

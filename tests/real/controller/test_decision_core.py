@@ -1,9 +1,11 @@
 """The decision core as a whole, under any sequence of events: the rules that must hold whatever happens.
 
-The world is plain values under a simulated clock, the core and the journal are real (decision_world.py). What is
-right is kept here a second time, from what was done to the world, never from what the controller remembers.
+The world is plain values under a simulated clock (decision_world.py); intake, judgement, runner, steps and journal
+are the product's own (decision_controller.py). What is right is kept here a second time, from what was done to the
+world, never from what the controller remembers.
 """
 
+import contextlib
 import tempfile
 
 import pytest
@@ -19,14 +21,16 @@ from hypothesis.stateful import (
 )
 from structlog.testing import capture_logs
 
-from real.controller.decision_world import POLL, Controller, World
+from real.controller.decision_controller import Controller
+from real.controller.decision_world import EFFECT, POLL, World
 from rearguard_controller.errors import ConflictError
 from rearguard_controller.model import Budget, CommandRelease, Mode, Outcome, Phase, StepKind
-from rearguard_controller.rollback import Event, EventKind
+from rearguard_controller.rollback import EventKind
 from unit.controller import factories as make
 
 VERSIONS = tuple(f"v{number}" for number in range(1, 10))  # v9 is not listed as one that can be activated
-MODES = {"act": {"mode": Mode.ACT}, "veto": {"mode": Mode.ACT, "veto": 30.0}, "ask": {"mode": Mode.ASK}}
+VETO = 30.0
+MODES = {"act": {"mode": Mode.ACT}, "veto": {"mode": Mode.ACT, "veto": VETO}, "ask": {"mode": Mode.ASK}}
 MOVES = st.builds(  # most go well; one of them may not
     lambda moves, at, how: ["well"] * min(at, moves) + [how] + ["well"] * (moves - at),
     st.sampled_from([12, 4, 2, 0]),
@@ -35,8 +39,11 @@ MOVES = st.builds(  # most go well; one of them may not
 )
 TRUST_AFTER = 4 * POLL
 COOLDOWN = 60.0
+QUIET = COOLDOWN + 3 * POLL  # so long that a fault before it is another episode
 WATCH_WINDOW = 120.0
-HELPED = frozenset({Outcome.RECOVERED, Outcome.COMPLETED})
+READING_HOLDS = 1.0  # seconds for which a reading of Prometheus' alerts, or of silences, may be used again
+FINEST = 5.0  # seconds between the points by which the beginning of a fault is found
+WORDS = ("approve", "veto", "abort", "close")
 
 
 def target(mode):
@@ -51,7 +58,7 @@ def target(mode):
         budget=Budget(50, 86400.0),
         approval_within=90.0,
     )
-    return make.target(policy=policy, release=release)
+    return make.target(policy=policy, release=release, recovery_within=20.0)
 
 
 class DecisionCore(RuleBasedStateMachine):
@@ -75,13 +82,25 @@ class DecisionCore(RuleBasedStateMachine):
         self.seen = (None, 0.0)  # the version that the controller read last, and when
         self.came = (None, 0.0, 0.0, False)  # the present one: a release?, since, the old one until, with the alert?
         self.fired = False  # at the last poll
+        self.mode = ""
+        self.turned = {}  # what last changed in the world, and when
+        self.opened_at = {}  # rollback -> when, by the clock that never jumps
+        self.approved = set()
+        self.stopped = set()  # rollbacks that a person ended
+        self.next_word = None  # said in the very moment before the next event is stored
 
-    @initialize(mode=st.sampled_from(["act", "act", "act", "veto", "ask"]))
-    def begin(self, mode):
+    @initialize(mode=st.sampled_from(["act", "act", "act", "veto", "ask"]), effects=st.integers(0, 12))
+    def begin(self, mode, effects):
+        """A version that earned trust, a release that fails after it, and a rollback that may have come some way."""
+        self.mode = mode
         self.controller = Controller(self.world, f"{self.folder.name}/journal.db", target(mode))
-        self.controller.began, self.controller.looks = self.step_began, self.note_change
+        self.controller.acts, self.controller.opened = self.acts, self.opened
+        self.controller.storing, self.controller.stored = self.storing, self.stored
         self.serve(5)
         assert "v1" in self.earned
+        self.release_fails("v2", polls=1)
+        assert self.opened_at, "so far everything speaks for a rollback"
+        self.runner_goes_on(["well"] * effects)
 
     # --- what happens
 
@@ -99,7 +118,7 @@ class DecisionCore(RuleBasedStateMachine):
         self.calm()
         self.turn_to(data.draw(st.sampled_from(sorted(self.left))))
         self.serve(1)
-        self.world.fires = True
+        self.let(fires=True)
         self.poll()
         self.runner_goes_on(luck)
 
@@ -114,14 +133,20 @@ class DecisionCore(RuleBasedStateMachine):
         """The plain case, so that rollbacks are many; after some polls, which may be enough to earn trust."""
         self.calm()
         if hindrance != "soon":
-            self.world.tick(COOLDOWN)
+            self.controller.run_for(QUIET)
         if hindrance == "barrier":
             self.say(version, None, True, None)
-        self.world.bad.discard(version)
         if hindrance == "early":
-            self.world.outage = True
-            self.world.settle()
+            self.let(outage=True)
             self.serve(1)
+        self.release_fails(version, polls, hindrance)
+        self.runner_goes_on(luck)
+        if settled:
+            self.let(fires=False)
+            self.runner_goes_on(["well"] * 12)
+
+    def release_fails(self, version, polls, hindrance=None):
+        self.world.bad.discard(version)  # the fault comes a moment later than the release
         self.turn_to(version)
         self.serve(polls)
         self.world.bad.add(version)
@@ -130,71 +155,65 @@ class DecisionCore(RuleBasedStateMachine):
         if hindrance == "disarmed":
             self.arm(on=False)
         elif hindrance in ("silenced", "away"):
-            setattr(self.world, hindrance, True)
-        self.world.fires = True
+            self.let(**{hindrance: True})
+        self.let(fires=True)
         self.poll()
-        self.runner_goes_on(luck)
-        if settled:
-            self.world.fires = False
-            self.runner_goes_on(["well"] * 12)
 
     @precondition(lambda self: self.disarmed)
     @rule(version=st.sampled_from(VERSIONS[1:]))
     def release_that_fails_while_disarmed(self, version):
         """After a rollback that did not help, or by a person's word, which nobody has taken back yet."""
         self.calm(armed=False)
-        self.world.tick(COOLDOWN)
-        self.world.bad.discard(version)  # the fault comes a moment later than the release
-        self.turn_to(version)
-        self.world.bad.add(version)
-        self.world.settle()
-        self.serve(1)
-        self.world.fires = True
-        self.poll()
+        self.controller.run_for(QUIET)
+        self.release_fails(version, polls=0)
 
     def calm(self, *, armed=True):
         """Nothing but releases can be at fault, and nothing hides it."""
-        world = self.world
-        world.outage, world.away, world.traffic, world.silenced, world.fires = False, False, True, False, False
+        self.let(outage=False, away=False, traffic=True, silenced=False, fires=False, unreadable=False)
         if armed:
             self.arm(on=True)
-        world.settle()
+        self.controller.run_for(READING_HOLDS)
         self.poll()
 
-    @rule(what=st.sampled_from(["away", "traffic", "silenced", "outage", "fires", "mended"]))
+    @rule(what=st.sampled_from(["away", "traffic", "silenced", "outage", "fires", "mended", "unreadable"]))
     def something_turns(self, what):
-        """Prometheus, the traffic, a silence, a fault of the platform, the alert, or a version that is mended."""
+        """Prometheus, traffic, a silence, a fault of the platform, the alert, a version that is mended, `current`."""
         if what == "mended":
             self.world.bad.discard(self.world.serving)
+            self.world.settle()
         else:
-            setattr(self.world, what, not getattr(self.world, what))
-        self.world.settle()
+            self.let(**{what: not getattr(self.world, what)})
         self.poll()
 
     @rule(times=st.integers(1, 3))
     def delivered(self, times):
         """Duplicates, late and forged ones: what fires is what Prometheus says."""
         for _ in range(times):
-            self.opened(self.controller.deliver())
+            self.note_change()
+            self.controller.deliver()
 
     @rule(polls=st.integers(1, 6))
     def serve(self, polls):
         for _ in range(polls):
-            self.world.tick(POLL)
+            self.controller.run_for(POLL)
             self.poll()
 
     @rule(luck=MOVES)
     def runner_goes_on(self, luck):
+        """Effect by effect; a process that is to stop stops, whatever it is about."""
         for each in luck:
             self.world.luck = each
-            self.move()
-        self.world.luck = "well"
+            self.controller.run_for(EFFECT)
+            if self.world.luck.startswith("stopped"):
+                self.controller.restart()
+            self.world.luck = "well"
 
     @rule(seconds=st.sampled_from([0.0, -3600.0, -30.0, 30.0, 3600.0]))
     def restart_or_jump(self, seconds):
         """The controller starts again, or the wall clock jumps."""
         if seconds:
             self.world.now += seconds
+            self.world.settle()
             self.jumped = True
         else:
             self.controller.restart()
@@ -228,18 +247,25 @@ class DecisionCore(RuleBasedStateMachine):
             self.earned.discard(version)
 
     @precondition(lambda self: self.controller.open() is not None)
-    @rule(word=st.sampled_from(["approved", "vetoed", "abort_asked", "close_asked"]))
+    @rule(word=st.sampled_from(WORDS))
     def word(self, word):
-        rollback = self.controller.open()
-        try:
-            event = Event(EventKind(word), self.world.now, detail="ann")
-            after = self.controller.do(self.controller.journal.append(rollback.id, event))
-        except ConflictError:
-            return
-        if word == "vetoed" and after.stopping is Outcome.VETOED:
-            self.refused.add(rollback.from_version)
+        with contextlib.suppress(ConflictError):
+            self.controller.say(word, self.controller.open().id)
+
+    @rule(word=st.sampled_from(WORDS))
+    def word_in_between(self, word):
+        """Said right before the next event of a rollback is stored, when the controller has made up its mind."""
+        self.next_word = word
 
     # --- between the world and the controller
+
+    def let(self, **what):
+        """Change what is true of the world."""
+        for name, value in what.items():
+            if getattr(self.world, name) != value:
+                setattr(self.world, name, value)
+                self.turned[name] = self.world.steady
+        self.world.settle()
 
     def turn_to(self, version):
         if version != self.world.serving:
@@ -248,24 +274,15 @@ class DecisionCore(RuleBasedStateMachine):
 
     def poll(self):
         self.note_service()
-        rollback = self.controller.poll()
+        self.note_change()
+        self.controller.poll()
         self.fired = self.world.fires and (self.fired or not self.world.away)  # unread, it stays what it was
-        self.opened(rollback)
-
-    def move(self):
-        before = self.controller.open()
-        moved = self.controller.move()
-        self.world.tick(1.0)
-        if before is not None:
-            self.ended_wait(before)
-            self.closed(self.controller.do(self.controller.journal.rollback(before.id)))
-        return moved
 
     def note_service(self):
         """Trust as it is earned: good service at every poll, by the wall clock, for long enough."""
         world, (version, since, last) = self.world, self.clean
         self.order.setdefault(world.serving, len(self.order))
-        if world.fires or world.away:
+        if world.fires or world.away or world.unreadable:
             self.clean = (None, 0.0, 0.0)
             return
         unbroken = version == world.serving and 0 <= world.now - last <= 3 * POLL
@@ -276,32 +293,57 @@ class DecisionCore(RuleBasedStateMachine):
     def note_change(self):
         """A release is a version without trust that follows another one, as seen at a look."""
         (version, at), now = self.seen, self.world.now
+        if self.world.unreadable:
+            return
         if version != self.world.serving:
             self.came = (version is not None and self.world.serving not in self.earned, now, at, self.fired)
         self.seen = (self.world.serving, now)
 
     # --- what must hold
 
-    def opened(self, rollback):
-        if rollback is not None:
-            self.is_right(rollback)
-            assert rollback.from_version not in self.refused, "a person refused it"
-            is_release, since, old_until, fired = self.came
-            assert is_release, "only a release is to blame"
-            if not self.jumped:
-                assert self.world.now - since <= WATCH_WINDOW
-                assert self.world.past_since >= old_until, "what began before a release is not its fault"
-                assert not fired, "an alert that fired before a release is not about it"
+    def holds(self, what, wanted):
+        """Whether it is so, or was a moment ago: readings are shared for that long."""
+        just_turned = self.world.steady - self.turned.get(what, -READING_HOLDS) < READING_HOLDS
+        return getattr(self.world, what) is wanted or just_turned
 
-    def ended_wait(self, before):
-        after = self.controller.do(self.controller.journal.rollback(before.id))
-        if before.phase is Phase.WAITING and after.phase is Phase.RUNNING:
-            self.is_right(after)
+    def opened(self, rollback):
+        self.opened_at[rollback.id] = self.world.steady
+        self.is_right(rollback)
+        assert rollback.from_version not in self.refused, "a person refused it"
+        is_release, since, old_until, fired = self.came
+        assert is_release, "only a release is to blame"
+        if not self.jumped:
+            assert self.world.now - since <= WATCH_WINDOW
+            assert self.world.past_since > old_until - FINEST, "what began before a release is not its fault"
+            assert not fired, "an alert that fired before a release is not about it"
+
+    async def storing(self, rollback_id, _event):
+        word, self.next_word = self.next_word, None
+        if word is not None:
+            with contextlib.suppress(ConflictError):
+                await getattr(self.controller.runner, word)(rollback_id, "ann", "why")
+
+    def stored(self, rollback, event):
+        match event.kind:
+            case EventKind.WAIT_ENDED if rollback.phase is Phase.RUNNING:
+                self.is_right(rollback)
+            case EventKind.APPROVED:
+                self.approved.add(rollback.id)
+            case EventKind.VETOED | EventKind.ABORT_ASKED | EventKind.CLOSE_ASKED:
+                self.stopped.add(rollback.id)
+                if rollback.stopping is Outcome.VETOED:
+                    self.refused.add(rollback.from_version)
+            case EventKind.STEP_STARTED:
+                self.step_began(rollback, rollback.steps[event.seq])
+            case EventKind.CLOSED:
+                self.closed(rollback)
 
     def is_right(self, rollback):
         world, version = self.world, rollback.to_version
-        assert world.fires and not world.away and world.past is True, "never without a confirmed alert"  # noqa: PT018
-        assert not world.silenced
+        assert self.holds("fires", wanted=True), "never without an alert that Prometheus confirms"
+        assert not world.away
+        assert world.past is True, "never without a figure that is past its threshold"
+        assert self.holds("silenced", wanted=False), "never while a person has silenced it"
         assert not self.disarmed, "a person, or a rollback that did not help, disarmed it"
         assert rollback.from_version == world.serving
         assert rollback.from_version not in self.left, "once for each version"
@@ -319,16 +361,29 @@ class DecisionCore(RuleBasedStateMachine):
             assert not passed, "never past a barrier"
 
     def step_began(self, rollback, step):
+        if sum(each.attempt for each in rollback.steps) == 1:
+            self.first_step_began(rollback)
         if step.kind is StepKind.ROLL_BACK:
             self.left.setdefault(rollback.from_version, set()).add(rollback.id)
             self.distrusted.add(rollback.from_version)
             self.acted_at = self.world.steady
 
+    def first_step_began(self, rollback):
+        waited = self.world.steady - self.opened_at[rollback.id]
+        assert self.mode != "ask" or rollback.id in self.approved, "never before a person approved it"
+        assert self.mode != "veto" or rollback.id in self.approved or waited >= VETO, "never before the veto's end"
+        assert self.world.unreadable or self.world.serving == rollback.from_version, "never for another version"
+
+    def acts(self, argv, context):
+        """Nobody's version is rolled over, and after a person's word only what was done is undone."""
+        if argv[0] == "activate":
+            assert self.world.serving == context.from_version, "somebody else's version"
+        if argv[0] != "undo":
+            assert context.rollback_id not in self.stopped, "a person has ended it"
+
     def closed(self, rollback):
-        if rollback.phase is not Phase.CLOSED:
-            return
         began = any(step.attempt for step in rollback.steps)
-        if began and rollback.outcome not in HELPED:
+        if began and rollback.outcome is not Outcome.RECOVERED:  # every plan here has a proof: `completed` is no help
             self.disarmed = True
         if rollback.outcome is Outcome.NOT_RECOVERED:
             self.distrusted.discard(rollback.from_version)
@@ -347,12 +402,12 @@ class DecisionCore(RuleBasedStateMachine):
 
     def teardown(self):
         if self.controller is not None:
-            self.world.away, self.world.fires = False, False
-            for _ in range(200):
+            self.let(away=False, fires=False, unreadable=False)
+            self.next_word = None
+            for _ in range(300):
                 if self.controller.open() is None:
                     break
-                if not self.move():
-                    self.world.tick(POLL)
+                self.controller.run_for(POLL)
             still_open = self.controller.open()
             self.controller.end()
             assert still_open is None, "every rollback comes to its close"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from real.controller.decision_world import POLL, Edge, World
+from real.controller.decision_world import POLL, World
 from real.controller.journal_kit import beside, closed, noted
 from real.controller.test_judging import until
 from rearguard_controller.adapters.notices.delivery import Notify
@@ -44,16 +44,17 @@ class Scene:
 
     def __init__(self, folder, mode, **fields):
         self.file, self.world = folder / "j.db", World()
-        self.journal, edge, clock = SqliteJournal.open(self.file), Edge(self.world), lambda: self.world.now
+        self.journal, clock = SqliteJournal.open(self.file), lambda: self.world.now
+        commands, prometheus = self.world.commands, self.world.prometheus
         release = CommandRelease(command("current"), command("activate", "{to_version}"))
         self.target = target(policy=policy(mode=mode, **fields), release=release, before=(), after=(), health=None)
-        self.releases = Releases({TARGET: self.target}, self.journal, self.journal, edge, edge, clock)
+        self.releases = Releases({TARGET: self.target}, self.journal, self.journal, commands, prometheus, clock)
         numbers, self.telemetry = itertools.count(), Telemetry([self.target])
         self.intake = Intake(
             [self.target],
             self.journal,
             self.journal,
-            Seen(self.journal, edge, self.releases, None, None, clock),
+            Seen(self.journal, prometheus, self.releases, None, None, clock),
             self.telemetry,
             clock=clock,
             new_id=lambda letter: f"{letter}{next(numbers)}",

@@ -1,0 +1,205 @@
+"""A controller as the product wires it, in a world of its own (decision_world.py), that can be stopped at any moment.
+
+Here: one process after another on the same journal file: the real intake, judgements, runner, steps, trust and
+journal, and what a test may look at: what the journal is about to store, and what it has stored.
+Never here: what is right, and any move of a rollback: moves are made by the product alone.
+"""
+
+import asyncio
+from unittest.mock import patch
+
+from real.controller.decision_world import POLL
+from real.controller.steady_loop import SteadyLoop
+from rearguard_controller.config.configuration import Address, AlertmanagerSettings, Configuration, PrometheusSettings
+from rearguard_controller.facts.silences import Silences
+from rearguard_controller.journal.sqlite.store import SqliteJournal
+from rearguard_controller.journal.sqlite.writer import _Unit
+from rearguard_controller.service import wiring
+from unit.controller import factories as make
+
+WELL_FOR = 2 * POLL  # so short that waits end early, too
+
+
+class Seen:
+    """A journal that tells before and after it stores; once its process has ended, it stores nothing any more."""
+
+    def __init__(self, journal, controller):
+        self._journal, self._controller = journal, controller
+
+    def __getattr__(self, name):
+        if self._controller.ended:
+            return _never
+        return getattr(self._journal, name)
+
+    def fenced(self, fence):
+        return Seen(self._journal.fenced(fence), self._controller)
+
+    async def record(self, decision, rollback=None, **more):
+        if self._controller.ended:
+            await _never()
+        await self._journal.record(decision, rollback, **more)
+        if rollback is not None:
+            self._controller.see(self._controller.opened, rollback)
+
+    async def append(self, rollback_id, event, **more):
+        if self._controller.ended:
+            await _never()
+        await self._controller.storing(rollback_id, event)
+        after = await self._journal.append(rollback_id, event, **more)
+        self._controller.see(self._controller.stored, after, event)
+        return after
+
+
+class Inline:
+    """The journal's writer without its thread: a unit of work is done when it is asked for; no disk is waited for."""
+
+    def __init__(self, writer):
+        self._writer = writer
+        self.close = writer.close
+        writer._connection.execute("pragma synchronous = off")
+
+    async def do(self, work, *, urgent=False):
+        unit = _Unit(work, None, None, urgent)
+        self._writer._serve([unit])
+        if unit.error is not None:
+            raise unit.error
+        return unit.result
+
+
+class Controller:
+    """One process after another on the same journal file."""
+
+    def __init__(self, world, path, target):
+        self.world, self.path, self.target = world, path, target
+        self.loop = SteadyLoop(world)
+        self.ended = False
+        self.broken = []  # promises, found to be so in the middle of the product's own work
+        world.on_stop = self._stop
+        world.on_act = lambda argv, context: self.see(self.acts, argv, context)
+        self._start()
+
+    # --- for tests to look at
+
+    def acts(self, argv, context):
+        """A command or request of the target begins."""
+
+    def opened(self, rollback):
+        """A rollback was just stored."""
+
+    async def storing(self, rollback_id, event):
+        """An event of a rollback is about to be stored: a test may let something else happen first."""
+
+    def stored(self, rollback, event):
+        """An event of a rollback was just stored."""
+
+    def see(self, look, *about):
+        """Let a test look; what it finds is raised to the test, not into the product."""
+        try:
+            look(*about)
+        except AssertionError as error:
+            self.broken.append(error)
+
+    # --- processes
+
+    def _start(self):
+        self.ended = False
+        file = SqliteJournal.open(self.path)
+        file._writer = Inline(file._writer)
+        self.file, self.journal = file, Seen(file, self)
+        self.do(self._wire())
+
+    async def _wire(self):
+        world, configuration = self.world, self._configuration()
+        with patch.object(wiring, "Actions", lambda _survivors: world.commands):
+            lasting = wiring.Lasting.of(
+                configuration,
+                self.journal,
+                world.prometheus,
+                judge=lambda: self.parts.judge,
+                clock=lambda: world.now,
+                well_for=WELL_FOR,
+            )
+        silences = Silences(world.alertmanager, clock=lambda: world.now, monotonic=lambda: world.steady)
+        sources = wiring.Sources(world.prometheus, world.alertmanager, silences)
+        self.parts = wiring.make(configuration, sources, lasting)
+        self.releases, self.runner = self.parts.releases, lasting.runner
+        lasting.fence.epoch = await self.file.take_lease("kit", 15.0)
+        self.tasks = [asyncio.ensure_future(each) for each in (self.runner.run(), self.parts.intake.run())]
+
+    def _configuration(self):
+        return Configuration(
+            environment="production",
+            journal=str(self.path),
+            listen=Address("127.0.0.1", 0),
+            open=frozenset(),
+            prometheus=PrometheusSettings(("http://127.0.0.1:1",), poll_interval=POLL),
+            retention=86400.0,
+            tokens={},
+            policies={},
+            targets=(self.target,),
+            alertmanager=AlertmanagerSettings(("http://127.0.0.1:1",)),
+        )
+
+    def _stop(self):
+        """This process ends: whatever it does from now on reaches nothing."""
+        self.ended = True
+        self.loop.stop()
+
+    def restart(self):
+        self.end_process()
+        self._start()
+
+    def end_process(self):
+        self.ended = True
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_for()
+        self.do(self.file.close())
+
+    def end(self):
+        self.end_process()
+        self.loop.close()
+
+    # --- what happens
+
+    def do(self, coroutine):
+        result = self.loop.do(coroutine)
+        self._complain()
+        return result
+
+    def run_for(self, seconds):
+        """Let time pass; where the process ended meanwhile, start the next one."""
+        self.loop.run_for(seconds)
+        self._complain()
+        if self.ended:
+            self.restart()
+
+    def _complain(self):
+        if self.broken:
+            raise self.broken[0]
+
+    def poll(self):
+        """One poll of the watcher, and all that follows from it at once."""
+        self.do(self.parts.watcher.poll(self.parts.intake))
+        self.run_for(0.0)
+
+    def deliver(self):
+        """Alertmanager delivers the alert, whatever the world looks like."""
+        self.do(self.parts.intake.receive((make.alert(),)))
+        self.run_for(0.2)  # deliveries are gathered for a moment
+
+    def say(self, word, rollback_id):
+        """A person's word on a rollback: approve, veto, abort or close."""
+        return self.do(getattr(self.runner, word)(rollback_id, "ann", "why"))
+
+    # --- what is known, past the process that may have ended
+
+    def rollback(self, rollback_id):
+        return self.do(self.file.rollback(rollback_id))
+
+    def open(self):
+        return next(iter(self.do(self.file.open_rollbacks())), None)
+
+
+async def _never(*_arguments, **_more):
+    await asyncio.Event().wait()
