@@ -74,7 +74,7 @@ class World:
         self.settle()
 
     def at(self, at: float) -> tuple[str, bool | None] | None:
-        """Which version served at a moment, and whether the figure was past its threshold; None before all history."""
+        """Which version served at a moment, and whether the figure was past its threshold; None before all."""
         return next(((version, past) for since, version, past in reversed(self.history) if since <= at), None)
 
 
@@ -165,7 +165,13 @@ class WorldPrometheus(Prometheus):
 
     def _alert(self):
         since = self._world.past_since or self._world.now
-        return {"labels": LABELS, "annotations": ANNOTATIONS, "state": "firing", "activeAt": moment(since), "value": "1"}
+        return {
+            "labels": LABELS,
+            "annotations": ANNOTATIONS,
+            "state": "firing",
+            "activeAt": moment(since),
+            "value": "1",
+        }
 
     def _now(self, query, at):
         """Who serves now, and the figure; of the past it remembers only the figure."""
