@@ -30,8 +30,9 @@ demo: $(STAMP) ## the main job on this machine, about three minutes (KEEP=1 leav
 test: setup ## every test but the long campaigns, and those of `make check`
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" --ignore=tests/check
 
-soak: setup ## the long campaigns
-	@$(BIN)/python -m pytest -m soak
+soak: setup ## the long campaigns, two side by side; those that measure time by themselves
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "soak and not alone"
+	@$(BIN)/python -m pytest -m "soak and alone"
 
 bench: setup ## the benchmarks: ratios to floors and peers of the same run (ONLY="storm overhead")
 	@$(if $(if $(ONLY),$(BENCH_CONTROLLER),all),PYTHONPATH=deploy/local:tests $(BIN)/python bench/controller $(BENCH_CONTROLLER),true)

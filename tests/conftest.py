@@ -14,5 +14,5 @@ settings.register_profile("exploring", deadline=None)
 
 
 def pytest_configure(config):
-    is_campaign = config.getoption("markexpr") == "soak"
+    is_campaign = config.getoption("markexpr").startswith("soak")
     settings.load_profile("exploring" if is_campaign or os.environ.get("REARGUARD_EXPLORE") else "steady")

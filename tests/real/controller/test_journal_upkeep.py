@@ -210,6 +210,7 @@ def fill(path) -> None:
         connection.execute("commit")
 
 
+@pytest.mark.alone
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 async def test_a_million_events_are_opened_in_two_seconds_and_read_in_fifty_milliseconds(tmp_path):

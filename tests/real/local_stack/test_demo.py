@@ -65,6 +65,7 @@ def left_running(folder):
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.alone
 @pytest.mark.soak  # two minutes; test_end_to_end.py goes the same way in every run
 def test_the_demo_rolls_back_once_and_proves_it(demo, tmp_path):
     text, _ = demo.communicate(timeout=270)
