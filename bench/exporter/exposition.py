@@ -12,9 +12,9 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.metrics import HTTP_DURATION
-from rearguard_exporter.render import asked, prepare, steps
-from rearguard_exporter.slots import Slots
+from rearguard_exporter.exposition.render import asked, prepare, steps
+from rearguard_exporter.families import HTTP_DURATION
+from rearguard_exporter.values.slots import Slots
 
 CHILDREN = 5900
 LINES = CHILDREN * HTTP_DURATION.lines

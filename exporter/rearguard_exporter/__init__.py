@@ -1,6 +1,6 @@
 """Rearguard exporter: what applications import to be measured."""
 
-from rearguard_exporter.metrics import FAMILIES, Family
+from rearguard_exporter.families import FAMILIES, Family
 from rearguard_exporter.monitor import Monitor
 
 __all__ = ["FAMILIES", "Family", "Monitor"]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from rearguard_exporter.database.pool import Pools
+from rearguard_exporter.database.pools import Pools
 from rearguard_exporter.database.watch import Check, Watch
-from rearguard_exporter.faces import Faces
+from rearguard_exporter.endpoints.faces import Faces
+from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.identity import Identity, resolve
-from rearguard_exporter.instruments import LABEL_LIMIT, Instruments, Options, OwnCost, TargetInfo
-from rearguard_exporter.labels import Hook, Labelled, constant, parse_pairs
-from rearguard_exporter.quiet import log
-from rearguard_exporter.system import System
+from rearguard_exporter.values.instruments import LABEL_LIMIT, Instruments, Options, OwnCost, TargetInfo
+from rearguard_exporter.values.process_figures import System
+from rearguard_exporter.values.user_labels import Hook, Labelled, constant, parse_pairs
 
 if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported until one is instrumented
     import asyncpg
@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported un
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from rearguard_exporter import asgi, wsgi
-    from rearguard_exporter.server import Server
+    from rearguard_exporter.endpoints.own_port import Server
+    from rearguard_exporter.frameworks import asgi, wsgi
 
 SERIES_LIMIT = 1000
 """Sets of label values that one family may hold before new ones fold into the overflow value."""
@@ -126,13 +126,13 @@ class Monitor:
 
     def instrument_aiohttp(self, app: web.Application) -> None:
         """Measure requests and WebSockets of `app` and give it the endpoints. Call before the app starts."""
-        from rearguard_exporter import aiohttp  # noqa: PLC0415 - an optional framework
+        from rearguard_exporter.frameworks import aiohttp  # noqa: PLC0415 - an optional framework
 
         aiohttp.instrument(app, self._instruments, self._faces, own_port=self._has_own_port)
 
     def instrument_asgi(self, app: asgi.App) -> asgi.Measured:
         """The application (FastAPI, Starlette, any ASGI), measured, with the endpoints; to be served in its place."""
-        from rearguard_exporter import asgi  # noqa: PLC0415 - not every application needs it
+        from rearguard_exporter.frameworks import asgi  # noqa: PLC0415 - not every application needs it
 
         if isinstance(app, asgi.Measured):
             if app.rearguard_faces is not self._faces:
@@ -142,7 +142,7 @@ class Monitor:
 
     def instrument_wsgi(self, app: wsgi.App) -> wsgi.Measured:
         """The application (Flask, Django, any WSGI), measured, with the endpoints; to be served in its place."""
-        from rearguard_exporter import wsgi  # noqa: PLC0415 - not every application needs it
+        from rearguard_exporter.frameworks import wsgi  # noqa: PLC0415 - not every application needs it
 
         if isinstance(app, wsgi.Measured):
             if app.rearguard_faces is not self._faces:
@@ -215,7 +215,7 @@ class Monitor:
         self._faces.stop()
 
     def _listen(self, address: tuple[str, int]) -> Server | None:
-        from rearguard_exporter.server import Server  # noqa: PLC0415 - http.server takes long to import
+        from rearguard_exporter.endpoints.own_port import Server  # noqa: PLC0415 - http.server takes long to import
 
         try:
             server = Server(self._faces, *address)
@@ -239,7 +239,7 @@ def _switch(variable: str) -> bool | None:
 
 
 def _parsed(listen: str) -> tuple[str, int]:
-    from rearguard_exporter.server import parse_address  # noqa: PLC0415 - as above
+    from rearguard_exporter.endpoints.own_port import parse_address  # noqa: PLC0415 - as above
 
     return parse_address(listen)
 

@@ -20,7 +20,7 @@ import yaml
 from local_stack.binaries import environment, fetch, find
 from local_stack.process import Program, free_ports, wait_until
 from rearguard_controller.adapters import telemetry
-from rearguard_exporter import metrics
+from rearguard_exporter import families
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "grafana"
@@ -61,7 +61,7 @@ def _recorded():
 
 def _exposed():
     names, labels = set(_recorded()), set(ADDED)
-    for family in metrics.FAMILIES:
+    for family in families.FAMILIES:
         names |= set(family.series)
         labels |= set(family.labels)
     for family in telemetry.FAMILIES:

@@ -11,7 +11,7 @@ import yaml
 from check.rule_files import FILES, ROOT, RULES, TESTS, Rule, alert_tests, grouping, reads, rules
 from local_stack.binaries import environment, fetch, find
 from rearguard_controller.adapters import telemetry
-from rearguard_exporter import metrics
+from rearguard_exporter import families
 
 ALL = rules()
 ALERTS = [rule for rule in ALL if rule.alerting]
@@ -67,7 +67,7 @@ def named(rule: Rule) -> str:
 
 def exposed() -> dict[str, set[str]]:
     """Every series that exporter and controller expose, with its labels."""
-    series = {name: set(family.labels) for family in metrics.FAMILIES for name in family.series}
+    series = {name: set(family.labels) for family in families.FAMILIES for name in family.series}
     for family in telemetry.FAMILIES:
         suffixes = ("_bucket", "_sum", "_count") if family.type == "histogram" else ("",)
         series |= {family.name + suffix: set(family.labels) for suffix in suffixes}

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from rearguard_exporter.database.pool import PoolFigures, Pools
-from rearguard_exporter.database.timing import Operations
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import quiet, report
+from rearguard_exporter.database.operations import Operations
+from rearguard_exporter.database.pools import PoolFigures, Pools
+from rearguard_exporter.fault_barrier import quiet, report
+from rearguard_exporter.values.instruments import Instruments
 
 _SYSTEM = "postgresql"
 _OF_STATEMENTS = ("bind_execute", "bind_execute_many", "bind")

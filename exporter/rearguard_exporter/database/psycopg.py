@@ -13,11 +13,11 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from rearguard_exporter.database.pool import PoolFigures, Pools
-from rearguard_exporter.database.psycopg_cursor import Cursors, leading_text
-from rearguard_exporter.database.timing import Operations
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import report
+from rearguard_exporter.database.operations import Operations
+from rearguard_exporter.database.pools import PoolFigures, Pools
+from rearguard_exporter.database.psycopg_cursors import Cursors, leading_text
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.values.instruments import Instruments
 
 _SYSTEM = "postgresql"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from psycopg.errors import PipelineAborted
 
-from rearguard_exporter.database.timing import Operations
-from rearguard_exporter.quiet import quiet, report
+from rearguard_exporter.database.operations import Operations
+from rearguard_exporter.fault_barrier import quiet, report
 
 _NAME = "rearguard_sent"
 

@@ -17,10 +17,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import Pool, PoolProxiedConnection, QueuePool
 
-from rearguard_exporter.database.operation import namespace, system_name
-from rearguard_exporter.database.pool import PoolFigures, Pools
-from rearguard_exporter.database.timing import Operations
-from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.database.operation_labels import namespace, system_name
+from rearguard_exporter.database.operations import Operations
+from rearguard_exporter.database.pools import PoolFigures, Pools
+from rearguard_exporter.values.instruments import Instruments
 
 _METHODS = ("do_execute", "do_executemany", "do_execute_no_params")
 

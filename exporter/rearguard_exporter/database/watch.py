@@ -11,10 +11,10 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from rearguard_exporter.database.pool import Pools
-from rearguard_exporter.forking import tell_after_fork
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import log
+from rearguard_exporter.database.pools import Pools
+from rearguard_exporter.fault_barrier import log
+from rearguard_exporter.fork_safety import tell_after_fork
+from rearguard_exporter.values.instruments import Instruments
 
 Check = Callable[[], object] | Callable[[], Awaitable[object]]
 

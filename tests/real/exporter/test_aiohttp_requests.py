@@ -10,7 +10,8 @@ from aiohttp import ClientPayloadError, web
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 
-from rearguard_exporter import FAMILIES, Monitor, http
+from rearguard_exporter import FAMILIES, Monitor
+from rearguard_exporter.traffic import request as http
 
 COUNT = "http_server_request_duration_seconds_count"
 

@@ -14,7 +14,7 @@ from psycopg import errors, sql
 
 from real import postgres
 from rearguard_exporter import Monitor
-from rearguard_exporter.database.psycopg_cursor import leading_text
+from rearguard_exporter.database.psycopg_cursors import leading_text
 
 COUNT = "db_client_operation_duration_seconds_count"
 SUM = "db_client_operation_duration_seconds_sum"

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from sqlalchemy import create_engine, text
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.http import Exchange, Lanes
+from rearguard_exporter.traffic.request import Exchange, Lanes
 
 BUCKET = "http_server_request_duration_seconds_bucket"
 TRACER = TracerProvider().get_tracer("test")

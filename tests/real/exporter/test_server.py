@@ -6,7 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from rearguard_exporter import Monitor, server
+from rearguard_exporter import Monitor
+from rearguard_exporter.endpoints import own_port as server
 
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -7,8 +7,8 @@ import threading
 import pytest
 from prometheus_client import Histogram
 
-from rearguard_exporter.background import LoopJobs, Ticker, wait_for
-from rearguard_exporter.server import parse_address
+from rearguard_exporter.background.loops import LoopJobs, Ticker, wait_for
+from rearguard_exporter.endpoints.own_port import parse_address
 
 
 def test_a_ticker_ticks_survives_a_fault_and_stops():

@@ -5,10 +5,10 @@ import json
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rearguard_exporter.dashboard import build, memory_used, quantile, totals
+from rearguard_exporter.endpoints.dashboard import build, memory_used, quantile, totals
+from rearguard_exporter.endpoints.status import Status, Totals
 from rearguard_exporter.identity import Identity
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.verdict import Status, Totals
+from rearguard_exporter.values.instruments import Instruments
 
 INF = float("inf")
 

@@ -3,7 +3,7 @@
 import re
 
 from rearguard_exporter import FAMILIES
-from rearguard_exporter.metrics import OWN, Kind
+from rearguard_exporter.families import OWN, Kind
 
 # Written down from the contract, not from the code.
 CONTRACT = {

@@ -5,9 +5,9 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rearguard_exporter.http import Exchange, Lanes, method_label
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.websocket import Connection, Reason, reason_of_code
+from rearguard_exporter.traffic.request import Exchange, Lanes, method_label
+from rearguard_exporter.traffic.websocket import Connection, Reason, reason_of_code
+from rearguard_exporter.values.instruments import Instruments
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.exclusion import Excluded
-from rearguard_exporter.labels import RequestLabels, constant, parse_pairs
+from rearguard_exporter.excluded_paths import Excluded
+from rearguard_exporter.values.user_labels import RequestLabels, constant, parse_pairs
 
 
 class Folded:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_exporter.database.operation import error_type, namespace, operation_name, system_name
+from rearguard_exporter.database.operation_labels import error_type, namespace, operation_name, system_name
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from rearguard_exporter.database.pool import PoolFigures, Pools
+from rearguard_exporter.database.pools import PoolFigures, Pools
 
 
 def exposed(pools):

@@ -8,7 +8,7 @@ import pytest
 
 from local_stack.binaries import ROOT, find
 from rearguard_exporter import FAMILIES
-from rearguard_exporter.metrics import OWN
+from rearguard_exporter.families import OWN
 
 README = (ROOT / "exporter" / "README.md").read_text()
 PROGRAMS = dict(re.findall(r"^\*\*([A-Za-z]+)[^\n]*\n\n```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
@@ -17,7 +17,7 @@ DJANGO = (
 )
 EXPOSED = """
 import gc
-from rearguard_exporter.faces import Faces
+from rearguard_exporter.endpoints.faces import Faces
 (made,) = [each for each in gc.get_objects() if isinstance(each, Faces)]
 assert b'service_name="checkout"' in made.render("", "").body
 made.stop()

@@ -8,8 +8,8 @@ from array import array
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from rearguard_exporter.metrics import DB_UP, HTTP_ACTIVE, HTTP_DURATION, SOCKET_CONNECTIONS
-from rearguard_exporter.slots import Slots
+from rearguard_exporter.families import DB_UP, HTTP_ACTIVE, HTTP_DURATION, SOCKET_CONNECTIONS
+from rearguard_exporter.values.slots import Slots
 
 KEY = ("GET", "/a", "200", "")
 

@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from rearguard_exporter.system import System, memory_limit
+from rearguard_exporter.values.process_figures import System, memory_limit
 
 HOST = 16 << 30
 

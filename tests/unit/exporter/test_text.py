@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from rearguard_exporter.metrics import DB_DURATION, HTTP_DURATION, LOOP_LAG, SOCKET_CONNECTIONS, Family, Kind
-from rearguard_exporter.render import asked, prepare, render, steps
-from rearguard_exporter.slots import Slots, clean
+from rearguard_exporter.exposition.render import asked, prepare, render, steps
+from rearguard_exporter.families import DB_DURATION, HTTP_DURATION, LOOP_LAG, SOCKET_CONNECTIONS, Family, Kind
+from rearguard_exporter.values.slots import Slots, clean
 
 TEXT = ("text/plain", parse_text)
 OPENMETRICS = ("application/openmetrics-text", parse_openmetrics)

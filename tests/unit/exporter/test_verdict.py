@@ -2,7 +2,7 @@
 
 import pytest
 
-from rearguard_exporter.verdict import Recent, Totals, judge
+from rearguard_exporter.endpoints.status import Recent, Totals, judge
 
 FINE = Totals(100, 5, 20.0, 100, 5.0, 100, 20)
 

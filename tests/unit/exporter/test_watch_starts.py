@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.background import LAG_INTERVAL
+from rearguard_exporter.background.loops import LAG_INTERVAL
 from unit.exporter.test_forking import ask, hello, until
 
 

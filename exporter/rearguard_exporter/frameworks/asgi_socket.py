@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
-from rearguard_exporter.asgi_route import route_of
-from rearguard_exporter.http import CLIENT_GONE, Exchange
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import quiet, report
-from rearguard_exporter.websocket import Connection, Reason, reason_of_code
+from rearguard_exporter.fault_barrier import quiet, report
+from rearguard_exporter.frameworks.asgi_route import route_of
+from rearguard_exporter.traffic.request import CLIENT_GONE, Exchange
+from rearguard_exporter.traffic.websocket import Connection, Reason, reason_of_code
+from rearguard_exporter.values.instruments import Instruments
 
 Message = MutableMapping[str, Any]
 

@@ -17,10 +17,10 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from rearguard_exporter import text
-from rearguard_exporter.metrics import OWN
-from rearguard_exporter.quiet import report
-from rearguard_exporter.slots import Slots, SlotsMetric
+from rearguard_exporter.exposition import text
+from rearguard_exporter.families import OWN
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.values.slots import Slots, SlotsMetric
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

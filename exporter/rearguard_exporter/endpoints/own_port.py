@@ -16,9 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from rearguard_exporter.faces import Faces
-from rearguard_exporter.forking import tell_after_fork
-from rearguard_exporter.quiet import log, quiet, report
+from rearguard_exporter.endpoints.faces import Faces
+from rearguard_exporter.fault_barrier import log, quiet, report
+from rearguard_exporter.fork_safety import tell_after_fork
 
 MOST_CONNECTIONS = 16
 """Connections served at once, a thread each; those beyond are closed."""

@@ -10,8 +10,8 @@ import time
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from rearguard_exporter.quiet import report
-from rearguard_exporter.slots import Exemplar, Key, Slots
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.values.slots import Exemplar, Key, Slots
 
 _API = "opentelemetry.trace"
 _SDK = "opentelemetry.sdk.trace"

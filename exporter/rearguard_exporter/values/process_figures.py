@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rearguard_exporter import metrics
-from rearguard_exporter.metrics import Family
+from rearguard_exporter import families
+from rearguard_exporter.families import Family
 
 if TYPE_CHECKING:  # slow to import, so that is done with the first monitor
     import psutil
@@ -83,14 +83,14 @@ class System(Collector):
             process = self._process = psutil.Process()
         memory = psutil.virtual_memory()
         figures = {
-            metrics.MEMORY_USAGE: float(process.memory_info().rss),
-            metrics.MEMORY_LIMIT: float(memory_limit(host=memory.total)),
-            metrics.SYSTEM_MEMORY: memory.percent / _PERCENT,
+            families.MEMORY_USAGE: float(process.memory_info().rss),
+            families.MEMORY_LIMIT: float(memory_limit(host=memory.total)),
+            families.SYSTEM_MEMORY: memory.percent / _PERCENT,
         }
         used, busy = process.cpu_percent(), psutil.cpu_percent()
         if not first:  # the first call only starts the measurement
-            figures[metrics.PROCESS_CPU] = used / _PERCENT
-            figures[metrics.SYSTEM_CPU] = busy / _PERCENT
+            figures[families.PROCESS_CPU] = used / _PERCENT
+            figures[families.SYSTEM_CPU] = busy / _PERCENT
         self._figures = figures
 
     def figures(self) -> dict[str, float]:

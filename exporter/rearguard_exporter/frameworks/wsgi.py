@@ -15,15 +15,15 @@ from threading import get_ident
 from time import perf_counter
 from typing import Any
 
-from rearguard_exporter.exclusion import Excluded
-from rearguard_exporter.exemplars import Trace
-from rearguard_exporter.faces import Faces
-from rearguard_exporter.forking import tell_after_fork
-from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Lane, Lanes
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.metrics import UNMATCHED
-from rearguard_exporter.quiet import quiet, report
-from rearguard_exporter.standin import StandIn
+from rearguard_exporter.endpoints.faces import Faces
+from rearguard_exporter.excluded_paths import Excluded
+from rearguard_exporter.families import UNMATCHED
+from rearguard_exporter.fault_barrier import quiet, report
+from rearguard_exporter.fork_safety import tell_after_fork
+from rearguard_exporter.frameworks.application_proxy import StandIn
+from rearguard_exporter.traffic.request import CLIENT_GONE, ENDLESS_TYPES, Lane, Lanes
+from rearguard_exporter.values.exemplars import Trace
+from rearguard_exporter.values.instruments import Instruments
 
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

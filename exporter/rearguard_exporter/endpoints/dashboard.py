@@ -7,12 +7,12 @@ last minutes (verdict). Never here: HTTP, sampling, thresholds.
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from rearguard_exporter import metrics
+from rearguard_exporter import families
+from rearguard_exporter.endpoints.status import Status, Totals
 from rearguard_exporter.identity import Identity
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.slots import Child, Slots
-from rearguard_exporter.verdict import Status, Totals
-from rearguard_exporter.websocket import Reason
+from rearguard_exporter.traffic.websocket import Reason
+from rearguard_exporter.values.instruments import Instruments
+from rearguard_exporter.values.slots import Child, Slots
 
 Json = dict[str, object]
 
@@ -58,7 +58,7 @@ def build(
 
 def memory_used(figures: Mapping[str, float]) -> float | None:
     """The used part of the memory's limit; None before it was measured."""
-    usage, limit = figures.get(metrics.MEMORY_USAGE.name), figures.get(metrics.MEMORY_LIMIT.name)
+    usage, limit = figures.get(families.MEMORY_USAGE.name), figures.get(families.MEMORY_LIMIT.name)
     return usage / limit if usage is not None and limit else None
 
 

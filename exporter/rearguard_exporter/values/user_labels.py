@@ -16,10 +16,10 @@ from typing import Any
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from rearguard_exporter.forking import tell_after_fork
-from rearguard_exporter.metrics import FAMILIES, OVERFLOW
-from rearguard_exporter.quiet import report
-from rearguard_exporter.slots import clean
+from rearguard_exporter.families import FAMILIES, OVERFLOW
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.fork_safety import tell_after_fork
+from rearguard_exporter.values.slots import clean
 
 Hook = Callable[[Any], object]
 """Called with aiohttp's request, the ASGI scope or the WSGI environ; returns text, a number or None."""

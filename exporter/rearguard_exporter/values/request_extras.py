@@ -3,9 +3,9 @@
 Apart from the requests' own way, which asks once a lane whether there is anything to add. Never here: frameworks.
 """
 
-from rearguard_exporter.exemplars import Exemplars, Trace
-from rearguard_exporter.labels import RequestLabels
-from rearguard_exporter.slots import Key, Slots
+from rearguard_exporter.values.exemplars import Exemplars, Trace
+from rearguard_exporter.values.slots import Key, Slots
+from rearguard_exporter.values.user_labels import RequestLabels
 
 
 class Additions:

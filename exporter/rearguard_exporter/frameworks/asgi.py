@@ -12,16 +12,16 @@ from time import perf_counter
 from traceback import walk_tb
 from typing import Any
 
-from rearguard_exporter.asgi_route import route_of
-from rearguard_exporter.asgi_socket import Socket
-from rearguard_exporter.exclusion import Excluded
-from rearguard_exporter.faces import Faces, Json
-from rearguard_exporter.forking import tell_after_fork
-from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import quiet, report
-from rearguard_exporter.render import asked
-from rearguard_exporter.standin import StandIn
+from rearguard_exporter.endpoints.faces import Faces, Json
+from rearguard_exporter.excluded_paths import Excluded
+from rearguard_exporter.exposition.render import asked
+from rearguard_exporter.fault_barrier import quiet, report
+from rearguard_exporter.fork_safety import tell_after_fork
+from rearguard_exporter.frameworks.application_proxy import StandIn
+from rearguard_exporter.frameworks.asgi_route import route_of
+from rearguard_exporter.frameworks.asgi_socket import Socket
+from rearguard_exporter.traffic.request import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
+from rearguard_exporter.values.instruments import Instruments
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

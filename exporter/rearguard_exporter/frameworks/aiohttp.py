@@ -11,15 +11,15 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from rearguard_exporter.aiohttp_socket import Link, is_gone, note_shutdown
-from rearguard_exporter.exemplars import Trace
-from rearguard_exporter.faces import Faces
-from rearguard_exporter.http import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.metrics import UNMATCHED
-from rearguard_exporter.quiet import log, quiet, report
-from rearguard_exporter.render import asked
-from rearguard_exporter.websocket import Connection
+from rearguard_exporter.endpoints.faces import Faces
+from rearguard_exporter.exposition.render import asked
+from rearguard_exporter.families import UNMATCHED
+from rearguard_exporter.fault_barrier import log, quiet, report
+from rearguard_exporter.frameworks.aiohttp_socket import Link, is_gone, note_shutdown
+from rearguard_exporter.traffic.request import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
+from rearguard_exporter.traffic.websocket import Connection
+from rearguard_exporter.values.exemplars import Trace
+from rearguard_exporter.values.instruments import Instruments
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

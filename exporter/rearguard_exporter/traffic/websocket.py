@@ -6,7 +6,7 @@ Any framework's adapter tells a `Connection` what happens. Never here: framework
 import time
 from enum import StrEnum, unique
 
-from rearguard_exporter.instruments import Instruments
+from rearguard_exporter.values.instruments import Instruments
 
 
 @unique

@@ -6,7 +6,7 @@ Never here: drivers, SQL beyond the first word; no statement, parameter or path 
 import re
 from pathlib import PurePath
 
-from rearguard_exporter.metrics import OTHER
+from rearguard_exporter.families import OTHER
 
 _WORDS = frozenset(
     {

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rearguard_exporter import metrics
-from rearguard_exporter.instruments import MAX_VALUE_LENGTH, clean
-from rearguard_exporter.metrics import OVERFLOW, Family
-from rearguard_exporter.quiet import report
+from rearguard_exporter import families
+from rearguard_exporter.families import OVERFLOW, Family
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.values.instruments import MAX_VALUE_LENGTH, clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Pools(Collector):
     """Every pool being measured; beyond `limit` they are shown as one."""
 
     def __init__(self, limit: int) -> None:
-        self.family = metrics.POOL_COUNT
+        self.family = families.POOL_COUNT
         self.folded = 0
         self._limit = limit
         self._readers: dict[str, ReadPool] = {}
@@ -107,9 +107,9 @@ class Pools(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Three gauges. Of pools beyond the limit the sums, where all of them know."""
-        count = _gauge(metrics.POOL_COUNT)
-        maximum = _gauge(metrics.POOL_MAX)
-        pending = _gauge(metrics.POOL_PENDING)
+        count = _gauge(families.POOL_COUNT)
+        maximum = _gauge(families.POOL_MAX)
+        pending = _gauge(families.POOL_PENDING)
         pools = self.read()
         shown, beyond = pools[: self._limit], pools[self._limit :]
         if beyond:

@@ -17,16 +17,17 @@ from functools import partial
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
-from rearguard_exporter import dashboard, system
-from rearguard_exporter.background import LoopJobs, SpareLoop, Ticker, Worker, wait_for
-from rearguard_exporter.database.pool import Pools
+from rearguard_exporter.background.loops import LoopJobs, SpareLoop, Ticker, Worker, wait_for
+from rearguard_exporter.database.pools import Pools
 from rearguard_exporter.database.watch import Watch
-from rearguard_exporter.forking import tell_after_fork
+from rearguard_exporter.endpoints import dashboard
+from rearguard_exporter.endpoints.status import Recent, judge
+from rearguard_exporter.exposition.render import GZIP_LEVEL, Exposition, Form, Part, prepare, render, steps
+from rearguard_exporter.fault_barrier import log, report
+from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.identity import Identity
-from rearguard_exporter.instruments import Instruments, OwnCost
-from rearguard_exporter.quiet import log, report
-from rearguard_exporter.render import GZIP_LEVEL, Exposition, Form, Part, prepare, render, steps
-from rearguard_exporter.verdict import Recent, judge
+from rearguard_exporter.values import process_figures as system
+from rearguard_exporter.values.instruments import Instruments, OwnCost
 
 Json = dashboard.Json
 

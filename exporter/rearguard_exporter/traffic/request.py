@@ -11,10 +11,10 @@ from threading import get_ident
 from time import perf_counter
 from typing import Final
 
-from rearguard_exporter.exemplars import Trace
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.metrics import HTTP_DURATION, OTHER
-from rearguard_exporter.slots import Key
+from rearguard_exporter.families import HTTP_DURATION, OTHER
+from rearguard_exporter.values.exemplars import Trace
+from rearguard_exporter.values.instruments import Instruments
+from rearguard_exporter.values.slots import Key
 
 KNOWN_METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}

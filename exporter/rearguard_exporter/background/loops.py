@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from rearguard_exporter.forking import tell_after_fork
-from rearguard_exporter.quiet import report
-from rearguard_exporter.slots import Child
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.fork_safety import tell_after_fork
+from rearguard_exporter.values.slots import Child
 
 LAG_INTERVAL = 0.5  # seconds between two wake-ups of the lag probe
 _JOIN = 2.0  # seconds to wait for threads that are asked to end

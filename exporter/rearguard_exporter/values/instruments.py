@@ -11,13 +11,13 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from rearguard_exporter import metrics
-from rearguard_exporter.additions import Additions
-from rearguard_exporter.exclusion import Excluded
-from rearguard_exporter.exemplars import Exemplars
-from rearguard_exporter.labels import Hook, RequestLabels
-from rearguard_exporter.metrics import Family
-from rearguard_exporter.slots import MAX_VALUE_LENGTH, Slots, clean
+from rearguard_exporter import families
+from rearguard_exporter.excluded_paths import Excluded
+from rearguard_exporter.families import Family
+from rearguard_exporter.values.exemplars import Exemplars
+from rearguard_exporter.values.request_extras import Additions
+from rearguard_exporter.values.slots import MAX_VALUE_LENGTH, Slots, clean
+from rearguard_exporter.values.user_labels import Hook, RequestLabels
 
 __all__ = ["LABEL_LIMIT", "MAX_VALUE_LENGTH", "Instruments", "Options", "OwnCost", "TargetInfo", "clean"]
 
@@ -50,22 +50,22 @@ class Instruments:
             registry.register(made)
             return made
 
-        duration = metrics.HTTP_DURATION
+        duration = families.HTTP_DURATION
         self.http_duration = slots(replace(duration, labels=(*duration.labels, *told.request_labels)))
         if told.request_labels:
             fold = self.http_duration.count_fold
             self.request_labels = RequestLabels(told.request_labels, told.label_limit, fold)
-        self.http_active = slots(metrics.HTTP_ACTIVE)
-        self.socket_active = slots(metrics.SOCKET_ACTIVE)
-        self.socket_connections = slots(metrics.SOCKET_CONNECTIONS)
-        self.socket_duration = slots(metrics.SOCKET_DURATION)
-        self.socket_disconnects = slots(metrics.SOCKET_DISCONNECTS)
-        self.socket_messages = slots(metrics.SOCKET_MESSAGES)
-        self.db_duration = slots(metrics.DB_DURATION)
-        self.pool_timeouts = slots(metrics.POOL_TIMEOUTS)
-        self.pool_failures = slots(metrics.POOL_FAILURES)
-        self.db_up = slots(metrics.DB_UP)
-        self.loop_lag = slots(metrics.LOOP_LAG).child()
+        self.http_active = slots(families.HTTP_ACTIVE)
+        self.socket_active = slots(families.SOCKET_ACTIVE)
+        self.socket_connections = slots(families.SOCKET_CONNECTIONS)
+        self.socket_duration = slots(families.SOCKET_DURATION)
+        self.socket_disconnects = slots(families.SOCKET_DISCONNECTS)
+        self.socket_messages = slots(families.SOCKET_MESSAGES)
+        self.db_duration = slots(families.DB_DURATION)
+        self.pool_timeouts = slots(families.POOL_TIMEOUTS)
+        self.pool_failures = slots(families.POOL_FAILURES)
+        self.db_up = slots(families.DB_UP)
+        self.loop_lag = slots(families.LOOP_LAG).child()
 
     def additions(self) -> Additions | None:
         """What is added to the observation of each request; None where there is nothing, as far as is known now."""
@@ -113,7 +113,7 @@ class OwnCost(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Gauges and counters by family."""
-        series, folded, render = metrics.EXPORTER_SERIES, metrics.EXPORTER_FOLDED, metrics.EXPORTER_RENDER
+        series, folded, render = families.EXPORTER_SERIES, families.EXPORTER_FOLDED, families.EXPORTER_RENDER
         held = GaugeMetricFamily(series.name, series.help, labels=series.labels)
         lost = CounterMetricFamily(folded.name, folded.help, labels=folded.labels)
         for capped in self._counted:
@@ -139,7 +139,7 @@ class TargetInfo(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One gauge of value 1."""
-        family = metrics.TARGET_INFO
+        family = families.TARGET_INFO
         info = GaugeMetricFamily(family.name, family.help, labels=family.labels)
         info.add_metric(self._values, 1)
         yield info

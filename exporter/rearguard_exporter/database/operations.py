@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rearguard_exporter.database.operation import error_type, operation_name
-from rearguard_exporter.instruments import Instruments
-from rearguard_exporter.quiet import report
+from rearguard_exporter.database.operation_labels import error_type, operation_name
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.values.instruments import Instruments
 
 
 @dataclass(frozen=True, slots=True)

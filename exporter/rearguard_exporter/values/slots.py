@@ -18,8 +18,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from rearguard_exporter.forking import tell_after_fork
-from rearguard_exporter.metrics import OVERFLOW, Family, Kind, written_number
+from rearguard_exporter.families import OVERFLOW, Family, Kind, written_number
+from rearguard_exporter.fork_safety import tell_after_fork
 
 MAX_VALUE_LENGTH = 200
 """Characters a label value may have; what is longer is cut."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import ref
 
-from rearguard_exporter.metrics import UNMATCHED
+from rearguard_exporter.families import UNMATCHED
 
 _Tree = tuple[tuple[tuple[str, ...], Any], ...]  # of each mount: the segments of its template, and those below it
 

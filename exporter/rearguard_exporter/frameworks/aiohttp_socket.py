@@ -10,8 +10,8 @@ from typing import Any
 
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from rearguard_exporter.quiet import report
-from rearguard_exporter.websocket import Connection, Reason, reason_of_code
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.traffic.websocket import Connection, Reason, reason_of_code
 
 _MESSAGES = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 _STOPPING: web.AppKey[asyncio.Event] = web.AppKey("rearguard_exporter.stopping", asyncio.Event)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate
 
-from rearguard_exporter.metrics import Family, Kind, written_number
-from rearguard_exporter.slots import Child, Counts, Exemplar, Slots, Table, add_up, tables_of
+from rearguard_exporter.families import Family, Kind, written_number
+from rearguard_exporter.values.slots import Child, Counts, Exemplar, Slots, Table, add_up, tables_of
 
 
 def lines(slots: Slots, *, is_openmetrics: bool) -> Iterator[str]:

@@ -12,9 +12,9 @@ from typing import Any
 
 from psycopg import AsyncCursor, sql
 
-from rearguard_exporter.database.operation import first_word
+from rearguard_exporter.database.operation_labels import first_word
+from rearguard_exporter.database.operations import Operations
 from rearguard_exporter.database.psycopg_pipeline import arrived, sent, take_back
-from rearguard_exporter.database.timing import Operations
 
 _LOOK_AT = 2000  # characters of a query that is put together of parts
 

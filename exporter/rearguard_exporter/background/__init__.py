@@ -1,0 +1,1 @@
+"""Threads and event-loop tasks that run beside the application."""

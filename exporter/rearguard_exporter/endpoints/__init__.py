@@ -1,0 +1,1 @@
+"""What the process answers: exposition, dashboard, health, on the application's port or its own."""

@@ -1,0 +1,1 @@
+"""From values to the bytes that Prometheus reads."""

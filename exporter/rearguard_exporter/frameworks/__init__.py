@@ -1,0 +1,1 @@
+"""Adapters: each follows the requests and sockets of one framework."""

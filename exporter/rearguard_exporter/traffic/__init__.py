@@ -1,0 +1,1 @@
+"""What is counted of a request or a WebSocket, whatever the framework."""

@@ -1,0 +1,1 @@
+"""Where counted and sampled values are kept until a scrape reads them."""
