@@ -14,9 +14,6 @@ from rearguard_controller.errors import JournalError
 
 FRESH = 0.5  # seconds that a count is used
 
-MOST_COUNTED = 200_000  # more than this is not told apart
-
-
 MOST_PER_COMMIT = 512  # webhooks
 
 Rows = Sequence[tuple[float, str]]

@@ -1,7 +1,6 @@
-"""Lists of records, page by page: the newest first, and where the next page begins.
+"""Lists of records, page by page: the newest first, with a cursor for the next page.
 
-Here: the statements that find a page, whatever database runs them, and what their rows mean.
-Never here: running them.
+Here: the statements that find a page, the same for SQLite and PostgreSQL, and what their rows mean.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Generic, TypeVar
 
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.journal import records
+from rearguard_controller.journal.statements import Statement
 from rearguard_controller.journal.store import Page
 
 T = TypeVar("T")
@@ -35,33 +35,32 @@ class Listing(Generic[T]):
     limit: int
     before: str | None
 
-    def place(self, mark: str) -> str:
-        """The statement that finds the `seq` of `before`, its one value; the database marks values with `mark`."""
-        return f"select seq from {self.table} where id = {mark}1"  # noqa: S608  # our own table names
+    def place(self) -> str:
+        """The statement that finds the `seq` of `before`, its one value."""
+        return f"select seq from {self.table} where id = $1"  # noqa: S608  # our own table names
 
-    def page(self, mark: str, place: int | None) -> tuple[str, list[object]]:
-        """The statement that finds `id` and `body` of the page's records and of one more, and its values.
+    def page(self, place: int | None) -> Statement:
+        """The statement that finds `id` and `body` of the page's records and of one more.
 
         Args:
-            mark: as for `place`.
-            place: the `seq` that `place` found.
+            place: the `seq` that `place` found; None if it found nothing.
 
         Raises:
-            InvalidInputError: there is none, although there is a `before`.
+            InvalidInputError: nothing was found, although there is a `before`.
         """
         wanted = {column: value for column, value in self.filters.items() if value is not None}
         values: list[object] = [self.limit + 1, *wanted.values()]
-        where = [f"{column} = {mark}{number}" for number, column in enumerate(wanted, 2)]
+        where = [f"{column} = ${number}" for number, column in enumerate(wanted, 2)]
         if self.before is not None:
             if place is None:
                 raise InvalidInputError(
                     f"{self.before!r} is no cursor.", hint="Use the `next` of the page before.", field="before"
                 )
             values.append(place)
-            where.append(f"seq < {mark}{len(values)}")
+            where.append(f"seq < ${len(values)}")
         condition = f"where {' and '.join(where)}" if where else ""
-        sql = f"select id, body from {self.table} {condition} order by seq desc limit {mark}1"  # noqa: S608  # our own names
-        return sql, values
+        sql = f"select id, body from {self.table} {condition} order by seq desc limit $1"  # noqa: S608  # our own names
+        return Statement(sql, tuple(values))
 
     def read(self, rows: Sequence[tuple[str, str]]) -> Page[T]:
         """The page in the rows that were found."""

@@ -1,38 +1,36 @@
-"""Rows to nouns, with patience for damaged ones.
+"""What the rows of the journal mean, whichever database holds them.
 
-Here: what a damaged or foreign record means. In a list it is set aside and reported, so that the others go on; asked
-for by itself it is an error.
-Never here: SQL, and the form of records (journal/codec.py).
+Here: rows to nouns, and the errors that both stores raise. A damaged or foreign record in a list is set aside and
+reported, so that the others go on; asked for by itself it is an error.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
 
-from rearguard_controller.errors import DamagedError
+from rearguard_controller.errors import ConflictError, DamagedError, LeaseLostError, NotFoundError
 from rearguard_controller.journal import codec
-
-MOST_INDEXED = 200  # characters of an alert's name that lists go by
+from rearguard_controller.journal.store import Fence
+from rearguard_controller.model import Release, Rollback, TargetState
 
 T = TypeVar("T")
 N = TypeVar("N")
 log = structlog.get_logger()
 
 
-def listed_as(name: str | None) -> str | None:
-    """An alert's name as lists go by it; names come from outside, and an index takes no long ones."""
-    return None if name is None else name[:MOST_INDEXED]
+# --- rows to nouns
 
 
 def one(kind: type[T], name: object, body: str) -> T:
     """The noun in one record.
 
     Raises:
-        DamagedError: that is what the record is.
+        DamagedError: the record does not hold one.
     """
     try:
         return codec.load(kind, body)
@@ -44,9 +42,9 @@ def one(kind: type[T], name: object, body: str) -> T:
 
 
 def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple[N, T]], list[tuple[N, str]]]:
-    """The nouns in rows of (name, body), with their names, and the names of damaged ones with what is wrong.
+    """Rows of (name, body), as two lists: the nouns with their names, and damaged rows' names with what is wrong.
 
-    Damaged ones are also reported in the log. What is written alike is read once: deliveries repeat themselves.
+    Damaged ones are also reported in the log. Equal bodies are decoded once, because deliveries repeat themselves.
     """
     found, damaged = [], []
     read: dict[str, T] = {}
@@ -67,13 +65,82 @@ def several(kind: type[T], rows: Iterable[tuple[object, str]]) -> tuple[T, ...]:
     return tuple(noun for _, noun in sorted_out(kind, rows)[0])
 
 
+def rollback_in(rollback_id: str, body: str | None) -> Rollback:
+    """The rollback in a record.
+
+    Raises:
+        NotFoundError: there is no record.
+        DamagedError: the record does not hold one.
+    """
+    if body is None:
+        raise NotFoundError(f"There is no rollback {rollback_id}.", hint="List them with: rearguard history")
+    return one(Rollback, rollback_id, body)
+
+
+def release_in(version: str, body: str | None) -> Release | None:
+    """What is remembered of a version, in a record; None without one.
+
+    Raises:
+        DamagedError: the record does not hold one.
+    """
+    return None if body is None else one(Release, version, body)
+
+
+def state_in(target: str, body: str | None) -> TargetState:
+    """The target's state in a record; without a record, that of a target never seen, which is armed.
+
+    Raises:
+        DamagedError: the record does not hold one.
+    """
+    return TargetState(target) if body is None else replace(one(TargetState, target, body), target=target)
+
+
+# --- what both stores refuse, and what they go on in spite of
+
+
 @contextlib.contextmanager
 def goes_on() -> Iterator[None]:
-    """A rollback goes on although what it would note on another record cannot be: that one is damaged.
+    """Log a damaged record instead of raising: a rollback goes on although another record cannot be changed.
 
-    Nothing follows from a damaged record: a release is no destination, and a target is not judged.
+    That is safe, because nothing follows from a damaged record: such a release is no destination, and such a target
+    is not judged.
     """
     try:
         yield
     except DamagedError as error:
         log.error("record_not_changed", error=error.message, hint=error.hint)
+
+
+def prove_lead(fence: Fence, epoch: int | None) -> None:
+    """Return when the lease's epoch is that of the fence.
+
+    Raises:
+        LeaseLostError: the fence has no epoch, or the lease another one.
+    """
+    if fence.epoch is None or epoch != fence.epoch:
+        raise LeaseLostError("This process does not lead any more; nothing was stored.")
+
+
+def key_used() -> ConflictError:
+    """The refusal of a rollback whose idempotency key opened another one."""
+    return ConflictError("This idempotency key was used before.")
+
+
+def rollback_open(rollback: Rollback) -> ConflictError:
+    """The refusal of a rollback whose target has an open one."""
+    return ConflictError(f"A rollback of {rollback.target} is already under way.")
+
+
+def already_handled(rollback: Rollback) -> ConflictError:
+    """The refusal of a second automatic rollback away from one version."""
+    return ConflictError(
+        f"An automatic rollback of {rollback.target} away from {rollback.from_version} has started before."
+    )
+
+
+def drill_open(target: str) -> ConflictError:
+    """The refusal of a drill while another one of the target goes on."""
+    return ConflictError(
+        f"A drill of {target} goes on already.",
+        hint="Wait for its end; one whose controller stopped counts as over after five minutes.",
+    )

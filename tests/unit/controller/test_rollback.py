@@ -9,16 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller.errors import ConflictError
-from rearguard_controller.model import AfterCrash, OnFailure, Outcome, Phase, Rollback, Step, StepKind, StepState
+from rearguard_controller.model import (
+    AfterCrash,
+    OnFailure,
+    Outcome,
+    Phase,
+    Rollback,
+    Step,
+    StepKind,
+    StepState,
+    Trigger,
+)
 from rearguard_controller.rollback import (
     Event,
     EventKind,
     JudgeAgain,
     Note,
+    ReleaseChange,
     RunStep,
+    TargetChange,
     WaitUntil,
     apply,
     arming,
+    consequences,
     marks,
     next_move,
 )
@@ -802,3 +815,39 @@ def test_a_rollback_of_which_no_step_started_disarms_nothing(outcome):
 def test_an_attempt_that_failed_at_its_first_hook_disarms_instead_of_being_made_again_at_every_poll():
     of = target(before=(hook("drain", undo=True, on_failure=STOP),))
     assert arming(state(), live(rollback(of=of), failing("drain")).rollback).armed is False
+
+
+def changed_by(before: Rollback, after: Rollback) -> tuple[bool, list[tuple[str, ...]]]:
+    """Whether the version counts as handled then, and whose record changes: a version's or the target's."""
+    follows = consequences(before, after)
+    whose = []
+    for follow in follows.changes:
+        match follow:
+            case ReleaseChange(target=name, version=version):
+                whose.append((name, version))
+            case TargetChange(target=name):
+                whose.append((name,))
+    return follows.handled, whose
+
+
+@pytest.mark.parametrize(("trigger", "handled"), [(Trigger.ALERT, True), (Trigger.MANUAL, False)])
+def test_the_first_intent_to_leave_a_version_marks_it_and_an_automatic_one_uses_it_up(trigger, handled):
+    waits, leaves = left_by(None, tried=False, trigger=trigger), left_by(None, trigger=trigger)
+    assert changed_by(waits, leaves) == (handled, [(leaves.target, leaves.from_version)])
+
+
+def test_another_attempt_at_the_same_step_changes_nothing_more():
+    leaves = left_by(None)
+    assert changed_by(leaves, with_step(leaves, 1, attempt=2)) == (False, [])
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_close_settles_the_mark_and_the_arming_once(outcome):
+    leaves, closed = left_by(None), left_by(outcome.value)
+    assert changed_by(leaves, closed) == (False, [(leaves.target, leaves.from_version), (leaves.target,)])
+    assert changed_by(closed, closed) == (False, [])
+
+
+def test_a_version_that_is_not_remembered_is_not_marked():
+    follows = consequences(left_by(None, tried=False), left_by(None))
+    assert [follow.change(None) for follow in follows.changes] == [None]

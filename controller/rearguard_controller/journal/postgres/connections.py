@@ -18,7 +18,8 @@ import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from rearguard_controller.errors import ConflictError, JournalError, LeaseLostError
+from rearguard_controller.errors import ConflictError, JournalError
+from rearguard_controller.journal import records
 from rearguard_controller.journal.postgres import migration
 from rearguard_controller.journal.store import Fence
 
@@ -237,9 +238,9 @@ async def _enter(connection: Connection, fence: Fence | None) -> int:
     if fence is None:
         return int(await connection.fetchval("select pg_current_xact_id()::text"))
     row = await connection.fetchrow("select epoch, pg_current_xact_id()::text as number from lease for key share")
-    if row is None or fence.epoch is None or row["epoch"] != fence.epoch:
-        raise LeaseLostError("This process does not lead any more; nothing was stored.")
-    return int(row["number"])
+    epoch, number = (None, 0) if row is None else (row["epoch"], row["number"])
+    records.prove_lead(fence, epoch)
+    return int(number)
 
 
 async def _nothing_to_reset(_connection: Connection) -> None:

@@ -1,76 +1,32 @@
-"""The inbox of a journal in PostgreSQL: accepted alerts, until they were judged.
+"""The inbox of a journal in PostgreSQL.
 
-Here: its SQL. Webhooks that arrive together share one commit.
-Never here: connections and transactions (journal/connections.py).
+Here: its SQL, where SQLite says it in other words.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Sequence
 
-from rearguard_controller.journal import codec, records
-from rearguard_controller.journal.gathering import MOST_COUNTED, Backlog, Gathering, Rows
+from rearguard_controller.journal.gathering import Rows
+from rearguard_controller.journal.inbox import COUNT, MOST_COUNTED, WAITING, Inbox
 from rearguard_controller.journal.postgres.connections import Connections
-from rearguard_controller.journal.store import Fence, InboxEntry
-from rearguard_controller.model import Alert
+from rearguard_controller.journal.store import Fence
 
 
-class PostgresInbox:
-    """Where alerts wait; see `Journal` for what each method promises."""
+class PostgresInbox(Inbox):
+    """Where alerts wait. Lists of values are passed as arrays, so that one statement is enough for many rows."""
 
     def __init__(self, connections: Connections) -> None:
         """Nothing is read yet."""
+        super().__init__()
         self._connections = connections
         self._fence: Fence | None = None
-        self._gathering = Gathering(self._insert)
-        self._backlog = Backlog()
 
     def fenced(self, fence: Fence) -> PostgresInbox:
-        """The same inbox for the leader, who writes one transaction after another."""
-        view = copy.copy(self)
+        """The same inbox for the leader."""
+        view = self._for_the_leader()
         view._fence = fence  # noqa: SLF001  # of a copy of ourselves
         return view
-
-    async def close(self) -> None:
-        """Finish what is being written."""
-        await self._gathering.close()
-
-    async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
-        """See `Journal.accept`."""
-        rows = [(received_at, codec.dump(alert)) for alert in alerts]
-        await (self._gathering.insert(rows) if self._fence is None else self._insert(rows))
-        self._backlog.accepted(len(rows))
-
-    async def unjudged(self, limit: int, but_not: Collection[int]) -> tuple[InboxEntry, ...]:
-        """See `Journal.unjudged`."""
-        rows = await self._connections.rows(
-            "select id, body, received_at from inbox where judged_at is null and damage is null"
-            " and id <> all($2::bigint[]) order by id limit $1",
-            limit,
-            list(but_not),
-        )
-        received = {row["id"]: row["received_at"] for row in rows}
-        found, damaged = records.sorted_out(Alert, [(row["id"], row["body"]) for row in rows])
-        if damaged:
-            await self._connections.change(
-                lambda connection: connection.executemany("update inbox set damage = $2 where id = $1", damaged),
-                self._fence,
-            )
-            return await self.unjudged(limit, but_not)
-        return tuple(InboxEntry(number, alert, received[number]) for number, alert in found)
-
-    async def unjudged_count(self) -> int:
-        """See `Journal.unjudged_count`."""
-
-        async def ask() -> int:
-            rows = await self._connections.rows(
-                "select count(*) from (select from inbox where judged_at is null and damage is null limit $1) as w",
-                MOST_COUNTED,
-            )
-            return int(rows[0][0])
-
-        return await self._backlog.count(ask)
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
         """See `Journal.mark_judged`."""
@@ -88,3 +44,21 @@ class PostgresInbox:
             await self._connections.rows(sql, *columns)
         else:
             await self._connections.change(lambda connection: connection.execute(sql, *columns), self._fence)
+
+    async def _waiting(self, limit: int, but_not: Collection[int]) -> Sequence[tuple[int, str, float]]:
+        rows = await self._connections.rows(
+            f"select id, body, received_at from inbox where {WAITING}"  # noqa: S608  # our own words
+            " and id <> all($2::bigint[]) order by id limit $1",
+            limit,
+            list(but_not),
+        )
+        return [(row["id"], row["body"], row["received_at"]) for row in rows]
+
+    async def _count(self) -> int:
+        return int((await self._connections.rows(COUNT, MOST_COUNTED))[0][0])
+
+    async def _set_aside(self, damaged: Sequence[tuple[int, str]]) -> None:
+        await self._connections.change(
+            lambda connection: connection.executemany("update inbox set damage = $2 where id = $1", damaged),
+            self._fence,
+        )

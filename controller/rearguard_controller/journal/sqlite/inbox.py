@@ -1,24 +1,20 @@
-"""The inbox of a journal in SQLite: accepted alerts, until they were judged.
+"""The inbox of a journal in SQLite.
 
-Here: its SQL. Webhooks that arrive together share one commit.
-Never here: transactions, and the fence that the leader's stand behind (journal/sqlite.py).
+Here: its SQL, where PostgreSQL says it in other words.
 """
 
 from __future__ import annotations
 
-import copy
 import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import orjson
 
-from rearguard_controller.journal import codec, records
-from rearguard_controller.journal.gathering import MOST_COUNTED, Backlog, Gathering, Rows
+from rearguard_controller.journal.gathering import Rows
+from rearguard_controller.journal.inbox import COUNT, MOST_COUNTED, WAITING, Inbox
 from rearguard_controller.journal.sqlite.reader import Reader
 from rearguard_controller.journal.sqlite.writer import Work
-from rearguard_controller.journal.store import InboxEntry
-from rearguard_controller.model import Alert
 
 
 class Write(Protocol):
@@ -28,67 +24,24 @@ class Write(Protocol):
         """Return when it is on disk."""
 
 
-class SqliteInbox:
-    """Where alerts wait; see `Journal` for what each method promises."""
+class SqliteInbox(Inbox):
+    """Where alerts wait. Lists of values are passed as JSON, so that one statement is enough for many rows."""
 
     def __init__(self, reader: Reader, write: Write) -> None:
         """Nothing is read yet."""
+        super().__init__()
         self._reader = reader
         self._write = write
-        self._gathers = True
-        self._gathering = Gathering(self._insert)
-        self._backlog = Backlog()
 
     def fenced(self, write: Write) -> SqliteInbox:
-        """The same inbox for the leader, who writes one transaction after another."""
-        view = copy.copy(self)
-        view._write, view._gathers = write, False  # noqa: SLF001  # of a copy of ourselves
+        """The same inbox for the leader."""
+        view = self._for_the_leader()
+        view._write = write  # noqa: SLF001  # of a copy of ourselves
         return view
-
-    async def close(self) -> None:
-        """Finish what is being written."""
-        await self._gathering.close()
-
-    async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
-        """See `Journal.accept`."""
-        rows = [(received_at, codec.dump(alert)) for alert in alerts]
-        await (self._gathering.insert(rows) if self._gathers else self._insert(rows))
-        self._backlog.accepted(len(rows))
-
-    async def unjudged(self, limit: int, but_not: Collection[int]) -> tuple[InboxEntry, ...]:
-        """See `Journal.unjudged`."""
-        rows = await self._reader.rows(
-            "select id, body, received_at from inbox where judged_at is null and damage is null"
-            " and id not in (select value from json_each(?)) order by id limit ?",
-            orjson.dumps(list(but_not)).decode(),
-            limit,
-        )
-        received = {row[0]: row[2] for row in rows}
-        found, damaged = records.sorted_out(Alert, [(row[0], row[1]) for row in rows])
-        if damaged:
-            reasons = [(reason, number) for number, reason in damaged]
-            await self._write(
-                lambda connection: connection.executemany("update inbox set damage = ? where id = ?", reasons),
-                urgent=True,
-            )
-            return await self.unjudged(limit, but_not)
-        return tuple(InboxEntry(number, alert, received[number]) for number, alert in found)
-
-    async def unjudged_count(self) -> int:
-        """See `Journal.unjudged_count`."""
-
-        async def ask() -> int:
-            rows = await self._reader.rows(
-                "select count(*) from (select 1 from inbox where judged_at is null and damage is null limit ?)",
-                MOST_COUNTED,
-            )
-            return int(rows[0][0])
-
-        return await self._backlog.count(ask)
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
         """See `Journal.mark_judged`."""
-        text = orjson.dumps(ids).decode()  # one statement, as in `_insert`
+        text = orjson.dumps(ids).decode()
         await self._write(
             lambda connection: connection.execute(
                 "update inbox set judged_at = ? where id in (select value from json_each(?))", (at, text)
@@ -97,7 +50,7 @@ class SqliteInbox:
         )
 
     async def _insert(self, rows: Rows) -> None:
-        """One statement for all rows: at each one the writer's thread would give the interpreter away and queue."""
+        """One statement for all rows: the writer's thread gives up the interpreter's lock at each statement."""
         text = orjson.dumps(rows).decode()
 
         def work(connection: sqlite3.Connection) -> None:
@@ -106,3 +59,20 @@ class SqliteInbox:
             )
 
         await self._write(work)
+
+    async def _waiting(self, limit: int, but_not: Collection[int]) -> Sequence[tuple[int, str, float]]:
+        return await self._reader.rows(
+            f"select id, body, received_at from inbox where {WAITING}"  # noqa: S608  # our own words
+            " and id not in (select value from json_each($1)) order by id limit $2",
+            orjson.dumps(list(but_not)).decode(),
+            limit,
+        )
+
+    async def _count(self) -> int:
+        return int((await self._reader.rows(COUNT, MOST_COUNTED))[0][0])
+
+    async def _set_aside(self, damaged: Sequence[tuple[int, str]]) -> None:
+        await self._write(
+            lambda connection: connection.executemany("update inbox set damage = ?2 where id = ?1", damaged),
+            urgent=True,
+        )

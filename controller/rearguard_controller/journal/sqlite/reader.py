@@ -1,7 +1,6 @@
-"""One thread that reads from SQLite, beside the one that writes (journal/writer.py).
+"""One thread that reads from SQLite, beside the one that writes.
 
 Here: the connection that reads, and its thread.
-Never here: what is read.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from rearguard_controller.journal.sqlite.records import run
 from rearguard_controller.journal.sqlite.writer import Work, translate
 
 T = TypeVar("T")
@@ -36,8 +36,8 @@ class Reader:
             raise translate(error) from error
 
     async def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """The rows of one statement."""
-        return await self.do(lambda connection: connection.execute(sql, values).fetchall())
+        """The rows of one statement, whose values are marked $1, $2, ..."""
+        return await self.do(lambda connection: run(connection, sql, values))
 
     def close(self) -> None:
         """Finish what is being read and close the connection."""

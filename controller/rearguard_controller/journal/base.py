@@ -1,0 +1,178 @@
+"""What the stores in SQLite and PostgreSQL do alike: all that is read, and the inbox.
+
+Here: queries that are the same in both databases. Their values are marked $1, $2, ...; the SQLite store turns the
+marks into ?1, ?2, ...
+Never here: running a query; each store does that in `_rows`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
+
+from rearguard_controller.errors import NotFoundError
+from rearguard_controller.journal import records, statements
+from rearguard_controller.journal.inbox import Inbox
+from rearguard_controller.journal.pages import Listing
+from rearguard_controller.journal.store import InboxEntry, OperatorAction, Page
+from rearguard_controller.model import Alert, Decision, Drill, Outcome, Release, Rollback, TargetState, Verdict
+from rearguard_controller.rollback import Event
+
+T = TypeVar("T")
+
+
+class StoreBase(ABC):
+    """The methods of a `Journal` that need no database of their own; see there for what each promises."""
+
+    _inbox: Inbox
+
+    @abstractmethod
+    async def _rows(self, sql: str, *values: object) -> Sequence[tuple[Any, ...]]:
+        """The rows that a query finds.
+
+        Raises:
+            JournalError: the database could not be read.
+        """
+
+    # --- inbox
+
+    async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
+        """See `Journal.accept`."""
+        await self._inbox.accept(alerts, received_at)
+
+    async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
+        """See `Journal.unjudged`."""
+        return await self._inbox.unjudged(limit, but_not)
+
+    async def unjudged_count(self) -> int:
+        """See `Journal.unjudged_count`."""
+        return await self._inbox.unjudged_count()
+
+    async def mark_judged(self, ids: Sequence[int], at: float) -> None:
+        """See `Journal.mark_judged`."""
+        await self._inbox.mark_judged(ids, at)
+
+    # --- decisions and rollbacks
+
+    async def open_rollbacks(self) -> tuple[Rollback, ...]:
+        """See `Journal.open_rollbacks`."""
+        rows = await self._rows("select id, body from rollbacks where phase <> 'closed' order by seq")
+        return records.several(Rollback, [(name, body) for name, body in rows])
+
+    async def rollback(self, rollback_id: str) -> Rollback:
+        """See `Journal.rollback`."""
+        rows = await self._rows("select body from rollbacks where id = $1", rollback_id)
+        return records.rollback_in(rollback_id, rows[0][0] if rows else None)
+
+    async def events(self, rollback_id: str) -> tuple[Event, ...]:
+        """See `Journal.events`."""
+        rows = await self._rows("select body from rollback_events where rollback_id = $1 order by n", rollback_id)
+        return tuple(records.one(Event, rollback_id, body) for (body,) in rows)
+
+    async def rollbacks(
+        self,
+        *,
+        target: str | None = None,
+        outcome: Outcome | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Rollback]:
+        """See `Journal.rollbacks`."""
+        return await self._page(Listing(Rollback, "rollbacks", {"target": target, "outcome": outcome}, limit, before))
+
+    async def rollback_by_key(self, idempotency_key: str) -> Rollback | None:
+        """See `Journal.rollback_by_key`."""
+        rows = await self._rows("select body from rollbacks where idempotency_key = $1", idempotency_key)
+        return records.one(Rollback, "with this key", rows[0][0]) if rows else None
+
+    async def decision(self, decision_id: str) -> Decision:
+        """See `Journal.decision`."""
+        rows = await self._rows("select body from decisions where id = $1", decision_id)
+        if not rows:
+            raise NotFoundError(f"There is no decision {decision_id}.", hint="List them with: rearguard decisions")
+        return records.one(Decision, decision_id, rows[0][0])
+
+    async def decisions(
+        self,
+        *,
+        target: str | None = None,
+        verdict: Verdict | None = None,
+        alert: str | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Page[Decision]:
+        """See `Journal.decisions`."""
+        filters = {"target": target, "verdict": verdict, "alert": statements.indexed_name(alert)}
+        return await self._page(Listing(Decision, "decisions", filters, limit, before))
+
+    # --- what happened before
+
+    async def handled(self, target: str, version: str) -> str | None:
+        """See `Journal.handled`."""
+        rows = await self._rows("select rollback_id from handled where target = $1 and version = $2", target, version)
+        return rows[0][0] if rows else None
+
+    async def actions_since(self, target: str, since: float) -> tuple[float, ...]:
+        """See `Journal.actions_since`."""
+        rows = await self._rows(
+            "select roll_back_started_at from rollbacks where target = $1 and \"trigger\" = 'alert'"
+            " and roll_back_started_at >= $2 order by roll_back_started_at desc",
+            target,
+            since,
+        )
+        return tuple(at for (at,) in rows)
+
+    async def last_action_at(self, target: str) -> float | None:
+        """See `Journal.last_action_at`."""
+        rows = await self._rows(
+            "select max(roll_back_started_at) from rollbacks where target = $1 and roll_back_started_at is not null",
+            target,
+        )
+        last: float | None = rows[0][0]
+        return last
+
+    # --- releases, targets, people
+
+    async def releases(self, target: str) -> tuple[Release, ...]:
+        """See `Journal.releases`."""
+        rows = await self._rows(
+            "select version, body from releases where target = $1 order by first_seen desc", target
+        )
+        return records.several(Release, [(name, body) for name, body in rows])
+
+    async def target_state(self, target: str) -> TargetState:
+        """See `Journal.target_state`."""
+        rows = await self._rows("select body from target_state where target = $1", target)
+        return records.state_in(target, rows[0][0] if rows else None)
+
+    async def operator_actions(self, *, subject: str | None = None, limit: int = 50) -> tuple[OperatorAction, ...]:
+        """See `Journal.operator_actions`."""
+        where, values = ("where subject = $2", [limit, subject]) if subject is not None else ("", [limit])
+        rows = await self._rows(
+            f"select at, operator, action, subject, reason from operator_actions {where} order by id desc limit $1",  # noqa: S608  # our own words
+            *values,
+        )
+        return tuple(OperatorAction(*row) for row in rows)
+
+    async def heartbeat_at(self) -> float | None:
+        """See `Journal.heartbeat_at`."""
+        rows = await self._rows("select value from meta where key = 'heartbeat_at'")
+        return float(rows[0][0]) if rows else None
+
+    # --- drills
+
+    async def drill_back_at(self, drill_id: str) -> float | None:
+        """See `Journal.drill_back_at`."""
+        rows = await self._rows("select back_at from drills where id = $1", drill_id)
+        at: float | None = rows[0][0] if rows else None
+        return at
+
+    async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
+        """See `Journal.drills`."""
+        return await self._page(Listing(Drill, "drills", {"target": target}, limit, before))
+
+    async def _page(self, listing: Listing[T]) -> Page[T]:
+        found = [] if listing.before is None else await self._rows(listing.place(), listing.before)
+        sql, values = listing.page(found[0][0] if found else None)
+        return listing.read(await self._rows(sql, *values))

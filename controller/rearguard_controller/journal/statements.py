@@ -1,0 +1,173 @@
+"""What the journal writes: the columns that a record fills, as statements that SQLite and PostgreSQL both understand.
+
+Here: statements that are the same in both databases. Their values are marked $1, $2, ...; the SQLite store turns the
+marks into ?1, ?2, ...
+Never here: running them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rearguard_controller.journal import codec
+from rearguard_controller.journal.store import OperatorAction
+from rearguard_controller.model import Decision, Drill, Release, Rollback, StepKind, TargetState
+from rearguard_controller.rollback import Event
+
+MOST_INDEXED = 200  # characters of an alert's name that lists go by; an index takes no long texts
+
+
+class Statement(NamedTuple):
+    """SQL, and the values of its marks in order."""
+
+    sql: str
+    values: tuple[object, ...]
+
+
+def indexed_name(name: str | None) -> str | None:
+    """The beginning of an alert's name, by which decisions are found; names come from outside and may be long."""
+    return None if name is None else name[:MOST_INDEXED]
+
+
+def add_decision(decision: Decision) -> Statement:
+    """Store a decision."""
+    return _insert(
+        "decisions",
+        {
+            "id": decision.id,
+            "target": decision.target,
+            "verdict": decision.verdict,
+            "alert": indexed_name(None if decision.alert is None else decision.alert.name),
+            "decided_at": decision.decided_at,
+            "body": codec.dump(decision),
+        },
+    )
+
+
+def add_rollback(rollback: Rollback, idempotency_key: str | None) -> Statement:
+    """Store a new rollback, without its first event."""
+    return _insert(
+        "rollbacks",
+        {
+            "id": rollback.id,
+            "target": rollback.target,
+            "trigger": rollback.trigger,
+            "from_version": rollback.from_version,
+            "phase": rollback.phase,
+            "idempotency_key": idempotency_key,
+            "decision_id": rollback.decision_id,
+            "body": codec.dump(rollback),
+        },
+    )
+
+
+def change_rollback(rollback: Rollback) -> Statement:
+    """Store what a rollback is after an event. Its roll_back step counts as started when it first did."""
+    step = rollback.step_of(StepKind.ROLL_BACK)
+    return Statement(
+        "update rollbacks set phase = $1, outcome = $2, body = $3, closed_at = $4,"
+        " roll_back_started_at = coalesce(roll_back_started_at, $5) where id = $6",
+        (
+            rollback.phase,
+            rollback.outcome,
+            codec.dump(rollback),
+            rollback.closed_at,
+            None if step is None else step.started_at,
+            rollback.id,
+        ),
+    )
+
+
+def add_event(rollback_id: str, event: Event) -> Statement:
+    """Store an event of a rollback after its others, with the epoch of whoever leads."""
+    return Statement(
+        "insert into rollback_events (rollback_id, n, at, kind, epoch, body) values"
+        " ($1, (select count(*) from rollback_events where rollback_id = $1), $2, $3, (select epoch from lease), $4)",
+        (rollback_id, event.at, event.kind, codec.dump(event)),
+    )
+
+
+def add_handled(rollback: Rollback) -> Statement:
+    """Store that the version is handled: no other automatic rollback may leave it."""
+    return _insert(
+        "handled",
+        {"target": rollback.target, "version": rollback.from_version, "rollback_id": rollback.id},
+    )
+
+
+def put_release(release: Release, *, only_new: bool = False) -> Statement:
+    """Store what is remembered of a version, in the place of what was. With `only_new` a stored one stays."""
+    known = "do nothing" if only_new else "do update set first_seen = excluded.first_seen, body = excluded.body"
+    return Statement(
+        "insert into releases (target, version, first_seen, body) values ($1, $2, $3, $4)"  # noqa: S608  # our own words
+        f" on conflict (target, version) {known}",
+        (release.target, release.version, release.first_seen, codec.dump(release)),
+    )
+
+
+def put_target(state: TargetState, *, only_new: bool = False) -> Statement:
+    """Store what is remembered of a target, in the place of what was. With `only_new` a stored one stays."""
+    known = "do nothing" if only_new else "do update set body = excluded.body"
+    return Statement(
+        f"insert into target_state (target, body) values ($1, $2) on conflict (target) {known}",  # noqa: S608  # our own words
+        (state.target, codec.dump(state)),
+    )
+
+
+def add_action(action: OperatorAction) -> Statement:
+    """Store what a person did."""
+    return _insert(
+        "operator_actions",
+        {
+            "at": action.at,
+            "operator": action.operator,
+            "action": action.action,
+            "subject": action.subject,
+            "reason": action.reason,
+        },
+    )
+
+
+def note_heartbeat(at: float) -> Statement:
+    """Store when a heartbeat came, in the place of the one before."""
+    return Statement(
+        "insert into meta (key, value) values ('heartbeat_at', $1)"
+        " on conflict (key) do update set value = excluded.value",
+        (str(at),),
+    )
+
+
+def give_up_drills(target: str, before: float) -> Statement:
+    """End the target's drill that began before this moment and never ended."""
+    return Statement(
+        "update drills set ended_at = started_at where target = $1 and ended_at is null and started_at < $2",
+        (target, before),
+    )
+
+
+def add_drill(drill: Drill) -> Statement:
+    """Store a drill that begins; returns one row, or none when another drill of the target goes on."""
+    return Statement(
+        "insert into drills (id, target, started_at, body) values ($1, $2, $3, $4)"
+        " on conflict (target) where ended_at is null do nothing returning seq",
+        (drill.id, drill.target, drill.at, codec.dump(drill)),
+    )
+
+
+def end_drill(drill: Drill) -> Statement:
+    """Store what a drill found."""
+    return Statement(
+        "update drills set ended_at = $2, body = $3 where id = $1", (drill.id, drill.ended_at, codec.dump(drill))
+    )
+
+
+def note_drill_back(drill_id: str, at: float) -> Statement:
+    """Store when a drill's alert came back, unless it is stored already."""
+    return Statement("update drills set back_at = $2 where id = $1 and back_at is null", (drill_id, at))
+
+
+def _insert(table: str, columns: Mapping[str, object]) -> Statement:
+    names = ", ".join(f'"{name}"' for name in columns)  # quoted, for "trigger" is a word of SQL
+    marks = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    return Statement(f"insert into {table} ({names}) values ({marks})", tuple(columns.values()))  # noqa: S608  # our own names
