@@ -32,6 +32,14 @@ class InvalidInputError(RearguardError):
     """A request, payload or argument breaks its contract; `field` names the place."""
 
 
+class WrongUseError(InvalidInputError):
+    """The words of a command make no sense together."""
+
+
+class MissingLibraryError(RearguardError):
+    """A part of Rearguard was asked for whose library is not installed; the message names the command that does."""
+
+
 class NotFoundError(RearguardError):
     """The named target, rollback or decision does not exist."""
 
@@ -54,3 +62,24 @@ class LeaseLostError(RearguardError):
 
 class SourceError(RearguardError):
     """An outside system that facts come from (Prometheus, a target) gave no usable answer."""
+
+
+# Module -> the extra that installs it, and what needs it. Exporter and command line alone work without any of them.
+_EXTRAS = {
+    **dict.fromkeys(("aiohttp", "orjson", "requests", "rich", "structlog", "yaml"), ("controller", "This command")),
+    "asyncpg": ("postgres", "A journal in PostgreSQL"),
+}
+
+
+def missing_library(error: ModuleNotFoundError) -> MissingLibraryError | None:
+    """What to tell an operator when a library of an extra is not installed.
+
+    Returns:
+        None when the module that was not found is none of ours to install: a defect, or a damaged installation.
+    """
+    if error.name not in _EXTRAS:
+        return None
+    extra, what = _EXTRAS[error.name]
+    return MissingLibraryError(
+        f"{what} needs the library {error.name}, which is not installed; run: pip install 'rearguard[{extra}]'"
+    )

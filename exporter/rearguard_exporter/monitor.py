@@ -17,6 +17,7 @@ from rearguard_exporter.database.watch import Check, Watch
 from rearguard_exporter.endpoints.faces import Faces
 from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.identity import Identity, resolve
+from rearguard_exporter.optional_libraries import need
 from rearguard_exporter.values.instruments import LABEL_LIMIT, Instruments, Options, OwnCost, TargetInfo
 from rearguard_exporter.values.process_figures import System
 from rearguard_exporter.values.user_labels import Hook, Labelled, constant, parse_pairs
@@ -126,6 +127,7 @@ class Monitor:
 
     def instrument_aiohttp(self, app: web.Application) -> None:
         """Measure requests and WebSockets of `app` and give it the endpoints. Call before the app starts."""
+        need("aiohttp")
         from rearguard_exporter.frameworks import aiohttp  # noqa: PLC0415 - an optional framework
 
         aiohttp.instrument(app, self._instruments, self._faces, own_port=self._has_own_port)
@@ -152,6 +154,7 @@ class Monitor:
 
     def instrument_sqlalchemy(self, engine: Engine | AsyncEngine, name: str | None = None) -> None:
         """Measure operations, pool and connection failures; the pool's `name` is the database's by default."""
+        need("sqlalchemy")
         from rearguard_exporter.database import sqlalchemy  # noqa: PLC0415 - an optional library
 
         sqlalchemy.instrument(engine, self._instruments, self._pools, name)
@@ -160,6 +163,7 @@ class Monitor:
         self, pool: asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record], name: str | None = None
     ) -> None:
         """Measure operations, pool and connection failures; of a single connection its operations."""
+        need("asyncpg")
         from rearguard_exporter.database import asyncpg  # noqa: PLC0415 - an optional library
 
         asyncpg.instrument(pool, self._instruments, self._pools, name)
@@ -173,6 +177,7 @@ class Monitor:
         name: str | None = None,
     ) -> None:
         """Measure operations, pool and connection failures; of a single connection its operations."""
+        need("psycopg")
         from rearguard_exporter.database import psycopg  # noqa: PLC0415 - an optional library
 
         psycopg.instrument(pool, self._instruments, self._pools, name)

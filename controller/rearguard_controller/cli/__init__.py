@@ -11,12 +11,16 @@ import sys
 from collections.abc import Callable, Sequence
 
 from rearguard_controller.cli.arguments import parser
-from rearguard_controller.errors import RearguardError
+from rearguard_controller.errors import RearguardError, missing_library
 
 __all__ = ["main"]
 
 GOOD, FAILED, WRONG_USE, UNKNOWN = 0, 1, 2, 4
-CODES = {"UnknownResultError": UNKNOWN, "WrongUseError": WRONG_USE}  # by name: an import would load what they need
+CODES = {  # by name: importing UnknownResultError would load the HTTP client
+    "UnknownResultError": UNKNOWN,
+    "WrongUseError": WRONG_USE,
+    "MissingLibraryError": WRONG_USE,
+}
 INTERRUPTED = 130  # as shells report Ctrl-C
 
 
@@ -42,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except RearguardError as error:
         return _complain(error)
+    except ModuleNotFoundError as error:  # the base installation has no library of the controller's
+        missing_one = missing_library(error)
+        if missing_one is None:
+            raise
+        return _complain(missing_one)
     except KeyError as missing:  # an answer without a field that every answer of this version has
         return _complain(RearguardError(f"The answer lacks {missing}.", hint="Is REARGUARD_URL another version?"))
     except BrokenPipeError:  # the reader has seen enough
@@ -61,6 +70,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import backtest  # noqa: PLC0415  # loads what judges
 
         return backtest.COMMANDS[name]
+    if name == "files":
+        from rearguard_controller.cli import files  # noqa: PLC0415  # loads importlib.resources
+
+        return files.files
     if name in ("status", "history", "show", "decisions", "audit", "releases"):
         from rearguard_controller.cli import show  # noqa: PLC0415  # loads the HTTP client
 

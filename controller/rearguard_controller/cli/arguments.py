@@ -13,14 +13,15 @@ if TYPE_CHECKING:  # argparse hides this type behind a private name that only ty
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # the reason above
 
 ENVIRONMENT = """\
-All commands but serve, check and backtest ask a running controller:
+All commands but serve, check, backtest and files ask a running controller:
   REARGUARD_URL         its address, by default http://127.0.0.1:9465
   REARGUARD_TOKEN_FILE  file with a token: viewer to read, operator to change
   REARGUARD_CA_FILE     for https: certificates that the controller's must lead to
   REARGUARD_CERT_FILE   for https: a certificate of one's own (mutual TLS) ...
   REARGUARD_KEY_FILE    ... and its key, when that is another file
 
-exit codes: 0 good, 1 failed, 2 wrong use, 3 rolled back (watch), 4 not known or timed out
+exit codes: 0 good, 1 failed, 2 wrong use or a library is not installed,
+            3 rolled back (watch), 4 not known or timed out
 """
 OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, needs_a_person ..."
 
@@ -59,6 +60,16 @@ def _service(commands: Commands) -> None:
     backtest.add_argument("--target", metavar="TARGET", help="of this target only; the others still count for storms")
     backtest.add_argument("--prometheus", metavar="URL", help="ask this one, not that of the configuration")
     backtest.add_argument("--json", action="store_true", help="print it as JSON")
+    files = _add(
+        commands, "files", "list the rules, dashboards and the like that come with Rearguard, or write them out"
+    )
+    kinds = ("rules", "alertmanager", "grafana", "schema")
+    files.add_argument(
+        "kind", metavar="KIND", nargs="?", choices=kinds, help=f"of this kind only: {', '.join(kinds)}"
+    )
+    files.add_argument("--to", metavar="FOLDER", help="write them here; those of all kinds into a folder each")
+    files.add_argument("--force", action="store_true", help="overwrite files that differ")
+    files.add_argument("--json", action="store_true", help="print the list as JSON")
 
 
 def _reading(commands: Commands) -> None:

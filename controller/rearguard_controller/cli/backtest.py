@@ -21,7 +21,7 @@ from rearguard_controller.backtest.nouns import Record
 from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback, obstacle
 from rearguard_controller.cli import terminal
 from rearguard_controller.config import Configuration, PrometheusSettings
-from rearguard_controller.errors import InvalidInputError, NotFoundError
+from rearguard_controller.errors import InvalidInputError, NotFoundError, WrongUseError
 from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
 from rearguard_controller.wording import address, moment, span
@@ -30,10 +30,6 @@ TIMEOUT = 60.0  # seconds for one question: some are about a week of a series
 EVERY = 5.0  # seconds between two lines of progress where there is no terminal
 MOST_LEFT = 50  # lines of what was left alone
 SHORTEST = 60.0  # seconds of history that can be judged
-
-
-class WrongUseError(InvalidInputError):
-    """The words of the command make no sense together."""
 
 
 def run(options: Namespace) -> int:

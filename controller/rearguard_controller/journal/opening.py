@@ -6,7 +6,6 @@ Never here: SQL.
 
 from __future__ import annotations
 
-from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.journal.store import Journal
 
@@ -16,14 +15,10 @@ async def open_journal(address: str) -> Journal:
 
     Raises:
         JournalError: it cannot be used; the hint says what to do.
+        ModuleNotFoundError: the driver asyncpg is not installed; the command line says how to install it.
     """
     if not address.startswith("postgresql://"):
         return SqliteJournal.open(address)
-    try:
-        from rearguard_controller.journal.postgres.store import PostgresJournal  # noqa: PLC0415  # an extra
-    except ModuleNotFoundError as error:
-        raise JournalError(
-            "The journal in PostgreSQL needs the driver asyncpg.",
-            hint="Install it: pip install 'rearguard[postgres]'",
-        ) from error
+    from rearguard_controller.journal.postgres.store import PostgresJournal  # noqa: PLC0415  # an extra
+
     return await PostgresJournal.open(address)

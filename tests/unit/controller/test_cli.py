@@ -28,6 +28,7 @@ from rearguard_controller.errors import RearguardError
 COMMANDS = [  # those of the contract that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
     "close", "arm", "disarm", "release", "drill", "audit", "releases", "watch", "backtest",
+    "files",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
