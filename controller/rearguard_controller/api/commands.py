@@ -23,7 +23,7 @@ from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Services
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
-from rearguard_controller.journal.store import OperatorAction
+from rearguard_controller.journal.store import OperatorAction, Said
 
 PHASES = ("started", "finished")
 MOST_KEY = 255  # characters of an Idempotency-Key
@@ -111,14 +111,14 @@ class Commands:
         """Allow automatic rollbacks of a target."""
         target = find_target(self.services, request.match_info["name"])
         reason = await self._reason(request)
-        state = await self.services.releases.arm(target.name, operator_of(request), reason)
+        state = await self.services.releases.arm(target.name, Said(operator_of(request), reason))
         return answer(await arming(self.services, state))
 
     async def disarm(self, request: web.Request) -> web.Response:
         """Forbid automatic rollbacks of a target, for good or until a moment."""
         target = find_target(self.services, request.match_info["name"])
         reason, until = await self._disarming(request)
-        state = await self.services.releases.disarm(target.name, operator_of(request), reason, until)
+        state = await self.services.releases.disarm(target.name, Said(operator_of(request), reason), until)
         return answer(await arming(self.services, state))
 
     async def disarm_all(self, request: web.Request) -> web.Response:
@@ -126,7 +126,7 @@ class Commands:
         reason, until = await self._disarming(request)
         operator = operator_of(request)
         states = [
-            await self.services.releases.disarm(target.name, operator, reason, until)
+            await self.services.releases.disarm(target.name, Said(operator, reason), until)
             for target in self.services.configuration.targets
         ]
         return answer({"targets": [await arming(self.services, state) for state in states]})

@@ -17,9 +17,9 @@ from rearguard_controller.api.answers import answer
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Figure, Services
-from rearguard_controller.errors import NotFoundError
 from rearguard_controller.model import Alert, Outcome, Rollback, Target, Verdict, is_subset
 from rearguard_controller.model.checks import READY_CHECKS
+from rearguard_controller.model.targets import target_named
 
 RECENT = 10  # closed rollbacks in status
 STALE_AFTER = 3  # polls without an answer before what Prometheus said last is not believed any more
@@ -197,13 +197,7 @@ def find_target(services: Services, name: str) -> Target:
     Raises:
         NotFoundError: none has it.
     """
-    for target in services.configuration.targets:
-        if target.name == name:
-            return target
-    known = ", ".join(target.name for target in services.configuration.targets)
-    raise NotFoundError(
-        f"No target is called {name[:100]!r}.", hint=f"Configured: {known or 'none'}.", field="target"
-    )
+    return target_named(services.configuration.targets, name)
 
 
 def _triggers(target: Target, alert: Alert) -> bool:

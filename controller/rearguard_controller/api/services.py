@@ -15,7 +15,8 @@ from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.config import Configuration
 from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, Check, Drill, Release, Rollback, TargetState
+from rearguard_controller.model import Alert, Check, Drill, Rollback
+from rearguard_controller.releases.by_people import ReleaseWords
 
 
 class Intake(Protocol):
@@ -48,29 +49,6 @@ class Runner(Protocol):
 
     async def close(self, rollback_id: str, operator: str, reason: str, /) -> Rollback:
         """Close a rollback that cannot finish."""
-
-
-class Releases(Protocol):
-    """Keeps what is known of versions and arming."""
-
-    async def arm(self, target: str, operator: str, reason: str, /) -> TargetState:
-        """Allow automatic rollbacks of a target."""
-
-    async def disarm(self, target: str, operator: str, reason: str, until: float | None, /) -> TargetState:
-        """Forbid them, for good or until a moment."""
-
-    async def announce(
-        self,
-        target: str,
-        version: str,
-        /,
-        *,
-        phase: str | None,
-        barrier: bool | None,
-        good: bool | None,
-        operator: str,
-    ) -> Release:
-        """Note what CI or a person says of a version."""
 
 
 class Drills(Protocol):
@@ -140,7 +118,7 @@ class Services:
     telemetry: Telemetry
     intake: Intake
     runner: Runner
-    releases: Releases
+    releases: ReleaseWords
     watcher: Watcher
     drills: Drills
     clock: Callable[[], float]

@@ -13,10 +13,8 @@ from typing import TypeVar
 
 import structlog
 
-from rearguard_controller.adapters.notices.notice import Notices
-from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.errors import ConflictError, DamagedError, JournalError
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Decision, Phase, Rollback, Trigger
 from rearguard_controller.rollback import Event
 
@@ -30,11 +28,9 @@ JOURNAL_RETRY_MOST = 10.0
 class Recording:
     """Notes events of rollbacks, as the leader."""
 
-    def __init__(self, lead: Journal, telemetry: Telemetry, notices: Notices) -> None:
-        """`lead` is the journal, fenced."""
-        self._lead = lead
-        self._telemetry = telemetry
-        self._notices = notices
+    def __init__(self, lasting: Lasting) -> None:
+        """Wire it."""
+        self._lead, self._telemetry, self._notices = lasting.lead, lasting.telemetry, lasting.notices
 
     async def note(self, rollback: Rollback, event: Event, decision: Decision | None) -> None:
         """Commit an event and tell what follows; `decision` opened the rollback, None where it cannot be read."""
@@ -70,7 +66,11 @@ class Recording:
             return None
 
     async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer, once the journal gives one; a damaged record and a refusal are answers, too."""
+        """Call `ask` until the journal answers, pausing longer each time.
+
+        Raises:
+            DamagedError, ConflictError, NotFoundError: these are answers, too, and are not asked again.
+        """
         pause = JOURNAL_RETRY_FIRST
         while True:
             try:
@@ -85,5 +85,5 @@ class Recording:
 
 
 def has_begun(rollback: Rollback) -> bool:
-    """Whether any of its steps was."""
+    """Whether any step of the rollback was begun."""
     return any(step.started_at is not None for step in rollback.steps)

@@ -16,14 +16,13 @@ import orjson
 import structlog
 
 from rearguard_controller import json_views
-from rearguard_controller.adapters.notices.notice import Notices
-from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.errors import ConflictError, DamagedError, JournalError, LeaseLostError, NotFoundError
 from rearguard_controller.execution.effects import Effects
 from rearguard_controller.execution.record_event import JOURNAL_RETRY_FIRST, Recording
 from rearguard_controller.execution.step import LOOK_EVERY, Driven, Stepping
 from rearguard_controller.execution.waiting import Judge, Wait
-from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.journal.store import OperatorAction
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Decision, Phase, Rollback
 from rearguard_controller.rollback import Event, EventKind, JudgeAgain, Move, Note, RunStep, WaitUntil, next_move
 
@@ -37,25 +36,16 @@ class Runner:
 
     def __init__(
         self,
-        journal: Journal,
-        lead: Journal,
+        lasting: Lasting,
         effects: Effects,
-        telemetry: Telemetry,
         *,
         judge: Callable[[], Judge],
-        notices: Notices,
-        clock: Callable[[], float],
     ) -> None:
-        """Wire the runner: people's words go to `journal` from any replica, the rest to `lead`, which is fenced.
-
-        `judge` gives the judge of the present configuration.
-        """
+        """Wire the runner; `judge` gives the judge of the present configuration."""
         self._judge = judge
-        self._journal = journal
-        self._telemetry = telemetry
-        self._clock = clock
-        self._recording = Recording(lead, telemetry, notices)
-        self._stepping = Stepping(journal, lead, effects, telemetry, self._recording, notices=notices, clock=clock)
+        self._journal, self._telemetry, self._clock = lasting.journal, lasting.telemetry, lasting.clock
+        self._recording = Recording(lasting)
+        self._stepping = Stepping(lasting, effects, self._recording)
         self._wake = asyncio.Event()
         self._driven: dict[str, asyncio.Task[None]] = {}
         self._nudges: dict[str, asyncio.Event] = {}

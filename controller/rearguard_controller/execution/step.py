@@ -8,17 +8,16 @@ Never here: which step comes next (`rollback`), how it is done (`effects`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from rearguard_controller.adapters.notices.notice import Notices
-from rearguard_controller.adapters.telemetry import Span, Telemetry
+from rearguard_controller.adapters.telemetry import Span
 from rearguard_controller.errors import ConflictError, JournalError, SourceError
 from rearguard_controller.execution.effects import Effect, Effects, Work
 from rearguard_controller.execution.record_event import Recording, has_begun
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     CommandRelease,
     Decision,
@@ -66,23 +65,15 @@ class Stepping:
 
     def __init__(
         self,
-        journal: Journal,
-        lead: Journal,
+        lasting: Lasting,
         effects: Effects,
-        telemetry: Telemetry,
         recording: Recording,
-        *,
-        notices: Notices,
-        clock: Callable[[], float],
     ) -> None:
-        """What is read comes from `journal`; what is written goes to `lead`, which is fenced."""
-        self._journal = journal
-        self._lead = lead
+        """Wire it."""
+        self._journal, self._lead, self._clock = lasting.journal, lasting.lead, lasting.clock
+        self._telemetry, self._notices = lasting.telemetry, lasting.notices
         self._effects = effects
-        self._telemetry = telemetry
         self._recording = recording
-        self._notices = notices
-        self._clock = clock
 
     async def run(self, move: RunStep, rollback: Rollback, driven: Driven) -> None:
         """Carry out a step, or find that the attempt has ended."""

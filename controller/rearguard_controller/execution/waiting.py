@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from rearguard_controller.errors import DamagedError
 from rearguard_controller.facts.gather import FactGatherer
-from rearguard_controller.journal.store import Journal
 from rearguard_controller.judgement import policy
 from rearguard_controller.judgement.policy import Standing
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Rollback, Target
 from rearguard_controller.rollback import Event, EventKind
 
@@ -29,8 +29,8 @@ class Judge:
 
     def __init__(
         self,
+        lasting: Lasting,
         targets: Sequence[Target],
-        journal: Journal,
         gatherer: FactGatherer,
         *,
         poll_interval: float,
@@ -39,14 +39,14 @@ class Judge:
         """Judge by these targets and their policies.
 
         Args:
+            lasting: what lasts as long as the process.
             targets: as configured.
-            journal: where decisions are kept.
             gatherer: who asks the world.
             poll_interval: seconds between two judgements.
             well_for: seconds without a break after which a fault may count as over.
         """
         self._targets = {target.name: target for target in targets}
-        self._journal = journal
+        self._journal = lasting.journal
         self._gatherer = gatherer
         self.poll_interval = poll_interval
         self.well_for = well_for

@@ -8,16 +8,16 @@ Never here: what follows from the facts (that is `policy`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from rearguard_controller.adapters.prometheus import Prometheus, figures
+from rearguard_controller.adapters.prometheus import figures
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts import evidence_wording
-from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsNow, AlertsReading, as_alert
+from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsReading, as_alert
 from rearguard_controller.facts.measurements import Measured, measure
-from rearguard_controller.facts.silences import Silences
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.facts.sources import Sources
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     Alert,
     AlertState,
@@ -60,20 +60,15 @@ class FactGatherer:
 
     def __init__(
         self,
-        journal: Journal,
-        prometheus: Prometheus,
+        lasting: Lasting,
+        sources: Sources,
         releases: Releases,
-        alerts_now: AlertsNow,
-        silences: Silences,
-        clock: Callable[[], float],
     ) -> None:
-        """Use these sources."""
-        self._journal = journal
-        self._prometheus = prometheus
+        """Use these sources; `releases` reads which version serves."""
+        self._journal, self._clock = lasting.journal, lasting.clock
+        self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
+        self._silences = sources.silences
         self._releases = releases
-        self._alerts_now = alerts_now
-        self._silences = silences
-        self._clock = clock
 
     async def gather(
         self,

@@ -6,17 +6,18 @@ Never here: the judgement itself (`policy.decide_by_hand`) and what is done abou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 import structlog
 
-from rearguard_controller.errors import ConflictError, InvalidInputError, JournalError, NotFoundError
+from rearguard_controller.errors import ConflictError, InvalidInputError, JournalError
 from rearguard_controller.facts import evidence
 from rearguard_controller.intake.decision_record import Decisions
-from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.journal.store import OperatorAction
 from rearguard_controller.judgement import policy, score
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     Alert,
     Condition,
@@ -29,6 +30,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
+from rearguard_controller.model.targets import target_named
 from rearguard_controller.rollback.plan import plan
 
 log = structlog.get_logger()
@@ -62,16 +64,17 @@ class ByHand:
 
     def __init__(
         self,
-        targets: Mapping[str, Target],
-        journal: Journal,
+        lasting: Lasting,
+        targets: Sequence[Target],
         decisions: Decisions,
         *,
         alone: Callable[[str], AbstractAsyncContextManager[object]],
         firing: Callable[[Target], tuple[tuple[Alert, Condition | None], ...]],
     ) -> None:
         """Wire it; `alone` lets one judgement of a target run at a time, `firing` are its triggers as last seen."""
+        self._lasting = lasting
         self._targets = targets
-        self._journal = journal
+        self._journal = lasting.journal
         self._decisions = decisions
         self._alone = alone
         self._firing = firing
@@ -84,10 +87,7 @@ class ByHand:
             ConflictError: a rollback of the target is under way.
             InvalidInputError: there is no destination, it cannot be gone to, or the key stands for another request.
         """
-        target = self._targets.get(request.target)
-        if target is None:
-            names = ", ".join(self._targets) or "none"
-            raise NotFoundError(f"There is no target {request.target!r}.", hint=f"Configured targets: {names}.")
+        target = target_named(self._targets, request.target)
         before = await self._repeated(request)
         if before is not None:
             return before
@@ -117,7 +117,7 @@ class ByHand:
     async def _open(self, target: Target, request: ManualRequest) -> ManualAnswer:
         facts = await self._decisions.gatherer.of_target(target, record=False)
         wish = policy.Wish(request.to_version, force=request.force, note=request.reason)
-        number = self._decisions.new_id("d")
+        number = self._lasting.new_id("d")
         facts, decision = await self._decisions.checked(
             target, facts, lambda facts: policy.decide_by_hand(number, wish, target, facts)
         )
@@ -132,13 +132,13 @@ class ByHand:
             if before is not None:
                 return before
             error = refusal(decision)
-            await self._decisions.record(self._journal, decision, None, action=_refused(action, error))
+            await self._decisions.record_by_hand(decision, None, _refused(action, error))
             raise error
         rollback = self._decisions.rollback(decision, facts, steps, conditions, request.reason)
         decision = replace(decision, rollback_id=rollback.id)
         key = request.idempotency_key
         try:
-            await self._decisions.record(self._journal, decision, rollback, idempotency_key=key, action=action)
+            await self._decisions.record_by_hand(decision, rollback, action, idempotency_key=key)
         except ConflictError as error:  # the journal's own rule: somebody was faster, maybe with the same key
             before = await self._repeated(request)
             if before is not None:
@@ -161,7 +161,7 @@ class ByHand:
                 target.name, lambda state: score.went_back(state, rollback.from_version, facts.now, window=window)
             )
         except JournalError as error:
-            self._decisions.telemetry.journal_failed()
+            self._lasting.telemetry.journal_failed()
             log.error(
                 "score_not_kept", target=target.name, rollback=rollback.id, error=error.message, hint=error.hint
             )

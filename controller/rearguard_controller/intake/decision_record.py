@@ -1,7 +1,6 @@
-"""The way of a decision once it is made: into the journal, the counters, the log and the notices.
+"""Records a decision: journal first, then counters, log and notices.
 
-Here: what decisions about alerts and requests by hand have in common around the judgement.
-Never here: the judgement itself (`policy`), who asks for it (`intake`, `by_hand`).
+Here: what decisions about alerts and decisions about people's requests have in common around the judgement.
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from rearguard_controller.adapters.notices.notice import Notices
-from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.facts import evidence
 from rearguard_controller.facts.gather import FactGatherer
-from rearguard_controller.journal.store import Journal, OperatorAction
-from rearguard_controller.model import Condition, Decision, Facts, Phase, Rollback, Step, Target, Trigger, Verdict
+from rearguard_controller.journal.store import OperatorAction
+from rearguard_controller.lasting import Lasting
+from rearguard_controller.model import Condition, Decision, Facts, Phase, Rollback, Step, Target, Verdict
 
 log = structlog.get_logger()
 
@@ -25,10 +23,8 @@ log = structlog.get_logger()
 class Decisions:
     """Makes decisions about the facts that are found, and keeps them."""
 
+    lasting: Lasting
     gatherer: FactGatherer
-    telemetry: Telemetry
-    notices: Notices  # tells of decisions about alerts; of rollbacks by hand whoever carries them out tells
-    new_id: Callable[[str], str]  # makes an id that begins with the given letter
     opened: Callable[[], None]  # called when a rollback was opened; wakes the runner
 
     async def checked(
@@ -55,7 +51,7 @@ class Decisions:
     ) -> Rollback:
         """The rollback that a decision opens."""
         return Rollback(
-            id=self.new_id("r"),
+            id=self.lasting.new_id("r"),
             decision_id=decision.id,
             target=decision.target,
             trigger=decision.trigger,
@@ -68,24 +64,40 @@ class Decisions:
             conditions=conditions,
         )
 
-    async def record(
-        self,
-        journal: Journal,
-        decision: Decision,
-        rollback: Rollback | None,
-        *,
-        idempotency_key: str | None = None,
-        action: OperatorAction | None = None,
-    ) -> None:
-        """Keep a decision, and the rollback that it opens.
+    async def record(self, decision: Decision, rollback: Rollback | None) -> None:
+        """Keep the leader's decision about an alert, and the rollback that it opens; people are told of it.
 
         Raises:
             ConflictError: the journal's own rule: somebody was faster.
             JournalError, LeaseLostError: it was not kept.
         """
         decision = evidence.kept(decision)
-        await journal.record(decision, rollback, idempotency_key=idempotency_key, action=action)
-        self.telemetry.decided(decision)
+        await self.lasting.lead.record(decision, rollback)
+        self._count(decision, rollback)
+        self.lasting.notices.decided(decision, rollback)
+
+    async def record_by_hand(
+        self,
+        decision: Decision,
+        rollback: Rollback | None,
+        action: OperatorAction,
+        *,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Keep any replica's decision about a person's request, and the rollback that it opens.
+
+        People are told of it by whoever carries it out.
+
+        Raises:
+            ConflictError: the journal's own rule: somebody was faster, maybe with the same key.
+            JournalError: it was not kept.
+        """
+        decision = evidence.kept(decision)
+        await self.lasting.journal.record(decision, rollback, idempotency_key=idempotency_key, action=action)
+        self._count(decision, rollback)
+
+    def _count(self, decision: Decision, rollback: Rollback | None) -> None:
+        self.lasting.telemetry.decided(decision)
         log.info(
             "decided",
             target=decision.target,
@@ -95,7 +107,5 @@ class Decisions:
             rollback=decision.rollback_id,
             because=[reason.code.value for reason in decision.reasons if reason.blocks],
         )
-        if decision.trigger is Trigger.ALERT:
-            self.notices.decided(decision, rollback)
         if rollback is not None:
             self.opened()

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
-from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.errors import JournalError
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Alert
 
 log = structlog.get_logger()
@@ -30,26 +29,13 @@ class Heartbeat:
 
     def __init__(
         self,
-        journal: Journal,
-        telemetry: Telemetry,
+        lasting: Lasting,
         *,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
         every: float = EXCHANGE_EVERY,
     ) -> None:
-        """Nothing is known yet.
-
-        Args:
-            journal: where every replica reads and writes.
-            telemetry: who counts the journal's faults.
-            clock: the present time, which replicas agree on more or less.
-            monotonic: a clock that never jumps, in seconds.
-            every: seconds between two writes at least.
-        """
-        self._journal = journal
-        self._telemetry = telemetry
-        self._clock = clock
-        self._monotonic = monotonic
+        """Nothing is known yet; `every` is the number of seconds between two writes at least."""
+        self._journal, self._telemetry = lasting.journal, lasting.telemetry
+        self._clock, self._steady = lasting.clock, lasting.steady
         self._every = every
         self._came_at: float | None = None  # by the clock that never jumps
         self._unwritten: float | None = None  # wall clock of a heartbeat that the journal does not know yet
@@ -59,12 +45,12 @@ class Heartbeat:
 
     def age(self) -> float | None:
         """Seconds since the last heartbeat; None when none is known."""
-        return None if self._came_at is None else self._monotonic() - self._came_at
+        return None if self._came_at is None else self._steady() - self._came_at
 
     def take(self, alerts: Sequence[Alert]) -> None:
         """Alerts were delivered: take the heartbeat from among them."""
         if any(alert.name == WATCHDOG and alert.firing for alert in alerts):
-            self._came_at, self._unwritten = self._monotonic(), self._clock()
+            self._came_at, self._unwritten = self._steady(), self._clock()
             self._news.set()
 
     async def run(self) -> None:
@@ -78,13 +64,13 @@ class Heartbeat:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._every):
                     await self._news.wait()
-            await asyncio.sleep(max(0.0, self._wrote_at + self._every - self._monotonic()))
+            await asyncio.sleep(max(0.0, self._wrote_at + self._every - self._steady()))
 
     async def _exchange(self) -> None:
         self._news.clear()
         mine = self._unwritten
         if mine is not None:
-            self._wrote_at = self._monotonic()
+            self._wrote_at = self._steady()
             await self._journal.note_heartbeat(mine)
             self._known = mine
             if self._unwritten == mine:  # no newer one came meanwhile
@@ -94,5 +80,5 @@ class Heartbeat:
         if found is None or found == self._known:  # one whose age is known already grows older by our own clock
             return
         self._known = found
-        came_at = self._monotonic() - max(0.0, self._clock() - found)  # clocks of hosts differ
+        came_at = self._steady() - max(0.0, self._clock() - found)  # clocks of hosts differ
         self._came_at = came_at if self._came_at is None else max(self._came_at, came_at)

@@ -16,8 +16,7 @@ from hashlib import blake2b
 
 import structlog
 
-from rearguard_controller.adapters.notices.notice import Notices
-from rearguard_controller.adapters.telemetry import Span, Telemetry
+from rearguard_controller.adapters.telemetry import Span
 from rearguard_controller.errors import ConflictError, DamagedError, JournalError, LeaseLostError
 from rearguard_controller.facts.gather import FactGatherer, Gathered
 from rearguard_controller.intake.by_hand import ByHand, ManualAnswer, ManualRequest
@@ -25,8 +24,8 @@ from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.drill_alert import drills_in, is_of_a_drill
 from rearguard_controller.intake.heartbeat import WATCHDOG
 from rearguard_controller.intake.queues import Queues, Waiting
-from rearguard_controller.journal.store import Journal
 from rearguard_controller.judgement import policy, score
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     Alert,
     Condition,
@@ -57,53 +56,37 @@ class Intake:
 
     def __init__(
         self,
+        lasting: Lasting,
         targets: Sequence[Target],
-        journal: Journal,
-        lead: Journal,
         gatherer: FactGatherer,
-        telemetry: Telemetry,
         *,
-        clock: Callable[[], float],
-        new_id: Callable[[str], str],
         opened: Callable[[], None],
         firing: Callable[[Target], tuple[tuple[Alert, Condition | None], ...]],
         delivered: Callable[[Sequence[Alert]], None],
-        notices: Notices,
     ) -> None:
         """Wire the intake.
 
         Args:
+            lasting: what lasts as long as the process.
             targets: as configured.
-            journal: where alerts wait and decisions are kept; any replica may put alerts and requests there.
-            lead: the same, fenced: for judging.
             gatherer: who asks the world.
-            telemetry: who counts.
-            clock: the present time.
-            new_id: makes an id that begins with the given letter.
             opened: called when a rollback was opened; wakes the runner.
             firing: the target's trigger alerts that fire now, with their conditions, as the watcher last saw them.
             delivered: called with every delivery by webhook; takes the heartbeat from it.
-            notices: who tells people of delivered alerts and of decisions about alerts. Rollbacks by hand are told of
-                by whoever carries them out: any replica may open one.
         """
         self._targets = {target.name: target for target in targets}
-        self._journal = journal
-        self._lead = lead
+        self._journal, self._lead = lasting.journal, lasting.lead
         self._gatherer = gatherer
-        self._telemetry = telemetry
-        self._clock = clock
-        self._new_id = new_id
+        self._telemetry, self._notices = lasting.telemetry, lasting.notices
+        self._clock, self._new_id = lasting.clock, lasting.new_id
         self._delivered = delivered
-        self._notices = notices
-        self._decisions = Decisions(gatherer, telemetry, notices, new_id, opened)
+        self._decisions = Decisions(lasting, gatherer, opened)
         self._wake = asyncio.Event()
         self._read_at = 0.0  # by the loop's clock
         self._one_by_one = {name: asyncio.Lock() for name in self._targets}
-        self._by_hand = ByHand(
-            self._targets, journal, self._decisions, alone=self._one_by_one.__getitem__, firing=firing
-        )
+        self._by_hand = ByHand(lasting, targets, self._decisions, alone=self._one_by_one.__getitem__, firing=firing)
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
-        self._queues = Queues(self._judge, failed=telemetry.journal_failed, drained=self._wake.set)
+        self._queues = Queues(self._judge, failed=self._telemetry.journal_failed, drained=self._wake.set)
         self._recorded: OrderedDict[bytes, bytes] = OrderedDict()  # of a judgement's subject and of its answers
 
     async def receive(self, alerts: Sequence[Alert]) -> None:
@@ -248,7 +231,7 @@ class Intake:
         rollback = waiting_for(rollback, decision.verdict, target.policy)
         await self._say(decision, rollback)
         try:
-            await self._decisions.record(self._lead, replace(decision, rollback_id=rollback.id), rollback)
+            await self._decisions.record(replace(decision, rollback_id=rollback.id), rollback)
         except ConflictError as error:  # the journal's own rule: somebody was faster
             log.warning("rollback_refused", target=target.name, error=error.message)
             return True
@@ -260,7 +243,7 @@ class Intake:
         answers = _digest(decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
         if self._recorded.get(subject) != answers:
             await self._say(decision, None)
-            await self._decisions.record(self._lead, decision, None)
+            await self._decisions.record(decision, None)
             self._recorded[subject] = answers
         self._recorded.move_to_end(subject)
         if len(self._recorded) > MOST_REMEMBERED:

@@ -50,7 +50,7 @@ class StoreBase(ABC):
         return await self._inbox.unjudged_count()
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
-        """See `Journal.mark_judged`."""
+        """See `Lead.mark_judged`."""
         await self._inbox.mark_judged(ids, at)
 
     # --- decisions and rollbacks

@@ -64,7 +64,7 @@ class Inbox(ABC):
 
     @abstractmethod
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
-        """See `Journal.mark_judged`."""
+        """See `Lead.mark_judged`."""
 
     @abstractmethod
     async def _insert(self, rows: Rows) -> None:

@@ -1,6 +1,7 @@
 """What every journal promises, whatever database holds it.
 
-Here: the protocol, and the small records that only the journal speaks of.
+Here: two protocols - `Journal` for any replica, `Lead` for the leader alone -, and the small records that only the
+journal speaks of. They are two types, so that one passed in the place of the other does not type-check.
 Never here: SQL, files, connections. A store raises `JournalError` when it could not read or write (then nothing was
 stored), `NotFoundError` for an unknown id and `ConflictError` when an invariant of the tables refuses the change.
 """
@@ -47,6 +48,18 @@ class OperatorAction:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Who says something, and why."""
+
+    operator: str
+    reason: str
+
+    def action(self, action: str, subject: str, at: float) -> OperatorAction:
+        """The audit's record of it."""
+        return OperatorAction(at, self.operator, action, subject, self.reason)
+
+
 @dataclass(slots=True)
 class Fence:
     """The epoch under which this process leads, as it changes; None while it does not lead."""
@@ -54,22 +67,72 @@ class Fence:
     epoch: int | None = None
 
 
+class Lead(Protocol):
+    """What only the leader may write. It reads nothing: whoever leads reads from the `Journal`.
+
+    Every write, in its own transaction, first checks that the lease still carries the fence's epoch.
+
+    Raises (by each method):
+        LeaseLostError: the fence has no epoch, or the lease another one. Nothing was stored.
+    """
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch under which this process leads now; None while it does not lead."""
+
+    async def prove_lead(self) -> None:
+        """Return when the lease carries the fence's epoch; nothing is stored.
+
+        Raises:
+            LeaseLostError: it does not.
+        """
+
+    async def mark_judged(self, ids: Sequence[int], at: float) -> None:
+        """Take alerts off the list of those that wait."""
+
+    async def record(self, decision: Decision, rollback: Rollback | None = None) -> None:
+        """Store a decision about an alert, and the rollback that it opens: see `Journal.record`."""
+
+    async def append(self, rollback_id: str, event: Event) -> Rollback:
+        """Fold what happened to a rollback into it and store both, in one transaction; returns the new rollback.
+
+        The intent of the roll_back step also marks the version it leaves as suspect. Closing settles that mark and
+        the target's arming as the outcome demands.
+
+        Raises:
+            ConflictError: the event is not allowed in this state, or an automatic rollback away from this version
+                has already started once.
+        """
+
+    async def change_release(self, target: str, version: str, change: Callable[[Release | None], Release]) -> Release:
+        """Change what is remembered of a version, as it was observed: see `Journal.change_release`."""
+
+    async def change_target(self, target: str, change: Callable[[TargetState], TargetState]) -> TargetState:
+        """Change what is remembered of a target, as it was observed: see `Journal.change_target`."""
+
+    async def prune(self, before: float, most: int) -> int:
+        """Forget, a little at a time, what is older than `before` or beyond the newest `most` of its kind.
+
+        Kinds are closed rollbacks with their events, decisions (as long as no rollback stands on them), judged and
+        unreadable alerts, drills, and the audit. Open rollbacks stay, and so does what `handled` answers.
+
+        Returns:
+            The number of records that are gone, events not counted.
+        """
+
+
 class Journal(Protocol):
-    """The store: durable on return, invariants held by the database."""
+    """What any replica may read and write, leader or not: durable on return, invariants held by the database.
+
+    Deliveries, heartbeats, drills and what people say may come to any replica, so their writes check no lease.
+    """
 
     @property
     def shared(self) -> bool:
         """Whether other processes may use it at the same time, so that a lease can pass to them."""
 
-    def fenced(self, fence: Fence) -> Journal:
-        """The same journal for what only the leader may write.
-
-        Every write through it, in its own transaction, first checks that the lease still carries the fence's epoch
-        at that moment.
-
-        Raises (by each write):
-            LeaseLostError: the fence has no epoch, or the lease another one; nothing was stored.
-        """
+    def fenced(self, fence: Fence) -> Lead:
+        """The same store for what only the leader may write, under this fence."""
 
     async def take_lease(self, holder: str, seconds: float) -> int | None:
         """Take the lease if it is free or over, by the database's clock.
@@ -80,13 +143,6 @@ class Journal(Protocol):
 
     async def renew_lease(self, epoch: int, seconds: float) -> bool:
         """Keep the lease for `seconds` from now, by the database's clock; False when it carries another epoch."""
-
-    async def prove_lead(self) -> None:
-        """Return when the lease carries the fence's epoch; nothing is stored.
-
-        Raises:
-            LeaseLostError: it does not.
-        """
 
     async def release_lease(self, epoch: int) -> None:
         """Let the lease go, so that another replica need not wait for its end; nothing if it is not ours."""
@@ -100,32 +156,27 @@ class Journal(Protocol):
     async def unjudged_count(self) -> int:
         """How many wait, cheap enough for every webhook: at most half a second old, plus what we accepted since."""
 
-    async def mark_judged(self, ids: Sequence[int], at: float) -> None:
-        """Take alerts off the list of those that wait."""
-
     async def record(
         self,
         decision: Decision,
         rollback: Rollback | None = None,
         *,
         idempotency_key: str | None = None,
-        action: OperatorAction | None = None,
+        action: OperatorAction,
     ) -> None:
-        """Store a decision and, in the same transaction, the rollback it opens and the operator's action.
+        """Store a decision about a person's request, the rollback that it opens and the person's action, as one.
 
         Raises:
             ConflictError: the target already has an open rollback, or the idempotency key was used before.
         """
 
-    async def append(self, rollback_id: str, event: Event, *, action: OperatorAction | None = None) -> Rollback:
-        """Fold one event into a rollback and store both, in one transaction; returns the new rollback.
+    async def append(self, rollback_id: str, event: Event, *, action: OperatorAction) -> Rollback:
+        """Fold a person's word into a rollback and store both, in one transaction; returns the new rollback.
 
-        The intent of the roll_back step also marks the version it leaves as suspect; closing settles that mark and
-        the target's arming as the outcome demands.
+        A word that closes the rollback also settles marks and arming, as `Lead.append` does.
 
         Raises:
-            ConflictError: the event is not allowed in this state, or an automatic rollback away from this version
-                has already started once.
+            ConflictError: the event is not allowed in this state.
         """
 
     async def open_rollbacks(self) -> tuple[Rollback, ...]:
@@ -228,16 +279,6 @@ class Journal(Protocol):
 
     async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
         """Drills of a target, newest first, with one that goes on. `before` is a cursor (a drill id)."""
-
-    async def prune(self, before: float, most: int) -> int:
-        """Forget, a little at a time, what is older than `before` or beyond the newest `most` of its kind.
-
-        Kinds are closed rollbacks with their events, decisions (as long as no rollback stands on them), judged and
-        unreadable alerts, drills, and the audit. Open rollbacks stay, and so does what `handled` answers.
-
-        Returns:
-            The number of records that are gone, events not counted.
-        """
 
     async def close(self) -> None:
         """Finish what is being written and release the files."""

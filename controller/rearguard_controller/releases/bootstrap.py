@@ -17,7 +17,7 @@ from rearguard_controller.adapters.actions import is_version
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
 from rearguard_controller.errors import NotFoundError, SourceError
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Release, Target
 from rearguard_controller.releases.adoption import (
     History,
@@ -42,11 +42,10 @@ Listing = Callable[[Target], Awaitable[frozenset[str] | None]]
 class Bootstrap:
     """Reads the past of targets that the journal does not know yet, for the leader."""
 
-    def __init__(self, lead: Journal, prometheus: Prometheus, clock: Callable[[], float], listing: Listing) -> None:
-        """Write to `lead`, which is fenced; `listing` gives the versions that a target can activate."""
-        self._lead = lead
+    def __init__(self, lasting: Lasting, prometheus: Prometheus, listing: Listing) -> None:
+        """Wire it; `listing` gives the versions that a target can activate."""
+        self._lead, self._clock = lasting.lead, lasting.clock
         self._prometheus = prometheus
-        self._clock = clock
         self._listing = listing
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._failed: dict[str, int] = {}  # target -> questions that were not answered

@@ -12,8 +12,7 @@ from dataclasses import replace
 
 import structlog
 
-from rearguard_controller.adapters.notices.notice import Notices
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Release, Rollback, StepKind, TargetState
 from rearguard_controller.releases.trust import has_returned
 from rearguard_controller.wording import moment
@@ -26,11 +25,10 @@ LOOKED_THROUGH = 100  # newest rollbacks of a target among which the one that le
 class Returns:
     """Tells of returns, for the leader."""
 
-    def __init__(self, journal: Journal, lead: Journal, notices: Notices) -> None:
-        """Read from `journal`, remember in `lead`, which is fenced."""
-        self._journal = journal
-        self._lead = lead
-        self._notices = notices
+    def __init__(self, lasting: Lasting) -> None:
+        """Wire it."""
+        self._journal, self._lead = lasting.journal, lasting.lead
+        self._notices = lasting.notices
 
     async def look(self, state: TargetState, release: Release | None) -> None:
         """Tell of the serving version, if it is a return that nobody was told of yet.

@@ -1,14 +1,12 @@
-"""Which version serves, which earned trust, and whether the target is armed.
+"""Which version of each target serves, and which earned trust.
 
 Here: reading `current`, noticing a change of version, learning which `service_version` a version shows in Prometheus,
-earning known good, what CI and operators say of releases. What follows from an observation is in `trust`.
-Never here: judging alerts, changing a target.
+earning known good. What follows from an observation is in `trust`; what people say of releases is in `by_people`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,15 +14,14 @@ import structlog
 from rearguard_controller.adapters.actions import ActionContext, Actions, shown
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.promql import presence
-from rearguard_controller.errors import InvalidInputError, NotFoundError, SourceError
-from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.errors import NotFoundError, SourceError
 from rearguard_controller.judgement import score
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
 from rearguard_controller.model.observations import GAPS_ALLOWED
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
 from rearguard_controller.releases.trust import (
-    announced,
     believable,
     concerns,
     earns,
@@ -70,21 +67,15 @@ class Releases:
 
     def __init__(
         self,
-        targets: Mapping[str, Target],
-        journal: Journal,
-        lead: Journal,
+        lasting: Lasting,
         actions: Actions,
         prometheus: Prometheus,
-        clock: Callable[[], float],
     ) -> None:
-        """Serve the configured targets, by name; what is observed goes to `lead`, which is fenced."""
-        self._targets = targets
-        self._journal = journal
-        self._lead = lead
+        """Wire it."""
+        self._journal, self._lead, self._clock = lasting.journal, lasting.lead, lasting.clock
         self._actions = actions
         self._prometheus = prometheus
-        self._clock = clock
-        self._bootstrap = Bootstrap(lead, prometheus, clock, self.activatable)
+        self._bootstrap = Bootstrap(lasting, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
         self._begun = 0  # readings of what serves, numbered in the order of their beginning
         self._written: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> the newest of them that was recorded
@@ -233,79 +224,6 @@ class Releases:
         before, self._paired[target.name] = self._paired.get(target.name), (version, shown)
         return before == (version, shown)
 
-    async def arm(self, target_name: str, operator: str, reason: str) -> TargetState:
-        """Switch automatic rollbacks of a target on."""
-        self._target(target_name)
-        now = self._clock()
-        return await self._journal.change_target(
-            target_name,
-            lambda state: replace(
-                state,
-                armed=True,
-                armed_reason=reason,
-                armed_changed_at=now,
-                disarmed_until=None,
-                disarmed_by=None,
-            ),
-            action=OperatorAction(now, operator, "arm", target_name, reason),
-        )
-
-    async def disarm(self, target_name: str, operator: str, reason: str, until: float | None = None) -> TargetState:
-        """Switch automatic rollbacks of a target off, for good or until a moment (seconds since the epoch)."""
-        self._target(target_name)
-        now = self._clock()
-        return await self._journal.change_target(
-            target_name,
-            lambda state: replace(
-                state,
-                armed=False,
-                armed_reason=reason,
-                armed_changed_at=now,
-                disarmed_until=until,
-                disarmed_by=None,
-            ),
-            action=OperatorAction(now, operator, "disarm", target_name, reason),
-        )
-
-    async def announce(
-        self,
-        target_name: str,
-        version: str,
-        *,
-        phase: str | None = None,
-        barrier: bool | None = None,
-        good: bool | None = None,
-        operator: str = "",
-    ) -> Release:
-        """Take down what CI or a person says of a release.
-
-        Args:
-            target_name: whose release.
-            version: as `current` prints it.
-            phase: `started` or `finished`, or None when it is about the release's marks only.
-            barrier: never go back past it automatically.
-            good: it is to be trusted from now on; clears a bad or suspect mark. False takes trust away.
-            operator: who says so.
-
-        Returns:
-            What is now remembered of the release.
-        """
-        self._target(target_name)
-        if phase not in (None, "started", "finished"):
-            raise InvalidInputError(f"phase is {phase!r}.", hint="It is `started` or `finished`.", field="phase")
-        now = self._clock()
-        said = ", ".join(part for part in (phase, _said("barrier", barrier), _said("good", good)) if part)
-        release = await self._journal.change_release(
-            target_name,
-            version,
-            lambda known: announced(known, target_name, version, now, barrier=barrier, good=good),
-            action=OperatorAction(now, operator, "release", target_name, f"{version}: {said or 'announced'}"),
-        )
-        if phase is not None:
-            started = now if phase == "started" else None
-            await self._journal.change_target(target_name, lambda state: replace(state, deploy_started_at=started))
-        return release
-
     async def _recall(self, target: Target, state: TargetState) -> None:
         """Ask Prometheus' history what was pending or firing before a release that came while nobody looked."""
         before = state.alerts_before
@@ -350,14 +268,6 @@ class Releases:
     def _context(self, target: Target) -> ActionContext:
         return ActionContext(target=target.name)
 
-    def _target(self, name: str) -> Target:
-        found = self._targets.get(name)
-        if found is None:
-            raise NotFoundError(
-                f"There is no target {name!r}.", hint=f"Configured targets: {', '.join(self._targets) or 'none'}."
-            )
-        return found
-
 
 def _known(release: Release | None) -> Release:
     if release is None:
@@ -367,7 +277,3 @@ def _known(release: Release | None) -> Release:
 
 def _instance(labels: Labels) -> tuple[str, str]:
     return labels.get("job", ""), labels.get("instance", "")
-
-
-def _said(mark: str, value: bool | None) -> str:  # a mark and its value belong together
-    return "" if value is None else mark if value else f"not {mark}"

@@ -2,7 +2,7 @@
 
 Here: what runs at every replica and what only at the leader, reloading, forgetting what is old. The clock is taken
 here and passed in.
-Never here: which part gets which other part (`parts`), what any part does, signals (`process`).
+Never here: which part gets which other part (`wiring`), what any part does, signals (`process`).
 """
 
 from __future__ import annotations
@@ -17,19 +17,25 @@ from pathlib import Path
 import structlog
 
 from rearguard_controller import api, config
+from rearguard_controller.adapters.actions import Actions, Survivors, state_folder
 from rearguard_controller.adapters.alertmanager import Alertmanager
+from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import auth
 from rearguard_controller.api.auth import Gate
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.config import Configuration
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
 from rearguard_controller.execution.waiting import WELL_FOR
+from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.silences import Silences
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.facts.sources import Sources
+from rearguard_controller.journal.store import Fence, Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.service import wiring
 from rearguard_controller.service.leadership import Leadership
-from rearguard_controller.service.wiring import Lasting, Parts, Sources
+from rearguard_controller.service.wiring import Engine, Parts
 
 log = structlog.get_logger()
 
@@ -60,22 +66,28 @@ class Controller:
             well_for: seconds for which the fault of a rollback that waits must be over.
         """
         self._path, self._insecure = path, insecure
-        self._clock = time.time
-        self.journal = journal
+        self._well_for = well_for
+        self.journal, self._fence = journal, Fence()
+        self._telemetry = Telemetry(configuration.targets)
+        notify = Notify(self._telemetry.notified)
+        self._lasting = Lasting(
+            clock=time.time,
+            steady=time.monotonic,
+            journal=journal,
+            lead=journal.fenced(self._fence),
+            telemetry=self._telemetry,
+            notices=notify,
+            new_id=lambda letter: wiring.new_id(letter, time.time()),
+        )
         self._prometheus = Prometheus(configuration.prometheus)
         self._alertmanager = _alertmanager(configuration)
         self._silences = self._silences_of(self._alertmanager)
-        self._lasting = Lasting.of(
-            configuration,
-            journal,
-            self._prometheus,
-            judge=lambda: self.parts.judge,
-            clock=self._clock,
-            well_for=well_for,
+        actions = Actions(Survivors(state_folder(configuration.journal)))
+        self._engine = Engine.of(
+            self._lasting, notify, actions, configuration, self._prometheus, judge=lambda: self.parts.judge
         )
-        self._fence, self._telemetry = self._lasting.fence, self._lasting.telemetry
-        self._heartbeat = self._lasting.heartbeat
-        self._lasting.tell(configuration)
+        self._heartbeat = self._engine.heartbeat
+        self._engine.tell(configuration)
         self.parts = self._make(configuration)
         self._gate = Gate(configuration.tokens)
         self._reloaded = asyncio.Event()
@@ -91,7 +103,7 @@ class Controller:
             Exception: a part broke; the process should end and be started again.
         """
         holder = f"{socket.gethostname()}:{os.getpid()}"
-        leadership = Leadership(self.journal, self._fence, self._telemetry, holder=holder, monotonic=time.monotonic)
+        leadership = Leadership(self._lasting, self._fence, holder=holder)
         async with asyncio.TaskGroup() as group:
             group.create_task(leadership.run(self._lead))
             group.create_task(self._heartbeat.run())
@@ -126,13 +138,13 @@ class Controller:
         if configuration.prometheus != self.parts.configuration.prometheus:
             asked_before.append(self._prometheus)
             self._prometheus = Prometheus(configuration.prometheus)
-            self._lasting.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
+            self._engine.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
         if configuration.alertmanager != self.parts.configuration.alertmanager:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]
             self._alertmanager = _alertmanager(configuration)
             self._silences = self._silences_of(self._alertmanager)
         self._telemetry.know(configuration.targets)
-        self._lasting.tell(configuration)
+        self._engine.tell(configuration)
         self.parts = self._make(configuration)
         self._services.configuration = configuration
         self._services.intake = self.parts.intake
@@ -148,28 +160,29 @@ class Controller:
 
     async def close(self) -> None:
         """Let go of everything outside."""
-        await self._lasting.actions.close()
+        await self._engine.actions.close()
         await self._prometheus.close()
         if self._alertmanager is not None:
             await self._alertmanager.close()
         await self.journal.close()
-        await self._lasting.notify.close()
+        await self._engine.notify.close()
 
     def _silences_of(self, alertmanager: Alertmanager | None) -> Silences:
-        return Silences(alertmanager, clock=self._clock, monotonic=time.monotonic)
+        return Silences(alertmanager, clock=self._lasting.clock, monotonic=self._lasting.steady)
 
     def _make(self, configuration: Configuration) -> Parts:
-        sources = Sources(self._prometheus, self._alertmanager, self._silences)
-        return wiring.make(configuration, sources, self._lasting)
+        alerts_now = AlertsNow(self._prometheus, self._engine.trouble, self._lasting.clock)
+        sources = Sources(self._prometheus, self._alertmanager, self._silences, alerts_now)
+        return wiring.make(configuration, sources, self._engine, well_for=self._well_for)
 
     def _for_api(self) -> api.Services:
         return api.Services(
             configuration=self.parts.configuration,
             journal=self.journal,
             telemetry=self._telemetry,
-            clock=self._clock,
+            clock=self._lasting.clock,
             intake=self.parts.intake,
-            runner=self._lasting.runner,
+            runner=self._engine.runner,
             releases=self.parts.releases,
             watcher=self.parts.watcher,
             drills=self.parts.drills,
@@ -179,7 +192,7 @@ class Controller:
 
     async def _lead(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._lasting.runner.run())
+            group.create_task(self._engine.runner.run())
             group.create_task(self._through_reloads(lambda parts: parts.intake.run()))
             group.create_task(self._prune())
 
@@ -189,7 +202,7 @@ class Controller:
         while True:
             await asyncio.sleep(pause)
             pause = PRUNE_EVERY
-            oldest = self._clock() - self.parts.configuration.retention
+            oldest = self._lasting.clock() - self.parts.configuration.retention
             try:
                 gone = await self._lasting.lead.prune(oldest, MOST_RECORDS)
             except JournalError as error:

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.errors import JournalError, LeaseLostError
-from rearguard_controller.journal.store import Fence, Journal
+from rearguard_controller.journal.store import Fence
+from rearguard_controller.lasting import Lasting
 
 log = structlog.get_logger()
 
@@ -31,19 +31,15 @@ class Leadership:
 
     def __init__(
         self,
-        journal: Journal,
+        lasting: Lasting,
         fence: Fence,
-        telemetry: Telemetry,
         *,
         holder: str,
-        monotonic: Callable[[], float],
     ) -> None:
         """Wire it; `fence` is what the leader's writes check, and is set and cleared here."""
-        self._journal = journal
+        self._journal, self._telemetry, self._steady = lasting.journal, lasting.telemetry, lasting.steady
         self._fence = fence
-        self._telemetry = telemetry
         self._holder = holder
-        self._monotonic = monotonic
         self._renewed_at = 0.0
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -53,9 +49,9 @@ class Leadership:
             Exception: whatever `lead` itself raised; it is not expected to return.
         """
         while True:
-            asked_at = self._monotonic()
+            asked_at = self._steady()
             epoch = await self._take()
-            if epoch is not None and self._monotonic() - asked_at >= PATIENCE:
+            if epoch is not None and self._steady() - asked_at >= PATIENCE:
                 await self._let_go(epoch)  # we, or the journal, stood still meanwhile: it may be another's already
                 epoch = None
             if epoch is None:
@@ -88,16 +84,16 @@ class Leadership:
 
     def _holds(self) -> bool:
         """Whether we may still count on the lease: a process that stood still learns it here first."""
-        return not self._journal.shared or self._monotonic() - self._renewed_at < PATIENCE
+        return not self._journal.shared or self._steady() - self._renewed_at < PATIENCE
 
     async def _last(self, epoch: int, renewed_at: float) -> None:
         """Return when the lease is lost, or for too long was not renewed; it was asked for at `renewed_at`."""
         if not self._journal.shared:  # nobody can have it but us: a process that stood still just goes on
             await asyncio.Event().wait()
         pause = RENEW_EVERY
-        while self._monotonic() - renewed_at < PATIENCE:
-            await asyncio.sleep(min(pause, PATIENCE - (self._monotonic() - renewed_at)))
-            asked_at = self._monotonic()
+        while self._steady() - renewed_at < PATIENCE:
+            await asyncio.sleep(min(pause, PATIENCE - (self._steady() - renewed_at)))
+            asked_at = self._steady()
             try:
                 async with asyncio.timeout(PATIENCE - (asked_at - renewed_at)):
                     if not await self._journal.renew_lease(epoch, LEASE):

@@ -16,11 +16,11 @@ from dataclasses import replace
 import structlog
 
 from rearguard_controller.adapters.actions import ActionContext, Actions
-from rearguard_controller.adapters.alertmanager import Alertmanager
-from rearguard_controller.adapters.prometheus import Prometheus
-from rearguard_controller.errors import ConflictError, JournalError, NotFoundError, SourceError
+from rearguard_controller.errors import ConflictError, JournalError, SourceError
+from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake import drill_alert
-from rearguard_controller.journal.store import Journal, OperatorAction
+from rearguard_controller.journal.store import OperatorAction
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Alert, Check, Drill, HttpAction, Labels, Release, Target, is_subset
 from rearguard_controller.model.checks import (
     CURRENT,
@@ -34,6 +34,7 @@ from rearguard_controller.model.checks import (
     THRESHOLDS,
     TRIGGER_RULES,
 )
+from rearguard_controller.model.targets import target_named
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching import readiness_rules
 from rearguard_controller.watching.readiness import Readiness
@@ -52,45 +53,34 @@ class Drills:
 
     def __init__(
         self,
+        lasting: Lasting,
         targets: Sequence[Target],
-        journal: Journal,
-        prometheus: Prometheus,
-        alertmanager: Alertmanager | None,
+        sources: Sources,
         actions: Actions,
         releases: Releases,
         readiness: Readiness,
         *,
         polled: Callable[[str], Mapping[str, bool | None]],
-        clock: Callable[[], float],
-        new_id: Callable[[str], str],
-        back_within: float = BACK_WITHIN,
     ) -> None:
         """Wire it.
 
         Args:
+            lasting: what lasts as long as the process.
             targets: as configured.
-            journal: where drills are kept, and where any replica says that an alert came back.
-            prometheus: asked whether it answers.
-            alertmanager: the way that the drill's alert goes; None: there is no way to try.
-            actions: who runs the checks of hooks.
-            releases: who reads the serving version.
-            readiness: who makes the checks that touch nothing.
+            sources: Prometheus, asked whether it answers, and Alertmanager, the way of the drill's alert.
+            actions: runs the checks of hooks.
+            releases: reads the serving version.
+            readiness: makes the checks that touch nothing.
             polled: what the last poll said of a target's rules, thresholds and scrapes.
-            clock: the present time.
-            new_id: makes an id that begins with the given letter.
-            back_within: seconds that the alert may take.
         """
-        self._targets = {target.name: target for target in targets}
-        self._journal = journal
-        self._prometheus = prometheus
-        self._alertmanager = alertmanager
+        self._targets = targets
+        self._journal, self._clock, self._new_id = lasting.journal, lasting.clock, lasting.new_id
+        self._prometheus, self._alertmanager = sources.prometheus, sources.alertmanager
         self._actions = actions
         self._releases = releases
         self._readiness = readiness
         self._polled = polled
-        self._clock = clock
-        self._new_id = new_id
-        self._back_within = back_within
+        self._back_within = BACK_WITHIN
 
     async def run(self, target_name: str, operator: str, reason: str) -> Drill:
         """Walk the whole way; returns what was found, which is in the journal by then.
@@ -100,10 +90,7 @@ class Drills:
             ConflictError: the target is drilled already, or a rollback of it is under way.
             JournalError: the drill could not be stored; then nothing was tried.
         """
-        target = self._targets.get(target_name)
-        if target is None:
-            names = ", ".join(self._targets) or "none"
-            raise NotFoundError(f"There is no target {target_name!r}.", hint=f"Configured targets: {names}.")
+        target = target_named(self._targets, target_name)
         await self._refuse_while_rolled_back(target)
         now = self._clock()
         drill = Drill(self._new_id("x"), target.name, now, operator, reason)

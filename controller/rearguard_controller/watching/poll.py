@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, PrometheusAlert, Rules, figures, promql
-from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, figures, promql
 from rearguard_controller.errors import JournalError, LeaseLostError, SourceError
-from rearguard_controller.facts.alerts_now import AlertsNow, AlertsReading, as_alert
-from rearguard_controller.facts.silences import Silences
+from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
+from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Target, is_subset
 from rearguard_controller.model.checks import (
     CURRENT,
@@ -63,39 +62,29 @@ class Watcher:
 
     def __init__(
         self,
+        lasting: Lasting,
         targets: Sequence[Target],
-        prometheus: Prometheus,
+        sources: Sources,
         releases: Releases,
-        journal: Journal,
-        telemetry: Telemetry,
-        alerts_now: AlertsNow,
-        silences: Silences,
-        returns: Returns,
         readiness: Readiness,
         *,
         poll_interval: float,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-        leads: Callable[[], bool],
     ) -> None:
         """Wire the watcher.
 
-        `monotonic` is a clock that never jumps, in seconds. While `leads` says no, it only looks, so that every
-        replica can answer what is going on: it tracks no target and hands no alert on.
+        While this replica does not lead, it only looks, so that every replica can answer what is going on: it tracks
+        no target and hands no alert on.
         """
-        self._leads = leads
+        self._lead, self._journal = lasting.lead, lasting.journal
+        self._clock, self._steady = lasting.clock, lasting.steady
+        self._telemetry = lasting.telemetry
         self._targets = targets
-        self._prometheus = prometheus
+        self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
+        self._silences = sources.silences
         self._releases = releases
-        self._journal = journal
-        self._telemetry = telemetry
-        self._alerts_now = alerts_now
-        self._silences = silences
-        self._returns = returns
+        self._returns = Returns(lasting)
         self._readiness = readiness
         self._poll_interval = poll_interval
-        self._clock = clock
-        self._monotonic = monotonic
         self._last = {target.name: LastPoll() for target in targets}
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._tracking: dict[str, asyncio.Task[None]] = {}
@@ -128,7 +117,10 @@ class Watcher:
 
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None when it never did."""
-        return None if self._answered_at is None else self._monotonic() - self._answered_at
+        return None if self._answered_at is None else self._steady() - self._answered_at
+
+    def _leads(self) -> bool:
+        return self._lead.epoch is not None
 
     # --- polling ------------------------------------------------------------------------------------------------
 
@@ -136,7 +128,7 @@ class Watcher:
         """Poll for ever, handing the trigger alerts that fire to the intake."""
         try:
             while True:
-                started = self._monotonic()
+                started = self._steady()
                 try:
                     await self.poll(intake)
                 except LeaseLostError:
@@ -144,7 +136,7 @@ class Watcher:
                 except JournalError as error:
                     self._telemetry.journal_failed()
                     log.error("poll_failed", error=error.message, hint=error.hint)
-                await asyncio.sleep(max(0.0, self._poll_interval - (self._monotonic() - started)))
+                await asyncio.sleep(max(0.0, self._poll_interval - (self._steady() - started)))
         finally:
             await self._readiness.close()
             for task in self._tracking.values():
@@ -161,7 +153,7 @@ class Watcher:
                 self._last[target.name] = replace(self._last[target.name], checks=unknown)
                 self._track(target, Watch())
             return
-        self._answered_at = self._monotonic()
+        self._answered_at = self._steady()
         mine = {
             target.name: [alert for alert in reading.alerts if target.owns(alert.labels)] for target in self._targets
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -20,7 +20,7 @@ from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, SourceError
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target
 from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, NOTIFY, ROLLBACK_COMMAND
 from rearguard_controller.releases.tracking import Releases
@@ -50,36 +50,27 @@ class Readiness:
 
     def __init__(
         self,
-        journal: Journal,
+        lasting: Lasting,
         releases: Releases,
         actions: Actions,
         alertmanager: Alertmanager | None,
         entries: Sequence[NotifyEntry],
-        *,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-        told: Callable[[str, Mapping[str, bool | None]], None],
     ) -> None:
         """Nothing is known yet.
 
         Args:
-            journal: what is remembered of versions.
-            releases: who reads the target's own lists.
-            actions: who looks for programs and connects to hosts.
+            lasting: what lasts as long as the process.
+            releases: reads the target's own lists.
+            actions: looks for programs and connects to hosts.
             alertmanager: the configured one, if any.
             entries: of `notify`.
-            clock: the present time.
-            monotonic: a clock that never jumps, in seconds.
-            told: called with a target and its answers when they are new.
         """
-        self._journal = journal
+        self._journal, self._telemetry = lasting.journal, lasting.telemetry
+        self._clock, self._steady = lasting.clock, lasting.steady
         self._releases = releases
         self._actions = actions
         self._alertmanager = alertmanager
         self._entries = entries
-        self._clock = clock
-        self._monotonic = monotonic
-        self._told = told
         self._looks: dict[str, _Look] = {}
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
 
@@ -100,7 +91,7 @@ class Readiness:
             frozenset((each.version, each.known_good_at, each.distrusted, each.barrier) for each in known),
         )
         running = look.task is not None and not look.task.done()
-        if not running and (look.about != about or self._monotonic() >= look.due):
+        if not running and (look.about != about or self._steady() >= look.due):
             look.about = about
             look.task = asyncio.create_task(self._look(target, serving, look), name=f"ready {target.name}")
 
@@ -118,7 +109,7 @@ class Readiness:
         except LeaseLostError:
             return
         except JournalError as error:
-            look.due = self._monotonic() + AGAIN_AFTER
+            look.due = self._steady() + AGAIN_AFTER
             log.error("readiness_unknown", target=target.name, error=error.message, hint=error.hint)
             return
         except Exception as error:  # a fault of ours: what was found before is not known any more
@@ -130,8 +121,8 @@ class Readiness:
             if check.holds is not True and check not in before:
                 log.warning("target_not_ready", target=target.name, check=check.name, why=check.detail)
         all_hold = bool(found) and all(check.holds for check in found)
-        look.due = self._monotonic() + (pause(target.name) if all_hold else AGAIN_AFTER)
-        self._told(target.name, self.holds(target.name))
+        look.due = self._steady() + (pause(target.name) if all_hold else AGAIN_AFTER)
+        self._telemetry.ready(target.name, self.holds(target.name))
 
     async def ask(self, target: Target, serving: str | None, *, connect: bool = False) -> tuple[Check, ...]:
         """The answers now; with `connect` the hosts of notices are connected to, too.

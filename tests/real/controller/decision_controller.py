@@ -6,14 +6,19 @@ Never here: what is right, and any move of a rollback: moves are made by the pro
 """
 
 import asyncio
-from unittest.mock import patch
 
 from real.controller.decision_world import POLL
 from real.controller.steady_loop import SteadyLoop
+from rearguard_controller.adapters.notices.delivery import Notify
+from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.config.configuration import Address, AlertmanagerSettings, Configuration, PrometheusSettings
+from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.silences import Silences
+from rearguard_controller.facts.sources import Sources
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.journal.sqlite.writer import _Unit
+from rearguard_controller.journal.store import Fence
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.service import wiring
 from unit.controller import factories as make
 
@@ -110,20 +115,26 @@ class Controller:
 
     async def _wire(self):
         world, configuration = self.world, self._configuration()
-        with patch.object(wiring, "Actions", lambda _survivors: world.commands):
-            lasting = wiring.Lasting.of(
-                configuration,
-                self.journal,
-                world.prometheus,
-                judge=lambda: self.parts.judge,
-                clock=lambda: world.now,
-                well_for=WELL_FOR,
-            )
-        silences = Silences(world.alertmanager, clock=lambda: world.now, monotonic=lambda: world.steady)
-        sources = wiring.Sources(world.prometheus, world.alertmanager, silences)
-        self.parts = wiring.make(configuration, sources, lasting)
-        self.releases, self.runner = self.parts.releases, lasting.runner
-        lasting.fence.epoch = await self.file.take_lease("kit", 15.0)
+        fence, telemetry = Fence(), Telemetry(configuration.targets)
+        notify = Notify(telemetry.notified)
+        lasting = Lasting(
+            clock=lambda: world.now,
+            steady=lambda: world.steady,
+            journal=self.journal,
+            lead=self.journal.fenced(fence),
+            telemetry=telemetry,
+            notices=notify,
+            new_id=lambda letter: wiring.new_id(letter, world.now),
+        )
+        engine = wiring.Engine.of(
+            lasting, notify, world.commands, configuration, world.prometheus, judge=lambda: self.parts.judge
+        )
+        silences = Silences(world.alertmanager, clock=lasting.clock, monotonic=lasting.steady)
+        alerts_now = AlertsNow(world.prometheus, engine.trouble, lasting.clock)
+        sources = Sources(world.prometheus, world.alertmanager, silences, alerts_now)
+        self.parts = wiring.make(configuration, sources, engine, well_for=WELL_FOR)
+        self.releases, self.runner = self.parts.releases, engine.runner
+        fence.epoch = await self.file.take_lease("kit", 15.0)
         self.tasks = [asyncio.ensure_future(each) for each in (self.runner.run(), self.parts.intake.run())]
 
     def _configuration(self):

@@ -10,6 +10,7 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, TARGET, target
+from unit.controller.lasting_kit import lasting
 
 HEALTHY = Watch(rules_healthy=True)
 
@@ -46,7 +47,7 @@ async def begin(tmp_path, store):
         for journal in opened:
             await journal.close()
         opened[:] = [await store.open()]
-        releases = Releases({TARGET: it}, opened[0], opened[0], actions, prometheus, time.time)
+        releases = Releases(lasting(opened[0]), actions, prometheus)
 
         async def poll(number=1, watch=HEALTHY):
             for _ in range(number):

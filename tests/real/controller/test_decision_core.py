@@ -24,6 +24,7 @@ from structlog.testing import capture_logs
 from real.controller.decision_controller import Controller
 from real.controller.decision_world import EFFECT, POLL, World
 from rearguard_controller.errors import ConflictError
+from rearguard_controller.journal.store import Said
 from rearguard_controller.model import Budget, CommandRelease, Mode, Outcome, Phase, StepKind
 from rearguard_controller.rollback import EventKind
 from unit.controller import factories as make
@@ -222,7 +223,7 @@ class DecisionCore(RuleBasedStateMachine):
 
     def arm(self, on):
         releases, name = self.controller.releases, self.controller.target.name
-        self.controller.do((releases.arm if on else releases.disarm)(name, "ann", "why"))
+        self.controller.do((releases.arm if on else releases.disarm)(name, Said("ann", "why")))
         self.disarmed = not on
         if on:
             self.refused.clear()

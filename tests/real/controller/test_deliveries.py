@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 
 import pytest
@@ -11,18 +10,19 @@ import structlog.testing
 
 from real.controller.served import BASE, SENDER, alerts, listening, serving
 from rearguard_controller.adapters.actions import Actions
-from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
+from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease
 from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import alert, target
+from unit.controller.lasting_kit import lasting
 
 NO_SILENCES = Silences(None, clock=time.time, monotonic=time.monotonic)
 OWN, FORGED = "errors_of_the_rule", 'count({__name__=~".+"}) + errors_of_the_sender'
@@ -77,22 +77,15 @@ class Faulty:
 
 
 async def test_an_alert_that_cannot_be_judged_is_set_aside_and_the_others_of_its_delivery_are_judged(tmp_path):
-    journal, actions, prometheus, numbers = (
-        SqliteJournal.open(tmp_path / "j.db"),
-        Actions(),
-        Faulty(),
-        itertools.count(),
-    )
+    journal, actions, prometheus = SqliteJournal.open(tmp_path / "j.db"), Actions(), Faulty()
     echo = CommandAction(("echo", "v2"), 10.0, str(tmp_path))
     it = target(release=CommandRelease(current=echo, rollback=echo))
-    releases = Releases({it.name: it}, journal, journal, actions, prometheus, time.time)
-    alerts_now = AlertsNow(prometheus, Trouble(time.monotonic), time.time)
-    gatherer = FactGatherer(journal, prometheus, releases, alerts_now, NO_SILENCES, time.time)
+    kept = lasting(journal, telemetry=Telemetry([it]))
+    sources = Sources(prometheus, None, NO_SILENCES, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
+    gatherer = FactGatherer(kept, sources, Releases(kept, actions, prometheus))
     intake = Intake(
-        [it], journal, journal, gatherer, Telemetry([it]),
-        clock=time.time, new_id=lambda letter: f"{letter}{next(numbers)}", opened=lambda: None,
-        firing=lambda _target: (), delivered=lambda _alerts: None, notices=Notify(lambda _service, _result: None),
-    )  # fmt: skip
+        kept, [it], gatherer, opened=lambda: None, firing=lambda _target: (), delivered=lambda _alerts: None
+    )
     with structlog.testing.capture_logs() as said:
         await intake.receive([alert(name) for name in "abc"])
         judging = asyncio.create_task(intake.run())

@@ -5,10 +5,10 @@ import contextlib
 import time
 
 from real.controller.served import BASE, SENDER, alerts, serving
-from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from unit.controller.factories import alert
+from unit.controller.lasting_kit import lasting
 
 WATCHDOG = alert("RearguardWatchdog")
 DEADLINE = 10.0  # seconds within which what is polled for must be seen
@@ -29,7 +29,7 @@ async def until(condition):
 @contextlib.asynccontextmanager
 async def beating(journal, *, every=OFTEN, clock=time.time):
     """A heartbeat that exchanges with a journal."""
-    heartbeat = Heartbeat(journal, Telemetry([]), clock=clock, monotonic=time.monotonic, every=every)
+    heartbeat = Heartbeat(lasting(journal, clock=clock), every=every)
     running = asyncio.create_task(heartbeat.run())
     try:
         yield heartbeat

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -12,15 +11,16 @@ import pytest
 from real.controller.decision_world import POLL, World
 from real.controller.journal_kit import beside, closed, noted
 from real.controller.test_judging import until
-from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.facts.gather import FactGatherer, Gathered
+from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.by_hand import ManualRequest
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MINUTE, TARGET, alert, command, condition, policy, target
+from unit.controller.lasting_kit import lasting
 
 LEAD = 4 * MINUTE  # from the decision to what people do
 
@@ -48,20 +48,16 @@ class Scene:
         commands, prometheus = self.world.commands, self.world.prometheus
         release = CommandRelease(command("current"), command("activate", "{to_version}"))
         self.target = target(policy=policy(mode=mode, **fields), release=release, before=(), after=(), health=None)
-        self.releases = Releases({TARGET: self.target}, self.journal, self.journal, commands, prometheus, clock)
-        numbers, self.telemetry = itertools.count(), Telemetry([self.target])
+        self.telemetry = Telemetry([self.target])
+        kept = lasting(self.journal, clock=clock, telemetry=self.telemetry)
+        self.releases = Releases(kept, commands, prometheus)
         self.intake = Intake(
+            kept,
             [self.target],
-            self.journal,
-            self.journal,
-            Seen(self.journal, prometheus, self.releases, None, None, clock),
-            self.telemetry,
-            clock=clock,
-            new_id=lambda letter: f"{letter}{next(numbers)}",
+            Seen(kept, Sources(prometheus, None, None, None), self.releases),
             opened=lambda: None,
             firing=lambda _target: (),
             delivered=lambda _alerts: None,
-            notices=Notify(lambda _service, _result: None),
         )
 
     async def deploy(self):

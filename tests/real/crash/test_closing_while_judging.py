@@ -8,12 +8,14 @@ from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
+from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction
 from rearguard_controller.model.observations import is_armed
 from rearguard_controller.releases.tracking import Releases
-from unit.controller.factories import TARGET, target
+from unit.controller.factories import target
+from unit.controller.lasting_kit import lasting
 
 
 class ClosesMeanwhile:
@@ -38,14 +40,9 @@ async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_c
     await started(inner)
     journal, actions, prometheus = ClosesMeanwhile(inner), Actions(), SimpleNamespace()
     it = target(release=SimpleNamespace(current=CommandAction(("echo", "v2"), 10.0, str(tmp_path)), versions=None))
-    releases = Releases({TARGET: it}, journal, journal, actions, prometheus, time.time)
-    facts = await FactGatherer(
-        journal,
-        prometheus,
-        releases,
-        AlertsNow(prometheus, Trouble(time.monotonic), time.time),
-        Silences(None, clock=time.time, monotonic=time.monotonic),
-        time.time,
-    ).of_target(it, record=False)
+    silences = Silences(None, clock=time.time, monotonic=time.monotonic)
+    sources = Sources(prometheus, None, silences, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
+    releases = Releases(lasting(journal), actions, prometheus)
+    facts = await FactGatherer(lasting(journal), sources, releases).of_target(it, record=False)
     assert facts.open_rollback is not None or not is_armed(facts.state, facts.now)
     await inner.close()

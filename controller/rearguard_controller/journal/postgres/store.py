@@ -62,6 +62,11 @@ class PostgresJournal(StoreBase):
         view._inbox = self._inbox.fenced(fence)  # noqa: SLF001
         return view
 
+    @property
+    def epoch(self) -> int | None:
+        """See `Lead.epoch`."""
+        return None if self._fence is None else self._fence.epoch
+
     async def take_lease(self, holder: str, seconds: float) -> int | None:
         """See `Journal.take_lease`."""
         over = f"(until is null or until <= {NOW})"
@@ -90,7 +95,7 @@ class PostgresJournal(StoreBase):
         return bool(rows)
 
     async def prove_lead(self) -> None:
-        """See `Journal.prove_lead`."""
+        """See `Lead.prove_lead`."""
 
         async def nothing(_connection: Connection) -> None:
             pass
@@ -195,7 +200,7 @@ class PostgresJournal(StoreBase):
     # --- keeping
 
     async def prune(self, before: float, most: int) -> int:
-        """See `Journal.prune`."""
+        """See `Lead.prune`."""
         return await prune(self._connections, self._fence, before, most)
 
     # --- within

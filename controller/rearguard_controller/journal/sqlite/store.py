@@ -72,6 +72,11 @@ class SqliteJournal(StoreBase):
         view._inbox = self._inbox.fenced(view._write)  # noqa: SLF001
         return view
 
+    @property
+    def epoch(self) -> int | None:
+        """See `Lead.epoch`."""
+        return None if self._fence is None else self._fence.epoch
+
     async def take_lease(self, holder: str, seconds: float) -> int | None:
         """See `Journal.take_lease`. The lock of the file stands for the lease: whoever opened it gets it."""
 
@@ -93,7 +98,7 @@ class SqliteJournal(StoreBase):
         return rows == [(epoch,)]
 
     async def prove_lead(self) -> None:
-        """See `Journal.prove_lead`."""
+        """See `Lead.prove_lead`."""
         await self._write(lambda _connection: None, urgent=True)  # also on a full disk: it writes nothing
 
     async def release_lease(self, epoch: int) -> None:
@@ -196,7 +201,7 @@ class SqliteJournal(StoreBase):
     # --- keeping
 
     async def prune(self, before: float, most: int) -> int:
-        """See `Journal.prune`."""
+        """See `Lead.prune`."""
         return await retention.prune(self._write, before, most)
 
     # --- within
