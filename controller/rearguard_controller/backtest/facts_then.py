@@ -1,8 +1,7 @@
-"""What a controller would have known of a target at a moment of the past, and the facts made of it. Pure.
+"""What a controller would have known of a target at a moment of the past, as the same three records of facts. Pure.
 
-Here: the target's life as the walk through history (`replay`) keeps it, and facts as `facts` gathers them for the
-present: with the same sentences, and figures from curves.
-Never here: the walk itself, and what follows from facts (`policy`).
+Here: the target's life as the walk through history (`replay`) keeps it, and its facts with the same sentences as
+`facts` has for the present. Figures come from curves.
 """
 
 from __future__ import annotations
@@ -14,10 +13,21 @@ from dataclasses import dataclass, field, replace
 from rearguard_controller.backtest.curves import Curves
 from rearguard_controller.backtest.nouns import Change, World
 from rearguard_controller.errors import SourceError
-from rearguard_controller.facts.gather import with_triggers
 from rearguard_controller.facts.measurements import BEFORE, BESIDE, NO_RELEASE, NO_VERSION_BEFORE, NOT_HELD
+from rearguard_controller.facts.target_facts import with_others
 from rearguard_controller.judgement.already_firing import changed_after, own_labels
-from rearguard_controller.model import AlertState, Facts, Measurement, Release, Silencing, Target, TargetState
+from rearguard_controller.model import (
+    AlertFacts,
+    AlertState,
+    Facts,
+    Measured,
+    Measurement,
+    Release,
+    Silencing,
+    Target,
+    TargetFacts,
+    TargetState,
+)
 
 NO_SILENCES = "Prometheus' history holds no silences"
 NOT_YET = "Prometheus has no target_info of it until then"
@@ -67,10 +77,7 @@ def facts_of(life: Life, now: float, world: World, troubled: Collection[str], la
         lately: those that had one within `storm.within`.
     """
     state, budget = life.state, life.target.policy.budget
-    facts = Facts(
-        now=now,
-        alert_state=AlertState.FIRING,
-        silencing=Silencing(age=None, fault=NO_SILENCES) if world.silences else None,
+    known = TargetFacts(
         serving_version=state.serving_version,
         serving_detail="" if state.serving_version else NOT_YET,
         state=state,
@@ -78,10 +85,16 @@ def facts_of(life: Life, now: float, world: World, troubled: Collection[str], la
         handled_by=life.handled.get(state.serving_version or ""),
         last_action_at=life.actions[-1] if life.actions else None,
         actions_in_budget=sum(at > now - budget.per for at in life.actions),
-        troubled=lately,
-        storm=world.storm,
     )
-    return with_triggers(facts, life.target, troubled)
+    known = with_others(known, life.target, troubled, lately=lately, storm=world.storm)
+    silencing = Silencing(age=None, fault=NO_SILENCES) if world.silences else None
+    return Facts(now, known, AlertFacts(AlertState.FIRING, silencing=silencing))
+
+
+def not_measured(facts: Facts, why: str, before: str = "") -> Facts:
+    """The facts of an alert of which nothing was measured, and why; `before` is why the version before was not."""
+    measured = Measured(now_detail=why, since_detail=why, before_detail=before)
+    return replace(facts, measured=measured)
 
 
 def with_figures(facts: Facts, life: Life, curves: Curves) -> Facts:
@@ -91,22 +104,22 @@ def with_figures(facts: Facts, life: Life, curves: Curves) -> Facts:
         now = curves.now(facts.now, life.serving, present=present)
         since = curves.since(facts.now, life.left)
     except SourceError as error:
-        return replace(facts, alert_detail=error.message, condition_detail=error.message)
+        return not_measured(facts, error.message)
     before, detail = _before(curves, facts, life)
-    return replace(
-        facts,
-        measurement=now,
-        condition_since=since,
-        condition_detail="" if since is not None else NOT_HELD,
-        condition_own=_own(curves, facts, life, since),
-        previous_measurement=before,
-        previous_detail=detail,
+    measured = Measured(
+        now=now,
+        since=since,
+        since_detail="" if since is not None else NOT_HELD,
+        since_own=_own(curves, facts, life, since),
+        before=before,
+        before_detail=detail,
     )
+    return replace(facts, measured=measured)
 
 
 def _own(curves: Curves, facts: Facts, life: Life, since: float | None) -> tuple[str, ...]:
     """The versions that alone showed a condition which began before the release, if it was so."""
-    changed, own = changed_after(life.state), own_labels(facts)
+    changed, own = changed_after(life.state), own_labels(facts.target)
     if since is None or changed is None or since >= changed or not own:
         return ()
     return () if curves.since(changed, {*life.left, *own}) is not None else own

@@ -22,11 +22,11 @@ from enum import IntEnum, unique
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert
 from rearguard_controller.backtest.curves import Curves, condition_of
-from rearguard_controller.backtest.facts_then import Life, facts_of, with_figures
+from rearguard_controller.backtest.facts_then import Life, facts_of, not_measured, with_figures
 from rearguard_controller.backtest.nouns import Change, Presence, Record, Replayed, Stretch, World, curve_key
 from rearguard_controller.backtest.outcome import helped
 from rearguard_controller.backtest.serving import changes
-from rearguard_controller.facts.gather import NO_CONDITION
+from rearguard_controller.facts.alert_facts import NO_CONDITION
 from rearguard_controller.facts.measurements import BEFORE_RELEASE, NO_RELEASE
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.judgement import policy
@@ -314,9 +314,9 @@ class _Walk:
         facts = facts_of(life, self._now, self._world, troubled, self._trouble.recent())
         condition = self._condition(life.target, number)
         if condition is None:
-            return replace(facts, alert_detail=NO_CONDITION, condition_detail=NO_CONDITION)
+            return not_measured(facts, NO_CONDITION)
         if not recently_released(life.state, self._now, life.target.policy.watch_window):
-            return replace(facts, alert_detail=NO_RECENT, condition_detail=NO_RECENT, previous_detail=NO_RELEASE)
+            return not_measured(facts, NO_RECENT, NO_RELEASE)
         curves = self._curves_of.get(curve_key(life.target, condition), Curves(()))
         return with_figures(facts, life, curves)
 

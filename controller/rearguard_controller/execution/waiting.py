@@ -72,8 +72,8 @@ class Judge:
         if isinstance(found, Exception):
             raise found
         facts = found.facts
-        if facts.open_rollback == rollback.id:
-            facts = replace(facts, open_rollback=None)
+        if facts.target.open_rollback == rollback.id:
+            facts = replace(facts, target=replace(facts.target, open_rollback=None))
         judged = policy.decide("", found.alert, _patient(target, facts.now - rollback.opened_at), facts)
         return policy.look_again(rollback, judged, facts)
 

@@ -1,23 +1,36 @@
 """The three measurements of a condition that a judgement needs: now, since when, and of the version before.
 
-Here: which version is measured over which time, with what was asked and answered; what gives no answer becomes an
-unknown with a sentence, never an exception.
-Never here: how a figure is measured (`figures`), and what follows from it (`reasons`).
+Here: which version is measured over which time. Each measurement returns its value, why that is not known, and the
+evidence for it; what gives no answer becomes an unknown with a sentence, never an exception.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 from rearguard_controller.adapters.prometheus import figures, promql
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
-from rearguard_controller.facts.evidence import Witness, merged
+from rearguard_controller.facts.evidence import merged
+from rearguard_controller.facts.recorded_queries import RecordedQueries
 from rearguard_controller.judgement.already_firing import changed_after, own_labels
-from rearguard_controller.model import VERSION_LABEL, Condition, Evidence, Facts, Measurement, ReasonCode, Release
+from rearguard_controller.model import (
+    VERSION_LABEL,
+    Condition,
+    Evidence,
+    Facts,
+    Measured,
+    Measurement,
+    ReasonCode,
+    Release,
+    TargetFacts,
+)
 from rearguard_controller.wording import clock_time
+
+T = TypeVar("T")
+Clock = Callable[[], float]  # seconds since the epoch
 
 NO_RELEASE = "there is no release to compare with"
 NO_VERSION_BEFORE = "no version before is known by its service_version"
@@ -27,98 +40,112 @@ BEFORE = "in the ten minutes before the release, {} showed a median of "
 BEFORE_RELEASE = 600.0  # seconds before a release in which the version before is judged, and a fault may have begun
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a condition's figure says; a detail says why something is not known."""
+class Answer(NamedTuple, Generic[T]):
+    """What was measured.
 
-    now: Measurement | None = None
-    now_detail: str = ""
-    since: float | None = None
-    since_detail: str = ""
-    since_own: tuple[str, ...] = ()  # the service_versions that alone showed a condition from before the release
-    before: Measurement | None = None
-    before_detail: str = ""
+    Attributes:
+        value: None when it is not known.
+        detail: why it is not known; of the version before, else, how it was measured.
+        evidence: what was asked for it, and the answers.
+    """
+
+    value: T | None
+    detail: str
     evidence: tuple[Evidence, ...] = ()
 
 
-async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Callable[[], float]) -> Measured:
+class Episode(NamedTuple):
+    """When the present episode of a condition began; `own` is as in `Measured.since_own`."""
+
+    start: float
+    own: tuple[str, ...]
+
+
+async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Clock) -> Measured:
     """Measure a condition of the target that these facts are about."""
-    shown = _shown(facts.release(facts.serving_version))
-    confirming, dating, comparing = (
-        Witness(asks, condition.selector, clock, code)
-        for code in (
-            ReasonCode.ALERT_CONFIRMED,
-            ReasonCode.BEGAN_AFTER_RELEASE,
-            ReasonCode.PREVIOUS_VERSION_HEALTHY,
-        )
+    known = facts.target
+    now, episode, before = await asyncio.gather(
+        measure_now(asks, condition, known, clock),
+        measure_since(asks, condition, facts, clock),
+        measure_before(asks, condition, known, clock),
     )
-    now, since, before = await asyncio.gather(
-        _now(confirming, condition, shown),
-        _since(dating, condition, facts),
-        before_release(comparing, condition, facts),
+    began = episode.value
+    return Measured(
+        now=now.value,
+        now_detail=now.detail,
+        since=None if began is None else began.start,
+        since_detail=episode.detail,
+        since_own=() if began is None else began.own,
+        before=before.value,
+        before_detail=before.detail,
+        evidence=merged((*now.evidence, *episode.evidence, *before.evidence)),
     )
-    asked = merged((*confirming.evidence, *dating.evidence, *comparing.evidence))
-    began, why, own = since
-    return Measured(*now, began, why, own, *before, asked)
 
 
-async def _now(asks: Asks, condition: Condition, version: str | None) -> tuple[Measurement | None, str]:
+async def measure_now(asks: Asks, condition: Condition, known: TargetFacts, clock: Clock) -> Answer[Measurement]:
+    """The figure of the serving version against its threshold, now."""
+    queries = RecordedQueries(asks, condition.selector, clock, ReasonCode.ALERT_CONFIRMED)
     try:
-        return await figures.measure(asks, condition, version=version), ""
+        found = await figures.measure(queries, condition, version=_shown(known.serving))
     except SourceError as error:
-        return None, error.message
+        return Answer(None, error.message, queries.evidence)
+    return Answer(found, "", queries.evidence)
 
 
-async def _since(witness: Witness, condition: Condition, facts: Facts) -> tuple[float | None, str, tuple[str, ...]]:
-    began = facts.now if facts.state is None or facts.state.serving_since is None else facts.state.serving_since
-    earliest = max(began, facts.now - figures.LONGEST_LOOK) - BEFORE_RELEASE
+async def measure_since(asks: Asks, condition: Condition, facts: Facts, clock: Clock) -> Answer[Episode]:
+    """When the present episode of the condition began, looked for from ten minutes before the release on."""
+    queries = RecordedQueries(asks, condition.selector, clock, ReasonCode.BEGAN_AFTER_RELEASE)
+    state = facts.target.state
+    served_since = facts.now if state is None or state.serving_since is None else state.serving_since
+    earliest = max(served_since, facts.now - figures.LONGEST_LOOK) - BEFORE_RELEASE
     try:
-        start = await figures.episode_start(witness, condition, earliest, facts.now)
-        own = await _own(witness, condition, facts, start, earliest)
+        start = await figures.episode_start(queries, condition, earliest, facts.now)
+        own = await _own(queries, condition, facts.target, start, earliest)
     except SourceError as error:
-        return None, error.message, ()
+        return Answer(None, error.message, queries.evidence)
     if start is None:
-        witness.conclude(NOT_HELD)
-        return None, NOT_HELD, own
-    witness.conclude(f"it has held since {clock_time(start)}")
-    return start, "", own
+        queries.conclude(NOT_HELD)
+        return Answer(None, NOT_HELD, queries.evidence)
+    queries.conclude(f"it has held since {clock_time(start)}")
+    return Answer(Episode(start, own), "", queries.evidence)
 
 
 async def _own(
-    asks: Asks, condition: Condition, facts: Facts, start: float | None, earliest: float
+    asks: Asks, condition: Condition, known: TargetFacts, start: float | None, earliest: float
 ) -> tuple[str, ...]:
-    """The service_versions that alone showed a condition which began before the release, if it was so."""
-    changed, own = changed_after(facts.state), own_labels(facts)
+    """The service_versions that alone showed a condition that began before the release; empty if others did, too."""
+    changed, own = changed_after(known.state), own_labels(known)
     if start is None or changed is None or start >= changed or not own:
         return ()
     others = await figures.episode_start(asks, condition, earliest, changed, but_not=own)
     return own if others is None else ()
 
 
-async def before_release(asks: Asks, condition: Condition, facts: Facts) -> tuple[Measurement | None, str]:
-    """The figure of the version before, and in words how it was measured.
+async def measure_before(asks: Asks, condition: Condition, known: TargetFacts, clock: Clock) -> Answer[Measurement]:
+    """The figure of the version before; `detail` begins the sentence that tells it.
 
-    Beside the new version where both serve, else over the ten minutes before the release.
+    While both versions serve it is measured now, else over the ten minutes before the release.
     """
-    state = facts.state
+    state = known.state
     if state is None or state.serving_since is None or not state.is_release:
-        return None, NO_RELEASE
-    previous = facts.release(state.previous_version)
+        return Answer(None, NO_RELEASE)
+    previous = known.release(state.previous_version)
     shown = _shown(previous)
     if previous is None or shown is None:
-        return None, NO_VERSION_BEFORE
+        return Answer(None, NO_VERSION_BEFORE)
+    queries = RecordedQueries(asks, condition.selector, clock, ReasonCode.PREVIOUS_VERSION_HEALTHY)
     end = changed_after(state) or state.serving_since
     try:
         serves, beside, before = await asyncio.gather(
-            _serves(asks, condition, shown),
-            figures.measure(asks, condition, version=shown),
-            figures.median_over(asks, condition, end - BEFORE_RELEASE, end, version=shown),
+            _serves(queries, condition, shown),
+            figures.measure(queries, condition, version=shown),
+            figures.median_over(queries, condition, end - BEFORE_RELEASE, end, version=shown),
         )
     except SourceError as error:
-        return None, error.message
-    if serves and beside.past is not None and shown != _shown(facts.release(facts.serving_version)):
-        return beside, BESIDE.format(previous.version)
-    return before, BEFORE.format(previous.version)
+        return Answer(None, error.message, queries.evidence)
+    if serves and beside.past is not None and shown != _shown(known.serving):
+        return Answer(beside, BESIDE.format(previous.version), queries.evidence)
+    return Answer(before, BEFORE.format(previous.version), queries.evidence)
 
 
 async def _serves(asks: Asks, condition: Condition, version: str) -> bool:

@@ -153,7 +153,7 @@ class ByHand:
 
         The rollback is open by now, whatever becomes of this: where it cannot be kept, the change of version counts.
         """
-        if facts.handled_by is not None:
+        if facts.target.handled_by is not None:
             return
         window = target.policy.watch_window
         try:

@@ -1,38 +1,38 @@
 """The pre-release snapshot: what was pending or firing before a release can never be blamed on it. Pure.
 
-Here: whether an alert is among those that were seen right before the serving version came, and which
-`service_version`s are the release's own: instances of a new version may serve for a while before the target's
-`current` names it, and what they alone show came with it.
-Never here: taking the snapshot (`releases`, `history`) and the other signs of a beginning (`reasons`).
+Here: whether an alert was among those seen right before the serving version came, and which `service_version`s are
+the release's own. Instances of a new version may serve for a while before the target's `current` names it: what they
+alone show came with the release. The snapshot itself is taken in `releases` and by the back-test.
 """
 
 from __future__ import annotations
 
-from rearguard_controller.model import Facts, SeenAlert, TargetState
+from rearguard_controller.model import SeenAlert, TargetFacts, TargetState
 from rearguard_controller.wording import span
 
 LONGEST_UNSEEN = 300.0  # seconds between two readings of the version within which a fault still came with the change
 
 
-def already(name: str, facts: Facts) -> tuple[bool | None, str] | None:
-    """Whether an alert was there before the release: False with a sentence, None when that is not known.
+def already(name: str, known: TargetFacts) -> tuple[bool | None, str] | None:
+    """What the snapshot answers to `began_after_release`: was an alert of this name there before the release?
 
-    Compared by name and target, as instances and pods come and go with a release, and a fault of what lies below
-    changes its version with them.
+    Only the alert's name counts. Its instances and pods change with every release, and so does the version in the
+    labels of an alert about something underneath, such as a host.
 
     Returns:
-        The answer of `began_after_release` and its sentence; None when the snapshot has nothing against the release.
+        False and a sentence when the alert was there, None and a sentence when that is not known; None alone when the
+        snapshot has nothing against the release.
     """
-    state = facts.state
+    state = known.state
     if state is None or not state.is_release or state.alerts_before is None or state.serving_since is None:
         return None
-    if facts.serving_version is None:
+    if known.serving_version is None:
         return None
-    snapshot, own = state.alerts_before, own_labels(facts)
+    snapshot, own = state.alerts_before, own_labels(known)
     found = _named(name, snapshot.alerts, own)
     if found is not None:
         ago = span(state.serving_since - snapshot.at)
-        return False, f"{name} was already {found.state} {ago} before {facts.serving_version} began to serve."
+        return False, f"{name} was already {found.state} {ago} before {known.serving_version} began to serve."
     if snapshot.unknown:
         return None, f"It is not known what was pending or firing before the release: {snapshot.unknown}."
     if _named(name, snapshot.between, own) is not None:
@@ -42,20 +42,20 @@ def already(name: str, facts: Facts) -> tuple[bool | None, str] | None:
     return None
 
 
-def own_labels(facts: Facts) -> tuple[str, ...]:
-    """The service_versions that say nothing about the time before the release, though they were seen in it.
+def own_labels(known: TargetFacts) -> tuple[str, ...]:
+    """The service_versions whose figures and alerts do not count against the time before the release.
 
-    The release's own, where the version before is known by another one; and those of versions that were rolled away
-    from: what they show is their own fault, however long it lingers.
+    These are the release's own one, if the version before is known to show another; and those of versions that were
+    rolled away from: what they still show is their own fault.
     """
-    state, serving = facts.state, facts.release(facts.serving_version)
+    state, serving = known.state, known.serving
     if state is None or not state.is_release or serving is None:
         return ()
-    previous = facts.release(state.previous_version)
+    previous = known.release(state.previous_version)
     before = None if previous is None else previous.service_version
     own = serving.service_version or serving.version
     labels = {own} if own == serving.version or before is not None else set()
-    for release in facts.releases:
+    for release in known.releases:
         if release.distrusted and release.version != state.previous_version and release.service_version is not None:
             labels.add(release.service_version)
     return tuple(sorted(labels - {before}))

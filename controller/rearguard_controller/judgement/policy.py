@@ -1,8 +1,7 @@
 """The judgement: is this release to blame, and may we act? Pure, and the same for alerts, dry runs and by hand.
 
 Here: `decide`, `decide_by_hand` and the second look at a rollback that waits. A decision holds the answers to all
-questions (`reasons`), so that anyone can see why, or why not.
-Never here: clocks, queries, the journal. Everything that may be known is in `Facts`.
+`questions`, so that anyone can see why, or why not. Everything that may be known is in `Facts`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
-from rearguard_controller.judgement import remedies
+from rearguard_controller.judgement import questions, remedies
+from rearguard_controller.judgement.brakes import no_open_rollback_of
+from rearguard_controller.judgement.case import Case
 from rearguard_controller.judgement.destination import choose_destination, obstacle
-from rearguard_controller.judgement.questions import QUESTIONS, Case, known_good_of, no_open_rollback_of
+from rearguard_controller.judgement.permissions import of_no_target
+from rearguard_controller.judgement.way_back import known_good_of
 from rearguard_controller.model import (
     Alert,
     Decision,
@@ -69,13 +71,13 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
     """
     if target is None:
         detail = "No configured target matches the labels of this alert."
-        known = Reason(ReasonCode.TARGET_KNOWN, False, detail, remedy=remedies.of_no_target(alert))
+        known = Reason(ReasonCode.TARGET_KNOWN, False, detail, remedy=of_no_target(alert))
         return Decision(
             decision_id, "", Verdict.LEAVE, Verdict.LEAVE, facts.now, Trigger.ALERT, (known,), alert=alert
         )
-    destination = choose_destination(facts)
+    destination = choose_destination(facts.target)
     case = Case(alert, target, facts, destination)
-    reasons = remedies.explained([question(case) for question in QUESTIONS], case)
+    reasons = questions.answers(case)
     blocking = {reason.code for reason in reasons if reason.blocks}
     asks = target.policy.mode is Mode.ASK or _may_be_the_database(alert, reasons)
     best = Verdict.ASK if asks else Verdict.ROLL_BACK
@@ -88,7 +90,7 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         trigger=Trigger.ALERT,
         reasons=reasons,
         alert=alert,
-        from_version=facts.serving_version,
+        from_version=facts.target.serving_version,
         to_version=destination.version if destination else None,
         evidence=facts.evidence,
     )
@@ -113,7 +115,7 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
     destination, known_good = _wished_destination(wish, facts)
     enforced = {
         ReasonCode.TARGET_KNOWN: Reason(ReasonCode.TARGET_KNOWN, True, f"The target is {target.name}."),
-        ReasonCode.NO_OPEN_ROLLBACK: no_open_rollback_of(facts),
+        ReasonCode.NO_OPEN_ROLLBACK: no_open_rollback_of(facts.target),
         ReasonCode.KNOWN_GOOD_EXISTS: known_good,
     }
     reasons = tuple(
@@ -133,7 +135,7 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
         decided_at=facts.now,
         trigger=Trigger.MANUAL,
         reasons=reasons,
-        from_version=facts.serving_version,
+        from_version=facts.target.serving_version,
         to_version=destination,
         note=wish.note,
         evidence=_of(facts.evidence, enforced),
@@ -151,15 +153,15 @@ def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[St
     Returns:
         `unknown` only where nothing is known to stand in the way.
     """
-    version = facts.serving_version
+    version = facts.target.serving_version
     if version is not None and version != rollback.from_version:
         return Standing.CHANGED, f"{version} serves, not {rollback.from_version}: somebody else changed it."
     blocking = [reason for reason in decision.reasons if reason.blocks]
     over = next((each for each in blocking if each.code is ReasonCode.ALERT_CONFIRMED and each.holds is False), None)
     if over is not None:
         return Standing.OVER, over.detail
-    destination = facts.release(rollback.to_version)
-    why = None if version is None or destination is None else obstacle(destination, facts)
+    destination = facts.target.release(rollback.to_version)
+    why = None if version is None or destination is None else obstacle(destination, facts.target)
     barring = [reason.detail for reason in blocking if reason.holds is False]
     if why is not None:
         barring.append(f"{rollback.to_version} is no destination any more: {why}.")
@@ -186,21 +188,21 @@ def _may_be_the_database(alert: Alert, reasons: tuple[Reason, ...]) -> bool:
 
 
 def _wished_destination(wish: Wish, facts: Facts) -> tuple[str | None, Reason]:
-    code = ReasonCode.KNOWN_GOOD_EXISTS
+    code, known = ReasonCode.KNOWN_GOOD_EXISTS, facts.target
     if wish.to_version is None:
-        best = choose_destination(facts)
+        best = choose_destination(known)
         return (best.version if best else None), known_good_of(facts, best)
     version = wish.to_version
-    if facts.serving_version is None:
-        return version, Reason(code, None, f"It is not known which version serves now{because(facts.serving_detail)}")
-    if version == facts.serving_version:
+    if known.serving_version is None:
+        return version, Reason(code, None, f"It is not known which version serves now{because(known.serving_detail)}")
+    if version == known.serving_version:
         return version, Reason(code, False, f"{version} is the version that serves now.")
-    if facts.activatable is not None and version not in facts.activatable:
+    if known.activatable is not None and version not in known.activatable:
         return version, Reason(code, False, f"{version} is not among the versions that the target can activate.")
-    if facts.checked.get(version):
-        return version, Reason(code, False, f"{version} cannot be activated: {facts.checked[version]}.")
-    release = facts.release(version)
-    why = "it was never seen serving" if release is None else obstacle(release, facts)
+    if known.checked.get(version):
+        return version, Reason(code, False, f"{version} cannot be activated: {known.checked[version]}.")
+    release = known.release(version)
+    why = "it was never seen serving" if release is None else obstacle(release, known)
     if why is None:
         return version, Reason(code, True, f"{version} is known good.")
     if wish.force:

@@ -20,7 +20,8 @@ from rearguard_controller.model.codes import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.model.decisions import Decision, Evidence, Facts, Reason, Rollback, Step
+from rearguard_controller.model.decisions import Decision, Evidence, Reason, Rollback, Step
+from rearguard_controller.model.facts import AlertFacts, Facts, Measured, TargetFacts
 from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels
 from rearguard_controller.model.observations import (
     Alert,
@@ -57,6 +58,7 @@ __all__ = [
     "Action",
     "AfterCrash",
     "Alert",
+    "AlertFacts",
     "AlertState",
     "AlertsSeen",
     "Budget",
@@ -73,6 +75,7 @@ __all__ = [
     "Hook",
     "HttpAction",
     "Labels",
+    "Measured",
     "Measurement",
     "Mode",
     "NoticeEvent",
@@ -93,6 +96,7 @@ __all__ = [
     "StepState",
     "StormLimit",
     "Target",
+    "TargetFacts",
     "TargetState",
     "Trigger",
     "Verdict",

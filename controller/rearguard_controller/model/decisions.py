@@ -1,15 +1,11 @@
-"""What is concluded and done: facts, reasons, decisions and rollbacks.
-
-Never here: how (`reasons`, `policy`, `rollback`).
-"""
+"""What is concluded and done: evidence, reasons, decisions, rollbacks and their steps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rearguard_controller.model.codes import (
     AfterCrash,
-    AlertState,
     EvidenceSource,
     OnFailure,
     Outcome,
@@ -20,17 +16,12 @@ from rearguard_controller.model.codes import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.model.labels import Labels
 from rearguard_controller.model.observations import (
     Alert,
     Condition,
-    Measurement,
-    Release,
     Sample,
-    Silencing,
-    TargetState,
 )
-from rearguard_controller.model.targets import Action, CommandRelease, HealthCheck, StormLimit
+from rearguard_controller.model.targets import Action, CommandRelease, HealthCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,46 +41,6 @@ class Evidence:
     values: tuple[Sample, ...] = ()  # the numbers of the answer, at most a few; of a range the median of each series
     start: float | None = None
     step: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything that `policy.decide` may know of the world, gathered before it is called."""
-
-    now: float
-    default_environment: str = ""
-    alert_state: AlertState = AlertState.UNKNOWN
-    alert_detail: str = ""  # why the state is unknown
-    silencing: Silencing | None = None  # None: no Alertmanager is configured
-    measurement: Measurement | None = None
-    condition_since: float | None = None  # when the present episode of the condition began, by Prometheus
-    condition_detail: str = ""
-    condition_own: tuple[str, ...] = ()  # before the release, only figures naming these service_versions showed it
-    serving_version: str | None = None
-    serving_detail: str = ""
-    state: TargetState | None = None
-    releases: tuple[Release, ...] = ()
-    ended_waits: tuple[Rollback, ...] = ()  # rollbacks that were never begun: the newest vetoed, expired, not needed
-    activatable: frozenset[str] | None = None  # None: the target cannot list its versions
-    checked: Labels = field(default_factory=dict)  # versions that the target's check was asked about: "", or why not
-    previous_measurement: Measurement | None = None
-    previous_detail: str = ""
-    sick_dependencies: Labels = field(default_factory=dict)  # target that is depended on: what is wrong with it
-    dependencies_detail: str = ""  # why it is not known which of them are sick
-    open_rollback: str | None = None
-    handled_by: str | None = None  # the automatic rollback that already went away from the serving version
-    last_action_at: float | None = None
-    actions_in_budget: int = 0
-    budget_frees_at: float | None = (
-        None  # when the next automatic rollback leaves the period; None while some are left
-    )
-    troubled: tuple[str, ...] = ()  # targets that had trigger alerts within `storm.within`
-    storm: StormLimit = field(default_factory=StormLimit)
-    evidence: tuple[Evidence, ...] = ()  # what was asked for all this, and the answers
-
-    def release(self, version: str | None) -> Release | None:
-        """What is remembered of a version, if anything."""
-        return next((release for release in self.releases if release.version == version), None)
 
 
 @dataclass(frozen=True, slots=True)

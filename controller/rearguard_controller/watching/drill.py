@@ -158,7 +158,7 @@ class Drills:
         if not any(hook.check for hook in hooks):
             return ()
         _, facts = await self._readiness.destination(target, serving)
-        chosen: Release | None = readiness_rules.way_back(facts)
+        chosen: Release | None = readiness_rules.way_back(facts.target)
         context = ActionContext(
             target.name, serving or "", "" if chosen is None else chosen.version, rollback_id=drill.id
         )

@@ -21,7 +21,7 @@ from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, SourceError
 from rearguard_controller.lasting import Lasting
-from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target
+from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target, TargetFacts
 from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, NOTIFY, ROLLBACK_COMMAND
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.secret_files import host_of
@@ -131,7 +131,7 @@ class Readiness:
             JournalError: it cannot be read.
         """
         back, facts = await self.destination(target, serving)
-        chosen = readiness_rules.way_back(facts)
+        chosen = readiness_rules.way_back(facts.target)
         context = ActionContext(
             target.name,
             from_version=serving or "",
@@ -151,23 +151,24 @@ class Readiness:
 
     async def destination(self, target: Target, serving: str | None) -> tuple[Check, Facts]:
         """Whether there is a way back, and the facts that say so; the target's own `check` is asked of it."""
-        state, known = await self._journal.target_state(target.name), await self._journal.releases(target.name)
-        facts = Facts(self._clock(), serving_version=serving or state.serving_version, state=state, releases=known)
+        state, releases = await self._journal.target_state(target.name), await self._journal.releases(target.name)
+        now, known = self._clock(), TargetFacts(serving or state.serving_version, state=state, releases=releases)
         try:
-            facts = replace(facts, activatable=await self._releases.activatable(target))
+            known = replace(known, activatable=await self._releases.activatable(target))
         except SourceError as error:
             why = f"The versions that can be activated are not known: {readiness_rules.told(error)}"
-            return Check(DESTINATION, False, why), replace(facts, activatable=frozenset())
+            return Check(DESTINATION, False, why), Facts(now, replace(known, activatable=frozenset()))
         check = target.release.check
         while check is not None:
-            chosen = readiness_rules.way_back(facts)
-            if chosen is None or chosen.version == facts.serving_version or chosen.version in facts.checked:
+            chosen = readiness_rules.way_back(known)
+            if chosen is None or chosen.version == known.serving_version or chosen.version in known.checked:
                 break
-            context = ActionContext(target.name, facts.serving_version or "", chosen.version, "drill", "check")
+            context = ActionContext(target.name, known.serving_version or "", chosen.version, "drill", "check")
             asked = await self._actions.look(check, context)
             why = "" if asked.ok else f"its check says that it cannot be activated: {asked.detail}"
-            facts = replace(facts, checked={**facts.checked, chosen.version: why})
-        return readiness_rules.destination(target, facts), facts
+            known = replace(known, checked={**known.checked, chosen.version: why})
+        found = Facts(now, known)
+        return readiness_rules.destination(target, found), found
 
     async def alertmanager(self) -> Check:
         """Whether Alertmanager answers; without one nothing is asked of it."""

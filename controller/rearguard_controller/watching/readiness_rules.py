@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.destination import choose_destination, obstacle
-from rearguard_controller.model import Check, Facts, Release, Target
+from rearguard_controller.model import Check, Facts, Release, Target, TargetFacts
 from rearguard_controller.model.checks import (
     CURRENT,
     DEPLOY,
@@ -60,13 +60,13 @@ def polled(name: str, holds: bool | None) -> Check:  # a name and its answer bel
     return Check(name, holds, good if holds else bad)
 
 
-def way_back(facts: Facts) -> Release | None:
-    """Where a rollback would go now, else where one from the next release would: the trusted version that serves.
+def way_back(known: TargetFacts) -> Release | None:
+    """Where a rollback would go now; if nowhere, the serving version if it is trusted.
 
-    That one needs no proof that it can be activated: it serves.
+    A rollback from the next release would go to that one. It serves, so it needs no proof that it can be activated.
     """
-    chosen = choose_destination(facts)
-    serving = facts.release(facts.serving_version)
+    chosen = choose_destination(known)
+    serving = known.serving
     if chosen is not None or serving is None or serving.distrusted or serving.known_good_at is None:
         return chosen
     return serving
@@ -74,20 +74,21 @@ def way_back(facts: Facts) -> Release | None:
 
 def destination(target: Target, facts: Facts) -> Check:
     """Whether there is a way back."""
-    chosen, serving = way_back(facts), facts.serving_version
+    known = facts.target
+    chosen, serving = way_back(known), known.serving_version
     if serving is None:
         return Check(DESTINATION, None, "Not known while the version that serves is not.")
     if chosen is None:
         ways = f"run `rearguard release {target.name} VERSION --good`, or wait for known_good_after"
-        return Check(DESTINATION, False, f"There is no version to go back to from {serving}{_others(facts)}: {ways}.")
+        return Check(DESTINATION, False, f"There is no version to go back to from {serving}{_others(known)}: {ways}.")
     if chosen.version != serving:
         return Check(DESTINATION, True, f"A rollback would go from {serving} to {chosen.version}.")
-    state = facts.state
+    state = known.state
     if state is not None and recently_released(state, facts.now, target.policy.watch_window):
         detail = (
             f"{serving} may still be blamed for {span(target.policy.watch_window)} after its release, and there is"
         )
-        return Check(DESTINATION, False, f"{detail} no version to go back to from it{_others(facts)}.")
+        return Check(DESTINATION, False, f"{detail} no version to go back to from it{_others(known)}.")
     return Check(
         DESTINATION, True, f"{serving} serves and is known good: the next release has it to go back to; it has none."
     )
@@ -95,7 +96,8 @@ def destination(target: Target, facts: Facts) -> Check:
 
 def deploy(target: Target, facts: Facts) -> Check:
     """Whether no announced deployment has been left without its end: it would stand in the way for ever."""
-    began = None if facts.state is None else facts.state.deploy_started_at
+    state = facts.target.state
+    began = None if state is None else state.deploy_started_at
     if began is None:
         return Check(DEPLOY, True, "No deployment is announced as running.")
     age = facts.now - began
@@ -108,9 +110,9 @@ def deploy(target: Target, facts: Facts) -> Check:
     )
 
 
-def _others(facts: Facts) -> str:
+def _others(known: TargetFacts) -> str:
     told = [
-        f"{each.version}: {obstacle(each, facts)}" for each in facts.releases if each.version != facts.serving_version
+        f"{each.version}: {obstacle(each, known)}" for each in known.releases if each.version != known.serving_version
     ]
     return f" ({'; '.join(told[:_MOST_NAMED])})" if told else ""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 
 import pytest
 
@@ -19,7 +18,7 @@ from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
 from rearguard_controller.releases.tracking import Releases, Watch
-from unit.controller.factories import MINUTE, TARGET, alert, command, condition, policy, target
+from unit.controller.factories import MINUTE, TARGET, alert, command, condition, policy, target, with_facts
 from unit.controller.lasting_kit import lasting
 
 LEAD = 4 * MINUTE  # from the decision to what people do
@@ -30,7 +29,7 @@ class Seen(FactGatherer):
 
     async def gather(self, target, alerts, *, record=True, **_how):
         base = await self.of_target(target, record=record)
-        found = replace(
+        found = with_facts(
             base,
             alert_state=AlertState.FIRING,
             measurement=Measurement(0.3, 0.1, ">", past=True),

@@ -44,5 +44,5 @@ async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_c
     sources = Sources(prometheus, None, silences, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
     releases = Releases(lasting(journal), actions, prometheus)
     facts = await FactGatherer(lasting(journal), sources, releases).of_target(it, record=False)
-    assert facts.open_rollback is not None or not is_armed(facts.state, facts.now)
+    assert facts.target.open_rollback is not None or not is_armed(facts.target.state, facts.now)
     await inner.close()

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from rearguard_controller.model import (
     Alert,
+    AlertFacts,
     AlertState,
     Budget,
     CommandAction,
@@ -19,6 +20,7 @@ from rearguard_controller.model import (
     HealthCheck,
     Hook,
     HttpAction,
+    Measured,
     Measurement,
     Mode,
     Phase,
@@ -28,6 +30,7 @@ from rearguard_controller.model import (
     Release,
     Rollback,
     Target,
+    TargetFacts,
     TargetState,
     Trigger,
     Verdict,
@@ -106,19 +109,46 @@ def measurement(value: float | None = 0.3, *, past: bool | None = True) -> Measu
     return Measurement(value, 0.1, ">", past)
 
 
+ALERT_FIELDS = {"alert_state": "state", "alert_detail": "detail", "silencing": "silencing"}
+MEASURED_FIELDS = {
+    "measurement": "now",
+    "measurement_detail": "now_detail",
+    "condition_since": "since",
+    "condition_detail": "since_detail",
+    "condition_own": "since_own",
+    "previous_measurement": "before",
+    "previous_detail": "before_detail",
+}
+
+
 def facts(**fields) -> Facts:
-    base = Facts(
-        now=NOW,
-        alert_state=AlertState.FIRING,
-        measurement=measurement(),
-        condition_since=DEPLOYED + MINUTE,
-        serving_version="v2",
-        state=state(),
-        releases=(good("v1", service_version="1.0"), serving("v2", service_version="2.0")),
-        activatable=frozenset({"v1", "v2"}),
-        previous_measurement=measurement(0.0, past=False),
+    """The facts of the base world. Each field goes to its record; `evidence` goes to the target's."""
+    return with_facts(
+        Facts(
+            NOW,
+            TargetFacts(
+                serving_version="v2",
+                state=state(),
+                releases=(good("v1", service_version="1.0"), serving("v2", service_version="2.0")),
+                activatable=frozenset({"v1", "v2"}),
+            ),
+            AlertFacts(AlertState.FIRING),
+            Measured(now=measurement(), since=DEPLOYED + MINUTE, before=measurement(0.0, past=False)),
+        ),
+        **fields,
     )
-    return replace(base, **fields)
+
+
+def with_facts(base: Facts, *, now: float | None = None, **fields) -> Facts:
+    """Facts with some fields replaced, each in its record."""
+    of_alert = {ALERT_FIELDS[name]: fields.pop(name) for name in list(fields) if name in ALERT_FIELDS}
+    measured = {MEASURED_FIELDS[name]: fields.pop(name) for name in list(fields) if name in MEASURED_FIELDS}
+    return Facts(
+        base.now if now is None else now,
+        replace(base.target, **fields),
+        replace(base.alert, **of_alert),
+        replace(base.measured, **measured),
+    )
 
 
 def condition(**fields) -> Condition:

@@ -6,9 +6,9 @@ import pytest
 from rearguard_controller import json_views
 from rearguard_controller.adapters.prometheus import PrometheusAlert, Series
 from rearguard_controller.errors import SourceError
-from rearguard_controller.facts import evidence, evidence_wording
-from rearguard_controller.facts.evidence import Witness
-from rearguard_controller.facts.measurements import measure
+from rearguard_controller.facts import alert_facts, evidence, target_facts
+from rearguard_controller.facts.measurements import measure, measure_before, measure_now
+from rearguard_controller.facts.recorded_queries import RecordedQueries
 from rearguard_controller.journal import codec
 from rearguard_controller.judgement.policy import Wish, decide, decide_by_hand
 from rearguard_controller.model import (
@@ -21,6 +21,7 @@ from rearguard_controller.model import (
     Sample,
     Silencing,
 )
+from rearguard_controller.releases.tracking import Serving
 from unit.controller.factories import (
     DEPLOYED,
     MATCH,
@@ -69,7 +70,18 @@ def asked(question: str, answer: str = "0.3", *serves: ReasonCode, **fields) -> 
 
 
 def of_prometheus(asks, clock=lambda: NOW):
-    return Witness(asks, MATCH, clock, *CONFIRMED)
+    return RecordedQueries(asks, MATCH, clock, *CONFIRMED)
+
+
+def told_of_target(of, known, listing=""):
+    """The evidence of each reading of a target: its commands, and the journal's records."""
+    serving = Serving(known.serving_version, known.serving_detail, known.state)
+    return (
+        *target_facts.of_commands(of, serving, known.activatable, listing, NOW),
+        target_facts.of_state(of, known.state, NOW),
+        target_facts.of_releases(of, known.releases, NOW),
+        target_facts.of_rollbacks(of, known, NOW),
+    )
 
 
 # --- taking down
@@ -77,46 +89,46 @@ def of_prometheus(asks, clock=lambda: NOW):
 
 async def test_an_answer_is_dated_by_who_gave_it_and_only_the_targets_own_values_are_kept():
     elsewhere = {**version("2.0"), "service_name": "payments"}
-    witness = of_prometheus(Answers(Sample(version("2.0"), 0.31, NOW - 7), Sample(elsewhere, 0.9, NOW - 7)))
-    answered = await witness.query("errors")
+    queries = of_prometheus(Answers(Sample(version("2.0"), 0.31, NOW - 7), Sample(elsewhere, 0.9, NOW - 7)))
+    answered = await queries.query("errors")
     assert [each.value for each in answered] == [0.31, 0.9]  # as Prometheus gave it
-    (taken,) = witness.evidence
+    (taken,) = queries.evidence
     assert taken == Evidence(
         PROMETHEUS, "errors", "0.31", NOW - 7, CONFIRMED, (Sample({"service_version": "2.0"}, 0.31),)
     )
 
 
 async def test_no_data_is_an_answer_of_the_moment_in_which_it_was_asked():
-    witness = of_prometheus(Answers())
-    await witness.query("errors")
-    assert [(each.answer, each.at, each.values) for each in witness.evidence] == [("no data", NOW, ())]
+    queries = of_prometheus(Answers())
+    await queries.query("errors")
+    assert [(each.answer, each.at, each.values) for each in queries.evidence] == [("no data", NOW, ())]
 
 
 @pytest.mark.parametrize("at", [float("nan"), float("inf"), 1e300, 0.0])
 async def test_a_moment_that_cannot_be_one_is_replaced_by_our_own(at):
-    witness = of_prometheus(Answers(Sample(version("2.0"), 0.31, at)))
-    await witness.query("errors")
-    (taken,) = witness.evidence
+    queries = of_prometheus(Answers(Sample(version("2.0"), 0.31, at)))
+    await queries.query("errors")
+    (taken,) = queries.evidence
     assert taken.at == NOW
     assert json_views.evidence(taken)["at"] == "1970-01-12T13:46:40.000Z"
 
 
 async def test_a_question_without_an_answer_is_kept_too():
-    witness = of_prometheus(Away())
+    queries = of_prometheus(Away())
     with pytest.raises(SourceError):
-        await witness.query("errors")
+        await queries.query("errors")
     with pytest.raises(SourceError):
-        await witness.query_range("errors", NOW - 60, NOW, 5.0)
-    assert [each.answer for each in witness.evidence] == ["no answer: Prometheus did not answer."] * 2
-    assert (witness.evidence[1].start, witness.evidence[1].at) == (NOW - 60, NOW)
+        await queries.query_range("errors", NOW - 60, NOW, 5.0)
+    assert [each.answer for each in queries.evidence] == ["no answer: Prometheus did not answer."] * 2
+    assert (queries.evidence[1].start, queries.evidence[1].at) == (NOW - 60, NOW)
 
 
 async def test_of_a_range_of_time_the_median_is_kept_and_what_was_made_of_it():
     points = tuple((NOW - 60 + 5 * number, float(number)) for number in range(5))
-    witness = of_prometheus(Answers(series=(Series(version("1.0"), points),)))
-    await witness.query_range("errors", NOW - 60, NOW, 5.0)
-    witness.conclude("it has held since then")
-    (taken,) = witness.evidence
+    queries = of_prometheus(Answers(series=(Series(version("1.0"), points),)))
+    await queries.query_range("errors", NOW - 60, NOW, 5.0)
+    queries.conclude("it has held since then")
+    (taken,) = queries.evidence
     assert taken.answer == "it has held since then; 5 points from 0 to 4"
     assert taken.values == (Sample({"service_version": "1.0"}, 2.0),)
     assert (taken.start, taken.at, taken.step) == (NOW - 60, NOW, 5.0)
@@ -124,9 +136,9 @@ async def test_of_a_range_of_time_the_median_is_kept_and_what_was_made_of_it():
 
 async def test_of_many_values_those_at_both_ends_are_kept_for_one_of_them_decides():
     samples = [Sample(version("2.0", instance=f"i{number}"), number / 10) for number in (5, 1, 9, 3, 7, 2)]
-    witness = of_prometheus(Answers(*samples, Sample(version("2.0", instance="i"), float("inf"))))
-    await witness.query("errors")
-    (taken,) = witness.evidence
+    queries = of_prometheus(Answers(*samples, Sample(version("2.0", instance="i"), float("inf"))))
+    await queries.query("errors")
+    (taken,) = queries.evidence
     assert taken.answer == "7 values from 0.1 to inf"
     assert sorted(each.value for each in taken.values) == [0.1, 0.2, 0.7, 0.9]  # JSON has no infinity
 
@@ -155,6 +167,16 @@ async def test_a_condition_is_measured_with_every_question_and_the_reasons_it_se
     assert since.answer.startswith("it has held since 1970-01-12T13:44:40Z; ")  # NOW is 13:46:40
     assert before.at == DEPLOYED - 20
     assert Sample({"service_version": "1.0"}, 0.02) in before.values
+
+
+async def test_each_measurement_returns_its_value_together_with_what_was_asked_for_it(wire, prometheus):
+    wire.vectors = {FIGURE: [Sample(version("2.0"), 0.31)], THRESHOLD: [Sample(MATCH, 0.1)]}
+    now = await measure_now(prometheus, OF, facts().target, lambda: NOW)
+    assert (now.value.value, [each.question for each in now.evidence]) == (0.31, [FIGURE, THRESHOLD])
+    before = await measure_before(prometheus, OF, facts().target, lambda: NOW)
+    assert before.value is None
+    assert "no answer: " in before.evidence[-1].answer
+    assert {code for each in before.evidence for code in each.serves} == {ReasonCode.PREVIOUS_VERSION_HEALTHY}
 
 
 SELECTOR = '{deployment_environment_name="production",service_name="checkout"}'
@@ -217,10 +239,10 @@ async def test_a_decision_of_an_ordinary_case_grows_by_less_than_four_kilobytes(
     measured = await measure(prometheus, OF, known, lambda: NOW)
     fires = PrometheusAlert(alert().labels, {}, AlertState.FIRING, NOW - MINUTE, 0.31234567890123)
     all_of_it = (
-        *evidence_wording.of_target(of, known, ""),
-        evidence_wording.of_others(of, known, NOW),
-        evidence_wording.of_alert(fires, "", NOW),
-        *evidence_wording.of_silencing(known.silencing, NOW),
+        *told_of_target(of, known.target),
+        target_facts.of_others(of, known.target, NOW),
+        alert_facts.of_alert(fires, "", NOW),
+        *alert_facts.of_silencing(known.alert.silencing, NOW),
         *measured.evidence,
     )
     judged = decide("d1", alert(), of, facts(evidence=all_of_it))
@@ -238,7 +260,7 @@ async def test_a_decision_of_an_ordinary_case_grows_by_less_than_four_kilobytes(
 
 def test_what_the_target_and_the_journal_said_is_told_in_a_few_words():
     of = target()
-    told = {each.question: each.answer for each in evidence_wording.of_target(of, facts(last_action_at=NOW - 60), "")}
+    told = {each.question: each.answer for each in told_of_target(of, facts(last_action_at=NOW - 60).target)}
     assert told == {
         "current": "v2",
         "state of checkout": "armed; v2 since 1970-01-12T13:36:40Z, a release; before it v1",
@@ -249,20 +271,16 @@ def test_what_the_target_and_the_journal_said_is_told_in_a_few_words():
 
 def test_what_could_not_be_read_says_why():
     of = target()
-    (current, *_) = evidence_wording.of_target(
-        of, facts(serving_version=None, serving_detail="it printed nothing"), ""
-    )
+    (current, *_) = told_of_target(of, facts(serving_version=None, serving_detail="it printed nothing").target)
     assert current.answer == "no answer: it printed nothing"
-    assert evidence_wording.of_alert(None, "Prometheus is away", NOW).answer == "no answer: Prometheus is away"
-    assert evidence_wording.of_silencing(Silencing(None, "it is away"), NOW)[0].answer == "no answer: it is away"
-    assert evidence_wording.of_silencing(None, NOW) == ()
+    assert alert_facts.of_alert(None, "Prometheus is away", NOW).answer == "no answer: Prometheus is away"
+    assert alert_facts.of_silencing(Silencing(None, "it is away"), NOW)[0].answer == "no answer: it is away"
+    assert alert_facts.of_silencing(None, NOW) == ()
 
 
 def test_a_check_of_the_target_is_evidence_without_its_environment():
     check = command("./release", "check", "{to_version}")
-    of = target()
-    release = type(of.release)(of.release.current, of.release.rollback, check=check)
-    (found,) = evidence_wording.of_check(target(release=release), facts(checked={"v1": "its check failed"}))
+    found = target_facts.of_check(check, {"v1": "its check failed"}, NOW)
     assert (found.source, found.question) == (EvidenceSource.TARGET, "./release check {to_version}")
     assert found.answer == "v1: its check failed"
 
@@ -270,8 +288,8 @@ def test_a_check_of_the_target_is_evidence_without_its_environment():
 def test_a_command_is_evidence_without_what_is_secret_of_its_addresses():
     secret = command("./release", "current", "--of=https://bot:s3cret@registry/v2?key=s3cret")
     of = target(release=CommandRelease(secret, secret, versions=secret, check=secret))
-    known = facts(checked={"v1": ""})
-    told = [*evidence_wording.of_target(of, known, ""), *evidence_wording.of_check(of, known)]
+    known = facts(checked={"v1": ""}).target
+    told = [*told_of_target(of, known), target_facts.of_check(of.release.check, known.checked, NOW)]
     asked_of_target = [each.question for each in told if each.source is EvidenceSource.TARGET]
     assert set(asked_of_target) == {"./release current --of=https://registry/v2"}
     assert len(asked_of_target) == 3

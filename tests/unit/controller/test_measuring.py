@@ -3,7 +3,7 @@
 import pytest
 
 from rearguard_controller.adapters.prometheus.promql import presence
-from rearguard_controller.facts.measurements import before_release, measure
+from rearguard_controller.facts.measurements import measure, measure_before
 from rearguard_controller.model import Sample
 from unit.controller.factories import DEPLOYED, MATCH, NOW, condition, facts, good, serving, state
 from unit.controller.wire import version
@@ -15,7 +15,8 @@ DOWN = condition(figure=FIGURE, threshold="< 1")
 async def before(prometheus, of=None):
     """What is known of the version before."""
     known = of or facts(state=state(changed_after=DEPLOYED - 20))
-    return await before_release(prometheus, DOWN, known)
+    found = await measure_before(prometheus, DOWN, known.target, lambda: NOW)
+    return found.value, found.detail
 
 
 def up(wire, **values):

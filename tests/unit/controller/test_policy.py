@@ -44,6 +44,7 @@ from unit.controller.factories import (
     serving,
     state,
     target,
+    with_facts,
 )
 
 ROLL_BACK, ASK, LEAVE = Verdict.ROLL_BACK, Verdict.ASK, Verdict.LEAVE
@@ -240,7 +241,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_one_fact_changes_one_answer_and_the_verdict_that_hangs_on_it(name):
     of_facts, of_target, code, holds, verdict, would = CASES[name]
-    decision = judged(replace(facts(), **of_facts), of=target(**of_target))
+    decision = judged(facts(**of_facts), of=target(**of_target))
     assert answers(decision) == {**dict.fromkeys(EVERY_REASON, True), code: holds}
     assert (decision.verdict, decision.would) == (verdict, would)
 
@@ -248,7 +249,7 @@ def test_one_fact_changes_one_answer_and_the_verdict_that_hangs_on_it(name):
 @pytest.mark.parametrize("name", CASES)
 def test_every_reason_says_its_answer_in_a_sentence(name):
     of_facts, of_target, code, holds, *_ = CASES[name]
-    decision = judged(replace(facts(), **of_facts), of=target(**of_target))
+    decision = judged(facts(**of_facts), of=target(**of_target))
     for reason in decision.reasons:
         assert reason.detail[0].isupper() or reason.detail[0].isdigit() or reason.detail.startswith("v"), reason
         assert reason.detail.endswith((".", ")")), reason
@@ -356,7 +357,7 @@ LATER = {
 @pytest.mark.parametrize("name", LATER)
 def test_a_rollback_that_waits_is_right_only_while_everything_still_holds(name):
     of_facts, of_target, has, expected = LATER[name]
-    now = replace(facts(), **of_facts)
+    now = facts(**of_facts)
     standing, sentence = look_again(rollback(**has), judged(now, of=target(**of_target)), now)
     assert standing is Standing(expected)
     assert sentence.endswith((".", ")"))
@@ -366,7 +367,7 @@ def test_a_rollback_that_waits_is_right_only_while_everything_still_holds(name):
 
 
 def destination(*releases: Release, current: str | None = "v9", activatable=None) -> str | None:
-    found = choose_destination(facts(serving_version=current, releases=releases, activatable=activatable))
+    found = choose_destination(facts(serving_version=current, releases=releases, activatable=activatable).target)
     return found.version if found else None
 
 
@@ -399,7 +400,7 @@ def test_a_version_that_its_check_refuses_is_no_destination_and_the_next_one_is(
     case = facts(
         releases=(at(3, "v1"), at(2, "v2"), serving("v3")), serving_version="v3", activatable=None, checked=refused
     )
-    assert choose_destination(case).version == "v1"
+    assert choose_destination(case.target).version == "v1"
     forced = decide_by_hand("d1", Wish("v2", force=True), target(), case)
     assert forced.verdict == "leave"
     assert any("its check failed" in reason.detail for reason in forced.reasons)
@@ -540,21 +541,23 @@ WAITS = st.builds(
     ended, st.sampled_from([Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED]), from_version=VERSIONS,
     closed_at=MOMENTS,
 )  # fmt: skip
-WORLDS = st.builds(
-    Facts, now=st.just(NOW), alert_state=st.sampled_from(AlertState), measurement=st.none() | MEASURED,
-    condition_since=SOMETIMES, serving_version=st.none() | VERSIONS, state=st.none() | STATES,
-    releases=st.lists(RELEASES, max_size=3, unique_by=lambda each: each.version).map(tuple),
-    activatable=st.none() | st.frozensets(VERSIONS), previous_measurement=st.none() | MEASURED,
-    open_rollback=st.sampled_from([None, None, "r0"]), handled_by=st.sampled_from([None, None, "r0"]),
-    last_action_at=SOMETIMES, actions_in_budget=st.integers(0, 4), ended_waits=st.lists(WAITS, max_size=2).map(tuple),
-    troubled=st.sampled_from([(), (), ("a",), ("a", "b", "c", "d")]),
-    silencing=st.sampled_from([None, Silencing(1.0), Silencing(1.0, silence="s"), Silencing(999.0, silence="s")]),
-)  # fmt: skip
+FIELDS = st.fixed_dictionaries({
+    "alert_state": st.sampled_from(AlertState), "measurement": st.none() | MEASURED,
+    "condition_since": SOMETIMES, "serving_version": st.none() | VERSIONS, "state": st.none() | STATES,
+    "releases": st.lists(RELEASES, max_size=3, unique_by=lambda each: each.version).map(tuple),
+    "activatable": st.none() | st.frozensets(VERSIONS), "previous_measurement": st.none() | MEASURED,
+    "open_rollback": st.sampled_from([None, None, "r0"]), "handled_by": st.sampled_from([None, None, "r0"]),
+    "last_action_at": SOMETIMES, "actions_in_budget": st.integers(0, 4),
+    "ended_waits": st.lists(WAITS, max_size=2).map(tuple),
+    "troubled": st.sampled_from([(), (), ("a",), ("a", "b", "c", "d")]),
+    "silencing": st.sampled_from([None, Silencing(1.0), Silencing(1.0, silence="s"), Silencing(999.0, silence="s")]),
+})  # fmt: skip
+WORLDS = FIELDS.map(lambda fields: facts(**fields))  # every field of the base world is among them
 # a world near the one that rolls back: at most a few facts taken from an arbitrary one
 NEAR = st.builds(
-    lambda wild, names: replace(facts(), **{name: getattr(wild, name) for name in names}),
-    WORLDS,
-    st.sets(st.sampled_from(sorted(set(Facts.__slots__) - {"now"})), max_size=3),
+    lambda fields, names: facts(**{name: fields[name] for name in names}),
+    FIELDS,
+    FIELDS.flatmap(lambda fields: st.sets(st.sampled_from(sorted(fields)), max_size=3)),
 )
 
 
@@ -567,36 +570,36 @@ def test_a_rollback_is_decided_only_when_everything_that_must_hold_does(world, m
         return
     assert decision.would is decision.verdict
     assert (mode, environment) == (Mode.ACT if decision.verdict is ROLL_BACK else Mode.ASK, "production")
-    assert world.alert_state is AlertState.FIRING
-    assert world.measurement.past is True
-    assert world.previous_measurement is None or world.previous_measurement.past is not True
-    assert world.state.armed or world.state.disarmed_until <= NOW
-    assert world.state.is_release
-    assert NOW - 2 * HOUR <= world.state.serving_since <= NOW
-    assert world.condition_since >= world.state.serving_since - 5 * MINUTE
-    assert world.open_rollback is None
-    assert world.handled_by is None
-    vetoed = [each for each in world.ended_waits if each.outcome is Outcome.VETOED]
-    mine = [each for each in vetoed if each.from_version == world.serving_version]
-    assert all(each.closed_at < world.state.serving_since for each in mine)
-    assert world.actions_in_budget < 3
-    assert len(world.troubled) <= 3
-    assert world.silencing is None or not world.silencing.silence or world.silencing.age > 600
-    there = next(each for each in world.releases if each.version == decision.to_version)
+    assert world.alert.state is AlertState.FIRING
+    assert world.measured.now.past is True
+    assert world.measured.before is None or world.measured.before.past is not True
+    assert world.target.state.armed or world.target.state.disarmed_until <= NOW
+    assert world.target.state.is_release
+    assert NOW - 2 * HOUR <= world.target.state.serving_since <= NOW
+    assert world.measured.since >= world.target.state.serving_since - 5 * MINUTE
+    assert world.target.open_rollback is None
+    assert world.target.handled_by is None
+    vetoed = [each for each in world.target.ended_waits if each.outcome is Outcome.VETOED]
+    mine = [each for each in vetoed if each.from_version == world.target.serving_version]
+    assert all(each.closed_at < world.target.state.serving_since for each in mine)
+    assert world.target.actions_in_budget < 3
+    assert len(world.target.troubled) <= 3
+    assert world.alert.silencing is None or not world.alert.silencing.silence or world.alert.silencing.age > 600
+    there = next(each for each in world.target.releases if each.version == decision.to_version)
     assert there.known_good_at is not None
     assert there.bad_at is None
     assert there.suspect_at is None
-    assert decision.to_version != decision.from_version == world.serving_version
-    assert world.activatable is None or decision.to_version in world.activatable
-    passed = [other.served_at for other in world.releases if other.barrier and other.served_at is not None]
+    assert decision.to_version != decision.from_version == world.target.serving_version
+    assert world.target.activatable is None or decision.to_version in world.target.activatable
+    passed = [other.served_at for other in world.target.releases if other.barrier and other.served_at is not None]
     assert not any(served_at > (there.served_at or there.first_seen) for served_at in passed)
 
 
 @given(WORLDS | NEAR)
 def test_the_permissions_alone_never_change_what_would_be_decided(world):
-    free = judged(replace(world, state=replace(world.state or state(), armed=True)))
+    free = judged(with_facts(world, state=replace(world.target.state or state(), armed=True)))
     bound = judged(
-        replace(world, state=replace(world.state or state(), armed=False, disarmed_until=None)),
+        with_facts(world, state=replace(world.target.state or state(), armed=False, disarmed_until=None)),
         of=target(policy=policy(mode=Mode.OBSERVE), environment="development"),
     )
     assert free.would is bound.would is free.verdict
@@ -608,6 +611,6 @@ def test_a_rollback_by_hand_always_changes_the_version_to_one_that_can_be_activa
     decision = asked(world, to_version=version, force=force)
     if decision.verdict is ROLL_BACK:
         assert decision.to_version is not None
-        assert decision.to_version != world.serving_version is not None
-        assert world.activatable is None or decision.to_version in world.activatable
-        assert world.open_rollback is None
+        assert decision.to_version != world.target.serving_version is not None
+        assert world.target.activatable is None or decision.to_version in world.target.activatable
+        assert world.target.open_rollback is None

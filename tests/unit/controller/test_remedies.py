@@ -1,12 +1,11 @@
 """What would have to change: one sentence with its numbers for each question that stands in the way."""
 
-from dataclasses import replace
-
 import pytest
 
 from rearguard_controller.judgement import remedies
+from rearguard_controller.judgement.case import READ_CURRENT, Case
 from rearguard_controller.judgement.policy import Wish, decide, decide_by_hand
-from rearguard_controller.judgement.questions import Case
+from rearguard_controller.judgement.questions import remedy
 from rearguard_controller.model import (
     AlertsSeen,
     AlertState,
@@ -235,7 +234,7 @@ def remedies_of(decision: Decision) -> dict[str, str]:
 @pytest.mark.parametrize("name", CASES)
 def test_an_answer_in_the_way_says_what_would_have_to_change_and_the_others_say_nothing(name):
     of_facts, of_target, code, sentence = CASES[name]
-    decision = judged(replace(facts(), **of_facts), target(**of_target))
+    decision = judged(facts(**of_facts), target(**of_target))
     assert remedies_of(decision) == {code: sentence}
     assert remedies.summary(decision) == f"1 of 21 answers would have to differ: {code}."
 
@@ -254,7 +253,7 @@ def test_a_barrier_says_how_to_go_back_past_it():
 @pytest.mark.parametrize("code", ELSEWHERE)
 def test_a_question_that_a_command_target_always_answers_has_its_sentence_too(code):
     case = Case(alert(), target(), facts(), good("v1"))
-    assert remedies.remedy(ReasonCode(code), case) == ELSEWHERE[code]
+    assert remedy(ReasonCode(code), case) == ELSEWHERE[code]
 
 
 def test_no_question_is_without_a_way_to_another_answer():
@@ -288,7 +287,7 @@ def test_an_alert_of_no_target_names_the_labels_that_a_target_would_have_to_matc
         (Wish("v9"), {}, "The target's command `versions` would have to list v9."),
         (Wish("v1"), {"checked": {"v1": "no"}}, "The target's command `check` would have to succeed for v1."),
         (Wish("v1"), {"releases": UNTRUSTED}, "A person can insist on it: --force."),
-        (Wish("v1"), {"serving_version": None}, remedies.READ_CURRENT),
+        (Wish("v1"), {"serving_version": None}, READ_CURRENT),
         (
             Wish(),
             {"releases": UNTRUSTED},
@@ -300,7 +299,7 @@ def test_an_alert_of_no_target_names_the_labels_that_a_target_would_have_to_matc
     ],
 )
 def test_a_refused_request_by_hand_says_what_would_have_to_change(wish, changes, sentence):
-    decision = decide_by_hand("d1", wish, target(), replace(facts(), **changes))
+    decision = decide_by_hand("d1", wish, target(), facts(**changes))
     assert remedies_of(decision) == {"known_good_exists": sentence}
     assert remedies.summary(decision) == "1 of 3 answers would have to differ: known_good_exists."
 

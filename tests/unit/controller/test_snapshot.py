@@ -7,7 +7,7 @@ import pytest
 from rearguard_controller.adapters.prometheus import PrometheusAlert
 from rearguard_controller.journal import codec
 from rearguard_controller.judgement.policy import decide
-from rearguard_controller.model import AlertsSeen, AlertState, Facts, SeenAlert, TargetState, Verdict
+from rearguard_controller.model import AlertsSeen, AlertState, Facts, SeenAlert, TargetFacts, TargetState, Verdict
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.trust import noted, serves
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, TARGET, alert, facts, good, serving, state, target
@@ -143,9 +143,8 @@ def test_a_snapshot_survives_the_journal_and_an_old_record_has_none():
 
 
 def test_facts_know_of_no_snapshot_where_nothing_was_released():
-    quiet = Facts(
-        NOW, state=state(is_release=False, alerts_before=seen(SeenAlert(HIGH, FIRING))), serving_version="v2"
-    )
+    known = TargetFacts("v2", state=state(is_release=False, alerts_before=seen(SeenAlert(HIGH, FIRING))))
+    quiet = Facts(NOW, known)
     reason = next(
         each for each in decide("d", alert(HIGH), target(), quiet).reasons if each.code == "began_after_release"
     )

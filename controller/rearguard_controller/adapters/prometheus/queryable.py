@@ -1,8 +1,4 @@
-"""Who can be asked PromQL.
-
-Here: one protocol, so that a measurement does not care whether its answers are kept as evidence on the way.
-Never here: an implementation.
-"""
+"""Who can be asked PromQL: one protocol, so that a measurement need not know whether its answers are recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from rearguard_controller.model import Sample
 
 
 class Asks(Protocol):
-    """Who answers PromQL: Prometheus itself, or a witness of its answers."""
+    """Who answers PromQL: Prometheus itself, or `RecordedQueries`, which keeps its answers as evidence."""
 
     async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
         """A vector or scalar at a moment (seconds since the epoch), or now."""

@@ -1,0 +1,122 @@
+"""Asks Prometheus on behalf of one measurement and keeps every question with its answer as evidence.
+
+Here: what is kept of an answer: a few values of the target's own series, and one sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from statistics import median
+
+from rearguard_controller.adapters.prometheus import Series
+from rearguard_controller.adapters.prometheus.queryable import Asks
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import Evidence, EvidenceSource, Labels, ReasonCode, Sample
+from rearguard_controller.wording import number
+
+MOST_VALUES = 4  # of one answer: the lowest and the highest, one of which decides
+MOST_LABELS = 4  # of one value
+MOST_APART = 86400.0  # seconds between our clock and another that is believed
+_FIRST_LABELS = ("service_version", "instance", "job", "pod")  # labels that are kept first
+
+
+class RecordedQueries:
+    """Asks Prometheus about one target, for the sake of some reasons, and keeps what it answers."""
+
+    def __init__(self, asks: Asks, selector: Labels, clock: Callable[[], float], *serves: ReasonCode) -> None:
+        """Nothing is asked yet; of the answers only what is about `selector` is kept."""
+        self._asks = asks
+        self._selector = selector
+        self._clock = clock
+        self._serves = serves
+        self._kept: list[Evidence] = []
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What was asked and answered so far."""
+        return tuple(self._kept)
+
+    async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
+        """See `Prometheus.query`."""
+        asked_at = self._clock() if time is None else time
+        try:
+            samples = await (self._asks.query(expression) if time is None else self._asks.query(expression, time))
+        except SourceError as error:
+            self._keep(expression, asked_at, f"no answer: {error.message}")
+            raise
+        said = (each.at for each in samples if each.at is not None and abs(each.at - asked_at) <= MOST_APART)
+        at = next(said, asked_at)
+        own = self._own(samples)
+        self._keep(expression, at, _in_words(own), own)
+        return samples
+
+    async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
+        """See `Prometheus.query_range`. The value that is kept of a series is its median."""
+        try:
+            series = await self._asks.query_range(expression, start, end, step)
+        except SourceError as error:
+            self._keep(expression, end, f"no answer: {error.message}", start=start, step=step)
+            raise
+        points = [value for each in series if self._is_own(each.labels) for _, value in each.points]
+        own = self._own(Sample(each.labels, median(value for _, value in each.points)) for each in series)
+        told = f"{len(points)} points from {number(min(points))} to {number(max(points))}" if points else "no data"
+        self._keep(expression, end, told, own, start=start, step=step)
+        return series
+
+    def conclude(self, words: str) -> None:
+        """Put what was made of the answers about a range of time in front of each of them."""
+        self._kept = [
+            each if each.start is None else replace(each, answer=f"{words}; {each.answer}") for each in self._kept
+        ]
+
+    def _keep(
+        self,
+        question: str,
+        at: float,
+        answer: str,
+        values: Sequence[Sample] = (),
+        *,
+        start: float | None = None,
+        step: float | None = None,
+    ) -> None:
+        kept = _ends([each for each in values if math.isfinite(each.value)])  # JSON has no other numbers
+        self._kept.append(
+            Evidence(EvidenceSource.PROMETHEUS, question, answer, at, self._serves, kept, start=start, step=step)
+        )
+
+    def _own(self, samples: Iterable[Sample]) -> list[Sample]:
+        """The samples about the target or about everyone, each with the labels that distinguish it."""
+        return [
+            Sample(distinguishing_labels(each.labels, self._selector), each.value)
+            for each in samples
+            if self._is_own(each.labels)
+        ]
+
+    def _is_own(self, labels: Labels) -> bool:
+        return all(labels.get(name, value) == value for name, value in self._selector.items())
+
+
+def distinguishing_labels(labels: Labels, selector: Labels) -> Labels:
+    """At most `MOST_LABELS` labels that distinguish this series from the target's other series."""
+    names = [name for name in _FIRST_LABELS if name in labels]
+    names += [name for name in labels if name not in _FIRST_LABELS and name != "__name__"]
+    return {name: labels[name] for name in [each for each in names if each not in selector][:MOST_LABELS]}
+
+
+def _ends(values: Sequence[Sample]) -> tuple[Sample, ...]:
+    """All values when they are few, else the lowest and the highest of them."""
+    if len(values) <= MOST_VALUES:
+        return tuple(values)
+    in_order = sorted(values, key=lambda each: each.value)
+    return (*in_order[: MOST_VALUES // 2], *in_order[-MOST_VALUES // 2 :])
+
+
+def _in_words(own: Sequence[Sample]) -> str:
+    if not own:
+        return "no data"
+    numbers = [each.value for each in own]
+    if len(own) == 1:
+        return number(numbers[0])
+    return f"{len(own)} values from {number(min(numbers))} to {number(max(numbers))}"

@@ -1,0 +1,31 @@
+"""What a question of the judgement may look at, and the sentences that several remedies share. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rearguard_controller.model import Alert, Facts, Release, Target
+from rearguard_controller.wording import clock_time, span
+
+READ_PROMETHEUS = "Prometheus would have to answer: see `prometheus.url` and whether it runs."
+READ_CURRENT = "The target's command `current` would have to print the version that serves."
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An alert about a target, with everything known; `destination` is where a rollback would go, if anywhere."""
+
+    alert: Alert
+    target: Target
+    facts: Facts
+    destination: Release | None
+
+
+def a_person_can(target: Target) -> str:
+    """That a person can go back, and how."""
+    return f'A person can go back: rearguard rollback {target.name} --reason "..."'
+
+
+def to_come(moment: float, now: float) -> str:
+    """A moment to come, and how far off it is."""
+    return f"{clock_time(moment)}, in {span(max(0.0, moment - now))}"
