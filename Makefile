@@ -8,10 +8,10 @@ STAMP  := $(VENV)/.ready
 BENCH_CONTROLLER = $(filter accept command storm history failover,$(ONLY))
 BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER),$(ONLY))
 
-.PHONY: help setup demo test check soak bench format clean
+.PHONY: help setup demo test check soak bench format release-check clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Rearguard needs Python 3.11 or later; say which with: make PYTHON=python3.12 ..."; exit 2; }
@@ -38,12 +38,15 @@ bench: setup ## the benchmarks: ratios to floors and peers of the same run (ONLY
 	@$(if $(if $(ONLY),$(BENCH_CONTROLLER),all),PYTHONPATH=deploy/local:tests $(BIN)/python bench/controller $(BENCH_CONTROLLER),true)
 	@$(if $(if $(ONLY),$(BENCH_EXPORTER),all),$(BIN)/python bench/exporter $(BENCH_EXPORTER),true)
 
-check: setup ## format, lint, types, import floors, rules, manifests
+check: setup ## format, lint, types, import floors, rules, manifests, release
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/check
+
+release-check: $(STAMP) ## build wheel and sdist, install the wheel in empty environments, try every command
+	@$(BIN)/python -m pytest -q tests/check/test_release.py
 
 format: $(STAMP) ## bring the code into shape
 	@$(BIN)/ruff format .
