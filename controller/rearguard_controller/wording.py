@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import overload
 
 from rearguard_controller.model import Measurement
 
@@ -54,6 +55,18 @@ def because(detail: str) -> str:
     if not detail:
         return "."
     return f": {detail}" if detail.endswith(".") else f": {detail}."
+
+
+@overload
+def moment(seconds: float) -> str: ...
+
+
+@overload
+def moment(seconds: None) -> None: ...
+
+
+@overload
+def moment(seconds: float | None) -> str | None: ...
 
 
 def moment(seconds: float | None) -> str | None:

@@ -1,8 +1,7 @@
 """Answers: JSON out, and every failure as one shape with a code, a sentence and a hint.
 
-Here: `answer` for results, the mapping from errors to HTTP statuses, and `refuse`, which lets nothing else out: no
-HTML, no traceback, no internals.
-Never here: what a request means.
+Here: `answer` for results, the mapping from errors to HTTP statuses, and `refuse`, which turns any other exception
+into a JSON error: no HTML, no traceback, no internals.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Annotated, TypedDict
 
 import orjson
 import structlog
@@ -56,6 +56,21 @@ CODES = {
     502: "source_unavailable",
     503: "unavailable",
 }
+
+
+class Refusal(TypedDict):
+    """Why a request was refused."""
+
+    code: Annotated[str, ("enum", tuple(CODES.values())), "The kind of failure, one for each HTTP status."]
+    message: Annotated[str, "What is wrong, in a sentence."]
+    hint: Annotated[str, "What to do about it; may be empty."]
+    field: Annotated[str | None, "The field, parameter or header that is wrong; null when it is none of them."]
+
+
+class Error(TypedDict):
+    """Every failure has this form."""
+
+    error: Annotated[Refusal, "Why the request was refused."]
 
 
 class BadRequestError(RearguardError):
@@ -112,7 +127,7 @@ _ROUTER_HINTS = {
 }
 
 
-def answer(data: object, *, status: int = HTTPStatus.OK) -> web.Response:
+def answer(data: Mapping[str, object], *, status: int = HTTPStatus.OK) -> web.Response:
     """A JSON answer."""
     return web.Response(
         body=orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS),
@@ -122,7 +137,7 @@ def answer(data: object, *, status: int = HTTPStatus.OK) -> web.Response:
 
 
 def refusal(error: RearguardError) -> web.Response:
-    """An error as its status and shape; one that is no client's fault shows no internals."""
+    """An error with its HTTP status; one that is not the client's fault shows no internals."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
     response = _error(status, error.message, hint=error.hint, field=error.field)
     if isinstance(error, TooManyError):
@@ -132,17 +147,15 @@ def refusal(error: RearguardError) -> web.Response:
 
 def _error(status: int, message: str, *, hint: str = "", field: str | None = None) -> web.Response:
     code = CODES.get(status, "error")
-    shape = {"error": {"code": code, "message": _text(message), "hint": _text(hint), "field": _text(field)}}
-    response = answer(shape, status=status)
+    place = None if field is None else _text(field)
+    shown: Error = {"error": {"code": code, "message": _text(message), "hint": _text(hint), "field": place}}
+    response = answer(shown, status=status)
     response.headers.update(_EXTRA_HEADERS.get(status, {}))
     return response
 
 
 def refuse(request: web.Request, error: Exception) -> web.Response:
-    """The answer to whatever a handler or the router raised.
-
-    What the operator of the service should know is noted in the log.
-    """
+    """The answer to whatever a handler or the router raised; failures of the service are logged, too."""
     match error:
         case RearguardError():
             response = refusal(error)
@@ -182,6 +195,6 @@ def _from_router(request: web.Request, error: HTTPException) -> web.Response:
     return response
 
 
-def _text(value: str | None) -> str | None:
+def _text(value: str) -> str:
     """Text that JSON can carry: lone surrogates from raw header or path bytes are replaced."""
-    return None if value is None else value.encode("utf-8", "replace").decode("utf-8")
+    return value.encode("utf-8", "replace").decode("utf-8")

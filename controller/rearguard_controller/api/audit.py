@@ -1,7 +1,7 @@
 """Who did what, when and why, from the journal's record of operators' actions.
 
-Here: the actions that belong to one rollback, who armed or disarmed a target, and the shape of an action.
-Never here: writing the record; that happens in the transaction of what was done.
+Here: the actions on one rollback, and who armed or disarmed a target. The record is written elsewhere, in the
+transaction of what was done.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from rearguard_controller.api.services import Services
 from rearguard_controller.journal.store import OperatorAction
 from rearguard_controller.model import Rollback, TargetState, Trigger
 
-MOST = 500  # of the newest actions on a target or rollback that are looked through
+MOST = 500  # only the newest actions on a target or rollback are searched
 _ARMING = ("arm", "disarm")
 
 
-async def of_rollback(services: Services, rollback: Rollback) -> list[json_views.Json]:
+async def of_rollback(services: Services, rollback: Rollback) -> list[json_views.Action]:
     """What people did to a rollback, oldest first: its trigger by hand, approval, veto, abort, close."""
     done = list(await services.journal.operator_actions(subject=rollback.id, limit=MOST))
     if rollback.trigger is Trigger.MANUAL:
@@ -34,12 +34,12 @@ async def armed_by(services: Services, state: TargetState) -> str | None:
     return None
 
 
-async def arming(services: Services, state: TargetState) -> json_views.Json:
+async def arming(services: Services, state: TargetState) -> json_views.Arming:
     """Whether a target may be rolled back automatically, why not, and who said so."""
-    return {**json_views.arming(state, services.clock()), "armed_by": await armed_by(services, state)}
+    return json_views.arming(state, services.clock(), armed_by=await armed_by(services, state))
 
 
-def action(value: OperatorAction) -> json_views.Json:
+def action(value: OperatorAction) -> json_views.Action:
     """What a person did, as the interface shows it."""
     return {
         "at": wording.moment(value.at),

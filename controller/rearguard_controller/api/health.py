@@ -1,9 +1,7 @@
 """`/metrics`, `/healthz`, `/readyz`: how the controller itself is.
 
-Here: the exposition, liveness, and readiness with its details. Readiness fails for one reason only: the last
-delivery of alerts could not be stored. An old heartbeat or a silent Prometheus are details, because a controller
-taken out of service for them could never see them come back.
-Never here: how the targets are.
+Readiness fails for one reason only: the last delivery of alerts could not be stored. An old heartbeat and a silent
+Prometheus are shown as details: a controller taken out of service for them could never see them come back.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Services
 from rearguard_controller.api.webhook import Receiver
+from rearguard_controller.model import Readiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,10 @@ class Health:
         return web.Response(body=body, headers={**headers, "Content-Encoding": "gzip"} if zipped else headers)
 
     async def _exposition(self, accept: str, *, zipped: bool) -> tuple[bytes, str]:
-        """Body and content type, made beside the loop, once for all who ask while another one is made.
+        """Body and content type, rendered in a thread; requests that wait for the same rendering share it.
 
-        With a hundred targets it takes more than a second, and scrapers that gave up leave their requests behind.
-        Nobody gets what was begun before they asked: it may be from before a standstill.
+        With a hundred targets it takes more than a second, and the requests of scrapers that gave up stay behind.
+        Nobody is given a rendering that began before they asked: it may be older than a standstill of the process.
         """
         key = accept, zipped
         task = self._rendering.get(key)
@@ -61,7 +60,7 @@ class Health:
 
     async def _render_next(self, key: tuple[str, bool]) -> tuple[bytes, str]:
         async with self._one_by_one:
-            del self._rendering[key]  # who asks from here on gets the next one
+            del self._rendering[key]  # a request from here on gets the next one
             return await asyncio.to_thread(self._render, *key)
 
     def _render(self, accept: str, zipped: bool) -> tuple[bytes, str]:
@@ -70,13 +69,14 @@ class Health:
 
     async def alive(self, _request: web.Request) -> web.Response:
         """200 while the process answers at all."""
-        return answer({"status": "ok"})
+        shown: json_views.Alive = {"status": "ok"}
+        return answer(shown)
 
     async def ready(self, _request: web.Request) -> web.Response:
         """503 when the last delivery of alerts could not be stored within the last minute."""
         stores = self.receiver.stores()
-        details = {
-            "status": "ready" if stores else "not_ready",
+        details: json_views.Ready = {
+            "status": Readiness.READY if stores else Readiness.NOT_READY,
             "webhook_stored": stores,
             "prometheus_age_s": self.services.watcher.prometheus_age(),
             "watchdog_age_s": self.services.heartbeat_age(),

@@ -1,7 +1,7 @@
 """The reading routes: dashboard, status, history, one rollback, decisions, the audit.
 
-Here: records from the journal and what the last poll saw, put together into the shapes of the contract.
-Never here: questions to Prometheus or to a target, and anything that changes something.
+Here: records of the journal and what the last poll saw, as the views that users meet. No handler asks Prometheus or a
+target, and none changes anything.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from rearguard_controller.api.answers import answer
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Figure, Services
-from rearguard_controller.model import Alert, Outcome, Rollback, Target, Verdict, is_subset
+from rearguard_controller.model import Alert, Health, Outcome, Rollback, Target, Verdict, is_subset
 from rearguard_controller.model.checks import READY_CHECKS
 from rearguard_controller.model.targets import target_named
 
 RECENT = 10  # closed rollbacks in status
-STALE_AFTER = 3  # polls without an answer before what Prometheus said last is not believed any more
-HEALTH = ("healthy", "unknown", "degraded", "unhealthy")  # from best to worst
+STALE_AFTER = 3  # polls without an answer from Prometheus after which its last answer counts no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,13 @@ class Reads:
         """Every target: health, version, firing alerts, current figures."""
         request_body.check_parameters(request, ())
         targets = [await self._dashboard_of(target) for target in self.services.configuration.targets]
-        return answer(
-            {
-                "status": max((str(each["health"]) for each in targets), key=HEALTH.index, default=HEALTH[0]),
-                "at": wording.moment(self.services.clock()),
-                "prometheus_age_s": self.services.watcher.prometheus_age(),
-                "targets": targets,
-            }
-        )
+        shown: json_views.Dashboard = {
+            "status": max((each["health"] for each in targets), key=list(Health).index, default=Health.HEALTHY),
+            "at": wording.moment(self.services.clock()),
+            "prometheus_age_s": self.services.watcher.prometheus_age(),
+            "targets": targets,
+        }
+        return answer(shown)
 
     async def status(self, request: web.Request) -> web.Response:
         """How things stand, and what happened last."""
@@ -69,17 +67,16 @@ class Reads:
         ]
         recent = await self.services.journal.rollbacks(limit=RECENT + len(open_now))
         closed = [rollback for rollback in recent.items if rollback.outcome is not None]
-        return answer(
-            {
-                "state": json_views.worst([str(target["state"]) for target in targets]),
-                "at": wording.moment(self.services.clock()),
-                "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
-                "targets": targets,
-                "active_triggers": list(self._active_triggers()),
-                "open": [json_views.rollback(rollback) for rollback in open_now],
-                "recent": [json_views.rollback(rollback) for rollback in closed[:RECENT]],
-            }
-        )
+        shown: json_views.Status = {
+            "state": json_views.worst([target["state"] for target in targets]),
+            "at": wording.moment(self.services.clock()),
+            "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
+            "targets": targets,
+            "active_triggers": list(self._active_triggers()),
+            "open": [json_views.rollback(rollback) for rollback in open_now],
+            "recent": [json_views.rollback(rollback) for rollback in closed[:RECENT]],
+        }
+        return answer(shown)
 
     async def history(self, request: web.Request) -> web.Response:
         """Rollbacks, newest first."""
@@ -91,7 +88,11 @@ class Reads:
                 limit=request_body.limit(request),
                 before=request_body.parameter(request, "before"),
             )
-        return answer({"rollbacks": [json_views.rollback(each) for each in page.items], "next": page.next})
+        shown: json_views.RollbackPage = {
+            "rollbacks": [json_views.rollback(each) for each in page.items],
+            "next": page.next,
+        }
+        return answer(shown)
 
     async def rollback(self, request: web.Request) -> web.Response:
         """One rollback: every step with times and output, and its decision."""
@@ -99,9 +100,12 @@ class Reads:
         found = await self.services.journal.rollback(request.match_info["id"])
         decision = await self.services.journal.decision(found.decision_id)
         done = await audit.of_rollback(self.services, found)
-        return answer(
-            {**json_views.rollback(found, outputs=True), "decision": json_views.decision(decision), "actions": done}
-        )
+        shown: json_views.RollbackInFull = {
+            **json_views.rollback(found, outputs=True),
+            "decision": json_views.decision(decision),
+            "actions": done,
+        }
+        return answer(shown)
 
     async def decisions(self, request: web.Request) -> web.Response:
         """Decisions, newest first."""
@@ -114,7 +118,11 @@ class Reads:
                 limit=request_body.limit(request),
                 before=request_body.parameter(request, "before"),
             )
-        return answer({"decisions": [json_views.decision(each) for each in page.items], "next": page.next})
+        shown: json_views.DecisionPage = {
+            "decisions": [json_views.decision(each) for each in page.items],
+            "next": page.next,
+        }
+        return answer(shown)
 
     async def decision(self, request: web.Request) -> web.Response:
         """One decision with all its reasons."""
@@ -128,7 +136,8 @@ class Reads:
             done = await self.services.journal.operator_actions(
                 subject=request_body.parameter(request, "subject"), limit=request_body.limit(request)
             )
-        return answer({"actions": [audit.action(each) for each in done], "next": None})
+        shown: json_views.ActionPage = {"actions": [audit.action(each) for each in done], "next": None}
+        return answer(shown)
 
     async def drills(self, request: web.Request) -> web.Response:
         """Drills of a target, newest first."""
@@ -140,11 +149,13 @@ class Reads:
                 limit=request_body.limit(request),
                 before=request_body.parameter(request, "before"),
             )
-        return answer({"drills": [json_views.drill(each) for each in page.items], "next": page.next})
+        shown: json_views.DrillPage = {"drills": [json_views.drill(each) for each in page.items], "next": page.next}
+        return answer(shown)
 
-    async def _target(self, target: Target, open_rollback: Rollback | None) -> json_views.Json:
+    async def _target(self, target: Target, open_rollback: Rollback | None) -> json_views.Target:
         state = await self.services.journal.target_state(target.name)
-        shape = json_views.target(
+        drills = await self.services.journal.drills(target=target.name, limit=1)
+        return json_views.target(
             target,
             state,
             now=self.services.clock(),
@@ -152,18 +163,12 @@ class Reads:
             open_rollback=open_rollback,
             firing=self.services.watcher.firing(target.name),
             checks={**dict.fromkeys(READY_CHECKS), **self.services.watcher.ready(target.name)},  # not looked: unknown
+            not_ready=self.services.watcher.not_ready(target.name),
+            armed_by=await audit.armed_by(self.services, state),
+            last_drill=drills.items[0] if drills.items else None,
         )
-        drills = await self.services.journal.drills(target=target.name, limit=1)
-        not_ready = [json_views.check(each) for each in self.services.watcher.not_ready(target.name)]
-        last = json_views.drill_in_short(drills.items[0]) if drills.items else None
-        return {
-            **shape,
-            "armed_by": await audit.armed_by(self.services, state),
-            "last_drill": last,
-            "not_ready": not_ready,
-        }
 
-    async def _dashboard_of(self, target: Target) -> json_views.Json:
+    async def _dashboard_of(self, target: Target) -> json_views.TargetHealth:
         state = await self.services.journal.target_state(target.name)
         firing = self.services.watcher.firing(target.name)
         return {
@@ -175,16 +180,16 @@ class Reads:
             "figures": [_figure(figure) for figure in self.services.watcher.figures(target.name)],
         }
 
-    def _health(self, target: Target, firing: Iterable[Alert]) -> str:
+    def _health(self, target: Target, firing: Iterable[Alert]) -> Health:
         age = self.services.watcher.prometheus_age()
         if age is None or age > STALE_AFTER * self.services.configuration.prometheus.poll_interval:
-            return "unknown"
+            return Health.UNKNOWN
         alerts = tuple(firing)
         if any(_triggers(target, alert) for alert in alerts):
-            return "unhealthy"
-        return "degraded" if alerts else "healthy"
+            return Health.UNHEALTHY
+        return Health.DEGRADED if alerts else Health.HEALTHY
 
-    def _active_triggers(self) -> Iterable[json_views.Json]:
+    def _active_triggers(self) -> Iterable[json_views.ActiveTrigger]:
         for target in self.services.configuration.targets:
             for alert in self.services.watcher.firing(target.name):
                 if _triggers(target, alert):
@@ -204,7 +209,7 @@ def _triggers(target: Target, alert: Alert) -> bool:
     return is_subset(target.policy.alerts, alert.labels)
 
 
-def _figure(figure: Figure) -> json_views.Json:
+def _figure(figure: Figure) -> json_views.Figure:
     return {
         "alert": figure.alert,
         "version": figure.version,

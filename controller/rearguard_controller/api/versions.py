@@ -1,7 +1,6 @@
-"""The route that reads what is remembered of a target's versions, and how well the serving one does.
+"""`GET …/targets/{name}/releases`: what is remembered of a target's versions, and how well the serving one does.
 
-Here: `GET …/targets/{name}/releases`, from which `rearguard releases` and `rearguard watch` live.
-Never here: telling of releases (`commands`), and what follows from the answer.
+`rearguard releases` and `rearguard watch` read it.
 """
 
 from __future__ import annotations
@@ -44,19 +43,15 @@ class Remembered:
         triggers = [
             alert.name for alert in watcher.firing(target.name) if is_subset(target.policy.alerts, alert.labels)
         ]
-        shape = json_views.service(
-            state, self.services.clock(), most_gap=GAPS_ALLOWED * configuration.prometheus.poll_interval
-        )
-        return answer(
-            {
-                **shape,
-                "known_good_after_s": target.policy.known_good_after,
-                "prometheus_age_s": watcher.prometheus_age(),
-                "checks": dict(watcher.ready(target.name)),
-                "triggers": sorted(set(triggers)),
-                "releases": [
-                    json_views.remembered(each, state, observations.last_known_good(known)) for each in wanted
-                ],
-                "next": None,
-            }
-        )
+        good = observations.last_known_good(known)
+        most_gap = GAPS_ALLOWED * configuration.prometheus.poll_interval
+        shown: json_views.Releases = {
+            **json_views.serving(state, self.services.clock(), most_gap=most_gap),
+            "known_good_after_s": target.policy.known_good_after,
+            "prometheus_age_s": watcher.prometheus_age(),
+            "checks": dict(watcher.ready(target.name)),
+            "triggers": sorted(set(triggers)),
+            "releases": [json_views.remembered(each, state, good) for each in wanted],
+            "next": None,
+        }
+        return answer(shown)

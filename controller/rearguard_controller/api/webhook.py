@@ -1,7 +1,7 @@
 """`POST /webhook/alertmanager`: alerts in, durable before the answer, never the result of a decision.
 
-Here: the answer to Alertmanager, and the memory of whether the last delivery could be stored (for /readyz).
-Never here: judging. The work begins after the answer, elsewhere.
+Here: the answer to Alertmanager, and whether the last delivery could be stored (for /readyz). Judging begins after
+the answer, in `intake`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from rearguard_controller import json_views
 from rearguard_controller.api import webhook_body
 from rearguard_controller.api.answers import BusyError, answer
 from rearguard_controller.api.auth import Role
@@ -23,7 +24,7 @@ from rearguard_controller.errors import JournalError
 from rearguard_controller.model import Alert
 
 PATH = "/webhook/alertmanager"
-UNSTORED_FOR = 60.0  # seconds; a service that nobody may reach any more could never prove itself again
+UNSTORED_FOR = 60.0  # seconds: a service that stays not ready gets no delivery, and could never be ready again
 
 
 @dataclass(slots=True)
@@ -60,8 +61,9 @@ class Receiver:
             self.unstored_at = self.services.clock()
             raise
         self.unstored_at = None
-        return answer({"accepted": len(alerts)}, status=HTTPStatus.ACCEPTED)
+        shown: json_views.Accepted = {"accepted": len(alerts)}
+        return answer(shown, status=HTTPStatus.ACCEPTED)
 
     def stores(self) -> bool:
-        """Whether the last delivery could be stored, or its failure is too old to mean anything."""
+        """Whether the last delivery could be stored; a failure `UNSTORED_FOR` seconds ago does not count."""
         return self.unstored_at is None or self.services.clock() - self.unstored_at >= UNSTORED_FOR

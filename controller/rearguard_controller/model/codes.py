@@ -1,7 +1,4 @@
-"""The closed sets of words that users meet in the API, the journal and the metrics.
-
-Never here: what carries them.
-"""
+"""The closed sets of words that users meet in the API, the journal and the metrics."""
 
 from enum import StrEnum, unique
 
@@ -80,7 +77,7 @@ class Phase(StrEnum):
 
 @unique
 class StepKind(StrEnum):
-    """What a step is for; the order of kinds in a plan is fixed by `planning.plan`."""
+    """What a step is for; the order of kinds in a plan is fixed by `rollback.plan`."""
 
     BEFORE_HOOK = "before_hook"
     ROLL_BACK = "roll_back"
@@ -156,3 +153,56 @@ class AlertState(StrEnum):
     PENDING = "pending"
     INACTIVE = "inactive"
     UNKNOWN = "unknown"  # Prometheus could not be asked
+
+
+@unique
+class AlertStatus(StrEnum):
+    """Whether an alert fires, as Alertmanager says it."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@unique
+class Standing(StrEnum):
+    """How a target stands, from best to worst."""
+
+    STEADY = "steady"
+    WAITING = "waiting"  # its rollback waits for approval, or for a veto window to pass
+    RUNNING = "running"  # its rollback runs
+    DISARMED = "disarmed"
+
+
+@unique
+class Health(StrEnum):
+    """How well a target does, from best to worst."""
+
+    HEALTHY = "healthy"  # nothing fires
+    UNKNOWN = "unknown"  # Prometheus has not answered for a while
+    DEGRADED = "degraded"  # something fires that triggers no rollback
+    UNHEALTHY = "unhealthy"  # a trigger fires
+
+
+@unique
+class HeartbeatState(StrEnum):
+    """What to think of the time since the last heartbeat."""
+
+    FRESH = "fresh"
+    LATE = "late"
+    NEVER = "never"
+
+
+@unique
+class Readiness(StrEnum):
+    """Whether the controller can take deliveries."""
+
+    READY = "ready"
+    NOT_READY = "not_ready"
+
+
+@unique
+class ReleasePhase(StrEnum):
+    """What CI says of a deployment."""
+
+    STARTED = "started"
+    FINISHED = "finished"

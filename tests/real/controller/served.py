@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from real.controller import documented
 from rearguard_controller import config
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.service import controller as app
@@ -69,11 +70,14 @@ class Service:
     session: aiohttp.ClientSession
 
     async def ask(self, method, path, token=None, **more):
+        """Status, body and headers of an answer, which must be exactly as the OpenAPI document says."""
         headers = {**({"Authorization": token} if token else {}), **more.pop("headers", {})}
         async with self.session.request(method, self.url + path, headers=headers, **more) as response:
             body = await response.read()
             assert response.headers["Content-Type"].startswith("application/json"), body[:200]
-            return response.status, json.loads(body), response.headers
+            value = json.loads(body)
+            documented.check(method, path, response.status, value)
+            return response.status, value, response.headers
 
     async def get(self, path, token=VIEWER, **more):
         status, body, _ = await self.ask("GET", path, token, **more)

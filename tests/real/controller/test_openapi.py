@@ -18,7 +18,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from local_stack.process import Program, free_ports
 from real.controller.served import NOWHERE, OPERATOR, RELEASE, SENDER, VIEWER, serving
 from rearguard_controller.api.auth import Role
-from rearguard_controller.api.openapi import OPERATIONS
+from rearguard_controller.api.operations import OPERATIONS
 
 CONFIGURATION = """
 environment: production

@@ -44,6 +44,12 @@ TARGET = Target(
 ALERT = Alert("Bad", {"alertname": "Bad"}, starts_at=0.0, source="webhook")
 
 
+NOTHING_KNOWN = {
+    "releases": (), "open_rollback": None, "firing": (), "checks": {},
+    "not_ready": (), "armed_by": None, "last_drill": None,
+}  # fmt: skip
+
+
 def step(action, **more):
     return Step(0, StepKind.BEFORE_HOOK, "drain", action, 5, OnFailure.STOP, AfterCrash.NEVER_REDO, **more)
 
@@ -139,7 +145,7 @@ def test_a_decision_keeps_its_reasons_in_order_with_unknown_as_null():
     ],
 )
 def test_the_state_of_a_target(state, opened, expected):
-    shape = json_views.target(TARGET, state, now=100.0, releases=(), open_rollback=opened, firing=(), checks={})
+    shape = json_views.target(TARGET, state, now=100.0, **{**NOTHING_KNOWN, "open_rollback": opened})
     assert (shape["state"], shape["armed"]) == expected
 
 
@@ -148,7 +154,7 @@ def test_the_state_of_a_target(state, opened, expected):
     [({}, False), ({"a": True}, True), ({"a": True, "b": None}, False), ({"a": False}, False)],
 )
 def test_a_target_is_ready_only_when_every_check_is_known_and_holds(checks, ready):
-    given = {"now": 0, "releases": (), "open_rollback": None, "firing": (ALERT,), "checks": checks}
+    given = {**NOTHING_KNOWN, "now": 0, "firing": (ALERT,), "checks": checks}
     shape = json_views.target(TARGET, TargetState("checkout"), **given)
     assert shape["ready"] is ready
     assert [alert["name"] for alert in shape["firing"]] == ["Bad"]

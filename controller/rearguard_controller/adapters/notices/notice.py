@@ -1,17 +1,16 @@
 """What people are told: one notice for each event, as JSON and as a sentence.
 
-Here: the protocol that intake and runner call once something is recorded, the notice itself, and its body.
-Never here: sending, and anything secret: outputs of commands stay out, as does what `shapes` leaves out.
+Here: the protocol that is called once something is recorded, the notice itself, and its body.
+Never here: sending, and anything secret: outputs of commands stay out, as does what `json_views` leaves out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Annotated, NotRequired, Protocol, TypedDict, assert_never
 
 from rearguard_controller import json_views, wording
-from rearguard_controller.json_views import Json
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step, Trigger, Verdict
 
 MOST_SAID = 500  # characters of somebody else's words that a sentence repeats
@@ -58,9 +57,28 @@ class Notice:
     step: Step | None = None
 
 
-def body(notice: Notice) -> Json:
-    """The notice as it is posted: nouns in the shapes of the API, and only those that belong to it."""
-    found: Json = {"event": notice.event.value, "at": wording.moment(notice.at), "target": notice.target}
+class NoticeNouns(TypedDict):
+    """What a notice is about, without its sentence."""
+
+    event: Annotated[NoticeEvent, "What happened."]
+    at: Annotated[json_views.Time, "When."]
+    target: Annotated[str | None, "The target; null when it is not exactly one."]
+    alert: NotRequired[Annotated[json_views.Alert, "The alert that was delivered."]]
+    decision: NotRequired[Annotated[json_views.Decision, "The decision that was recorded, or that led here."]]
+    rollback: NotRequired[Annotated[json_views.Rollback, "The rollback that it is about."]]
+    release: NotRequired[Annotated[json_views.Release, "The version that serves again."]]
+    step: NotRequired[Annotated[json_views.Step, "The step that fails."]]
+
+
+class NoticeBody(NoticeNouns):
+    """A notice as it is posted."""
+
+    text: Annotated[str, "One sentence for people."]
+
+
+def body(notice: Notice) -> NoticeBody:
+    """The notice as it is posted: only the nouns that belong to it, as the API shows them."""
+    found: NoticeNouns = {"event": notice.event, "at": wording.moment(notice.at), "target": notice.target}
     if notice.alert is not None:
         found["alert"] = json_views.alert(notice.alert)
     if notice.decision is not None:

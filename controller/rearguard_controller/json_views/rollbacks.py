@@ -1,0 +1,219 @@
+"""Rollbacks with their steps and what people did to them, as users see them.
+
+An action is shown by what it does, without its headers, body or environment: those may be secret.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NotRequired, TypedDict, assert_never
+
+from rearguard_controller import model
+from rearguard_controller.json_views.decisions import Decision
+from rearguard_controller.json_views.terms import Cursor, Labels, Time
+from rearguard_controller.model import (
+    AfterCrash,
+    CommandAction,
+    CommandRelease,
+    HealthCheck,
+    HttpAction,
+    OnFailure,
+    Outcome,
+    Phase,
+    StepKind,
+    StepState,
+    Trigger,
+)
+from rearguard_controller.wording import address, moment, plain
+
+
+class Condition(TypedDict):
+    """What must be over for a rollback to count as recovered."""
+
+    alert: Annotated[str, "The alert that triggered."]
+    figure: Annotated[str, "Its figure, as PromQL."]
+    threshold: Annotated[str, "The comparison that says where the fault begins."]
+    selector: Annotated[Labels, "Whose figure: the target's labels in telemetry."]
+    settle_s: Annotated[float | None, "Seconds after which the figure shows nothing from before the rollback."]
+    clears_s: Annotated[float | None, "Seconds after which the alert shows nothing from before the rollback."]
+
+
+class RequestShown(TypedDict):
+    """An HTTP request, without what could be secret."""
+
+    method: Annotated[str, "Its method."]
+    url: Annotated[str, "Its address without user, password, query and fragment."]
+
+
+class HealthShown(TypedDict):
+    """A health check."""
+
+    url: Annotated[str, "Its address without user, password, query and fragment."]
+    successes: Annotated[int, "How many good answers in a row are needed."]
+
+
+class StepAction(TypedDict):
+    """What a step does: exactly one of these."""
+
+    command: NotRequired[Annotated[list[str], "The command it runs, without its environment."]]
+    http: NotRequired[Annotated[RequestShown, "The request it sends."]]
+    health: NotRequired[Annotated[HealthShown, "The health check it makes."]]
+
+
+class Step(TypedDict):
+    """One step of a plan and how far it is."""
+
+    seq: Annotated[int, "Its place in the plan, from 0."]
+    kind: Annotated[StepKind, "What it is for."]
+    name: Annotated[str, "Its name: of a hook the one in the configuration."]
+    state: Annotated[StepState, "How far it is."]
+    attempt: Annotated[int, "How often it was started."]
+    started_at: Annotated[Time | None, "When it was started last; null before that."]
+    ended_at: Annotated[Time | None, "When it ended; null before that."]
+    timeout_s: Annotated[float | None, "Seconds that one attempt may take."]
+    on_failure: Annotated[OnFailure, "What its failure means for the rollback."]
+    after_crash: Annotated[AfterCrash, "What happens to it when a crash left its result unknown."]
+    action: Annotated[StepAction | None, "What it does; null when it touches nothing outside the controller."]
+    detail: Annotated[str, "Why it ended as it did, in words."]
+    output: NotRequired[Annotated[str, "What it printed or was answered; only where one rollback is read."]]
+
+
+class Rollback(TypedDict):
+    """One return to a trusted version."""
+
+    id: Annotated[str, "Its name."]
+    target: Annotated[str, "The target."]
+    trigger: Annotated[Trigger, "Who asked for it."]
+    reason: Annotated[str, "Why, in words."]
+    from_version: Annotated[str, "The version that is blamed."]
+    to_version: Annotated[str, "The version that is put back."]
+    phase: Annotated[Phase, "Where it is in its life."]
+    outcome: Annotated[Outcome | None, "How it ended; null while it is open."]
+    detail: Annotated[str, "Why it ended so, or is ending so, in words."]
+    stopping: Annotated[Outcome | None, "The outcome it is heading for when the attempt has ended early."]
+    started_at: Annotated[Time, "When it was opened."]
+    wait_until: Annotated[Time | None, "When its wait ends; null when it waits for nobody, or is approved."]
+    needs_approval: Annotated[bool, "True: it waits for a person's yes. False: it waits for a veto."]
+    approved: Annotated[bool, "Whether a person said yes."]
+    closed_at: Annotated[Time | None, "When it was closed; null while it is open."]
+    decision_id: Annotated[str, "The decision that opened it."]
+    conditions: Annotated[list[Condition], "What must be over for it to count as recovered."]
+    steps: Annotated[list[Step], "Its plan, in order."]
+
+
+class RollbackPage(TypedDict):
+    """Rollbacks, newest first."""
+
+    rollbacks: Annotated[list[Rollback], "At most `limit` of them."]
+    next: Cursor
+
+
+class Action(TypedDict):
+    """What a person did."""
+
+    at: Annotated[Time, "When."]
+    operator: Annotated[str, "Who: the name of the token."]
+    action: Annotated[str, "What: the word of the command."]
+    subject: Annotated[str, "To what: a target's name, a rollback's id, or `configuration`."]
+    reason: Annotated[str, "Why, in their words."]
+
+
+class ActionPage(TypedDict):
+    """What people did, newest first; always one page."""
+
+    actions: Annotated[list[Action], "At most `limit` of them."]
+    next: Annotated[None, "Always null."]
+
+
+class RollbackInFull(Rollback):
+    """A rollback with its decision and what people did to it; its steps have their `output`."""
+
+    decision: Annotated[Decision, "The decision that opened it."]
+    actions: Annotated[list[Action], "Who triggered, approved, vetoed, aborted or closed it; oldest first."]
+
+
+class DryRun(TypedDict):
+    """What a trigger would do; nothing was done."""
+
+    dry_run: Annotated[Literal[True], "Always true."]
+    decision: Annotated[Decision, "The decision; it is not kept."]
+    plan: Annotated[list[Step], "The steps that a rollback would have."]
+
+
+class Triggered(TypedDict):
+    """What a trigger led to."""
+
+    rollback_id: Annotated[str | None, "The rollback."]
+    decision_id: Annotated[str, "The decision that opened it."]
+    repeated: Annotated[bool, "True: the same Idempotency-Key was used before, and led here."]
+    rollback: Annotated[Rollback | None, "The rollback as it is now."]
+
+
+def rollback(value: model.Rollback, *, outputs: bool = False) -> Rollback:
+    """A rollback with its steps; with `outputs` each step says what its command or request printed."""
+    return {
+        "id": value.id,
+        "target": value.target,
+        "trigger": value.trigger,
+        "reason": value.reason,
+        "from_version": value.from_version,
+        "to_version": value.to_version,
+        "phase": value.phase,
+        "outcome": value.outcome,
+        "detail": value.detail or value.stopping_detail,
+        "stopping": value.stopping,
+        "started_at": moment(value.opened_at),
+        "wait_until": moment(value.wait_until),
+        "needs_approval": value.needs_approval,
+        "approved": value.approved,
+        "closed_at": moment(value.closed_at),
+        "decision_id": value.decision_id,
+        "conditions": [condition(each) for each in value.conditions],
+        "steps": [step(each, output=outputs) for each in value.steps],
+    }
+
+
+def condition(value: model.Condition) -> Condition:
+    """What must be over for a rollback to count as recovered."""
+    return {
+        "alert": value.alert,
+        "figure": value.figure,
+        "threshold": value.threshold,
+        "selector": dict(value.selector),
+        "settle_s": value.settle,
+        "clears_s": value.clears,
+    }
+
+
+def step(value: model.Step, *, output: bool = False) -> Step:
+    """One step of a plan and how far it is."""
+    shown: Step = {
+        "seq": value.seq,
+        "kind": value.kind,
+        "name": value.name,
+        "state": value.state,
+        "attempt": value.attempt,
+        "started_at": moment(value.started_at),
+        "ended_at": moment(value.ended_at),
+        "timeout_s": value.timeout,
+        "on_failure": value.on_failure,
+        "after_crash": value.after_crash,
+        "action": None if value.action is None else action(value.action),
+        "detail": value.detail,
+    }
+    if output:
+        shown["output"] = value.output
+    return shown
+
+
+def action(value: model.Action | HealthCheck | CommandRelease) -> StepAction:
+    """What a step does, without what could be secret."""
+    match value:
+        case CommandAction():
+            return {"command": [plain(word) for word in value.argv]}
+        case HttpAction():
+            return {"http": {"method": value.method, "url": address(value.url)}}
+        case HealthCheck():
+            return {"health": {"url": address(value.url), "successes": value.successes}}
+        case CommandRelease():
+            return {"command": [plain(word) for word in value.rollback.argv]}
+    assert_never(value)
