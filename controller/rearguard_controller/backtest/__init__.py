@@ -1,8 +1,8 @@
 """The back-test: what would have been rolled back in the past, by Prometheus' history and the same `decide`.
 
-Here: history to data (`archive`, `history`), data to judgements (`serving`, `curves`, `replay`), judgements
-to a comparison with what people did (`report`).
-Never here: the journal, or any command of a target: a back-test reads Prometheus and nothing else.
+Here: from history to data (`archive`, `load`, `evaluation`), from data to judgements (`serving`, `curves`,
+`facts_then`, `replay`), from judgements to a comparison with what people did (`outcome`, `report`).
+Never here: the journal, or any command of a target. A back-test reads Prometheus and nothing else.
 """
 
 from rearguard_controller.backtest.archive import Progress

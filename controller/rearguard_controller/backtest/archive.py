@@ -1,7 +1,6 @@
-"""Asking Prometheus about long times: in parts, some at once, and in halves where an answer would be too large.
+"""Asks Prometheus about long times: in several parts at once, and in halves if an answer would be too large.
 
-Here: range queries over any length of time, the samples stored at some moments, and how far the asking is.
-Never here: what is asked and what the answers mean (`history`).
+Here: range queries over any length of time, samples stored in some stretches of it, and the progress of both.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ T = TypeVar("T")
 
 MOST_PER_QUERY = 10_000  # points; Prometheus refuses more than 11,000
 LONGEST_STORED = 3600.0  # seconds of stored samples in one question
-SHORTEST_HALF = 60.0  # seconds; a question about less is not halved any more
-NEAR = 900.0  # seconds that are read for nothing rather than asking twice
+SHORTEST_HALF = 60.0  # seconds; a question about a shorter time is not halved
+NEAR = 900.0  # seconds between two stretches that are read along, which costs less than asking twice
 AT_ONCE = 4  # questions under way
 ROUNDING = 1e-6  # of a step
 
@@ -33,7 +32,7 @@ class Archive:
     """One Prometheus, asked about the past. Every method raises `SourceError` only."""
 
     def __init__(self, prometheus: Prometheus, progress: Progress) -> None:
-        """Ask this one, and say how far it is."""
+        """Ask this Prometheus, and report progress."""
         self._prometheus = prometheus
         self._progress = progress
         self._at_once = asyncio.Semaphore(AT_ONCE)
@@ -41,8 +40,8 @@ class Archive:
     async def over(self, what: str, expression: str, start: float, end: float, step: float) -> Times:
         """The moments at which each series of an expression has a value, by its labels.
 
-        The points are the multiples of `step`, not `start` and what follows: one moment gets the same answer
-        whatever time around it is asked for.
+        The points are the multiples of `step`, wherever `start` lies. So a moment gets the same answer whatever time
+        around it is asked for.
         """
         parts = _parts(start, end, step)
         done = 0
@@ -62,7 +61,7 @@ class Archive:
         return times
 
     async def range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
-        """A range query, in halves where the answer would be too large."""
+        """A range query; it is halved again and again while its answer would be too large."""
         try:
             async with self._at_once:
                 return await self._prometheus.query_range(expression, start, end, step)
@@ -80,7 +79,7 @@ class Archive:
         return tuple(joined.values())
 
     async def stored(self, what: str, selector: str, asked: Iterable[Stretch]) -> Times:
-        """The moments of the samples that are stored in some stretches of time, in order."""
+        """The moments of the samples stored in these stretches of time, in order, by the labels of their series."""
         asked_windows = stretches.windows(asked, LONGEST_STORED, NEAR)
         done = 0
 
@@ -113,7 +112,7 @@ class Archive:
 
 
 async def together(asked: Iterable[Coroutine[None, None, T]]) -> list[T]:
-    """All answers, in order; the first error ends the other questions before it is raised."""
+    """All answers, in the order of the questions. The first error ends the other questions, and is then raised."""
     tasks = [asyncio.ensure_future(each) for each in asked]
     try:
         return await asyncio.gather(*tasks)
@@ -124,7 +123,7 @@ async def together(asked: Iterable[Coroutine[None, None, T]]) -> list[T]:
 
 
 def _parts(start: float, end: float, step: float) -> list[Stretch]:
-    """The multiples of a step in a time, in parts of as many as one question may have; none stands in two."""
+    """The multiples of `step` from `start` to `end`, cut into parts of at most `MOST_PER_QUERY`; none is in two."""
     first, last = math.ceil(start / step - ROUNDING), math.floor(end / step + ROUNDING)
     return [
         Stretch(part * step, min(part + MOST_PER_QUERY - 1, last) * step)

@@ -1,8 +1,7 @@
 """What a controller would have measured at a moment of the past. Pure.
 
-Here: from the curves of a target's figure to the measurements that facts hold, by the functions that `figures` uses
-for the present; and which curves a walk through history will need.
-Never here: queries (`history`), what follows from a measurement (`policy`).
+Here: from the curves of a target's figure to the measurements that facts hold, by the same functions as for the
+present (`figures`); and which curves a walk through history will need.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Wanted:
 
 
 def condition_of(history: AlertHistory, rules: Rules, target: Target) -> Condition | None:
-    """What had to hold for an alert of the past, as its rule declares it today: history holds no annotations."""
+    """The condition of an alert of the past, as its rule declares it today: history holds no annotations."""
     rule = rule_of(history.labels, rules)
     annotations = {} if rule is None else rule.annotations
     alert = PrometheusAlert(history.labels, annotations, AlertState.FIRING, None, None)
@@ -52,9 +51,9 @@ def condition_of(history: AlertHistory, rules: Rules, target: Target) -> Conditi
 
 
 def rule_of(labels: Labels, rules: Rules) -> AlertingRule | None:
-    """The rule of an alert; of several with one name the one whose labels the alert has.
+    """The rule of an alert, found by its name; if several rules have it, the one whose labels the alert has.
 
-    Labels of the only rule with a name may have been edited since.
+    The labels of a rule may have been edited since, so a rule whose name is unique need not match them.
     """
     named = [rule for rule in rules.alerting if rule.name == labels.get("alertname", "")]
     wearing = [rule for rule in named if is_subset(selectors.fixed(rule.labels), labels)]
@@ -62,7 +61,7 @@ def rule_of(labels: Labels, rules: Rules) -> AlertingRule | None:
 
 
 def wanted(world: World, changed: Mapping[str, Sequence[Change]]) -> tuple[Wanted, ...]:
-    """The curves that judging needs: only where an alert of a target fired while a change could be blamed for it."""
+    """The curves that judging needs: those around alerts that fired while a change of version could be blamed."""
     found: dict[tuple[object, ...], Wanted] = {}
     for history in world.alerts:
         for target in world.targets:
@@ -126,7 +125,7 @@ class Curves:
         return against(figures.worst(values, operator), operator, threshold)
 
     def since(self, at: float, but_not: Collection[str]) -> float | None:
-        """When the condition's episode at a moment began, whichever version it was about but these."""
+        """When the condition's episode at a moment began, by the figures of all versions but these; None if none."""
         curve = self._at(at)
         if curve is None:
             return None
@@ -153,7 +152,7 @@ class Curves:
         return against(median(values) if values else None, operator, threshold)
 
     def _at(self, at: float) -> Curve | None:
-        """The longest curve that reaches a moment: the short ones show what was before a release."""
+        """The longest curve that reaches a moment; the short ones are of the minutes before a release."""
         reaching = [each for each in self._curves if each.start <= at <= each.end + each.step]
         return max(reaching, key=lambda each: each.end - each.start, default=None)
 
@@ -180,7 +179,7 @@ def _is_past(curve: Curve, at: float, value: float) -> bool:
 
 
 def _threshold(curve: Curve, at: float) -> tuple[str, float | None]:
-    """Operator and threshold at a moment: by history where it has one, else that of today.
+    """Operator and threshold at a moment: from history if it has the threshold, else as they are today.
 
     Raises:
         SourceError: the annotation is no threshold.

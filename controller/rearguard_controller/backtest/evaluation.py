@@ -1,7 +1,6 @@
-"""The alerts that a rule would have raised in the past, where Prometheus holds no `ALERTS` of it.
+"""The alerts that a rule would have raised in the past, if Prometheus holds no `ALERTS` of it.
 
-Here: its expression over the whole time, finely around the moments at which it holds, and its `for`.
-Never here: which rules are evaluated (`history`).
+Here: its expression over the whole time, in smaller steps around the moments at which it holds, and its `for`.
 """
 
 from __future__ import annotations

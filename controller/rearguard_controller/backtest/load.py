@@ -1,8 +1,7 @@
-"""The past as Prometheus holds it: few large questions, and fine ones only where something happened.
+"""Loads the past from Prometheus: few large questions, and finer ones only around what happened.
 
 Here: from a configuration and a time to a `World`: which versions were scraped (`target_info`), which trigger alerts
-were pending and firing (`ALERTS`, or their rules' expressions where there are none), and the figures around releases.
-Never here: judgement (`replay`).
+were pending and firing (`ALERTS`; of a rule without any, its expression), and the figures around releases.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from rearguard_controller.model.observations import GAPS_ALLOWED
 
 K = TypeVar("K")
 
-POINTS = 60_000  # of the whole time, between which nothing is missed: each point speaks for all samples before it
-FINEST = 15.0  # seconds between them at least
+POINTS = 60_000  # at most, of the whole time; each stands for all samples since the point before it
+FINEST = 15.0  # the fewest seconds between two points
 LOOK_BACK = 300.0  # seconds after which Prometheus itself holds a series without a sample for gone
 THRESHOLD_POINTS = 300  # of a threshold's curve
 
@@ -35,7 +34,7 @@ class History:
     """Reads one Prometheus."""
 
     def __init__(self, prometheus: Prometheus, targets: Sequence[Target], progress: Progress) -> None:
-        """Read about these targets, and say how far it is."""
+        """Read about these targets, and report progress."""
         self._prometheus = prometheus
         self._archive = Archive(prometheus, progress)
         self._targets = tuple(targets)
@@ -146,7 +145,7 @@ class History:
     async def _evaluated(
         self, rules: Rules, known: Sequence[AlertHistory], start: float, end: float, step: float
     ) -> list[AlertHistory]:
-        """Alerts of rules of which Prometheus has no `ALERTS` in this time, by evaluating them now."""
+        """The alerts of rules without any `ALERTS` in this time, by evaluating the rules now."""
         wants = _distinct(target.policy.alerts for target in self._targets)
         found: list[AlertHistory] = []
         for rule in rules.alerting:
@@ -156,7 +155,7 @@ class History:
         return found
 
     async def _attempt(self, rule: AlertingRule, start: float, end: float, step: float) -> list[AlertHistory]:
-        """The alerts of one rule; where Prometheus cannot evaluate it over all that time, the others still count."""
+        """The alerts of one rule; none, and a note, if Prometheus cannot evaluate it over this time."""
         try:
             found = await evaluate(self._archive, rule, self._targets, start, end, step)
         except SourceError as error:
@@ -212,7 +211,7 @@ class History:
 
 
 def _step(length: float) -> float:
-    """Seconds between the points of a whole time: `FINEST`, or twice, four times that: few times have another one."""
+    """Seconds between the points of a whole time: `FINEST`, doubled until there are at most `POINTS` points."""
     step = FINEST
     while length / step > POINTS:
         step *= 2
@@ -220,10 +219,11 @@ def _step(length: float) -> float:
 
 
 def _gaps(times: Iterable[tuple[K, Sequence[float]]], step: float, look_every: float) -> dict[K, float]:
-    """Seconds without a sample that break a service, or an alert: missed looks, as `releases` counts them.
+    """Seconds without a sample after which a subject (a target's version, or an alert) counts as gone.
 
-    How far samples lie apart is seen from all moments of one subject: of a short part of it two may be days apart.
-    A break is measured between samples: between points, it would depend on where those happen to lie.
+    As many missed looks as in `releases`. The usual distance of samples is taken from all moments of a subject,
+    because a part of them may hold just two that are days apart. A gap is measured between samples: between points it
+    would depend on where these happen to lie.
     """
     moments: dict[K, set[float]] = {}
     for subject, found in times:
@@ -235,14 +235,14 @@ def _gaps(times: Iterable[tuple[K, Sequence[float]]], step: float, look_every: f
 
 
 def _own(labels: Key) -> Key:
-    """The labels of an alert, of those of one of its `ALERTS` series."""
+    """An alert's own labels, from those of one of its `ALERTS` series."""
     return tuple(pair for pair in labels if pair[0] not in ("__name__", "alertstate"))
 
 
 def _histories(
     by_state: Mapping[Key, Sequence[Stretch]],
 ) -> dict[Key, AlertHistory]:
-    """Alerts from the stretches of their `ALERTS` series, one for each state."""
+    """Alerts from the stretches of their `ALERTS` series. Each alert has one series for each state."""
     states: dict[Key, dict[str, Sequence[Stretch]]] = {}
     for labels, found in by_state.items():
         states.setdefault(_own(labels), {})[dict(labels).get("alertstate", "")] = found

@@ -1,7 +1,6 @@
 """The nouns of a back-test: what Prometheus' history says, and what would have come of it.
 
 Here: frozen values. Times are seconds since the Unix epoch.
-Never here: where they come from (`history`), what is made of them (`serving`, `curves`, `replay`).
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ CurveKey = tuple[str, str, str]  # target, figure, threshold
 
 
 def curve_key(target: Target, condition: Condition) -> CurveKey:
-    """Under which curves of a target's figure are kept."""
+    """The key under which the curves of a target's figure are kept."""
     return target.name, condition.figure, condition.threshold
 
 

@@ -1,7 +1,6 @@
-"""Whether a rollback helped, where history can tell. Pure.
+"""Whether a rollback helped, if history can tell. Pure.
 
-Here: what became of an alert after people really went back to the version that would have been gone back to.
-Never here: what follows from it (`replay`, `report`).
+Here: what became of an alert after people went back to the same version as the controller would have.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from collections.abc import Iterable
 from rearguard_controller.backtest.nouns import AlertHistory, Change
 from rearguard_controller.model import Target
 
-RECOVERS_WITHIN = 300.0  # seconds, where the target's configuration names none
+RECOVERS_WITHIN = 300.0  # seconds, if the target's configuration names none
 
 
 def helped(
     target: Target, alert_name: str, to_version: str | None, following: Change | None, alerts: Iterable[AlertHistory]
 ) -> bool | None:
-    """Whether the alert was over when the target served the destination for as long as recovery may take.
+    """Whether the alert was over once the target had served the destination for as long as recovery may take.
 
     Args:
         target: what would have been rolled back.
@@ -27,7 +26,7 @@ def helped(
         alerts: of the target.
 
     Returns:
-        None where the destination did not come next: then nobody knows.
+        None if another version than the destination came next: then nobody knows.
     """
     if following is None or following.version != to_version:
         return None

@@ -1,14 +1,14 @@
-"""A walk through the past with the eyes of a controller that was not there. Pure.
+"""Walks through the past as a controller would have seen it, and judges every alert on the way. Pure.
 
-Here: the moments at which something changes, in order, over all targets: versions come and go and earn trust, alerts
-fire and are judged by `policy.decide`, and what would have been rolled back changes what is known from then on.
-Never here: queries (`history`), the comparison with what people did (`report`).
+Here: the moments at which something changes, in order, over all targets. Versions come, go and earn trust; alerts
+fire and are judged by `policy.decide`; a rollback that would have been begun changes what is known from then on.
 
-A rollback that would have been begun is taken to have helped at once: its version is marked bad, the cooldown and the
-budget count from it, and the target stays armed. Only where people really went back to its destination and the alert
-fired on, it is known not to have helped: then no mark stays, and the target is disarmed. History goes on with the
-version that was left all the same; until another one serves, what it shows is `not_already_handled`, its alerts are
-no trouble to other targets, and its figure is not where the next release's fault began.
+Such a rollback counts as one that helped at once: its version is marked bad, cooldown and budget count from it, and
+the target stays armed. There is one exception. If people really went back to its destination and the alert fired on,
+it did not help: no mark stays, and the target is disarmed.
+
+In history the version that would have been left serves on. Until another version serves, its alerts are answered by
+`not_already_handled`, they do not trouble other targets, and its figure does not date the fault of the next release.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class _Walk:
     def _snapshot(self, life: Life, change: Change) -> AlertsSeen | None:
         """What was pending or firing when the version before a change was last seen; None for the first version.
 
-        A version that it would have helped to leave would have taken its alerts with it.
+        Nothing, if that version would have been rolled back by then: its alerts would have ended with it.
         """
         serving, after = life.serving, change.changed_after
         if serving is None or after is None:
@@ -294,7 +294,7 @@ class _Walk:
         self._records.append(Record(decision, self._now, helped=result))
 
     def _roll_back(self, life: Life, decision: Decision) -> bool | None:
-        """Begin a rollback that was never begun; whether it is known to have helped."""
+        """Change what is known as if this rollback had begun; returns whether it helped, None if nobody knows."""
         version, name = decision.from_version or "", decision.alert.name if decision.alert else ""
         following = next((change for change in life.changes if change.at > self._now), None)
         own = (history for history, owners in zip(self._world.alerts, self._owners, strict=True) if life in owners)
@@ -327,7 +327,7 @@ class _Walk:
         return self._conditions[key]
 
     def _see_trouble(self) -> frozenset[str]:
-        """Which targets are in trouble now; of a version that would have been left nothing counts any more."""
+        """Which targets are in trouble now, without those whose version would have been left."""
         names = [name for name, count in self._firing_of.items() if count > 0 and not self._lives[name].is_handled]
         for name in sorted(names):
             self._trouble.saw(name)
@@ -340,7 +340,7 @@ def _owners(lives: Iterable[Life], labels: Labels) -> list[Life]:
 
 
 def _troubles(world: World) -> list[frozenset[str]]:
-    """For each alert the target that it means trouble for, if it is one; `Trouble` says which."""
+    """For each alert the target that it troubles, by `Trouble`; none if it is not exactly one."""
     whose = Trouble(lambda: 0.0)
     whose.use(world.targets, world.storm)
     return [whose.see([each.labels]) for each in world.alerts]

@@ -1,7 +1,6 @@
 """What a back-test tells: what would have been rolled back, beside what people did. Pure.
 
 Here: the comparison with the changes back to an older version in history, and its shape as JSON.
-Never here: tables (`cli`), judgement (`replay`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision, Reason
 from rearguard_controller.wording import span
 
-LATE = 3600.0  # seconds after the start within which data must begin, else it is said
+LATE = 3600.0  # seconds after the start; if data begins later than that, a note says so
 
 REMINDER = (
     "Judged as if every target were armed and its mode acted. The targets' own commands were not run: whether a\n"
@@ -36,7 +35,7 @@ ASSUMED = (
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """One that would have been begun.
+    """A rollback that would have been begun.
 
     Attributes:
         people: the rollback away from the same version that people did, if any.
@@ -55,7 +54,7 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class OnlyPeople:
-    """A rollback that people did and that would not have been begun, with the judgement that says why, if any."""
+    """A rollback that people did and the controller would not have begun; `record` is the judgement that says why."""
 
     people: Return
     record: Record | None
@@ -82,7 +81,7 @@ class Report:
 
     @property
     def agreed(self) -> tuple[Rollback, ...]:
-        """Those that people did as well."""
+        """The rollbacks that people did as well."""
         return tuple(each for each in self.rollbacks if each.people is not None)
 
     def only(self, target: str) -> Report:
@@ -169,7 +168,7 @@ def compare(world: World, replayed: Replayed) -> Report:
 
 
 def obstacle(decision: Decision) -> Reason | None:
-    """What stood in the way first: what is known not to hold comes before what is not known."""
+    """The first reason that stood in the way: one that is known not to hold comes before an unknown one."""
     blocking = [each for each in decision.reasons if each.blocks and each.code not in PERMISSIONS]
     known = [each for each in blocking if each.holds is False]
     return next(iter((*known, *blocking)), None)

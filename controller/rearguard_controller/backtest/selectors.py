@@ -1,8 +1,4 @@
-"""PromQL of the questions about the past. Pure.
-
-Here: selectors for many targets at once, and figures narrowed to one.
-Never here: asking.
-"""
+"""PromQL of the questions about the past: selectors for many targets at once, and figures of one. Pure."""
 
 from __future__ import annotations
 
@@ -17,9 +13,9 @@ _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
 def of_all(selectors: Sequence[Labels], metric: str, present: str) -> str:
-    """A selector that leaves out no series of any of these; `present` is a label that must not be empty.
+    """A selector of every series that one of these selectors has; `present` is a label that must not be empty.
 
-    It may select others, too: only labels that all name are looked at, each by itself.
+    It may select more series than that, because it compares only the labels that all selectors name, each by itself.
     """
     shared = sorted(set[str]().union(*selectors).intersection(*map(set, selectors)) - {present})
     parts = [f'{present}!=""']
@@ -30,13 +26,13 @@ def of_all(selectors: Sequence[Labels], metric: str, present: str) -> str:
 
 
 def narrowed(figure: str, selector: Labels) -> str:
-    """A figure that is no more than a name, for one target; any other figure as it is."""
+    """A figure with the selector of one target added, if the figure is just a name; any other figure unchanged."""
     bare = _BARE.fullmatch(figure)
     return figure if bare is None or not selector else f"{bare[1]}{selector_text(selector)}"
 
 
 def fixed(labels: Labels) -> Labels:
-    """Those labels of a rule that are no templates."""
+    """The labels of a rule that are no templates."""
     return {name: value for name, value in labels.items() if "{{" not in value}
 
 

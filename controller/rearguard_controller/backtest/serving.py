@@ -1,7 +1,6 @@
-"""Which version served when, from which versions were scraped when. Pure.
+"""Which version served when, told from which versions were scraped when. Pure.
 
-Here: from the presence of versions to changes of the serving one, and to the rollbacks that people did.
-Never here: trust and blame (`replay`).
+Here: the changes of the serving version, and which of them were rollbacks that people did.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ def changes(presence: Sequence[Presence], look_every: float) -> tuple[Change, ..
 
     Args:
         presence: of the target's versions.
-        look_every: seconds between two looks; where both versions are scraped at a change, the old one was last seen
-            serving one look before it.
+        look_every: seconds between two looks. If both versions are scraped at a change, then the old one counts as
+            last seen serving one look before it.
     """
     edges = sorted(
         [(each.start, 0, each) for each in presence] + [(each.end, 1, each) for each in presence],
@@ -47,7 +46,7 @@ def changes(presence: Sequence[Presence], look_every: float) -> tuple[Change, ..
 
 
 def returns(target: str, changed: Iterable[Change]) -> tuple[Return, ...]:
-    """The changes that went back to a version which was first seen before the one that was left."""
+    """The changes to a version that was first seen before the version that it replaced."""
     order: dict[str, int] = {}
     found: list[Return] = []
     before: str | None = None
@@ -60,7 +59,7 @@ def returns(target: str, changed: Iterable[Change]) -> tuple[Return, ...]:
 
 
 def _last_seen(presence: Sequence[Presence], version: str | None, at: float, look_every: float) -> float | None:
-    """When a version was last seen before a moment; one that is still scraped then, one look before."""
+    """When a version was last seen before a moment: one look before it if the version is still scraped then."""
     ends = [each.end for each in presence if each.version == version and each.start < at]
     if not ends:
         return None

@@ -1,8 +1,4 @@
-"""From points in time to stretches. Pure.
-
-Here: where a series is present without a break, and the same by the very samples at its edges.
-Never here: what the series is about.
-"""
+"""From points in time to stretches: when a series is present without a break, exact to the sample. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ def unbroken(moments: Sequence[float], gap: float) -> list[Stretch]:
 def joined(found: Iterable[Stretch], gap: float, others: Sequence[Stretch] = ()) -> list[Stretch]:
     """Stretches, in order, without the breaks between them that last no more than `gap` seconds.
 
-    A break in which one of the `others` began and ended stays: what is joined was away then, however short it was.
+    A break stays if one of `others` began and ended in it: then the subject was really away, however short the break.
     """
     whole: list[Stretch] = []
     for one in found:
@@ -50,23 +46,23 @@ def within(found: Iterable[Stretch], start: float, end: float) -> list[Stretch]:
 
 
 def usual_distance(moments: Iterable[float], longest: float) -> float:
-    """The mean distance between moments that follow one another, in any order; 0 where none do.
+    """The mean distance in seconds between neighbouring moments, which may come in any order; 0 without neighbours.
 
-    Moments more than `longest` seconds apart do not: what comes back after hours was away, however often it does so.
+    Moments more than `longest` seconds apart are no neighbours: the subject was away between them.
     """
     distances = [later - earlier for earlier, later in pairwise(sorted(set(moments))) if later - earlier <= longest]
     return sum(distances) / len(distances) if distances else 0.0
 
 
 def edges(stretches: Iterable[Stretch], step: float) -> list[Stretch]:
-    """Where the samples at the edges of stretches lie, if each point speaks for the `step` seconds before it."""
+    """Where the first and last samples of stretches lie, as each point stands for the `step` seconds before it."""
     return [
         Stretch(edge - step, edge) for stretch in stretches for edge in dict.fromkeys((stretch.start, stretch.end))
     ]
 
 
 def windows(asked: Iterable[Stretch], longest: float, near: float = 0.0) -> list[Stretch]:
-    """The stretches asked for, joined where at most `near` seconds lie between, each at most `longest` seconds."""
+    """These stretches, joined if at most `near` seconds lie between two, and never to more than `longest` seconds."""
     found: list[Stretch] = []
     for one in sorted(asked):
         if found and one.start <= found[-1].end + near and one.end - found[-1].start <= longest:
@@ -77,9 +73,9 @@ def windows(asked: Iterable[Stretch], longest: float, near: float = 0.0) -> list
 
 
 def refined(stretch: Stretch, step: float, samples: Sequence[float]) -> Stretch:
-    """A stretch whose edges are samples; `samples` are in order, and an edge without any stays.
+    """The stretch with its edges moved to samples, which are in order; an edge without a sample stays where it is.
 
-    A sample exactly one step before a point counts, too: up to version 2 Prometheus lets that point speak for it.
+    A sample exactly one step before a point counts too, because in Prometheus 2 the point stands for it as well.
     """
     first = bisect_left(samples, stretch.start - step)
     start = samples[first] if first < len(samples) and samples[first] <= stretch.start else stretch.start
@@ -89,5 +85,5 @@ def refined(stretch: Stretch, step: float, samples: Sequence[float]) -> Stretch:
 
 
 def lasting(active: Iterable[Stretch], seconds: float) -> tuple[Stretch, ...]:
-    """What is left of stretches whose first seconds do not count: an alert fires after its rule's `for`."""
+    """The stretches without their first `seconds`: an alert fires only after its rule's `for`."""
     return tuple(Stretch(each.start + seconds, each.end) for each in active if each.end - each.start >= seconds)

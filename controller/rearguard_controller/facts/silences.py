@@ -1,8 +1,7 @@
-"""What Alertmanager holds back: the last list that was read of it, and what that says of an alert.
+"""What Alertmanager silences and inhibits: the list that was read last, and what it says of an alert.
 
 Here: reading the list at most once a second for all judgements, keeping it while Alertmanager is away, and finding
 what holds for an alert.
-Never here: what follows (that is `policy`).
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Silences:
         self._by_labels: dict[tuple[str, ...], dict[tuple[str | None, ...], list[ManagedAlert]]] = {}
 
     async def look(self) -> None:
-        """Read the list unless that was just done; the last one stays when it cannot be read."""
+        """Read the list, unless the last one is younger than `READING_HOLDS`; that stays if there is no answer."""
         if self._alertmanager is None:
             return
         async with self._lock:
@@ -76,9 +75,9 @@ class Silences:
     def of(self, alert: Alert) -> Silencing | None:
         """What the list says of an alert as Prometheus has it; None when no Alertmanager is configured.
 
-        Alertmanager's own word counts where it knows the alert; it may not yet, so that its silences are compared
-        with the alert's labels, too. Labels that only Alertmanager knows (external ones) are taken as absent there,
-        and what cannot be compared here is taken as fitting until Alertmanager knows the alert.
+        If Alertmanager knows the alert, then it says itself what holds. It may not know the alert yet, so silences
+        are also compared with the alert's labels here. For that, external labels, which only Alertmanager sees, count
+        as absent. A matcher that cannot be compared here counts as fitting until Alertmanager knows the alert.
         """
         if self._alertmanager is None:
             return None
@@ -120,7 +119,7 @@ class Silences:
 
 
 def _without_drills(alerts: Sequence[ManagedAlert], drills: Collection[str]) -> Sequence[ManagedAlert]:
-    """Alerts that are no drill's, and by what else they are inhibited: a drill's alert stands for no other."""
+    """The alerts without those of drills, which inhibit nothing either."""
     return [
         replace(each, inhibited_by=tuple(one for one in each.inhibited_by if one not in drills))
         for each in alerts
@@ -144,10 +143,10 @@ def _agrees(matcher: Matcher, value: str, *, unsure: bool) -> bool:
 
 
 def _fits(pattern: str, value: str) -> bool | None:
-    """Whether all of a value fits a regular expression; None when that cannot be told here, or only at a price.
+    """Whether a whole value fits a regular expression; None if that cannot be told here quickly for certain.
 
-    Python has no engine with Go's syntax and bounded time, and whoever may write a silence must not be able to stop
-    the controller: what goes beyond simple expressions is Alertmanager's to say.
+    Whoever may write a silence must not be able to stop the controller, and Python has no engine with Go's syntax and
+    bounded time. So only simple expressions are compared here; about all others Alertmanager has the word.
     """
     parts = [pattern] if "(" in pattern else pattern.split("|")
     repetitions = max(part.count("*") + part.count("+") for part in parts)

@@ -1,8 +1,7 @@
 """Which targets are in trouble: trigger alerts of theirs fire in Prometheus, or did so a moment ago.
 
-Here: whose trigger an alert is, and when each target was last seen with one. This is kept in memory: every replica
-sees the same alerts, and what a new one has not seen fires again at its first look or is over.
-Never here: asking Prometheus, and what follows from trouble (that is `policy`).
+Here: whose trigger an alert is, and when each target was last seen with one. This is kept in memory only, because
+every replica sees the same alerts: a new one sees at its first look all that still fire.
 """
 
 from __future__ import annotations
@@ -33,10 +32,9 @@ class Trouble:
                 by_values.setdefault(tuple(wanted[name] for name in sorted(wanted)), set()).add(target.name)
 
     def see(self, firing: Iterable[Labels]) -> frozenset[str]:
-        """Note a reading of all alerts that fire, and answer which targets are in trouble by it.
+        """Note a reading of all alerts that fire; returns the targets that are in trouble by it.
 
-        An alert that matches several targets says of none of them that it is the one (see `Intake`), and does not
-        count here.
+        An alert that matches several targets does not count, because nobody knows which of them it is about.
         """
         now: set[str] = set()
         for labels in firing:

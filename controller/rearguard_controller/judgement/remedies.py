@@ -16,7 +16,7 @@ ONE_OWNER = (
 
 
 def summary(decision: Decision) -> str:
-    """Which answers together stand in the way, in one line; of a request by hand only what is asked of one counts."""
+    """Which answers stand in the way, in one line; of a request by hand only the questions that apply to it count."""
     asked = [
         each
         for each in decision.reasons

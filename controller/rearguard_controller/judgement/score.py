@@ -1,9 +1,8 @@
-"""How often people did by hand what the controller would have done: the running score of what it only observed. Pure.
+"""The running score: how often people did by hand what the controller would have done. Pure.
 
-Here: the fold. It is fed with what was said (a decision that mode, environment, arming or a person kept from being
-acted on), with people who go back from a version, with other changes of version, and with the time that passes. Each
+Here: how the score of a target changes when the controller says that it would go back (but mode, environment, arming
+or a person keeps it from acting), when people go back, when the version changes otherwise, and as time passes. Each
 release counts once.
-Never here: asking anybody, clocks, the journal.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from rearguard_controller.model import Decision, Phase, Release, Rollback, Score
 
 
 def is_said(decision: Decision, opened: Rollback | None) -> bool:
-    """Whether a decision would lead away from the version, but for mode, environment, arming or a person's word.
+    """Whether a decision only says that it would go back, and so counts for the score.
 
-    Of one that `opened` a rollback, whether that waits for an approval or a veto; what is begun at once is not only
-    said.
+    True if mode, environment or arming keeps it from acting, and if the rollback that it `opened` waits for a person;
+    False if it begins at once.
     """
     acts = decision.would in (Verdict.ROLL_BACK, Verdict.ASK)
     waits = opened is None or opened.phase is Phase.WAITING
@@ -25,7 +24,7 @@ def is_said(decision: Decision, opened: Rollback | None) -> bool:
 
 
 def said(state: TargetState, version: str | None, now: float) -> TargetState:
-    """The state after the controller said that it would go back from `version`; of one release only once."""
+    """The state after the controller said that it would go back from `version`; a release counts only once."""
     score = state.score
     if version is None or version != state.serving_version or version in (score.version, score.settled):
         return state
@@ -35,8 +34,8 @@ def said(state: TargetState, version: str | None, now: float) -> TargetState:
 def went_back(state: TargetState, version: str, now: float, *, window: float) -> TargetState:
     """The state after people went back from `version`, or began to; `window` is how long a release may be blamed.
 
-    Where the controller had said so, both agree. Where it had not, people alone did, if the version had come as a
-    release no longer ago than the window.
+    If the controller had said so before, both agree. If not, people alone went back; that counts only if the version
+    was released within the window.
     """
     score = state.score
     if score.settled == version:
@@ -52,7 +51,7 @@ def went_back(state: TargetState, version: str, now: float, *, window: float) ->
 
 
 def stayed(state: TargetState, version: str) -> TargetState:
-    """The state after it is clear that nobody goes back from `version`: only the controller would have."""
+    """The state once it is clear that people do not go back from `version`: only the controller would have."""
     score = state.score
     if score.version != version:
         return state

@@ -1,7 +1,6 @@
 """Prometheus: the alerts, rules and figures that judgements rest on.
 
 Here: asking its HTTP API, turning answers into values or `SourceError`, and how far back a figure reaches.
-Never here: what an answer means for a target, or remembering answers.
 """
 
 from rearguard_controller.adapters.http_source import AnswerTooLargeError

@@ -1,7 +1,7 @@
 """The answers of Prometheus' HTTP API (v1) as values.
 
-Here: the records, and the shapes that `/alerts`, `/rules`, `/query` and `/query_range` are expected to have.
-Never here: the network. A wrong shape raises `ShapeError`, which names the place.
+Here: the records, and the shapes that `/alerts`, `/rules`, `/query` and `/query_range` are expected to have. A wrong
+shape raises `ShapeError`, which names the place.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class AlertingRule:
     last_error: str
     group: str
     interval: float  # seconds between two evaluations of its group
-    keep_firing_for: float = 0.0  # seconds that it goes on firing without its condition; since Prometheus 2.42
+    keep_firing_for: float = 0.0  # seconds for which it still fires after its condition ended; since Prometheus 2.42
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
-"""Asking Prometheus: the questions of its HTTP API (v1) that are asked here.
+"""Asks Prometheus through its HTTP API (v1).
 
 Here: paths and fields of the questions, and what counts as an answer to them.
-Never here: the network (`asking`), the shape of answers (`answers`), retries, caches.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Prometheus(Asking):
         )
 
     async def alerts(self) -> tuple[PrometheusAlert, ...]:
-        """What is pending or firing now."""
+        """The alerts that are pending or firing now."""
         return await self.ask("GET", "/api/v1/alerts", {}, answers.alerts)
 
     async def rules(self) -> Rules:
@@ -71,7 +70,7 @@ class Prometheus(Asking):
         return await self.ask("POST", "/api/v1/query_range", fields, answers.series)
 
     async def stored(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
-        """The very samples that Prometheus stored of series from `start` to `end` (seconds since the epoch).
+        """The samples as Prometheus stored them, from `start` to `end` (seconds since the epoch).
 
         Raises:
             AnswerTooLargeError: ask for a shorter time.
@@ -82,7 +81,7 @@ class Prometheus(Asking):
 
 
 def _content(answer: Answer) -> object:
-    """The answer's data, or the fitting complaint with Prometheus' own words."""
+    """The answer's data; raises the fitting error, with Prometheus' own words, if there is none."""
     fields = answer.document if isinstance(answer.document, dict) else {}
     if answer.good and fields.get("status") == "success":
         return fields.get("data")

@@ -1,8 +1,8 @@
-"""Figures: the numbers by which a condition is confirmed, dated and found to be over.
+"""Figures: the numbers that show whether a condition holds, since when, and whether it is over.
 
 Here: from a trigger alert to its condition (the annotations `figure` and `threshold`, see docs/rules.md), and from
-a condition to measurements by Prometheus: now, over a span of time, of one version or of all.
-Never here: what follows from a measurement. No data is never a number: it is a measurement whose `past` is None.
+a condition to measurements by Prometheus: now, over a span of time, of one version or of all. Missing data is never
+a number: it is a measurement whose `past` is None.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def condition_of(alert: PrometheusAlert, rules: Rules, selector: Labels) -> Cond
         selector: the telemetry labels of the target that the alert belongs to.
 
     Returns:
-        The condition; for an alert without `figure` its rule's expression, which holds whenever it returns
-        something; None when neither is known.
+        The condition. Without a `figure` it is the rule's expression, which holds whenever it returns something. None
+        if neither is known.
     """
     figure = alert.annotations.get("figure", "").strip()
     threshold = alert.annotations.get("threshold", "").strip()
@@ -69,7 +69,7 @@ async def measure(
 
     Returns:
         The worst value found and whether it is past the threshold; `past` is None without data. An expression without
-        a threshold is over only where an instance that it is asked about is up.
+        a threshold that returns nothing counts as not past only while an instance of the target is up.
 
     Raises:
         SourceError: Prometheus gave no usable answer.
@@ -98,7 +98,7 @@ async def median_over(
 ) -> Measurement:
     """The median of the condition's figure between two moments, of one version, against the threshold of now.
 
-    The median, because a mean takes its side from a few bad moments: a restart is one.
+    The median, because a few bad moments, such as a restart, decide a mean.
     """
     operator, threshold = await threshold_of(prometheus, condition)
     values = [value for _, value in await _points(prometheus, condition, start, end, version)]
@@ -110,7 +110,7 @@ async def readings_before(
 ) -> tuple[str, float | None, list[tuple[float, float]]]:
     """The operator and threshold of now, and the worst value of each moment in the half hour up to `end`.
 
-    Of one version, or of all; no values of an alert without a figure, which has none.
+    Of one version, or of all. An alert without a figure has no values.
 
     Raises:
         SourceError: Prometheus gave no usable answer.
@@ -128,14 +128,14 @@ async def readings_before(
 async def episode_start(
     prometheus: Asks, condition: Condition, since: float, now: float, *, but_not: Collection[str] = ()
 ) -> float | None:
-    """When the condition's present episode began, whichever version it was about, but for those service_versions.
+    """When the condition's present episode began, by the figures of all versions except `but_not`.
 
-    An episode ends where the condition did not hold for more than `GAP` seconds, or for more than two points of a
-    look so long that its points lie further apart.
+    An episode ends when the condition did not hold for more than `GAP` seconds. If the time is so long that its
+    points lie further apart than that, it ends after more than two points.
 
     Returns:
-        The first moment at or after `since` of the episode that reaches up to now; None when the condition has not
-        held within that gap.
+        The first moment, at or after `since`, of the episode that reaches up to now; None if the condition has not
+        held lately.
     """
     if condition.threshold == EXISTS:
         moments = [moment for moment, _ in await _points(prometheus, condition, since, now, None, but_not)]
@@ -178,7 +178,7 @@ def start_of_episode(moments: Iterable[float], now: float, step: float) -> float
 
 
 def worst(values: Iterable[float], operator: str) -> float | None:
-    """The value nearest to, or furthest past, a threshold with this operator; None of no values."""
+    """The value furthest past a threshold with this operator, or else nearest to it; None without values."""
     return (max if operator in (">", ">=") else min)(values, default=None)
 
 
@@ -194,7 +194,7 @@ def split_threshold(alert: str, threshold: str) -> tuple[str, str]:
 
 
 def number_in(expression: str) -> float | None:
-    """The number that an expression is, if it is no more than that."""
+    """The number, if the expression is just a number; else None."""
     try:
         return float(expression)
     except ValueError:

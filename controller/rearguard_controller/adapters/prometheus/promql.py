@@ -1,8 +1,8 @@
-"""How far back a PromQL figure reaches: after that long, no sample from before a rollback is left in it.
+"""How far back a PromQL figure reaches: after that time it contains no sample from before a rollback.
 
-Here: a scan of PromQL text for range selectors, subqueries and offsets, through recorded names.
-Never here: PromQL's meaning, or the network. The scan never fails: text that it cannot read counts as reaching
-back `UNREADABLE` seconds, and Prometheus will say what is wrong with it.
+Here: a scan of PromQL text for range selectors, subqueries and offsets, which follows recorded names. The scan never
+fails: text that it cannot read counts as reaching back `UNREADABLE` seconds, and Prometheus will say what is wrong
+with it. And PromQL selectors for labels.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _WITH_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "grou
 
 
 def settle_seconds(figure: str, rules: Rules) -> float:
-    """The longest way back of a figure.
+    """How far back a figure reaches.
 
     Args:
         figure: PromQL.
@@ -48,13 +48,13 @@ def settle_seconds(figure: str, rules: Rules) -> float:
 
     Returns:
         Seconds: the longest sum of ranges, subqueries and offsets around one series, plus the evaluation intervals
-        of the groups that recorded it. 0 for a figure of the newest samples only.
+        of the groups that recorded it. 0 for a figure that uses only the newest samples.
     """
     return _Reach(_by_name(rules), {}).of(figure, 0)
 
 
 def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
-    """How long after a rollback an alert may go on firing because of what was before.
+    """How long after a rollback an alert may still fire because of samples from before it.
 
     Args:
         rule: the alert's.
@@ -62,10 +62,10 @@ def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
         figure: what the alert declares as its figure, if anything.
 
     Returns:
-        Seconds: the way back of its expression, its `keep_firing_for`, and one evaluation of its group. Its `for`
-        delays the beginning of an alert, never its end. Where the figure is a name that the expression compares, what
-        is only joined to that by `and` or `unless` is left out, however far it reaches back: it cannot keep an alert
-        firing whose figure is not past its threshold any more.
+        Seconds: how far back its expression reaches, plus its `keep_firing_for`, plus one evaluation of its group.
+        Its `for` delays only the beginning of an alert. If the expression compares the figure by its name, then
+        operands that `and` or `unless` adds to that comparison do not count: once the figure is not past its
+        threshold any more, they cannot keep the alert firing.
     """
     name = figure if _NAME.fullmatch(figure) else None
     reach = _Reach(_by_name(rules), {}).of(rule.query, 0, name)
@@ -84,11 +84,11 @@ class _Part:
     """What was read of an expression so far."""
 
     full: float = 0.0  # seconds that it reaches back
-    bound: float = 0.0  # the same, without what is only joined to the figure
+    bound: float = 0.0  # the same, without operands that `and` or `unless` adds to the figure
     compares: bool = False  # the figure is in it
 
     def beside(self, other: _Part) -> _Part:
-        """Both, as operands of a comparison, of arithmetic or of a function."""
+        """Both together, as operands of a comparison, of arithmetic or of a function."""
         return _Part(max(self.full, other.full), max(self.bound, other.bound), self.compares or other.compares)
 
 
@@ -138,7 +138,7 @@ class _Reach:
     known: dict[str, float]
 
     def of(self, expression: str, depth: int, figure: str | None = None) -> float:
-        """Seconds that an expression reaches back; with a figure without what is only joined to that."""
+        """Seconds that an expression reaches back; with a `figure` as `clear_seconds` counts them."""
         if len(expression) > _LONGEST_TEXT:
             return UNREADABLE
         levels = [_Level()]
@@ -186,7 +186,7 @@ def _tokens(expression: str) -> list[tuple[str, str]]:
 
 
 def _after_parentheses(tokens: Sequence[tuple[str, str]], at: int) -> int:
-    """The place after a list of labels, which are no series."""
+    """The index after a list of labels in parentheses, which names no series."""
     if at < len(tokens) and tokens[at][1] == "(":
         while at < len(tokens) and tokens[at][1] != ")":
             at += 1
