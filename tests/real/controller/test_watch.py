@@ -43,7 +43,7 @@ async def deployed(service, version, **fields):
     async with asyncio.timeout(10):
         while True:
             with contextlib.suppress(LeaseLostError):  # until it leads
-                await parts.releases.look(parts.configuration.targets[0])
+                await parts.watcher._releases.look(parts.configuration.targets[0])
                 break
             await asyncio.sleep(0.02)
     return await service.controller.journal.change_target("checkout", lambda state: replace(state, **fields))
