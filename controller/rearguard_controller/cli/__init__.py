@@ -1,7 +1,8 @@
-"""The command `rearguard`: which words it takes, and which function answers each.
+"""The command `rearguard`: runs one command, and turns its errors into a sentence, a hint and an exit code.
 
-Here: the entry, the exit codes, and errors as one sentence with a hint on standard error.
-Never here: heavy imports at the top; a command loads what it needs when it runs, so that help comes at once.
+Here: the entry, the exit codes, and which module has which command.
+Never here: heavy imports at the top. A command loads what it needs when it runs, so that help comes at once and
+works without the controller's libraries.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0 good, 1 failed, 2 wrong use, 3 rolled back (`watch`), 4 when it is not known what became of
-        the request, or of the version that is watched.
+        The exit code: 0 good; 1 failed; 2 wrong use, or a library is not installed; 3 rolled back (`watch`); 4 when
+        the result of the request, or the state of the watched version, is not known.
     """
     words = parser()
     options = words.parse_args(arguments)
@@ -51,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if missing_one is None:
             raise
         return _complain(missing_one)
-    except KeyError as missing:  # an answer without a field that every answer of this version has
+    except KeyError as missing:  # every answer of this version has this field
         return _complain(RearguardError(f"The answer lacks {missing}.", hint="Is REARGUARD_URL another version?"))
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the program that reads our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return GOOD
     except KeyboardInterrupt:

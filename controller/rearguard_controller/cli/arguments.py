@@ -1,7 +1,6 @@
-"""The words of the command line: commands, arguments, options, help.
+"""The commands of the command line, with their arguments, options and help.
 
-Here: the parser. It imports nothing but argparse, so that help and wrong use are answered at once.
-Never here: what a command does.
+Here: the parser. It imports nothing but argparse, so that help and complaints about wrong use come at once.
 """
 
 from __future__ import annotations
@@ -186,7 +185,7 @@ def _reason(command: argparse.ArgumentParser) -> None:
 
 
 def _duration(text: str) -> float:
-    """A duration of more than nothing, in seconds."""
+    """Read a duration of more than 0 seconds; the result is in seconds."""
     from rearguard_controller import durations, errors  # noqa: PLC0415  # not needed for help
 
     try:

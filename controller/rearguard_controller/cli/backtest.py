@@ -1,7 +1,6 @@
-"""The command backtest: what would have been rolled back in the past, beside what people did.
+"""The command backtest: shows what would have been rolled back in the past, beside what people did.
 
-Here: the time that is meant, the progress on standard error, and the tables.
-Never here: questions to Prometheus and judgement (`backtest`).
+Here: reading the time range, the progress on standard error, and the tables. The room `backtest` does the rest.
 """
 
 from __future__ import annotations
@@ -26,17 +25,18 @@ from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
 from rearguard_controller.wording import address, moment, span
 
-TIMEOUT = 60.0  # seconds for one question: some are about a week of a series
-EVERY = 5.0  # seconds between two lines of progress where there is no terminal
-MOST_LEFT = 50  # lines of what was left alone
-SHORTEST = 60.0  # seconds of history that can be judged
+TIMEOUT = 60.0  # seconds for one query; some read a week of a series
+EVERY = 5.0  # seconds between two lines of progress when standard error is no terminal
+MOST_LEFT = 50  # lines of the table "Left alone"
+SHORTEST = 60.0  # seconds; a shorter range cannot be judged
 
 
 def run(options: Namespace) -> int:
     """Judge the past.
 
     Raises:
-        RearguardError: the configuration or the time cannot be used, or Prometheus has no answer.
+        WrongUseError: the time range or an address makes no sense.
+        RearguardError: the configuration cannot be used, the target does not exist, or Prometheus does not answer.
     """
     found = config.load(Path(options.config))
     now = time.time()
@@ -81,14 +81,14 @@ async def _judge(found: Configuration, settings: PrometheusSettings, start: floa
 
 
 def _instead(settings: PrometheusSettings, url: str) -> PrometheusSettings:
-    """The settings for another address, as of a forwarded port: the token and certificates stay the same."""
+    """The same settings with another address; the token and the certificates stay."""
     if not url.startswith(("http://", "https://")):
         raise WrongUseError(f"{url!r} is no address.", hint="Write --prometheus http://prometheus:9090.")
     return replace(settings, urls=(url.rstrip("/"),))
 
 
 def _time(text: str, now: float, option: str) -> float:
-    """A duration back from now, or a time, as seconds since the epoch."""
+    """Read an option that holds a duration before now or a time; the result is in seconds since the epoch."""
     try:
         return now - durations.parse(text)
     except InvalidInputError:
@@ -106,34 +106,34 @@ def _time(text: str, now: float, option: str) -> float:
 
 
 class Lines:
-    """A plain line on standard error now and then."""
+    """Shows progress as a plain line on standard error, at most one every `EVERY` seconds."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is read yet; `monotonic` is a clock in seconds."""
+        """Start the first pause now; `monotonic` is a clock in seconds."""
         self._monotonic = monotonic
         self._said_at = monotonic()
 
     def say(self, what: str, done: int, of: int) -> None:
-        """Take note that some questions are answered."""
+        """Show that `done` of the `of` queries for `what` are answered."""
         if self._monotonic() - self._said_at >= EVERY:
             self._said_at = self._monotonic()
             sys.stderr.write(f"rearguard: reading {terminal.clean(what)}, {done} of {of}\n")
             sys.stderr.flush()
 
     def end(self) -> None:
-        """Nothing is left on a line."""
+        """Do nothing: each line is complete."""
 
 
 class Running(Lines):
-    """One line of a terminal that is written over and over, and wiped in the end."""
+    """Shows progress on one line of the terminal, which is overwritten each time and cleared at the end."""
 
     def say(self, what: str, done: int, of: int) -> None:
-        """Take note that some questions are answered."""
+        """Show that `done` of the `of` queries for `what` are answered."""
         sys.stderr.write(f"\r\x1b[Kreading {terminal.clean(what)}, {done} of {of} ")
         sys.stderr.flush()
 
     def end(self) -> None:
-        """Wipe the line."""
+        """Clear the line."""
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
 
@@ -183,7 +183,7 @@ def _rollbacks(given: Sequence[Rollback]) -> None:
 
 
 def _configured(decision: Decision) -> str:
-    """What the configured mode would have said, and which permission was missing."""
+    """The verdict in the configured mode, and the permissions that were missing."""
     missing = [reason.code.value for reason in decision.reasons if reason.blocks and reason.code in PERMISSIONS]
     return f"{decision.verdict.value} ({', '.join(missing)})" if missing else decision.verdict.value
 
@@ -210,7 +210,7 @@ def _only_people(given: Sequence[OnlyPeople]) -> None:
 
 
 def _left(given: Sequence[Record]) -> None:
-    """One line for each target, version, alert and obstacle: answers that go to and fro are still the same story."""
+    """One line for each target, version, alert and obstacle, also where the obstacle came and went several times."""
     if not given:
         return
     terminal.heading("Left alone")

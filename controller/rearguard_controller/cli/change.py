@@ -1,7 +1,6 @@
 """The commands that change something: rollback, approve, veto, abort, close, arm, disarm, release.
 
-Here: what each asks of the controller, and the one or two lines that say what came of it.
-Never here: HTTP, and whether something is allowed; the controller says so.
+Here: the request that each sends, and the lines that show the result. The controller decides what is allowed.
 """
 
 from __future__ import annotations
@@ -20,7 +19,11 @@ from rearguard_controller.errors import InvalidInputError
 
 
 def rollback(options: Namespace) -> int:
-    """Put a trusted version back now."""
+    """Put a trusted version back now.
+
+    Returns:
+        0 when the rollback has started; 1 when a dry run says that it would not.
+    """
     asked = {
         "target": options.target,
         "reason": options.reason,
@@ -45,12 +48,12 @@ def rollback(options: Namespace) -> int:
 
 
 def approve(options: Namespace) -> int:
-    """Let a rollback that waits be begun."""
+    """Let a waiting rollback begin."""
     return _say(options, "approve")
 
 
 def veto(options: Namespace) -> int:
-    """Close a rollback that waits; nothing is begun."""
+    """Close a waiting rollback; nothing is begun."""
     return _say(options, "veto")
 
 
@@ -60,7 +63,7 @@ def abort(options: Namespace) -> int:
 
 
 def close(options: Namespace) -> int:
-    """Close a rollback that cannot finish."""
+    """Close a rollback that cannot finish, as it stands."""
     return _say(options, "close")
 
 
@@ -125,7 +128,7 @@ def _armings(options: Namespace, answer: Json, targets: list[Json]) -> int:
 
 
 def _moment(text: str | None) -> str | None:
-    """A duration from now, or a time, as RFC 3339."""
+    """Read a duration from now, or a time; the result is RFC 3339, or None for None."""
     if text is None:
         return None
     try:

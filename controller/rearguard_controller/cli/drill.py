@@ -1,7 +1,6 @@
-"""The command that drills a target.
+"""The command drill: asks for a drill of a target, and shows its checks.
 
-Here: asking for a drill, its table of checks, and the exit code that a schedule can act on.
-Never here: HTTP, and what a check means; its sentence says so.
+Here: the table of checks, and the exit code, which a scheduled job can use.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from rearguard_controller.cli import terminal
 from rearguard_controller.cli.http_client import Client, Json, segment
 from rearguard_controller.cli.show import BASE, objects
 
-ANSWER_WITHIN = 180.0  # seconds: its alert alone may take a minute
+ANSWER_WITHIN = 180.0  # seconds; the alert of a drill alone may take a minute
 GOOD, FAILED, UNKNOWN = 0, 1, 4
 _CODES: Mapping[bool | None, int] = {True: GOOD, False: FAILED, None: UNKNOWN}
 _MARKS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "unknown"}
 
 
 def drill(options: Namespace) -> int:
-    """Drill a target, or show the drills before.
+    """Drill a target, or list its earlier drills.
 
     Returns:
-        0 when every check holds, 1 when one does not, 4 when it is not known; 0 for a list.
+        0 when every check holds, 1 when one fails, 4 when none fails but one is unknown; 0 for the list.
     """
     path = f"{BASE}/targets/{segment(options.target)}"
     if options.history:

@@ -1,8 +1,7 @@
-"""The command explain: why a rollback was begun, or why nothing was done.
+"""The command explain: shows why a rollback was begun, or why nothing was done.
 
-Here: which decision is meant by a name, and how a decision reads: verdict, reasons, what would have to change,
-evidence.
-Never here: HTTP, how tables and paragraphs are drawn, and what the reasons say (the controller's words are printed).
+Here: finding the decision that a name means, and printing it: verdict, reasons, what would have to change, evidence.
+The sentences come from the controller.
 """
 
 from __future__ import annotations
@@ -17,13 +16,21 @@ from rearguard_controller.cli.http_client import Client, Json, RemoteError, segm
 from rearguard_controller.cli.show import BASE, NOT_FOUND, alert_name, objects, verdict
 from rearguard_controller.errors import InvalidInputError, NotFoundError
 
-LOOKED_THROUGH = 50  # newest decisions about an alert among which other targets are looked for
+LOOKED_THROUGH = 50  # newest decisions about an alert that are searched for other targets
 WRONG_USE = 2  # exit code
 _MARKS = {True: "yes", False: "no", None: "unknown"}
 
 
 def explain(options: Namespace) -> int:
-    """One decision in full: by its id, its rollback's, or the newest of a target or about an alert."""
+    """Print one decision in full: by its id, by its rollback's id, or the newest about a target or an alert.
+
+    Returns:
+        0, or 2 when nothing was named.
+
+    Raises:
+        NotFoundError: no decision fits.
+        InvalidInputError: the name is a target's and an alert's.
+    """
     if options.id is None and options.alert is None and options.target is None:
         sys.stderr.write("rearguard: name what is to be explained: rearguard explain NAME\n")
         return WRONG_USE
@@ -40,7 +47,7 @@ def explain(options: Namespace) -> int:
 
 
 def one_decision(decision: Json) -> None:
-    """Print a decision: the verdict, every reason, what would have to change, and what all this rests on."""
+    """Print a decision: the verdict, every reason, what would have to change, and the evidence."""
     terminal.facts(
         {
             "decision": decision["id"],
@@ -64,7 +71,7 @@ def one_decision(decision: Json) -> None:
 def _reasons(decision: Json) -> None:
     by_hand = decision["trigger"] == "manual"
     reasons = objects(decision, "reasons")
-    if by_hand:  # most questions do not apply to a person's request
+    if by_hand:  # most reasons do not apply to a request by a person
         reasons = [each for each in reasons if each["holds"] is not None or each["blocks"]]
     rows = [[each["code"], _MARKS[cast("bool | None", each["holds"])], each["detail"]] for each in reasons]
     terminal.table(("REASON", "HOLDS", "BECAUSE"), rows, wrapped=True)
@@ -78,7 +85,7 @@ def _remedies(decision: Json) -> None:
 
 
 def _evidence(decision: Json) -> None:
-    """What was asked and answered; PromQL with the time of which it gives the same answer again."""
+    """Print each query with its answer. A PromQL query gives the same answer again at the time shown."""
     found = objects(decision, "evidence")
     if found:
         terminal.heading("Evidence")
@@ -101,7 +108,7 @@ def _value(value: Json) -> str:
 
 
 def _found(client: Client, options: Namespace) -> tuple[Json, list[str]]:
-    """The decision that is meant, and which other targets have decisions about the same alert."""
+    """The decision that the options mean, and the other targets that have decisions about the same alert."""
     name = options.alert or options.id
     if options.alert is None and options.target is None:
         by_id = _by_id(client, name)

@@ -1,8 +1,6 @@
-"""The command line's side of the HTTP interface: one request, one answer, errors in words.
+"""Sends one request to the controller and reads its answer.
 
-Here: the address and token from the environment, requests with a limit of time, and what went wrong as one sentence
-with a hint.
-Never here: what an answer means or how it is shown.
+Here: the address and token from the environment, time limits, and errors as one sentence with a hint.
 """
 
 from __future__ import annotations
@@ -25,13 +23,13 @@ DEFAULT_URL = "http://127.0.0.1:9465"
 CONNECT_WITHIN = 5.0  # seconds
 PATIENCE = 30.0  # seconds between two bytes of the answer
 TLS_VARIABLES = ("REARGUARD_CA_FILE", "REARGUARD_CERT_FILE", "REARGUARD_KEY_FILE")
-_SHOWN = 200  # characters of an answer that is not ours
+_SHOWN = 200  # characters of an answer that is not Rearguard's
 
 Json = dict[str, object]
 
 
 class RemoteError(RearguardError):
-    """The controller could not be asked, or said no; `status` is its HTTP status, if it answered."""
+    """The controller could not be reached, or refused; `status` is its HTTP status, None without an answer."""
 
     def __init__(self, message: str, *, hint: str = "", field: str | None = None, status: int | None = None) -> None:
         super().__init__(message, hint=hint, field=field)
@@ -39,12 +37,12 @@ class RemoteError(RearguardError):
 
 
 class UnknownResultError(RemoteError):
-    """The request was sent and no answer came: it may or may not have been carried out."""
+    """The request was sent and no answer came: the controller may or may not have carried it out."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """Files (PEM) for HTTPS: what the controller's certificate must lead to, and our own certificate and key."""
+    """Files (PEM) for HTTPS: the authorities we trust (`ca_file`), and our own certificate and key."""
 
     ca_file: str | None = None
     cert_file: str | None = None
@@ -64,13 +62,13 @@ class _Bearer(AuthBase):
 
 
 class Client:
-    """Asks one controller."""
+    """Sends requests to one controller."""
 
     def __init__(self, url: str, token: str | None, tls: ClientTls | None = None) -> None:
         """Use the controller at `url`.
 
         Raises:
-            RearguardError: this is no HTTP address.
+            RearguardError: `url` is not an HTTP address.
         """
         try:
             parts = urlsplit(url)
@@ -94,7 +92,7 @@ class Client:
         """The controller that REARGUARD_URL and REARGUARD_TOKEN_FILE name.
 
         Raises:
-            RearguardError: the address is none, or the token file cannot be read.
+            RearguardError: the address is not an HTTP address, or a file cannot be read.
         """
         files = [environment.get(name) or None for name in TLS_VARIABLES]
         for name, file in zip(TLS_VARIABLES, files, strict=True):
@@ -107,7 +105,7 @@ class Client:
         )
 
     def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Json:
-        """Read.
+        """Send a GET request; parameters that are None are left out.
 
         Raises:
             RemoteError: no answer, or a refusal.
@@ -116,17 +114,17 @@ class Client:
         return self._ask("GET", path, parameters=given)
 
     def post(self, path: str, body: Mapping[str, object], *, once: bool = False, patience: float = PATIENCE) -> Json:
-        """Change something.
+        """Send a POST request.
 
         Args:
             path: below the controller's address.
-            body: its fields; those that are None are left out.
-            once: send a key with it, so that a second try after a lost answer does nothing twice.
+            body: the fields of the JSON body; those that are None are left out.
+            once: send an idempotency key, and try a second time if the answer gets lost; the controller acts once.
             patience: seconds to wait for the answer.
 
         Raises:
-            UnknownResultError: sent, and no answer came.
-            RemoteError: not sent, or a refusal.
+            UnknownResultError: the request was sent, and no answer came.
+            RemoteError: the request was not sent, or the controller refused.
         """
         fields = {name: value for name, value in body.items() if value is not None}
         if not once:
@@ -216,7 +214,7 @@ _URL_HINT = "Is it running (rearguard serve), and is REARGUARD_URL its address?"
 
 
 def segment(text: str) -> str:
-    """Text as one segment of a path."""
+    """Quote text as one segment of a path."""
     return quote(text, safe="")
 
 

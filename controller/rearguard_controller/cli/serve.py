@@ -1,7 +1,6 @@
-"""The commands that need no running controller: serve runs one, check reads a configuration.
+"""The commands serve, which runs a controller, and check, which reads a configuration.
 
-Here: handing the file over, and the summary of what a configuration would do.
-Never here: building or running anything; `app` does that, and is imported only to serve.
+Here: the summary of what a configuration would do. The room `service` runs the controller; only serve imports it.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ def serve(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
-    """Say what a configuration would do.
+    """Print what a configuration would do.
 
     Raises:
-        RearguardError: it, or a file of tokens, of TLS or for notices that it names, cannot be used.
+        RearguardError: the configuration cannot be used, or a file that it names: tokens, TLS or notices.
     """
     found = config.load(Path(options.config))
     if options.json:
@@ -100,7 +99,7 @@ def _alertmanager(found: config.Configuration) -> list[str]:
 
 
 def _receiver(entry: config.NotifyEntry) -> str:
-    """Who is told, without the path of an address: the entry's name, else its host, else its file."""
+    """The receiver of an entry: its name, else the host of its address, else its file. Paths may be secret."""
     return entry.name or host_of(entry.url or "") or str(entry.url_file or delivery.UNKNOWN)
 
 
@@ -122,7 +121,7 @@ def _target(target: Target) -> dict[str, object]:
 
 
 def does(target: Target) -> str:
-    """What a trigger alert about this target leads to: acts, asks, or observes and why."""
+    """What a trigger alert about this target leads to: `acts`, `asks` or `observes`, with the reason or the time."""
     policy = target.policy
     if policy.mode is Mode.OBSERVE:
         return f"observes (mode {policy.mode.value})"

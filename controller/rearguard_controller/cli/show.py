@@ -1,7 +1,6 @@
 """The commands that read: status, history, show, decisions, audit, releases.
 
-Here: which question each asks, and which parts of the answer a person wants to see.
-Never here: HTTP, and how tables are drawn.
+Here: the request that each sends, and which parts of the answer it prints.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ SCORES = ("agreed", "only_we", "only_people")
 
 
 def status(options: Namespace) -> int:
-    """Targets, open rollbacks, what fires."""
+    """Print targets, what is wrong with them, and open and recent rollbacks."""
     answer = Client.from_environment().get(f"{BASE}/rollback/status")
     if options.json:
         terminal.as_json(answer)
@@ -49,7 +48,7 @@ def status(options: Namespace) -> int:
 
 
 def history(options: Namespace) -> int:
-    """Rollbacks, newest first."""
+    """Print rollbacks, newest first."""
     answer = Client.from_environment().get(
         f"{BASE}/rollback/history",
         {"target": options.target, "outcome": options.outcome, "limit": options.limit, "before": options.before},
@@ -63,7 +62,7 @@ def history(options: Namespace) -> int:
 
 
 def decisions(options: Namespace) -> int:
-    """Decisions, newest first."""
+    """Print decisions, newest first."""
     answer = Client.from_environment().get(
         f"{BASE}/decisions",
         {
@@ -97,7 +96,7 @@ def decisions(options: Namespace) -> int:
 
 
 def audit(options: Namespace) -> int:
-    """What people did, newest first."""
+    """Print what people did, newest first."""
     answer = Client.from_environment().get(f"{BASE}/audit", {"subject": options.subject, "limit": options.limit})
     if options.json:
         terminal.as_json(answer)
@@ -111,7 +110,7 @@ def audit(options: Namespace) -> int:
 
 
 def releases(options: Namespace) -> int:
-    """What is remembered of a target's versions."""
+    """Print what the controller remembers of a target's versions."""
     path = f"{BASE}/targets/{segment(options.target)}/releases"
     answer = Client.from_environment().get(path, {"limit": options.limit})
     if options.json:
@@ -135,7 +134,7 @@ def releases(options: Namespace) -> int:
 
 
 def show(options: Namespace) -> int:
-    """One rollback with its steps."""
+    """Print one rollback with its steps."""
     answer = Client.from_environment().get(f"{BASE}/rollback/{segment(options.id)}")
     if options.json:
         terminal.as_json(answer)
@@ -175,7 +174,10 @@ def one_rollback(rollback: Json) -> None:
 
 
 def _after_roll_back(rollback: Json, field: str) -> str | None:
-    """When the longest such time of its conditions is over since the version was put back; None before, or closed."""
+    """The moment at which the longest `field` (seconds) of the conditions has passed since the version was put back.
+
+    None before that step is done, and once the rollback is closed.
+    """
     step = next((each for each in objects(rollback, "steps") if each["kind"] == "roll_back"), None)
     most = max((cast("float", each.get(field) or 0) for each in objects(rollback, "conditions")), default=0.0)
     if step is None or step["state"] != "done" or not step["ended_at"] or rollback["outcome"] or not most:
@@ -185,7 +187,7 @@ def _after_roll_back(rollback: Json, field: str) -> str | None:
 
 
 def _waits_for(rollback: Json) -> str | None:
-    """What a rollback waits for, and until when; None when it does not wait."""
+    """What a rollback is waiting for, and until when; None when it is not waiting."""
     if rollback["phase"] != "waiting":
         return None
     if rollback["wait_until"] is None:
@@ -230,12 +232,12 @@ def rollbacks(given: list[Json]) -> None:
 
 
 def objects(value: Mapping[str, object], name: str) -> list[Json]:
-    """The list of objects that an answer holds under this name."""
+    """The list of objects that an answer holds under this name; empty without one."""
     return cast("list[Json]", value.get(name) or [])
 
 
 def _score(target: Json) -> None:
-    """What it would have done, where it only watches, or where there is something to tell."""
+    """Print how often the target would have been rolled back, and how often people did so; nothing if neither."""
     score = cast("Mapping[str, object]", target.get("score") or {})
     agreed, only_we, only_people = (int(cast("int", score.get(name) or 0)) for name in SCORES)
     would = agreed + only_we + bool(score.get("open"))
@@ -270,7 +272,7 @@ def _why_not(target: Json) -> None:
 
 
 def _heartbeat(heartbeat: Json) -> None:
-    """A line when no heartbeat arrives as it should, with what to do."""
+    """Print what to do when the heartbeat is late or never arrived."""
     do = "route it here (deploy/alertmanager/alertmanager.yml), or see the runbook RearguardHeartbeatLost"
     if heartbeat["state"] == "never":
         terminal.line(f"No RearguardWatchdog ever arrived from Alertmanager: {do}")
@@ -280,18 +282,18 @@ def _heartbeat(heartbeat: Json) -> None:
 
 
 def verdict(decision: Json) -> str:
-    """The verdict, and what it would have been if the target were allowed to act."""
+    """The verdict; with the verdict that mode, arming and environment held back, if it differs."""
     said, would = decision["verdict"], decision["would"]
     return str(said) if said == would else f"{said} (would {would})"
 
 
 def in_the_way(decision: Json) -> list[str]:
-    """The codes of the reasons that stood in the way."""
+    """The codes of the reasons that prevented a rollback."""
     return [str(reason["code"]) for reason in objects(decision, "reasons") if reason["blocks"]]
 
 
 def alert_name(decision: Json) -> str | None:
-    """The name of the alert that was judged; None where a person asked."""
+    """The name of the alert that was judged; None when a person asked for the rollback."""
     alert = cast("Json | None", decision.get("alert"))
     return None if alert is None else str(alert["name"])
 

@@ -1,8 +1,7 @@
-"""How answers look: tables and colours on a terminal, plain aligned text everywhere else, JSON on request.
+"""Prints answers: tables and colours on a terminal, plain aligned text everywhere else, JSON on request.
 
-Here: printing. Everything that came over the wire is cleaned of control characters first: a label or an output of a
-command must not steer a terminal.
-Never here: requests, and what a command means.
+All text is cleaned of control characters before it is printed: a label, or the output of a command, must not control
+the terminal.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ NARROWEST, USUAL, WIDEST = 60, 100, 118  # columns of prose
 
 
 def clean(text: str) -> str:
-    """Text without characters that steer a terminal; line ends and tabs stay."""
+    """Text in which control characters are spelt out; line ends and tabs stay."""
     return "".join(
         character if character.isprintable() or character in "\n\t" else f"\\x{ord(character):02x}"
         for character in text.encode("utf-8", "replace").decode("utf-8")
@@ -42,7 +41,7 @@ def cell(value: object) -> str:
 
 
 def when(value: object) -> str:
-    """A time of the API in the reader's own zone, to the second."""
+    """A time of the API (RFC 3339) in the local time zone, to the second."""
     if not isinstance(value, str):
         return NOTHING
     try:
@@ -52,7 +51,7 @@ def when(value: object) -> str:
 
 
 def lasted(start: object, end: object) -> str:
-    """The time between two times of the API."""
+    """The time between two times of the API, such as `4.2s` or `3m07s`."""
     if not isinstance(start, str) or not isinstance(end, str):
         return NOTHING
     seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
@@ -63,17 +62,17 @@ def lasted(start: object, end: object) -> str:
 
 
 def as_json(value: object) -> None:
-    """Print an answer as JSON, as it came."""
+    """Print a value as JSON."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def line(text: str = "") -> None:
-    """Print one line (or several) of text."""
+    """Print text and a line end."""
     sys.stdout.write(clean(text) + "\n")
 
 
 def note(text: str) -> None:
-    """Say something beside the answer, on standard error."""
+    """Print a remark on standard error, which keeps it out of the answer."""
     sys.stderr.write(clean(text) + "\n")
 
 
@@ -98,12 +97,12 @@ def facts(values: Mapping[str, object]) -> None:
 
 
 def width() -> int:
-    """Columns that prose may take: the terminal's, or COLUMNS, within what reads well."""
+    """Columns for prose: those of the terminal or of COLUMNS, but from `NARROWEST` to `WIDEST`."""
     return max(NARROWEST, min(shutil.get_terminal_size((USUAL, 24)).columns, WIDEST))
 
 
 def paragraph(text: str, *, indent: int = 0, hanging: int = 0) -> None:
-    """Print text broken at spaces to fit `width`; words are never broken, so that what is copied is still whole."""
+    """Print text broken at spaces to fit `width`. Words are never broken, so that they can be copied."""
     first, rest = " " * indent, " " * (indent + hanging)
     for part in _broken(clean(text), width() - len(rest)) or [""]:
         line(first + part)
@@ -113,7 +112,7 @@ def paragraph(text: str, *, indent: int = 0, hanging: int = 0) -> None:
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wrapped: bool = False) -> None:
     """Print a table: drawn and coloured on a terminal, aligned text elsewhere.
 
-    With `wrapped` the last column is prose, which aligned text breaks to fit `width`, too.
+    With `wrapped`, the last column is prose, and aligned text breaks it to fit `width`.
     """
     texts = [[cell(value) for value in row] for row in rows]
     if sys.stdout.isatty():
@@ -132,7 +131,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wrapped: 
 
 
 def _broken(text: str, size: int) -> list[str]:
-    """Text in lines of at most `size` characters, where its words are that short."""
+    """Text in lines of at most `size` characters; a longer word gets a line of its own."""
     return textwrap.wrap(text, size, break_long_words=False, break_on_hyphens=False)
 
 

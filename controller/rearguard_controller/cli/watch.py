@@ -1,8 +1,8 @@
-"""The command that blocks a pipeline: `watch`.
+"""The command watch: waits until a version has proved itself, so that a pipeline can wait for it.
 
-Here: asking again and again, bounded in time, and showing how it stands: one live line on a terminal, elsewhere a
-line when something changes and once a minute. Progress goes to standard error, the result to standard output.
-Never here: what a look leads to (`watching`).
+Here: asking the controller repeatedly, for a limited time, and showing the progress: one live line on a terminal,
+elsewhere a line when something changes and once a minute. Progress goes to standard error, the result to standard
+output. `watch_result` judges what the controller answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rearguard_controller.cli.watch_result import (
     judge,
 )
 
-LOOK_EVERY = 5.0  # seconds between two looks
+LOOK_EVERY = 5.0  # seconds between two looks at the controller
 LOOK_FIRST = 0.2  # seconds; a short watch looks more often
 RETRY_MOST = 30.0  # seconds between two tries while the controller does not answer
 REPEAT_AFTER = 60.0  # seconds after which the same line is printed again
@@ -38,7 +38,7 @@ SERVER_ERROR, TOO_MANY = 500, 429  # HTTP: the controller may answer again
 
 
 def watch(options: Namespace) -> int:
-    """Wait until a version has proved itself, was rolled back, or the time is up."""
+    """Wait until a version has proved itself, was rolled back, or the time is up; the exit code tells which."""
     order = Order(options.version, options.lasts, options.start_within)
     client, shown = Client.from_environment(), Shown()
     started = time.monotonic()
@@ -89,15 +89,15 @@ def _say(options: Namespace, result: Result, finding: Finding, elapsed: float) -
 
 
 class Shown:
-    """The progress as it stands on standard error."""
+    """Shows the progress on standard error."""
 
     def __init__(self) -> None:
-        """Nothing is shown yet."""
+        """Show nothing yet."""
         self._live = sys.stderr.isatty()
         self._last, self._at = "", 0.0
 
     def show(self, text: str, elapsed: float) -> None:
-        """Show how it stands."""
+        """Show the progress at `elapsed` seconds; without a terminal only if it changed, or after `REPEAT_AFTER`."""
         words = terminal.cell(text)
         clock = f"{int(elapsed) // 60:d}:{int(elapsed) % 60:02d}"
         if self._live:
@@ -108,14 +108,14 @@ class Shown:
         sys.stderr.flush()
 
     def end(self) -> None:
-        """Leave the live line."""
+        """Clear the live line."""
         if self._live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
 
 def _outline(words: str) -> str:
-    """A line without its times: those alone are no news."""
+    """A line without its digits: a changed duration alone is not worth a new line."""
     return "".join(character for character in words if not character.isdigit())
 
 
@@ -124,7 +124,7 @@ def _every(order: Order) -> float:
 
 
 def _look(client: Client, target: str, version: str) -> Look:
-    """Ask once; rollbacks are asked last, so that one that led away is found when its change is."""
+    """Ask the controller once. Rollbacks are read last: if the version has changed, its rollback is there already."""
     parameters = {"version": version, "limit": 1}
     service = client.get(f"{BASE}/targets/{segment(target)}/releases", parameters)
     of_target = {"target": target, "limit": MOST_READ}
@@ -166,7 +166,7 @@ def _blame(decision: Json) -> Blame:
 
 
 def _lacking(service: Json) -> str:
-    """Why the controller does not see it serve well, as far as the answer says."""
+    """Why the controller does not see the version serve well, as far as its answer says."""
     triggers = cast("list[object]", service["triggers"])
     if triggers:
         return f"{', '.join(map(str, triggers))} {'fires' if len(triggers) == 1 else 'fire'}"

@@ -1,8 +1,7 @@
-"""The judgement of `rearguard watch`: from what the controller says, look by look, to one result.
+"""The judgement of `rearguard watch`: turns the controller's answers, one after the other, into one result.
 
-Here: pure values and `judge`. A version is good only when it was *seen* to serve well for long enough; no data, an
-alert that is pending and a controller that does not answer are never good.
-Never here: requests, clocks and printing (`watch`).
+Here: values and pure functions. A version is good only when the controller *saw* it serve well for long enough.
+Missing data, a pending alert and a controller that does not answer never count as good.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from enum import StrEnum, unique
 
 from rearguard_controller.wording import span
 
-LONGEST_OPEN = 3600.0  # seconds that an open rollback is waited for
+LONGEST_OPEN = 3600.0  # seconds to wait for an open rollback to close
 
 
 @unique
@@ -20,7 +19,7 @@ class Result(StrEnum):
     """How a watch ends."""
 
     GOOD = "good"
-    BLAMED = "blamed"  # the fault is blamed on it, and it still serves: nothing was done, or a person said no
+    BLAMED = "blamed"  # it is at fault and still serves: nothing was done, or a person said no
     ROLLED_BACK = "rolled_back"
     REPLACED = "replaced"  # another version serves, and no rollback led there
     TIMED_OUT = "timed_out"
@@ -31,21 +30,21 @@ EXIT_CODES = {Result.GOOD: 0, Result.BLAMED: 1, Result.ROLLED_BACK: 3, Result.RE
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked; times in seconds."""
+    """What the user asked for; times in seconds."""
 
     version: str
-    lasts: float  # how long it must be seen to serve well
-    start_within: float  # how long its service is waited for
+    lasts: float  # how long the version must be seen to serve well
+    start_within: float  # how long to wait until it serves at all
 
     @property
     def most(self) -> float:
-        """How long it may take from the beginning of its service: one bad moment may begin the time anew."""
+        """The longest time from its first service to the result: one bad moment may start `lasts` again."""
         return 2 * self.lasts
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A rollback away from the version. `begun`: a step of it was started."""
+    """A rollback away from the version; `begun` says whether one of its steps was started."""
 
     id: str
     to_version: str
@@ -58,7 +57,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """A decision that would have led away from the version, but for mode, environment or arming."""
+    """A decision that would have rolled the version back if mode, environment and arming had allowed it."""
 
     id: str
     at: float
@@ -68,7 +67,7 @@ class Blame:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the controller says at one moment of its own clock."""
+    """What the controller answers at one moment; times are seconds since the epoch, by its clock."""
 
     at: float
     serving: str | None
@@ -83,7 +82,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is remembered from look to look; times are seconds since the watch began, by a clock that never jumps."""
+    """What is remembered between looks; times are seconds since the watch began, by a clock that never jumps."""
 
     first_at: float | None = None  # the controller's time at the first look
     served_at: float | None = None
@@ -94,7 +93,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`result` is None while the watch goes on; `text` says how it stands, or ended."""
+    """The state of the watch: `result` is None while it goes on; `text` says it in words."""
 
     result: Result | None
     text: str
@@ -102,13 +101,16 @@ class Finding:
 
 
 def judge(order: Order, before: Progress, look: Look | None, elapsed: float) -> tuple[Progress, Finding]:
-    """What one look leads to.
+    """Judge one look.
 
     Args:
-        order: what is asked.
-        before: what was remembered.
-        look: what the controller says; None when it did not answer.
+        order: what the user asked for.
+        before: what was remembered after the look before.
+        look: what the controller answers; None when it does not answer.
         elapsed: seconds since the watch began.
+
+    Returns:
+        What to remember, and the state of the watch.
     """
     if look is None:
         return before, _in_time(order, before, elapsed, f"The controller does not answer. {before.said}")
@@ -125,7 +127,7 @@ def judge(order: Order, before: Progress, look: Look | None, elapsed: float) -> 
 
 
 def _leaving(order: Order, progress: Progress, look: Look) -> Leaving | None:
-    """The rollback away from the version that this watch is about, if any."""
+    """The rollback that concerns this watch, if any: open, or begun since shortly before the watch."""
     newest = next(iter(look.leavings), None)
     if newest is None:
         return None
@@ -155,7 +157,7 @@ def _left(order: Order, progress: Progress, leaving: Leaving, elapsed: float) ->
 
 
 def _stands(order: Order, progress: Progress, look: Look) -> Finding | None:
-    """Whether the version that serves, or does not, settles it."""
+    """The result that the serving version and its decisions give; None while the watch must go on."""
     if progress.served_at is None:
         return None
     if look.serving != order.version:
@@ -177,14 +179,14 @@ def _stands(order: Order, progress: Progress, look: Look) -> Finding | None:
 
 
 def _counts(blame: Blame, progress: Progress, look: Look) -> bool:
-    """Whether a decision is about this service: it was made since the watch began, or its fault still lasts."""
+    """Whether a decision counts: made during this service, and since the watch began or while an alert fires."""
     if look.serving_since is not None and blame.at < look.serving_since:
         return False
     return progress.first_at is None or blame.at >= progress.first_at or bool(look.triggers)
 
 
 def _in_time(order: Order, progress: Progress, elapsed: float, text: str, rollback: str | None = None) -> Finding:
-    """Going on, unless the time is up."""
+    """Go on with the watch, or end it because the time is up."""
     if progress.leaving_at is not None:
         if elapsed - progress.leaving_at < LONGEST_OPEN:
             return Finding(None, text, rollback)

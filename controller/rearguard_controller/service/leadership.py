@@ -1,9 +1,10 @@
-"""Leading: of several replicas that share a journal, one acts.
+"""Leadership: of several replicas that share a journal, one acts.
 
-Here: taking the lease, renewing it, running what only the leader runs, and stopping it in time when the lease cannot
+Here: taking and renewing the lease, running what only the leader runs, and stopping it in time when the lease cannot
 be renewed. A replica that does not lead still stores webhooks and answers reads.
-Never here: what the leader does. The lease's end is counted by the journal's clock, the leader's own patience by a
-clock that never jumps, and it is shorter: a leader stops before another one may begin.
+
+The journal's clock decides when the lease ends. The leader counts its own time limit by a clock that never jumps, and
+that limit is shorter: a leader stops before another one may begin.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TRY_EVERY = 1.0  # seconds between a follower's tries, and after a failed renewa
 
 
 class Leadership:
-    """Leads whenever it can, for ever."""
+    """Leads whenever it holds the lease."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class Leadership:
             asked_at = self._steady()
             epoch = await self._take()
             if epoch is not None and self._steady() - asked_at >= PATIENCE:
-                await self._let_go(epoch)  # we, or the journal, stood still meanwhile: it may be another's already
+                await self._let_go(epoch)  # we, or the journal, stood still: the lease may be another's by now
                 epoch = None
             if epoch is None:
                 await asyncio.sleep(TRY_EVERY)
@@ -83,12 +84,12 @@ class Leadership:
                 raise result
 
     def _holds(self) -> bool:
-        """Whether we may still count on the lease: a process that stood still learns it here first."""
+        """Whether the lease still holds by our own clock: a process that stood still finds out here first."""
         return not self._journal.shared or self._steady() - self._renewed_at < PATIENCE
 
     async def _last(self, epoch: int, renewed_at: float) -> None:
-        """Return when the lease is lost, or for too long was not renewed; it was asked for at `renewed_at`."""
-        if not self._journal.shared:  # nobody can have it but us: a process that stood still just goes on
+        """Renew the lease, which was asked for at `renewed_at`, until it is lost or not renewed for `PATIENCE`."""
+        if not self._journal.shared:  # a journal of one process: nobody else can take the lease
             await asyncio.Event().wait()
         pause = RENEW_EVERY
         while self._steady() - renewed_at < PATIENCE:
@@ -122,7 +123,7 @@ class Leadership:
 
 
 def _only_lost(error: Exception) -> bool:
-    """Whether a part only found, by a write that was refused, that another replica leads: the term is over."""
+    """Whether the error only says that another replica leads now, because a write was refused."""
     if isinstance(error, ExceptionGroup):
         return error.split(LeaseLostError)[1] is None
     return isinstance(error, LeaseLostError)

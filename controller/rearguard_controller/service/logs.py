@@ -1,8 +1,7 @@
-"""How the controller writes its log: one event name and the ids per line, to standard error.
+"""Sets up the log: one event name and its ids per line, to standard error.
 
-Here: the set-up of structlog and of the standard library's logging, once, at the start: readable text on a
-terminal, JSON with the field names of the Elastic Common Schema for everything that collects logs.
-Never here: what is logged, or where lines are shipped to. Values under names that promise a secret are masked.
+Here: the configuration of structlog and of the standard library's logging. Lines are readable text on a terminal, and
+otherwise JSON with the field names of the Elastic Common Schema. Values whose name suggests a secret are masked.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
     """Set up logging for this process.
 
     Args:
-        stream: where lines go; standard error by default.
+        stream: where lines are written; standard error by default.
         level: debug, info, warning or error.
-        as_json: JSON lines; by default unless the stream is a terminal.
+        as_json: whether to write JSON lines; by default yes, unless the stream is a terminal.
     """
     out = sys.stderr if stream is None else stream
     json_lines = not out.isatty() if as_json is None else as_json
@@ -64,7 +63,7 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace values whose name promises a secret, and shorten addresses to what may be shown."""
+    """Replace values whose name suggests a secret by `***`, and remove passwords and the like from addresses."""
     for name, value in event.items():
         if any(word in name.lower() for word in _SECRET_WORDS):
             event[name] = "***"
@@ -74,7 +73,7 @@ def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 
 def ecs_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Rename to the Elastic Common Schema: its own names where it has one, ours below `rearguard.`."""
+    """Rename fields to those of the Elastic Common Schema; a field that it does not know goes below `rearguard.`."""
     fields: EventDict = {"ecs.version": ECS_VERSION, "service.name": SERVICE}
     for name, value in event.items():
         known = _ECS_NAMES.get(name) or _ERROR_NAMES.get(name)

@@ -1,7 +1,6 @@
-"""The controller as a process: it starts, listens, follows signals, and stops in order.
+"""The controller as a process: it starts, listens, handles signals, and stops in order.
 
-Here: the order of start and stop, and what each signal means.
-Never here: what runs in between (`app`).
+Here: the order of start and stop, and what each signal means. `controller` runs in between.
 """
 
 from __future__ import annotations
@@ -22,17 +21,18 @@ from rearguard_controller.service.controller import Controller
 
 log = structlog.get_logger()
 
-STOP_GRACE = 10.0  # seconds that answers under way are given at the end
+STOP_GRACE = 10.0  # seconds for requests under way to finish at the end
 
 
 def serve(path: Path, *, insecure: bool = False) -> int:
     """Run the controller until SIGTERM or SIGINT.
 
     Returns:
-        0 after a stop in order, 1 when a part of it failed.
+        0 after a regular stop, 1 when a part of the controller failed.
 
     Raises:
-        RearguardError: the configuration, the journal or the tokens do not allow a start.
+        RearguardError: the configuration, the journal or the tokens cannot be used.
+        OSError: the address cannot be listened on.
     """
     configuration = config.load(path)
     logs.configure()
@@ -58,12 +58,12 @@ async def _serve(path: Path, configuration: Configuration, *, insecure: bool) ->
 
 
 def _signals(controller: Controller) -> asyncio.Event:
-    """SIGTERM and SIGINT set the event that is returned; SIGHUP reads the configuration again."""
+    """Handle signals: SIGTERM and SIGINT set the event that is returned, SIGHUP reloads the configuration."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
 
     async def reload() -> None:
-        with contextlib.suppress(Exception):  # logged and shown where it happened
+        with contextlib.suppress(Exception):  # `reload` has logged and counted it
             await controller.reload()
 
     def hang_up() -> None:
