@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.errors import InvalidInputError, shortened
 
 _MS = 1000
 _UNITS = (  # name, milliseconds, whether formatting uses it only when nothing smaller is left over
@@ -38,8 +38,7 @@ def parse(text: str) -> float:
     """
     if text == "0":
         return 0.0
-    shown = repr(text)  # shortened as it is shown: an escaped character has up to ten
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+    shown = shortened(repr(text), _SHOWN)  # as it is shown: an escaped character has up to ten
     match = _PATTERN.fullmatch(text)
     if match is None or not text:
         hint = f"A duration needs a unit: {text}s or {text}m?" if re.fullmatch(r"[0-9]{1,9}", text) else _HINT

@@ -8,6 +8,11 @@ exception.
 from __future__ import annotations
 
 
+def shortened(text: str, most: int) -> str:
+    """A text from outside as a sentence may repeat it: its first `most` characters, with a sign where it is cut."""
+    return text if len(text) <= most else text[:most] + "…"
+
+
 class RearguardError(Exception):
     """Something an operator can mend.
 

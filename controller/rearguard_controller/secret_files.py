@@ -1,17 +1,18 @@
-"""Small files that hold secrets, read again at each use: an address, headers.
+"""Files that hold secrets: an address, headers, tokens.
 
-Here: reading them, and errors that name the file and never what stands in it.
-Never here: using what was read, and the files of tokens and TLS, which have readers of their own.
+Here: reading them, whether one has changed since, and errors that name the file and never what stands in it.
+Never here: using what was read, and the files of TLS, which have a reader of their own.
 """
 
 from __future__ import annotations
 
 import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rearguard_controller.errors import ConfigError
+from rearguard_controller.errors import ConfigError, RearguardError
 
 CAP = 64 * 1024  # bytes that are read of such a file
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -44,6 +45,48 @@ def read_address(file: Path) -> str:
             hint="It must hold one line that looks like https://host/path.",
         )
     return url
+
+
+FileMark = tuple[int, int, int]
+
+
+def file_mark(path: Path) -> FileMark | None:
+    """What changes when a file is written or replaced: time, size and inode; None when there is no file to see."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLine:
+    """An entry of a token file, not checked; `name` is None where the token stands alone."""
+
+    number: int
+    name: str | None
+    token: str
+
+
+def read_token_lines(file: Path, *, hint: str) -> list[TokenLine]:
+    """The entries of a file of `name:token` lines or tokens alone; empty lines and `#` comments are left out.
+
+    Raises:
+        RearguardError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RearguardError(f"The token file {file} cannot be read: {type(error).__name__}.", hint=hint) from error
+    entries = []
+    for number, line in enumerate(lines, start=1):
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            name, colon, token = entry.partition(":")
+            entries.append(
+                TokenLine(number, name.strip(), token.strip()) if colon else TokenLine(number, None, entry)
+            )
+    return entries
 
 
 def read_headers(file: Path) -> dict[str, str]:

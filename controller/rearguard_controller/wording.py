@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 from typing import overload
 
 from rearguard_controller.model import Measurement
+from rearguard_controller.model.observations import EXISTS
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
 def describe(measured: Measurement) -> str:
     """A measurement in words: value, relation, threshold."""
-    if measured.operator == "exists":
+    if measured.operator == EXISTS:
         return "present" if measured.past else "absent"
     value, threshold = number(measured.value), number(measured.threshold)
     relation = "past" if measured.past else "not past"
@@ -74,6 +76,18 @@ def moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds_of(text: str) -> float:
+    """RFC 3339 as seconds since the epoch.
+
+    Raises:
+        ValueError: it is no time, or one without a zone.
+    """
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return (found - _EPOCH).total_seconds()
 
 
 def address(url: str) -> str:

@@ -7,11 +7,11 @@ Never here: the shape of any particular answer, the network.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
 from rearguard_controller.model import Labels
+from rearguard_controller.wording import seconds_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_2 = seconds_of("0002-01-01T00:00:00Z")  # Go's zero time, which stands for no time, lies before
 
 
 class ShapeError(Exception):
@@ -59,16 +59,14 @@ def number(value: object, place: str) -> float:
 
 
 def moment(value: object, place: str) -> float | None:
-    """RFC 3339 to seconds since the epoch; None when absent or Go's zero time."""
+    """RFC 3339 to seconds since the epoch; None when absent or Go's zero time, which has the year 1."""
     if value is None:
         return None
     try:
-        found = datetime.fromisoformat(text(value, place))
+        found = seconds_of(text(value, place))
     except ValueError:
-        raise ShapeError(f"{place} is no time") from None
-    if found.tzinfo is None:
-        raise ShapeError(f"{place} is a time without zone")
-    return None if found.year == 1 else (found - _EPOCH).total_seconds()
+        raise ShapeError(f"{place} is no time with a zone") from None
+    return None if found < _YEAR_2 else found
 
 
 def texts(value: object, place: str) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
@@ -18,7 +17,9 @@ from pathlib import Path
 
 import structlog
 
+from rearguard_controller.config import is_loopback
 from rearguard_controller.errors import RearguardError
+from rearguard_controller.secret_files import FileMark, file_mark, read_token_lines
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -71,7 +72,7 @@ class _Entry:
 class _Read:
     """A token file as it was last read; `mark` tells whether it has changed since."""
 
-    mark: tuple[int, int, int] | None
+    mark: FileMark | None
     entries: tuple[_Entry, ...]
 
 
@@ -96,7 +97,7 @@ class Gate:
             RearguardError: a file cannot be read or holds a line that is no token.
         """
         files = {Role(role): Path(path) for role, path in tokens.items()}
-        self._read = {role: _Read(_mark(path), read_tokens(path, role)) for role, path in files.items()}
+        self._read = {role: _Read(file_mark(path), read_tokens(path, role)) for role, path in files.items()}
         self._files, self._open = files, not files
 
     def admit(self, authorization: str | None, role: Role) -> Principal:
@@ -132,7 +133,7 @@ class Gate:
 
     def _entries(self, role: Role) -> tuple[_Entry, ...]:
         path, last = self._files[role], self._read[role]
-        mark = _mark(path)
+        mark = file_mark(path)
         if mark == last.mark:
             return last.entries
         try:
@@ -150,26 +151,16 @@ def read_tokens(path: Path, role: Role) -> tuple[_Entry, ...]:
     Raises:
         RearguardError: unreadable, not UTF-8, or a line without a token; no message repeats a token.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RearguardError(
-            f"The token file {path} cannot be read: {type(error).__name__}.",
-            hint=f"Give tokens.{role} a file that this process may read, one name:token per line.",
-        ) from error
+    hint = f"Give tokens.{role} a file that this process may read, one name:token per line."
     entries = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        entry = line.strip()
-        if not entry or entry.startswith("#"):
-            continue
-        name, colon, token = entry.partition(":")
-        name, token = (name.strip(), token.strip()) if colon else (role.value, entry)
-        if not token or not name or any(character.isspace() for character in token):
+    for line in read_token_lines(path, hint=hint):
+        name = role.value if line.name is None else line.name
+        if not line.token or not name or any(character.isspace() for character in line.token):
             raise RearguardError(
-                f"Line {number} of the token file {path} holds no token.",
+                f"Line {line.number} of the token file {path} holds no token.",
                 hint="Write name:token, or the token alone; a token has no spaces.",
             )
-        entries.append(_Entry(_digest(token), name, role))
+        entries.append(_Entry(_digest(line.token), name, role))
     return tuple(entries)
 
 
@@ -199,16 +190,6 @@ def require_protection(tokens: Mapping[str, str | Path], host: str, *, insecure:
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def _bearer(authorization: str | None) -> str:
     scheme, _, token = (authorization or "").strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
@@ -220,11 +201,3 @@ def _bearer(authorization: str | None) -> str:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-
-
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from rearguard_controller.adapters.actions.context import VERSION_PATTERN
 from rearguard_controller.api.request_body import MOST_TEXT
 from rearguard_controller.api.webhook_body import MAX_ALERTS, MAX_FINGERPRINT
 from rearguard_controller.json_views import Time
 from rearguard_controller.model import AlertStatus, Labels, ReleasePhase
+from rearguard_controller.model.versions import VERSION_PATTERN
 
 Words = Annotated[str, ("minLength", 1), ("maxLength", MOST_TEXT), ("pattern", r"^[^\x00]*\S[^\x00]*$")]
 Version = Annotated[str, ("pattern", f"^{VERSION_PATTERN.pattern}$")]

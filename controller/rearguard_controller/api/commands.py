@@ -12,7 +12,6 @@ from http import HTTPStatus
 from aiohttp import web
 
 from rearguard_controller import json_views
-from rearguard_controller.adapters.actions import is_version
 from rearguard_controller.api import request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.audit import arming
@@ -24,6 +23,7 @@ from rearguard_controller.api.services import Services
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
 from rearguard_controller.journal.store import OperatorAction, Said
+from rearguard_controller.model.versions import VERSION_HINT, is_version
 
 PHASES = ("started", "finished")
 MOST_KEY = 255  # characters of an Idempotency-Key
@@ -175,7 +175,7 @@ def _version(text: str, field: str) -> str:
     if not is_version(text):
         raise InvalidInputError(
             f"{field} is no version that a command can be given.",
-            hint="1 to 253 letters, digits and . _ - + : / @, not beginning with a dash.",
+            hint=VERSION_HINT,
             field=field,
         )
     return text

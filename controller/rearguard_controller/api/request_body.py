@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from aiohttp import web
 
 from rearguard_controller.api.answers import BadRequestError, MediaTypeError, TooLargeError, TooSlowError
 from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.wording import seconds_of
 
 WEBHOOK_CAP = 16 * 1024 * 1024  # bytes
 COMMAND_CAP = 64 * 1024
@@ -26,6 +26,7 @@ MOST_TEXT = 4096  # characters of a reason, version or cursor
 DEFAULT_LIMIT = 50
 MOST_LIMIT = 500
 LAST_YEAR = 9000  # of a time in a body: every zone can still show it
+_TOO_LATE = seconds_of(f"{LAST_YEAR + 1}-01-01T00:00:00Z")
 _DIGITS = len(str(MOST_LIMIT))
 
 E = TypeVar("E", bound=StrEnum)
@@ -115,16 +116,16 @@ class Fields:
         if value is None:
             return None
         try:
-            moment = datetime.fromisoformat(value)
+            seconds = seconds_of(value)
         except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None or moment.year > LAST_YEAR:
+            seconds = _TOO_LATE
+        if seconds >= _TOO_LATE:
             raise InvalidInputError(
                 f"{name} must be a time with a zone, up to the year {LAST_YEAR}.",
                 hint="For example 2026-01-31T18:00:00Z.",
                 field=name,
             )
-        return moment.timestamp()
+        return seconds
 
 
 async def read_fields(request: web.Request, known: Collection[str], *, timeout: float) -> Fields:  # noqa: ASYNC109  # as `read`

@@ -18,10 +18,9 @@ import structlog
 
 from rearguard_controller.config import TlsSettings, load_web
 from rearguard_controller.errors import ConfigError
+from rearguard_controller.secret_files import FileMark, file_mark
 
 log = structlog.stdlib.get_logger(__name__)
-
-_Mark = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class _Loaded:
 
     settings: TlsSettings
     context: ssl.SSLContext
-    marks: Mapping[Path, _Mark]
+    marks: Mapping[Path, FileMark | None]
 
 
 class ServerTls(ssl.SSLContext):
@@ -82,7 +81,7 @@ class ServerTls(ssl.SSLContext):
         return any(_plain(name) in wanted for name in _names(certificate))
 
     def _present(self) -> _Loaded:
-        if {path: _mark(path) for path in self._loaded.marks} == self._loaded.marks:
+        if {path: file_mark(path) for path in self._loaded.marks} == self._loaded.marks:
             return self._loaded
         try:
             self._loaded = _load(self._path)
@@ -93,10 +92,10 @@ class ServerTls(ssl.SSLContext):
 
 
 def _load(path: Path) -> _Loaded:
-    mark = _mark(path)  # before reading: what changes meanwhile is read again
+    mark = file_mark(path)  # before reading: what changes meanwhile is read again
     settings = load_web(path)
     files = [settings.cert_file, settings.key_file, *([settings.client_ca_file] if settings.client_ca_file else [])]
-    marks = {path: mark, **{file: _mark(file) for file in files}}
+    marks = {path: mark, **{file: file_mark(file) for file in files}}
     return _Loaded(settings, _context(settings), marks)
 
 
@@ -146,11 +145,3 @@ def _plain(name: str) -> str:
         return str(ipaddress.ip_address(name))
     except ValueError:
         return name
-
-
-def _mark(path: Path) -> _Mark:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -11,11 +11,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import orjson
 
-from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.adapters import foreign_json
+from rearguard_controller.errors import InvalidInputError, shortened
 from rearguard_controller.model import Alert, Labels
 
 MAX_ALERTS = 10_000  # about 5 MB as Alertmanager writes them
@@ -25,8 +25,6 @@ MAX_VALUE_BYTES = 64 * 1_024  # of a label's value, which is refused beyond, or 
 MAX_LABEL_BYTES = 64 * 1_024  # of all labels of one alert, names and values: they are kept in memory
 MAX_FINGERPRINT = 128  # characters; Alertmanager writes 16
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ZERO_TIME_YEAR = 1  # Go's zero time: Alertmanager's way to say "not known"
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,12})?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -158,10 +156,9 @@ def _time(value: object, place: str) -> float | None:
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         raise _wrong(place, "an RFC 3339 time", value)
     try:
-        moment = datetime.fromisoformat(value.upper())
-    except ValueError:
+        return foreign_json.moment(value.upper(), place)
+    except foreign_json.ShapeError:
         raise _wrong(place, "an RFC 3339 time", value) from None
-    return None if moment.year == _ZERO_TIME_YEAR else (moment - _EPOCH).total_seconds()
 
 
 def _fingerprint(value: object, place: str) -> str:
@@ -185,5 +182,4 @@ def _shown(value: object) -> str:
         case list():
             return "a list"
         case _:
-            text = ascii(value)
-            return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+            return shortened(ascii(value), _SHOWN)

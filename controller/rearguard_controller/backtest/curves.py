@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, Series, figures
-from rearguard_controller.adapters.prometheus.figures import EXISTS, LONGEST_LOOK, against, is_own, start_of_episode
+from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK, against, is_own, start_of_episode
 from rearguard_controller.backtest import selectors
 from rearguard_controller.backtest.nouns import AlertHistory, Change, Curve, World, curve_key
 from rearguard_controller.facts.measurements import BEFORE_RELEASE
@@ -27,6 +27,7 @@ from rearguard_controller.model import (
     compare,
     is_subset,
 )
+from rearguard_controller.model.observations import EXISTS
 
 MOST_BEFORE = 5  # versions before a release of which the last minutes are read
 THRESHOLD_LASTS = 600.0  # seconds for which a threshold holds after its last sample

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, figures, promql
-from rearguard_controller.adapters.prometheus.figures import EXISTS
 from rearguard_controller.backtest import selectors, stretches
 from rearguard_controller.backtest.archive import Archive, Key, Progress, Times, together
 from rearguard_controller.backtest.curves import Wanted, rule_of, wanted
@@ -20,13 +19,12 @@ from rearguard_controller.backtest.nouns import AlertHistory, Curve, CurveKey, P
 from rearguard_controller.backtest.serving import changes
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Labels, StormLimit, Target, is_subset
-from rearguard_controller.model.observations import GAPS_ALLOWED
+from rearguard_controller.model.observations import EXISTS, GAPS_ALLOWED
 
 K = TypeVar("K")
 
 POINTS = 60_000  # at most, of the whole time; each stands for all samples since the point before it
 FINEST = 15.0  # the fewest seconds between two points
-LOOK_BACK = 300.0  # seconds after which Prometheus itself holds a series without a sample for gone
 THRESHOLD_POINTS = 300  # of a threshold's curve
 
 
@@ -75,7 +73,7 @@ class History:
         selector = selectors.of_all([target.telemetry for target in self._targets], "target_info", VERSION_LABEL)
         names = sorted({VERSION_LABEL, *(name for target in self._targets for name in target.telemetry)})
         by = ", ".join(names)
-        expression = f"count by ({by}) (present_over_time({selector}[{selectors.span(step)}]))"
+        expression = f"count by ({by}) (present_over_time({selector}[{promql.duration(step)}]))"
         found = self._by_target(await self._archive.over("versions", expression, start, end + step, step))
         gaps = _gaps(((name, moments) for (name, _), moments in found.items()), step, look_every)
         rough = {key: stretches.unbroken(moments, gaps[key[0]] - step) for key, moments in found.items()}
@@ -127,7 +125,7 @@ class History:
         found: dict[Key, AlertHistory] = {}
         for wants in _distinct(target.policy.alerts for target in self._targets):
             selector = f"ALERTS{promql.selector_text(wants)}"
-            expression = f"present_over_time({selector}[{selectors.span(step)}])"
+            expression = f"present_over_time({selector}[{promql.duration(step)}])"
             times = await self._archive.over("alerts", expression, start, end + step, step)
             gaps = _gaps(((_own(labels), moments) for labels, moments in times.items()), step, step)
             rough = {
@@ -229,7 +227,7 @@ def _gaps(times: Iterable[tuple[K, Sequence[float]]], step: float, look_every: f
     for subject, found in times:
         moments.setdefault(subject, set()).update(found)
     return {
-        subject: GAPS_ALLOWED * max(look_every, step, stretches.usual_distance(of, LOOK_BACK))
+        subject: GAPS_ALLOWED * max(look_every, step, stretches.usual_distance(of, promql.LOOK_BACK))
         for subject, of in moments.items()
     }
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from rearguard_controller.backtest.nouns import AlertHistory, Change
 from rearguard_controller.model import Target
 
-RECOVERS_WITHIN = 300.0  # seconds, if the target's configuration names none
-
 
 def helped(
     target: Target, alert_name: str, to_version: str | None, following: Change | None, alerts: Iterable[AlertHistory]
@@ -30,7 +28,7 @@ def helped(
     """
     if following is None or following.version != to_version:
         return None
-    at = following.at + (RECOVERS_WITHIN if target.recovery_within is None else target.recovery_within)
+    at = following.at + target.recovers_within
     fires = any(
         history.labels.get("alertname") == alert_name and firing.start <= at <= firing.end
         for history in alerts

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rearguard_controller.adapters.prometheus.promql import selector_text
+from rearguard_controller.adapters.prometheus.promql import METRIC_NAME, quoted, selector_text
 from rearguard_controller.model import Labels
 
-_BARE = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)\s*")
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
@@ -21,14 +20,14 @@ def of_all(selectors: Sequence[Labels], metric: str, present: str) -> str:
     parts = [f'{present}!=""']
     for name in shared:
         values = sorted({labels[name] for labels in selectors})
-        parts.append(f'{name}=~"{_quoted("|".join(_SPECIAL.sub(_escape, value) for value in values))}"')
+        parts.append(f"{name}=~{quoted('|'.join(_SPECIAL.sub(_escape, value) for value in values))}")
     return f"{metric}{{{','.join(parts)}}}"
 
 
 def narrowed(figure: str, selector: Labels) -> str:
     """A figure with the selector of one target added, if the figure is just a name; any other figure unchanged."""
-    bare = _BARE.fullmatch(figure)
-    return figure if bare is None or not selector else f"{bare[1]}{selector_text(selector)}"
+    name = figure.strip()
+    return f"{name}{selector_text(selector)}" if selector and METRIC_NAME.fullmatch(name) else figure
 
 
 def fixed(labels: Labels) -> Labels:
@@ -36,14 +35,5 @@ def fixed(labels: Labels) -> Labels:
     return {name: value for name, value in labels.items() if "{{" not in value}
 
 
-def span(seconds: float) -> str:
-    """Seconds as a PromQL duration."""
-    return f"{round(seconds * 1000)}ms"
-
-
 def _escape(match: re.Match[str]) -> str:
     return "\\" + match[1]
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

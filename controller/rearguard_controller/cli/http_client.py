@@ -5,7 +5,6 @@ Here: the address and token from the environment, time limits, and errors as one
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import uuid
 from collections.abc import Mapping
@@ -16,7 +15,9 @@ from urllib.parse import quote, urlsplit
 import requests
 from requests.auth import AuthBase
 
+from rearguard_controller.config import is_loopback
 from rearguard_controller.errors import RearguardError
+from rearguard_controller.secret_files import read_token_lines
 from rearguard_controller.wording import address
 
 DEFAULT_URL = "http://127.0.0.1:9465"
@@ -81,7 +82,7 @@ class Client:
         self._url, self._shown = url.rstrip("/"), address(url).rstrip("/")
         self._session = requests.Session()
         self._session.auth = _Bearer(token)
-        self._session.trust_env = not _is_loopback(parts.hostname)  # no proxy stands between this machine and itself
+        self._session.trust_env = not is_loopback(parts.hostname)  # no proxy stands between this machine and itself
         self._trust: str | bool = True
         if tls is not None:
             self._trust = tls.ca_file or True
@@ -221,25 +222,11 @@ def segment(text: str) -> str:
 def _token(file: str | None) -> str | None:
     if not file:
         return None
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RearguardError(
-            f"The token file {file} cannot be read: {type(error).__name__}.",
-            hint="REARGUARD_TOKEN_FILE names a file with one token, or one name:token line.",
-        ) from None
-    entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not entries:
+    hint = "REARGUARD_TOKEN_FILE names a file with one token, or one name:token line."
+    lines = read_token_lines(Path(file), hint=hint)
+    if not lines:
         raise RearguardError(f"The token file {file} holds no token.", hint="Write the token into it.")
-    name, colon, rest = entries[0].partition(":")  # as the controller reads its own files
-    token = rest.strip() if colon else name
+    token = lines[0].token
     if not token.isascii() or not token.isprintable() or not token:
         raise RearguardError(f"The token file {file} holds no usable token.", hint="A token is plain ASCII.")
     return token
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from typing import cast
 
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.http_client import Client, Json, segment
-from rearguard_controller.wording import span
+from rearguard_controller.model.observations import SCORE_COUNTS
+from rearguard_controller.wording import moment, seconds_of, span
 
 BASE = "/api/monitoring"
 NOT_FOUND = 404
-SCORES = ("agreed", "only_we", "only_people")
 
 
 def status(options: Namespace) -> int:
@@ -182,8 +181,7 @@ def _after_roll_back(rollback: Json, field: str) -> str | None:
     most = max((cast("float", each.get(field) or 0) for each in objects(rollback, "conditions")), default=0.0)
     if step is None or step["state"] != "done" or not step["ended_at"] or rollback["outcome"] or not most:
         return None
-    at = datetime.fromisoformat(str(step["ended_at"])) + timedelta(seconds=most)
-    return terminal.when(at.isoformat())
+    return terminal.when(moment(seconds_of(str(step["ended_at"])) + most))
 
 
 def _waits_for(rollback: Json) -> str | None:
@@ -239,7 +237,7 @@ def objects(value: Mapping[str, object], name: str) -> list[Json]:
 def _score(target: Json) -> None:
     """Print how often the target would have been rolled back, and how often people did so; nothing if neither."""
     score = cast("Mapping[str, object]", target.get("score") or {})
-    agreed, only_we, only_people = (int(cast("int", score.get(name) or 0)) for name in SCORES)
+    agreed, only_we, only_people = (int(cast("int", score.get(name) or 0)) for name in SCORE_COUNTS)
     would = agreed + only_we + bool(score.get("open"))
     if not would and not only_people:
         return

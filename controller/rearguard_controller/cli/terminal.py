@@ -13,6 +13,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from rearguard_controller.wording import seconds_of
+
 STYLES = {
     "recovered": "green", "completed": "green", "done": "green", "steady": "green", "yes": "green", "ready": "green",
     "roll_back": "bold yellow", "running": "bold yellow", "started": "bold yellow", "waiting": "yellow",
@@ -54,7 +56,7 @@ def lasted(start: object, end: object) -> str:
     """The time between two times of the API, such as `4.2s` or `3m07s`."""
     if not isinstance(start, str) or not isinstance(end, str):
         return NOTHING
-    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    seconds = seconds_of(end) - seconds_of(start)
     if seconds < 60:  # noqa: PLR2004  # a minute
         return f"{seconds:.1f}s"
     minutes, seconds = divmod(round(seconds), 60)

@@ -11,7 +11,6 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import cast
 
 from rearguard_controller.cli import terminal
@@ -28,6 +27,7 @@ from rearguard_controller.cli.watch_result import (
     Result,
     judge,
 )
+from rearguard_controller.wording import seconds_of
 
 LOOK_EVERY = 5.0  # seconds between two looks at the controller
 LOOK_FIRST = 0.2  # seconds; a short watch looks more often
@@ -180,7 +180,7 @@ def _lacking(service: Json) -> str:
 
 
 def _at(value: object) -> float | None:
-    return None if value is None else datetime.fromisoformat(str(value)).timestamp()
+    return None if value is None else seconds_of(str(value))
 
 
 COMMANDS: Mapping[str, Callable[[Namespace], int]] = {"watch": watch}

@@ -13,6 +13,7 @@ from rearguard_controller.config.configuration import (
     Configuration,
     Limits,
     PrometheusSettings,
+    is_loopback,
     load,
     parse,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "PrometheusSettings",
     "Section",
     "TlsSettings",
+    "is_loopback",
     "load",
     "load_web",
     "parse",

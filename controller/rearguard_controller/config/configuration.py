@@ -6,6 +6,7 @@ Never here: how single values are read (`reading`), `policies`, `targets`, `hook
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.service import ALERTMANAGER, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
 from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.policies import policies as read_policies
-from rearguard_controller.config.reading import Block, Place, compose
+from rearguard_controller.config.reading import SECOND, Block, Place, compose
 from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Policy, StormLimit, Target
@@ -27,7 +28,6 @@ _POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 _MAX_PORT = 65_535
 _MAY_BE_OPEN = ("metrics", "openapi")
-_SECOND = 1.0
 _USUAL_STORM = StormLimit()
 
 
@@ -210,7 +210,7 @@ def _prometheus(place: Place, folder: Path) -> PrometheusSettings:
     block = place.block(PROMETHEUS)
     return PrometheusSettings(
         urls=_base_addresses(block.need("url")),
-        poll_interval=block.duration("poll_interval", 15.0, least=_SECOND),
+        poll_interval=block.duration("poll_interval", 15.0, least=SECOND),
         token_file=_optional_path(block, "token_file", folder),
         ca_file=_optional_path(block, "ca_file", folder),
     )
@@ -241,7 +241,7 @@ def _storm(place: Place | None) -> StormLimit:
     targets = block.get("targets")
     return StormLimit(
         targets=_USUAL_STORM.targets if targets is None else targets.count(),
-        within=block.duration("within", _USUAL_STORM.within, least=_SECOND),
+        within=block.duration("within", _USUAL_STORM.within, least=SECOND),
     )
 
 
@@ -265,7 +265,7 @@ def _limits(place: Place | None) -> Limits:
 
 def _retention(top: Block, policies: Mapping[str, Policy]) -> float:
     """How long records are kept: at least as long as any policy looks back for its brakes."""
-    seconds = top.duration("retention", 400 * 86_400.0, least=_SECOND)
+    seconds = top.duration("retention", 400 * 86_400.0, least=SECOND)
     looks_back = {f"policies.{name}.cooldown": policy.cooldown for name, policy in policies.items()}
     looks_back |= {f"policies.{name}.budget.per": policy.budget.per for name, policy in policies.items()}
     longest = max(looks_back, key=looks_back.__getitem__)
@@ -282,3 +282,13 @@ def _tokens(place: Place | None, folder: Path) -> dict[str, Path]:
     if place is None:
         return {}
     return {role: folder / entry.line("a path") for role, entry in place.block(TOKENS).entries.items()}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -13,17 +13,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rearguard_controller.config.keys.targets import CHECK, COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
-from rearguard_controller.config.reading import Block, Place, meant
+from rearguard_controller.config.reading import LEAST_TIMEOUT, Block, Place, meant
 from rearguard_controller.model import Action, AfterCrash, CommandAction, CommandRelease, Hook, HttpAction, OnFailure
+from rearguard_controller.model.targets import PLACEHOLDERS
 from rearguard_controller.secret_files import HEADER_NAME
 
 COMMAND_TIMEOUT = 300.0
 REQUEST_TIMEOUT = 30.0
 LOOK_TIMEOUT = 30.0  # at most, for commands that only look: current, versions, check
-_LEAST_TIMEOUT = 0.1
 _HARMLESS = ("GET", "HEAD")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -68,7 +67,7 @@ def url(place: Place, *, placeholders: bool) -> str:
 def command_release(place: Place, folder: Path) -> CommandRelease:
     """The commands that read and change a target's version."""
     block = place.block(COMMAND_RELEASE)
-    timeout = block.duration("timeout", COMMAND_TIMEOUT, least=_LEAST_TIMEOUT)
+    timeout = block.duration("timeout", COMMAND_TIMEOUT, least=LEAST_TIMEOUT)
     around = _surroundings(block, folder, Surroundings(str(folder), {}, ()))
     look = min(timeout, LOOK_TIMEOUT)
     versions, check = block.get("versions"), block.get("check")
@@ -150,13 +149,13 @@ def _hook_check(place: Place, folder: Path, around: Surroundings) -> Action:
 def _action(block: Block, folder: Path, around: Surroundings) -> Action:
     command, http = block.get("command"), block.get("http")
     if command is not None and http is None:
-        return _command(command, block.duration("timeout", COMMAND_TIMEOUT, least=_LEAST_TIMEOUT), around)
+        return _command(command, block.duration("timeout", COMMAND_TIMEOUT, least=LEAST_TIMEOUT), around)
     if http is None or command is not None:
         raise block.place.error("an action is a command or a request", _ONE_ACTION)
     for key in ("cwd", "env", "pass_env"):
         if (misplaced := block.get(key)) is not None:
             raise misplaced.error("this is for commands", "a request has headers and headers_file")
-    return _request(http, block.duration("timeout", REQUEST_TIMEOUT, least=_LEAST_TIMEOUT), folder)
+    return _request(http, block.duration("timeout", REQUEST_TIMEOUT, least=LEAST_TIMEOUT), folder)
 
 
 def _command(place: Place, timeout: float, around: Surroundings) -> CommandAction:

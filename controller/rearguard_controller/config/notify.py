@@ -11,11 +11,10 @@ from pathlib import Path
 
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys.service import NOTIFY
-from rearguard_controller.config.reading import Place
+from rearguard_controller.config.reading import LEAST_TIMEOUT, Place
 from rearguard_controller.model import NoticeEvent
 
 TIMEOUT = 10.0
-_LEAST_TIMEOUT = 0.1
 _USUAL = tuple(event for event in NoticeEvent if event is not NoticeEvent.ALERT)
 
 
@@ -63,7 +62,7 @@ def _entry(place: Place, folder: Path) -> NotifyEntry:
         url=None if url is None else hooks.url(url, placeholders=False),
         url_file=None if url_file is None else folder / url_file.line("a path"),
         headers_file=None if headers_file is None else folder / headers_file.line("a path"),
-        timeout=block.duration("timeout", TIMEOUT, least=_LEAST_TIMEOUT),
+        timeout=block.duration("timeout", TIMEOUT, least=LEAST_TIMEOUT),
     )
 
 

@@ -5,15 +5,12 @@ Never here: what a policy leads to (`policy` of the controller).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from rearguard_controller.config.keys.policies import APPROVAL, BUDGET, POLICY
-from rearguard_controller.config.reading import Block, Place, meant
+from rearguard_controller.config.reading import SECOND, Block, Place, meant
 from rearguard_controller.model import DRILL_LABEL, Budget, Labels, Mode, Policy
-
-_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECOND = 1.0
+from rearguard_controller.model.labels import LABEL_NAME
 
 
 def policies(top: Block, *, act_outside: bool) -> dict[str, Policy]:
@@ -34,7 +31,7 @@ def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
         name=name,
         mode=_mode(given.get("mode")),
         alerts=labels(given.entries["alerts"]) if "alerts" in given.entries else {"action": "rollback"},
-        watch_window=given.duration("watch_window", 7200.0, least=_SECOND),
+        watch_window=given.duration("watch_window", 7200.0, least=SECOND),
         known_good_after=given.duration("known_good_after", 900.0),
         cooldown=given.duration("cooldown", 300.0),
         budget=_budget(given.get("budget")),
@@ -50,7 +47,7 @@ def _mode(place: Place | None) -> Mode:
 
 def _approval(place: Place | None) -> float:
     """The seconds in which a person may approve."""
-    return 1800.0 if place is None else place.block(APPROVAL).duration("within", 1800.0, least=_SECOND)
+    return 1800.0 if place is None else place.block(APPROVAL).duration("within", 1800.0, least=SECOND)
 
 
 def _budget(place: Place | None) -> Budget:
@@ -60,7 +57,7 @@ def _budget(place: Place | None) -> Budget:
     rollbacks = block.get("rollbacks")
     return Budget(
         rollbacks=3 if rollbacks is None else rollbacks.count(),
-        per=block.duration("per", 86_400.0, least=_SECOND),
+        per=block.duration("per", 86_400.0, least=SECOND),
     )
 
 
@@ -70,7 +67,7 @@ def labels(place: Place) -> Labels:
     if not pairs:
         raise place.error("this is empty", "name at least one label")
     for name in pairs:
-        if not _LABEL.fullmatch(name):
+        if not LABEL_NAME.fullmatch(name):
             raise place.error(f"{name[:60]!r} is no label name", "use letters, digits and '_', first no digit")
         if name == DRILL_LABEL:
             raise place.error(f"{name!r} marks drills, whose alerts are never judged", "use other labels")

@@ -20,6 +20,8 @@ from rearguard_controller.config.keys.section import Section
 from rearguard_controller.errors import ConfigError, InvalidInputError
 
 MAX_CHARACTERS = 1_000_000  # of a configuration file
+SECOND = 1.0  # the least of most durations
+LEAST_TIMEOUT = 0.1  # seconds
 MAX_NODES = 100_000  # with every alias written out
 _CLOSE_ENOUGH = 0.6  # likeness from which a known key is offered for an unknown one
 _MAX_DIGITS = 9

@@ -11,11 +11,11 @@ from pathlib import Path
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys.targets import HEALTH, RECOVERY, RELEASE, TARGET, VERIFY
 from rearguard_controller.config.policies import labels, policy_of
-from rearguard_controller.config.reading import Block, Place, meant
+from rearguard_controller.config.reading import SECOND, Block, Place, meant
 from rearguard_controller.model import HealthCheck, Labels, Policy, Target
+from rearguard_controller.model.targets import RECOVERY_WITHIN
 
 ENVIRONMENT_LABEL = "deployment_environment_name"
-_SECOND = 1.0
 
 
 def targets(place: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:
@@ -94,10 +94,12 @@ def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str
 def _verify(place: Place | None) -> tuple[HealthCheck | None, float]:
     """The health check, if there is one, and the seconds within which the condition must be over."""
     if place is None:
-        return None, 300.0
+        return None, RECOVERY_WITHIN
     block = place.block(VERIFY)
     health, recovery = block.get("health"), block.get("recovery")
-    within = 300.0 if recovery is None else recovery.block(RECOVERY).duration("within", 300.0, least=_SECOND)
+    within = RECOVERY_WITHIN
+    if recovery is not None:
+        within = recovery.block(RECOVERY).duration("within", RECOVERY_WITHIN, least=SECOND)
     return (None if health is None else _health(health.block(HEALTH))), within
 
 

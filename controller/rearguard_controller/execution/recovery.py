@@ -18,16 +18,15 @@ from statistics import quantiles
 from rearguard_controller.adapters.prometheus import Prometheus, figures
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Condition, Measurement, Outcome, compare
+from rearguard_controller.model.observations import EPISODE_GAP, EXISTS, last_episode
 from rearguard_controller.wording import describe, number, span
-
-GAP = 60.0  # seconds without the condition that end an episode, and after which a last reading says nothing
 
 CLOSEST = 5.0  # seconds that two readings which are compared lie apart at least, and never less than the settle time
 
 FALLS = 4  # times that the figure came nearer to the threshold, one after the other, up to the last reading
 
 
-CONSECUTIVE = 2  # evaluations in a row below the threshold
+CONSECUTIVE = 2  # looks in a row that must find a fault over before it counts as over
 SHORTEST_POLL = 1.0  # seconds
 
 
@@ -135,7 +134,7 @@ def _words(measured: Measurement) -> str:
 
 
 def _cannot_be_judged(condition: Condition, subject: Subject) -> bool:
-    return condition.threshold == figures.EXISTS and VERSION_LABEL in condition.figure and bool(subject.left)
+    return condition.threshold == EXISTS and VERSION_LABEL in condition.figure and bool(subject.left)
 
 
 Points = Sequence[tuple[float, float]]  # moments and values
@@ -160,9 +159,9 @@ def receding(points: Points, operator: str, threshold: float, acted_at: float, s
     """
     known = sorted(point for point in points if point[0] <= acted_at)
     bad = [moment for moment, value in known if compare(value, operator, threshold)]
-    if not bad or acted_at - known[-1][0] > GAP:
+    if not bad or acted_at - known[-1][0] > EPISODE_GAP:
         return ""
-    began = _began(bad)
+    began = last_episode(bad)
     episode = [(moment, value) for moment, value in known if moment >= began]
     ago = span(acted_at - began)
     apart = max(settle, CLOSEST)
@@ -194,13 +193,3 @@ def _thinned(points: Points, apart: float) -> list[float]:
         if not kept or kept[-1][0] - point[0] >= apart:
             kept.append(point)
     return [value for _, value in reversed(kept)]
-
-
-def _began(bad: Sequence[float]) -> float:
-    """The first moment of the last episode, of moments at which the condition held."""
-    start = bad[-1]
-    for moment in reversed(bad):
-        if start - moment > GAP:
-            break
-        start = moment
-    return start

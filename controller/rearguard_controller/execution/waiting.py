@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rearguard_controller.errors import DamagedError
+from rearguard_controller.execution.recovery import CONSECUTIVE
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.judgement import policy
 from rearguard_controller.judgement.policy import Standing
@@ -21,7 +22,6 @@ from rearguard_controller.rollback import Event, EventKind
 
 WELL_FOR = 300.0  # seconds without a break for which a fault must be over: a crash loop is well between two crashes
 UNKNOWN_FOR = 60.0  # seconds after the end of a wait in which a judgement that is not to be had is tried again
-CONSECUTIVE = 2  # judgements in a row that find the fault over before a wait ends early
 
 
 class Judge:

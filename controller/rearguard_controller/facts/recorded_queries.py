@@ -14,12 +14,13 @@ from rearguard_controller.adapters.prometheus import Series
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Evidence, EvidenceSource, Labels, ReasonCode, Sample
+from rearguard_controller.model.labels import VERSION_LABEL
 from rearguard_controller.wording import number
 
 MOST_VALUES = 4  # of one answer: the lowest and the highest, one of which decides
 MOST_LABELS = 4  # of one value
 MOST_APART = 86400.0  # seconds between our clock and another that is believed
-_FIRST_LABELS = ("service_version", "instance", "job", "pod")  # labels that are kept first
+_FIRST_LABELS = (VERSION_LABEL, "instance", "job", "pod")  # labels that are kept first
 
 
 class RecordedQueries:

@@ -15,11 +15,11 @@ import structlog
 
 from rearguard_controller.adapters.alertmanager import Alertmanager, ManagedAlert, Matcher, Silence
 from rearguard_controller.errors import SourceError
+from rearguard_controller.facts.alerts_now import READING_HOLDS
 from rearguard_controller.model import DRILL_LABEL, Alert, Labels, Silencing
 
 log = structlog.get_logger()
 
-READING_HOLDS = 1.0  # seconds for which judgements share one reading
 FAILURE_HOLDS = 5.0  # seconds until an Alertmanager that did not answer is asked again: judgements wait for it
 MOST_INDEXED = 100  # sets of label names by which the list is looked up
 _SHOWN = 120  # characters of a comment that a sentence repeats

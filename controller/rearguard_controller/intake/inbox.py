@@ -23,7 +23,7 @@ from rearguard_controller.intake.by_hand import ByHand, ManualAnswer, ManualRequ
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.drill_alert import drills_in, is_of_a_drill
 from rearguard_controller.intake.heartbeat import WATCHDOG
-from rearguard_controller.intake.queues import Queues, Waiting
+from rearguard_controller.intake.queues import RETRY_AFTER, Queues, Waiting
 from rearguard_controller.judgement import policy, score
 from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
@@ -46,7 +46,6 @@ INBOX_BATCH = 250  # alerts that are read at once: each may have tens of kilobyt
 MOST_AT_ONCE = 32  # targets that are judged side by side
 LOOK_EVERY = 1.0  # seconds between looks for alerts that other replicas accepted
 GATHER = 0.1  # seconds between two looks while alerts keep coming: what comes meanwhile is judged together
-RETRY_AFTER = 1.0  # seconds until an unreadable journal is tried again
 MOST_DRILLS = 10  # whose alerts one delivery may bring back
 MOST_REMEMBERED = 50_000  # alerts whose last answers are known; of a forgotten one the same is recorded once more
 

@@ -19,7 +19,7 @@ from rearguard_controller.model import Alert
 log = structlog.get_logger()
 
 MOST_WAITING = 1000  # alerts of one target
-RETRY_AFTER = 1.0  # seconds until what the journal's fault has stopped is tried again
+RETRY_AFTER = 1.0  # seconds until what a fault of the journal has stopped is tried again
 
 
 @dataclass(frozen=True, slots=True)

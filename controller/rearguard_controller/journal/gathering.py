@@ -14,7 +14,7 @@ from rearguard_controller.errors import JournalError
 
 FRESH = 0.5  # seconds that a count is used
 
-MOST_PER_COMMIT = 512  # webhooks
+WEBHOOKS_PER_COMMIT = 512
 
 Rows = Sequence[tuple[float, str]]
 
@@ -51,7 +51,7 @@ class Gathering:
 
     async def _drain(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:MOST_PER_COMMIT], self._waiting[MOST_PER_COMMIT:]
+            batch, self._waiting = self._waiting[:WEBHOOKS_PER_COMMIT], self._waiting[WEBHOOKS_PER_COMMIT:]
             error = await self._store([row for rows, _ in batch for row in rows])
             for _, future in batch:
                 if future.done():  # the caller went away

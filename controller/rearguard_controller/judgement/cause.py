@@ -8,6 +8,7 @@ from __future__ import annotations
 from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, already, changed_after
 from rearguard_controller.judgement.case import READ_CURRENT, READ_PROMETHEUS, Case, a_person_can
 from rearguard_controller.model import VERSION_LABEL, AlertState, Reason, ReasonCode
+from rearguard_controller.model.observations import EXISTS
 from rearguard_controller.wording import because, clock_time, describe, number, span
 
 
@@ -44,7 +45,7 @@ def confirm_the_alert(case: Case) -> str:
     figure = case.facts.measured.now
     if figure is None or figure.past is None:
         return "The figure and its threshold would have to have a value for the version that serves."
-    if figure.operator == "exists":
+    if figure.operator == EXISTS:
         return "The expression of its rule would have to return something (it returned nothing)."
     threshold = f"{figure.operator} {number(figure.threshold)}"
     return f"The figure would have to be past {threshold} (it was {number(figure.value)})."
@@ -196,7 +197,7 @@ def be_healthy_before(case: Case) -> str:
     figure = case.facts.measured.before
     if figure is None:
         return "The figure of the version before would have to be known."
-    if figure.operator == "exists":
+    if figure.operator == EXISTS:
         return "The rule's expression would have to return nothing for the version before."
     threshold = f"{figure.operator} {number(figure.threshold)}"
     was = number(figure.value)

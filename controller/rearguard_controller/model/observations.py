@@ -5,12 +5,16 @@ Never here: what is concluded from it (`decisions`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rearguard_controller.model.codes import AlertState, Outcome
 from rearguard_controller.model.labels import Labels
 
+EXISTS = "exists"  # in the place of an operator: the condition holds while its expression returns anything
+EPISODE_GAP = 60.0  # seconds without the condition that end an episode of a fault
+LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
+SCORE_COUNTS = ("agreed", "only_we", "only_people")  # the counts of a `Score`
 GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
 
 
@@ -198,6 +202,22 @@ class Silencing:
 def is_subset(smaller: Labels, larger: Labels) -> bool:
     """Whether every label of `smaller` stands in `larger` with the same value."""
     return all(larger.get(name) == value for name, value in smaller.items())
+
+
+def last_episode(moments: Iterable[float], gap: float = EPISODE_GAP) -> float:
+    """The first moment of the last episode.
+
+    Args:
+        moments: at which a condition held, at least one, in any order.
+        gap: seconds between two moments that still belong to one episode.
+    """
+    newest_first = sorted(moments, reverse=True)
+    start = newest_first[0]
+    for moment in newest_first:
+        if start - moment > gap:
+            break
+        start = moment
+    return start
 
 
 def compare(value: float, operator: str, threshold: float) -> bool:

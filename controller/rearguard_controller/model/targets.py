@@ -13,10 +13,13 @@ from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure
 from rearguard_controller.model.labels import DRILL_LABEL, Labels
 from rearguard_controller.model.observations import is_subset
 
+PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")  # that actions may hold, as {target}
+RECOVERY_WITHIN = 300.0  # seconds after the settle time within which a fault must be over, where nothing else is said
+
 
 @dataclass(frozen=True, slots=True)
 class CommandAction:
-    """An argument list to run, never through a shell. Arguments may hold the placeholders of the contract."""
+    """An argument list to run, never through a shell. Arguments may hold PLACEHOLDERS."""
 
     argv: tuple[str, ...]
     timeout: float
@@ -123,6 +126,11 @@ class Target:
     health: HealthCheck | None = None
     recovery_within: float | None = None
     depends_on: tuple[str, ...] = ()  # names of targets whose trouble is not blamed on this one's release
+
+    @property
+    def recovers_within(self) -> float:
+        """Seconds after the settle time within which a fault must be over to count as recovered."""
+        return RECOVERY_WITHIN if self.recovery_within is None else self.recovery_within
 
     def owns(self, labels: Labels) -> bool:
         """Whether an alert with these labels is about this target; that of a drill is about none."""

@@ -13,12 +13,12 @@ from functools import partial
 
 import structlog
 
-from rearguard_controller.adapters.actions import is_version
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
 from rearguard_controller.errors import NotFoundError, SourceError
 from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Release, Target
+from rearguard_controller.model.versions import is_version
 from rearguard_controller.releases.adoption import (
     History,
     Stretch,

@@ -21,10 +21,11 @@ from rearguard_controller.model import (
     Target,
     TargetState,
 )
+from rearguard_controller.model.observations import LONGEST_SCRAPE
 from rearguard_controller.releases.adoption import History
 from rearguard_controller.wording import span
 
-STEP = 15.0  # seconds between two points of a target's past, the longest supported time between scrapes
+STEP = LONGEST_SCRAPE  # seconds between two points of a target's past: each then has a scrape of its own
 FRESH = "[1m]"  # an instance counts as scraped at a moment if it was within this time
 MOST_SEEN = 200  # alerts that a snapshot tells apart by version
 JUST_BEFORE = 60.0  # seconds before a moment in which an alert counts as seen at it

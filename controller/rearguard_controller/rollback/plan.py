@@ -22,8 +22,6 @@ from rearguard_controller.model import (
     Verdict,
 )
 
-RECOVERY_WITHIN = 300.0  # seconds after the settle time, where verify.recovery does not say
-
 
 def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ...]:
     """The frozen steps of a rollback of `target`.
@@ -52,8 +50,7 @@ def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ..
     drafts += [_undo_step(index, hook) for index, hook in reversed(undo_of.items())]
     drafts += [_hook_step(StepKind.AFTER_HOOK, hook) for hook in target.after if not hook.before_restore]
     if conditions:
-        within = RECOVERY_WITHIN if target.recovery_within is None else target.recovery_within
-        drafts.append(_step(StepKind.VERIFY_RECOVERY, "recovery", None, within, AfterCrash.REDO))
+        drafts.append(_step(StepKind.VERIFY_RECOVERY, "recovery", None, target.recovers_within, AfterCrash.REDO))
     return tuple(replace(step, seq=seq) for seq, step in enumerate(drafts))
 
 

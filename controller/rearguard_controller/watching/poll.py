@@ -30,7 +30,7 @@ from rearguard_controller.model.checks import (
     THRESHOLDS,
     TRIGGER_RULES,
 )
-from rearguard_controller.model.observations import is_armed, last_known_good
+from rearguard_controller.model.observations import LONGEST_SCRAPE, is_armed, last_known_good
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
@@ -42,7 +42,6 @@ from rearguard_controller.watching.readiness_rules import polled
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 8  # targets that are checked side by side
-LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
 
 Intervals = Mapping[tuple[str, str], float] | None  # seconds between scrapes by (job, instance); None: not known
 

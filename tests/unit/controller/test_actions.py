@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller.adapters.actions import ActionContext, is_version
+from rearguard_controller.adapters.actions import ActionContext
 from rearguard_controller.adapters.actions.command import CappedOutput, environment
 from rearguard_controller.adapters.actions.context import Refused, fill_address, fill_argument
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.model import CommandAction
+from rearguard_controller.model.versions import is_version
 
 CONTEXT = ActionContext(target="checkout", from_version="v2", to_version="v1", rollback_id="r-7")
 

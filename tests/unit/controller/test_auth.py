@@ -9,10 +9,10 @@ from rearguard_controller.api.auth import (
     Gate,
     Role,
     UnauthenticatedError,
-    is_loopback,
     read_tokens,
     require_protection,
 )
+from rearguard_controller.config import is_loopback
 from rearguard_controller.errors import RearguardError
 
 

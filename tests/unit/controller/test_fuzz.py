@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rearguard_controller import json_views, wording
-from rearguard_controller.adapters.actions import ActionContext, is_version
+from rearguard_controller.adapters.actions import ActionContext
 from rearguard_controller.adapters.actions.context import Refused, check, fill_address, fill_argument
 from rearguard_controller.api import webhook_body
 from rearguard_controller.config import parse_web
 from rearguard_controller.errors import ConfigError, InvalidInputError
 from rearguard_controller.judgement.policy import decide
 from rearguard_controller.model import AlertState, Verdict
+from rearguard_controller.model.versions import is_version
 from rearguard_controller.rollback.plan import plan
 from unit.controller import factories as make
 

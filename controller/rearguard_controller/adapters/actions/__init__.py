@@ -7,21 +7,17 @@ Never here: which action comes next, what its failure means for a rollback, or w
 
 from rearguard_controller.adapters.actions.actions import Actions
 from rearguard_controller.adapters.actions.context import (
-    VERSION_PATTERN,
     ActionContext,
     ActionResult,
-    is_version,
     shown,
 )
 from rearguard_controller.adapters.actions.survivors import Survivors, state_folder
 
 __all__ = [
-    "VERSION_PATTERN",
     "ActionContext",
     "ActionResult",
     "Actions",
     "Survivors",
-    "is_version",
     "shown",
     "state_folder",
 ]

@@ -14,10 +14,11 @@ import aiohttp
 
 from rearguard_controller import durations
 from rearguard_controller.adapters.actions import command, reach, request
-from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, is_version, shown
+from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, shown
 from rearguard_controller.adapters.actions.survivors import Survivors
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Action, CommandAction, HealthCheck, HttpAction
+from rearguard_controller.model.versions import VERSION_HINT, is_version
 from rearguard_controller.wording import plain
 
 _PROBE_TIMEOUT = 5.0  # seconds for one health request, or its interval when that is longer
@@ -139,7 +140,7 @@ class Actions:
                 said = command.secrets_of(action).hide(line)
                 raise SourceError(
                     f"{_line(action)} printed {shown(said)}, which is no version",
-                    hint="Versions are 1-253 letters, digits and . _ - + : / @, not starting with '-'.",
+                    hint=VERSION_HINT,
                 )
         return lines
 

@@ -23,7 +23,6 @@ from rearguard_controller.model import CommandAction
 
 OUTPUT_CAP = 64 * 1024  # bytes kept of an output: the first and the last half
 _DRAIN_GRACE = 0.5  # seconds that output may still come after the command ended: processes left behind hold the pipe
-_REAP_GRACE = 2.0  # seconds for a killed process to go
 _KEPT = ("PATH", "HOME", "LANG")
 
 
@@ -224,7 +223,7 @@ async def _end_whatever_happens(group: int, watch: _Watch) -> None:
 
 async def _end_group(group: int, watch: _Watch) -> None:
     await process_groups.end(group)
-    await _at_most(_REAP_GRACE, watch.exited)
+    await _at_most(process_groups.REAP_GRACE, watch.exited)
 
 
 def _sentence(code: int | None, limit: float, *, timed_out: bool) -> str:

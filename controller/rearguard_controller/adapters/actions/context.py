@@ -1,7 +1,6 @@
 """What an action is told and what it answers, and how placeholders are filled.
 
-Here: the two records, the pattern of versions, and the one place where outside text enters an argument or address.
-Never here: running anything.
+Here: the two records, and the one place where outside text enters an argument or address.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-# 1-253 characters that mean nothing to a shell; never an option, never a path that walks up.
-VERSION_PATTERN = re.compile(r"(?!-)(?!(?:.*/)?\.\.(?:/|$))[A-Za-z0-9._+:/@-]{1,253}")
-_PLACEHOLDER = re.compile(r"\{(target|from_version|to_version|rollback_id)\}")
+from rearguard_controller.model.targets import PLACEHOLDERS
+from rearguard_controller.model.versions import is_version
+
+_PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
 _SHOWN = 60  # characters of a bad value that a sentence repeats
 
 
@@ -54,11 +54,6 @@ class ActionResult:
 
 class Refused(Exception):  # noqa: N818 - not an error of the program: it becomes a failed result
     """An action must not be run with these values; the text is the result's sentence."""
-
-
-def is_version(text: str) -> bool:
-    """Whether a text can be a version's identity."""
-    return VERSION_PATTERN.fullmatch(text) is not None
 
 
 def check(context: ActionContext) -> None:

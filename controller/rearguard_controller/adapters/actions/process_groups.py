@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+REAP_GRACE = 2.0  # seconds for a killed process to go; one that cannot be ended must not keep traffic drained
 TERM_GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 _POLL = 0.02  # seconds between two looks at a process group
 _ENDED = ("Z", "X")  # only waiting to be reaped

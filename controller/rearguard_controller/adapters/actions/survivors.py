@@ -32,7 +32,6 @@ from rearguard_controller.errors import ConfigError
 log = structlog.get_logger()
 
 _POLL = 0.05  # seconds between two looks at a lock
-_REAP_GRACE = 2.0  # seconds for a killed process to go; one that cannot be ended must not keep traffic drained
 _SIZE = 512  # bytes of a record: the file keeps its size, so that a full disk refuses only the first one
 _POSTGRES = "postgresql://"
 
@@ -239,7 +238,7 @@ async def _outlasts(record: Record, path: Path) -> bool:
         return False
     log.warning("survivor_ended", target=path.stem, pid=record.pid, why="its time is up")
     await process_groups.end(record.pid)
-    for _ in range(int(_REAP_GRACE / _POLL)):
+    for _ in range(int(process_groups.REAP_GRACE / _POLL)):
         if not _lives(record):
             return False
         await asyncio.sleep(_POLL)

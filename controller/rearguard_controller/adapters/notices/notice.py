@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, NotRequired, Protocol, TypedDict, assert_never
 
 from rearguard_controller import json_views, wording
+from rearguard_controller.errors import shortened
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step, Trigger, Verdict
 
 MOST_SAID = 500  # characters of somebody else's words that a sentence repeats
@@ -165,17 +166,14 @@ def _bad_version(notice: Notice) -> str:
     mark = "bad" if release.bad_at is not None else "suspect"
     led = "a rollback that is no longer kept" if rollback is None else f"rollback {rollback.id}"
     to = "" if rollback is None else f" to {rollback.to_version}"
+    now, marked = notice.at, release.distrusted_since
+    again, since = wording.clock_time(now), wording.clock_time(now if marked is None else marked)
     return (
-        f"{notice.target} serves {release.version} again, since {_second(notice.at)}: it is marked {mark} since"
-        f" {_second(release.distrusted_since)}, when {led} went away from it{to}. Deploy another version, or run"
+        f"{notice.target} serves {release.version} again, since {again}: it is marked {mark} since"
+        f" {since}, when {led} went away from it{to}. Deploy another version, or run"
         f" `rearguard rollback {notice.target} --reason ...`; if it is good after all:"
         f" `rearguard release {notice.target} {release.version} --good`."
     )
-
-
-def _second(at: float | None) -> str:
-    """A moment to the second: people do not read further."""
-    return (wording.moment(at) or "")[:19] + "Z"
 
 
 def _way(notice: Notice) -> str:
@@ -186,6 +184,5 @@ def _way(notice: Notice) -> str:
 
 def _with(told: str, detail: str) -> str:
     """A sentence with what there is to add, on one line and not too long."""
-    words = " ".join(detail.split())
-    words = words if len(words) <= MOST_SAID else f"{words[:MOST_SAID]}…"
+    words = shortened(" ".join(detail.split()), MOST_SAID)
     return f"{told}: {words}" if words else f"{told}."

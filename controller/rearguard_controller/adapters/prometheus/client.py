@@ -8,6 +8,7 @@ from __future__ import annotations
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Source, quoted
 from rearguard_controller.adapters.prometheus import answers
 from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Rules, Series
+from rearguard_controller.adapters.prometheus.promql import duration
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Sample
@@ -75,7 +76,7 @@ class Prometheus(Asking):
         Raises:
             AnswerTooLargeError: ask for a shorter time.
         """
-        fields = {"query": f"{selector}[{round((end - start) * 1000)}ms]", "time": f"{end:.3f}"}
+        fields = {"query": f"{selector}[{duration(end - start)}]", "time": f"{end:.3f}"}
         fields["timeout"] = f"{self._timeout:g}s"
         return await self.ask("POST", "/api/v1/query", fields, answers.series)
 

@@ -21,11 +21,10 @@ from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Condition, Labels, Measurement, Sample, compare, is_subset
+from rearguard_controller.model.observations import EPISODE_GAP, EXISTS, last_episode
 
-EXISTS = "exists"
 MOST_POINTS = 1000  # of a range query; Prometheus itself refuses more than 11,000
 FINEST_STEP = 5.0  # seconds between the points of a range query
-GAP = 60.0  # seconds without the condition that end an episode
 LOOK_BEFORE = 1800.0  # seconds before a rollback in which its fault is looked at
 LONGEST_LOOK = 86400.0  # seconds that a range query looks back at most
 
@@ -130,8 +129,8 @@ async def episode_start(
 ) -> float | None:
     """When the condition's present episode began, by the figures of all versions except `but_not`.
 
-    An episode ends when the condition did not hold for more than `GAP` seconds. If the time is so long that its
-    points lie further apart than that, it ends after more than two points.
+    An episode ends when the condition did not hold for more than `EPISODE_GAP` seconds. If the time is so long that
+    its points lie further apart than that, it ends after more than two points.
 
     Returns:
         The first moment, at or after `since`, of the episode that reaches up to now; None if the condition has not
@@ -165,16 +164,9 @@ def start_of_episode(moments: Iterable[float], now: float, step: float) -> float
         now: what the episode must reach up to.
         step: seconds between two moments at which it was looked for.
     """
-    gap = max(GAP, 2 * step)
-    newest_first = sorted(moments, reverse=True)
-    if not newest_first or now - newest_first[0] > gap:
-        return None
-    start = newest_first[0]
-    for moment in newest_first:
-        if start - moment > gap:
-            break
-        start = moment
-    return start
+    gap = max(EPISODE_GAP, 2 * step)
+    known = list(moments)
+    return None if not known or now - max(known) > gap else last_episode(known, gap)
 
 
 def worst(values: Iterable[float], operator: str) -> float | None:

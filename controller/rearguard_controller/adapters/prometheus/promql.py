@@ -1,7 +1,7 @@
 """How far back a PromQL figure reaches: after that time it contains no sample from before a rollback.
 
 Here: a scan of PromQL text for range selectors, subqueries and offsets, which follows recorded names. The scan never
-fails: text that it cannot read counts as reaching back `UNREADABLE` seconds, and Prometheus will say what is wrong
+fails: text that it cannot read counts as reaching back `LOOK_BACK` seconds, and Prometheus will say what is wrong
 with it. And PromQL selectors for labels.
 """
 
@@ -15,11 +15,9 @@ from rearguard_controller import durations
 from rearguard_controller.adapters.prometheus.answers import AlertingRule, RecordingRule, Rules
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.model import Labels
+from rearguard_controller.model.labels import LABEL_NAME
 
-_PLAIN = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-
-
-UNREADABLE = 300.0  # seconds: Prometheus' default look-back
+LOOK_BACK = 300.0  # seconds after its last sample for which Prometheus still shows a series, by default
 _LONGEST_TEXT = 8_000  # characters; a longer expression is not scanned
 _MAX_DEPTH = 50  # recorded names that stand for recorded names
 
@@ -34,7 +32,7 @@ _TOKEN = re.compile(
     r"|(?P<sign>.)",
     re.DOTALL,
 )
-_NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
+METRIC_NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _SET_OPERATORS = frozenset({"and", "unless", "or"})
 _WITH_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 
@@ -67,7 +65,7 @@ def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
         operands that `and` or `unless` adds to that comparison do not count: once the figure is not past its
         threshold any more, they cannot keep the alert firing.
     """
-    name = figure if _NAME.fullmatch(figure) else None
+    name = figure if METRIC_NAME.fullmatch(figure) else None
     reach = _Reach(_by_name(rules), {}).of(rule.query, 0, name)
     return reach + rule.keep_firing_for + rule.interval
 
@@ -140,7 +138,7 @@ class _Reach:
     def of(self, expression: str, depth: int, figure: str | None = None) -> float:
         """Seconds that an expression reaches back; with a `figure` as `clear_seconds` counts them."""
         if len(expression) > _LONGEST_TEXT:
-            return UNREADABLE
+            return LOOK_BACK
         levels = [_Level()]
         tokens = _tokens(expression)
         at = 0
@@ -201,7 +199,7 @@ def _offset(tokens: Sequence[tuple[str, str]], at: int, level: _Level) -> int:
     if at < len(tokens) and tokens[at][0] == "number":
         level.longer(_seconds(tokens[at][1]))
         return at + 1
-    level.longer(UNREADABLE)
+    level.longer(LOOK_BACK)
     return at
 
 
@@ -211,15 +209,13 @@ def _seconds(text: str) -> float:
         return durations.parse(text)
     except InvalidInputError:
         return (
-            min(float(text), durations.LONGEST)
-            if re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", text)
-            else UNREADABLE
+            min(float(text), durations.LONGEST) if re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", text) else LOOK_BACK
         )
 
 
 def selector_text(labels: Labels) -> str:
     """Labels as a PromQL selector: values quoted, and names that Prometheus 2 would not have allowed."""
-    return "{" + ",".join(f"{_name(name)}={_quoted(value)}" for name, value in sorted(labels.items())) + "}"
+    return "{" + ",".join(f"{_name(name)}={quoted(value)}" for name, value in sorted(labels.items())) + "}"
 
 
 def presence(selector: Labels) -> str:
@@ -228,10 +224,16 @@ def presence(selector: Labels) -> str:
     return f"target_info{text} or up{text}"
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a PromQL duration."""
+    return f"{round(seconds * 1000)}ms"
+
+
 def _name(label: str) -> str:
-    return label if _PLAIN.fullmatch(label) else _quoted(label)
+    return label if LABEL_NAME.fullmatch(label) else quoted(label)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as a PromQL string."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

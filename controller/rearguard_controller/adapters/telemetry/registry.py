@@ -41,6 +41,7 @@ from rearguard_controller.model import (
     Verdict,
 )
 from rearguard_controller.model.checks import READY_CHECKS
+from rearguard_controller.model.observations import SCORE_COUNTS
 from rearguard_controller.rollback.plan import plan
 
 
@@ -59,7 +60,6 @@ class Span(StrEnum):
 
 SOURCES = ("webhook", "prometheus")
 WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
-OBSERVED = ("agreed", "only_we", "only_people")
 NOTIFIED = ("sent", "failed", "dropped")
 ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -249,7 +249,7 @@ class Telemetry:
             self._set_observed(target, score)
 
     def _set_observed(self, target: str, score: Score) -> None:
-        for result in OBSERVED:
+        for result in SCORE_COUNTS:
             self._observed.labels(target, result).set(getattr(score, result))
 
     def _set_versions(self, target: str, serving: str | None, last_known_good: str | None, bad: str | None) -> None:

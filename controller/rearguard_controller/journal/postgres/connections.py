@@ -39,7 +39,6 @@ FAILED = (*LOST, asyncpg.PostgresError)
 LONGEST = 2 * LIMIT  # seconds that a whole transaction may last; whoever finds an older one ends it
 APPLICATION = "rearguard"
 ENDING = 2.0  # seconds that ending other sessions may take from what it is done for
-TELL_EVERY = 60.0  # seconds between two lines of the log that say it cannot be done
 SETTINGS = {
     "application_name": APPLICATION,
     "statement_timeout": "5000",
@@ -125,7 +124,7 @@ class Connections:
                 )
         except (JournalError, TimeoutError) as error:
             now = asyncio.get_running_loop().time()
-            if now - self._told_at >= TELL_EVERY:
+            if now - self._told_at >= migration.TELL_EVERY:
                 self._told_at = now
                 log.warning("hung_sessions_not_ended", error=str(error) or "it did not answer in time")
 

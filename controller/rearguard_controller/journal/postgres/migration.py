@@ -26,7 +26,7 @@ MIGRATOR = "rearguard migrating"  # the name of its session
 WAIT = 600.0  # seconds that a start waits for another process to migrate
 HANGS = 60.0  # seconds without a word inside its transaction after which a migrating process is taken to hang
 LOOK_EVERY = 0.2  # seconds between two looks
-TELL_EVERY = 60.0  # seconds between two lines of the log about the wait
+TELL_EVERY = 60.0  # seconds between two lines of the log about what goes on
 
 
 async def migrate(connection: Connection, *, wait: float = WAIT, hangs: float = HANGS) -> None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 log = structlog.get_logger()
 
-MOST_PER_COMMIT = 512
+UNITS_PER_COMMIT = 512
 LOOK_EVERY = 1.0  # seconds between two looks whether the disk has room again
 PAGES_OF_LOG = 1000  # SQLite's own default: pages in the write-ahead log before they move into the file
 PAGES_OF_LOG_WHEN_FULL = 64
@@ -83,7 +83,7 @@ class Writer:
         closing = False
         while not closing:
             units = [self._queue.get()]
-            while len(units) < MOST_PER_COMMIT and not self._queue.empty():
+            while len(units) < UNITS_PER_COMMIT and not self._queue.empty():
                 units.append(self._queue.get())
             closing = None in units
             batch = [unit for unit in units if unit is not None]
