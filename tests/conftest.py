@@ -2,17 +2,22 @@
 
 It counts examples, not milliseconds, because shared machines stall now and then. Tests of a change see the same
 examples at each run, so that what fails is the change; the long campaigns (`-m soak`) look for new ones, and so does
-everything with REARGUARD_EXPLORE=1.
+everything with REARGUARD_EXPLORE=1. With REARGUARD_FIRST_FAULT=1 a fault is not made smaller, which may take minutes:
+`make mutants` only wants to know that there is one.
 """
 
 import os
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("exploring", deadline=None)
+settings.register_profile("hasty", deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 
 
 def pytest_configure(config):
     is_campaign = config.getoption("markexpr").startswith("soak")
-    settings.load_profile("exploring" if is_campaign or os.environ.get("REARGUARD_EXPLORE") else "steady")
+    if os.environ.get("REARGUARD_FIRST_FAULT"):
+        settings.load_profile("hasty")
+    else:
+        settings.load_profile("exploring" if is_campaign or os.environ.get("REARGUARD_EXPLORE") else "steady")

@@ -46,6 +46,10 @@ class Seen:
         if rollback is not None:
             self._controller.see(self._controller.opened, rollback)
 
+    async def prove_lead(self):
+        self._controller.proves()
+        await self._journal.prove_lead()
+
     async def append(self, rollback_id, event, **more):
         if self._controller.ended:
             await _never()
@@ -97,6 +101,9 @@ class Controller:
     def stored(self, rollback, event):
         """An event of a rollback was just stored."""
 
+    def proves(self):
+        """It is about to be proved that this process still leads."""
+
     def see(self, look, *about):
         """Let a test look; what it finds is raised to the test, not into the product."""
         try:
@@ -134,6 +141,7 @@ class Controller:
         sources = Sources(world.prometheus, world.alertmanager, silences, alerts_now)
         self.parts = wiring.make(configuration, sources, engine, well_for=WELL_FOR)
         self.releases, self.runner = self.parts.releases, engine.runner
+        self.fence = fence
         fence.epoch = await self.file.take_lease("kit", 15.0)
         self.tasks = [asyncio.ensure_future(each) for each in (self.runner.run(), self.parts.intake.run())]
 
@@ -168,6 +176,7 @@ class Controller:
         self.do(self.file.close())
 
     def end(self):
+        self.broken.clear()
         self.end_process()
         self.loop.close()
 

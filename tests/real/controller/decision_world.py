@@ -41,6 +41,8 @@ class World:
     silenced: bool = False
     drained: bool = False
     unreadable: bool = False  # `current` fails
+    refuses: bool = False  # the target's own check does not let a version be activated
+    checks: int = 0  # how often that was asked
     past_since: float | None = None  # when the present fault began, by the wall clock
     history: list = field(default_factory=list)  # (since when by the wall clock, version, whether it was past)
     luck: str = "well"  # of the next effect: well | fails | stopped before | stopped after
@@ -96,6 +98,9 @@ class Commands(Actions):
     async def run(self, action, context):
         """An effect; it goes well, fails, or the controller's process ends right before or after it."""
         world, argv = self._world, getattr(action, "argv", ("request",))
+        if argv == ("check",):
+            world.checks += 1
+            return ActionResult(not world.refuses, "", "It was asked.", 0.0)
         if world.on_act is not None:
             world.on_act(argv, context)
         await asyncio.sleep(EFFECT)

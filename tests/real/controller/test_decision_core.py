@@ -90,18 +90,32 @@ class DecisionCore(RuleBasedStateMachine):
         self.stopped = set()  # rollbacks that a person ended
         self.next_word = None  # said in the very moment before the next event is stored
 
-    @initialize(mode=st.sampled_from(["act", "act", "act", "veto", "ask"]), effects=st.integers(0, 12))
-    def begin(self, mode, effects):
-        """A version that earned trust, a release that fails after it, and a rollback that may have come some way."""
+    @initialize(
+        mode=st.sampled_from(["act", "act", "act", "veto", "ask"]),
+        effects=st.integers(0, 5),
+        then=st.sampled_from(["deploy", "deploy", "stopped before", "stopped after", "fails", "unreadable", *WORDS]),
+    )
+    def begin(self, mode, effects, then):
+        """A version that earned trust, a release that fails after it, and in the midst of its rollback something."""
         self.mode = mode
         self.controller = Controller(self.world, f"{self.folder.name}/journal.db", target(mode))
         self.controller.acts, self.controller.opened = self.acts, self.opened
         self.controller.storing, self.controller.stored = self.storing, self.stored
         self.serve(5)
         assert "v1" in self.earned
-        self.release_fails("v2", polls=1)
+        self.release_fails("v2", polls=1)  # effects: drain, activate, health, undo drain, clear-cache; then the proof
         assert self.opened_at, "so far everything speaks for a rollback"
         self.runner_goes_on(["well"] * effects)
+        match then:
+            case "deploy":
+                self.turn_to("v3")
+            case "unreadable":
+                self.let(unreadable=True)
+            case "approve" | "veto" | "abort" | "close":
+                self.next_word = then
+            case _:
+                self.runner_goes_on([then])
+        self.runner_goes_on(["well"] * 4)
 
     # --- what happens
 
@@ -403,16 +417,20 @@ class DecisionCore(RuleBasedStateMachine):
 
     def teardown(self):
         if self.controller is not None:
-            self.let(away=False, fires=False, unreadable=False)
-            self.next_word = None
-            for _ in range(300):
-                if self.controller.open() is None:
-                    break
-                self.controller.run_for(POLL)
-            still_open = self.controller.open()
-            self.controller.end()
-            assert still_open is None, "every rollback comes to its close"
+            try:
+                self.comes_to_its_close()
+            finally:
+                self.controller.end()
         self.folder.cleanup()
+
+    def comes_to_its_close(self):
+        self.let(away=False, fires=False, unreadable=False)
+        self.next_word = None
+        for _ in range(300):
+            if self.controller.open() is None:
+                return
+            self.controller.run_for(POLL)
+        raise AssertionError("every rollback comes to its close")
 
 
 def run(examples, steps):
