@@ -1,8 +1,9 @@
-"""The HTTP interface: routes in, the shapes of the contract out.
+"""The HTTP interface: requests in, JSON views out.
 
-Here: `build`, which puts the topics together (`webhook` receives, `reads` answers, `commands` changes, `health`
-tells how the service is) behind one guard that checks roles and one middleware that lets only JSON errors out.
-Never here: sockets, decisions, side effects of its own; everything that happens is done by what `Services` holds.
+Here: `build`, which puts the topics together (`webhook` receives, `reads` and `versions` answer, `commands` changes,
+`health` says how the service is) behind one guard that checks roles and one middleware that answers every error as
+JSON.
+Never here: decisions and side effects; the parts in `Services` do everything that is done.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
 
 
 def _around_each_request(telemetry: Telemetry, connections: Connections, tls: ServerTls | None) -> Middleware:
-    """One layer for all: each layer costs every delivery about as much as parsing it."""
+    """One middleware for everything: each further one would cost a delivery about as much as parsing it."""
 
     @web.middleware
     async def around(request: web.Request, handler: answers.Handler) -> web.StreamResponse:
@@ -64,7 +65,7 @@ def _around_each_request(telemetry: Telemetry, connections: Connections, tls: Se
             try:
                 _check_certificate(request, tls)
                 response = await handler(request)
-            except Exception as error:  # noqa: BLE001  # an error of any kind becomes an answer, and is logged there
+            except Exception as error:  # noqa: BLE001  # `refuse` answers and logs any error
                 if isinstance(error, JournalError):
                     telemetry.journal_failed()
                 response = answers.refuse(request, error)

@@ -1,9 +1,9 @@
 """Who may do what: tokens with roles, read from files.
 
-Here: the three roles, the token files (re-read when they change, so that two tokens can be live while one is
-replaced), the comparison in constant time, and the rule that a service without tokens does not start in the open.
-Never here: HTTP messages or routes; a caller passes the text of the Authorization header and gets a principal or an
-error. Tokens are never logged and are held as digests only.
+Here: the three roles, the token files (read again when they change, so that two tokens can be live while one is
+replaced), the comparison in constant time, and the rule that a service without tokens does not start where others
+reach it. A caller passes the text of the Authorization header and gets a principal or an error.
+Tokens are never logged; only their digests are kept.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Gate:
         self.use(tokens)
 
     def use(self, tokens: Mapping[str, str | Path]) -> None:
-        """Check against these files from now on, after a reload; on an error the old ones stay.
+        """Check against these files from now on (a reload). After an error the old files still count.
 
         Raises:
             RearguardError: a file cannot be read or holds a line that is no token.
@@ -126,7 +126,7 @@ class Gate:
         digest = _digest(token)
         name, may = "", frozenset[Role]()
         for role in self._files:
-            for entry in self._entries(role):  # all of them, whatever matches: the time tells nothing
+            for entry in self._entries(role):  # always all of them, so that the time betrays nothing
                 if hmac.compare_digest(entry.digest, digest):
                     name, may = entry.name, may | GRANTS[entry.role]
         return Principal(name, may) if may else None
@@ -138,7 +138,7 @@ class Gate:
             return last.entries
         try:
             entries = read_tokens(path, role)
-        except RearguardError as error:  # taken away means revoked: the role is closed until the file is back
+        except RearguardError as error:  # a removed file revokes its tokens: the role lets nobody in until it is back
             log.warning("token_file_unreadable", role=role.value, file=str(path), error=error.message)
             entries = ()
         self._read[role] = _Read(mark, entries)

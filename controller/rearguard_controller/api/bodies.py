@@ -1,4 +1,4 @@
-"""The bodies of requests, each declared once: `read_fields` reads the names here, the OpenAPI document the rest.
+"""The bodies of requests, each declared once: `commands` takes the known fields from here, the document the rest.
 
 A field that may be left out may be null, too.
 """
@@ -45,7 +45,7 @@ class Announcement(TypedDict):
     version: Annotated[Version, "The version."]
     phase: NotRequired[Annotated[ReleasePhase | None, "Its deployment has started, or has finished."]]
     barrier: NotRequired[Annotated[bool | None, "True: no automatic rollback goes back past it."]]
-    good: NotRequired[Annotated[bool | None, "True: it is known good. False: it is bad."]]
+    good: NotRequired[Annotated[bool | None, "True: it is trusted from now on. False: its trust is taken away."]]
 
 
 class DrillRequest(TypedDict):

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from rearguard_controller import json_views
-from rearguard_controller.api import request_body
+from rearguard_controller.api import bodies, request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.audit import arming
 from rearguard_controller.api.auth import Role
@@ -23,9 +23,9 @@ from rearguard_controller.api.services import Services
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
 from rearguard_controller.journal.store import OperatorAction, Said
+from rearguard_controller.model import ReleasePhase
 from rearguard_controller.model.versions import VERSION_HINT, is_version
 
-PHASES = ("started", "finished")
 MOST_KEY = 255  # characters of an Idempotency-Key
 
 
@@ -57,7 +57,7 @@ class Commands:
         """Ask for a rollback: 202 with its id, or 200 for a dry run and for a repeated request."""
         request_body.check_parameters(request, ())
         self.rate.take(operator_of(request), self.services.configuration.limits.triggers_per_minute)
-        fields = await self._fields(request, ("target", "reason", "to_version", "force", "dry_run"))
+        fields = await self._fields(request, bodies.TriggerRequest)
         wanted = fields.maybe_text("to_version")
         asked = ManualRequest(
             target=fields.text("target"),
@@ -81,7 +81,8 @@ class Commands:
         await self.services.journal.change_target(
             "", lambda state: state, action=done
         )  # of no target: the audit only
-        return answer({"reloaded": True})
+        shown: json_views.Reloaded = {"reloaded": True}
+        return answer(shown)
 
     async def approve(self, request: web.Request) -> web.Response:
         """Let a rollback that waits be begun, if a fresh judgement finds it right."""
@@ -129,17 +130,18 @@ class Commands:
             await self.services.releases.disarm(target.name, Said(operator, reason), until)
             for target in self.services.configuration.targets
         ]
-        return answer({"targets": [await arming(self.services, state) for state in states]})
+        shown: json_views.ArmingOfAll = {"targets": [await arming(self.services, state) for state in states]}
+        return answer(shown)
 
     async def release(self, request: web.Request) -> web.Response:
         """Note what CI or a person says of a version."""
         target = find_target(self.services, request.match_info["name"])
         request_body.check_parameters(request, ())
-        fields = await self._fields(request, ("version", "phase", "barrier", "good"))
+        fields = await self._fields(request, bodies.Announcement)
         release = await self.services.releases.announce(
             target.name,
             _version(fields.text("version"), "version"),
-            phase=fields.maybe_choice("phase", PHASES),
+            phase=fields.maybe_choice("phase", tuple(ReleasePhase)),
             barrier=fields.maybe_flag("barrier"),
             good=fields.maybe_flag("good"),
             operator=operator_of(request),
@@ -150,13 +152,13 @@ class Commands:
         """Walk the whole way back without touching what serves: 200 with what was found."""
         target = find_target(self.services, request.match_info["name"])
         request_body.check_parameters(request, ())
-        fields = await self._fields(request, ("reason",))
+        fields = await self._fields(request, bodies.DrillRequest)
         reason = fields.maybe_text("reason") or "no reason given"
         return answer(json_views.drill(await self.services.drills.run(target.name, operator_of(request), reason)))
 
     async def _disarming(self, request: web.Request) -> tuple[str, float | None]:
         request_body.check_parameters(request, ())
-        fields = await self._fields(request, ("reason", "until"))
+        fields = await self._fields(request, bodies.DisarmRequest)
         until = fields.maybe_moment("until")
         if until is not None and until <= self.services.clock():
             raise InvalidInputError("until must be in the future.", field="until")
@@ -164,10 +166,12 @@ class Commands:
 
     async def _reason(self, request: web.Request) -> str:
         request_body.check_parameters(request, ())
-        return (await self._fields(request, ("reason",))).text("reason")
+        return (await self._fields(request, bodies.WithReason)).text("reason")
 
-    async def _fields(self, request: web.Request, known: tuple[str, ...]) -> request_body.Fields:
-        return await request_body.read_fields(request, known, timeout=self.services.configuration.limits.body_timeout)
+    async def _fields(self, request: web.Request, body: type) -> request_body.Fields:
+        return await request_body.read_fields(
+            request, tuple(body.__annotations__), timeout=self.services.configuration.limits.body_timeout
+        )
 
 
 def _version(text: str, field: str) -> str:
@@ -192,7 +196,7 @@ def _idempotency_key(request: web.Request) -> str | None:
     return key
 
 
-def _dry_run(given: ManualAnswer) -> json_views.Json:
+def _dry_run(given: ManualAnswer) -> json_views.DryRun:
     return {
         "dry_run": True,
         "decision": json_views.decision(given.decision),
@@ -200,7 +204,7 @@ def _dry_run(given: ManualAnswer) -> json_views.Json:
     }
 
 
-def _triggered(given: ManualAnswer) -> json_views.Json:
+def _triggered(given: ManualAnswer) -> json_views.Triggered:
     rollback = given.rollback
     return {
         "rollback_id": None if rollback is None else rollback.id,

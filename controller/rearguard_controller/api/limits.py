@@ -1,7 +1,7 @@
 """What the HTTP interface takes at most: triggers of one operator, bytes of bodies at once, connections.
 
-Here: counting, by the monotonic clock, and closing connections that say nothing. The numbers are configured.
-Never here: roles, and limits on what the controller itself does (a policy's budget and cooldown).
+Here: counting by the monotonic clock, and closing idle connections. The numbers are configured.
+Never here: limits on what the controller itself does (a policy's budget and cooldown).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Room:
 
     @contextlib.contextmanager
     def take(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes; the first one is let in whatever its size.
+        """Hold `size` bytes while the block runs. With nothing held, any size is let in.
 
         Raises:
             BusyError: that would be too much.
@@ -77,9 +77,9 @@ class Room:
 
 
 class Connections:
-    """Knows which connections are inside a request, and closes those that say nothing for too long.
+    """Knows which connections are inside a request, and closes those that are idle for too long.
 
-    Headers that never end, and the quiet between two requests, look the same from here and have one limit.
+    Headers that never end and a pause between two requests look the same from here, and share one limit.
     """
 
     def __init__(self, limits: Callable[[], Limits]) -> None:
@@ -90,7 +90,7 @@ class Connections:
 
     @contextlib.contextmanager
     def inside(self, connection: object) -> Iterator[None]:
-        """This connection is inside a request."""
+        """Count this connection as busy while the block runs."""
         self._busy.add(connection)
         try:
             yield
@@ -99,13 +99,13 @@ class Connections:
             self._idle_since.pop(connection, None)
 
     async def watch(self, server: web.Server) -> None:
-        """Look again and again, for ever."""
+        """Sweep for ever, at most `SWEEP_EVERY` seconds apart."""
         while True:
             self.sweep(server.connections, time.monotonic())
             await asyncio.sleep(min(SWEEP_EVERY, self._limits().idle_timeout / 2))
 
     def sweep(self, connections: Sequence[RequestHandler], now: float) -> None:
-        """Close idle connections that are too old, and the oldest of them where there are too many."""
+        """Close connections that are idle for too long, and, where there are too many, those idle the longest."""
         limits = self._limits()
         idle = [each for each in connections if each not in self._busy]
         self._idle_since = {each: self._idle_since.get(each, now) for each in idle}

@@ -1,7 +1,6 @@
 """The socket: listens, serves an application within its limits, and stops in order.
 
-Here: start and stop of aiohttp's server, with the limits of headers, and the watch over its connections.
-Never here: routes, and what TLS means (`transport`).
+Here: start and stop of aiohttp's server with the limits of headers, and the task that closes idle connections.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Listener:
     """Serves one application on one address."""
 
     def __init__(self, app: web.Application, *, grace: float) -> None:
-        """Listen nowhere yet; `grace` is how many seconds answers under way get at the end."""
+        """Prepare; `start` listens. `grace`: seconds that answers under way get when it stops."""
         self._connections = app[CONNECTIONS]
         self._runner = web.AppRunner(
             app,
@@ -37,10 +36,10 @@ class Listener:
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Listen; returns the port, which is the one asked for unless that was 0.
+        """Listen, and return the port: the one asked for, or a free one when that was 0.
 
         Raises:
-            OSError: the address is taken, or not ours.
+            OSError: the address is taken, or does not belong to this machine.
         """
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
@@ -58,7 +57,7 @@ class Listener:
 
 
 def _http_log() -> logging.Logger:
-    """Aiohttp's log without what a client sent: an unreadable request is quoted there, tokens included."""
+    """Aiohttp's log without what clients sent: it would quote unreadable requests, tokens included."""
     logger = logging.getLogger("rearguard.http")
     if _without_quotes not in logger.filters:
         logger.addFilter(_without_quotes)

@@ -1,7 +1,7 @@
 """Reading requests: bodies with a cap, JSON objects with known fields, query parameters.
 
-Here: what turns bytes that anybody may have sent into checked values, or into an error that names the place.
-Never here: roles (checked before a body is touched) and what the values mean.
+Here: bytes that anybody may have sent become checked values, or an error that names the place. The role was checked
+before.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _DIGITS = len(str(MOST_LIMIT))
 E = TypeVar("E", bound=StrEnum)
 
 
-async def read(request: web.Request, cap: int, *, timeout: float) -> bytes:  # noqa: ASYNC109  # it is a time of the peer
+async def read(request: web.Request, cap: int, *, timeout: float) -> bytes:  # noqa: ASYNC109  # the time that the client has
     """The whole body, decompressed.
 
     Raises:
-        TooLargeError: longer than `cap` bytes, before more than that is held.
+        TooLargeError: longer than `cap` bytes; no more than that is ever held.
         TooSlowError: not complete in `timeout` seconds.
     """
     if (request.content_length or 0) > cap:
@@ -63,7 +63,7 @@ async def read(request: web.Request, cap: int, *, timeout: float) -> bytes:  # n
 
 
 def size_of(request: web.Request, cap: int) -> int:
-    """The most bytes that the body will take, decompressed: as announced, else the cap."""
+    """The most bytes that the body can take once decompressed: the announced length, or else the cap."""
     announced = request.content_length
     return cap if announced is None or "Content-Encoding" in request.headers else min(announced, cap)
 
@@ -75,7 +75,7 @@ class Fields:
     values: Mapping[str, object]
 
     def text(self, name: str) -> str:
-        """A text that must be there and must not be blank.
+        """A text that is required and must not be blank.
 
         Raises:
             InvalidInputError: missing, blank, too long or no text.
@@ -133,7 +133,7 @@ async def read_fields(request: web.Request, known: Collection[str], *, timeout: 
 
     Raises:
         BadRequestError: no JSON object.
-        MediaTypeError: sent as something else; a page of another site could send such a body unasked.
+        MediaTypeError: the body is declared as another type, as a page of another site could have a browser send it.
         InvalidInputError: an unknown field.
     """
     if request.content_type != "application/json":
@@ -202,7 +202,7 @@ def parameter(request: web.Request, name: str) -> str | None:
 
 @contextlib.contextmanager
 def bad_request() -> Iterator[None]:
-    """What is refused in here is a 400: a question, or a delivery, that cannot be read."""
+    """Turn InvalidInputError into a 400 while the block runs: a question or a delivery that cannot be read."""
     try:
         yield
     except InvalidInputError as error:

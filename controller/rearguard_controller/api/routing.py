@@ -1,7 +1,6 @@
-"""Stop 1 of the way of an alert: the role is checked from the header, then and only then the handler runs.
+"""Stop 1 of the way of an alert: the role is checked by the header alone; only then the handler runs.
 
 Here: the record of a route, and the guard around every handler.
-Never here: what a handler does.
 """
 
 from __future__ import annotations
@@ -23,7 +22,13 @@ Handle = Callable[[web.Request], Awaitable[web.Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route: who may use it (None: everybody), what answers, and the word of `open` that lets everybody in."""
+    """One route.
+
+    Attributes:
+        role: who may use it; None: everybody.
+        handle: what answers.
+        word: the word of `open` in the configuration that lets everybody in.
+    """
 
     method: str
     path: str
@@ -32,14 +37,14 @@ class Route:
     word: str | None = None
 
     def needs(self, opened: Collection[str]) -> Role | None:
-        """The role that a request needs while `open` of the configuration holds these words."""
+        """The role that a request needs while `open` of the configuration holds these words; None: no role."""
         return None if self.word in opened else self.role
 
 
 def register(app: web.Application, gate: Gate, route: Route, opened: Callable[[], Collection[str]]) -> None:
-    """Add a route whose role is checked before anything of the body is read or asked for.
+    """Add a route. Its role is checked before the body is read, and before the client is told to send it.
 
-    `opened` is asked at each request, so that a reload counts at once.
+    `opened` is called at each request, so that a reload counts at once.
     """
 
     async def guarded(request: web.Request) -> web.StreamResponse:
@@ -67,5 +72,5 @@ def register(app: web.Application, gate: Gate, route: Route, opened: Callable[[]
 
 
 def operator_of(request: web.Request) -> str:
-    """The name of who asks, for the audit."""
+    """The name of the token that the request came with, for the audit."""
     return request[PRINCIPAL].name

@@ -1,8 +1,8 @@
-"""TLS and mutual TLS for the server: a web configuration file into what asyncio wraps each new connection with.
+"""TLS and mutual TLS of the server, as a web configuration file sets them.
 
 Here: `ServerTls`, which reads the files again when they change, as Prometheus' exporters do, and keeps the last good
-state when they cannot be used; and which names a client's certificate must carry.
-Never here: the form of the file (`config.web`), tokens, HTTP.
+state while they cannot be used; and which names a client's certificate must carry. The form of the file is in
+`config.web`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class _Loaded:
 
 
 class ServerTls(ssl.SSLContext):
-    """A server's context that is as fresh as its files at every new connection.
+    """A server's context that follows its files: each new connection gets the present certificates.
 
-    asyncio asks a context to wrap each connection; this one has the present context do it. Connections that are open
-    keep what they were made with.
+    asyncio has a context wrap each connection; this one lets the present context do it. Open connections keep the
+    certificates they began with.
     """
 
     _path: Path
@@ -68,9 +68,10 @@ class ServerTls(ssl.SSLContext):
         return self._present().context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
     def admits(self, certificate: Mapping[str, object] | None) -> bool:
-        """Whether a client with this certificate, as `getpeercert` tells it, may ask at all.
+        """Whether a client with this certificate, in the form of `getpeercert`, is let in.
 
-        TLS itself has verified it. Without names to look for, or without a certificate where none is asked for, yes.
+        TLS has verified the certificate. Yes when no names are configured; without a certificate yes where none is
+        needed.
         """
         settings = self._loaded.settings
         if not settings.client_sans or settings.client_auth is ssl.CERT_NONE:

@@ -1,9 +1,7 @@
-"""Alertmanager's webhook body (version 4) into alerts: stop 2 of the way of an alert.
+"""Stop 2 of the way of an alert: Alertmanager's webhook body (version 4) becomes alerts.
 
-Here: what of the JSON we need, how strict we are about it, and the limits. Unknown fields are ignored:
-Alertmanager adds some with its versions. A label value is untrusted data, whoever sent it.
-Never here: HTTP, tokens, the size of the body (the receiver caps it before it is read), or any judgement of an
-alert.
+Here: which fields of the JSON are read, how strictly, and their limits. Unknown fields are ignored: Alertmanager adds
+some with its versions. A label's value is untrusted data, whoever sent it. `webhook` caps the size of the body.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import orjson
 
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.errors import InvalidInputError, shortened
-from rearguard_controller.model import Alert, Labels
+from rearguard_controller.model import Alert, AlertStatus, Labels
 
 MAX_ALERTS = 10_000  # about 5 MB as Alertmanager writes them
 MAX_LABELS = 256  # in one set of labels or annotations
@@ -25,6 +23,7 @@ MAX_VALUE_BYTES = 64 * 1_024  # of a label's value, which is refused beyond, or 
 MAX_LABEL_BYTES = 64 * 1_024  # of all labels of one alert, names and values: they are kept in memory
 MAX_FINGERPRINT = 128  # characters; Alertmanager writes 16
 
+_STATUSES = tuple(AlertStatus)
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,12})?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -73,7 +72,7 @@ def parse(body: bytes) -> tuple[Alert, ...]:
 def _alert(value: object, place: str) -> Alert:
     fields = _mapping(value, place)
     status = fields.get("status")
-    if status not in ("firing", "resolved"):
+    if status not in _STATUSES:
         raise _wrong(f"{place}.status", "'firing' or 'resolved'", status)
     labels = _labels(fields.get("labels"), f"{place}.labels")
     name = labels.get("alertname")
@@ -84,7 +83,7 @@ def _alert(value: object, place: str) -> Alert:
         name=name,
         labels=labels,
         annotations={} if annotations is None else _annotations(annotations, f"{place}.annotations"),
-        firing=status == "firing",
+        firing=status == AlertStatus.FIRING,
         starts_at=_time(fields.get("startsAt"), f"{place}.startsAt"),
         fingerprint=_fingerprint(fields.get("fingerprint"), f"{place}.fingerprint"),
         source="webhook",
@@ -98,7 +97,7 @@ def _mapping(value: object, place: str) -> Mapping[str, object]:
 
 
 def _labels(value: object, place: str) -> Labels:
-    """A set of labels, each within the limits and all of them together."""
+    """A set of labels, checked one by one and by their size together."""
     labels = _texts(value, place)
     for name, text in labels.items():
         if _longer(text, MAX_VALUE_BYTES):
@@ -109,14 +108,14 @@ def _labels(value: object, place: str) -> Labels:
 
 
 def _annotations(value: object, place: str) -> Labels:
-    """A set of annotations: they are shown to people and decide nothing, so one that is too long is cut."""
+    """A set of annotations. One that is too long is cut: people read them, and they decide nothing."""
     return {
         name: _cut(text) if _longer(text, MAX_VALUE_BYTES) else text for name, text in _texts(value, place).items()
     }
 
 
 def _cut(text: str) -> str:
-    """The beginning of a text, as long as fits with the mark that says how much there was."""
+    """The beginning of a text, with a mark that says how long it was; both fit into MAX_VALUE_BYTES."""
     given = text.encode()
     mark = f" … (cut: it had {len(given)} bytes)"
     return given[: MAX_VALUE_BYTES - len(mark.encode())].decode(errors="ignore") + mark
