@@ -11,6 +11,7 @@ from typing import Annotated
 
 from rearguard_controller import json_views
 from rearguard_controller.api import bodies, request_body
+from rearguard_controller.api.commands import MOST_KEY
 from rearguard_controller.model import Outcome, Verdict
 
 DOCUMENT = "/openapi.json"
@@ -42,7 +43,7 @@ class Operation:
 
 _Text = Annotated[str, ("minLength", 1), ("maxLength", request_body.MOST_TEXT), ("pattern", r"^[^\x00]*$")]
 _Number = Annotated[int, ("minimum", 1), ("maximum", request_body.MOST_LIMIT)]
-_Key = Annotated[str, ("minLength", 1), ("maxLength", 255), ("pattern", "^[ -~]+$")]
+_Key = Annotated[str, ("minLength", 1), ("maxLength", MOST_KEY), ("pattern", "^[ -~]+$")]
 _TARGET = Parameter("target", _Text, "Of this target only.")
 _SUBJECT = Parameter("subject", _Text, "Done to this only: the name of a target, or the id of a rollback.")
 _LIMIT = Parameter("limit", _Number, "At most so many.")
