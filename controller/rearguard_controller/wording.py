@@ -10,11 +10,24 @@ import re
 from datetime import UTC, datetime
 from typing import overload
 
-from rearguard_controller.model import Measurement
+from rearguard_controller.model import Decision, Measurement, Trigger
 from rearguard_controller.model.observations import EXISTS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+
+
+def summary(decision: Decision) -> str:
+    """Which answers stand in the way, in one line; of a request by hand only the questions that apply to it count."""
+    asked = [
+        each
+        for each in decision.reasons
+        if decision.trigger is Trigger.ALERT or each.holds is not None or each.blocks
+    ]
+    blocking = [each.code.value for each in asked if each.blocks]
+    if not blocking:
+        return f"None of {len(asked)} answers stands in the way."
+    return f"{len(blocking)} of {len(asked)} answers would have to differ: {', '.join(blocking)}."
 
 
 def describe(measured: Measurement) -> str:

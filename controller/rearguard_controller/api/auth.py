@@ -18,8 +18,8 @@ from pathlib import Path
 import structlog
 
 from rearguard_controller.config import is_loopback
+from rearguard_controller.config.secret_files import FileMark, file_mark, read_token_lines
 from rearguard_controller.errors import RearguardError
-from rearguard_controller.secret_files import FileMark, file_mark, read_token_lines
 
 log = structlog.stdlib.get_logger(__name__)
 

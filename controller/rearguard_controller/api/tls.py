@@ -17,8 +17,8 @@ from typing import Self
 import structlog
 
 from rearguard_controller.config import TlsSettings, load_web
+from rearguard_controller.config.secret_files import FileMark, file_mark
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.secret_files import FileMark, file_mark
 
 log = structlog.stdlib.get_logger(__name__)
 

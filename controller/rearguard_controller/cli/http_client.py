@@ -16,8 +16,8 @@ import requests
 from requests.auth import AuthBase
 
 from rearguard_controller.config import is_loopback
+from rearguard_controller.config.secret_files import read_token_lines
 from rearguard_controller.errors import RearguardError
-from rearguard_controller.secret_files import read_token_lines
 from rearguard_controller.wording import address
 
 DEFAULT_URL = "http://127.0.0.1:9465"

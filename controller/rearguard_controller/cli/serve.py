@@ -14,11 +14,11 @@ from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.api import auth
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.cli import terminal
+from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.permissions import PRODUCTION
 from rearguard_controller.model import Mode, NoticeEvent, Target
 from rearguard_controller.rollback.plan import plan
-from rearguard_controller.secret_files import host_of
 from rearguard_controller.wording import address
 
 ACTS = "acts"

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from rearguard_controller.config.keys.targets import CHECK, COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
 from rearguard_controller.config.reading import LEAST_TIMEOUT, Block, Place, meant
+from rearguard_controller.config.secret_files import HEADER_NAME
 from rearguard_controller.model import Action, AfterCrash, CommandAction, CommandRelease, Hook, HttpAction, OnFailure
 from rearguard_controller.model.targets import PLACEHOLDERS
-from rearguard_controller.secret_files import HEADER_NAME
 
 COMMAND_TIMEOUT = 300.0
 REQUEST_TIMEOUT = 30.0

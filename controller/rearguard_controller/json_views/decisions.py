@@ -6,9 +6,8 @@ from typing import Annotated, TypedDict
 
 from rearguard_controller import model
 from rearguard_controller.json_views.terms import Cursor, Labels, Time
-from rearguard_controller.judgement import remedies
 from rearguard_controller.model import AlertStatus, EvidenceSource, ReasonCode, Trigger, Verdict
-from rearguard_controller.wording import moment
+from rearguard_controller.wording import moment, summary
 
 
 class Alert(TypedDict):
@@ -123,7 +122,7 @@ def decision(value: model.Decision) -> Decision:
         "to_version": value.to_version,
         "rollback_id": value.rollback_id,
         "note": value.note,
-        "summary": remedies.summary(value),
+        "summary": summary(value),
         "reasons": [reason(each) for each in value.reasons],
         "evidence": [evidence(each) for each in value.evidence],
     }

@@ -8,7 +8,6 @@ from typing import Annotated, TypedDict
 from rearguard_controller import model
 from rearguard_controller.json_views import decisions
 from rearguard_controller.json_views.terms import Checks, Count, Cursor, Time
-from rearguard_controller.judgement.score import mean_lead
 from rearguard_controller.model import Mode, Phase, Standing, TargetState
 from rearguard_controller.model.checks import DRILL_CHECKS
 from rearguard_controller.model.observations import is_armed, last_known_good
@@ -161,7 +160,7 @@ def score(value: model.Score) -> Score:
         "only_we": value.only_we,
         "only_people": value.only_people,
         "open": value.version is not None,
-        "lead_s": mean_lead(value),
+        "lead_s": value.mean_lead,
     }
 
 

@@ -1,6 +1,6 @@
 """What would have to change, where no question of the list says it: for a person's request, and for unclear alerts.
 
-Here: those sentences, and one line on all answers that stand in the way. Pure.
+Here: those sentences. Pure.
 """
 
 from __future__ import annotations
@@ -8,24 +8,11 @@ from __future__ import annotations
 from rearguard_controller.judgement.brakes import end_the_rollback_of
 from rearguard_controller.judgement.case import READ_CURRENT
 from rearguard_controller.judgement.way_back import trust_a_version_of
-from rearguard_controller.model import Decision, Facts, Reason, ReasonCode, Target, Trigger
+from rearguard_controller.model import Facts, Reason, ReasonCode, Target
 
 ONE_OWNER = (
     "The `match` of these targets would have to fit the alert only once, or exactly one of them be released anew."
 )
-
-
-def summary(decision: Decision) -> str:
-    """Which answers stand in the way, in one line; of a request by hand only the questions that apply to it count."""
-    asked = [
-        each
-        for each in decision.reasons
-        if decision.trigger is Trigger.ALERT or each.holds is not None or each.blocks
-    ]
-    blocking = [each.code.value for each in asked if each.blocks]
-    if not blocking:
-        return f"None of {len(asked)} answers stands in the way."
-    return f"{len(blocking)} of {len(asked)} answers would have to differ: {', '.join(blocking)}."
 
 
 def by_hand(reason: Reason, wished: str | None, target: Target, facts: Facts) -> str:

@@ -81,10 +81,5 @@ def is_back(left: Release | None, to: Release) -> bool:
     return before is not None and before < left.served_at
 
 
-def mean_lead(score: Score) -> float | None:
-    """By how many seconds the controller was earlier than people, on average; None before they agreed once."""
-    return score.lead / score.agreed if score.agreed else None
-
-
 def _settled(state: TargetState, score: Score, version: str) -> TargetState:
     return replace(state, score=replace(score, version=None, said_at=None, settled=version))

@@ -122,6 +122,11 @@ class Score:
     said_at: float | None = None  # when it first said so
     settled: str | None = None  # the version that was counted last
 
+    @property
+    def mean_lead(self) -> float | None:
+        """By how many seconds the controller was earlier than people, on average; None before they agreed once."""
+        return self.lead / self.agreed if self.agreed else None
+
 
 @dataclass(frozen=True, slots=True)
 class TargetState:

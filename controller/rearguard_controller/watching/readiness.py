@@ -19,12 +19,12 @@ from rearguard_controller.adapters.actions import ActionContext, Actions
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
+from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, SourceError
 from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target, TargetFacts
 from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, NOTIFY, ROLLBACK_COMMAND
 from rearguard_controller.releases.tracking import Releases
-from rearguard_controller.secret_files import host_of
 from rearguard_controller.watching import readiness_rules
 
 log = structlog.get_logger()

@@ -126,7 +126,7 @@ def explore(folder: Path, url: str, examples: int, *more: str) -> None:
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("token", [None, OPERATOR, *(pytest.param(each, marks=pytest.mark.soak) for each in LESSER)])
 def test_every_answer_is_a_documented_one(tmp_path, token):
     with controller(tmp_path, TOKENS) as url:
@@ -134,7 +134,7 @@ def test_every_answer_is_a_documented_one(tmp_path, token):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_every_answer_is_a_documented_one_where_everybody_may_do_everything(tmp_path):
     with controller(tmp_path, "") as url:
         explore(tmp_path, url, 6)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rearguard_controller.judgement import remedies
+from rearguard_controller import wording
 from rearguard_controller.judgement.case import READ_CURRENT, Case
 from rearguard_controller.judgement.policy import Wish, decide, decide_by_hand
 from rearguard_controller.judgement.questions import remedy
@@ -236,7 +236,7 @@ def test_an_answer_in_the_way_says_what_would_have_to_change_and_the_others_say_
     of_facts, of_target, code, sentence = CASES[name]
     decision = judged(facts(**of_facts), target(**of_target))
     assert remedies_of(decision) == {code: sentence}
-    assert remedies.summary(decision) == f"1 of 21 answers would have to differ: {code}."
+    assert wording.summary(decision) == f"1 of 21 answers would have to differ: {code}."
 
 
 def test_a_barrier_says_how_to_go_back_past_it():
@@ -247,7 +247,7 @@ def test_a_barrier_says_how_to_go_back_past_it():
         f" To go back past v1.5: {sentence}",
         "no_barrier": f"If it may be gone back past: {sentence}",
     }
-    assert remedies.summary(decision) == "2 of 21 answers would have to differ: known_good_exists, no_barrier."
+    assert wording.summary(decision) == "2 of 21 answers would have to differ: known_good_exists, no_barrier."
 
 
 @pytest.mark.parametrize("code", ELSEWHERE)
@@ -271,13 +271,13 @@ def test_unknown_serving_version_points_at_the_command_that_reads_it():
 def test_a_verdict_that_acts_has_nothing_in_its_way():
     decision = judged(facts(), target())
     assert remedies_of(decision) == {}
-    assert remedies.summary(decision) == "None of 21 answers stands in the way."
+    assert wording.summary(decision) == "None of 21 answers stands in the way."
 
 
 def test_an_alert_of_no_target_names_the_labels_that_a_target_would_have_to_match():
     decision = decide("d1", alert(), None, facts())
     assert remedies_of(decision) == {"target_known": ELSEWHERE["target_known"]}
-    assert remedies.summary(decision) == "1 of 1 answers would have to differ: target_known."
+    assert wording.summary(decision) == "1 of 1 answers would have to differ: target_known."
 
 
 @pytest.mark.parametrize(
@@ -301,10 +301,10 @@ def test_an_alert_of_no_target_names_the_labels_that_a_target_would_have_to_matc
 def test_a_refused_request_by_hand_says_what_would_have_to_change(wish, changes, sentence):
     decision = decide_by_hand("d1", wish, target(), facts(**changes))
     assert remedies_of(decision) == {"known_good_exists": sentence}
-    assert remedies.summary(decision) == "1 of 3 answers would have to differ: known_good_exists."
+    assert wording.summary(decision) == "1 of 3 answers would have to differ: known_good_exists."
 
 
 def test_a_request_by_hand_counts_only_what_is_asked_of_one():
     busy = decide_by_hand("d1", Wish("v1"), target(), facts(open_rollback="r0"))
     assert remedies_of(busy)["no_open_rollback"].startswith("Rollback r0 would have to end")
-    assert remedies.summary(decide_by_hand("d1", Wish(), target(), facts())) == "None of 3 answers stands in the way."
+    assert wording.summary(decide_by_hand("d1", Wish(), target(), facts())) == "None of 3 answers stands in the way."

@@ -23,13 +23,13 @@ def counts(after):
 def test_people_who_go_back_after_it_was_said_agree_and_the_lead_is_the_time_between():
     after = score.went_back(said(), "v2", NOW, window=WINDOW)
     assert counts(after) == (1, 0, 0)
-    assert score.mean_lead(after.score) == 4 * MINUTE
+    assert after.score.mean_lead == 4 * MINUTE
     assert after.score.version is None
 
 
 def test_people_who_go_back_from_a_young_release_unasked_are_counted_as_alone():
     assert counts(score.went_back(state(), "v2", NOW, window=WINDOW)) == (0, 0, 1)
-    assert score.mean_lead(Score()) is None
+    assert Score().mean_lead is None
 
 
 @pytest.mark.parametrize(

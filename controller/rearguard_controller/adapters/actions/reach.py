@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from rearguard_controller.adapters.actions import command
 from rearguard_controller.adapters.actions.context import ActionContext, Refused, check, fill_address
+from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Action, CommandAction
-from rearguard_controller.secret_files import read_headers
 from rearguard_controller.wording import plain
 
 CONNECT_TIMEOUT = 5.0  # seconds for the name, the connection and TLS

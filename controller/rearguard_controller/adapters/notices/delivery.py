@@ -19,10 +19,9 @@ import aiohttp
 import orjson
 import structlog
 
-from rearguard_controller import secret_files
 from rearguard_controller.adapters.notices import notice as notices
 from rearguard_controller.adapters.notices.notice import Notice
-from rearguard_controller.config import NotifyEntry
+from rearguard_controller.config import NotifyEntry, secret_files
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step
 
