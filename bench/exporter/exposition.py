@@ -65,11 +65,11 @@ def _render():
 async def _lateness(encoding):
     """Milliseconds: the median over scrapes of the worst lateness, less what the idle loop has."""
     monitor = Monitor("bench", "1", "test", series_limit=CHILDREN, registry=CollectorRegistry())
-    faces, slots = monitor._faces, monitor._instruments.http_duration
+    endpoint, slots = monitor._endpoints.metrics, monitor._instruments.http_duration
     form = asked("", encoding)
 
     async def scrape():
-        async for _ in faces.stream(await faces.prepare(form), form):
+        async for _ in endpoint.stream(await endpoint.prepare(form), form):
             pass
 
     idle, worst = [], []

@@ -47,7 +47,7 @@ async def _children(asked):
         method, path = asked(number)
         scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b"", "root_path": ""}
         await app(scope, receive, send)
-    await monitor._faces.leave()
+    await monitor._lifecycle.leave()
     return len(monitor._instruments.http_duration.known())
 
 

@@ -1,26 +1,34 @@
-"""The face of the exporter: one `Monitor` per process, and a method for each thing that can be measured.
+"""What applications import: one `Monitor` per process, and a method for each thing that can be measured.
 
-Never here: how anything is measured; each method hands over to one module, imported when it is asked for.
+Never here: how anything is measured. Each method calls one module, which is imported only then.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from rearguard_exporter.background.lifecycle import Lifecycle
+from rearguard_exporter.background.threads import Worker
 from rearguard_exporter.database.pools import Pools
 from rearguard_exporter.database.watch import Check, Watch
-from rearguard_exporter.endpoints.faces import Faces
+from rearguard_exporter.database.watches import Watches
+from rearguard_exporter.endpoints.dashboard import Dashboard
+from rearguard_exporter.endpoints.endpoints import Endpoints
+from rearguard_exporter.endpoints.health import Health
+from rearguard_exporter.endpoints.metrics import MetricsEndpoint
 from rearguard_exporter.fault_barrier import log
+from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.identity import Identity, resolve
 from rearguard_exporter.optional_libraries import need
-from rearguard_exporter.values.instruments import LABEL_LIMIT, Instruments, Options, OwnCost, TargetInfo
-from rearguard_exporter.values.process_figures import System
-from rearguard_exporter.values.user_labels import Hook, Labelled, constant, parse_pairs
+from rearguard_exporter.settings import parse_address, resolve_settings
+from rearguard_exporter.values.instruments import LABEL_LIMIT, Instruments
+from rearguard_exporter.values.own_collectors import OwnCost, TargetInfo
+from rearguard_exporter.values.process_figures import ProcessFigures
+from rearguard_exporter.values.user_labels import Hook, Labelled
 
 if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported until one is instrumented
     import asyncpg
@@ -30,15 +38,15 @@ if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported un
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from rearguard_exporter.endpoints.own_port import Server
+    from rearguard_exporter.endpoints.own_port import OwnPort
     from rearguard_exporter.frameworks import asgi, wsgi
 
 SERIES_LIMIT = 1000
-"""Sets of label values that one family may hold before new ones fold into the overflow value."""
+"""Sets of label values that one family may hold; further ones become the overflow value."""
 
 
 class Monitor:
-    """Measures this process. All settings may come from the environment instead (see `identity`).
+    """Measures this process. Settings that are not given come from the environment variables named below.
 
     Args:
         service: name of the service; `REARGUARD_SERVICE`, `OTEL_SERVICE_NAME`.
@@ -55,7 +63,7 @@ class Monitor:
         labels: constant labels on every family; `REARGUARD_LABELS`: name=value,name=value.
         request_labels: name -> function that gives a label to each request; it is called when the request ends, with
             aiohttp's request, the ASGI scope or the WSGI environ, and returns text, a number or None.
-        label_limit: values that each label of `request_labels` may have before new ones are `__overflow__`.
+        label_limit: values that each label of `request_labels` may have; further ones become `__overflow__`.
 
     Raises:
         ValueError: `listen` is no address, `registry` holds another monitor's families already, a path cannot be
@@ -80,36 +88,43 @@ class Monitor:
         self.identity: Identity = resolve(service, version, environment)
         own = CollectorRegistry() if registry is None else registry
         self.registry: CollectorRegistry = own
-        listen = listen or os.environ.get("REARGUARD_LISTEN")
-        address = _parsed(listen) if listen else None
-        options = Options(
-            exemplars=_switch("REARGUARD_EXEMPLARS") if exemplars is None else exemplars,
-            exclude=tuple(exclude)
-            or tuple(part.strip() for part in _told("REARGUARD_EXCLUDE").split(",") if part.strip()),
-            labels=constant(
-                parse_pairs(_told("REARGUARD_LABELS")) if labels is None else labels, request_labels or ()
-            ),
-            request_labels=dict(request_labels or {}),
+        settings = resolve_settings(
+            listen=listen,
+            exemplars=exemplars,
+            exclude=exclude,
+            labels=labels,
+            request_labels=request_labels,
             label_limit=label_limit,
         )
+        constant = settings.options.labels
         info = TargetInfo((self.identity.service, self.identity.version, self.identity.environment))
-        _register(own, info, options.labels)
-        self._instruments = Instruments(own, series_limit, options)
+        _register(own, info, constant)
+        self._instruments = Instruments(own, series_limit, settings.options)
         self._pools = Pools(series_limit)
-        cost, figures = OwnCost(self._instruments, self._pools), System()
+        cost, figures = OwnCost(self._instruments, self._pools), ProcessFigures()
         for collector in (self._pools, figures, cost):
-            _register(own, collector, options.labels)
-        _add_standard(own, options.labels)
+            _register(own, collector, constant)
+        _add_standard(own, constant)
         registries: tuple[Collector, ...] = (own,) if registry is not None else (own, REGISTRY)
-        self._faces = Faces(self.identity, registries, self._instruments, cost, figures, self._pools)
-        own.register(self._faces)
-        self._server: Server | None = None if address is None else self._listen(address)
-        self._has_own_port = address is not None
+        worker, watches = Worker("rearguard-render"), Watches()
+        dashboard = Dashboard(self.identity, self._instruments, figures, self._pools, watches, worker)
+        self._lifecycle = Lifecycle(dashboard.sample, watches, worker, self._instruments.loop_lag)
+        own.register(self._lifecycle)
+        metrics = MetricsEndpoint(registries, cost.render_seconds, worker)
+        self._endpoints = Endpoints(metrics, dashboard, Health(self.identity, watches))
+        self._parts = MonitorParts(
+            self._instruments,
+            self._endpoints,
+            self._lifecycle,
+            settings.excluded,
+            has_own_port=settings.listen is not None,
+        )
+        self._port: OwnPort | None = None if settings.listen is None else self._listen(settings.listen)
 
     @property
     def listen_address(self) -> tuple[str, int] | None:
         """Host and port that are served, None without one, or while another process has it."""
-        return None if self._server is None else self._server.address
+        return None if self._port is None else self._port.address
 
     def listen(self, address: str) -> None:
         """Serve /metrics and the dashboard on this "host:port" too, as with `listen` at the start.
@@ -120,37 +135,29 @@ class Monitor:
         Raises:
             ValueError: it is no address, or this process listens already.
         """
-        if self._server is not None and not self._server.is_parents:
+        if self._port is not None and not self._port.is_parents:
             raise ValueError("this process listens already; give it one port, once")
-        self._server = self._listen(_parsed(address))
-        self._has_own_port = True
+        self._port = self._listen(parse_address(address))
+        self._parts.has_own_port = True
 
     def instrument_aiohttp(self, app: web.Application) -> None:
-        """Measure requests and WebSockets of `app` and give it the endpoints. Call before the app starts."""
+        """Measure requests and WebSockets of `app` and give it the endpoints. Call this before the app starts."""
         need("aiohttp")
         from rearguard_exporter.frameworks import aiohttp  # noqa: PLC0415 - an optional framework
 
-        aiohttp.instrument(app, self._instruments, self._faces, own_port=self._has_own_port)
+        aiohttp.instrument(app, self._parts)
 
-    def instrument_asgi(self, app: asgi.App) -> asgi.Measured:
-        """The application (FastAPI, Starlette, any ASGI), measured, with the endpoints; to be served in its place."""
+    def instrument_asgi(self, app: asgi.App) -> asgi.MeasuredApp:
+        """The application (FastAPI, Starlette, any ASGI), measured, with the endpoints. Serve it instead of `app`."""
         from rearguard_exporter.frameworks import asgi  # noqa: PLC0415 - not every application needs it
 
-        if isinstance(app, asgi.Measured):
-            if app.rearguard_faces is not self._faces:
-                self._faces.refuse()
-            return app
-        return asgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
+        return asgi.instrument(app, self._parts)
 
-    def instrument_wsgi(self, app: wsgi.App) -> wsgi.Measured:
-        """The application (Flask, Django, any WSGI), measured, with the endpoints; to be served in its place."""
+    def instrument_wsgi(self, app: wsgi.App) -> wsgi.MeasuredApp:
+        """The application (Flask, Django, any WSGI), measured, with the endpoints. Serve it instead of `app`."""
         from rearguard_exporter.frameworks import wsgi  # noqa: PLC0415 - not every application needs it
 
-        if isinstance(app, wsgi.Measured):
-            if app.rearguard_faces is not self._faces:
-                self._faces.refuse()
-            return app
-        return wsgi.Measured(app, self._instruments, self._faces, own_port=self._has_own_port)
+        return wsgi.instrument(app, self._parts)
 
     def instrument_sqlalchemy(self, engine: Engine | AsyncEngine, name: str | None = None) -> None:
         """Measure operations, pool and connection failures; the pool's `name` is the database's by default."""
@@ -200,7 +207,7 @@ class Monitor:
             interval: seconds between the end of one check and the next.
             timeout: seconds a check may take.
         """
-        self._faces.watch(
+        self._lifecycle.watch(
             Watch(
                 self._instruments,
                 self._pools,
@@ -214,39 +221,21 @@ class Monitor:
 
     def close(self) -> None:
         """End the threads and the port. Applications being served end theirs by themselves."""
-        if self._server is not None:  # first: it asks for renderings
-            self._server.close()
-            self._server = None
-        self._faces.stop()
+        if self._port is not None:  # first: it asks for renderings
+            self._port.close()
+            self._port = None
+        self._lifecycle.stop()
 
-    def _listen(self, address: tuple[str, int]) -> Server | None:
-        from rearguard_exporter.endpoints.own_port import Server  # noqa: PLC0415 - http.server takes long to import
+    def _listen(self, address: tuple[str, int]) -> OwnPort | None:
+        from rearguard_exporter.endpoints.own_port import OwnPort  # noqa: PLC0415 - http.server takes long to import
 
         try:
-            server = Server(self._faces, *address)
+            port = OwnPort(self._endpoints, *address)
         except OSError:
             log.exception("rearguard_exporter: cannot listen on %s:%s; nothing is exposed", *address)
             return None
-        self._faces.listens("{}:{}".format(*(server.address or address)))
-        return server
-
-
-def _told(variable: str) -> str:
-    return os.environ.get(variable, "")
-
-
-def _switch(variable: str) -> bool | None:
-    """What a variable says: on (also true, yes, 1) or off; None where it is not set or says neither."""
-    told = _told(variable).strip().lower()
-    if told in {"on", "true", "yes", "1"}:
-        return True
-    return False if told in {"off", "false", "no", "0"} else None
-
-
-def _parsed(listen: str) -> tuple[str, int]:
-    from rearguard_exporter.endpoints.own_port import parse_address  # noqa: PLC0415 - as above
-
-    return parse_address(listen)
+        self._lifecycle.listens("{}:{}".format(*(port.address or address)))
+        return port
 
 
 def _register(registry: CollectorRegistry, collector: Collector, labels: Mapping[str, str]) -> None:

@@ -1,114 +1,24 @@
-"""What runs beside the application: threads for sampling and rendering, and a few tasks on each loop that serves.
-
-Started with the first application, stopped with the last; several applications may share one loop.
-Never here: what is sampled (system, watch), how it is shown (render).
-"""
+"""Tasks on event loops: on each loop that serves an application, or on a spare loop where there is none."""
 
 import asyncio
 import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.values.slots import Child
 
 LAG_INTERVAL = 0.5  # seconds between two wake-ups of the lag probe
-_JOIN = 2.0  # seconds to wait for threads that are asked to end
 
 LoopJob = Callable[[], Awaitable[None]]
-Made = TypeVar("Made")
-
-
-class Ticker:
-    """A daemon thread that calls `tick` every `interval` seconds until stopped. May be started again."""
-
-    def __init__(self, name: str, tick: Callable[[], None], interval: float) -> None:
-        self._name = name
-        self._tick = tick
-        self._interval = interval
-        self.forget_parent()
-        tell_after_fork(self)
-
-    def forget_parent(self) -> None:
-        """It does not run in this process."""
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def start(self) -> None:
-        """Start the thread when it does not run."""
-        with self._lock:
-            if self.alive:
-                return
-            self._stop = threading.Event()
-            self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
-            self._thread.start()
-
-    def stop(self) -> threading.Thread | None:
-        """Ask the thread to end, without waiting; the thread, for `wait_for`."""
-        with self._lock:
-            self._stop.set()
-            thread, self._thread = self._thread, None
-        return thread
-
-    def _run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                self._tick()
-            except Exception:  # noqa: BLE001 - the next tick is another chance
-                report(self._name)
-            stop.wait(self._interval)
-
-
-def wait_for(threads: Iterable[threading.Thread | None]) -> None:
-    """Wait a little for all of these to end; one whose tick hangs is left behind, it holds nothing."""
-    deadline = time.monotonic() + _JOIN
-    for thread in threads:
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-
-class Worker:
-    """One thread that does what is submitted, in order: made when it is asked for, also after `close` or a fork."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.forget_parent()
-        tell_after_fork(self)
-
-    def forget_parent(self) -> None:
-        """It has no thread in this process."""
-        self._lock = threading.Lock()
-        self._executor: ThreadPoolExecutor | None = None
-
-    def submit(self, work: Callable[[], Made]) -> Future[Made]:
-        """What `work` returns, or the exception that it raises."""
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
-            return self._executor.submit(work)
-
-    def close(self) -> None:
-        """End the thread after what was submitted; waits for nothing."""
-        with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False)
 
 
 class SpareLoop:
-    """An event loop of its own, in a daemon thread, for jobs in a process that serves without any."""
+    """An event loop in a daemon thread. It runs the jobs of a process whose applications have no event loop."""
 
     def __init__(self, name: str, jobs: "LoopJobs") -> None:
         self._name = name
@@ -117,13 +27,13 @@ class SpareLoop:
         tell_after_fork(self)
 
     def forget_parent(self) -> None:
-        """It does not run in this process."""
+        """In a forked process the loop does not run yet."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._end: Callable[[], object] = _nothing
 
     def start(self) -> None:
-        """Run the loop, when it does not run; the jobs are on it when this returns."""
+        """Start the loop, unless it runs already. Returns when the jobs are on it."""
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
@@ -133,7 +43,7 @@ class SpareLoop:
             entered.wait()
 
     def stop(self) -> threading.Thread | None:
-        """Ask the loop to end, without waiting; its thread, for `wait_for`."""
+        """Ask the loop to end, without waiting. Returns its thread, to be passed to `wait_for`."""
         with self._lock:
             with contextlib.suppress(RuntimeError):  # its loop is closed already
                 self._end()
@@ -156,7 +66,7 @@ class SpareLoop:
 
 
 def _nothing() -> None:
-    """The end of a loop that does not run."""
+    """What ends a loop that does not run."""
 
 
 @dataclass(slots=True)
@@ -167,9 +77,10 @@ class _Loop:
 
 
 class LoopJobs:
-    """Tasks of each event loop, alive while an application of that loop is.
+    """Tasks on each event loop, alive as long as an application is served on that loop.
 
-    A job added with `add` runs on one loop only: the first that serves, and after it the next.
+    Several applications may share a loop. A job added with `add` runs on one loop only, the home: the first loop that
+    serves, and when that ends the next one.
     """
 
     def __init__(self, lag: Child) -> None:
@@ -179,7 +90,7 @@ class LoopJobs:
         tell_after_fork(self)
 
     def forget_parent(self) -> None:
-        """No application serves on any loop in this process yet."""
+        """In a forked process no loop serves an application yet."""
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._home: asyncio.AbstractEventLoop | None = None
         # Loops of several threads may start and end at once; one that is collected ends wherever its thread is.
@@ -187,11 +98,11 @@ class LoopJobs:
 
     @property
     def has_home(self) -> bool:
-        """Whether there is a loop that the jobs run on."""
+        """Whether there is a loop on which the jobs run."""
         return self._home is not None and not self._home.is_closed()
 
     def add(self, job: LoopJob) -> None:
-        """Run `job` (which never ends by itself) from now on, or from the first application's start."""
+        """Run `job`, which never returns, from now on; without a home, from the start of the first application on."""
         with self._lock:
             self._jobs.append(job)
             home = self._home
@@ -199,9 +110,10 @@ class LoopJobs:
             home.call_soon_threadsafe(self._spawn, home, [job])
 
     def enter(self, on_lost: Callable[[], None] | None = None, *, measured: bool = True) -> None:
-        """An application of the running loop starts. `on_lost` is called when the loop ends before it left.
+        """Say that an application starts on the running loop.
 
-        Of a loop that is not measured the lateness is not, and its end is not noticed.
+        `on_lost` is called if the loop ends before the application called `leave`. With `measured=False` the loop's
+        lag is not measured, and its end is not noticed.
         """
         loop = asyncio.get_running_loop()
         due: list[LoopJob] = []
@@ -219,7 +131,7 @@ class LoopJobs:
         self._spawn(loop, due)
 
     async def leave(self) -> bool:
-        """An application of the running loop ends. True when it was the last of all."""
+        """Say that an application on the running loop ended. True if it was the last one in this process."""
         loop = asyncio.get_running_loop()
         state = self._loops[loop]
         with self._lock:

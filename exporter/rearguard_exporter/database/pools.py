@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from rearguard_exporter import families
 from rearguard_exporter.families import OVERFLOW, Family
 from rearguard_exporter.fault_barrier import report
-from rearguard_exporter.values.instruments import MAX_VALUE_LENGTH, clean
+from rearguard_exporter.values.slots import MAX_VALUE_LENGTH, clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,68 @@
 """The application's own figures as one JSON document, for `GET /api/monitoring/dashboard`.
 
-Read from the same children that Prometheus scrapes: figures are since the start of the process, the status is of the
-last minutes (verdict). Never here: HTTP, sampling, thresholds.
+It is read from the same children that Prometheus scrapes. Figures count from the start of the process; the status is
+judged over the last minutes.
 """
 
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from itertools import pairwise
 
 from rearguard_exporter import families
-from rearguard_exporter.endpoints.status import Status, Totals
+from rearguard_exporter.background.threads import Worker
+from rearguard_exporter.database.pools import Pools
+from rearguard_exporter.database.watches import Watches
+from rearguard_exporter.endpoints.status import Recent, Status, Totals, judge
 from rearguard_exporter.identity import Identity
 from rearguard_exporter.traffic.websocket import Reason
 from rearguard_exporter.values.instruments import Instruments
+from rearguard_exporter.values.process_figures import ProcessFigures
 from rearguard_exporter.values.slots import Child, Slots
 
 Json = dict[str, object]
 
 _P95 = 0.95
+
+
+class Dashboard:
+    """The document of one process, made from what its monitor measured."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        instruments: Instruments,
+        figures: ProcessFigures,
+        pools: Pools,
+        watches: Watches,
+        worker: Worker,
+    ) -> None:
+        self._identity = identity
+        self._instruments = instruments
+        self._figures = figures
+        self._pools = pools
+        self._watches = watches
+        self._worker = worker
+        self._began = time.monotonic()
+        self._recent = Recent(self._began)
+
+    def sample(self) -> None:
+        """Measure the process, and remember what was counted until now. Called every few seconds."""
+        now = time.monotonic()
+        self._figures.sample()
+        self._recent.note(now, totals(self._instruments))
+
+    def document(self) -> Json:
+        """The document now."""
+        now = time.monotonic()
+        figures, pools, databases = self._figures.figures(), self._pools.shown(), self._watches.answers()
+        seconds, recent = self._recent.until(now, totals(self._instruments))
+        verdict = judge(seconds, recent, memory_used(figures), databases, pools)
+        return build(self._identity, now - self._began, verdict, self._instruments, figures, databases, pools)
+
+    def submit(self) -> Future[Json]:
+        """As `document`, made in the exporter's own thread."""
+        return self._worker.submit(self.document)
 
 
 def build(

@@ -1,6 +1,6 @@
 """A port of its own for the exposition and the dashboard, served by the standard library in a thread.
 
-For applications that must not show their figures on their public port. Never here: what is shown (faces).
+It is for applications that must not show their figures on their public port.
 """
 
 import errno
@@ -16,12 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from rearguard_exporter.endpoints.faces import Faces
+from rearguard_exporter.endpoints.endpoints import DASHBOARD, METRICS, Endpoints
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.fork_safety import tell_after_fork
 
 MOST_CONNECTIONS = 16
-"""Connections served at once, a thread each; those beyond are closed."""
+"""Connections served at once, a thread each. Further ones are closed."""
 
 REQUEST_SECONDS = 10.0
 """Seconds that a connection has to bring its next request, and to take an answer."""
@@ -29,35 +29,18 @@ REQUEST_SECONDS = 10.0
 RETRY = 0.5  # seconds between two looks at whether a port that was taken is free
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of "127.0.0.1:9464", "[::1]:9464" or ":9464" (every IPv4 address).
+class OwnPort:
+    """A listening port. If another process has it (the one that this one replaces), it waits until the port is free.
 
-    Raises:
-        ValueError: it is none of these.
-    """
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname or "0.0.0.0", parts.port  # noqa: S104 - the user left the host out
-    except ValueError:
-        port = None
-        host = ""
-    if port is None:
-        raise ValueError(f"listen must be host:port, such as 127.0.0.1:9464, not {text!r}")
-    return host, port
-
-
-class Server:
-    """The listening port, which is waited for while another process has it: the one that this one replaces.
-
-    It stays with the process that made it: one that is forked lets go of it, so that it does not hold the port when
+    The port belongs to the process that opened it. A forked process closes its copy, so that the port is free when
     the parent ends.
 
     Raises:
-        OSError: the port cannot be had, and not because it is taken.
+        OSError: the port cannot be opened, for another reason than that it is taken.
     """
 
-    def __init__(self, faces: Faces, host: str, port: int) -> None:
-        self._faces = faces
+    def __init__(self, endpoints: Endpoints, host: str, port: int) -> None:
+        self._endpoints = endpoints
         self._wanted = (host, port)
         self._lock = threading.Lock()
         self._is_over = threading.Event()
@@ -71,17 +54,17 @@ class Server:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port, also when port 0 was asked for; None while another has it."""
+        """Host and port, also if port 0 was asked for; None while another process has the port."""
         return None if self._http is None else (self._wanted[0], self._http.server_port)
 
     def forget_parent(self) -> None:
-        """The thread that serves is the parent's, and so is the port."""
+        """The thread that serves belongs to the parent, and so does the port."""
         self.is_parents = True
         if self._http is not None:
             self._http.server_close()
 
     def close(self) -> None:
-        """Give the port back, where it is this process's."""
+        """Stop serving and free the port, if it is this process's."""
         if self.is_parents:
             return
         with self._lock:
@@ -93,7 +76,7 @@ class Server:
 
     def _bind(self) -> "_Http | None":
         try:
-            return _Http(self._wanted, _handler(self._faces))
+            return _Http(self._wanted, _handler(self._endpoints))
         except OSError as failure:
             if failure.errno != errno.EADDRINUSE:
                 raise
@@ -120,12 +103,12 @@ class _Http(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """As HTTPServer does it, but without asking a name server what this host is called: that may take long."""
+        """As HTTPServer, but without asking a name server for this host's name, which may take long."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # never a Unix path
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve it in a thread, or close it when there are too many."""
+        """Serve the connection in a thread, or close it if there are too many."""
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
@@ -136,19 +119,19 @@ class _Http(ThreadingHTTPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve it."""
+        """Serve the connection."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's shape
-        """A scraper that hangs up is no news either."""
+        """Log at debug level only: a scraper that hangs up is no fault."""
         log.debug("rearguard_exporter: connection of %s ended badly", client_address, exc_info=sys.exception())
 
 
 class _Reader(io.RawIOBase):
-    """Reads a connection until `deadline`, so that a peer that dribbles gets no more time than a silent one."""
+    """Reads a connection until `deadline`, so that a peer that sends slowly gets no more time than a silent one."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.deadline = 0.0
@@ -159,10 +142,10 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Bytes read; 0 at the end.
+        """The number of bytes read; 0 at the end.
 
         Raises:
-            TimeoutError: the deadline is over.
+            TimeoutError: the deadline has passed.
         """
         left = self.deadline - time.monotonic()
         if left <= 0:
@@ -171,7 +154,7 @@ class _Reader(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
-def _handler(faces: Faces) -> type[BaseHTTPRequestHandler]:
+def _handler(endpoints: Endpoints) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -200,17 +183,17 @@ def _handler(faces: Faces) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def _answer(self, path: str) -> tuple[HTTPStatus, dict[str, str], bytes]:
-            if path == "/metrics":
+            if path == METRICS:
                 accept = ",".join(self.headers.get_all("Accept", ()))
                 encoding = ",".join(self.headers.get_all("Accept-Encoding", ()))
-                made = faces.submit_render(accept, encoding).result()
+                made = endpoints.metrics.submit(accept, encoding).result()
                 return HTTPStatus.OK, made.headers, made.body
-            if path == "/api/monitoring/dashboard":
-                body = json.dumps(faces.submit_dashboard().result()).encode()
+            if path == DASHBOARD:
+                body = json.dumps(endpoints.dashboard.submit().result()).encode()
                 return HTTPStatus.OK, {"Content-Type": "application/json"}, body
-            return HTTPStatus.NOT_FOUND, {"Content-Type": "text/plain"}, b"/metrics, /api/monitoring/dashboard\n"
+            return HTTPStatus.NOT_FOUND, {"Content-Type": "text/plain"}, f"{METRICS}, {DASHBOARD}\n".encode()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-            """Say nothing: a scrape every few seconds is no news."""
+            """Log nothing: there is a scrape every few seconds."""
 
     return Handler

@@ -1,7 +1,6 @@
-"""The aiohttp adapter: one middleware, one signal, four endpoints, and background work tied to the application.
+"""The aiohttp adapter: one middleware, one signal, the endpoints, and background work tied to the application.
 
-Everything it knows it reads from what aiohttp left behind after the call; no router is walked.
-Never here: what counts as an error (http), sockets (aiohttp_socket), text (render).
+It reads everything from what aiohttp leaves on the request, and walks no router.
 """
 
 import asyncio
@@ -11,95 +10,98 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from rearguard_exporter.endpoints.faces import Faces
+from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.exposition.render import asked
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.frameworks.aiohttp_socket import Link, is_gone, note_shutdown
-from rearguard_exporter.traffic.request import CLIENT_GONE, ENDLESS_TYPES, Exchange, Lane, Lanes
+from rearguard_exporter.frameworks.monitor_parts import MonitorParts
+from rearguard_exporter.traffic.lanes import Lanes
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest
 from rearguard_exporter.traffic.websocket import Connection
-from rearguard_exporter.values.exemplars import Trace
-from rearguard_exporter.values.instruments import Instruments
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _STATE = "rearguard_exporter.measured"
 # Typed keys came with aiohttp 3.14, which warns about the plain ones.
 _MEASURED: Any = web.RequestKey(_STATE, object) if hasattr(web, "RequestKey") else _STATE
-_INSTALLED: web.AppKey[Faces] = web.AppKey("rearguard_exporter.installed", Faces)
+_INSTALLED: web.AppKey[MonitorParts] = web.AppKey("rearguard_exporter.installed", MonitorParts)
+_TIMED_OUT = 504  # what aiohttp answers to a TimeoutError
 _MOST_ROUTES = 10_000  # whose templates are kept: an application's own resources may make a route a request
 
 
-def instrument(app: web.Application, instruments: Instruments, faces: Faces, *, own_port: bool) -> None:
-    """Measure `app` from now on and give it the endpoints (with `own_port` only the probes). Idempotent.
+def instrument(app: web.Application, parts: MonitorParts) -> None:
+    """Measure `app` from now on and give it the endpoints. A second call changes nothing.
 
     Raises:
-        RuntimeError: the application already runs; aiohttp freezes it then.
+        RuntimeError: the application runs already; aiohttp freezes it then.
     """
     if _INSTALLED in app:
-        if app[_INSTALLED] is not faces:
-            faces.refuse()
+        if app[_INSTALLED] is not parts:
+            parts.warn_of_second_monitor()
         return
-    app[_INSTALLED] = faces
-    endpoints = _add_endpoints(app, faces, own_port=own_port)
+    app[_INSTALLED] = parts
+    endpoints = _add_endpoints(app, parts)
     own = frozenset(route for endpoint in endpoints for route in endpoint)
-    app.middlewares.insert(0, _middleware(instruments, faces, own))
-    if instruments.exemplars.on:
+    app.middlewares.insert(0, _middleware(parts, own))
+    if parts.instruments.exemplars.on:
         app.middlewares.append(_note_trace)  # inside whatever middleware traces
     app.on_response_prepare.append(_on_prepare)
     note_shutdown(app)
-    app.cleanup_ctx.append(_background(faces, endpoints))
+    app.cleanup_ctx.append(_background(parts, endpoints))
 
 
 class _Endpoint(web.PlainResource):
-    """A path of ours, which steps aside when the application turns out to serve it."""
+    """A path of the exporter. It matches nothing if the application turns out to serve that path itself."""
 
     aside = False
 
     def raw_match(self, path: str) -> bool:  # noqa: ARG002 - the base class's shape
-        """No: else aiohttp would add the application's route to this resource, or refuse it."""
+        """Always False: otherwise aiohttp would add the application's route to this resource, or refuse it."""
         return False
 
     async def resolve(self, request: web.Request) -> Any:
-        """As any plain path, unless it stepped aside."""
+        """As any plain path; nothing if it stepped aside."""
         return (None, set()) if self.aside else await super().resolve(request)
 
 
-def _add_endpoints(app: web.Application, faces: Faces, *, own_port: bool) -> list[_Endpoint]:
+def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]:
+    endpoints = parts.endpoints
+
     async def metrics(request: web.Request) -> web.StreamResponse:
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
         form = asked(accept, encoding)
-        parts = await faces.prepare(form)
+        exposition = await endpoints.metrics.prepare(form)
         response = web.StreamResponse(headers=form.headers)
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
-            async for piece in faces.stream(parts, form):
+            async for piece in endpoints.metrics.stream(exposition, form):
                 await response.write(piece)
         return response
 
     async def healthz(_: web.Request) -> web.StreamResponse:
-        return web.json_response(faces.health())
+        return web.json_response(endpoints.health.health())
 
     async def readyz(_: web.Request) -> web.StreamResponse:
-        ready, body = faces.readiness()
+        ready, body = endpoints.health.readiness()
         return web.json_response(body, status=200 if ready else 503)
 
     async def dashboard(_: web.Request) -> web.StreamResponse:
-        return web.json_response(await asyncio.wrap_future(faces.submit_dashboard()))
+        return web.json_response(await asyncio.wrap_future(endpoints.dashboard.submit()))
 
-    handlers: dict[str, Handler] = {"/healthz": healthz, "/readyz": readyz}
-    if not own_port:
-        handlers |= {"/metrics": metrics, "/api/monitoring/dashboard": dashboard}
+    handlers: dict[str, Handler] = {HEALTH: healthz, READINESS: readyz}
+    if not parts.has_own_port:
+        handlers |= {METRICS: metrics, DASHBOARD: dashboard}
     # Added now and not at the start, when the router of a nested application takes no more.
-    endpoints: list[_Endpoint] = []
+    resources: list[_Endpoint] = []
     for path, handler in handlers.items():
         endpoint = _Endpoint(path)
         for method in (hdrs.METH_HEAD, hdrs.METH_GET):
             endpoint.add_route(method, handler)
         app.router.register_resource(endpoint)
-        endpoints.append(endpoint)
-    return endpoints
+        resources.append(endpoint)
+    return resources
 
 
 @quiet
@@ -111,28 +113,26 @@ def _step_aside(app: web.Application, endpoints: list[_Endpoint]) -> None:
             endpoint.aside = True
 
 
-def _background(faces: Faces, endpoints: list[_Endpoint]) -> Callable[[web.Application], AsyncIterator[None]]:
+def _background(parts: MonitorParts, endpoints: list[_Endpoint]) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         _step_aside(app, endpoints)
-        entered = faces.enter()
+        entered = parts.lifecycle.enter()
         yield
         if entered:
-            await faces.leave()
+            await parts.lifecycle.leave()
 
     return run
 
 
-class _Measured(Exchange):
+class _Request(MeasuredRequest):
     """What is known of one request between the middleware and the signal."""
 
-    __slots__ = ("link", "response", "route", "trace")
-    trace: Trace | None  # absent where nobody looked for one
+    response: web.StreamResponse | None = None  # which the handler itself sends
+    link: Link | None = None  # once it became a socket
 
-    def __init__(self, lane: Lane, route: str) -> None:
-        super().__init__(lane)
-        self.route = route
-        self.response: web.StreamResponse | None = None  # which the handler itself sends
-        self.link: Link | None = None  # when it became a socket
+    def content_type(self) -> str:
+        """As aiohttp has it."""
+        return "" if self.response is None else self.response.content_type
 
     @quiet
     def prepared(self, response: web.StreamResponse, request: web.Request) -> None:
@@ -146,30 +146,47 @@ class _Measured(Exchange):
             self.since = perf_counter()
 
     @quiet
-    def answered(self, status: int, failure: BaseException | None, request: web.Request) -> None:
-        """The handler returned or raised."""
+    def answered(self, status: int, request: web.Request) -> None:
+        """The handler returned a response of this status."""
+        if self.link is not None:
+            self.link.over(None)
+            return
+        self.status = status
+        self.subject = request
+        self.end()
+        self.subject = None  # the request holds this object: both would wait for the garbage collector
+
+    @quiet
+    def failed(self, failure: BaseException, request: web.Request) -> None:
+        """The handler raised; an HTTPException is an answer like any other."""
         if self.link is not None:
             self.link.over(failure)
             return
-        sent = self.response
-        endless = sent is not None and sent.content_type in ENDLESS_TYPES
-        error_type = ""
-        if sent is not None and isinstance(failure, asyncio.CancelledError):
-            status = CLIENT_GONE  # the server stops: streams that it ends are no faults
-        elif failure is not None and status != CLIENT_GONE and not isinstance(failure, web.HTTPException):
-            error_type = type(failure).__name__
-            status = sent.status if sent is not None else status
-        trace = None if self.lane.additions is None else getattr(self, "trace", None)
-        self.end(self.route, status, error_type, endless=endless, request=request, trace=trace)
+        if isinstance(failure, web.HTTPException):
+            self.answered(failure.status, request)
+            return
+        sent, is_cancelled = self.response, isinstance(failure, asyncio.CancelledError)
+        # A stream is cancelled when the server stops or the caller left. Neither is a fault.
+        self.client_left = (is_cancelled and sent is not None) or (
+            (is_cancelled or isinstance(failure, ConnectionResetError)) and is_gone(request)
+        )
+        if sent is not None:
+            self.status = sent.status
+        else:
+            self.status = _TIMED_OUT if isinstance(failure, TimeoutError) else SERVER_ERROR
+        self.subject = request
+        self.end(failure)
+        self.subject = None  # as above
 
 
-def _middleware(instruments: Instruments, faces: Faces, own: frozenset[web.AbstractRoute]) -> Any:
-    lanes, excluded = Lanes(instruments), instruments.excluded
+def _middleware(parts: MonitorParts, own: frozenset[web.AbstractRoute]) -> Any:
+    instruments, excluded = parts.instruments, parts.excluded
+    lanes = Lanes(instruments)
     templates: dict[web.AbstractRoute, str] = dict.fromkeys(own, "")
 
     @web.middleware
     async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-        measured: _Measured | None = None
+        measured: _Request | None = None
         try:
             matched = request.match_info.route
             template = templates.get(matched)
@@ -179,10 +196,11 @@ def _middleware(instruments: Instruments, faces: Faces, own: frozenset[web.Abstr
                 template = ""
             if len(request) and _MEASURED in request:  # an outer application measures it
                 if request[_MEASURED].lane.instruments is not instruments:
-                    faces.refuse()
+                    parts.warn_of_second_monitor()
             elif template:
                 method = request.method
-                measured = request[_MEASURED] = _Measured(lanes.of.get(method) or lanes.open(method), template)
+                measured = request[_MEASURED] = _Request(lanes.of.get(method) or lanes.open(method))
+                measured.route = template
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("aiohttp request")
         if measured is None:
@@ -190,9 +208,9 @@ def _middleware(instruments: Instruments, faces: Faces, own: frozenset[web.Abstr
         try:
             response = await handler(request)
         except BaseException as failure:
-            measured.answered(_status_of(failure, request), failure, request)
+            measured.failed(failure, request)
             raise
-        measured.answered(getattr(response, "status", 500), None, request)
+        measured.answered(getattr(response, "status", SERVER_ERROR), request)
         return response
 
     return measure
@@ -204,12 +222,12 @@ async def _note_trace(request: web.Request, handler: Handler) -> web.StreamRespo
         return await handler(request)
     finally:
         measured = request.get(_MEASURED)
-        if isinstance(measured, _Measured) and measured.lane.additions is not None:
-            measured.trace = measured.lane.additions.trace()
+        if isinstance(measured, _Request) and measured.lane.extras is not None:
+            measured.trace = measured.lane.extras.trace()
 
 
 def _template(route: web.AbstractRoute, known: dict[web.AbstractRoute, str]) -> str:
-    """The template of a route, with the prefixes of sub-applications; never the raw path."""
+    """The template of a route with the prefixes of sub-applications, never the raw path."""
     resource = route.resource
     if resource is None:
         return UNMATCHED  # a route that aiohttp made for this request alone
@@ -221,18 +239,5 @@ def _template(route: web.AbstractRoute, known: dict[web.AbstractRoute, str]) -> 
 async def _on_prepare(request: web.Request, response: web.StreamResponse) -> None:
     measured = request.get(_MEASURED)
     # What is prepared after the handler returned is sent by aiohttp, out of our sight.
-    if isinstance(measured, _Measured) and measured.is_open and measured.response is None:
+    if isinstance(measured, _Request) and measured.is_open and measured.response is None:
         measured.prepared(response, request)
-
-
-def _status_of(failure: BaseException, request: web.Request) -> int:
-    """What aiohttp answers to this exception; `CLIENT_GONE` where nobody is left to read it."""
-    match failure:
-        case web.HTTPException():
-            return failure.status
-        case asyncio.CancelledError() | ConnectionResetError() if is_gone(request):
-            return CLIENT_GONE
-        case TimeoutError():
-            return 504
-        case _:
-            return 500

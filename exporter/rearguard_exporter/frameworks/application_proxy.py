@@ -1,30 +1,30 @@
-"""An object in the place of an application: what it is asked for, or given, besides belongs to the application.
+"""A wrapper that passes attributes on to the application that it wraps.
 
-Frameworks keep their settings on the application (`app.state`, `app.dependency_overrides`), and whoever holds the
-wrapper must reach them through it. Never here: measuring.
+Frameworks keep settings on the application (`app.state`, `app.dependency_overrides`). Whoever holds the wrapper must
+reach them through it.
 """
 
 from typing import Any, ClassVar
 
 
-class StandIn:
-    """Hands attributes on to `app`, but for those that the class lists as its own."""
+class ApplicationProxy:
+    """Reads, sets and deletes attributes on `app`, except those listed in `OWN`, which belong to the wrapper."""
 
     OWN: ClassVar[frozenset[str]] = frozenset({"app"})
 
     def __getattr__(self, name: str) -> Any:
-        """As the application has it."""
-        if name in self.OWN:  # not there yet: while being unpickled or copied
+        """The attribute of the application."""
+        if name in self.OWN:  # not set yet, while the wrapper is unpickled or copied
             raise AttributeError(name)
         return getattr(self.app, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set it where it belongs."""
+        """Set the attribute on the wrapper if it is listed in `OWN`, else on the application."""
         if name in self.OWN:
             object.__setattr__(self, name, value)
         else:
             setattr(self.app, name, value)
 
     def __delattr__(self, name: str) -> None:
-        """Delete it of the application."""
+        """Delete the attribute of the application."""
         delattr(self.app, name)

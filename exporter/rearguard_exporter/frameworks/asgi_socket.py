@@ -1,7 +1,6 @@
 """One WebSocket of an ASGI application, from the handshake to the reason of its end.
 
 A handshake that the application refuses is an ordinary request, answered 403 or as the application says.
-Never here: what a close code means (websocket), requests (asgi).
 """
 
 import asyncio
@@ -10,49 +9,51 @@ from typing import Any
 
 from rearguard_exporter.fault_barrier import quiet, report
 from rearguard_exporter.frameworks.asgi_route import route_of
-from rearguard_exporter.traffic.request import CLIENT_GONE, Exchange
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest
 from rearguard_exporter.traffic.websocket import Connection, Reason, reason_of_code
-from rearguard_exporter.values.instruments import Instruments
 
 Message = MutableMapping[str, Any]
 
 _REFUSED = 403
-_FAILED = 500
 _NO_CODE = 1005
 _LOST = 1006
 _PING_TIMEOUT = "ping timeout"  # in the reason with which servers close on a peer that answers no ping
 _MOST_UNREAD = 100  # messages before the one that tells of the end; servers stop reading long before
 
 
+class Handshake(MeasuredRequest):
+    """The request that a socket begins with."""
+
+    @property
+    def route(self) -> str:  # type: ignore[override]  # read when the handshake ends: until then it may change
+        """As the framework left it in the scope."""
+        return route_of(self.subject)
+
+
 class Socket:
     """Stands between the server and the application."""
 
     __slots__ = (
-        "_connection", "_ended", "_exchange", "_instruments", "_lost", "_receive", "_scope", "_send", "_status",
+        "_connection", "_ended", "_handshake", "_lost", "_receive", "_send",
     )  # fmt: skip
 
     def __init__(
         self,
-        instruments: Instruments,
-        exchange: Exchange,
-        scope: MutableMapping[str, Any],
+        handshake: Handshake,
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
-        self._instruments = instruments
-        self._scope = scope
         self._receive = receive
         self._send = send
-        self._exchange = exchange
+        self._handshake = handshake
         self._connection: Connection | None = None
         self._ended: Reason | None = None  # as the first closing message says
         self._lost = False  # a message found nobody to be sent to
-        self._status = 0
 
     async def serve(self, app: Callable[..., Awaitable[None]]) -> None:
-        """Run the application on this socket. What it raises is raised."""
+        """Run the application on this socket. What it raises is raised again."""
         try:
-            await app(self._scope, self.receive, self.send)
+            await app(self._handshake.subject, self.receive, self.send)
         except BaseException as failure:
             self._over(failure)
             raise
@@ -65,8 +66,8 @@ class Socket:
         return message
 
     async def send(self, message: Message) -> None:
-        """A message of the application."""
-        before, is_closing = (self._ended, self._status), message.get("type") == "websocket.close"
+        """Send a message of the application."""
+        before, is_closing = (self._ended, self._handshake.status), message.get("type") == "websocket.close"
         if is_closing:
             self._closing(message)  # before: the server may tell of the end while it sends
         try:
@@ -74,7 +75,7 @@ class Socket:
         except Exception as failure:
             self._lost = self._lost or isinstance(failure, OSError)
             if is_closing:  # with a code that the server refuses nothing was closed
-                self._ended, self._status = before
+                self._ended, self._handshake.status = before
             raise
         self._sent(message)
 
@@ -92,15 +93,15 @@ class Socket:
         if kind == "websocket.send" and self._connection is not None:
             self._connection.sent()
         elif kind == "websocket.accept" and self._connection is None:
-            self._exchange.leave()
-            self._connection = Connection(self._instruments, route_of(self._scope))
+            self._handshake.leave()
+            self._connection = Connection(self._handshake.lane.instruments, self._handshake.route)
         elif kind == "websocket.http.response.start":
-            self._status = message["status"] if isinstance(message["status"], int) else _FAILED
+            self._handshake.status = message["status"] if isinstance(message["status"], int) else SERVER_ERROR
 
     @quiet
     def _closing(self, message: Message) -> None:
         if self._connection is None:
-            self._status = _REFUSED
+            self._handshake.status = _REFUSED
         elif self._ended is None:
             self._ended = reason_of_code(message.get("code", 1000), sent=True)
 
@@ -114,12 +115,12 @@ class Socket:
                 reason = _why(self._ended, failure)
             self._connection.close(reason)
             return
-        status, error_type = self._status, ""
-        if not status and (self._ended is not None or self._lost or isinstance(failure, asyncio.CancelledError)):
-            status = CLIENT_GONE
-        elif not status:
-            status, error_type = _FAILED, "" if failure is None else type(failure).__name__
-        self._exchange.end(route_of(self._scope), status, error_type, request=self._scope)
+        if self._handshake.status:  # it was answered: what is raised after that is no fault of the answer
+            self._handshake.end()
+            return
+        is_cancelled = isinstance(failure, asyncio.CancelledError)
+        self._handshake.client_left = self._ended is not None or self._lost or is_cancelled
+        self._handshake.end(failure)
 
     def _reason(self, failure: BaseException | None) -> Reason:
         ended = self._ended
@@ -128,9 +129,9 @@ class Socket:
         return _why(ended, failure)
 
     def _unread(self) -> Reason | None:
-        """Why the peer left, where the server knows at once what the application, which is over, never asked for.
+        """Why the peer left, if the server knows it without waiting; the application is over and never asked.
 
-        Applications that only send learn no more than that nobody is there, also when a page was left in good order.
+        Applications that only send learn no more than that nobody is there, even if a page was left in good order.
         """
         server = getattr(self._receive, "__self__", None)
         goodbye = getattr(server, "close_rcvd", None)  # of uvicorn's older protocol, which tells nothing at once
@@ -146,7 +147,7 @@ class Socket:
 
 
 def _at_once(asked: Awaitable[Message]) -> Message | None:
-    """What is there without waiting; None where there is nothing."""
+    """The message that is there without waiting; None if there is none."""
     if not isinstance(asked, Coroutine):
         return None
     try:
@@ -186,5 +187,5 @@ def _why(ended: Reason | None, failure: BaseException | None) -> Reason:
 
 
 def _is_disconnect(failure: BaseException | None) -> bool:
-    """Whether it is what Starlette makes of the OSError that servers raise for a message to a peer that is gone."""
+    """Whether Starlette raised it. It does so for the OSError of a server whose peer is gone."""
     return type(failure).__name__ == "WebSocketDisconnect"

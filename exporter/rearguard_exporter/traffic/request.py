@@ -1,158 +1,135 @@
-"""The life of one HTTP request as metrics, whatever the framework.
+"""How a request ends, decided once for every framework: its status, its error type, and whether its time counts.
 
-Here: what is an error, and what stays out of the durations, decided once for all adapters, in as few steps as can be:
-a thread has a `Lane` for each method, from which a request reaches its counts by one look-up.
-Never here: frameworks.
+Here: what each of an adapter's facts means (which status was sent, which exception ended it, who left first).
+Never here: how a framework tells these facts.
 """
 
-import threading
-from bisect import bisect_left
+from collections.abc import Iterable
 from threading import get_ident
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
-from rearguard_exporter.families import HTTP_DURATION, OTHER
+from rearguard_exporter.families import UNMATCHED
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.traffic.lanes import Lane
 from rearguard_exporter.values.exemplars import Trace
-from rearguard_exporter.values.instruments import Instruments
-from rearguard_exporter.values.slots import Key
-
-KNOWN_METHODS: Final = frozenset(
-    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
-)
-"""The methods that OpenTelemetry's HTTP conventions know."""
 
 ENDLESS_TYPES: Final = frozenset({"text/event-stream", "multipart/x-mixed-replace"})
 """Content types whose responses last as long as somebody listens: their duration says nothing about the server."""
 
 LONG_STREAM: Final = 10.0
-"""Seconds after which a body that its handler still writes, of announced length or not, counts as a long stream."""
+"""Seconds after which a body that is still being written counts as a long stream, even if its length is known."""
 
 CLIENT_GONE: Final = 499
-"""The status recorded when the caller left before the answer; never sent. An error of neither side's code."""
+"""The status recorded if the caller left before the answer. It is never sent, and it is not an error."""
 
-_SERVER_ERROR = 500
-_BOUNDS: Final = HTTP_DURATION.bounds
+SERVER_ERROR: Final = 500
+"""This status and those above it are errors."""
+
+_PAUSE = 0.1  # seconds after its first piece at which a body of one piece counts as a stream
 _STATUSES: Final = {status: str(status) for status in range(100, 1000)}
 
 
-def method_label(method: str) -> str:
-    """The method when it is a known one, else `_OTHER`."""
-    return method if method in KNOWN_METHODS else OTHER
+class MeasuredRequest:
+    """One request, active from its creation until it ends or becomes a socket. Only the first end counts.
 
-
-class Lane:
-    """What one thread counts of the requests of one method. Used by no other thread."""
-
-    __slots__ = ("_durations", "_table", "active", "additions", "instruments", "lanes", "method", "thread")
-
-    def __init__(self, lanes: "Lanes", instruments: Instruments, method: str) -> None:
-        self.lanes = lanes
-        self.instruments = instruments
-        self.method = method
-        self.thread = get_ident()
-        self.active = instruments.http_active.mine(instruments.http_active.child(method))
-        """In its only place, how many requests began on this lane less those that ended; whoever begins adds."""
-        self.additions = instruments.additions()
-        self._durations = instruments.http_duration
-        self._table = instruments.http_duration.table
-
-    def here(self) -> "Lane":
-        """The lane of this method for the thread that asks."""
-        return self if self.thread == get_ident() else self.lanes.of.get(self.method) or self.lanes.open(self.method)
-
-    def end(
-        self,
-        route: str,
-        status: int,
-        error_type: str,
-        began: float,
-        at: float,
-        since: float | None = None,
-        endless: bool = False,
-        request: object = None,
-        trace: Trace | None = None,
-    ) -> None:
-        """A request that was active since `began` was answered `at` with `status`; 500 and more is an error.
-
-        Of a body that was streamed `since` then, endless and long ones are not observed. One that broke is, with the
-        time to its headers, so that the error counts and the mean stays the server's. `request` is what the user's
-        hooks for labels are shown, `trace` the one that it was in where that is over by now.
-        """
-        self.active[0] -= 1.0
-        shown = _STATUSES.get(status)
-        if shown is None:  # what no server sends
-            status, shown = _SERVER_ERROR, "500"
-        if status >= _SERVER_ERROR and not error_type:
-            error_type = shown
-        if since is not None and (endless or at - since > LONG_STREAM):
-            if not error_type:
-                return
-            at = since
-        key: Key = (self.method, route, shown, error_type)
-        seconds = at - began
-        additions = self.additions
-        if additions is not None:
-            key = additions.labelled(key, request)
-        try:
-            counts = self._table[key]
-        except KeyError:
-            counts = self._durations.open(key)
-        counts[bisect_left(_BOUNDS, seconds)] += 1.0
-        counts[-1] += seconds
-        if additions is not None:
-            additions.note(self._durations, key, seconds, trace)
-
-
-class Lanes(threading.local):
-    """The lanes of the thread that asks: `of` by method, and `open` for a method that is not there yet."""
-
-    def __init__(self, instruments: Instruments) -> None:
-        self.of: dict[str, Lane] = {}
-        self._instruments = instruments
-
-    def open(self, method: str) -> Lane:
-        """The lane of this method; that of `_OTHER` for an unknown one, which is never found in `of` itself."""
-        method = method_label(method)
-        lane = self.of.get(method)
-        if lane is None:
-            lane = self.of[method] = Lane(self, self._instruments, method)
-        return lane
-
-
-class Exchange:
-    """One request being answered: active from its creation until it ends or becomes a socket.
-
-    Every method is safe to call once more; only the first end counts.
+    An adapter subclasses it and sets the facts below as it sees them. Their defaults stay on the class, because an
+    object is made for every request.
     """
 
-    __slots__ = ("began", "is_open", "lane", "since")
+    is_open = True
+    """Whether the request is still being answered."""
+    route = UNMATCHED
+    """The template of the route, never the raw path."""
+    status = 0
+    """The status that was sent; 0 while none was."""
+    client_left = False
+    """Whether the caller left before the answer was complete."""
+    reported_error = ""
+    """The class of an exception that the framework itself answered; read only of answers that are errors."""
+    since: float | None = None
+    """When the beginning of the body was sent, of a body that may go on after it."""
+    in_pieces = True
+    """Whether more of the body follows what was sent at `since`."""
+    complete: float | None = None
+    """When the last byte was sent, if `end` is called later than that."""
+    trace: Trace | None = None
+    """The trace of the request, if it is over before `end` is called."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, subject: Any = None, forward: Any = None) -> None:
         self.lane = lane
+        self.subject = subject
+        """The framework's own request (scope, environ), which the user's label hooks are shown."""
+        self.forward = forward
+        """The server's callable by which the answer is sent, in the frameworks that have one."""
         lane.active[0] += 1.0
-        self.is_open = True
-        """Whether the request is still being answered."""
-        self.since: float | None = None
-        """When the handler had sent the headers of a body that it goes on writing."""
         self.began = perf_counter()
 
+    def content_type(self) -> str:
+        """The media type of the response, in lower case, without parameters. Asked of streams only."""
+        return ""
+
     def leave(self) -> None:
-        """The request is over for the HTTP metrics, without an observation (it became a socket)."""
+        """The request became a socket: it is over for the HTTP metrics, and its time is not observed."""
         if self.is_open:
             self.is_open = False
             self.lane.active[0] -= 1.0
 
-    def end(
-        self,
-        route: str,
-        status: int,
-        error_type: str = "",
-        *,
-        endless: bool = False,
-        request: object = None,
-        trace: Trace | None = None,
-    ) -> None:
-        """The request was answered with `status`, now."""
-        if self.is_open:
-            self.is_open = False
-            self.lane.end(route, status, error_type, self.began, perf_counter(), self.since, endless, request, trace)
+    def end(self, failure: BaseException | None = None) -> None:
+        """The request is over, now or at `complete`; `failure` is the exception that ended it. Raises nothing.
+
+        If the caller left, the status is 499, and there is no error type. Otherwise the error type is the class of
+        `failure`; without one, answers of 500 and more have their status there. What is no status counts as 500.
+
+        Of streams, endless and long ones are not observed. One that broke is, with the time to its headers: the error
+        counts, and the mean stays the server's.
+        """
+        if not self.is_open:
+            return
+        self.is_open = False
+        try:
+            at = self.complete or perf_counter()
+            lane = self.lane
+            if lane.thread != get_ident():  # servers may change threads, and the garbage collector has its own
+                lane = lane.here()
+            lane.active[0] -= 1.0
+            error_type = ""
+            if self.client_left:
+                status = CLIENT_GONE
+            else:
+                status = self.status if self.status in _STATUSES else SERVER_ERROR
+                if failure is not None:
+                    error_type = type(failure).__name__
+                elif status >= SERVER_ERROR:
+                    error_type = self.reported_error or _STATUSES[status]
+            since = self.since
+            if since is not None and (
+                at - since > LONG_STREAM or (self._is_stream(failure, at - since) and self._is_endless())
+            ):
+                if not error_type:
+                    return
+                at = since
+            lane.observe(self.route, _STATUSES[status], error_type, at - self.began, self.subject, self.trace)
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("request")
+
+    def _is_stream(self, failure: BaseException | None, seconds: float) -> bool:
+        """Whether the body went on after its beginning, or broke; one piece that was all, at once, is no stream."""
+        return self.in_pieces or failure is not None or self.client_left or seconds > _PAUSE
+
+    def _is_endless(self) -> bool:
+        try:
+            return self.content_type() in ENDLESS_TYPES
+        except Exception:  # noqa: BLE001 - headers of any shape
+            report("response headers")
+            return False
+
+
+def content_type_in(headers: Iterable[tuple[Any, Any]]) -> str:
+    """The media type in these headers (text or bytes), in lower case, without parameters; empty if there is none."""
+    for name, value in headers:
+        if isinstance(name, bytes):
+            name, value = name.decode("latin-1"), value.decode("latin-1")  # noqa: PLW2901 - the same header as text
+        if name.lower() == "content-type":
+            return str(value).partition(";")[0].strip().lower()
+    return ""

@@ -1,6 +1,6 @@
-"""Figures of the process and the host, sampled by psutil in a thread and read at scrape.
+"""Figures of the process and the host, sampled by psutil in a thread and read at each scrape.
 
-Never here: event loops, metric names (metrics). Ratios are 0 to 1 of what there is; memory is bytes.
+Ratios are between 0 and 1 of what there is; memory is in bytes.
 """
 
 from __future__ import annotations
@@ -19,18 +19,16 @@ from rearguard_exporter.families import Family
 if TYPE_CHECKING:  # slow to import, so that is done with the first monitor
     import psutil
 
-INTERVAL = 5.0  # seconds between two samples: less than the shortest supported scrape interval
-
 _CGROUP = Path("/sys/fs/cgroup")
 _SELF = Path("/proc/self/cgroup")
 _PERCENT = 100.0
 
 
 def memory_limit(root: Path = _CGROUP, membership: Path = _SELF, host: int | None = None) -> int:
-    """Bytes this process may use: the tightest limit on its way up the cgroup tree, else the host's memory.
+    """Bytes this process may use: the tightest limit of its cgroup and the groups above it, else the host's memory.
 
-    Version 2 keeps it in `memory.max`, version 1 in `memory/**/memory.limit_in_bytes`; "max" and numbers of at
-    least the host's memory mean no limit. Inside a container the tree's root is the container's own group.
+    cgroup version 2 has it in `memory.max`, version 1 in `memory/**/memory.limit_in_bytes`. "max", and numbers not
+    below the host's memory, mean no limit. Inside a container the root of the tree is the container's own group.
     """
     if host is None:
         import psutil  # noqa: PLC0415 - as above
@@ -65,8 +63,8 @@ def _read(path: Path) -> str:
         return ""
 
 
-class System(Collector):
-    """The last sample, as gauges. Empty until `sample` was called; use of processors from the second on."""
+class ProcessFigures(Collector):
+    """The last sample, as gauges. There are none before the first `sample`; processor use follows with the second."""
 
     def __init__(self) -> None:
         import psutil  # noqa: PLC0415 - as above
@@ -76,7 +74,7 @@ class System(Collector):
         self._figures: dict[Family, float] = {}
 
     def sample(self) -> None:
-        """Measure now. Reads a few files of /proc; called from one thread at a time."""
+        """Measure now. This reads a few files of /proc. Call it from one thread at a time."""
         psutil, process = self._psutil, self._process
         first = process is None or process.pid != os.getpid()
         if process is None or first:
@@ -94,7 +92,7 @@ class System(Collector):
         self._figures = figures
 
     def figures(self) -> dict[str, float]:
-        """The last sample by metric name."""
+        """The last sample, by metric name."""
         return {family.name: value for family, value in self._figures.items()}
 
     def describe(self) -> Iterable[Metric]:
@@ -102,6 +100,6 @@ class System(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge a figure."""
+        """One gauge for each figure."""
         for family, value in self._figures.items():
             yield GaugeMetricFamily(family.name, family.help, value=value)

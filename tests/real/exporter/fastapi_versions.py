@@ -93,7 +93,7 @@ async def main():
         for (_, route, status, error), child in http.known().items()
     }
     opened = {route: int(child.counts()[0]) for (route,), child in sockets.known().items()}
-    await monitor._faces.leave()
+    await monitor._lifecycle.leave()
     versions = {"fastapi": fastapi.__version__, "starlette": starlette.__version__}
     sys.stdout.write(json.dumps({"versions": versions, "http": counted, "sockets": opened}))
 

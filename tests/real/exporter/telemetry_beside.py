@@ -35,8 +35,8 @@ async def main(beside):
     for number in range(3):
         await ask(measured, "http", f"/items/{number}")
     await ask(measured, "http", "/metrics")
-    sys.stdout.write(monitor._faces.render("application/openmetrics-text", "").body.decode())
-    await monitor._faces.leave()
+    sys.stdout.write(monitor._endpoints.metrics.render("application/openmetrics-text", "").body.decode())
+    await monitor._lifecycle.leave()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ FOLDED = "rearguard_exporter_folded_total"
 
 
 def scraped(monitor, accept="text/plain", parse=parse_text):
-    return Scrape(monitor._faces.render(accept, "").body.decode(), parse)
+    return Scrape(monitor._endpoints.metrics.render(accept, "").body.decode(), parse)
 
 
 async def ask_aiohttp(monitor, serve, asked):
@@ -79,7 +79,7 @@ async def ask_asgi(monitor, _, asked):
     sent.append("socket")
     scope = {"type": "websocket", "path": "/quiet-socket", "headers": [], "query_string": b"", "root_path": ""}
     await app(scope, receive, send)
-    await monitor._faces.leave()
+    await monitor._lifecycle.leave()
 
 
 async def ask_wsgi(monitor, _, asked):
@@ -147,7 +147,7 @@ async def test_a_request_label_is_on_the_durations_and_in_the_dashboard_endpoint
     monitor = Monitor("shop", "1.0", "test", request_labels={"plan": plan})
     await ask(monitor, ("/hello", {"X-Plan": "gold"}), ("/hello", {"X-Plan": "free"}))
     assert scraped(monitor).value(COUNT, plan="gold") == 1
-    (endpoint,) = monitor._faces.dashboard()["endpoints"]
+    (endpoint,) = monitor._endpoints.dashboard.document()["endpoints"]
     assert endpoint["count"] == 2
 
 
@@ -158,8 +158,8 @@ def test_constant_labels_are_on_every_family_in_both_encoders(own_registry):
     monitor = Monitor("shop", "1.0", "test", labels={"region": hostile, "rank": 7}, registry=registry)
     monitor._instruments.http_duration.observe(("GET", "/", "200", ""), 0.1)
     monitor._instruments.pool_failures.child("orders")
-    monitor._faces._figures.sample()
-    for text in (monitor._faces.render("", "").body.decode(), generate_latest(monitor.registry).decode()):
+    monitor._endpoints.dashboard._figures.sample()
+    for text in (monitor._endpoints.metrics.render("", "").body.decode(), generate_latest(monitor.registry).decode()):
         samples = [
             sample
             for family in parse_text(text)

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 
 from rearguard_exporter import FAMILIES, Monitor
-from rearguard_exporter.traffic import request as http
+from rearguard_exporter.traffic import request as measured_request
 
 COUNT = "http_server_request_duration_seconds_count"
 
@@ -225,7 +225,7 @@ async def test_a_long_stream_stays_out_of_the_durations_whether_its_length_was_a
             await asyncio.sleep(0.05)
         return response
 
-    monkeypatch.setattr(http, "LONG_STREAM", 0.1)
+    monkeypatch.setattr(measured_request, "LONG_STREAM", 0.1)
     site = await serve(app_with([web.get("/download", download)]))
     assert await site.get("/download") == (200, b"xxx")
     assert (await site.scrape()).all(COUNT) == []

@@ -193,7 +193,7 @@ async def test_exceptions_are_raised_untouched_and_junk_folds():
         assert caught.value is failure
     known = monitor._instruments.http_duration.known()
     assert list(known) == [("_OTHER", "__unmatched__", "500", "LookupError")]
-    await monitor._faces.leave()
+    await monitor._lifecycle.leave()
 
 
 @pytest.mark.parametrize("status", [0, -1, 10**9, "200", None, [], 200.5])
@@ -223,7 +223,7 @@ async def test_messages_of_any_shape_go_to_the_server_as_they_are(status, header
     assert sum(child.counts()[:-1]) == 1
     (active,) = monitor._instruments.http_active.known().values()
     assert active.counts()[0] == 0
-    await monitor._faces.leave()
+    await monitor._lifecycle.leave()
 
 
 async def test_the_endpoints_are_served_beside_the_application(host):
@@ -259,11 +259,11 @@ async def test_the_lifespan_passes_and_background_work_lives_with_it(host, event
 
     site = await host(Starlette(routes=[Route("/", ok)], lifespan=lifespan))
     assert seen == ["up"]
-    assert site.monitor._faces._sampler.alive
+    assert site.monitor._lifecycle._sampler.alive
     site.server.should_exit = True
 
     async def ended():
-        return seen == ["up", "down"] and not site.monitor._faces._sampler.alive
+        return seen == ["up", "down"] and not site.monitor._lifecycle._sampler.alive
 
     await eventually(ended)
 
@@ -479,6 +479,6 @@ async def test_a_status_that_is_none_is_shown_as_500(status):
         await send({"type": "http.response.body"})
 
     assert await _get(monitor.instrument_asgi(app), "/") == status
-    scrape = Scrape(monitor._faces.render("", "").body.decode())
+    scrape = Scrape(monitor._endpoints.metrics.render("", "").body.decode())
     assert counted(scrape) == {("__unmatched__", "500", "500"): 1}
     monitor.close()

@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from sqlalchemy import create_engine, text
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.traffic.request import Exchange, Lanes
+from rearguard_exporter.traffic.lanes import Lanes
+from rearguard_exporter.traffic.request import MeasuredRequest
 
 BUCKET = "http_server_request_duration_seconds_bucket"
 TRACER = TracerProvider().get_tracer("test")
@@ -23,7 +24,7 @@ def monitor():
 
 
 def expose(monitor):
-    made = monitor._faces.render("application/openmetrics-text; version=1.0.0", "")
+    made = monitor._endpoints.metrics.render("application/openmetrics-text; version=1.0.0", "")
     return list(parse_openmetrics(made.body.decode()))
 
 
@@ -66,13 +67,13 @@ async def test_the_last_trace_of_a_bucket_is_in_openmetrics_and_not_in_the_text_
     assert exemplar.labels == {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
     assert 0 <= exemplar.value <= bound
     assert exemplar.timestamp.sec > 1_700_000_000
-    plain = monitor._faces.render("text/plain", "").body.decode()
+    plain = monitor._endpoints.metrics.render("text/plain", "").body.decode()
     assert "trace_id" not in plain
     counts = [
         s.value for f in parse_text(plain) for s in f.samples if s.name.endswith("request_duration_seconds_count")
     ]
     assert counts == [2]
-    await monitor._faces.leave()
+    await monitor._lifecycle.leave()
 
 
 class RecordOnly(Sampler):
@@ -90,7 +91,7 @@ async def test_traces_that_nobody_will_find_are_no_exemplars(monitor, sampler):
     app = monitor.instrument_asgi(answer)
     await ask(app, tracer=TracerProvider(sampler=sampler).get_tracer("off"))
     assert exemplars(monitor) == {}
-    await monitor._faces.leave()
+    await monitor._lifecycle.leave()
 
 
 def test_an_exemplar_stands_with_the_bucket_that_its_value_fell_into(monitor):
@@ -108,7 +109,7 @@ async def test_exemplars_can_be_switched_off(monkeypatch):
     for monitor in (Monitor("shop", "1.0", "test"), Monitor("shop", "1.0", "test", exemplars=False)):
         await ask(monitor.instrument_asgi(answer))
         assert exemplars(monitor) == {}
-        await monitor._faces.leave()
+        await monitor._lifecycle.leave()
 
 
 async def test_aiohttp_sees_the_span_of_a_middleware_inside_it(monitor, serve):
@@ -162,15 +163,17 @@ def test_an_exemplar_of_a_folded_route_stays_with_the_overflow():
     monitor = Monitor("shop", "1.0", "test", series_limit=1)
     for number in range(3):
         with TRACER.start_as_current_span("GET"):
-            exchange = _exchange(monitor)
-            exchange.end(f"/r{number}", 200)
+            request = _request(monitor, f"/r{number}")
+            request.end()
     routes = {route for route, _ in exemplars(monitor)}
     assert routes == {"/r0", "__overflow__"}
     monitor.close()
 
 
-def _exchange(monitor):
-    return Exchange(Lanes(monitor._instruments).open("GET"))
+def _request(monitor, route):
+    request = MeasuredRequest(Lanes(monitor._instruments).open("GET"))
+    request.route, request.status = route, 200
+    return request
 
 
 def test_a_tracing_library_that_fails_costs_no_request(monitor, monkeypatch):
@@ -180,6 +183,6 @@ def test_a_tracing_library_that_fails_costs_no_request(monitor, monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr(opentelemetry.trace, "get_current_span", broken)
-    exchange = _exchange(monitor)
-    exchange.end("/", 200)
+    request = _request(monitor, "/")
+    request.end()
     assert exemplars(monitor) == {}

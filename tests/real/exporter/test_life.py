@@ -121,7 +121,7 @@ async def test_the_first_request_of_a_process_and_the_last_may_be_scrapes(monito
     slow.release.set()
     app = monitor.instrument_asgi(Starlette())
     assert (await ask(app))[0] == 200
-    await monitor._faces.leave()
+    await monitor._lifecycle.leave()
     monitor.close()
     status, scrape = await ask(app)
     assert (status, scrape.value("target_info")) == (200, 1)

@@ -149,7 +149,7 @@ def test_the_protocol_is_kept_and_the_answer_the_same(name, tmp_path, capsys):
     fresh = made if made.__code__.co_argcount else made()
     assert asked(monitor.instrument_wsgi(validator(fresh)), environment) == bare
     assert capsys.readouterr().err.count("AssertionError") == told == 0
-    scrape = Scrape(monitor._faces.render("", "").body.decode())
+    scrape = Scrape(monitor._endpoints.metrics.render("", "").body.decode())
     monitor.close()
     for method in ("GET", "HEAD"):
         counted = {

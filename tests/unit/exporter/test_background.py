@@ -7,8 +7,9 @@ import threading
 import pytest
 from prometheus_client import Histogram
 
-from rearguard_exporter.background.loops import LoopJobs, Ticker, wait_for
-from rearguard_exporter.endpoints.own_port import parse_address
+from rearguard_exporter.background.loops import LoopJobs
+from rearguard_exporter.background.threads import Ticker, wait_for
+from rearguard_exporter.settings import parse_address
 
 
 def test_a_ticker_ticks_survives_a_fault_and_stops():

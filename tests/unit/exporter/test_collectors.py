@@ -19,7 +19,7 @@ def test_a_collector_that_fails_costs_only_itself_wherever_it_stands():
     registry.register(Failing())
     Gauge("after", "x", registry=registry)
     monitor = Monitor("shop", "1.0", "test", registry=registry)
-    body = monitor._faces.render("", "").body.decode()
+    body = monitor._endpoints.metrics.render("", "").body.decode()
     monitor.close()
     assert {"before 0.0", "after 0.0"} <= set(body.splitlines())
     assert 'service_name="shop"' in body

@@ -134,7 +134,7 @@ def test_locks_that_a_thread_of_the_parent_held_at_the_fork_stop_nothing_in_the_
     held, over = threading.Event(), threading.Event()
 
     def hold():
-        with durations._lock, monitor._faces._sampler._lock, monitor._faces._worker._lock:
+        with durations._lock, monitor._lifecycle._sampler._lock, monitor._lifecycle._worker._lock:
             held.set()
             over.wait(10)
 
@@ -145,7 +145,7 @@ def test_locks_that_a_thread_of_the_parent_held_at_the_fork_stop_nothing_in_the_
     def serves():
         ask(app, "/")
         assert 'http_response_status_code="200"' in ask(app, "/metrics")[1]
-        monitor._faces.submit_dashboard().result(5)
+        monitor._endpoints.dashboard.submit().result(5)
         monitor.close()
 
     try:

@@ -5,7 +5,8 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rearguard_exporter.traffic.request import Exchange, Lanes, method_label
+from rearguard_exporter.traffic.lanes import Lanes, method_label
+from rearguard_exporter.traffic.request import MeasuredRequest
 from rearguard_exporter.traffic.websocket import Connection, Reason, reason_of_code
 from rearguard_exporter.values.instruments import Instruments
 
@@ -13,6 +14,11 @@ from rearguard_exporter.values.instruments import Instruments
 @pytest.fixture
 def instruments():
     return Instruments(CollectorRegistry(), 100)
+
+
+class EventStream(MeasuredRequest):
+    def content_type(self):
+        return "text/event-stream"
 
 
 def test_known_methods_stay_and_all_others_are_one():
@@ -28,35 +34,43 @@ def test_known_methods_stay_and_all_others_are_one():
     [(200, "", ""), (404, "", ""), (499, "", ""), (500, "", "500"), (503, "", "503"), (500, "KeyError", "KeyError")],
 )
 def test_answers_of_500_and_more_are_errors(instruments, status, given, recorded):
-    Exchange(Lanes(instruments).open("GET")).end("/a", status, given)
+    request = _request(instruments)
+    request.status, request.reported_error = status, given
+    request.end()
     assert list(instruments.http_duration.known()) == [("GET", "/a", str(status), recorded)]
 
 
-def test_an_exchange_ends_once(instruments):
-    exchange = Exchange(Lanes(instruments).open("GET"))
-    exchange.end("/a", 200)
-    exchange.end("/a", 500, "KeyError")
-    exchange.leave()
+def _request(instruments, kind=MeasuredRequest):
+    made = kind(Lanes(instruments).open("GET"))
+    made.route, made.status = "/a", 200
+    return made
+
+
+def test_a_request_ends_once(instruments):
+    request = _request(instruments)
+    request.end()
+    request.end(KeyError())
+    request.leave()
     assert list(instruments.http_duration.known()) == [("GET", "/a", "200", "")]
     (active,) = instruments.http_active.known().values()
     assert next(iter(active.collect())).samples[0].value == 0
 
 
 @pytest.mark.parametrize(
-    ("streamed", "endless", "error_type", "observed"),
+    ("streamed", "endless", "failure", "observed"),
     [
-        (9, False, "", 10),  # a slow download is timed to its last byte
-        (11, False, "", None),  # a long stream says nothing about the server
-        (1, True, "", None),
-        (11, False, "ValueError", 1),  # broken: the error counts, with the second until its headers
-        (1, True, "ValueError", 1),
+        (9, False, None, 10),  # a slow download is timed to its last byte
+        (11, False, None, None),  # a long stream says nothing about the server
+        (1, True, None, None),
+        (11, False, ValueError(), 1),  # broken: the error counts, with the second until its headers
+        (1, True, ValueError(), 1),
     ],
 )
-def test_streams_are_timed_unless_they_are_long_or_endless(instruments, streamed, endless, error_type, observed):
-    exchange = Exchange(Lanes(instruments).open("GET"))
-    exchange.since = time.perf_counter() - streamed
-    exchange.began -= streamed + 1
-    exchange.end("/a", 200, error_type, endless=endless)
+def test_streams_are_timed_unless_they_are_long_or_endless(instruments, streamed, endless, failure, observed):
+    request = _request(instruments, EventStream if endless else MeasuredRequest)
+    request.since = time.perf_counter() - streamed
+    request.began -= streamed + 1
+    request.end(failure)
     sums = [
         sample.value
         for child in instruments.http_duration.known().values()

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from rearguard_exporter.values.instruments import MAX_VALUE_LENGTH, Instruments, clean
+from rearguard_exporter.values.instruments import Instruments
+from rearguard_exporter.values.slots import MAX_VALUE_LENGTH, clean
 
 
 def instruments(limit=3):

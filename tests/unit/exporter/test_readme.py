@@ -17,10 +17,10 @@ DJANGO = (
 )
 EXPOSED = """
 import gc
-from rearguard_exporter.endpoints.faces import Faces
-(made,) = [each for each in gc.get_objects() if isinstance(each, Faces)]
-assert b'service_name="checkout"' in made.render("", "").body
-made.stop()
+from rearguard_exporter.frameworks.monitor_parts import MonitorParts
+(made,) = [each for each in gc.get_objects() if isinstance(each, MonitorParts)]
+assert b'service_name="checkout"' in made.endpoints.metrics.render("", "").body
+made.lifecycle.stop()
 """
 
 

@@ -116,9 +116,9 @@ def test_a_coroutine_check_that_no_event_loop_runs_is_told_of_once_the_service_h
     monitor, caplog, age, said
 ):
     monitor.watch_database("orders", unasked)
-    monitor._faces._began -= age
-    monitor._faces._sample()
-    monitor._faces._sample()
+    monitor._lifecycle._began -= age
+    monitor._lifecycle._tick()
+    monitor._lifecycle._tick()
     assert (
         sum("the coroutine checks of orders do not run" in record.getMessage() for record in caplog.records) == said
     )
@@ -127,8 +127,8 @@ def test_a_coroutine_check_that_no_event_loop_runs_is_told_of_once_the_service_h
 def test_a_coroutine_check_that_an_event_loop_runs_is_not_complained_about(monitor, caplog):
     monitor.watch_database("orders", unasked)
     ask(monitor.instrument_wsgi(hello), "/")
-    monitor._faces._began -= 70
-    monitor._faces._sample()
+    monitor._lifecycle._began -= 70
+    monitor._lifecycle._tick()
     assert caplog.records == []
 
 
@@ -173,7 +173,7 @@ def test_what_follows_a_failure_of_the_wrong_event_loop_is_told_with_it_until_a_
             raise answer
 
     monitor.watch_database("orders", check, readiness=True, interval=0.0)
-    [watch] = monitor._faces.watches
+    [watch] = monitor._lifecycle.watches
     while answers:
         watch.check_in_thread()
         told.append(watch.last.detail)

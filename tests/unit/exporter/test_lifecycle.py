@@ -18,11 +18,11 @@ def render_threads():
 
 def test_a_process_that_was_forked_after_a_scrape_renders_too():
     monitor = Monitor("shop", "1.0", "test")
-    assert monitor._faces.submit_render("", "").result(5).body
+    assert monitor._endpoints.metrics.submit("", "").result(5).body
     child = os.fork()
     if child == 0:
         try:
-            monitor._faces.submit_render("", "").result(3)
+            monitor._endpoints.metrics.submit("", "").result(3)
             os._exit(0)
         finally:
             os._exit(1)
@@ -38,12 +38,12 @@ def test_a_process_that_was_forked_after_a_scrape_renders_too():
 def test_a_closed_monitor_leaves_no_render_thread_and_still_answers_whoever_asks():
     before = len(render_threads())
     monitor = Monitor("shop", "1.0", "test")
-    monitor._faces.submit_dashboard().result(5)
+    monitor._endpoints.dashboard.submit().result(5)
     (*_, mine) = render_threads()
     monitor.close()
     mine.join(5)
     assert not mine.is_alive()
-    assert monitor._faces.submit_render("", "").result(5).body  # an application that is still served
+    assert monitor._endpoints.metrics.submit("", "").result(5).body  # an application that is still served
     monitor.close()
     deadline = time.monotonic() + 5
     while len(render_threads()) > before:
@@ -61,7 +61,7 @@ def test_families_of_the_application_are_left_as_they_are():
     registry = CollectorRegistry()
     registry.register(Mine())
     monitor = Monitor("shop", "1.0", "test", registry=registry)
-    body = monitor._faces.render("", "").body
+    body = monitor._endpoints.metrics.render("", "").body
     monitor.close()
     assert b"orders_total 3.0" in body
     assert b"orders_created" not in body
@@ -78,12 +78,12 @@ async def test_checks_that_hang_hold_the_end_of_an_application_up_once_and_off_i
     monitor = Monitor("shop", "1.0", "test")
     for number in range(3):
         monitor.watch_database(f"orders-{number}", hang)
-    assert monitor._faces.enter()
+    assert monitor._lifecycle.enter()
     for _ in range(3):
         assert begun.acquire(timeout=5)
     loop = asyncio.get_running_loop()
     began, worst = loop.time(), 0.0
-    leaving = asyncio.create_task(monitor._faces.leave())
+    leaving = asyncio.create_task(monitor._lifecycle.leave())
     while not leaving.done():
         before = loop.time()
         await asyncio.sleep(0.01)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.excluded_paths import Excluded
+from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
 from rearguard_exporter.values.user_labels import RequestLabels, constant, parse_pairs
 
 
@@ -83,13 +83,13 @@ def test_constant_labels_come_from_the_environment_too():
 
 
 def test_excluded_paths_are_exact_or_begin_so():
-    excluded = Excluded(["/health", "/static/*"])
+    excluded = ExcludedPaths(["/health", "/static/*"])
     asked = ("/health", "/health/", "/healthy", "/static/", "/static/a/b.css", "/static", "/", "")
     assert [path for path in asked if path in excluded] == ["/health", "/static/", "/static/a/b.css"]
-    assert "/anything" in Excluded(["/*"])
+    assert "/anything" in ExcludedPaths(["/*"])
 
 
 @pytest.mark.parametrize("pattern", ["health", "", "/a*b", "*", "/a**"])
 def test_a_pattern_that_would_mean_something_else_is_refused(pattern):
     with pytest.raises(ValueError, match="excluded path"):
-        Excluded([pattern])
+        ExcludedPaths([pattern])

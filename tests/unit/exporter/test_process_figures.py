@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from rearguard_exporter.values.process_figures import System, memory_limit
+from rearguard_exporter.values.process_figures import ProcessFigures, memory_limit
 
 HOST = 16 << 30
 
@@ -70,7 +70,7 @@ def test_no_cgroup_files_mean_the_memory_of_the_host(tmp_path):
 
 
 def test_a_sample_agrees_with_the_operating_system():
-    system = System()
+    system = ProcessFigures()
     assert list(system.collect()) == []
     system.sample()
     first = system.figures()

@@ -1,10 +1,14 @@
-"""Paths whose requests are not measured. Never here: routes, frameworks."""
+"""Paths whose requests and sockets are not measured."""
 
 from collections.abc import Iterable
 
 
-class Excluded:
-    """Exact paths, and with a `*` at the end whatever begins so."""
+class ExcludedPaths:
+    """Exact paths; a pattern that ends with `*` excludes every path with that beginning.
+
+    Raises:
+        ValueError: a pattern does not begin with `/`, or has a `*` before its end.
+    """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         given = tuple(patterns)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.endpoints import own_port as server
+from rearguard_exporter.endpoints import own_port
 
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -38,7 +38,8 @@ def test_the_port_opens_without_asking_for_names(monkeypatch):
 def test_connections_are_few_and_the_next_one_is_served_when_one_has_gone(address):
     with ExitStack() as stack:
         held = [
-            stack.enter_context(socket.create_connection(address, timeout=5)) for _ in range(server.MOST_CONNECTIONS)
+            stack.enter_context(socket.create_connection(address, timeout=5))
+            for _ in range(own_port.MOST_CONNECTIONS)
         ]
         assert {answer(connection) for connection in held} == {b"HTTP/1.1 200 OK"}
         beyond = stack.enter_context(socket.create_connection(address, timeout=5))
@@ -53,7 +54,7 @@ def test_connections_are_few_and_the_next_one_is_served_when_one_has_gone(addres
 
 
 def test_a_peer_that_dribbles_its_request_is_cut_off_and_one_that_asks_again_is_not(address, monkeypatch):
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(own_port, "REQUEST_SECONDS", 0.5)
     with socket.create_connection(address, timeout=5) as again, socket.create_connection(address, timeout=5) as slow:
         began = time.monotonic()
         try:

@@ -1,0 +1,78 @@
+"""The settings of a monitor, from its arguments or else from the environment; README.md lists them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
+from rearguard_exporter.values.instruments import Options
+from rearguard_exporter.values.user_labels import Hook, constant, parse_pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user chose, checked."""
+
+    listen: tuple[str, int] | None  # host and port of the exporter's own
+    excluded: ExcludedPaths | None
+    options: Options
+
+
+def resolve_settings(
+    *,
+    listen: str | None,
+    exemplars: bool | None,
+    exclude: Iterable[str],
+    labels: Mapping[str, object] | None,
+    request_labels: Mapping[str, Hook] | None,
+    label_limit: int,
+) -> Settings:
+    """The settings; an argument that is empty or None is taken from the environment.
+
+    Raises:
+        ValueError: `listen` is no address, a path cannot be excluded so, or a label cannot have this name.
+    """
+    listen = listen or _variable("REARGUARD_LISTEN")
+    address = parse_address(listen) if listen else None
+    paths = tuple(exclude) or tuple(
+        part.strip() for part in _variable("REARGUARD_EXCLUDE").split(",") if part.strip()
+    )
+    options = Options(
+        exemplars=_switch("REARGUARD_EXEMPLARS") if exemplars is None else exemplars,
+        labels=constant(
+            parse_pairs(_variable("REARGUARD_LABELS")) if labels is None else labels, request_labels or ()
+        ),
+        request_labels=dict(request_labels or {}),
+        label_limit=label_limit,
+    )
+    return Settings(address, ExcludedPaths(paths) if paths else None, options)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of "127.0.0.1:9464", "[::1]:9464" or ":9464" (every IPv4 address).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "0.0.0.0", parts.port  # noqa: S104 - the user left the host out
+    except ValueError:
+        port = None
+        host = ""
+    if port is None:
+        raise ValueError(f"listen must be host:port, such as 127.0.0.1:9464, not {text!r}")
+    return host, port
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name, "")
+
+
+def _switch(name: str) -> bool | None:
+    """What a variable says: on (also true, yes, 1) or off; None if it is not set or says neither."""
+    value = _variable(name).strip().lower()
+    if value in {"on", "true", "yes", "1"}:
+        return True
+    return False if value in {"off", "false", "no", "0"} else None

@@ -1,0 +1,81 @@
+"""Where requests are counted: each thread has a `Lane` for each method, so that nothing is locked."""
+
+import threading
+from bisect import bisect_left
+from threading import get_ident
+from typing import Final
+
+from rearguard_exporter.families import HTTP_DURATION, OTHER
+from rearguard_exporter.values.exemplars import Trace
+from rearguard_exporter.values.instruments import Instruments
+from rearguard_exporter.values.slots import Key
+
+KNOWN_METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+"""The methods that OpenTelemetry's HTTP conventions know."""
+
+_BOUNDS: Final = HTTP_DURATION.bounds
+
+
+def method_label(method: str) -> str:
+    """The method if it is a known one, else `_OTHER`."""
+    return method if method in KNOWN_METHODS else OTHER
+
+
+class Lane:
+    """What one thread counts of the requests of one method. No other thread may use it."""
+
+    __slots__ = ("_durations", "_table", "active", "extras", "instruments", "lanes", "method", "thread")
+
+    def __init__(self, lanes: "Lanes", instruments: Instruments, method: str) -> None:
+        self.lanes = lanes
+        self.instruments = instruments
+        self.method = method
+        self.thread = get_ident()
+        self.active = instruments.http_active.mine(instruments.http_active.child(method))
+        """Its only item: how many requests began on this lane, less those that ended on it."""
+        self.extras = instruments.extras()
+        self._durations = instruments.http_duration
+        self._table = instruments.http_duration.table
+
+    def here(self) -> "Lane":
+        """The lane of this method for the thread that asks."""
+        return self if self.thread == get_ident() else self.lanes.of.get(self.method) or self.lanes.open(self.method)
+
+    def observe(
+        self, route: str, status: str, error_type: str, seconds: float, request: object, trace: Trace | None
+    ) -> None:
+        """Count a request that took `seconds`.
+
+        `request` is what the user's label hooks are shown. `trace` is the request's trace, if that is over by now;
+        None means the trace that is active here.
+        """
+        key: Key = (self.method, route, status, error_type)
+        extras = self.extras
+        if extras is not None:
+            key = extras.labelled(key, request)
+        try:
+            counts = self._table[key]
+        except KeyError:
+            counts = self._durations.open(key)
+        counts[bisect_left(_BOUNDS, seconds)] += 1.0
+        counts[-1] += seconds
+        if extras is not None:
+            extras.note(self._durations, key, seconds, trace)
+
+
+class Lanes(threading.local):
+    """The lanes of the thread that asks, by method in `of`; `open` makes those that are missing."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self.of: dict[str, Lane] = {}
+        self._instruments = instruments
+
+    def open(self, method: str) -> Lane:
+        """The lane of this method. Unknown methods share one lane, which `of` has under the name `_OTHER`."""
+        method = method_label(method)
+        lane = self.of.get(method)
+        if lane is None:
+            lane = self.of[method] = Lane(self, self._instruments, method)
+        return lane

@@ -1,0 +1,67 @@
+"""Collectors of what is constant, and of what the exporter itself costs."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rearguard_exporter import families
+from rearguard_exporter.families import Family
+from rearguard_exporter.values.instruments import Instruments
+from rearguard_exporter.values.slots import clean
+
+
+class Counted(Protocol):
+    """A family whose series are limited."""
+
+    family: Family
+    folded: int
+
+    def series(self) -> int:
+        """How many series it holds."""
+
+
+class OwnCost(Collector):
+    """What the exporter itself costs: series held, values folded, seconds spent on rendering."""
+
+    def __init__(self, instruments: Instruments, *others: Counted) -> None:
+        self.render_seconds: dict[str, float] = {}
+        self._counted: tuple[Counted, ...] = (*instruments.capped(), *others)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that registering does not collect."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Gauges and counters by family."""
+        series, folded, render = families.EXPORTER_SERIES, families.EXPORTER_FOLDED, families.EXPORTER_RENDER
+        held = GaugeMetricFamily(series.name, series.help, labels=series.labels)
+        lost = CounterMetricFamily(folded.name, folded.help, labels=folded.labels)
+        for capped in self._counted:
+            held.add_metric((capped.family.name,), capped.series())
+            lost.add_metric((capped.family.name,), capped.folded)
+        yield held
+        yield lost
+        spent = GaugeMetricFamily(render.name, render.help, labels=render.labels)
+        for name, seconds in tuple(self.render_seconds.items()):
+            spent.add_metric((name,), seconds)
+        yield spent
+
+
+class TargetInfo(Collector):
+    """The constant `target_info`."""
+
+    def __init__(self, values: tuple[str, str, str]) -> None:
+        self._values = tuple(clean(value) for value in values)
+
+    def describe(self) -> Iterable[Metric]:
+        """The same as `collect`: it never changes."""
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge of value 1."""
+        family = families.TARGET_INFO
+        info = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+        info.add_metric(self._values, 1)
+        yield info
