@@ -1,6 +1,7 @@
 """The documents: what they name exists, links lead somewhere, and the English is short enough to be read once."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -83,6 +84,17 @@ def test_the_rooms_and_files_of_the_architecture_are_those_of_the_tree(heading, 
     tree = [each.name for each in package.iterdir() if any(each.glob("*.py"))]
     tree += [each.name for each in package.glob("*.py") if each.name != "__init__.py"]
     assert sorted(told) == sorted(tree)
+
+
+def test_the_floors_of_the_architecture_are_those_of_the_import_contract():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (layers,) = [each["layers"] for each in contracts if each.get("containers") == ["rearguard_controller"]]
+    floor = {name: number for number, layer in enumerate(layers) for name in layer.split(" | ")}
+    rows = table_after((ROOT / "docs/architecture.md").read_text(), "## Who imports whom")
+    told = [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(told) == sorted(floor)
+    assert [floor[name] for name in told] == sorted(floor.values())
 
 
 def test_the_eight_stops_stand_in_their_order_in_both_tables():
