@@ -1,8 +1,7 @@
-"""Prometheus durations: `5m`, `1h30m`, `400d`, `0s` to seconds and back.
+"""Prometheus durations (`5m`, `1h30m`, `400d`, `0s`) to seconds and back.
 
 Here: the text form of durations as the Prometheus documentation defines it (units y w d h m s ms, largest
 first, each at most once; a year is 365 days).
-Never here: clocks, timestamps, or durations of any other notation.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def parse(text: str) -> float:
     """
     if text == "0":
         return 0.0
-    shown = shortened(repr(text), _SHOWN)  # as it is shown: an escaped character has up to ten
+    shown = shortened(repr(text), _SHOWN)  # shortened after escaping: an escaped character has up to ten
     match = _PATTERN.fullmatch(text)
     if match is None or not text:
         hint = f"A duration needs a unit: {text}s or {text}m?" if re.fullmatch(r"[0-9]{1,9}", text) else _HINT

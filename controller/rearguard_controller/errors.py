@@ -1,8 +1,7 @@
 """The errors of the controller: one base, few children.
 
-Here: errors that an operator or a client can do something about; each carries a hint that says what.
-Never here: failed actions. A hook that fails or a command that times out is a value (a step's result), not an
-exception.
+Here: errors that an operator or a client can do something about; each has a hint that says what.
+Never here: failed actions. A hook that fails or a command that times out is a step's result, not an exception.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class ConfigError(RearguardError):
 
 
 class InvalidInputError(RearguardError):
-    """A request, payload or argument breaks its contract; `field` names the place."""
+    """A request, payload or argument is not what it must be; `field` names the place."""
 
 
 class WrongUseError(InvalidInputError):
@@ -50,7 +49,7 @@ class NotFoundError(RearguardError):
 
 
 class ConflictError(RearguardError):
-    """The request is understood, but the state of things forbids it now."""
+    """The request is understood, but the present state does not allow it."""
 
 
 class JournalError(RearguardError):
@@ -58,15 +57,15 @@ class JournalError(RearguardError):
 
 
 class DamagedError(JournalError):
-    """A record of the journal cannot be read, and asking again does not help; the others are well."""
+    """One record of the journal cannot be read, and asking again does not help; the others can be read."""
 
 
 class LeaseLostError(RearguardError):
-    """Another replica leads now: what was to be written was not, and nothing more may be done here."""
+    """Another replica leads now: nothing was written, and this process must do nothing more."""
 
 
 class SourceError(RearguardError):
-    """An outside system that facts come from (Prometheus, a target) gave no usable answer."""
+    """An outside system that is asked for facts (Prometheus, a target) gave no usable answer."""
 
 
 # Module -> the extra that installs it, and what needs it. Exporter and command line alone work without any of them.

@@ -1,8 +1,4 @@
-"""Numbers, durations and measurements as people read them.
-
-Here: the words that sentences of the judgement, of recovery and of the command line share.
-Never here: what they mean.
-"""
+"""Numbers, durations, times, measurements and addresses as text for people, and RFC 3339 times back to seconds."""
 
 from __future__ import annotations
 
@@ -66,7 +62,7 @@ def clock_time(seconds: float) -> str:
 
 
 def because(detail: str) -> str:
-    """The end of a sentence that says why, where it is known."""
+    """The end of a sentence: a colon and the reason, or a full stop if no reason is known."""
     if not detail:
         return "."
     return f": {detail}" if detail.endswith(".") else f": {detail}."
@@ -104,12 +100,12 @@ def seconds_of(text: str) -> float:
 
 
 def address(url: str) -> str:
-    """An address as it may be shown anywhere: without user, password, query and fragment, which may be secret."""
+    """An address that may be shown anywhere: without user, password, query and fragment, which may be secret."""
     scheme, separator, rest = url.partition("://")
     authority, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def plain(text: str) -> str:
-    """A sentence of somebody else's (a library's, a system's) with every address in it as it may be shown."""
+    """A sentence that a library or a system wrote, with the secret parts of every address in it removed."""
     return _ADDRESS.sub(lambda match: address(match[0]), text)

@@ -19,7 +19,7 @@ RECORDED = {rule.name for rule in ALL if not rule.alerting}
 TRIGGERS = [rule for rule in ALERTS if rule.labels.get("action") == "rollback"]
 RUNBOOKS = "https://github.com/rearguard/rearguard/blob/main/docs/runbooks.md"
 
-# alert -> (waits for, may roll back), from the contract with users. PoorWebVitals comes with its metrics.
+# alert -> (waits for, may roll back), as users are promised. PoorWebVitals comes with its metrics.
 PROMISED = {
     "HighErrorRate": ("5m", True),
     "SlowResponses": ("3m", True),

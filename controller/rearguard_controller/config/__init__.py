@@ -1,10 +1,10 @@
-"""The configuration file, YAML text to frozen values: what `rearguard serve --config` reads.
+"""The configuration file of `rearguard serve --config`: from YAML text to frozen values.
 
 Here: the public names. `keys` lists every key once, `reading` turns YAML nodes into values or errors with file,
-line and key, `hooks` reads commands, requests and hooks, `policies` and `targets` what they are named after,
-`notify` who is told, `configuration` puts the whole together, `web` reads the file of TLS settings.
-Never here: looking into the files that it names (tokens, certificates, headers), opening the journal, the network,
-or environment variables: the text alone decides what it means.
+line and key, `hooks` reads commands, requests and hooks, `policies` and `targets` read those,
+`notify` reads who is told, `configuration` puts the whole together, `web` reads the file of TLS settings.
+Never here: reading the files that it names (tokens, certificates, headers), the journal, the network or environment
+variables. The text alone decides what it means.
 """
 
 from rearguard_controller.config.configuration import (

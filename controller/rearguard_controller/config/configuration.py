@@ -1,7 +1,6 @@
 """The whole configuration: what a file says, as frozen values.
 
 Here: `load` and `parse`, and the settings of the controller itself.
-Never here: how single values are read (`reading`), `policies`, `targets`, `hooks`.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class Limits:
     """What the HTTP interface takes at most.
 
     Attributes:
-        waiting_alerts: accepted alerts that wait to be judged, before deliveries are put off.
+        waiting_alerts: accepted alerts that may wait to be judged; beyond, deliveries are refused for now.
         triggers_per_minute: of one operator.
         connections: open at once.
         body_timeout: seconds for the whole body of a request.
@@ -90,10 +89,10 @@ class Configuration:
     """What the configuration file says, with every default filled in and every path absolute.
 
     Attributes:
-        environment: of targets that name none themselves; may be empty.
+        environment: for targets that name none themselves; may be empty.
         journal: path of the SQLite database, or the postgresql:// URL.
-        retention: seconds.
-        tokens: role (sender, viewer, operator) to the file with its tokens.
+        retention: seconds for which records are kept.
+        tokens: role (sender, viewer, operator) to the file that holds its tokens.
     """
 
     environment: str
@@ -175,7 +174,7 @@ def _journal(place: Place) -> str:
 
 
 def _postgres(place: Place, rest: str) -> str:
-    """The URL with the one scheme that the journal knows; what the driver understands may follow the database."""
+    """The URL, with the one scheme that the journal knows. Parameters for the driver may follow the database."""
     match = _POSTGRES.fullmatch(rest)
     if match is None:
         raise place.error("this is no PostgreSQL database", "write postgresql://user@host/database")
@@ -264,7 +263,7 @@ def _limits(place: Place | None) -> Limits:
 
 
 def _retention(top: Block, policies: Mapping[str, Policy]) -> float:
-    """How long records are kept: at least as long as any policy looks back for its brakes."""
+    """How long records are kept: at least as long as any policy looks back (cooldown, budget)."""
     seconds = top.duration("retention", 400 * 86_400.0, least=SECOND)
     looks_back = {f"policies.{name}.cooldown": policy.cooldown for name, policy in policies.items()}
     looks_back |= {f"policies.{name}.budget.per": policy.budget.per for name, policy in policies.items()}

@@ -1,7 +1,7 @@
 """Commands, requests and hooks of the configuration.
 
-Here: the blocks that become actions, and what an argument or address may hold.
-Never here: running them, or filling in the placeholders.
+Here: the blocks that become actions, and what an argument or address may contain.
+Never here: running actions, or filling in placeholders.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ONE_ACTION = "give exactly one of command and http"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where and with which variables a command runs."""
+    """In which folder and with which variables a command runs."""
 
     cwd: str
     env: Mapping[str, str]
@@ -93,7 +93,7 @@ def hooks(place: Place | None, folder: Path) -> tuple[tuple[Hook, ...], tuple[Ho
 
 
 def _hooks(place: Place, folder: Path, taken: set[str], *, after: bool) -> tuple[Hook, ...]:
-    """The hooks of a list; their names are added to those that are taken."""
+    """The hooks of a list; adds their names to `taken`."""
     found = []
     for item in place.items("a list of hooks"):
         hook = _hook(item, folder, after=after)
@@ -134,7 +134,7 @@ def _hook(place: Place, folder: Path, *, after: bool) -> Hook:
 
 
 def _hook_check(place: Place, folder: Path, around: Surroundings) -> Action:
-    """An action that only looks: not for long, and by no request that could change something."""
+    """An action that only looks: with a short limit, and without a request method that could change something."""
     block = place.block(CHECK)
     action = _action(block, folder, _surroundings(block, folder, around))
     http = block.get("http")

@@ -1,7 +1,6 @@
 """Who is told: the entries of `notify`.
 
 Here: one frozen value for each entry, read from its block.
-Never here: reading the files that an entry names, or sending anything.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class NotifyEntry:
     """One receiver of notices; exactly one of `url` and `url_file` is given.
 
     Attributes:
-        name: in metrics and logs; None: the host of the address.
+        name: for metrics and logs; None: the host of the address is used.
         timeout: seconds for one attempt.
     """
 

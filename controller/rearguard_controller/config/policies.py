@@ -1,7 +1,4 @@
-"""Policies: what they say, and which one a target has.
-
-Never here: what a policy leads to (`policy` of the controller).
-"""
+"""Policies: what they say, and which one a target has."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from rearguard_controller.model.labels import LABEL_NAME
 
 
 def policies(top: Block, *, act_outside: bool) -> dict[str, Policy]:
-    """The policies by name; one with usual values where none is given."""
+    """The policies by name; without any in the file, one with the default values."""
     place = top.get("policies")
     if place is None:
         return {"default": _policy("default", Block(top.place, {}), act_outside=act_outside)}
@@ -46,7 +43,7 @@ def _mode(place: Place | None) -> Mode:
 
 
 def _approval(place: Place | None) -> float:
-    """The seconds in which a person may approve."""
+    """Seconds within which a person may approve."""
     return 1800.0 if place is None else place.block(APPROVAL).duration("within", 1800.0, least=SECOND)
 
 
@@ -62,7 +59,7 @@ def _budget(place: Place | None) -> Budget:
 
 
 def labels(place: Place) -> Labels:
-    """At least one label, so that a selector never means everything."""
+    """At least one label, so that a selector never selects everything."""
     pairs = place.pairs("a mapping of labels")
     if not pairs:
         raise place.error("this is empty", "name at least one label")
@@ -75,7 +72,7 @@ def labels(place: Place) -> Labels:
 
 
 def policy_of(block: Block, known: Mapping[str, Policy]) -> Policy:
-    """The policy that a target names, or the only one."""
+    """The policy that a target names; if it names none, the only one there is."""
     place = block.get("policy")
     if place is None:
         if len(known) > 1:

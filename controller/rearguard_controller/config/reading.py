@@ -1,7 +1,7 @@
 """YAML nodes to plain values, or to errors that name file, line, key and what would be right.
 
 Here: the YAML text as a tree with places, and the small readers of texts, numbers, lists, mappings and durations.
-Values are taken as they are written: no environment variables, no conversions, no guessing of types.
+Values are read as written: no environment variables, no conversions, no guessed types.
 Never here: what the keys mean.
 """
 
@@ -22,7 +22,7 @@ from rearguard_controller.errors import ConfigError, InvalidInputError
 MAX_CHARACTERS = 1_000_000  # of a configuration file
 SECOND = 1.0  # the least of most durations
 LEAST_TIMEOUT = 0.1  # seconds
-MAX_NODES = 100_000  # with every alias written out
+MAX_NODES = 100_000  # of YAML, with every alias written out
 _CLOSE_ENOUGH = 0.6  # likeness from which a known key is offered for an unknown one
 _MAX_DIGITS = 9
 _SHOWN = 60  # characters of a bad value that an error repeats
@@ -58,7 +58,7 @@ def compose(text: str, file: str) -> Place:
 
 
 def _expanded_size(node: yaml.Node, known: dict[int, int], file: str) -> int:
-    """Nodes below and with this one, aliases written out; refuses loops and alias bombs."""
+    """The number of nodes in this one, with every alias written out. Refuses loops and alias bombs."""
     line = node.start_mark.line + 1
     size = known.get(id(node))
     if size == 0:
@@ -92,16 +92,16 @@ class Place:
     line_number: int
 
     def error(self, problem: str, right: str = "") -> ConfigError:
-        """A complaint about this place, with what would be right in the same sentence."""
+        """An error about this place, with what would be right in the same sentence."""
         return _error(self.file, self.line_number, self.path, f"{problem}; {right}" if right else problem)
 
     def wrong(self, wanted: str) -> ConfigError:
-        """The complaint that this value is of another type than the one wanted."""
+        """The error that this value has the wrong type."""
         return self.error(f"this is {self.kind}", f"it must be {wanted}")
 
     @property
     def kind(self) -> str:
-        """What a person would call this value's type."""
+        """This value's type in a user's words."""
         if isinstance(self.node, yaml.MappingNode):
             return "a mapping"
         if isinstance(self.node, yaml.SequenceNode):
@@ -117,13 +117,13 @@ class Place:
         return isinstance(self.node, yaml.SequenceNode)
 
     def _scalar(self, *tags: str) -> str | None:
-        """The text of a scalar of one of these types, else None."""
+        """The text of a scalar of one of these types; None for anything else."""
         if isinstance(self.node, yaml.ScalarNode) and self.node.tag.removeprefix(_TAG) in tags:
             return str(self.node.value)
         return None
 
     def text(self, wanted: str = "text") -> str:
-        """Non-empty text that can be written as UTF-8 and holds no NUL."""
+        """Non-empty text that can be written as UTF-8 and has no NUL."""
         value = self._scalar("str")
         if value is None:
             hint = f"{wanted}: write it in quotes" if self._scalar("int", "float", "bool", "timestamp") else wanted
@@ -194,7 +194,7 @@ class Place:
         return tuple(item.text() for item in self.items(wanted))
 
     def entries(self, wanted: str) -> dict[str, Place]:
-        """The entries of a mapping by key; a key that stands twice is refused."""
+        """The entries of a mapping by key. Refuses a key that stands twice."""
         if not isinstance(self.node, yaml.MappingNode):
             raise self.wrong(wanted)
         found: dict[str, Place] = {}
@@ -276,6 +276,6 @@ class Block:
 
 
 def meant(name: str, known: Sequence[str]) -> str:
-    """What would be right instead of an unknown word: the nearest known one, or all of them."""
+    """A hint for an unknown word: the known word nearest to it, or all known words."""
     near = difflib.get_close_matches(name[:_SHOWN], known, n=1, cutoff=_CLOSE_ENOUGH)
     return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"

@@ -1,7 +1,7 @@
 """Files that hold secrets: an address, headers, tokens.
 
-Here: reading them, whether one has changed since, and errors that name the file and never what stands in it.
-Never here: using what was read, and the files of TLS, which have a reader of their own.
+Here: reading them, and noticing that one has changed. Errors name the file and never show what it contains.
+Never here: certificates and keys; `api.tls` loads them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
 def host_of(url: str) -> str | None:
-    """The host of an http or https address; None when it is no usable one."""
+    """The host of an http or https address; None if the address cannot be used."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -36,7 +36,7 @@ def read_address(file: Path) -> str:
     """The one http or https address that a file holds.
 
     Raises:
-        ConfigError: it cannot be read, or holds something else.
+        ConfigError: it cannot be read, or contains something else.
     """
     url = _text(file, "address").strip()
     if host_of(url) is None:
@@ -51,7 +51,7 @@ FileMark = tuple[int, int, int]
 
 
 def file_mark(path: Path) -> FileMark | None:
-    """What changes when a file is written or replaced: time, size and inode; None when there is no file to see."""
+    """Time, size and inode, of which one changes when a file is written or replaced; None if it cannot be seen."""
     try:
         status = path.stat()
     except OSError:

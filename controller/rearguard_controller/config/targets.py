@@ -1,7 +1,4 @@
-"""Targets: what a file says of each, and how its names resolve.
-
-Never here: how hooks and commands are written (`hooks`), or policies (`policies`).
-"""
+"""Targets: what a file says of each, and which policy and other targets its names mean."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ def targets(place: Place, folder: Path, environment: str, policies: Mapping[str,
 
 
 def _refuse_dependencies(place: Place | None, target: Target, known: list[str]) -> None:
-    """Refuse names that cannot be depended on; which targets there are is known only once all are read."""
+    """Refuse names in `depends_on` that are no other target. Needs all targets, so it comes after reading them."""
     for number, entry in enumerate([] if place is None else place.items("a list of targets' names")):
         name = target.depends_on[number]
         if name == target.name:
@@ -77,7 +74,7 @@ def _matches(place: Place) -> tuple[Labels, ...]:
 
 
 def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str:
-    """The target's own key, else the label that all matches agree on, else the top level's."""
+    """The target's own key; else the label on which all its matches agree; else the top level's key."""
     own = block.line("environment")
     if own is not None:
         return own
@@ -92,7 +89,7 @@ def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str
 
 
 def _verify(place: Place | None) -> tuple[HealthCheck | None, float]:
-    """The health check, if there is one, and the seconds within which the condition must be over."""
+    """The health check, if there is one, and the seconds within which the fault must be over."""
     if place is None:
         return None, RECOVERY_WITHIN
     block = place.block(VERIFY)

@@ -1,7 +1,7 @@
-"""The web configuration file of Prometheus' exporter-toolkit: its part `tls_server_config`, text to frozen values.
+"""The `tls_server_config` of a web configuration file, as Prometheus' exporter-toolkit defines it, as frozen values.
 
-Here: which of its keys this server can do, and a sentence for each that it cannot: nothing is silently accepted.
-Never here: certificates (`transport` loads them), and the controller's own configuration file.
+Here: which keys this server supports, and a sentence for each that it does not: nothing is silently ignored.
+Never here: reading the certificates; `api.tls` loads them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class TlsSettings:
 
     Attributes:
         client_auth: whether a client must, may or need not show a certificate.
-        client_sans: of these names the certificate of a client must carry one; empty: any will do.
+        client_sans: a client's certificate must carry one of these names; empty: any certificate will do.
         ciphers: OpenSSL's names, for TLS 1.2; empty: OpenSSL's choice.
     """
 

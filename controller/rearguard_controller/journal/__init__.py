@@ -1,1 +1,1 @@
-"""The journal: what survives a crash. One store protocol, two stores; `opening` picks one."""
+"""The journal: what survives a crash. `store` says what it promises; SQLite or PostgreSQL holds it."""

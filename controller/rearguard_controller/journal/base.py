@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class StoreBase(ABC):
-    """The methods of a `Journal` that need no database of their own; see there for what each promises."""
+    """The methods of a `Journal` that are the same for every database; `Journal` says what each promises."""
 
     _inbox: Inbox
 

@@ -1,8 +1,8 @@
 """Nouns to JSON text and back, by their own type hints.
 
-Here: the one form in which values lie in the journal: readable JSON, no pickles. Fields that are not known are
-ignored and missing ones take their defaults, so that a rollback begun by a neighbouring version can be resumed.
-Never here: SQL, and shapes for users (the API has its own).
+Here: the one form in which values are stored: readable JSON, no pickles. A reader ignores fields that it does not
+know, and missing fields get their defaults. So a rollback that another version of Rearguard began can be resumed.
+Never here: the form of answers to users; `json_views` has that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ATOMS = frozenset({str, int, float, bool, type(None)})
 def dump(value: object) -> str:
     """A dataclass value as JSON text, with its type's name as `type`.
 
-    So do the values within it, where the type may hold one of several dataclasses.
+    A value inside it also carries its type's name if its field may hold one of several dataclasses.
     """
     kind: Any = type(value)
     if _needs_names(kind):
@@ -70,7 +70,7 @@ def _plain(value: object) -> object:
 
 @functools.cache
 def _needs_names(kind: Any) -> bool:
-    """Whether a value of this type hint may hold one of several dataclasses, so that each must say which it is."""
+    """Whether a value of this type may contain one of several dataclasses, so that each needs its type's name."""
     parts = [part for part in get_args(kind) if part is not type(None)]
     if get_origin(kind) in (Union, types.UnionType) and len(parts) > 1:
         return True
@@ -81,13 +81,13 @@ def _needs_names(kind: Any) -> bool:
 
 @functools.cache
 def _names(kind: type) -> tuple[str, ...] | None:
-    """The fields of a dataclass; None of anything else."""
+    """The names of a dataclass' fields; None for any other type."""
     return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 @functools.cache
 def _reader(kind: Any) -> Reader:  # one for each shape of hint
-    """What makes a value of this type hint out of plain JSON, built once."""
+    """A function that turns plain JSON into a value of this type; built once for each type."""
     if kind is Any:
         return lambda plain: plain
     origin = get_origin(kind)
@@ -95,7 +95,7 @@ def _reader(kind: Any) -> Reader:  # one for each shape of hint
         return _read_member(get_args(kind))
     if origin is tuple:
         return _read_tuple(_reader(get_args(kind)[0]))
-    if origin is not None:  # the only other generic in the nouns is Mapping[str, str]
+    if origin is not None:  # the only other generic type in the model is Mapping[str, str]
         return _read_mapping(_reader(get_args(kind)[1]))
     if dataclasses.is_dataclass(kind):
         return _read_dataclass(kind)  # type: ignore[arg-type]  # a class, not an instance: hints are classes

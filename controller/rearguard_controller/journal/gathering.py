@@ -1,7 +1,7 @@
-"""Many webhooks, few commits: alerts that arrive while a statement is under way go together into the next one.
+"""Many webhooks, few commits: alerts that arrive while one statement runs share the next one.
 
-Here: the queue before the inbox, whatever database holds it.
-Never here: SQL, and other writes; those come from the leader alone, one after another.
+Here: the queue before the inbox, for every database.
+Never here: other writes. Those come one after another, and need no queue.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from rearguard_controller.errors import JournalError
 
-FRESH = 0.5  # seconds that a count is used
+FRESH = 0.5  # seconds for which a count is reused
 
 WEBHOOKS_PER_COMMIT = 512
 
@@ -20,7 +20,7 @@ Rows = Sequence[tuple[float, str]]
 
 
 class Gathering:
-    """Inserts alerts; each caller returns once the commit that holds its own is on disk."""
+    """Inserts alerts. A call returns when the commit with its own alerts is on disk."""
 
     def __init__(self, store: Callable[[Rows], Awaitable[None]]) -> None:
         """Nothing waits yet; `store` inserts rows and commits them."""
@@ -30,7 +30,7 @@ class Gathering:
         self._closed = False
 
     async def insert(self, rows: Rows) -> None:
-        """Store alerts: when each was received, and the alert.
+        """Store rows of the time of receipt and the alert as JSON.
 
         Raises:
             JournalError: they may not be stored; the sender has to send them again.
@@ -44,7 +44,7 @@ class Gathering:
         await future
 
     async def close(self) -> None:
-        """Let what waits be stored."""
+        """Store what still waits, and take no more."""
         self._closed = True
         if self._task is not None:
             await self._task
@@ -80,13 +80,13 @@ class Backlog:
         self._at: float | None = None
 
     def accepted(self, number: int) -> None:
-        """So many more wait."""
+        """Note that `number` more alerts wait."""
         self._since += number
 
     async def count(self, ask: Callable[[], Awaitable[int]]) -> int:
-        """The number, by `ask` where the last answer is too old."""
+        """How many wait: calls `ask` if the last answer is older than FRESH, and adds what was accepted since."""
         now = time.monotonic()
         if self._at is None or now - self._at >= FRESH:
-            self._at, self._since = now, 0  # one asker at a time; the others take the answer before
+            self._at, self._since = now, 0  # only this call asks; calls meanwhile use the last answer
             self._counted = await ask()
         return self._counted + self._since

@@ -1,7 +1,7 @@
 """The inbox: accepted alerts, until they are judged.
 
-Here: what every store does with them, whichever database holds them.
-Never here: the statements that differ between the databases; each store's own inbox has those.
+Here: what every store does with them.
+Never here: statements that differ between the databases; each store's own inbox has those.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Inbox(ABC):
         """See `Journal.unjudged_count`."""
         return await self._backlog.count(self._count)
 
-    # --- what each database does in its own words
+    # --- what differs between the databases
 
     @abstractmethod
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:

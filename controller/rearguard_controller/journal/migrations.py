@@ -1,7 +1,7 @@
 """The schema's versions: numbered files, applied in order, forward only.
 
-Here: which files there are, and what is said to a journal that a newer Rearguard wrote.
-Never here: connections. Each store applies a file and its version in one transaction.
+Here: which files there are, and the error for a journal that a newer Rearguard wrote.
+Never here: applying them. Each store applies a file and notes its version in one transaction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rearguard_controller.errors import JournalError
 
 
 def after(store: str, version: int) -> list[tuple[int, str]]:
-    """The steps of a store ("sqlite", "postgres") that lead on from `version`: the version each leads to, its SQL.
+    """The steps of a store ("sqlite" or "postgres") after `version`: the version that each leads to, and its SQL.
 
     Raises:
         JournalError: the version is newer than every step known here.

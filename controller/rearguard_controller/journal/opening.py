@@ -1,7 +1,6 @@
 """Opening the journal that the configuration names.
 
-Here: which store an address means. PostgreSQL's driver is imported only where it is used.
-Never here: SQL.
+Here: which store an address means. PostgreSQL's driver is imported only if the address asks for it.
 """
 
 from __future__ import annotations

@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """What is asked for.
+    """A list that is asked for.
 
     Attributes:
-        kind: of the records.
-        table: where they are, by `id` and `seq`.
-        filters: what columns must hold; None asks for nothing.
+        kind: the type of the records.
+        table: the table that holds them, with the columns `id`, `seq` and `body`.
+        filters: column to the value that it must have; None: any value.
         limit: the most records of a page.
-        before: the id with which the page before ended; None asks for the first page.
+        before: the last id of the page before; None: the first page is wanted.
     """
 
     kind: type[T]

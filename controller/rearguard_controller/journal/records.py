@@ -1,7 +1,7 @@
 """What the rows of the journal mean, whichever database holds them.
 
-Here: rows to nouns, and the errors that both stores raise. A damaged or foreign record in a list is set aside and
-reported, so that the others go on; asked for by itself it is an error.
+Here: rows to values of the model, and the errors that both stores raise. A damaged or foreign record in a list is set
+aside and reported, so that the others can be read; asked for by itself it is an error.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ N = TypeVar("N")
 log = structlog.get_logger()
 
 
-# --- rows to nouns
+# --- rows to values
 
 
 def one(kind: type[T], name: object, body: str) -> T:
-    """The noun in one record.
+    """The value in one record.
 
     Raises:
-        DamagedError: the record does not hold one.
+        DamagedError: the record holds no such value.
     """
     try:
         return codec.load(kind, body)
@@ -42,7 +42,7 @@ def one(kind: type[T], name: object, body: str) -> T:
 
 
 def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple[N, T]], list[tuple[N, str]]]:
-    """Rows of (name, body), as two lists: the nouns with their names, and damaged rows' names with what is wrong.
+    """Rows of (name, body) as two lists: names with their values, and names of damaged rows with what is wrong.
 
     Damaged ones are also reported in the log. Equal bodies are decoded once, because deliveries repeat themselves.
     """
@@ -61,7 +61,7 @@ def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple
 
 
 def several(kind: type[T], rows: Iterable[tuple[object, str]]) -> tuple[T, ...]:
-    """The nouns in rows of (name, body); damaged ones are left out and reported in the log."""
+    """The values in rows of (name, body); damaged rows are left out and reported in the log."""
     return tuple(noun for _, noun in sorted_out(kind, rows)[0])
 
 
@@ -70,7 +70,7 @@ def rollback_in(rollback_id: str, body: str | None) -> Rollback:
 
     Raises:
         NotFoundError: there is no record.
-        DamagedError: the record does not hold one.
+        DamagedError: the record holds no such value.
     """
     if body is None:
         raise NotFoundError(f"There is no rollback {rollback_id}.", hint="List them with: rearguard history")
@@ -81,7 +81,7 @@ def release_in(version: str, body: str | None) -> Release | None:
     """What is remembered of a version, in a record; None without one.
 
     Raises:
-        DamagedError: the record does not hold one.
+        DamagedError: the record holds no such value.
     """
     return None if body is None else one(Release, version, body)
 
@@ -90,12 +90,12 @@ def state_in(target: str, body: str | None) -> TargetState:
     """The target's state in a record; without a record, that of a target never seen, which is armed.
 
     Raises:
-        DamagedError: the record does not hold one.
+        DamagedError: the record holds no such value.
     """
     return TargetState(target) if body is None else replace(one(TargetState, target, body), target=target)
 
 
-# --- what both stores refuse, and what they go on in spite of
+# --- errors of both stores
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-"""Which records the journal forgets: those that are too old, and those beyond the newest so many of their kind.
+"""Which records the journal forgets: those that are too old, and those beyond a number of the newest of their kind.
 
-Here: the conditions, for SQLite and PostgreSQL alike. Open rollbacks, their events, and what holds "once" (`handled`)
-never go.
-Never here: when it is done, and how old is too old.
+Here: the conditions, for SQLite and PostgreSQL alike. Open rollbacks, their events, and the handled versions never
+go.
+Never here: when this happens, and how old is too old.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from rearguard_controller.journal.statements import Statement
 
-PER_BATCH = 500  # rows of one transaction; webhooks wait for it
+PER_BATCH = 500  # rows in one transaction; kept few, because webhooks wait for it
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A table whose rows go.
+    """A table, and which of its rows go.
 
     Attributes:
         table: its name.

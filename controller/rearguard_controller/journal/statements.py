@@ -1,7 +1,6 @@
-"""What the journal writes: the columns that a record fills, as statements that SQLite and PostgreSQL both understand.
+"""What the journal writes: statements that both SQLite and PostgreSQL understand, with the columns of each record.
 
-Here: statements that are the same in both databases. Their values are marked $1, $2, ...; the SQLite store turns the
-marks into ?1, ?2, ...
+Here: statements only. Their values are marked $1, $2, ...; the SQLite store turns the marks into ?1, ?2, ...
 Never here: running them.
 """
 
@@ -63,7 +62,7 @@ def add_rollback(rollback: Rollback, idempotency_key: str | None) -> Statement:
 
 
 def change_rollback(rollback: Rollback) -> Statement:
-    """Store what a rollback is after an event. Its roll_back step counts as started when it first did."""
+    """Store what a rollback is after an event. The time of the first start of its roll_back step never changes."""
     step = rollback.step_of(StepKind.ROLL_BACK)
     return Statement(
         "update rollbacks set phase = $1, outcome = $2, body = $3, closed_at = $4,"
@@ -80,7 +79,7 @@ def change_rollback(rollback: Rollback) -> Statement:
 
 
 def add_event(rollback_id: str, event: Event) -> Statement:
-    """Store an event of a rollback after its others, with the epoch of whoever leads."""
+    """Store an event as the rollback's last one, with the epoch of the present leader."""
     return Statement(
         "insert into rollback_events (rollback_id, n, at, kind, epoch, body) values"
         " ($1, (select count(*) from rollback_events where rollback_id = $1), $2, $3, (select epoch from lease), $4)",
@@ -97,7 +96,7 @@ def add_handled(rollback: Rollback) -> Statement:
 
 
 def put_release(release: Release, *, only_new: bool = False) -> Statement:
-    """Store what is remembered of a version, in the place of what was. With `only_new` a stored one stays."""
+    """Store what is remembered of a version, replacing what was stored. With `only_new`, replace nothing."""
     known = "do nothing" if only_new else "do update set first_seen = excluded.first_seen, body = excluded.body"
     return Statement(
         "insert into releases (target, version, first_seen, body) values ($1, $2, $3, $4)"  # noqa: S608  # our own words
@@ -107,7 +106,7 @@ def put_release(release: Release, *, only_new: bool = False) -> Statement:
 
 
 def put_target(state: TargetState, *, only_new: bool = False) -> Statement:
-    """Store what is remembered of a target, in the place of what was. With `only_new` a stored one stays."""
+    """Store what is remembered of a target, replacing what was stored. With `only_new`, replace nothing."""
     known = "do nothing" if only_new else "do update set body = excluded.body"
     return Statement(
         f"insert into target_state (target, body) values ($1, $2) on conflict (target) {known}",  # noqa: S608  # our own words
@@ -130,7 +129,7 @@ def add_action(action: OperatorAction) -> Statement:
 
 
 def note_heartbeat(at: float) -> Statement:
-    """Store when a heartbeat came, in the place of the one before."""
+    """Store when a heartbeat came, replacing the last one."""
     return Statement(
         "insert into meta (key, value) values ('heartbeat_at', $1)"
         " on conflict (key) do update set value = excluded.value",

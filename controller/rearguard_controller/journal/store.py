@@ -113,7 +113,7 @@ class Lead(Protocol):
     async def prune(self, before: float, most: int) -> int:
         """Forget, a little at a time, what is older than `before` or beyond the newest `most` of its kind.
 
-        Kinds are closed rollbacks with their events, decisions (as long as no rollback stands on them), judged and
+        The kinds are: closed rollbacks with their events, decisions that no stored rollback refers to, judged and
         unreadable alerts, drills, and the audit. Open rollbacks stay, and so does what `handled` answers.
 
         Returns:
@@ -145,16 +145,16 @@ class Journal(Protocol):
         """Keep the lease for `seconds` from now, by the database's clock; False when it carries another epoch."""
 
     async def release_lease(self, epoch: int) -> None:
-        """Let the lease go, so that another replica need not wait for its end; nothing if it is not ours."""
+        """Let the lease go, so that another replica need not wait for its end; does nothing if it is not ours."""
 
     async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
         """Store alerts; many concurrent calls share one commit. On return they are on disk."""
 
     async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
-        """Accepted alerts not yet judged, oldest first, without those numbers; unreadable ones are set aside."""
+        """Accepted alerts not yet judged, oldest first, without those in `but_not`; sets unreadable ones aside."""
 
     async def unjudged_count(self) -> int:
-        """How many wait, cheap enough for every webhook: at most half a second old, plus what we accepted since."""
+        """How many alerts wait. Cheap: a count up to half a second old, plus what we accepted since."""
 
     async def record(
         self,
@@ -186,7 +186,7 @@ class Journal(Protocol):
         """One rollback with its steps."""
 
     async def events(self, rollback_id: str) -> tuple[Event, ...]:
-        """A rollback's events in order: what it is the fold of."""
+        """A rollback's events in order; the rollback is their fold."""
 
     async def rollbacks(
         self,
@@ -213,7 +213,7 @@ class Journal(Protocol):
         limit: int = 50,
         before: str | None = None,
     ) -> Page[Decision]:
-        """Decisions, newest first, of alerts with this name. `before` is a cursor from the previous page (an id)."""
+        """Decisions, newest first. `alert` is the alert's name, `before` a cursor (a decision id)."""
 
     async def handled(self, target: str, version: str) -> str | None:
         """The id of the automatic rollback whose roll_back step away from this version has started, if any."""
@@ -259,10 +259,10 @@ class Journal(Protocol):
         """Remember when a heartbeat came, instead of the one before."""
 
     async def heartbeat_at(self) -> float | None:
-        """When the last heartbeat came to any process; None when none ever did."""
+        """When the last heartbeat came, to any process; None if none ever came."""
 
     async def begin_drill(self, drill: Drill, *, given_up: float, action: OperatorAction) -> None:
-        """Store a drill that begins; one of the target that began before `given_up` and never ended, is over.
+        """Store a drill that begins. An unfinished drill of the target that began before `given_up` counts as over.
 
         Raises:
             ConflictError: another drill of the target goes on.
@@ -272,13 +272,13 @@ class Journal(Protocol):
         """Store what a drill found."""
 
     async def note_drill_back(self, drill_id: str, at: float) -> None:
-        """Remember that a drill's alert came back by webhook; the first time counts, an unknown drill is nothing."""
+        """Remember when a drill's alert first came back by webhook. Does nothing for a drill that is not stored."""
 
     async def drill_back_at(self, drill_id: str) -> float | None:
-        """When the drill's alert first came back to any process; None when it did not yet."""
+        """When the drill's alert first came back, to any process; None while it has not."""
 
     async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
-        """Drills of a target, newest first, with one that goes on. `before` is a cursor (a drill id)."""
+        """Drills of a target, newest first, an unfinished one included. `before` is a cursor (a drill id)."""
 
     async def close(self) -> None:
         """Finish what is being written and release the files."""

@@ -1,8 +1,8 @@
-"""The nouns of the controller: what every other module speaks about.
+"""The values that every other module speaks about: alerts, targets, releases, decisions, rollbacks.
 
-Here: frozen values and closed sets of words, as users meet them in the API, the journal and the metrics.
-Never here: behaviour beyond small derived properties, clocks, input or output. Times are seconds since the Unix
-epoch (UTC), durations are seconds; faces turn them into RFC 3339 and Prometheus durations.
+Here: frozen values and closed sets of words, as users meet them in the API, the journal and the metrics. Times are
+seconds since the Unix epoch (UTC), durations are seconds; only text for users has RFC 3339 and Prometheus durations.
+Never here: behaviour beyond small derived properties.
 """
 
 from rearguard_controller.model.codes import (

@@ -1,7 +1,6 @@
-"""The names of the checks that tell whether a target could be rolled back: a closed set, as it is a metric label.
+"""The names of the checks that say whether a target could be rolled back: a closed set, as it is a metric label.
 
-Here: the names, and which of them are looked at by every poll and which only by a drill.
-Never here: how a check is answered (`watching`).
+Here: the names; which of them every poll looks at, and which only a drill.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What was seen: alerts, versions, figures, and what is remembered of a target.
-
-Never here: what is concluded from it (`decisions`).
-"""
+"""What was seen: alerts, versions, figures, and what is remembered of a target."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from dataclasses import dataclass, field
 from rearguard_controller.model.codes import AlertState, Outcome
 from rearguard_controller.model.labels import Labels
 
-EXISTS = "exists"  # in the place of an operator: the condition holds while its expression returns anything
+EXISTS = "exists"  # instead of an operator: the condition holds while its expression returns anything
 EPISODE_GAP = 60.0  # seconds without the condition that end an episode of a fault
 LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
 SCORE_COUNTS = ("agreed", "only_we", "only_people")  # the counts of a `Score`
@@ -32,7 +29,7 @@ class Alert:
 
     @property
     def key(self) -> str:
-        """The alert's identity as text: its labels, sorted, and quoted so that no label can pass for another one."""
+        """The alert's identity as text: its sorted labels, quoted so that different alerts never look the same."""
         return ",".join(f"{name!r}={value!r}" for name, value in sorted(self.labels.items()))
 
 
@@ -53,18 +50,18 @@ class Release:
 
     @property
     def distrusted(self) -> bool:
-        """Never a destination: a rollback away from it has started, and nobody cleared it since."""
+        """Whether it must not be a destination: a rollback away from it started, and nobody cleared it since."""
         return self.suspect_at is not None or self.bad_at is not None
 
     @property
     def distrusted_since(self) -> float | None:
-        """When it was first marked, suspect or bad; None when it is not."""
+        """When it was first marked as suspect or bad; None if it is not marked."""
         return min((at for at in (self.suspect_at, self.bad_at) if at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One answered question of whether a target could be rolled back if it had to be."""
+    """One answered question about whether a target could be rolled back if it had to be."""
 
     name: str
     holds: bool | None  # None: not known
@@ -73,7 +70,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """A walk of the whole way back that changes nothing, and what it found."""
+    """A trial of everything that a rollback needs, which changes nothing, and what it found."""
 
     id: str
     target: str
@@ -105,20 +102,20 @@ class AlertsSeen:
 
     at: float
     alerts: tuple[SeenAlert, ...] = ()
-    between: tuple[SeenAlert, ...] = ()  # seen while nobody read the version: before its change or after it
+    between: tuple[SeenAlert, ...] = ()  # seen while the version was not read: before its change or after
     unknown: str = ""  # why they are not known
-    asked: bool = False  # by Prometheus' history, which will never know more
+    asked: bool = False  # true: read from Prometheus' history, which cannot know more later
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the controller would have done against what people did by hand, counted once for each release."""
+    """What the controller would have done, compared with what people did by hand; each release counts once."""
 
     agreed: int = 0  # it would have gone back, and people did
     only_we: int = 0  # it would have, and nobody did
     only_people: int = 0  # people did, and it had not said so
-    lead: float = 0.0  # seconds by which it was earlier, summed over `agreed`
-    version: str | None = None  # from which it would go back now, while it is open what people do
+    lead: float = 0.0  # seconds by which it was earlier than people, summed over `agreed`
+    version: str | None = None  # that it would leave now; people have not decided yet
     said_at: float | None = None  # when it first said so
     settled: str | None = None  # the version that was counted last
 
@@ -165,7 +162,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must be over for a rollback to count as recovered: the trigger's figure and threshold, frozen."""
+    """What must be over before a rollback counts as recovered: the trigger's figure and threshold, frozen."""
 
     alert: str
     figure: str
@@ -179,9 +176,9 @@ class Condition:
 class Measurement:
     """A figure against its threshold at one moment.
 
-    `past` says whether the value is past the threshold; None when there is no data: no data is a third answer.
-    `operator` is one of > >= < <=, or `exists` for an alert without a figure, whose rule's expression is past
-    whenever it returns anything.
+    `past` says whether the value is past the threshold; None means that there is no data, which is neither yes nor
+    no. `operator` is one of > >= < <=, or EXISTS for an alert without a figure: then `past` is true while the rule's
+    expression returns anything.
     """
 
     value: float | None
@@ -192,9 +189,9 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Silencing:
-    """What Alertmanager says of an alert, by the last list that was read of it.
+    """What Alertmanager says of an alert, by its list as last read.
 
-    `age` is how old that list is, in seconds; None when none was ever read.
+    `age` is the age of that list in seconds; None if none was ever read.
     """
 
     age: float | None
@@ -240,7 +237,7 @@ def compare(value: float, operator: str, threshold: float) -> bool:
 
 
 def is_armed(state: TargetState, now: float) -> bool:
-    """Whether automatic rollbacks are switched on at `now`: a disarming may have an end."""
+    """Whether automatic rollbacks are switched on at `now`: they may be switched off until a moment."""
     return state.armed or (state.disarmed_until is not None and now >= state.disarmed_until)
 
 

@@ -1,7 +1,4 @@
-"""What is configured: targets, with their policy and the actions by which they are changed.
-
-Never here: where it is read from (`config`), what happens to a target (`observations`, `decisions`).
-"""
+"""What is configured: targets, with their policy and the actions by which they are changed."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from rearguard_controller.model.labels import DRILL_LABEL, Labels
 from rearguard_controller.model.observations import is_subset
 
 PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")  # that actions may hold, as {target}
-RECOVERY_WITHIN = 300.0  # seconds after the settle time within which a fault must be over, where nothing else is said
+RECOVERY_WITHIN = 300.0  # seconds after the settle time within which a fault must be over, by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +47,7 @@ class Hook:
     name: str
     action: Action
     undo: Action | None = None
-    check: Action | None = (
-        None  # harmless, by its owner's promise: run by drills only, instead of a look at the action
-    )
+    check: Action | None = None  # run only by drills, to test the hook; its owner promises that it changes nothing
     on_failure: OnFailure = OnFailure.CONTINUE
     after_crash: AfterCrash = AfterCrash.NEVER_REDO
     before_restore: bool = False  # after hooks only: run before the undo hooks
@@ -133,7 +128,7 @@ class Target:
         return RECOVERY_WITHIN if self.recovery_within is None else self.recovery_within
 
     def owns(self, labels: Labels) -> bool:
-        """Whether an alert with these labels is about this target; that of a drill is about none."""
+        """Whether an alert with these labels is about this target; a drill's alert is about no target."""
         return not labels.get(DRILL_LABEL) and any(is_subset(matcher, labels) for matcher in self.match)
 
     def trigger_labels(self) -> tuple[Labels, ...]:

@@ -1,7 +1,6 @@
 """What can happen to a rollback.
 
-Here: the events that a rollback is the fold of.
-Never here: what they change (`transitions`).
+Here: the events. A rollback is the fold of its events.
 """
 
 from __future__ import annotations
@@ -41,5 +40,5 @@ class Event:
     seq: int | None = None  # the step, for step events
     output: str = ""
     detail: str = ""
-    outcome: Outcome | None = None  # of `closed`; of a step's result that settles how the attempt ends
+    outcome: Outcome | None = None  # of `closed`, or of a step's result that decides how the attempt ends
     opened: Rollback | None = None  # of `opened`

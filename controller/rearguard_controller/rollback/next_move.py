@@ -1,7 +1,6 @@
 """What to do next with a rollback.
 
-Here: the moves, and `next_move`, which says the next one, or until when to wait.
-Never here: making it, and what an event changes (`transitions`).
+Here: the moves, and `next_move`, which returns the next one.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ class RunStep:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Commit this event; nothing outside is touched."""
+    """Commit this event, and do nothing else."""
 
     event: Event
 
 
 @dataclass(frozen=True, slots=True)
 class WaitUntil:
-    """Nothing to do before this moment."""
+    """There is nothing to do before this moment."""
 
     moment: float
 
@@ -50,8 +49,7 @@ Move = RunStep | Note | WaitUntil | JudgeAgain
 def next_move(rollback: Rollback, now: float) -> Move | None:
     """What to do next with a rollback; None once it is closed.
 
-    The caller must not ask while a step of this rollback is being carried out: a step found `started` here is taken
-    as left behind by a crash.
+    Do not call it while a step of this rollback runs: a step that is `started` here counts as interrupted by a crash.
     """
     if rollback.phase is Phase.CLOSED:
         return None
@@ -63,7 +61,7 @@ def next_move(rollback: Rollback, now: float) -> Move | None:
     wait: float | None = None
     for step in rollback.steps:
         if wait is not None and step.kind is not StepKind.UNDO_HOOK:
-            break  # what comes after the undo hooks waits for them; other undo hooks do not wait for one another
+            break  # later steps wait for the undo hooks; undo hooks do not wait for one another
         move = _step_move(rollback, step, now)
         if isinstance(move, WaitUntil):
             wait = move.moment if wait is None else min(wait, move.moment)
@@ -107,7 +105,9 @@ def _step_move(rollback: Rollback, step: Step, now: float) -> Move | None:
 def _retry_move(step: Step, now: float) -> Move:
     ended = now if step.ended_at is None else step.ended_at
     due = ended + min(RETRY_MOST, RETRY_FIRST * 2 ** min(step.attempt - 1, 16))
-    waiting = ended <= now < due  # a clock that was set back must not keep traffic drained until it has caught up
+    waiting = (
+        ended <= now < due
+    )  # if the clock was set back, do not wait: traffic would stay drained until it catches up
     return WaitUntil(due) if waiting else RunStep(step)
 
 

@@ -1,7 +1,6 @@
-"""The plan of a rollback: its steps in their fixed order, frozen when it is opened. No input or output.
+"""The plan of a rollback: its steps in their fixed order, frozen when it is opened.
 
-Here: from a target as configured to steps, and whether a rollback begins by waiting.
-Never here: how steps move (`rollback`).
+Here: from a configured target to steps, and whether a rollback first waits.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ..
     """The frozen steps of a rollback of `target`.
 
     Args:
-        target: as configured now; a later reload does not alter the plan.
-        conditions: what must be over to count as recovered; without any there is no verify_recovery step.
+        target: as configured now; a later reload does not change the plan.
+        conditions: what must be over before the rollback counts as recovered; without any there is no verify_recovery
+            step.
 
     Returns:
         Steps in their order, `seq` counting from 0, all planned.
@@ -90,7 +90,7 @@ def _undo_step(index: int, hook: Hook) -> Step:
 
 
 def waiting_for(rollback: Rollback, verdict: Verdict, policy: Policy) -> Rollback:
-    """A rollback that an alert opens, as it begins: waiting for approval, or for the time to veto it, or running."""
+    """The rollback as an alert opens it: waiting for approval, waiting for the time of a veto to pass, or running."""
     if verdict is Verdict.ASK:
         wait_until = rollback.opened_at + policy.approval_within
         return replace(rollback, phase=Phase.WAITING, wait_until=wait_until, needs_approval=True)

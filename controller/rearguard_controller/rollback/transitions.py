@@ -2,7 +2,7 @@
 
 Here: which events a rollback accepts in which phase (`PHASES`), how events move one step (`STEPS`), and what each
 changes.
-Never here: which event comes next (`moves`).
+Never here: which event comes next; `next_move` says that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rearguard_controller.rollback.events import Event, EventKind
 
 
 def _approved(rollback: Rollback, event: Event) -> Rollback:
-    """The wait is over; the fresh judgement still has the last word."""
+    """Ends the wait. The rollback does not run yet: it is judged once more first."""
     _refuse_if_stopping(rollback, event)
     if rollback.approved:
         raise ConflictError(f"Rollback {rollback.id} is approved already.")
@@ -31,7 +31,7 @@ def _vetoed(rollback: Rollback, event: Event) -> Rollback:
 
 
 def _wait_ended(rollback: Rollback, event: Event) -> Rollback:
-    """With outcome `expired` it says that nobody approved; else that the rollback was judged again and is right."""
+    """Outcome `expired`: nobody approved in time. No outcome: the rollback was judged again and still holds."""
     _refuse_if_stopping(rollback, event)
     if rollback.needs_approval:
         return _stops(Outcome.EXPIRED)(rollback, event)
@@ -102,7 +102,7 @@ def _step_event(rollback: Rollback, event: Event) -> Rollback:
 
 
 def _refuse_if_ended(rollback: Rollback, step: Step) -> None:
-    """An abort or close that was committed is never followed by the intent of a step that it rules out."""
+    """Refuse to start a step that an abort or a close has ruled out."""
     why = reason_to_skip(rollback, step) if step.state is StepState.PLANNED else None
     if (
         step.state is StepState.INTERRUPTED
@@ -171,7 +171,7 @@ def apply(rollback: Rollback | None, event: Event) -> Rollback:
 
 
 def is_over(rollback: Rollback, step: Step) -> bool:
-    """Whether the attempt has ended for a step that was begun: only what undoes is done again."""
+    """Whether the attempt has ended, so that a step that was begun is not repeated; undo hooks still are."""
     return rollback.stopping is not None and step.kind is not StepKind.UNDO_HOOK
 
 
@@ -196,7 +196,7 @@ def _reason_to_leave_undone(rollback: Rollback, step: Step) -> str | None:
         return "Its hook never started: nothing to undo."
     proof = rollback.step_of(StepKind.VERIFY_HEALTH) or rollback.step_of(
         StepKind.ROLL_BACK
-    )  # no check: what there is
+    )  # without a health check, the roll_back step counts
     if step.only_when_healthy and (proof is None or proof.state is not StepState.DONE):
         return "Left as it is, because the target is not proven healthy (undo.when: healthy)."
     return None

@@ -129,7 +129,7 @@ def _alertmanager(layout: Layout) -> dict[str, Any]:
 
 
 def rearguard(layout: Layout) -> dict[str, Any]:
-    """Return the controller's configuration: the contract's, with short times."""
+    """Return the controller's configuration, with short times."""
     tokens = {role: str(layout.token_file(role)) for role in _ROLES}
     return {
         "environment": "production",

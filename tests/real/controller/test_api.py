@@ -329,7 +329,7 @@ async def test_without_prometheus_health_and_readiness_of_targets_are_unknown_no
     assert (status, ready["status"], ready["prometheus_age_s"]) == (200, "ready", None)
 
 
-async def test_every_family_of_the_contract_is_exposed_from_the_start(tmp_path):
+async def test_every_promised_family_is_exposed_from_the_start(tmp_path):
     async with serving(tmp_path, more=f"notify: [{{url: '{NOWHERE}'}}]\n") as service:
         shown = await metrics(service)
     for family in OWN_FAMILIES:

@@ -185,7 +185,7 @@ async def test_the_limit_of_series_holds_and_errors_stay_visible(serve):
     assert (await site.scrape()).value("rearguard_exporter_render_seconds", family=family) > 0
 
 
-async def test_the_dashboard_says_what_the_contract_promises(serve):
+async def test_the_dashboard_says_what_its_documentation_promises(serve):
     app = web.Application()
     app.router.add_get("/items/{id}", hello)
     Monitor("shop", "1.4.2", "production").instrument_aiohttp(app)

@@ -1,4 +1,4 @@
-"""A scripted exporter: services whose numbers do what a test says, under the names of the contract.
+"""A scripted exporter: services whose numbers do what a test says, under the names of the real exporter's metrics.
 
 Here: one HTTP server that counts requests by what each instance's version does at the moment, and answers Prometheus
 at /<service>/<instance>. A change of version is a new process: its counters begin at 0.

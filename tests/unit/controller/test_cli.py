@@ -25,7 +25,7 @@ from rearguard_controller.cli.serve import does
 from rearguard_controller.config import parse
 from rearguard_controller.errors import RearguardError
 
-COMMANDS = [  # those of the contract that this version has
+COMMANDS = [  # all that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
     "close", "arm", "disarm", "release", "drill", "audit", "releases", "watch", "backtest",
     "files",

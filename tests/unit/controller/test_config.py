@@ -189,7 +189,7 @@ def test_hooks_mean_what_they_say():
     assert clear.before_restore
 
 
-def test_defaults_are_those_of_the_contract():
+def test_defaults_are_those_of_the_documentation():
     given_config = parse(SMALL)
     (target,) = given_config.targets
     policy = target.policy
@@ -433,7 +433,7 @@ def test_an_alias_bomb_is_refused_quickly():
 
 
 @pytest.mark.parametrize(("where", "key"), sorted(NOT_IN_THIS_VERSION))
-def test_keys_of_the_contract_that_are_not_built_are_refused_never_silently_accepted(where, key):
+def test_planned_keys_that_are_not_built_are_refused_never_silently_accepted(where, key):
     text = {
         "top level": SMALL + f"{key}: {{}}\n",
         "policies.NAME": SMALL + f"policies: {{a: {{{key}: 0s}}}}\n",

@@ -1,4 +1,4 @@
-"""Nouns as JSON: the fields of the contract, times in UTC, nothing secret."""
+"""The model as JSON: the promised fields, times in UTC, nothing secret."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_times_are_rfc_3339_in_utc(seconds, text):
     assert wording.moment(seconds) == text
 
 
-def test_a_rollback_has_the_fields_of_the_contract_and_no_outcome_while_open():
+def test_a_rollback_has_the_promised_fields_and_no_outcome_while_open():
     shape = json_views.rollback(rollback())
     assert {
         "id", "target", "trigger", "reason", "from_version", "to_version", "phase", "outcome",

@@ -123,6 +123,6 @@ def test_a_blame_from_before_the_watch_counts_only_while_its_fault_lasts():
     assert watched((0, other))[0] is None  # that was an earlier service of it
 
 
-def test_the_exit_codes_are_those_of_the_contract():
+def test_the_exit_codes_are_those_of_the_documentation():
     codes = {result.value: code for result, code in EXIT_CODES.items()}
     assert codes == {"good": 0, "blamed": 1, "rolled_back": 3, "replaced": 4, "timed_out": 4}

@@ -1,7 +1,7 @@
 """Every key of the configuration file, once: its type, default and meaning.
 
-Here: the one table that the reader checks keys against and the documentation is made from; its parts are `service`,
-`policies`, `targets` and `web`. Also the keys and values of the contract that this version does not build yet.
+Here: the one table by which the reader checks keys, and from which the documentation and the JSON schema are made.
+Its parts are `service`, `policies`, `targets` and `web`. Also the keys and values that are planned and not built yet.
 Never here: reading or checking values.
 """
 
@@ -40,7 +40,7 @@ SECTIONS = (
     web.TLS_SERVER,
 )
 
-# Keys and values of the contract that are not built yet: refused, never silently accepted.
+# Planned keys and values that are not built yet: they are refused, never silently accepted.
 NOT_IN_THIS_VERSION = frozenset(
     {
         ("top level", "external_url"),

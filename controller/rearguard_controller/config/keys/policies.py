@@ -1,7 +1,6 @@
 """The keys of a policy: when a target may be rolled back.
 
 Here: their types, defaults and meanings.
-Never here: the keys of targets.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What is said of a key.
 
 Here: the record for one key, and the one for the keys of one kind of mapping.
-Never here: any particular key.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ REQUIRED = "required"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: what a user may write there, what holds without it, and what it does."""
+    """One key: what a user may write, what applies without it, and what it does."""
 
     name: str
     type: str

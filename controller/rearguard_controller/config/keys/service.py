@@ -1,7 +1,6 @@
 """The keys of the controller itself: the top level, whom it asks and tells, and what it takes at most.
 
 Here: their types, defaults and meanings.
-Never here: the keys of policies and targets.
 """
 
 from __future__ import annotations

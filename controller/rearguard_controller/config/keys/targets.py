@@ -1,7 +1,6 @@
 """The keys of a target: what can be rolled back, and how.
 
-Here: their types, defaults and meanings; also those of hooks and of proofs that it helped.
-Never here: the keys of policies.
+Here: their types, defaults and meanings; also those of hooks, and of the checks that a rollback helped.
 """
 
 from __future__ import annotations

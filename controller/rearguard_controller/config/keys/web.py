@@ -1,7 +1,6 @@
 """The keys of the file that `tls_config_file` names.
 
 Here: their types, defaults and meanings.
-Never here: the keys of the configuration file.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Connections to PostgreSQL: transactions, limits of time, errors in words.
+"""Connections to PostgreSQL: transactions, time limits, errors in words.
 
-Here: the pool, the fence at the head of a transaction, what a connection lost at the moment of the commit means, and
-the translation of the driver's errors.
-Never here: the tables, apart from the lease that the fence reads. Nothing waits for ever: every statement has a limit
-of its own on both sides, and a connection that did not answer is dropped, so that the next work gets a new one.
+Here: the pool, the fence at the start of a transaction, what it means when a connection is lost during the commit,
+and the translation of the driver's errors. Nothing waits for ever: client and server both limit the time of every
+statement, and a connection that did not answer is dropped, so that the next work gets a new one.
+Never here: the tables, except the lease that the fence reads.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ LIMIT = 5.0  # seconds for one statement, and for a connection
 LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)  # fmt: skip
 FAILED = (*LOST, asyncpg.PostgresError)
-LONGEST = 2 * LIMIT  # seconds that a whole transaction may last; whoever finds an older one ends it
+LONGEST = 2 * LIMIT  # seconds that a whole transaction may last; `end_hung` ends older ones
 APPLICATION = "rearguard"
-ENDING = 2.0  # seconds that ending other sessions may take from what it is done for
+ENDING = 2.0  # seconds that ending hung sessions may take
 SETTINGS = {
     "application_name": APPLICATION,
     "statement_timeout": "5000",
@@ -102,19 +102,19 @@ class Connections:
             raise translate(error) from error
 
     async def end_hung(self, older: float = LONGEST) -> None:
-        """End the transactions of this journal, anybody's, that a process which hangs has left open.
+        """End transactions of any process on this journal that have been open for too long: their process hangs.
 
-        The server's own limits do not reach them all: between preparing a statement and running it, which the driver
-        does in two messages, a session counts neither as idle nor as running. Where it cannot be done, the log says
-        so now and then; whatever it was to clear the way for is tried all the same.
+        The server's own limits miss some of them: the driver prepares and runs a statement with two messages, and
+        between the two a session counts neither as idle nor as running. A failure here is only logged, at most every
+        minute; the caller then tries its own work all the same.
 
         Args:
-            older: seconds that a transaction may be old.
+            older: seconds after which an open transaction is ended.
         """
         try:
             async with asyncio.timeout(ENDING):
                 await self.rows(
-                    # our own user's first: one that we may see and not end fails the whole statement
+                    # our own user's first: the statement fails at the first session that we may not end
                     "select pg_terminate_backend(pid) from (select pid from pg_stat_activity"
                     " where datname = current_database() and application_name = $1 and pid <> pg_backend_pid()"
                     " and xact_start < clock_timestamp() - $2 * interval '1 second'"
@@ -129,7 +129,7 @@ class Connections:
                 log.warning("hung_sessions_not_ended", error=str(error) or "it did not answer in time")
 
     async def change(self, work: Callable[[Connection], Awaitable[T]], fence: Fence | None = None) -> T:
-        """Run one unit of work in a transaction and commit it; a caller that goes away does not take it back.
+        """Run one unit of work in a transaction and commit it, also when the caller is cancelled meanwhile.
 
         Raises:
             LeaseLostError: the lease does not carry the fence's epoch; nothing was stored.
@@ -152,7 +152,7 @@ class Connections:
             async with asyncio.timeout(LONGEST), self._connection() as connection, _begun(connection):
                 number = await _enter(connection, fence)
                 result = await work(connection)
-                number = -number  # from here on it may be stored, whatever we hear
+                number = -number  # from here on it may be stored, whatever the answer is
                 await connection.execute("commit")
                 return result
         except LOST as error:
@@ -165,7 +165,7 @@ class Connections:
             raise translate(error) from error
 
     async def _stored(self, number: int) -> bool:
-        """Whether a transaction whose commit was not answered is stored after all; asks until the server knows."""
+        """Whether a transaction was stored although its commit was not answered. Asks until the server knows."""
         try:
             async with asyncio.timeout(LONGEST):
                 while True:
@@ -191,7 +191,7 @@ class Connections:
 
 @contextlib.asynccontextmanager
 async def _begun(connection: Connection) -> AsyncIterator[None]:
-    """A transaction, to be committed within; what is refused is rolled back, before the driver finds it open."""
+    """A transaction that the caller commits inside; after an error it is rolled back here."""
     await connection.execute("begin")
     try:
         yield
@@ -207,7 +207,7 @@ async def _begun(connection: Connection) -> AsyncIterator[None]:
 
 
 def storable(value: object) -> object:
-    """Text as PostgreSQL can hold it: without the character NUL and without halves of characters."""
+    """A value as PostgreSQL can hold it: text without NUL characters and lone surrogates."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     return value
@@ -230,9 +230,9 @@ def translate(error: Exception) -> JournalError:
 
 
 async def _enter(connection: Connection, fence: Fence | None) -> int:
-    """The transaction's number, once it is certain that the fence's leader leads until the transaction ends.
+    """The transaction's number. The fence's leader is then certain to lead until the transaction ends.
 
-    The lock on the lease's key holds up whoever takes the lease, not its renewal.
+    The lock on the lease's key makes another process wait that wants to take the lease; renewals do not wait.
     """
     if fence is None:
         return int(await connection.fetchval("select pg_current_xact_id()::text"))
@@ -243,4 +243,4 @@ async def _enter(connection: Connection, fence: Fence | None) -> int:
 
 
 async def _nothing_to_reset(_connection: Connection) -> None:
-    """Sessions hold no state of ours; a question less after each piece of work."""
+    """Do nothing: our sessions keep no state, and this saves one statement after each piece of work."""

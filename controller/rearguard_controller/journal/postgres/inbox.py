@@ -1,6 +1,6 @@
 """The inbox of a journal in PostgreSQL.
 
-Here: its SQL, where SQLite says it in other words.
+Here: the SQL that SQLite would not understand.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Bringing the schema in PostgreSQL forward: one process at a time, and none waits for ever.
+"""Brings the schema in PostgreSQL up to date: one process at a time, and none waits for ever.
 
-Here: the lock under which one process migrates, the wait for it, and the end of a process that hangs with it.
-Never here: the schema's files (journal/migrations.py) and how the database is reached (journal/connections.py).
+Here: the lock that lets one process migrate, the wait for it, and the end of a process that holds it and hangs.
+Never here: which steps there are; journal/migrations.py knows them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 LOCK = 0x7265617267756172  # the advisory lock that lets one process migrate; "rearguar"
 MIGRATOR = "rearguard migrating"  # the name of its session
 WAIT = 600.0  # seconds that a start waits for another process to migrate
-HANGS = 60.0  # seconds without a word inside its transaction after which a migrating process is taken to hang
+HANGS = 60.0  # seconds of silence in its transaction after which a migrating process counts as hung
 LOOK_EVERY = 0.2  # seconds between two looks
-TELL_EVERY = 60.0  # seconds between two lines of the log about what goes on
+TELL_EVERY = 60.0  # seconds between two log lines about something that lasts
 
 
 async def migrate(connection: Connection, *, wait: float = WAIT, hangs: float = HANGS) -> None:
@@ -58,7 +58,7 @@ async def migrate(connection: Connection, *, wait: float = WAIT, hangs: float = 
 
 
 async def _migrated(connection: Connection) -> bool:
-    """Take the steps that are left, in one transaction; False when another process holds the lock."""
+    """Take the remaining steps in one transaction; False if another process holds the lock."""
     async with connection.transaction():
         await connection.execute("set local statement_timeout = 0")
         await connection.execute("set local lock_timeout = 0")
@@ -83,9 +83,9 @@ async def _steps(connection: Connection) -> list[tuple[int, str]]:
 
 
 async def _end_hung(connection: Connection, seconds: float) -> None:
-    """End who holds the schema and was stopped between two messages, where no limit of the server reaches it.
+    """End the session of another process that migrates and has said nothing for `seconds`.
 
-    A step that takes long is at work: its session does not wait for its client.
+    Only a session that waits for its client is ended. A step that takes long works, and its session does not wait.
     """
     with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
         ended = await connection.fetch(

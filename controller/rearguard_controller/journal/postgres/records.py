@@ -1,6 +1,6 @@
 """The journal's records in PostgreSQL: reading and writing rows within a transaction that is already open.
 
-Here: rows, and nothing that follows from them. What an event changes stands in `rollback.consequences`, what a row
+Here: rows only. What an event changes stands in `rollback.consequences`, what a row
 holds in journal/statements.py. A record that is read to be changed is locked until the transaction ends.
 """
 
@@ -22,7 +22,7 @@ AfterT = TypeVar("AfterT", bound=Release | None)
 
 
 async def run(connection: Connection, statement: Statement) -> str:
-    """Run a statement; returns the server's word on it, which ends with the number of rows."""
+    """Run a statement; returns the server's status text, which ends with the number of rows."""
     return await connection.execute(statement.sql, *map(storable, statement.values))
 
 
@@ -48,10 +48,10 @@ async def open_rollback(connection: Connection, rollback: Rollback, idempotency_
 
 
 async def fold(connection: Connection, rollback_id: str, event: Event) -> Rollback:
-    """Fold one event into a rollback and store both, with what follows for the release and the target.
+    """Fold one event into a rollback and store both, with its consequences for the release and the target.
 
     Raises:
-        NotFoundError, ConflictError: see `Journal.append`.
+        NotFoundError, ConflictError: see `Lead.append`.
     """
     body = await _body(connection, "select body from rollbacks where id = $1 for update", rollback_id)
     before = records.rollback_in(rollback_id, body)
@@ -78,7 +78,7 @@ async def change_release(
 ) -> AfterT:
     """Read, change and store what is remembered of a version."""
     sql = "select body from releases where target = $1 and version = $2 for update"
-    while True:  # again when another process has made the record since we found none
+    while True:  # again if another process made the record after we found none
         body = await _body(connection, sql, target, version)
         before = records.release_in(version, body)
         after = change(before)
@@ -92,7 +92,7 @@ async def change_target(
     connection: Connection, target: str, change: Callable[[TargetState], TargetState]
 ) -> TargetState:
     """Read, change and store what is remembered of a target."""
-    while True:  # again when another process has made the record since we found none
+    while True:  # again if another process made the record after we found none
         body = await _body(connection, "select body from target_state where target = $1 for update", target)
         before = records.state_in(target, body)
         after = change(before)
@@ -118,7 +118,7 @@ async def audit(connection: Connection, action: OperatorAction | None) -> None:
 
 
 async def _stored(connection: Connection, statement: Statement) -> bool:
-    """Run a statement that stores one row, or none where it finds another one in its place; whether it stored it."""
+    """Run a statement that stores one row unless another one is in its place; returns whether it stored it."""
     return (await run(connection, statement)).endswith(" 1")
 
 

@@ -70,7 +70,7 @@ class PostgresJournal(StoreBase):
     async def take_lease(self, holder: str, seconds: float) -> int | None:
         """See `Journal.take_lease`."""
         over = f"(until is null or until <= {NOW})"
-        await self._leading.end_hung()  # a leader that was stopped in a write would keep the lease's row
+        await self._leading.end_hung()  # a leader that was stopped during a write would keep the lease's row locked
         rows = await self._leading.rows(
             # `for update` waits for the writes that are under way behind the present leader's fence
             f"with free as materialized (select name from lease where {over} for update)"  # noqa: S608  # our own words
@@ -85,7 +85,7 @@ class PostgresJournal(StoreBase):
 
     async def renew_lease(self, epoch: int, seconds: float) -> bool:
         """See `Journal.renew_lease`."""
-        await self._leading.end_hung()  # a follower may hang as well, in the middle of a person's word
+        await self._leading.end_hung()  # a follower may hang as well, while it stores what a person asked
         rows = await self._leading.rows(
             f"update lease set until = {NOW} + $2::double precision"  # noqa: S608  # our own words
             " where epoch = $1 and until is not null returning epoch",

@@ -1,7 +1,6 @@
 """The file of a SQLite journal: its lock, its connections, its schema.
 
 Here: what happens before the first read and write.
-Never here: the tables (journal/sqlite.py).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from rearguard_controller.journal.sqlite.writer import translate
 
 @dataclass(frozen=True, slots=True)
 class JournalFile:
-    """An open journal: one connection that writes, one that reads, the lock's descriptor, the reserve beside it."""
+    """An open journal: a connection that writes, one that reads, the lock's descriptor, the reserve."""
 
     writer: sqlite3.Connection
     reader: sqlite3.Connection
@@ -58,7 +57,7 @@ def _connections(path: Path, opened: contextlib.ExitStack) -> tuple[sqlite3.Conn
     with contextlib.suppress(OSError):  # SQLite will say what is wrong
         os.close(
             os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        )  # plans may hold what others must not see
+        )  # only for us: plans may contain secrets
     writer = _connect(path, opened)
     _prepare(writer)
     return writer, _connect(path, opened)

@@ -1,6 +1,6 @@
 """The inbox of a journal in SQLite.
 
-Here: its SQL, where PostgreSQL says it in other words.
+Here: the SQL that PostgreSQL would not understand.
 """
 
 from __future__ import annotations

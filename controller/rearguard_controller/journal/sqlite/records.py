@@ -1,6 +1,6 @@
 """The journal's records in SQLite: reading and writing rows within a transaction that is already open.
 
-Here: rows, and nothing that follows from them. What an event changes stands in `rollback.consequences`, what a row
+Here: rows only. What an event changes stands in `rollback.consequences`, what a row
 holds in journal/statements.py.
 """
 
@@ -45,10 +45,10 @@ def open_rollback(connection: sqlite3.Connection, rollback: Rollback, idempotenc
 
 
 def fold(connection: sqlite3.Connection, rollback_id: str, event: Event) -> Rollback:
-    """Fold one event into a rollback and store both, with what follows for the release and the target.
+    """Fold one event into a rollback and store both, with its consequences for the release and the target.
 
     Raises:
-        NotFoundError, ConflictError: see `Journal.append`.
+        NotFoundError, ConflictError: see `Lead.append`.
     """
     before = records.rollback_in(
         rollback_id, _body(connection, "select body from rollbacks where id = $1", rollback_id)

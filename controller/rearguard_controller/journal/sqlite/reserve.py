@@ -1,7 +1,7 @@
 """Room on the disk that is kept for open rollbacks.
 
-Here: a file of really written bytes beside the journal, its release, and making it anew when there is room again.
-Never here: who may write when it is released (journal/writer.py).
+Here: a file beside the journal that takes up the room, its release, and making it again when the disk has room.
+Never here: who may write after its release; journal/sqlite/writer.py says that.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 
 SIZE = 4 * 1024 * 1024  # bytes: hundreds of events
-ROOM = 2 * SIZE  # free bytes below which it is not made anew
+ROOM = 2 * SIZE  # free bytes that the disk must have before it is made again
 
 
 class Reserve:
-    """The file; held or released."""
+    """The file. While it exists the room is held; deleting it gives the room to the journal."""
 
     def __init__(self, path: Path) -> None:
         """Look at the file that an earlier run may have left; nothing is made yet."""
@@ -35,7 +35,7 @@ class Reserve:
             self._path.unlink(missing_ok=True)
 
     def make(self) -> bool:
-        """Take the room, if the disk has enough of it; whether it is held now."""
+        """Take the room if the disk has enough; returns whether it is held now."""
         if self.held:
             return True
         try:
@@ -43,7 +43,7 @@ class Reserve:
             if disk.f_bavail * disk.f_frsize < ROOM:
                 return False
             with self._path.open("wb") as file:
-                block = os.urandom(64 * 1024)  # nothing that a file system could compress or leave out
+                block = os.urandom(64 * 1024)  # random, so that no file system compresses it or leaves it out
                 for _ in range(SIZE // len(block)):
                     file.write(block)
                 file.flush()

@@ -1,11 +1,12 @@
-"""One thread that writes to SQLite, many requests to one commit.
+"""One thread writes to SQLite, with one commit for many requests.
 
-Here: the connection that writes, its queue, what a full disk means, and the translation of SQLite's errors.
-Never here: what is written. A unit of work is a function of the connection; units that wait together share one
-transaction, each inside a savepoint of its own, so that one refused unit takes no other with it.
+Here: the connection that writes, its queue, what happens when the disk is full, and the translation of SQLite's
+errors. A unit of work is a function of the connection. Units that wait at the same time share one transaction; each
+has its own savepoint, so that a refused unit does not undo the others.
 
-A full disk: the reserve is released, and until it can be made anew only urgent units (open rollbacks, leading, what a
-person asks) are written; the others are refused. Senders ask again; a rollback that was begun is finished.
+When the disk is full, the reserve is released. Until it can be made again, only urgent units are written (open
+rollbacks, leading, what a person asks); others are refused. Senders of alerts try again, and a rollback that has
+begun is finished.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Writer:
         if not self._thread.is_alive():
             raise JournalError("The journal is closed.")
         self._queue.put(_Unit(work, future, loop, urgent))
-        return await asyncio.shield(future)  # a caller that goes away does not take its work back
+        return await asyncio.shield(future)  # the work is done even if the caller is cancelled
 
     def close(self) -> None:
         """Finish what waits, then close the connection."""
@@ -92,7 +93,7 @@ class Writer:
                 loops = {unit.loop for unit in batch}
                 for loop in loops:
                     mine = [unit for unit in batch if unit.loop is loop]
-                    with contextlib.suppress(RuntimeError):  # a loop that was closed waits for nothing
+                    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                         loop.call_soon_threadsafe(_resolve, mine)
 
     def _serve(self, batch: list[_Unit]) -> None:
@@ -111,7 +112,7 @@ class Writer:
             self._commit(urgent)
 
     def _commit(self, batch: list[_Unit]) -> sqlite3.Error | None:
-        """Write and commit; returns the fault that took the whole batch with it, if there was one."""
+        """Write and commit the batch; returns the fault if the whole batch failed."""
         for unit in batch:
             unit.result, unit.error = None, None
         try:
@@ -120,7 +121,7 @@ class Writer:
                 self._attempt(unit)
             self._connection.execute("commit")
         except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):  # if even this fails, the next batch finds the transaction open
+            with contextlib.suppress(sqlite3.Error):  # if this fails too, the next batch finds the transaction open
                 if self._connection.in_transaction:
                     self._connection.execute("rollback")
             for unit in batch:
@@ -195,4 +196,4 @@ def _resolve(units: list[_Unit]) -> None:
             unit.future.set_result(unit.result)
         else:
             unit.future.set_exception(unit.error)
-            unit.future.exception()  # seen, even when the caller has gone away
+            unit.future.exception()  # mark it as seen: the caller may be gone
