@@ -359,7 +359,13 @@ async def test_a_damaged_head_of_the_queue_never_hides_what_waits_behind_it(jour
 async def test_a_closed_journal_says_so(store):
     journal = await store.open()
     await journal.close()
-    for work in (journal.accept([alert()], NOW), journal.record(decision("d1"))):
+    for work in (
+        journal.accept([alert()], NOW),
+        journal.record(decision("d1")),
+        journal.open_rollbacks(),
+        journal.releases(TARGET),
+        journal.unjudged(9),
+    ):
         with pytest.raises(JournalError):
             await work
 

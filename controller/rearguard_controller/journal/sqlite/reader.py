@@ -10,6 +10,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.sqlite.records import run
 from rearguard_controller.journal.sqlite.writer import Work, translate
 
@@ -28,10 +29,14 @@ class Reader:
         """What a unit of work found.
 
         Raises:
-            JournalError: the file could not be read.
+            JournalError: the file could not be read, or the journal is closed.
         """
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._connection)
+            reading = asyncio.get_running_loop().run_in_executor(self._thread, work, self._connection)
+        except RuntimeError as error:  # a thread that has been shut down takes no work
+            raise JournalError("The journal is closed.") from error
+        try:
+            return await reading
         except sqlite3.Error as error:
             raise translate(error) from error
 
