@@ -12,7 +12,7 @@ PAGES = sorted(
     [
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/*.md"),
-        *(ROOT / f"{folder}/README.md" for folder in ("controller", "exporter", "tests")),
+        *(ROOT / f"{folder}/README.md" for folder in ("controller", "exporter", "deploy/local", "tests")),
     ]
 )
 
@@ -29,13 +29,7 @@ _WORD = re.compile(r"\w")
 class Page:
     """One page, without code blocks and comments."""
 
-    path: Path
     text: str
-
-    @property
-    def name(self) -> str:
-        """The path from the root of the repository."""
-        return self.path.relative_to(ROOT).as_posix()
 
     def paragraphs(self) -> list[str]:
         """Prose: paragraphs and items of lists, each in one line. No headings, tables, images."""
@@ -67,7 +61,7 @@ class Page:
 
 def page(path: Path) -> Page:
     """Read one page."""
-    return Page(path, _COMMENT.sub("", _FENCE.sub("", path.read_text())))
+    return Page(_COMMENT.sub("", _FENCE.sub("", path.read_text())))
 
 
 def sentences(paragraph: str) -> list[str]:
