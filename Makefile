@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 BENCH_CONTROLLER = $(filter accept command storm history failover,$(ONLY))
 BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER),$(ONLY))
 
-.PHONY: help setup demo test check soak bench format release-check clean
+.PHONY: help setup demo test check soak mutants bench format release-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,9 @@ test: setup ## every test but the long campaigns, and those of `make check`
 soak: setup ## the long campaigns, two side by side; those that measure time by themselves
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "soak and not alone"
 	@$(BIN)/python -m pytest -m "soak and alone"
+
+mutants: setup ## guards taken away one by one, about 40 minutes: does a test see it? (ONLY="execution intake")
+	@$(BIN)/python tests/mutants $(ONLY)
 
 bench: setup ## the benchmarks: ratios to floors and peers of the same run (ONLY="storm overhead")
 	@$(if $(if $(ONLY),$(BENCH_CONTROLLER),all),PYTHONPATH=deploy/local:tests $(BIN)/python bench/controller $(BENCH_CONTROLLER),true)
