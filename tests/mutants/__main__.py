@@ -30,6 +30,16 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PACKAGE = Path("controller/rearguard_controller")
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "*.pyc")
+PLUGINS = (
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "pytest_asyncio.plugin",
+    "-p",
+    "pytest_timeout",
+    "-p",
+    "_hypothesis_pytestplugin",
+)
 WORKERS = 2
 START = 30.0  # seconds that a run of pytest may take beyond its tests
 SLOWER = 5.0  # times that a mutant's tests may take longer than they did: the machine may be busy
@@ -106,7 +116,9 @@ def run(folder, words, limit, **more):
 
 
 def pytest(folder, words, limit, **more):
-    options = ["-q", "-p", "no:cacheprovider", "-m", "not soak", "--timeout=60", "--no-header"]
+    """Only with the plugins that the tests need: the others take longer to load than most tests."""
+    options = ["-q", "-m", "not soak", "--timeout=120", "--no-header", *PLUGINS]
+    more["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     return run(folder, [sys.executable, "-m", "pytest", *options, *words], limit, **more)
 
 
