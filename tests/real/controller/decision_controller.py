@@ -34,6 +34,8 @@ class Seen:
     def __getattr__(self, name):
         if self._controller.ended:
             return _never
+        if self._controller.faults.get(name):
+            return self._controller.fault
         return getattr(self._journal, name)
 
     def fenced(self, fence):
@@ -82,6 +84,7 @@ class Controller:
         self.world, self.path, self.target = world, path, target
         self.loop = SteadyLoop(world)
         self.ended = False
+        self.faults = {}  # name of a method of the journal -> the exception that it raises, once
         self.broken = []  # promises, found to be so in the middle of the product's own work
         world.on_stop = self._stop
         world.on_act = lambda argv, context: self.see(self.acts, argv, context)
@@ -103,6 +106,10 @@ class Controller:
 
     def proves(self):
         """It is about to be proved that this process still leads."""
+
+    async def fault(self, *_arguments, **_more):
+        _, error = self.faults.popitem()
+        raise error
 
     def see(self, look, *about):
         """Let a test look; what it finds is raised to the test, not into the product."""

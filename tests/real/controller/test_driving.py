@@ -1,0 +1,79 @@
+"""The runner goes on: after a fault, after another leader, and without asking the world more often than it should."""
+
+from collections import Counter
+
+from real.controller.decision_scene import ACTIVATE, BEFORE, RESTORE
+from real.controller.decision_world import EFFECT, POLL
+from rearguard_controller.model import Mode, Outcome, StepKind, StepState
+
+ASIDE_FOR = 30.0  # seconds, by the controller's documents of what a fault of its own leads to
+
+
+def asked(it):
+    """Counts what Prometheus is asked from now on."""
+    counts, inner = Counter(), it.world.prometheus._document
+
+    async def document(method, url, path, sent):
+        counts[path.partition("?")[0].rpartition("/")[2]] += 1
+        return await inner(method, url, path, sent)
+
+    it.world.prometheus._document = document
+    return counts
+
+
+def test_a_rollback_that_a_fault_of_ours_stopped_is_taken_up_again_after_a_while_and_not_at_once(scene):
+    it = scene().fail()
+    rollback = it.controller.open()
+    it.controller.faults["releases"] = RuntimeError("a fault of ours")  # read after the intent of the next step
+    it.controller.run_for(EFFECT + ASIDE_FOR - 2.0)
+    assert it.controller.rollback(rollback.id).step_of(StepKind.ROLL_BACK).state is StepState.STARTED
+    assert it.acted == [BEFORE]
+    assert it.close().outcome is Outcome.RECOVERED
+    assert it.acted.count(ACTIVATE) == 1
+
+
+def test_a_rollback_that_was_left_to_another_leader_is_taken_up_at_once_by_who_leads_again(scene):
+    it = scene().fail()
+    rollback = it.controller.open()
+    it.controller.fence.epoch = None
+    it.controller.run_for(2 * EFFECT)
+    assert it.controller.rollback(rollback.id).step_of(StepKind.ROLL_BACK).state is StepState.PLANNED
+    it.controller.fence.epoch = it.controller.do(it.controller.file.take_lease("again", 15.0))
+    it.controller.run_for(3 * EFFECT)
+    assert it.controller.rollback(rollback.id).step_of(StepKind.ROLL_BACK).attempt == 1
+
+
+def test_one_reading_of_another_version_during_the_proof_is_not_somebody_elses_deployment(scene):
+    """An instance that was just going may still answer; two readings in a row must say the same."""
+    it = scene().fail()
+    rollback = it.controller.open()
+    while it.controller.rollback(rollback.id).step_of(StepKind.VERIFY_RECOVERY).state is not StepState.STARTED:
+        it.controller.run_for(EFFECT / 10)
+    it.controller.run_for(POLL - 0.4)
+    it.world.turn_to("v3")
+    it.controller.run_for(0.6)
+    it.world.turn_to("v1")
+    assert it.close().outcome is Outcome.RECOVERED
+
+
+def test_a_version_that_somebody_deploys_during_the_proof_supersedes_it(scene):
+    it = scene().fail()
+    rollback = it.controller.open()
+    while it.controller.rollback(rollback.id).step_of(StepKind.VERIFY_RECOVERY).state is not StepState.STARTED:
+        it.controller.run_for(EFFECT / 10)
+    it.controller.run_for(POLL - 0.4)
+    it.world.turn_to("v3")
+    closed = it.close()
+    assert closed.outcome is Outcome.SUPERSEDED
+    assert "v3 serves" in closed.detail
+    assert RESTORE in it.acted
+
+
+def test_an_approved_rollback_that_is_not_right_now_is_judged_again_every_second_and_not_more_often(scene):
+    it = scene(mode=Mode.ASK).fail()
+    it.world.fires = False
+    it.controller.say("approve", it.controller.open().id)
+    counts = asked(it)
+    it.controller.run_for(5.0)
+    assert it.controller.open() is not None
+    assert 5 <= counts["alerts"] <= 7
