@@ -1,7 +1,4 @@
-"""Where every driver's adapter tells what an operation was and how it went.
-
-Never here: drivers, what a label may say (operation).
-"""
+"""Where every driver's adapter reports its operations."""
 
 import time
 from collections.abc import Callable
@@ -14,22 +11,17 @@ from rearguard_exporter.values.instruments import Instruments
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The operations on one database. Nothing of it raises into the application."""
+    """Counts the operations on one database. Raises nothing into the application."""
 
     instruments: Instruments
     system: str  # OpenTelemetry's `db.system.name`
     namespace: str
-    text: Callable[[object], str] = (
-        str  # of statements that are no text themselves, as much as their first word needs
-    )
+    text: Callable[[object], str] = str  # gives the beginning of a statement that is no text itself
 
     def since(self, began: float, statement: object, failure: BaseException | None) -> None:
         """An operation that began at `began` (of `time.perf_counter`) is over now."""
-        self.lasted(time.perf_counter() - began, statement, failure)
-
-    def lasted(self, seconds: float, statement: object, failure: BaseException | None) -> None:
-        """An operation took `seconds`."""
         try:
+            seconds = time.perf_counter() - began
             name = operation_name(statement if isinstance(statement, str) else self.text(statement))
             kind = "" if failure is None else error_type(failure)
             key = (self.system, self.namespace, name, kind)
@@ -38,3 +30,7 @@ class Operations:
                 self.instruments.exemplars.note(self.instruments.db_duration, key, seconds)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("database operation")
+
+    def lasted(self, seconds: float, statement: object, failure: BaseException | None) -> None:
+        """An operation took `seconds`, and is over now."""
+        self.since(time.perf_counter() - seconds, statement, failure)

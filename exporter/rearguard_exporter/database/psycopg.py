@@ -1,9 +1,9 @@
 """The psycopg 3 adapter: operations at the cursors of each connection, callers and connections at the pool.
 
-A connection makes its cursors of `cursor_factory` and `server_cursor_factory`; both become subclasses of what they
-were. A pool's connections are measured when they are handed out, whoever made them. Who waits and what is in use is
-counted here: the pool's own figures know callers that gave up as waiting, and connections being made as in use.
-Never here: what a label may say (operation), how a pool is shown (pool).
+A connection makes its cursors with `cursor_factory` and `server_cursor_factory`; both are replaced by subclasses of
+what they were. A pool's connections are measured when they are handed out, whoever made them. Waiting callers and
+connections in use are counted here, because the pool's own figures include callers that gave up, and connections that
+are still being made.
 """
 
 import inspect
@@ -18,12 +18,13 @@ from rearguard_exporter.database.pools import PoolFigures, Pools
 from rearguard_exporter.database.psycopg_cursors import Cursors, leading_text
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.values.instruments import Instruments
+from rearguard_exporter.values.slots import Child
 
 _SYSTEM = "postgresql"
 
 
 def instrument(target: Any, instruments: Instruments, pools: Pools, name: str | None) -> None:
-    """Measure this pool, open or not yet, or this connection from now on; sync or async. Idempotent."""
+    """Measure this pool (open or not yet) or connection from now on, sync or async. A second call changes nothing."""
     if not hasattr(target, "getconn"):
         _Connections(instruments).measure(target)
         return
@@ -44,7 +45,7 @@ class _Connections:
         self._cursors: dict[str, Cursors] = {}  # by the database's name, of which a pool has one
 
     def measure(self, connection: Any) -> None:
-        """Once for each connection; again when its factory was changed since."""
+        """Measure this connection; does nothing unless it is new, or its factory was changed since."""
         try:
             kind = connection.cursor_factory
             if getattr(kind, "rearguard_measured", None) is self._instruments:
@@ -63,19 +64,36 @@ class _Connections:
 
 
 class _Counts:
+    """What happens while callers ask a pool for connections, and while it makes them."""
+
     def __init__(self, instruments: Instruments, name: str) -> None:
         from psycopg_pool import PoolTimeout, TooManyRequests  # noqa: PLC0415 - single connections need no pool
 
+        # Each of these steps is one that no other thread sees half done.
+        self.waiting: list[None] = []  # one for each caller
+        self.out: set[int] = set()  # the connections that callers have, by identity
         self.none_to_be_had = (PoolTimeout, TooManyRequests)
         self.timeouts = instruments.pool_timeouts.child(name)
-        self.failures = instruments.pool_failures.child(name)
-        # Each of these steps is one that no other thread sees half done.
-        self.waiting: list[None] = []  # one each caller
-        self.out: set[int] = set()  # the connections that callers have, by identity
+        self.connecting = _Connecting(instruments.pool_failures.child(name))
+
+
+class _Connecting:
+    """Counts a connection that could not be made during a `with` block."""
+
+    def __init__(self, failures: Child) -> None:
+        self._failures = failures
+
+    def __enter__(self) -> None:
+        """The pool makes a connection."""
+
+    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
+        """It has one, or none."""
+        if isinstance(failure, Exception):
+            self._failures.inc()
 
 
 def _method(pool: Any, name: str) -> Callable[..., Any]:
-    """This method of the pool, which is not kept alive by it: a pool ends its threads when nobody holds it."""
+    """This method of the pool, without a reference to it: a pool ends its threads when nobody holds it."""
     wrapped: Callable[..., Any] | None = vars(pool).get(name)  # somebody's who did as we do
     if wrapped is not None:
         return wrapped
@@ -107,11 +125,8 @@ def _watch_sync(pool: Any, connections: _Connections, counts: _Counts) -> None:
         return putconn(connection, *args, **kwargs)
 
     def connected(*args: Any, **kwargs: Any) -> Any:
-        try:
+        with counts.connecting:
             return connect(*args, **kwargs)
-        except Exception:
-            counts.failures.inc()
-            raise
 
     pool.getconn, pool.putconn = counted, returned
     pool._connect = connected  # noqa: SLF001 - what a pool makes connections by
@@ -138,18 +153,15 @@ def _watch_async(pool: Any, connections: _Connections, counts: _Counts) -> None:
         return await putconn(connection, *args, **kwargs)
 
     async def connected(*args: Any, **kwargs: Any) -> Any:
-        try:
+        with counts.connecting:
             return await connect(*args, **kwargs)
-        except Exception:
-            counts.failures.inc()
-            raise
 
     pool.getconn, pool.putconn = counted, returned
     pool._connect = connected  # noqa: SLF001 - as above
 
 
 def _database_of(pool: Any) -> str:
-    """What the pool was told to connect to; empty where that is left to the environment."""
+    """The database that the pool was told to connect to; empty if that is left to the environment."""
     try:
         kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
         conninfo = pool.conninfo if isinstance(pool.conninfo, str) else ""

@@ -1,8 +1,7 @@
-"""psycopg's cursors, with their operations timed: subclasses of whatever cursors a connection makes.
+"""psycopg's cursors with their operations timed: subclasses of whatever cursors a connection makes.
 
-`stream` is timed while psycopg works, not while the application uses a row; `copy` from its beginning to its end; a
-statement of a pipeline until its result arrived. A statement without text is a pool's check, and not measured.
-Never here: connections and pools (psycopg), pipelines (psycopg_pipeline).
+`stream` is timed while psycopg works, not while the application uses a row. `copy` is timed from its beginning to its
+end, a statement in a pipeline until its result arrives. A statement without text is a pool's check: not measured.
 """
 
 import time
@@ -14,32 +13,38 @@ from psycopg import AsyncCursor, sql
 
 from rearguard_exporter.database.operation_labels import first_word
 from rearguard_exporter.database.operations import Operations
-from rearguard_exporter.database.psycopg_pipeline import arrived, sent, take_back
+from rearguard_exporter.database.psycopg_pipeline import Statement, arrived, sent, take_back
 
 _LOOK_AT = 2000  # characters of a query that is put together of parts
 
 
 class Cursors:
-    """The measured cursors of one database."""
+    """Makes the measured cursor classes of one database."""
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
         self._made: dict[type[Any], type[Any]] = {}
 
     def measured(self, kind: type[Any]) -> type[Any]:
-        """A subclass of this kind of cursor; the same one for the same kind."""
+        """A measured subclass of this cursor class; always the same one for the same class."""
         if kind not in self._made:
-            make = _async_methods if issubclass(kind, AsyncCursor) else _sync_methods
+            is_async, operations = issubclass(kind, AsyncCursor), self._operations
+            timed, make = (_async_timed, _async_methods) if is_async else (_sync_timed, _sync_methods)
             more = _server_methods if hasattr(kind, "_fetch_gen") else _client_methods
             names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
-            marks = {"__slots__": (), "rearguard_measured": self._operations.instruments}
-            methods = {**make(kind, self._operations), **more(kind, self._operations)}
+            marks = {"__slots__": (), "rearguard_measured": operations.instruments}
+            methods = {
+                "execute": timed(kind.execute, operations, is_for_pipelines=_is_for_pipelines(kind)),
+                "executemany": timed(kind.executemany, operations, is_for_pipelines=False),
+                **make(kind, operations),
+                **more(kind, operations),
+            }
             self._made[kind] = type(kind.__name__, (kind,), {**names, **marks, **methods})
         return self._made[kind]
 
 
 def leading_text(query: object) -> str:
-    """As much of a query as its first word needs; nothing is composed for it."""
+    """The beginning of a query, long enough for its first word. The query is not composed for this."""
     match query:
         case str():
             return query
@@ -66,6 +71,59 @@ def _query(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def _is_for_pipelines(kind: type[Any]) -> bool:
     """Whether `execute` may return before the result came; `executemany` waits, and no cursor on the server may."""
     return hasattr(kind, "_check_results") and not hasattr(kind, "_fetch_gen")
+
+
+def _in_pipeline(cursor: Any, operations: Operations, began: float, query: Any) -> Statement | None:
+    """What a pipeline keeps of this statement until its result comes; None outside of pipelines."""
+    pipeline = getattr(getattr(cursor, "_conn", None), "_pipeline", None)
+    return None if pipeline is None else sent(pipeline, cursor, operations, began, query)
+
+
+def _failed(
+    operations: Operations, waiting: Statement | None, began: float, query: Any, failure: BaseException
+) -> None:
+    """Count a statement that failed, unless its pipeline counted it already."""
+    if waiting is None or take_back(waiting):
+        operations.since(began, query, failure)
+
+
+class _Copying:
+    """Times a `COPY` while a `with` block carries it out."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> None:
+        """It began when it was made."""
+
+    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
+        """Count it."""
+        self._operations.since(self._began, "COPY", failure)
+
+
+class _Streaming:
+    """Adds up the time that psycopg works on a stream: each row is fetched in a `with` block of its own."""
+
+    def __init__(self, operations: Operations, query: Any) -> None:
+        self._operations = operations
+        self._query = query
+        self._spent = 0.0
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> None:
+        """A row is asked for."""
+        self._began = time.perf_counter()
+
+    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
+        """It came, or there is none, or it failed."""
+        self._spent += time.perf_counter() - self._began
+        if not isinstance(failure, StopIteration | StopAsyncIteration):
+            self._failure = failure
+
+    def over(self) -> None:
+        """Count the whole stream as one operation."""
+        self._operations.lasted(self._spent, self._query, self._failure)
 
 
 def _client_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
@@ -102,19 +160,39 @@ def _server_methods(kind: type[Any], operations: Operations) -> dict[str, Callab
     return {"_fetch_gen": _fetch_gen}
 
 
-def _sync_timed(method: Callable[..., Any], operations: Operations, *, is_one: bool) -> Callable[..., Any]:
+# A statement is timed without a `with` block, unlike all else: that would add a tenth to what measuring it costs.
+
+
+def _sync_timed(method: Callable[..., Any], operations: Operations, *, is_for_pipelines: bool) -> Callable[..., Any]:
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
         query = args[0] if args else _query(args, kwargs)
         if query.__class__ is str and not query:
             return method(self, *args, **kwargs)
         began = time.perf_counter()
-        pipeline = getattr(getattr(self, "_conn", None), "_pipeline", None) if is_one else None
-        waiting = None if pipeline is None else sent(pipeline, self, operations, began, query)
+        waiting = _in_pipeline(self, operations, began, query) if is_for_pipelines else None
         try:
             result = method(self, *args, **kwargs)
         except BaseException as failure:
-            if waiting is None or take_back(waiting):
-                operations.since(began, query, failure)
+            _failed(operations, waiting, began, query, failure)
+            raise
+        if waiting is None:
+            operations.since(began, query, None)
+        return result
+
+    return run
+
+
+def _async_timed(method: Callable[..., Any], operations: Operations, *, is_for_pipelines: bool) -> Callable[..., Any]:
+    async def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        query = args[0] if args else _query(args, kwargs)
+        if query.__class__ is str and not query:
+            return await method(self, *args, **kwargs)
+        began = time.perf_counter()
+        waiting = _in_pipeline(self, operations, began, query) if is_for_pipelines else None
+        try:
+            result = await method(self, *args, **kwargs)
+        except BaseException as failure:
+            _failed(operations, waiting, began, query, failure)
             raise
         if waiting is None:
             operations.since(began, query, None)
@@ -125,100 +203,48 @@ def _sync_timed(method: Callable[..., Any], operations: Operations, *, is_one: b
 
 def _sync_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
     def stream(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        spent, failed, query = 0.0, None, _query(args, kwargs)
+        streaming = _Streaming(operations, _query(args, kwargs))
         rows = kind.stream(self, *args, **kwargs)
         try:
             while True:
-                began = time.perf_counter()
                 try:
-                    row = next(rows)
+                    with streaming:
+                        row = next(rows)
                 except StopIteration:
                     return
-                except BaseException as failure:
-                    failed = failure
-                    raise
-                finally:
-                    spent += time.perf_counter() - began
                 yield row
         finally:
-            operations.lasted(spent, query, failed)
+            streaming.over()
             rows.close()
 
     @contextmanager
     def copy(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        began = time.perf_counter()
-        try:
-            with kind.copy(self, *args, **kwargs) as copying:
-                yield copying
-        except BaseException as failure:
-            operations.since(began, "COPY", failure)
-            raise
-        operations.since(began, "COPY", None)
+        with _Copying(operations), kind.copy(self, *args, **kwargs) as copying:
+            yield copying
 
-    is_one = _is_for_pipelines(kind)
-    methods = {
-        "execute": _sync_timed(kind.execute, operations, is_one=is_one),
-        "executemany": _sync_timed(kind.executemany, operations, is_one=False),
-    }
-    return methods | {"stream": stream, "copy": copy}
-
-
-def _async_timed(method: Callable[..., Any], operations: Operations, *, is_one: bool) -> Callable[..., Any]:
-    async def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        query = args[0] if args else _query(args, kwargs)
-        if query.__class__ is str and not query:
-            return await method(self, *args, **kwargs)
-        began = time.perf_counter()
-        pipeline = getattr(getattr(self, "_conn", None), "_pipeline", None) if is_one else None
-        waiting = None if pipeline is None else sent(pipeline, self, operations, began, query)
-        try:
-            result = await method(self, *args, **kwargs)
-        except BaseException as failure:
-            if waiting is None or take_back(waiting):
-                operations.since(began, query, failure)
-            raise
-        if waiting is None:
-            operations.since(began, query, None)
-        return result
-
-    return run
+    return {"stream": stream, "copy": copy}
 
 
 def _async_methods(kind: type[Any], operations: Operations) -> dict[str, Callable[..., Any]]:
     async def stream(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        spent, failed, query = 0.0, None, _query(args, kwargs)
+        streaming = _Streaming(operations, _query(args, kwargs))
         rows = kind.stream(self, *args, **kwargs)
         try:
             while True:
-                began = time.perf_counter()
                 try:
-                    row = await anext(rows)
+                    with streaming:
+                        row = await anext(rows)
                 except StopAsyncIteration:
                     return
-                except BaseException as failure:
-                    failed = failure
-                    raise
-                finally:
-                    spent += time.perf_counter() - began
                 yield row
         finally:
-            operations.lasted(spent, query, failed)
+            streaming.over()
             await rows.aclose()
 
     @asynccontextmanager
     async def copy(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        began = time.perf_counter()
-        try:
+        with _Copying(operations):
             async with kind.copy(self, *args, **kwargs) as copying:
                 yield copying
-        except BaseException as failure:
-            operations.since(began, "COPY", failure)
-            raise
-        operations.since(began, "COPY", None)
 
-    is_one = _is_for_pipelines(kind)
-    methods = {
-        "execute": _async_timed(kind.execute, operations, is_one=is_one),
-        "executemany": _async_timed(kind.executemany, operations, is_one=False),
-    }
-    return methods | {"stream": stream, "copy": copy}
+    return {"stream": stream, "copy": copy}

@@ -16,7 +16,7 @@ from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.frameworks.aiohttp_socket import Link, is_gone, note_shutdown
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
-from rearguard_exporter.traffic.lanes import Lanes
+from rearguard_exporter.traffic.lanes import Lane, Lanes
 from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest
 from rearguard_exporter.traffic.websocket import Connection
 
@@ -127,8 +127,13 @@ def _background(parts: MonitorParts, endpoints: list[_Endpoint]) -> Callable[[we
 class _Request(MeasuredRequest):
     """What is known of one request between the middleware and the signal."""
 
-    response: web.StreamResponse | None = None  # which the handler itself sends
-    link: Link | None = None  # once it became a socket
+    __slots__ = ("link", "response")
+
+    def __init__(self, lane: Lane, route: str) -> None:
+        super().__init__(lane)
+        self.route = route
+        self.response: web.StreamResponse | None = None  # which the handler itself sends
+        self.link: Link | None = None  # once it became a socket
 
     def content_type(self) -> str:
         """As aiohttp has it."""
@@ -144,6 +149,7 @@ class _Request(MeasuredRequest):
         elif not isinstance(response, web.Response):
             self.response = response
             self.since = perf_counter()
+            self.is_stream = True
 
     @quiet
     def answered(self, status: int, request: web.Request) -> None:
@@ -199,8 +205,7 @@ def _middleware(parts: MonitorParts, own: frozenset[web.AbstractRoute]) -> Any:
                     parts.warn_of_second_monitor()
             elif template:
                 method = request.method
-                measured = request[_MEASURED] = _Request(lanes.of.get(method) or lanes.open(method))
-                measured.route = template
+                measured = request[_MEASURED] = _Request(lanes.of.get(method) or lanes.open(method), template)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("aiohttp request")
         if measured is None:

@@ -178,16 +178,13 @@ class MeasuredApp(ApplicationProxy):
 class _Request(MeasuredRequest):
     """One request. `send` is what the application calls, so it sees the answer to its last byte."""
 
-    _head: Message | None = None
-
-    @property
-    def route(self) -> str:  # type: ignore[override]  # read when the request ends: until then it may change
-        """As the framework left it in the scope."""
-        return route_of(self.subject)
+    __slots__ = ("_head",)
+    _head: Message  # absent until it is sent
+    route_of = staticmethod(route_of)
 
     def content_type(self) -> str:
         """As the headers say."""
-        return "" if self._head is None else content_type_in(self._head.get("headers", ()))
+        return content_type_in(self._head.get("headers", ())) if hasattr(self, "_head") else ""
 
     def send(self, message: Message) -> Awaitable[None]:
         """The server's `send`."""
@@ -207,6 +204,7 @@ class _Request(MeasuredRequest):
         await self.forward(message)
         if message.get("more_body", False):
             self.since = self.since or perf_counter()
+            self.is_stream = True
         elif self.is_open:
             if self.status != SERVER_ERROR:
                 self.end()
@@ -222,6 +220,7 @@ class _Request(MeasuredRequest):
     def failed(self, failure: BaseException) -> None:
         """The application raised."""
         self.client_left = _has_left(failure, self.forward)
+        self.change_thread()  # the garbage collector may end an abandoned one anywhere
         self.end(failure)
 
 

@@ -24,10 +24,8 @@ _MOST_UNREAD = 100  # messages before the one that tells of the end; servers sto
 class Handshake(MeasuredRequest):
     """The request that a socket begins with."""
 
-    @property
-    def route(self) -> str:  # type: ignore[override]  # read when the handshake ends: until then it may change
-        """As the framework left it in the scope."""
-        return route_of(self.subject)
+    __slots__ = ()
+    route_of = staticmethod(route_of)
 
 
 class Socket:
@@ -94,7 +92,7 @@ class Socket:
             self._connection.sent()
         elif kind == "websocket.accept" and self._connection is None:
             self._handshake.leave()
-            self._connection = Connection(self._handshake.lane.instruments, self._handshake.route)
+            self._connection = Connection(self._handshake.lane.instruments, route_of(self._handshake.subject))
         elif kind == "websocket.http.response.start":
             self._handshake.status = message["status"] if isinstance(message["status"], int) else SERVER_ERROR
 

@@ -131,9 +131,9 @@ def _answered(
 class _Request(MeasuredRequest):
     """One request: what the application calls as `start_response`, and then the body, watched to its last byte."""
 
-    in_pieces = False  # until a second piece comes
-    body: Iterable[bytes] = ()
-    _headers: Any = ()
+    __slots__ = ("_headers", "_write", "body")
+    body: Iterable[bytes]
+    _headers: Any  # absent until the application starts its response
 
     @property
     def reported_error(self) -> str:  # type: ignore[override]  # frameworks may report it until the request ends
@@ -142,7 +142,7 @@ class _Request(MeasuredRequest):
 
     def content_type(self) -> str:
         """As the headers say."""
-        return content_type_in(self._headers)
+        return content_type_in(getattr(self, "_headers", ()))
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         """What the application calls as `start_response`."""
@@ -167,7 +167,7 @@ class _Request(MeasuredRequest):
         if self.since is None:
             self.since = perf_counter()
         else:
-            self.in_pieces = True
+            self.is_stream = True
         try:
             self._write(piece)
         except OSError:
@@ -180,7 +180,7 @@ class _Request(MeasuredRequest):
                 if self.since is None:
                     self.since = perf_counter()
                 else:
-                    self.in_pieces = True
+                    self.is_stream = True
                 yield piece
         except GeneratorExit:
             self._leave()
@@ -188,6 +188,7 @@ class _Request(MeasuredRequest):
         except BaseException as failure:
             self.failed(failure)
             raise
+        self.change_thread()  # servers may ask for a body in another thread than they called the application in
         self.end()
 
     def close(self) -> None:
@@ -204,10 +205,12 @@ class _Request(MeasuredRequest):
         is_whole = hasattr(self.body, "__len__") or self.subject.get("REQUEST_METHOD") == "HEAD"
         if self.since is not None and not is_whole:
             self.client_left = True
+        self.change_thread()
         self.end()
 
     def failed(self, failure: BaseException) -> None:
         """The application raised."""
+        self.change_thread()
         if self.since is None:
             self.status = SERVER_ERROR  # servers send the head with the first piece, so it was not sent
         self.end(failure)

@@ -5,7 +5,6 @@ Never here: how a framework tells these facts.
 """
 
 from collections.abc import Iterable
-from threading import get_ident
 from time import perf_counter
 from typing import Any, Final
 
@@ -33,28 +32,16 @@ _STATUSES: Final = {status: str(status) for status in range(100, 1000)}
 class MeasuredRequest:
     """One request, active from its creation until it ends or becomes a socket. Only the first end counts.
 
-    An adapter subclasses it and sets the facts below as it sees them. Their defaults stay on the class, because an
-    object is made for every request.
+    An adapter subclasses it and sets the facts below as it sees them.
     """
 
-    is_open = True
-    """Whether the request is still being answered."""
-    route = UNMATCHED
-    """The template of the route, never the raw path."""
-    status = 0
-    """The status that was sent; 0 while none was."""
-    client_left = False
-    """Whether the caller left before the answer was complete."""
+    __slots__ = (
+        "began", "client_left", "complete", "forward", "is_open", "is_stream", "lane", "route", "since", "status",
+        "subject", "trace",
+    )  # fmt: skip
+
     reported_error = ""
-    """The class of an exception that the framework itself answered; read only of answers that are errors."""
-    since: float | None = None
-    """When the beginning of the body was sent, of a body that may go on after it."""
-    in_pieces = True
-    """Whether more of the body follows what was sent at `since`."""
-    complete: float | None = None
-    """When the last byte was sent, if `end` is called later than that."""
-    trace: Trace | None = None
-    """The trace of the request, if it is over before `end` is called."""
+    """The class of an exception that the framework itself answered. Read only if the answer is an error."""
 
     def __init__(self, lane: Lane, subject: Any = None, forward: Any = None) -> None:
         self.lane = lane
@@ -62,12 +49,38 @@ class MeasuredRequest:
         """The framework's own request (scope, environ), which the user's label hooks are shown."""
         self.forward = forward
         """The server's callable by which the answer is sent, in the frameworks that have one."""
+        self.is_open = True
+        """Whether the request is still being answered."""
+        self.route = ""
+        """The template of the route; empty if `route_of` is to be asked at the end."""
+        self.status = 0
+        """The status that was sent; 0 while none was."""
+        self.client_left = False
+        """Whether the caller left before the answer was complete."""
+        self.since: float | None = None
+        """When the beginning of the body was sent, of a body that may go on after it."""
+        self.is_stream = False
+        """Whether more of the body follows what was sent at `since`."""
+        self.complete: float | None = None
+        """When the last byte was sent, if `end` is called later than that."""
+        self.trace: Trace | None = None
+        """The trace of the request, if it is over before `end` is called."""
         lane.active[0] += 1.0
         self.began = perf_counter()
+
+    @staticmethod
+    def route_of(subject: Any, /) -> str:  # noqa: ARG004 - of the framework's own request, where it has one
+        """The template of the route, never the raw path."""
+        return UNMATCHED
 
     def content_type(self) -> str:
         """The media type of the response, in lower case, without parameters. Asked of streams only."""
         return ""
+
+    def change_thread(self) -> None:
+        """Call this before `end` wherever that may run in another thread than the creation."""
+        if self.is_open:
+            self.lane = self.lane.here()
 
     def leave(self) -> None:
         """The request became a socket: it is over for the HTTP metrics, and its time is not observed."""
@@ -90,32 +103,30 @@ class MeasuredRequest:
         try:
             at = self.complete or perf_counter()
             lane = self.lane
-            if lane.thread != get_ident():  # servers may change threads, and the garbage collector has its own
-                lane = lane.here()
             lane.active[0] -= 1.0
-            error_type = ""
-            if self.client_left:
-                status = CLIENT_GONE
-            else:
-                status = self.status if self.status in _STATUSES else SERVER_ERROR
-                if failure is not None:
-                    error_type = type(failure).__name__
-                elif status >= SERVER_ERROR:
-                    error_type = self.reported_error or _STATUSES[status]
+            status, error_type = CLIENT_GONE if self.client_left else self.status, ""
+            shown = _STATUSES.get(status)
+            if shown is None:  # none was sent, or it is no status
+                status, shown = SERVER_ERROR, "500"
+            if failure is not None and not self.client_left:
+                error_type = type(failure).__name__
+            elif status >= SERVER_ERROR:
+                error_type = self.reported_error or shown
             since = self.since
             if since is not None and (
-                at - since > LONG_STREAM or (self._is_stream(failure, at - since) and self._is_endless())
+                at - since > LONG_STREAM or (self._goes_on(failure, at - since) and self._is_endless())
             ):
                 if not error_type:
                     return
                 at = since
-            lane.observe(self.route, _STATUSES[status], error_type, at - self.began, self.subject, self.trace)
+            route = self.route or self.route_of(self.subject)
+            lane.observe(route, shown, error_type, at - self.began, self.subject, self.trace)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("request")
 
-    def _is_stream(self, failure: BaseException | None, seconds: float) -> bool:
+    def _goes_on(self, failure: BaseException | None, seconds: float) -> bool:
         """Whether the body went on after its beginning, or broke; one piece that was all, at once, is no stream."""
-        return self.in_pieces or failure is not None or self.client_left or seconds > _PAUSE
+        return self.is_stream or failure is not None or self.client_left or seconds > _PAUSE
 
     def _is_endless(self) -> bool:
         try:

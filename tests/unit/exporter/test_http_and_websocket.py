@@ -34,8 +34,11 @@ def test_known_methods_stay_and_all_others_are_one():
     [(200, "", ""), (404, "", ""), (499, "", ""), (500, "", "500"), (503, "", "503"), (500, "KeyError", "KeyError")],
 )
 def test_answers_of_500_and_more_are_errors(instruments, status, given, recorded):
-    request = _request(instruments)
-    request.status, request.reported_error = status, given
+    class Reported(MeasuredRequest):
+        reported_error = given
+
+    request = _request(instruments, Reported)
+    request.status = status
     request.end()
     assert list(instruments.http_duration.known()) == [("GET", "/a", str(status), recorded)]
 
