@@ -2,8 +2,8 @@
 
 The names follow the OpenTelemetry semantic conventions as Prometheus translates them (dots to underscores, unit as
 suffix, `_total` on counters). Rules, dashboards and tests read `FAMILIES`; nothing else spells a name out.
-Never here: values, registries, frameworks. A label is added here only when its values form a small closed set, or
-are bounded by the application's own code (routes, pools); never a client address, raw path, user or query text.
+A label is added only if its values are a small closed set, or are bounded by the application's own code (routes,
+pools). Client addresses, raw paths, users and query texts never become labels.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ UNMATCHED = "__unmatched__"
 """The route of every request that no route of the application matched."""
 
 OTHER = "_OTHER"
-"""The method, or database operation, of every word that is not a known one (OpenTelemetry's convention)."""
+"""Stands for every unknown method or database operation (OpenTelemetry's convention)."""
 
 OVERFLOW = "__overflow__"
-"""Where label values go once a family has reached its limit of series."""
+"""Stands for all further label values once a family has reached its limit of series."""
 
 
 def written_number(value: float) -> str:
@@ -29,7 +29,7 @@ def written_number(value: float) -> str:
 
 @unique
 class Kind(StrEnum):
-    """What a family is, in the words of the exposition formats."""
+    """The type of a family, in the words of the exposition formats."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -55,7 +55,7 @@ class Family:
 
     @property
     def lines(self) -> int:
-        """How many series one set of label values costs."""
+        """How many series one set of label values takes."""
         return len(self.bounds) + 3 if self.kind is Kind.HISTOGRAM else 1
 
 

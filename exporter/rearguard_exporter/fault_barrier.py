@@ -1,7 +1,4 @@
-"""The promise that measuring never breaks what is measured: faults of the exporter are logged, once a place.
-
-Never here: anything that measures.
-"""
+"""Measuring never breaks what is measured: a fault of the exporter is logged, once for each place, and not raised."""
 
 import functools
 import logging
@@ -16,14 +13,14 @@ _reported: set[str] = set()
 
 
 def report(place: str) -> None:
-    """Log the exception at hand, the first time that it happens at this place."""
+    """Log the current exception, if it is the first one at this place."""
     if place not in _reported:
         _reported.add(place)
         log.warning("rearguard_exporter: %s failed; the application is not affected", place, exc_info=sys.exception())
 
 
 def quiet(function: Callable[P, None]) -> Callable[P, None]:
-    """The function, but with its exceptions reported instead of raised."""
+    """A function that reports exceptions instead of raising them."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:

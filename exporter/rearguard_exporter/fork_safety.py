@@ -1,7 +1,7 @@
-"""What a forked process must forget: threads stay with the parent, which may have held any lock at that moment.
+"""Tells objects in a forked process that they were forked.
 
-Here: telling those that asked, in the child, before anything else runs there.
-Never here: what each of them forgets.
+A fork copies no threads, and any lock may have been held at that moment. Objects with threads or locks ask to be
+told, and replace them before anything else runs in the child.
 """
 
 import os
@@ -10,17 +10,17 @@ from typing import Protocol
 
 
 class Forked(Protocol):
-    """Something that a fork copies without what it needs."""
+    """An object with threads or locks, which a fork leaves useless."""
 
     def forget_parent(self) -> None:
-        """This is another process now: no thread of the parent runs here, and no lock of it is ever released."""
+        """Called in the forked process: no thread of the parent runs here, and nobody releases its locks."""
 
 
 _concerned: weakref.WeakSet[Forked] = weakref.WeakSet()
 
 
 def tell_after_fork(thing: Forked) -> None:
-    """Have `thing.forget_parent` called in each process forked from now on, for as long as the thing lives."""
+    """Call `thing.forget_parent` in each process forked from now on, as long as the thing lives."""
     _concerned.add(thing)
 
 

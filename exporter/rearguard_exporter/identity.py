@@ -1,6 +1,6 @@
-"""Who this process is: service, version and environment, from arguments or the environment.
+"""Who this process is: service, version and environment, from arguments or environment variables.
 
-Never here: metrics. Precedence: argument, `REARGUARD_*`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` (pairs
+Precedence: argument, `REARGUARD_*`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` (pairs
 `key=value`, comma-separated, percent-encoded: https://opentelemetry.io/docs/specs/otel/resource/sdk/), default.
 """
 
@@ -28,7 +28,7 @@ def resolve(
     environment: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Identity:
-    """The identity; an empty text counts as not given."""
+    """The identity. An empty text counts as not given."""
     env = os.environ if environ is None else environ
     resource = _attributes(env.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     return Identity(

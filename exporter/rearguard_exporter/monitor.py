@@ -123,14 +123,14 @@ class Monitor:
 
     @property
     def listen_address(self) -> tuple[str, int] | None:
-        """Host and port that are served, None without one, or while another process has it."""
+        """Host and port that are served; None without a port, or while another process has it."""
         return None if self._port is None else self._port.address
 
     def listen(self, address: str) -> None:
         """Serve /metrics and the dashboard on this "host:port" too, as with `listen` at the start.
 
-        For a process that was forked after its monitor was made, which gets no port with it. Applications that are
-        instrumented from now on leave these paths to the port.
+        It is for a process that was forked after its monitor was made, because a fork does not pass the port on.
+        Applications that are instrumented from now on leave these paths to the port.
 
         Raises:
             ValueError: it is no address, or this process listens already.
@@ -160,7 +160,7 @@ class Monitor:
         return wsgi.instrument(app, self._parts)
 
     def instrument_sqlalchemy(self, engine: Engine | AsyncEngine, name: str | None = None) -> None:
-        """Measure operations, pool and connection failures; the pool's `name` is the database's by default."""
+        """Measure operations, pool and connection failures. The pool's `name` is the database's by default."""
         need("sqlalchemy")
         from rearguard_exporter.database import sqlalchemy  # noqa: PLC0415 - an optional library
 
@@ -169,7 +169,7 @@ class Monitor:
     def instrument_asyncpg(
         self, pool: asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record], name: str | None = None
     ) -> None:
-        """Measure operations, pool and connection failures; of a single connection its operations."""
+        """Measure operations, pool and connection failures; of a single connection only its operations."""
         need("asyncpg")
         from rearguard_exporter.database import asyncpg  # noqa: PLC0415 - an optional library
 
@@ -183,7 +183,7 @@ class Monitor:
         | psycopg.AsyncConnection[Any],
         name: str | None = None,
     ) -> None:
-        """Measure operations, pool and connection failures; of a single connection its operations."""
+        """Measure operations, pool and connection failures; of a single connection only its operations."""
         need("psycopg")
         from rearguard_exporter.database import psycopg  # noqa: PLC0415 - an optional library
 
@@ -220,7 +220,7 @@ class Monitor:
         )
 
     def close(self) -> None:
-        """End the threads and the port. Applications being served end theirs by themselves."""
+        """End the threads and the port. Applications that are being served end their own by themselves."""
         if self._port is not None:  # first: it asks for renderings
             self._port.close()
             self._port = None

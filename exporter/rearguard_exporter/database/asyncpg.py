@@ -1,9 +1,8 @@
-"""The asyncpg adapter: operations at the protocol of each connection, callers and connections at the pool.
+"""The asyncpg adapter: it measures operations at each connection's protocol, and callers and connections at the pool.
 
-asyncpg's query loggers miss prepared statements and cursors, therefore the protocol's few calls are wrapped, on the
-connection's own protocol object. A pool has no hook for its acquire: it becomes an instance of a class made of its
-own, with `_acquire` around the old one. What the pool itself sends when a connection comes back is not measured.
-Never here: what a label may say (operation), how a pool is shown (pool).
+asyncpg's query loggers miss prepared statements and cursors, so the few calls of each connection's protocol object
+are wrapped. A pool has no hook for `acquire`, so the pool's class is replaced by a subclass with a measured
+`_acquire`. What the pool itself sends when a connection comes back is not measured.
 """
 
 import time
@@ -22,7 +21,7 @@ _COPIES = ("copy_in", "copy_out")
 
 
 def instrument(target: Any, instruments: Instruments, pools: Pools, name: str | None) -> None:
-    """Measure this pool, connected or not yet, or this connection from now on. Idempotent."""
+    """Measure this pool (connected or not yet) or this connection from now on. A second call changes nothing."""
     if not hasattr(target, "get_idle_size"):
         _measure(target, instruments)
         return
@@ -39,7 +38,7 @@ def instrument(target: Any, instruments: Instruments, pools: Pools, name: str | 
 
 
 class _Watched:
-    """What happens while a connection is being asked of a pool, or made."""
+    """Counts what happens while callers ask a pool for a connection, and while it makes one."""
 
     def __init__(self, instruments: Instruments, name: str) -> None:
         self.name = name
@@ -49,7 +48,7 @@ class _Watched:
         self._failures = instruments.pool_failures.child(name)
 
     def connecting(self, connect: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """`connect`, with its failures counted and its connections measured."""
+        """`connect`, with failures counted and connections measured."""
 
         async def connected(*args: Any, **kwargs: Any) -> Any:
             try:
@@ -150,7 +149,7 @@ def _by_query(
 
 
 def _by_preparation(call: Callable[..., Awaitable[Any]], operations: Operations) -> Callable[..., Awaitable[Any]]:
-    """A statement that cannot be prepared is an operation that failed; of others the execution is what counts."""
+    """Count statements that cannot be prepared. Of others the execution counts, not the preparation."""
 
     async def timed(name: str, query: str, *args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()
@@ -164,7 +163,7 @@ def _by_preparation(call: Callable[..., Awaitable[Any]], operations: Operations)
 
 
 def _database_of(pool: Any) -> str:
-    """What the pool was told to connect to; empty where that is left to the environment."""
+    """The database that the pool was told to connect to; empty if that is left to the environment."""
     try:
         told = pool._connect_kwargs.get("database")  # noqa: SLF001 - known before there is a connection
         dsn = pool._connect_args[0] if pool._connect_args else None  # noqa: SLF001

@@ -1,6 +1,6 @@
-"""What may be said of a database operation in labels: its first word, its kind of failure, its system and schema.
+"""The labels of a database operation: its first word, its kind of failure, its system and its database.
 
-Never here: drivers, SQL beyond the first word; no statement, parameter or path leaves this module.
+Never here: SQL beyond the first word. No statement, parameter or path leaves this module.
 """
 
 import re
@@ -32,7 +32,7 @@ _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db", "cockroachdb
 
 
 def operation_name(statement: str) -> str:
-    """The first word of a statement when it is a known one, else `_OTHER`."""
+    """The first word of a statement if it is a known one, else `_OTHER`."""
     common = _COMMON.get(statement[:_COMMON_LENGTH])
     if common is not None and statement[_COMMON_LENGTH : _COMMON_LENGTH + 1] in {" ", "\n"}:
         return common
@@ -41,13 +41,13 @@ def operation_name(statement: str) -> str:
 
 
 def first_word(statement: str) -> str:
-    """What stands first in a statement, or in as much as is known of it; empty where that is no word."""
+    """The first word of a statement, or of its known beginning; empty if there is none."""
     found = _FIRST_WORD.match(statement[:_LOOK_AT])
     return found.group(1) if found else ""
 
 
 def error_type(failure: BaseException | None) -> str:
-    """The class of the SQLSTATE (its first two characters) where the driver has one, else the exception's name."""
+    """The class of the SQLSTATE (its first two characters) if the driver has one, else the exception's class."""
     if failure is None:
         return ""
     for name in ("sqlstate", "pgcode"):
@@ -63,7 +63,7 @@ def system_name(dialect: str) -> str:
 
 
 def namespace(system: str, database: str | None) -> str:
-    """The database's name; of a file the name without folders, for memory `:memory:`."""
+    """The database's name. For SQLite: the file's name without folders, or `:memory:`."""
     if system != "sqlite":
         return database or ""
     if not database or database == ":memory:" or "mode=memory" in database:

@@ -1,6 +1,6 @@
-"""Connection pools as gauges, read at the moment of a scrape from whoever keeps them.
+"""Connection pools as gauges, read at each scrape.
 
-Reading a pool is a few attribute look-ups; nothing is asked of the database. Never here: drivers.
+Reading a pool takes a few attribute look-ups; the database is not asked.
 """
 
 import weakref
@@ -13,29 +13,29 @@ from prometheus_client.registry import Collector
 from rearguard_exporter import families
 from rearguard_exporter.families import OVERFLOW, Family
 from rearguard_exporter.fault_barrier import report
-from rearguard_exporter.values.slots import MAX_VALUE_LENGTH, clean
+from rearguard_exporter.values.label_values import MAX_VALUE_LENGTH, clean
 
 
 @dataclass(frozen=True, slots=True)
 class PoolFigures:
-    """One pool now. None where the kind of pool does not know."""
+    """One pool at this moment. A figure is None if this kind of pool does not know it."""
 
     name: str
     idle: int | None = None
     used: int | None = None
-    maximum: int | None = None  # also None where there is no limit
+    maximum: int | None = None  # also None if there is no limit
     pending: int | None = None
 
 
 ReadPool = Callable[[], PoolFigures | None]
-"""Reads a pool; None when it is gone."""
+"""Reads a pool; returns None once the pool is gone."""
 
 
 _NAME_LENGTH = MAX_VALUE_LENGTH - 10  # with room for the number of a name that is taken
 
 
 class Pools(Collector):
-    """Every pool being measured; beyond `limit` they are shown as one."""
+    """Every pool that is measured. Those beyond `limit` are shown as one."""
 
     def __init__(self, limit: int) -> None:
         self.family = families.POOL_COUNT
@@ -46,14 +46,14 @@ class Pools(Collector):
         self._claimed: weakref.WeakSet[object] = weakref.WeakSet()
 
     def claim(self, owner: object) -> bool:
-        """Whether `owner` (an engine, a pool) is measured for the first time here; it is kept alive by nobody."""
+        """True the first time that `owner` (an engine, a pool) is passed. It is not kept alive by this."""
         if owner in self._claimed:
             return False
         self._claimed.add(owner)
         return True
 
     def free_name(self, wanted: str) -> str:
-        """`wanted`, or with a number while a pool that is not resting has it: `orders`, `orders-2`, and so on."""
+        """A name for a new pool: `orders`, or `orders-2` and so on while pools in use have that name."""
         self.read()  # forgets those that are gone
         wanted = clean(wanted)[:_NAME_LENGTH]
         name, number = wanted, 1
@@ -63,11 +63,11 @@ class Pools(Collector):
         return name
 
     def has(self, name: str) -> bool:
-        """Whether a pool of this name is measured: its failed connections are counted where they happen."""
+        """Whether a pool of this name is measured. If so, its adapter counts the failed connections."""
         return name in self._readers
 
     def add(self, name: str, read: ReadPool, is_resting: Callable[[], bool] | None = None) -> None:
-        """Show this pool from now on; while it is resting another may have its name and place."""
+        """Show this pool from now on. While `is_resting()` is true, another pool may take its name and place."""
         self._readers[name] = read
         self._resting.pop(name, None)
         if is_resting is not None:
@@ -78,7 +78,7 @@ class Pools(Collector):
         return is_resting is not None and is_resting()
 
     def read(self) -> list[PoolFigures]:
-        """Every pool that still exists; those that are gone are forgotten."""
+        """Every pool that still exists. Pools that are gone are forgotten."""
         alive: list[PoolFigures] = []
         for name, read in tuple(self._readers.items()):
             try:
@@ -94,11 +94,11 @@ class Pools(Collector):
         return alive
 
     def shown(self) -> list[dict[str, object]]:
-        """The pools for the dashboard."""
+        """The pools, as the dashboard shows them."""
         return [asdict(figures) for figures in self.read()]
 
     def series(self) -> int:
-        """How many series of `family` there are at most: two a pool."""
+        """How many series of `family` there are at most: two for each pool."""
         return 2 * min(len(self._readers), self._limit + 1)
 
     def describe(self) -> Iterable[Metric]:
@@ -106,7 +106,7 @@ class Pools(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Three gauges. Of pools beyond the limit the sums, where all of them know."""
+        """Three gauges. Pools beyond the limit are added up, if all of them know the figure."""
         count = _gauge(families.POOL_COUNT)
         maximum = _gauge(families.POOL_MAX)
         pending = _gauge(families.POOL_PENDING)

@@ -1,8 +1,7 @@
 """The statements of a psycopg pipeline between their sending and their results.
 
-`execute` returns in a pipeline before the server did anything; what it comes to is known when the pipeline hands the
-results to the cursor, and until then kept on the pipeline. After a failure the server ignores what was sent with it.
-Never here: cursors (psycopg_cursor), what a label may say (operation).
+In a pipeline `execute` returns before the server did anything. The statement is kept on the pipeline until that hands
+its results to the cursor. After a failure the server ignores all statements that were sent with the failed one.
 """
 
 from collections import deque
@@ -28,7 +27,7 @@ class Statement:
 
 
 def sent(pipeline: Any, cursor: Any, operations: Operations, began: float, query: Any) -> Statement | None:
-    """A statement is about to be sent by this cursor; None where the pipeline cannot be told."""
+    """Keep a statement that this cursor is about to send; None if the pipeline cannot keep it."""
     try:
         waiting = vars(pipeline).setdefault(_NAME, {}).setdefault(id(operations), deque())
     except Exception:  # noqa: BLE001 - the wall between the exporter and the application
@@ -40,7 +39,7 @@ def sent(pipeline: Any, cursor: Any, operations: Operations, began: float, query
 
 
 def take_back(statement: Statement) -> bool:
-    """It was not sent after all; False when it is known already what became of it."""
+    """Remove a statement that was not sent after all. False if its result is known already."""
     if statement not in statement.waiting:
         return False
     statement.waiting.remove(statement)
@@ -49,7 +48,10 @@ def take_back(statement: Statement) -> bool:
 
 @quiet
 def arrived(pipeline: Any, cursor: Any, operations: Operations, failure: BaseException | None) -> None:
-    """Results of this cursor came: of its oldest statement, or of an `executemany`, which nobody waits for here."""
+    """Count the oldest statement of this cursor, whose results came.
+
+    They may also be those of an `executemany`, which is not kept here; then this does nothing.
+    """
     waiting: deque[Statement] = vars(pipeline).get(_NAME, {}).get(id(operations), ())
     if not waiting or waiting[0].cursor is not cursor:
         return

@@ -1,10 +1,9 @@
-"""The SQLAlchemy adapter: operations at the dialect, pools by a wrapped acquire and a look at each scrape.
+"""The SQLAlchemy adapter: it measures operations at the dialect, and pools at `connect` and at each scrape.
 
-The dialect's three methods that execute a statement are wrapped on the engine's own dialect: events before and after
-the cursor cost four times as much, `do_execute` events half as much again. What a `do_execute` handler of the
-application executes in SQLAlchemy's place is the handler's, and not measured. Pool timeouts reach no event,
-therefore the pool's `connect` is wrapped, again after `dispose` made a new pool.
-Never here: what a label may say (operation), how a pool is shown (pool).
+The three methods of the engine's dialect that execute a statement are wrapped: events before and after the cursor
+cost four times as much, `do_execute` events half as much again. If a `do_execute` handler of the application
+executes a statement itself, that is not measured. No event tells of pool timeouts, so the pool's `connect` is
+wrapped, and wrapped again when `dispose` made a new pool.
 """
 
 import time
@@ -26,7 +25,7 @@ _METHODS = ("do_execute", "do_executemany", "do_execute_no_params")
 
 
 def instrument(engine: Engine | AsyncEngine, instruments: Instruments, pools: Pools, name: str | None) -> None:
-    """Measure this engine from now on. Idempotent, also for engines with other options made of it."""
+    """Measure this engine from now on. A second call changes nothing, nor does one for an engine derived from it."""
     sync = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
     if not pools.claim(sync.dialect):  # engines with options share it, and the pool
         return
@@ -55,30 +54,30 @@ def _timed(execute: Callable[..., None], operations: Operations) -> Callable[...
 
 
 class _Acquire:
-    """Counts what happens while a connection is being asked of a pool."""
+    """Counts what happens while callers ask a pool for a connection."""
 
     def __init__(self, instruments: Instruments, name: str) -> None:
         self._timeouts = instruments.pool_timeouts.child(name)
         self._failures = instruments.pool_failures.child(name)
         self._pool: weakref.ref[Pool] | None = None
         self.is_resting = False
-        """Whether the engine was disposed, and not used since: for good, as far as anybody can tell."""
+        """Whether the engine was disposed and not used since, so that another pool may take its name."""
         self._waiting: list[None] = []  # one each caller: a list takes and gives in one step, without a lock of ours
 
     @property
     def pending(self) -> int:
-        """Callers that wait for a connection now."""
+        """How many callers wait for a connection now."""
         return len(self._waiting)
 
     @property
     def pool(self) -> Pool | None:
-        """The pool in use now; None when it is gone."""
+        """The pool in use now; None once it is gone."""
         return None if self._pool is None else self._pool()
 
     def wrap(self, pool: Pool) -> None:
-        """Count the acquires of this pool, and of those that `dispose` makes after it.
+        """Watch this pool, and those that `dispose` makes after it.
 
-        Not by the event `engine_disposed`: one listener of that kind makes every statement of the engine slower.
+        The event `engine_disposed` is not used, because a listener of that kind makes every statement slower.
         """
         connect, recreate, waiting = pool.connect, pool.recreate, self._waiting
         self._pool = weakref.ref(pool)

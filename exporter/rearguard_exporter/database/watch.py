@@ -1,8 +1,7 @@
-"""Checks of databases on a timer: they drive `db_up`, and `/readyz` where asked. A scrape only reads the last result.
+"""Checks of databases on a timer. They drive `db_up`, and `/readyz` if asked to. A scrape only reads the last result.
 
-A coroutine check runs on the application's event loop (connections belong to it) in a task of its own, a plain one
-in a daemon thread of its own, so that a check that hangs holds up neither the loop nor the end of the process.
-Never here: what a check does; drivers.
+A coroutine check runs on the application's event loop, to which its connections belong, in a task of its own. A plain
+check runs in a daemon thread of its own. So a check that hangs holds up neither the loop nor the end of the process.
 """
 
 import asyncio
@@ -60,7 +59,7 @@ class Watch:
         tell_after_fork(self)
 
     def forget_parent(self) -> None:
-        """It was never checked in this process."""
+        """In a forked process nothing was checked yet."""
         self.last: Result | None = None
         self._busy: threading.Thread | None = None
         self._task: asyncio.Task[Result] | None = None
@@ -75,13 +74,13 @@ class Watch:
         )
 
     async def run(self) -> None:
-        """Check for ever, every `interval` seconds, on the running loop."""
+        """Check on the running loop, every `interval` seconds, until cancelled."""
         while True:
             await self.check_async()
             await asyncio.sleep(self.interval)
 
     async def check_async(self) -> None:
-        """One check on the running loop; waits at most the timeout. One that still hangs is not started twice."""
+        """Check once on the running loop, for at most `timeout` seconds. While a check hangs no other is started."""
         if self._hangs():
             self._record(self._late())
             return
@@ -113,7 +112,7 @@ class Watch:
         return _judge(answer)
 
     def check_in_thread(self) -> None:
-        """One check of a plain callable; waits at most the timeout. One that still hangs is not started twice."""
+        """Check once in a thread, for at most `timeout` seconds. While a check hangs no other is started."""
         if self._busy is not None and self._busy.is_alive():
             self._record(self._late())
             return
@@ -166,7 +165,7 @@ def _judge(answer: object) -> Result:
 
 
 def _is_of_another_loop(failure: BaseException) -> bool:
-    """Whether asyncio says so, of this exception or of one behind it: drivers raise their own on the way out."""
+    """Whether asyncio says so in this exception or in one behind it: drivers may wrap it in one of their own."""
     behind: BaseException | None = failure
     for _ in range(_CAUSES):
         if behind is None:

@@ -74,7 +74,7 @@ def build(
     databases: Mapping[str, bool | None],
     pools: Sequence[Json],
 ) -> Json:
-    """The document. `databases` says for each watched one whether it answers, None before its first check."""
+    """The document. `databases` says of each watched database whether it answers; None before its first check."""
     status, reasons = verdict
     return {
         "status": status,
@@ -103,13 +103,13 @@ def build(
 
 
 def memory_used(figures: Mapping[str, float]) -> float | None:
-    """The used part of the memory's limit; None before it was measured."""
+    """Used memory over its limit; None before it was measured."""
     usage, limit = figures.get(families.MEMORY_USAGE.name), figures.get(families.MEMORY_LIMIT.name)
     return usage / limit if usage is not None and limit else None
 
 
 def totals(instruments: Instruments) -> Totals:
-    """What was counted until now."""
+    """What was counted up to now."""
     http, database = _Sum(), _Sum()
     for (_, _, status, error_type, *_), child in instruments.http_duration.known().items():
         http.add(child, error=bool(error_type) or status.startswith("5"))
@@ -139,7 +139,7 @@ class _Sum:
         self.buckets: dict[float, float] = {}
 
     def add(self, child: Child, *, error: bool) -> None:
-        """Take in one child."""
+        """Add one child."""
         *buckets, total = child.counts()
         upto = 0.0
         for bound, count in zip((*child.slots.family.bounds, float("inf")), buckets, strict=True):
@@ -150,7 +150,7 @@ class _Sum:
         self.errors += upto if error else 0.0
 
     def figures(self) -> Json:
-        """Count, mean, 95th percentile and errors; times in seconds, null without observations."""
+        """Count, mean, 95th percentile and errors. Times are in seconds, and None without observations."""
         return {
             "count": int(self.count),
             "mean_s": round(self.total / self.count, 6) if self.count else None,

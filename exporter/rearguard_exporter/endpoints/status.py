@@ -1,8 +1,8 @@
-"""What a process says of itself: healthy, degraded or unhealthy, and why.
+"""The status of a process: healthy, degraded or unhealthy, and why.
 
-Judged over the last minutes, by the thresholds and floors that the rules have by default (rules/thresholds.yml):
-what may roll a release back is unhealthy, what only warns is degraded. Prometheus decides; this looks at one process.
-Never here: reading metrics (dashboard), clocks.
+It is judged over the last minutes, by the default thresholds and floors of the rules (rules/thresholds.yml). What may
+roll a release back is unhealthy; what only warns is degraded. It is a look at one process: Prometheus decides.
+Never here: clocks.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum, unique
 
 WINDOW = 300.0
-"""Seconds over which is judged."""
+"""Seconds of the past that are judged."""
 
 _ERROR_RATIO = 0.10
 _MEAN_SECONDS = 5.0
@@ -25,7 +25,7 @@ _MINUTE = 60.0
 
 @unique
 class Status(StrEnum):
-    """In the order of their weight."""
+    """The status, from the lightest to the heaviest."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -34,7 +34,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What was counted until a moment, or between two."""
+    """What was counted up to a moment, or between two moments."""
 
     requests: float = 0.0
     errors: float = 0.0
@@ -45,24 +45,24 @@ class Totals:
     abnormal: float = 0.0
 
     def since(self, earlier: "Totals") -> "Totals":
-        """What was added."""
+        """What was counted after `earlier`."""
         return Totals(*(getattr(self, each.name) - getattr(earlier, each.name) for each in fields(self)))
 
 
 class Recent:
-    """Remembers totals long enough to tell the last `WINDOW` from all before."""
+    """Remembers totals, to tell what was counted in the last `WINDOW` seconds."""
 
     def __init__(self, began: float) -> None:
         self._kept: deque[tuple[float, Totals]] = deque([(began, Totals())])
 
     def note(self, now: float, totals: Totals) -> None:
-        """These are the totals now; called every few seconds."""
+        """Remember the totals of this moment. Called every few seconds."""
         self._kept.append((now, totals))
         while len(self._kept) > 1 and self._kept[1][0] <= now - WINDOW:
             self._kept.popleft()
 
     def until(self, now: float, totals: Totals) -> tuple[float, Totals]:
-        """How many seconds the window has until now, and what was added in it."""
+        """The length of the window in seconds, and what was counted in it."""
         began, earlier = self._kept[0]
         return max(0.0, now - began), totals.since(earlier)
 
@@ -74,7 +74,7 @@ def judge(
     databases: Mapping[str, bool | None],
     pools: Sequence[Mapping[str, object]],
 ) -> tuple[Status, list[str]]:
-    """The status and a sentence for each reason, the heaviest first. `memory` is the used part of the limit."""
+    """The status, and a sentence for each reason, the heaviest first. `memory` is used memory over its limit."""
     bad = [f"database {name} does not answer" for name, ok in databases.items() if ok is False]
     bad += _of_requests(seconds, recent)
     warnings = []

@@ -1,8 +1,7 @@
 """From registries to the bytes of an exposition, in the format that the scraper asked for.
 
-Families kept in slots are written by `text`, child by child, in steps of a bounded time, so that an event loop may
-run them; all others are collected and written by the official encoders, at once (`prepare`), in a thread.
-Never here: sockets, values.
+Families kept in slots are written by `text`, child by child, in steps of a bounded time, so an event loop may run
+them. All others are foreign: `prepare` collects them at once in a thread, and the official encoders write them.
 """
 
 import copy
@@ -42,7 +41,7 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the scraper asked for."""
+    """The form of exposition that the scraper asked for."""
 
     is_openmetrics: bool
     is_gzip: bool
@@ -72,7 +71,7 @@ class Exposition:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A family ready to be written: what the official encoders made of it, or its slots."""
+    """A family that is ready to be written: the bytes of the official encoders, or its slots."""
 
     name: str  # as in `spent`
     content: bytes | Slots
@@ -85,7 +84,7 @@ def asked(accept: str, accept_encoding: str) -> Form:
 
 
 def render(registries: Sequence[Collector], accept: str, accept_encoding: str, spent: dict[str, float]) -> Exposition:
-    """The exposition of all registries, in one go; `spent` as in `prepare`."""
+    """The whole exposition of all registries; `spent` as in `prepare`."""
     form = asked(accept, accept_encoding)
     parts = prepare(registries, form, spent)
     body = b"".join(steps(parts, form, spent))
@@ -93,9 +92,9 @@ def render(registries: Sequence[Collector], accept: str, accept_encoding: str, s
 
 
 def prepare(registries: Sequence[Collector], form: Form, spent: dict[str, float]) -> list[Part]:
-    """Every family of the registries; of two that share a name the first counts. Slots are not read yet.
+    """Every family of the registries. Of two that share a name the first counts. Slots are not read yet.
 
-    `spent` is filled with the seconds that each family took (foreign ones together under `FOREIGN`).
+    `spent` is filled with the seconds that each family took; foreign families are added up under `FOREIGN`.
     """
     parts: list[Part] = []
     times: dict[str, float] = {}
@@ -117,7 +116,7 @@ def prepare(registries: Sequence[Collector], form: Form, spent: dict[str, float]
 
 
 def steps(parts: Iterable[Part], form: Form, spent: dict[str, float]) -> Iterator[bytes]:
-    """The body, uncompressed, in pieces that took `STEP` each or little more; `spent` gets what slots took."""
+    """The uncompressed body, in pieces that each took about `STEP` seconds. `spent` is filled as in `prepare`."""
     for part in parts:
         if isinstance(part.content, bytes):
             yield part.content
@@ -156,10 +155,10 @@ def _families(registries: Sequence[Collector]) -> Iterator[Metric]:
 
 
 def _collectors(registry: Collector) -> list[Collector]:
-    """Those of a registry, one by one, so that one that fails costs only itself.
+    """The collectors of a registry, one by one, so that one that fails does not cost the others.
 
-    The library has no public name for them. A registry that has none of that name is asked as a whole, as is one with
-    a `target_info` of its own.
+    The library has no public name for them. A registry without that private name, or with a `target_info` of its own,
+    is asked as a whole.
     """
     known = getattr(registry, "_collector_to_names", None)
     if known is None or (isinstance(registry, CollectorRegistry) and registry.get_target_info()):
@@ -168,7 +167,7 @@ def _collectors(registry: Collector) -> list[Collector]:
 
 
 class _One(Collector):
-    """A registry of one family, as the encoders want it."""
+    """A registry with one family, as the encoders want it."""
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
@@ -194,7 +193,7 @@ def _key(metric: Metric) -> str:
 
 
 def _quality(header: str, wanted: str) -> float:
-    """The weight that an Accept header gives to exactly this value, 0 when it is not named (RFC 9110, 12.4.2)."""
+    """The weight that an Accept header gives to exactly this value; 0 if it is not named (RFC 9110, 12.4.2)."""
     best = 0.0
     for part in header.split(","):
         value, *parameters = (piece.strip().lower() for piece in part.split(";"))

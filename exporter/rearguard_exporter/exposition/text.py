@@ -1,8 +1,7 @@
-"""The lines of one family of slots, as both text formats want them.
+"""The lines of one family of slots, in both text formats.
 
-Per family a template; per child its labels, escaped once, and its last lines, copied while it does not change. The
-formats differ in the head of a family and in exemplars only: counts are whole numbers, and timestamps are left out.
-Never here: which families, how they are sent (render).
+Each family has a template. Each child keeps its escaped labels and its last lines, which are copied while its
+counts do not change. The formats differ only in the head of a family and in exemplars. There are no timestamps.
 """
 
 from array import array
@@ -35,7 +34,7 @@ def head(family: Family, *, is_openmetrics: bool) -> str:
 
 
 def labels(child: Child) -> str:
-    """The label pairs as both formats escape them, without braces."""
+    """The label pairs, escaped, without braces; the same in both formats."""
     if child.labels is None:
         pairs = child.slots.constant | dict(zip(child.slots.family.labels, child.key, strict=True))
         child.labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs.items())

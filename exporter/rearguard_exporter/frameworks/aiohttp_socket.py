@@ -1,7 +1,6 @@
 """One WebSocket of an aiohttp application, from its preparation to the reason of its end.
 
-aiohttp has no hook for messages: the socket's own methods are replaced on the socket itself.
-Never here: what a close code means (websocket), requests (aiohttp).
+aiohttp has no hook for messages, so the methods of each socket object are replaced.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ _STOPPING: web.AppKey[asyncio.Event] = web.AppKey("rearguard_exporter.stopping",
 
 
 def note_shutdown(app: web.Application) -> None:
-    """Let sockets know when the application stops: aiohttp cancels their handlers as it does when a peer vanishes."""
+    """Note when the application stops. aiohttp cancels handlers of sockets then, as it does when a peer vanishes."""
     stopping = app[_STOPPING] = asyncio.Event()
 
     async def stop(_: web.Application) -> None:
@@ -28,7 +27,7 @@ def note_shutdown(app: web.Application) -> None:
 
 
 def is_gone(request: web.Request) -> bool:
-    """Whether nobody is left to answer."""
+    """Whether the connection of this request is closed."""
     return request.transport is None or request.transport.is_closing()
 
 
@@ -43,12 +42,12 @@ class Link:
         self._request = request
         self._lost = False  # a message found nobody to be sent to
         self.asked: object = None
-        """The first code with which the application closed the socket, and waits for the peer to confirm it."""
+        """The first code with which the application closed the socket; the peer has to confirm it."""
         self.said: object = None
-        """The code with which the peer closed it, or made aiohttp close it."""
+        """The code with which the peer closed the socket, or made aiohttp close it."""
 
     def follow(self) -> None:
-        """Count messages and note who closes the socket, from now on."""
+        """From now on, count messages and note who closes the socket."""
         socket: Any = self.socket
         socket.receive = self._receiving(socket.receive)
         socket.close = self._closing(socket.close)
@@ -144,7 +143,7 @@ class Link:
 
 
 def _unread(socket: web.WebSocketResponse) -> object:
-    """The code with which the peer said goodbye, where it came in and the handler, which only sends, never asked."""
+    """The close code of the peer, if it came in but the handler, which only sends, never read it."""
     reader = getattr(socket, "_reader", None)
     for message, _ in reversed(getattr(reader, "_buffer", ())):
         if message.type is WSMsgType.CLOSE:

@@ -1,9 +1,10 @@
-"""The route of an ASGI request: a template, read from what the framework left in the scope.
+"""The route of an ASGI request: a template, read from what the framework leaves in the scope.
 
-Starlette leaves the matched route, FastAPI from 0.137 also the context of an included router, whose route alone lacks
-the prefix. Of mounts only the raw prefix is left, so those of the router are noted once, to tell its parameters from
-its text. Where nothing is left (plain ASGI, Starlette before it left the route) the request is unmatched.
-Never here: walking a router for each request, matching routes again.
+Starlette leaves the matched route. FastAPI, from 0.137 on, also leaves the context of an included router, because
+the route alone lacks the router's prefix. Mounts leave only the raw prefix, so the mounts of a router are read
+once, to tell parameters in the prefix from its text. If nothing is left (plain ASGI, an old Starlette) the request
+is unmatched.
+Never here: walking a router for each request.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ _mounts: dict[int, tuple[ref[Any], int, _Tree]] = {}  # by router (which has no 
 
 
 def route_of(scope: Mapping[str, Any]) -> str:
-    """The template with the prefixes of mounts and included routers; never the raw path."""
+    """The template with the prefixes of mounts and included routers, never the raw path."""
     route = scope.get("route")
     left = scope.get("fastapi")
     if left:
@@ -47,7 +48,10 @@ def _is_mount(route: Any) -> bool:
 
 
 def _template_of(raw: str, params: Mapping[str, Any], router: Any) -> str:
-    """The prefix with its parameters as `{name}`: a route's own parameter may hide one of its mounts."""
+    """The prefix of the mounts, with its parameters as `{name}`.
+
+    The mounts are matched again, because a parameter of the route may hide one of theirs.
+    """
     found = _matched(_mounts_of(router), raw.split("/")[1:]) if router is not None else None
     if found is not None:
         return found

@@ -1,6 +1,6 @@
-"""The life of one WebSocket connection as metrics: opened, messages, ended and why.
+"""One WebSocket connection as metrics: its opening, its messages, its end and the reason of that.
 
-Any framework's adapter tells a `Connection` what happens. Never here: frameworks, sockets.
+The adapters of all frameworks report to a `Connection` what happens.
 """
 
 import time
@@ -28,9 +28,9 @@ _FAULT = frozenset({1011, 1013, 1014})  # of a server; from a peer they are what
 
 
 def reason_of_code(code: object, *, sent: bool) -> Reason:
-    """What a close code says that the service `sent`, or else received.
+    """The reason that a close code stands for, if the service `sent` it, or else received it.
 
-    A refusal (1008), codes of applications (3000 to 4999), a missing one and what is no code at all are clean closes.
+    A refusal (1008), codes of applications (3000 to 4999), a missing code and anything that is no code are clean.
     """
     if not isinstance(code, int):
         return Reason.CLEAN
@@ -60,15 +60,15 @@ class Connection:
         self._began = time.perf_counter()
 
     def received(self) -> None:
-        """A text or binary message came in."""
+        """Count a text or binary message that came in."""
         self._received.inc()
 
     def sent(self) -> None:
-        """A text or binary message went out."""
+        """Count a text or binary message that went out."""
         self._sent.inc()
 
     def close(self, reason: Reason) -> None:
-        """The connection is over."""
+        """End the connection for this reason."""
         if not self._open:
             return
         self._open = False

@@ -1,8 +1,7 @@
-"""Which trace an observation belongs to, kept beside the bucket that it fell into: OpenMetrics' exemplars.
+"""OpenMetrics' exemplars: the trace that an observation belongs to, kept beside the bucket that it fell into.
 
-Only traces that OpenTelemetry records and samples, so that what an exemplar points at can be found. Nothing is
-imported: where its SDK is not loaded there are no such traces. One exemplar a bucket, the last.
-Never here: how exemplars are written (text).
+Only traces that OpenTelemetry records and samples are kept, so that an exemplar's trace can be found. OpenTelemetry
+is not imported: while its SDK is not loaded there are no such traces. A bucket keeps its last exemplar.
 """
 
 import sys
@@ -19,14 +18,14 @@ _SDK = "opentelemetry.sdk.trace"
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A span being recorded: OpenTelemetry's numbers of it."""
+    """A span that is being recorded, by OpenTelemetry's numbers."""
 
     trace_id: int
     span_id: int
 
 
 def current() -> Trace | None:
-    """The trace that is active here, if it is recorded and sampled."""
+    """The trace that is active here, if it is recorded and sampled; else None."""
     api = sys.modules.get(_API)
     if api is None:
         return None
@@ -38,7 +37,7 @@ def current() -> Trace | None:
 
 
 class Exemplars:
-    """Notes exemplars, where they are `wanted`: always, never, or (None) while OpenTelemetry's SDK is loaded."""
+    """Keeps exemplars if they are `wanted`: always, never, or (None) while OpenTelemetry's SDK is loaded."""
 
     def __init__(self, wanted: bool | None) -> None:
         self._wanted = wanted
@@ -49,7 +48,7 @@ class Exemplars:
         return _SDK in sys.modules if self._wanted is None else self._wanted
 
     def trace(self) -> Trace | None:
-        """The trace active here, None also where exemplars are off."""
+        """The trace that is active here; None if there is none, or exemplars are off."""
         try:
             return current() if self.on else None
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
@@ -57,7 +56,7 @@ class Exemplars:
             return None
 
     def note(self, slots: Slots, key: Key, value: float, trace: Trace | None = None) -> None:
-        """`value` was just observed, in this trace or else in the one active here."""
+        """Keep an exemplar of `value`, just observed, with `trace` or else the trace that is active here."""
         trace = trace or self.trace()
         if trace is None:
             return

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from rearguard_exporter import families
 from rearguard_exporter.families import Family
 from rearguard_exporter.values.instruments import Instruments
-from rearguard_exporter.values.slots import clean
+from rearguard_exporter.values.label_values import clean
 
 
 class Counted(Protocol):

@@ -1,9 +1,8 @@
-"""Where values are kept: for each family a table of key -> counts, one table a thread, added up when they are read.
+"""Where values are kept: each family has one table of key -> counts for each thread.
 
-An observation is one look-up in the thread's own table and list arithmetic: only that thread writes there, so
-nothing is locked and nothing is lost. The table of a thread that ended is folded into the past. At most `limit` keys
-of a family are kept as they are; what comes after folds into few.
-Never here: names of metrics (metrics), which families there are (instruments), exposition formats (render).
+An observation is one look-up in the thread's own table, and list arithmetic. Only that thread writes there, so
+nothing is locked and nothing is lost. A reader adds up all tables. The table of a thread that ended is added to the
+past. A family keeps at most `limit` keys as they are; further ones fold into a few.
 """
 
 import threading
@@ -18,70 +17,30 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from rearguard_exporter.families import OVERFLOW, Family, Kind, written_number
+from rearguard_exporter.families import Family, Kind, written_number
 from rearguard_exporter.fork_safety import tell_after_fork
-
-MAX_VALUE_LENGTH = 200
-"""Characters a label value may have; what is longer is cut."""
+from rearguard_exporter.values.label_values import clean, folded
 
 Key = tuple[str, ...]
 """Label values in the order of the family's labels."""
 
 Counts: TypeAlias = "array[float]"
-"""A histogram's buckets (not cumulated, the last is +Inf) and its sum; of other kinds the one value."""
+"""A histogram's buckets (not cumulated, the last is +Inf) and its sum; of other kinds one value."""
 
 Table: TypeAlias = "dict[Key, array[float]]"
-"""What one thread counted."""
+"""What one thread counted, by key."""
 
 _FOLD_AFTER = 32  # threads more than live ones before those that ended are folded without a scrape
 
 
-def clean(value: str) -> str:
-    """The value as every parser takes it: valid UTF-8, no NUL (Prometheus' lexer ends there), bounded length."""
-    if len(value) > MAX_VALUE_LENGTH:
-        value = value[:MAX_VALUE_LENGTH]
-    if value.isascii() and "\0" not in value:
-        return value
-    return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
-
-
-def _keep(value: str) -> str:
-    return value
-
-
-def _status_class(value: str) -> str:
-    return f"{value[:1]}xx" if value else value  # 5xx still matches the usual "5.."
-
-
-def _whether(value: str) -> str:
-    return OVERFLOW if value else value  # that there was an error must survive, which one need not
-
-
-def _overflow(_: str) -> str:
-    return OVERFLOW
-
-
-# How a value folds once its family is full. A label that is not listed becomes OVERFLOW; those listed have few
-# values, so the folded series are few as well.
-_FOLDS: Mapping[str, Callable[[str], str]] = {
-    "http_request_method": _keep,
-    "http_response_status_code": _status_class,
-    "error_type": _whether,
-    "reason": _keep,
-    "network_io_direction": _keep,
-    "db_client_connection_state": _keep,
-    "db_system_name": _keep,
-}
-
-
 class _Owner:
-    """Lives as long as its thread does."""
+    """An object that lives as long as its thread."""
 
     __slots__ = ("__weakref__",)
 
 
 class _Mine(threading.local):
-    """The table of the thread that asks; made, and made known, when a thread asks first."""
+    """The table of the thread that asks. It is made, and passed to `join`, when a thread asks for the first time."""
 
     def __init__(self, join: Callable[[_Owner, Table], None]) -> None:
         self.table: Table = {}
@@ -99,7 +58,7 @@ class Exemplar:
 
 
 class Child:
-    """One set of label values of a family; a handle for those who observe it again and again."""
+    """One set of label values of a family, for callers that observe it again and again."""
 
     __slots__ = ("exemplars", "key", "labels", "slots", "written")
 
@@ -119,7 +78,7 @@ class Child:
         self.slots.mine(self)[0] -= 1.0
 
     def set(self, value: float) -> None:
-        """The gauge is `value` now, whatever any thread wrote before."""
+        """Set the gauge to `value`, whatever any thread wrote before."""
         self.slots.put(self, value)
 
     def observe(self, value: float) -> None:
@@ -129,13 +88,13 @@ class Child:
         counts[-1] += value
 
     def keep(self, bucket: int, exemplar: Exemplar) -> None:
-        """Show this exemplar with this bucket, instead of the one before."""
+        """Keep this exemplar for this bucket, in place of the one before."""
         if self.exemplars is None:
             self.exemplars = {}
         self.exemplars[bucket] = exemplar
 
     def counts(self) -> Counts:
-        """What all threads counted."""
+        """What all threads counted together."""
         return add_up(tables_of(self.slots.tables(), self.key), self.slots.width)
 
     def collect(self) -> Iterable[Metric]:
@@ -147,7 +106,7 @@ class Child:
 
 
 class SlotsMetric(Metric):
-    """A family as the official encoders want it; the samples are made when they are read, and ours does not."""
+    """A family as the official encoders want it. Its samples are made if they are read; `exposition` does not read them."""
 
     def __init__(self, slots: "Slots") -> None:
         self.slots: Slots | None = None
@@ -156,7 +115,7 @@ class SlotsMetric(Metric):
 
     @property
     def samples(self) -> list[Sample]:
-        """Every sample now."""
+        """Every sample, as it is now."""
         slots = self.slots
         if slots is None:
             return []
@@ -169,11 +128,11 @@ class SlotsMetric(Metric):
 
     @samples.setter
     def samples(self, samples: list[Sample]) -> None:
-        """Nothing: they are made when they are read."""
+        """Ignore them: samples are made when they are read."""
 
 
 class Slots(Collector):
-    """The values of one family, at most `limit` sets of label values of it unfolded."""
+    """The values of one family. At most `limit` sets of label values are kept; further ones fold."""
 
     def __init__(self, family: Family, limit: int, constant: Mapping[str, str] | None = None) -> None:
         self.family = family
@@ -193,7 +152,7 @@ class Slots(Collector):
         self._mine = _Mine(self._join)
 
     def forget_parent(self) -> None:
-        """What the parent counted stays in sight; its lock may never be released here."""
+        """What the parent counted stays. Its lock is replaced, because the parent may have held it at the fork."""
         self._lock = threading.Lock()
 
     def observe(self, key: Key, value: float) -> None:
@@ -215,25 +174,25 @@ class Slots(Collector):
 
     @property
     def table(self) -> Table:
-        """What this thread counted, by key, for those who look up there before they ask `open`."""
+        """What this thread counted, by key. Callers may look here first, and call `open` if the key is missing."""
         return self._mine.table
 
     def open(self, key: Key) -> Counts:
-        """The counts of this thread for this key, made where there are none."""
+        """The counts of this thread for this key; zeros if it counted nothing yet."""
         counts = self.mine(self.child(*key))
         if key in self._children:  # not one of endlessly many that fold
             self._mine.table[key] = counts
         return counts
 
     def put(self, child: Child, value: float) -> None:
-        """Set a gauge. For gauges that are only ever set: nothing is added to them meanwhile."""
+        """Set a gauge. Use it only for gauges to which nothing is ever added."""
         mine = self.mine(child)
         with self._lock:
             now = add_up(tables_of([self._past, *(table for _, table in self._tables)], child.key), self.width)
             mine[0] += value - now[0]
 
     def mine(self, child: Child) -> Counts:
-        """What this thread counted for a child; made where it counted nothing yet."""
+        """The counts of this thread for a child; zeros if it counted nothing yet."""
         table = self._mine.table
         counts = table.get(child.key)
         if counts is None:
@@ -241,17 +200,17 @@ class Slots(Collector):
         return counts
 
     def child(self, *values: str) -> Child:
-        """The child of these label values (in the family's order), or the one that stands for the overflow."""
+        """The child of these label values (in the family's order); a folded one once the family is full."""
         found = self._children.get(values)
         return found if found is not None else self._make(values)
 
     def count_fold(self) -> None:
-        """A value was folded before it got here."""
+        """Count a value that was folded before it came here."""
         with self._lock:
             self.folded += 1
 
     def known(self) -> Mapping[Key, Child]:
-        """Every child that exists, by its label values; a copy."""
+        """A copy of all children, by label values."""
         with self._lock:
             return {**self._children, **self._folds}
 
@@ -264,7 +223,7 @@ class Slots(Collector):
         return len(self.children()) * self.family.lines
 
     def tables(self) -> list[Table]:
-        """The tables of all threads; those of threads that ended are one. They are not to be written."""
+        """The tables of all threads, to be read only. Those of threads that ended are one."""
         with self._lock:
             self._fold()
             living = [table for _, table in self._tables]
@@ -286,7 +245,7 @@ class Slots(Collector):
             self._tables.append((weakref.ref(owner), table))
 
     def _fold(self) -> None:
-        """Add the tables of ended threads to the past: a new one, for somebody may be reading the old."""
+        """Add the tables of ended threads to the past: to a new table, because somebody may read the old one."""
         owned = [(entry, entry[0]() is None) for entry in self._tables]  # asked once: threads end meanwhile
         ended = [table for (_, table), is_over in owned if is_over]
         if not ended:
@@ -306,11 +265,10 @@ class Slots(Collector):
                 made = self._children[values] = self._cleanly(values)
                 return made
             self.folded += 1
-            pairs = zip(self.family.labels, values, strict=True)
-            folded = tuple(_FOLDS.get(label, _overflow)(value) for label, value in pairs)
-            if folded not in self._folds:
-                self._folds[folded] = self._children.get(folded) or self._cleanly(folded)
-            return self._folds[folded]
+            fold = folded(self.family.labels, values)
+            if fold not in self._folds:
+                self._folds[fold] = self._children.get(fold) or self._cleanly(fold)
+            return self._folds[fold]
 
     def _cleanly(self, values: Key) -> Child:
         if len(values) != len(self.family.labels):
@@ -326,12 +284,12 @@ class Slots(Collector):
 
 
 def tables_of(tables: Iterable[Table], key: Key) -> list[Counts]:
-    """The counts that these tables hold of a key."""
+    """The counts that these tables hold for a key."""
     return [counts for table in tables if (counts := table.get(key)) is not None]
 
 
 def add_up(parts: list[Counts], width: int) -> Counts:
-    """The sum, a copy."""
+    """The sum of these counts, as a copy; zeros if there are none."""
     if len(parts) == 1:
         return parts[0][:]
     return array("d", map(sum, zip(*parts, strict=True))) if parts else array("d", bytes(8 * width))

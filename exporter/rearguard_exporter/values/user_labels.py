@@ -1,8 +1,8 @@
 """Labels that the user adds: constant ones on every family of a monitor, and those of a hook on each request.
 
-A hook is somebody else's code fed by strangers: what it raises is reported, what it returns becomes text, and each of
-its labels has at most so many values; what comes after is the overflow value, and counted.
-Never here: frameworks; the label names that this package defines (metrics).
+A hook is the application's code, and its input comes from strangers. What it raises is reported, what it returns
+becomes text, and each label has a limited number of values; further ones become the overflow value, and are
+counted.
 """
 
 import copy
@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from rearguard_exporter.families import FAMILIES, OVERFLOW
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.fork_safety import tell_after_fork
-from rearguard_exporter.values.slots import clean
+from rearguard_exporter.values.label_values import clean
 
 Hook = Callable[[Any], object]
 """Called with aiohttp's request, the ASGI scope or the WSGI environ; returns text, a number or None."""
@@ -29,10 +29,10 @@ _TAKEN = frozenset({"le", "quantile"}).union(*(family.labels for family in FAMIL
 
 
 def check_names(names: Iterable[object]) -> None:
-    """Refuse what cannot be a label beside ours.
+    """Check that these can be label names beside those of the exporter.
 
     Raises:
-        ValueError: it is no name of a label, reserved by Prometheus, or one that a family has already.
+        ValueError: a name is not valid, is reserved by Prometheus, or belongs to a family already.
     """
     for name in names:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.startswith("__"):
@@ -42,10 +42,10 @@ def check_names(names: Iterable[object]) -> None:
 
 
 def constant(labels: Mapping[str, object], of_requests: Iterable[str] = ()) -> dict[str, str]:
-    """Constant labels as they are exposed, beside those that hooks give to requests.
+    """Constant labels as they are exposed. `of_requests` are the names of labels that hooks give to requests.
 
     Raises:
-        ValueError: as `check_names`, or a hook gives a label of the same name.
+        ValueError: as `check_names`; or a hook gives a label of the same name.
     """
     check_names(labels)
     for name in of_requests:
@@ -58,7 +58,7 @@ def parse_pairs(text: str) -> dict[str, str]:
     """The labels of `region=eu,zone=a`.
 
     Raises:
-        ValueError: a part is no pair.
+        ValueError: a part has no `=`.
     """
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     for name, sign, _ in pairs:
@@ -75,11 +75,11 @@ class Labelled(Collector):
     labels: Mapping[str, str]
 
     def describe(self) -> Iterable[Metric]:
-        """As the inner one."""
+        """What the inner collector describes."""
         return self.inner.describe() if hasattr(self.inner, "describe") else self.inner.collect()
 
     def collect(self) -> Iterator[Metric]:
-        """The inner one's families."""
+        """The families of the inner collector, with the constant labels."""
         for metric in self.inner.collect():
             shown = copy.copy(metric)  # some collectors hand out the same object each time
             shown.samples = [sample._replace(labels={**self.labels, **sample.labels}) for sample in metric.samples]
@@ -87,7 +87,10 @@ class Labelled(Collector):
 
 
 class RequestLabels:
-    """The values of labels that hooks give to each request, at most `limit` a label; `folded` is told of more."""
+    """The label values that hooks give to each request.
+
+    A label has at most `limit` values. `folded` is called for each request with a further one.
+    """
 
     def __init__(self, hooks: Mapping[str, Hook], limit: int, folded: Callable[[], None]) -> None:
         check_names(hooks)
@@ -99,11 +102,11 @@ class RequestLabels:
         tell_after_fork(self)
 
     def forget_parent(self) -> None:
-        """The parent's lock may never be released here."""
+        """Replace the lock: the parent may have held it at the fork."""
         self._lock = threading.Lock()
 
     def of(self, request: object) -> tuple[str, ...]:
-        """The values, in the order of the hooks; empty where a hook has none or fails, or no request is known."""
+        """The values in the order of the hooks; empty if a hook has none or fails, or if no request is known."""
         if request is None:
             return ("",) * len(self._hooks)
         return tuple(self._value(hook, seen, request) for hook, seen in zip(self._hooks, self._seen, strict=True))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from rearguard_exporter.values.instruments import Instruments
-from rearguard_exporter.values.slots import MAX_VALUE_LENGTH, clean
+from rearguard_exporter.values.label_values import MAX_VALUE_LENGTH, clean
 
 
 def instruments(limit=3):

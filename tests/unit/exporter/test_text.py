@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from rearguard_exporter.exposition.render import asked, prepare, render, steps
 from rearguard_exporter.families import DB_DURATION, HTTP_DURATION, LOOP_LAG, SOCKET_CONNECTIONS, Family, Kind
-from rearguard_exporter.values.slots import Slots, clean
+from rearguard_exporter.values.label_values import clean
+from rearguard_exporter.values.slots import Slots
 
 TEXT = ("text/plain", parse_text)
 OPENMETRICS = ("application/openmetrics-text", parse_openmetrics)
