@@ -41,9 +41,9 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     """
 
     def opened() -> frozenset[str]:
-        return services.configuration.open
+        return services.now().configuration.open
 
-    connections = Connections(lambda: services.configuration.limits)
+    connections = Connections(lambda: services.now().configuration.limits)
     app = web.Application(middlewares=[_around_each_request(services.telemetry, connections, tls)])
     app[CONNECTIONS] = connections
     receiver = Receiver(services)

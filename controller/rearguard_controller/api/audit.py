@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from rearguard_controller import json_views, wording
 from rearguard_controller.api.services import Services
-from rearguard_controller.journal.store import OperatorAction
-from rearguard_controller.model import Rollback, TargetState, Trigger
+from rearguard_controller.model import OperatorAction, Rollback, TargetState, Trigger
 
 MOST = 500  # only the newest actions on a target or rollback are searched
 _ARMING = ("arm", "disarm")

@@ -1,7 +1,7 @@
 """The routes that change something: trigger, approve, veto, abort, close, arm, disarm, releases.
 
-Here: reading what an operator asks for, and handing it to the part that does it, with the operator's name.
-Never here: whether it is allowed by the state of things; that is theirs to say.
+Here: reading what an operator asks for, and handing it on with the operator's name: words to `People`.
+Never here: what a word must be, and whether the state of things allows it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,10 @@ from rearguard_controller.api.answers import answer
 from rearguard_controller.api.audit import arming
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.limits import Rate
-from rearguard_controller.api.reads import find_target
 from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Services
-from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
-from rearguard_controller.journal.store import OperatorAction, Said
-from rearguard_controller.model import ReleasePhase
-from rearguard_controller.model.versions import VERSION_HINT, is_version
-
-MOST_KEY = 255  # characters of an Idempotency-Key
+from rearguard_controller.model import ReleasePhase, Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +50,19 @@ class Commands:
     async def trigger(self, request: web.Request) -> web.Response:
         """Ask for a rollback: 202 with its id, or 200 for a dry run and for a repeated request."""
         request_body.check_parameters(request, ())
-        self.rate.take(operator_of(request), self.services.configuration.limits.triggers_per_minute)
+        now = self.services.now()
+        self.rate.take(operator_of(request), now.configuration.limits.triggers_per_minute)
         fields = await self._fields(request, bodies.TriggerRequest)
-        wanted = fields.maybe_text("to_version")
         asked = ManualRequest(
             target=fields.text("target"),
             reason=fields.text("reason"),
-            to_version=None if wanted is None else _version(wanted, "to_version"),
+            to_version=fields.maybe_text("to_version"),
             force=fields.maybe_flag("force") or False,
             dry_run=fields.maybe_flag("dry_run") or False,
             operator=operator_of(request),
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=request.headers.get("Idempotency-Key"),
         )
-        given = await self.services.intake.by_hand(asked)
+        given = await now.people.trigger(asked)
         if asked.dry_run:
             return answer(_dry_run(given))
         return answer(_triggered(given), status=HTTPStatus.OK if given.repeated else HTTPStatus.ACCEPTED)
@@ -77,70 +71,64 @@ class Commands:
         """Read the configuration again: 200, or 422 with what is wrong, and the old one stays."""
         request_body.check_parameters(request, ())
         await self.services.reload()
-        done = OperatorAction(self.services.clock(), operator_of(request), "reload", "configuration", "")
-        await self.services.journal.change_target(
-            "", lambda state: state, action=done
-        )  # of no target: the audit only
+        done = Said(operator_of(request), "").action("reload", "configuration", self.services.clock())
+        await self.services.journal.change_target("", lambda state: state, action=done)  # of no target: the audit
         shown: json_views.Reloaded = {"reloaded": True}
         return answer(shown)
 
     async def approve(self, request: web.Request) -> web.Response:
         """Let a rollback that waits be begun, if a fresh judgement finds it right."""
-        reason = await self._reason(request)
-        rollback = await self.services.runner.approve(request.match_info["id"], operator_of(request), reason)
+        said = await self._said(request)
+        rollback = await self.services.now().people.approve(request.match_info["id"], said)
         return answer(json_views.rollback(rollback))
 
     async def veto(self, request: web.Request) -> web.Response:
         """Close a rollback that waits; nothing is begun."""
-        reason = await self._reason(request)
-        rollback = await self.services.runner.veto(request.match_info["id"], operator_of(request), reason)
+        said = await self._said(request)
+        rollback = await self.services.now().people.veto(request.match_info["id"], said)
         return answer(json_views.rollback(rollback))
 
     async def abort(self, request: web.Request) -> web.Response:
         """End a rollback early; what was begun is undone."""
-        reason = await self._reason(request)
-        rollback = await self.services.runner.abort(request.match_info["id"], operator_of(request), reason)
+        said = await self._said(request)
+        rollback = await self.services.now().people.abort(request.match_info["id"], said)
         return answer(json_views.rollback(rollback))
 
     async def close(self, request: web.Request) -> web.Response:
         """Close a rollback that cannot finish."""
-        reason = await self._reason(request)
-        rollback = await self.services.runner.close(request.match_info["id"], operator_of(request), reason)
+        said = await self._said(request)
+        rollback = await self.services.now().people.close(request.match_info["id"], said)
         return answer(json_views.rollback(rollback))
 
     async def arm(self, request: web.Request) -> web.Response:
         """Allow automatic rollbacks of a target."""
-        target = find_target(self.services, request.match_info["name"])
-        reason = await self._reason(request)
-        state = await self.services.releases.arm(target.name, Said(operator_of(request), reason))
+        now = self.services.now()
+        target = now.people.target(request.match_info["name"])
+        state = await now.people.arm(target.name, await self._said(request))
         return answer(await arming(self.services, state))
 
     async def disarm(self, request: web.Request) -> web.Response:
         """Forbid automatic rollbacks of a target, for good or until a moment."""
-        target = find_target(self.services, request.match_info["name"])
-        reason, until = await self._disarming(request)
-        state = await self.services.releases.disarm(target.name, Said(operator_of(request), reason), until)
-        return answer(await arming(self.services, state))
+        now = self.services.now()
+        target = now.people.target(request.match_info["name"])
+        said, until = await self._disarming(request)
+        return answer(await arming(self.services, await now.people.disarm(target.name, said, until)))
 
     async def disarm_all(self, request: web.Request) -> web.Response:
         """Forbid automatic rollbacks of every target."""
-        reason, until = await self._disarming(request)
-        operator = operator_of(request)
-        states = [
-            await self.services.releases.disarm(target.name, Said(operator, reason), until)
-            for target in self.services.configuration.targets
-        ]
+        states = await self.services.now().people.disarm_all(*await self._disarming(request))
         shown: json_views.ArmingOfAll = {"targets": [await arming(self.services, state) for state in states]}
         return answer(shown)
 
     async def release(self, request: web.Request) -> web.Response:
         """Note what CI or a person says of a version."""
-        target = find_target(self.services, request.match_info["name"])
+        now = self.services.now()
+        target = now.people.target(request.match_info["name"])
         request_body.check_parameters(request, ())
         fields = await self._fields(request, bodies.Announcement)
-        release = await self.services.releases.announce(
+        release = await now.people.announce(
             target.name,
-            _version(fields.text("version"), "version"),
+            fields.text("version"),
             phase=fields.maybe_choice("phase", tuple(ReleasePhase)),
             barrier=fields.maybe_flag("barrier"),
             good=fields.maybe_flag("good"),
@@ -150,50 +138,27 @@ class Commands:
 
     async def drill(self, request: web.Request) -> web.Response:
         """Walk the whole way back without touching what serves: 200 with what was found."""
-        target = find_target(self.services, request.match_info["name"])
+        now = self.services.now()
+        target = now.people.target(request.match_info["name"])
         request_body.check_parameters(request, ())
         fields = await self._fields(request, bodies.DrillRequest)
         reason = fields.maybe_text("reason") or "no reason given"
-        return answer(json_views.drill(await self.services.drills.run(target.name, operator_of(request), reason)))
+        return answer(json_views.drill(await now.drills.run(target, operator_of(request), reason)))
 
-    async def _disarming(self, request: web.Request) -> tuple[str, float | None]:
+    async def _disarming(self, request: web.Request) -> tuple[Said, float | None]:
         request_body.check_parameters(request, ())
         fields = await self._fields(request, bodies.DisarmRequest)
         until = fields.maybe_moment("until")
-        if until is not None and until <= self.services.clock():
-            raise InvalidInputError("until must be in the future.", field="until")
-        return fields.text("reason"), until
+        return Said(operator_of(request), fields.text("reason")), until
 
-    async def _reason(self, request: web.Request) -> str:
+    async def _said(self, request: web.Request) -> Said:
         request_body.check_parameters(request, ())
-        return (await self._fields(request, bodies.WithReason)).text("reason")
+        fields = await self._fields(request, bodies.WithReason)
+        return Said(operator_of(request), fields.text("reason"))
 
     async def _fields(self, request: web.Request, body: type) -> request_body.Fields:
-        return await request_body.read_fields(
-            request, tuple(body.__annotations__), timeout=self.services.configuration.limits.body_timeout
-        )
-
-
-def _version(text: str, field: str) -> str:
-    """A version that can reach a command as an argument."""
-    if not is_version(text):
-        raise InvalidInputError(
-            f"{field} is no version that a command can be given.",
-            hint=VERSION_HINT,
-            field=field,
-        )
-    return text
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= MOST_KEY or not key.isascii() or not key.isprintable():
-        raise InvalidInputError(
-            f"Idempotency-Key must have 1 to {MOST_KEY} printable ASCII characters.", field="Idempotency-Key"
-        )
-    return key
+        limits = self.services.now().configuration.limits
+        return await request_body.read_fields(request, tuple(body.__annotations__), timeout=limits.body_timeout)
 
 
 def _dry_run(given: ManualAnswer) -> json_views.DryRun:

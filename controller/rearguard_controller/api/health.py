@@ -78,7 +78,7 @@ class Health:
         details: json_views.Ready = {
             "status": Readiness.READY if stores else Readiness.NOT_READY,
             "webhook_stored": stores,
-            "prometheus_age_s": self.services.watcher.prometheus_age(),
+            "prometheus_age_s": self.services.now().watcher.prometheus_age(),
             "watchdog_age_s": self.services.heartbeat_age(),
             "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
         }

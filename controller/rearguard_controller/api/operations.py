@@ -11,7 +11,7 @@ from typing import Annotated
 
 from rearguard_controller import json_views
 from rearguard_controller.api import bodies, request_body
-from rearguard_controller.api.commands import MOST_KEY
+from rearguard_controller.api.people import MOST_KEY
 from rearguard_controller.model import Outcome, Verdict
 
 DOCUMENT = "/openapi.json"

@@ -16,10 +16,9 @@ from rearguard_controller.api import audit, request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
-from rearguard_controller.api.services import Figure, Services
+from rearguard_controller.api.services import Figure, Present, Services
 from rearguard_controller.model import Alert, Health, Outcome, Rollback, Target, Verdict, is_subset
 from rearguard_controller.model.checks import READY_CHECKS
-from rearguard_controller.model.targets import target_named
 
 RECENT = 10  # closed rollbacks in status
 STALE_AFTER = 3  # polls without an answer from Prometheus after which its last answer counts no more
@@ -48,11 +47,12 @@ class Reads:
     async def dashboard(self, request: web.Request) -> web.Response:
         """Every target: health, version, firing alerts, current figures."""
         request_body.check_parameters(request, ())
-        targets = [await self._dashboard_of(target) for target in self.services.configuration.targets]
+        now = self.services.now()
+        targets = [await self._dashboard_of(now, target) for target in now.configuration.targets]
         shown: json_views.Dashboard = {
             "status": max((each["health"] for each in targets), key=list(Health).index, default=Health.HEALTHY),
             "at": wording.moment(self.services.clock()),
-            "prometheus_age_s": self.services.watcher.prometheus_age(),
+            "prometheus_age_s": now.watcher.prometheus_age(),
             "targets": targets,
         }
         return answer(shown)
@@ -60,10 +60,11 @@ class Reads:
     async def status(self, request: web.Request) -> web.Response:
         """How things stand, and what happened last."""
         request_body.check_parameters(request, ())
+        now = self.services.now()
         open_now = await self.services.journal.open_rollbacks()
         by_target = {rollback.target: rollback for rollback in open_now}
         targets = [
-            await self._target(target, by_target.get(target.name)) for target in self.services.configuration.targets
+            await self._target(now, target, by_target.get(target.name)) for target in now.configuration.targets
         ]
         recent = await self.services.journal.rollbacks(limit=RECENT + len(open_now))
         closed = [rollback for rollback in recent.items if rollback.outcome is not None]
@@ -72,7 +73,7 @@ class Reads:
             "at": wording.moment(self.services.clock()),
             "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
             "targets": targets,
-            "active_triggers": list(self._active_triggers()),
+            "active_triggers": list(_active_triggers(now)),
             "open": [json_views.rollback(rollback) for rollback in open_now],
             "recent": [json_views.rollback(rollback) for rollback in closed[:RECENT]],
         }
@@ -141,7 +142,7 @@ class Reads:
 
     async def drills(self, request: web.Request) -> web.Response:
         """Drills of a target, newest first."""
-        target = find_target(self.services, request.match_info["name"])
+        target = self.services.now().people.target(request.match_info["name"])
         request_body.check_parameters(request, ("limit", "before"))
         with request_body.bad_request():
             page = await self.services.journal.drills(
@@ -152,7 +153,7 @@ class Reads:
         shown: json_views.DrillPage = {"drills": [json_views.drill(each) for each in page.items], "next": page.next}
         return answer(shown)
 
-    async def _target(self, target: Target, open_rollback: Rollback | None) -> json_views.Target:
+    async def _target(self, now: Present, target: Target, open_rollback: Rollback | None) -> json_views.Target:
         state = await self.services.journal.target_state(target.name)
         drills = await self.services.journal.drills(target=target.name, limit=1)
         return json_views.target(
@@ -161,48 +162,41 @@ class Reads:
             now=self.services.clock(),
             releases=await self.services.journal.releases(target.name),
             open_rollback=open_rollback,
-            firing=self.services.watcher.firing(target.name),
-            checks={**dict.fromkeys(READY_CHECKS), **self.services.watcher.ready(target.name)},  # not looked: unknown
-            not_ready=self.services.watcher.not_ready(target.name),
+            firing=now.watcher.firing(target.name),
+            checks={**dict.fromkeys(READY_CHECKS), **now.watcher.ready(target.name)},  # not looked: unknown
+            not_ready=now.watcher.not_ready(target.name),
             armed_by=await audit.armed_by(self.services, state),
             last_drill=drills.items[0] if drills.items else None,
         )
 
-    async def _dashboard_of(self, target: Target) -> json_views.TargetHealth:
+    async def _dashboard_of(self, now: Present, target: Target) -> json_views.TargetHealth:
         state = await self.services.journal.target_state(target.name)
-        firing = self.services.watcher.firing(target.name)
+        firing = now.watcher.firing(target.name)
         return {
             "name": target.name,
             "environment": target.environment,
-            "health": self._health(target, firing),
+            "health": _health(now, target, firing),
             "serving_version": state.serving_version,
             "firing": [json_views.alert(alert) for alert in firing],
-            "figures": [_figure(figure) for figure in self.services.watcher.figures(target.name)],
+            "figures": [_figure(figure) for figure in now.watcher.figures(target.name)],
         }
 
-    def _health(self, target: Target, firing: Iterable[Alert]) -> Health:
-        age = self.services.watcher.prometheus_age()
-        if age is None or age > STALE_AFTER * self.services.configuration.prometheus.poll_interval:
-            return Health.UNKNOWN
-        alerts = tuple(firing)
-        if any(_triggers(target, alert) for alert in alerts):
-            return Health.UNHEALTHY
-        return Health.DEGRADED if alerts else Health.HEALTHY
 
-    def _active_triggers(self) -> Iterable[json_views.ActiveTrigger]:
-        for target in self.services.configuration.targets:
-            for alert in self.services.watcher.firing(target.name):
-                if _triggers(target, alert):
-                    yield {"target": target.name, **json_views.alert(alert)}
+def _health(now: Present, target: Target, firing: Iterable[Alert]) -> Health:
+    age = now.watcher.prometheus_age()
+    if age is None or age > STALE_AFTER * now.configuration.prometheus.poll_interval:
+        return Health.UNKNOWN
+    alerts = tuple(firing)
+    if any(_triggers(target, alert) for alert in alerts):
+        return Health.UNHEALTHY
+    return Health.DEGRADED if alerts else Health.HEALTHY
 
 
-def find_target(services: Services, name: str) -> Target:
-    """The configured target of this name.
-
-    Raises:
-        NotFoundError: none has it.
-    """
-    return target_named(services.configuration.targets, name)
+def _active_triggers(now: Present) -> Iterable[json_views.ActiveTrigger]:
+    for target in now.configuration.targets:
+        for alert in now.watcher.firing(target.name):
+            if _triggers(target, alert):
+                yield {"target": target.name, **json_views.alert(alert)}
 
 
 def _triggers(target: Target, alert: Alert) -> bool:

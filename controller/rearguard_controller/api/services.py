@@ -1,8 +1,6 @@
-"""What the API is given, and the shape it expects of each part.
+"""What the API is given, and the shape it expects of the parts that it may not import.
 
-Here: one frozen record with everything that a handler may use, and protocols that say of each part only what the
-API calls. `app` fills the record; a handler reaches nothing else.
-Never here: HTTP, and how any of these parts works.
+Here: one frozen record with everything that a handler may use. `service` fills it; a handler reaches nothing else.
 """
 
 from __future__ import annotations
@@ -12,49 +10,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.api.people import People
 from rearguard_controller.config import Configuration
-from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
+from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, Check, Drill, Rollback
-from rearguard_controller.releases.by_people import ReleaseWords
-
-
-class Intake(Protocol):
-    """Takes in alerts and requests."""
-
-    async def receive(self, alerts: Sequence[Alert], /) -> None:
-        """Store alerts; on return they are on disk. JournalError: nothing was stored."""
-
-    async def by_hand(self, request: ManualRequest, /) -> ManualAnswer:
-        """Judge a person's request and open the rollback, unless it is a dry run.
-
-        Raises:
-            NotFoundError: no such target.
-            ConflictError: the state of things forbids it now.
-            InvalidInputError: the request makes no sense, whatever the state.
-        """
-
-
-class Runner(Protocol):
-    """Carries rollbacks out."""
-
-    async def approve(self, rollback_id: str, operator: str, reason: str, /) -> Rollback:
-        """Let a rollback that waits be begun, if a fresh judgement finds it right."""
-
-    async def veto(self, rollback_id: str, operator: str, reason: str, /) -> Rollback:
-        """Close a rollback that waits; nothing is begun."""
-
-    async def abort(self, rollback_id: str, operator: str, reason: str, /) -> Rollback:
-        """End a rollback early; what was begun is undone."""
-
-    async def close(self, rollback_id: str, operator: str, reason: str, /) -> Rollback:
-        """Close a rollback that cannot finish."""
+from rearguard_controller.model import Alert, Check, Drill, Target
 
 
 class Drills(Protocol):
     """Walks the whole way back without touching what serves."""
 
-    async def run(self, target: str, operator: str, reason: str, /) -> Drill:
+    async def run(self, target: Target, operator: str, reason: str, /) -> Drill:
         """Drill a target; what was found is in the journal by then.
 
         Raises:
@@ -109,18 +75,49 @@ class Watcher(Protocol):
         """Seconds since Prometheus last answered; None before it ever did."""
 
 
-@dataclass(slots=True)
-class Services:
-    """Everything that the API may use; a reload puts other parts in, so handlers take them at each request."""
+class Present(Protocol):
+    """What the present configuration made. It never changes; a reload puts another one in its place.
 
-    configuration: Configuration
+    So a request that takes it once sees one configuration from its beginning to its end.
+    """
+
+    @property
+    def configuration(self) -> Configuration:
+        """What was read."""
+
+    @property
+    def intake(self) -> Intake:
+        """Takes alerts in."""
+
+    @property
+    def people(self) -> People:
+        """Takes what people say."""
+
+    @property
+    def watcher(self) -> Watcher:
+        """What the last poll saw."""
+
+    @property
+    def drills(self) -> Drills:
+        """Drills targets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that the API may use. What only the leader may write is not among it.
+
+    Attributes:
+        journal: what any replica may read and write.
+        telemetry: the controller's own metrics.
+        clock: the present time in seconds since the epoch.
+        now: what the present configuration made; a handler takes it once, at the beginning of a request.
+        heartbeat_age: seconds since the last heartbeat alert; None before there was one.
+        reload: reads the configuration again. ConfigError: the old one stays.
+    """
+
     journal: Journal
     telemetry: Telemetry
-    intake: Intake
-    runner: Runner
-    releases: ReleaseWords
-    watcher: Watcher
-    drills: Drills
     clock: Callable[[], float]
-    heartbeat_age: Callable[[], float | None]  # seconds since the last heartbeat alert; None before there was one
-    reload: Callable[[], Awaitable[None]]  # read the configuration again; ConfigError keeps the old one
+    now: Callable[[], Present]
+    heartbeat_age: Callable[[], float | None]
+    reload: Callable[[], Awaitable[None]]

@@ -13,7 +13,6 @@ from rearguard_controller import json_views
 from rearguard_controller.api import request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.auth import Role
-from rearguard_controller.api.reads import find_target
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Services
 from rearguard_controller.model import is_subset, observations
@@ -35,11 +34,12 @@ class Remembered:
         request_body.check_parameters(request, ("version", "limit"))
         with request_body.bad_request():
             version, most = request_body.parameter(request, "version"), request_body.limit(request)
-        target = find_target(self.services, request.match_info["name"])
+        now = self.services.now()
+        target = now.people.target(request.match_info["name"])
         state = await self.services.journal.target_state(target.name)
         known = await self.services.journal.releases(target.name)
         wanted = [each for each in known if version in (None, each.version)][:most]
-        watcher, configuration = self.services.watcher, self.services.configuration
+        watcher, configuration = now.watcher, now.configuration
         triggers = [
             alert.name for alert in watcher.firing(target.name) if is_subset(target.policy.alerts, alert.labels)
         ]

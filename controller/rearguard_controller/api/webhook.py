@@ -19,7 +19,7 @@ from rearguard_controller.api.auth import Role
 from rearguard_controller.api.limits import BODIES_AT_ONCE, Room
 from rearguard_controller.api.request_body import WEBHOOK_CAP, bad_request, read, size_of
 from rearguard_controller.api.routing import Route
-from rearguard_controller.api.services import Services
+from rearguard_controller.api.services import Present, Services
 from rearguard_controller.errors import JournalError
 from rearguard_controller.model import Alert
 
@@ -41,22 +41,23 @@ class Receiver:
 
     async def receive(self, request: web.Request) -> web.Response:
         """202 once all alerts of the body are on disk."""
-        limits = self.services.configuration.limits
+        now = self.services.now()
+        limits = now.configuration.limits
         with self.room.take(size_of(request, WEBHOOK_CAP)):
             body = await read(request, WEBHOOK_CAP, timeout=limits.body_timeout)
             with bad_request():
                 alerts = webhook_body.parse(body)
-            return await self._store(alerts)
+            return await self._store(now, alerts)
 
-    async def _store(self, alerts: Sequence[Alert]) -> web.Response:
+    async def _store(self, now: Present, alerts: Sequence[Alert]) -> web.Response:
         try:
             waiting = await self.services.journal.unjudged_count()
-            if waiting + len(alerts) > self.services.configuration.limits.waiting_alerts:
+            if waiting + len(alerts) > now.configuration.limits.waiting_alerts:
                 raise BusyError(
                     f"{waiting} alerts wait to be judged.",
                     hint="Deliver again later; limits.waiting_alerts is the bound.",
                 )
-            await self.services.intake.receive(alerts)
+            await now.intake.receive(alerts)
         except JournalError:
             self.unstored_at = self.services.clock()
             raise

@@ -1,9 +1,8 @@
 """The only loop that acts: it carries open rollbacks, one move after another, to their close.
 
-Here: for each open rollback a task that asks `rollback.next_move`, has the move made, and asks again; and what people
-say of open rollbacks. Start-up takes the same road; there is no second recovery code. While the journal cannot be
-written, results wait and nothing new is begun.
-Never here: what comes next (`rollback`), how a step is taken (`stepping`), whether to roll back at all (`policy`).
+Here: for each open rollback a task that asks `rollback.next_move`, has the move made, and asks again. A start of the
+process takes the same road; there is no second recovery code. While the journal cannot be written, results wait and
+nothing new is begun.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ from rearguard_controller.execution.effects import Effects
 from rearguard_controller.execution.record_event import JOURNAL_RETRY_FIRST, Recording
 from rearguard_controller.execution.step import LOOK_EVERY, Driven, Stepping
 from rearguard_controller.execution.waiting import Judge, Wait
-from rearguard_controller.journal.store import OperatorAction
 from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Decision, Phase, Rollback
-from rearguard_controller.rollback import Event, EventKind, JudgeAgain, Move, Note, RunStep, WaitUntil, next_move
+from rearguard_controller.rollback import JudgeAgain, Move, Note, RunStep, WaitUntil, next_move
 
 log = structlog.get_logger()
 
@@ -69,55 +67,12 @@ class Runner:
                 task.cancel()
             await asyncio.gather(*self._driven.values(), return_exceptions=True)
 
-    async def approve(self, rollback_id: str, operator: str, reason: str) -> Rollback:
-        """Let a rollback that waits be begun, if a fresh judgement finds it right.
-
-        Raises:
-            NotFoundError, ConflictError: there is no such rollback, or it is too late.
-        """
-        detail = f"{operator} approved it: {reason}"
-        return await self._ask(rollback_id, EventKind.APPROVED, "approve", operator, reason, detail)
-
-    async def veto(self, rollback_id: str, operator: str, reason: str) -> Rollback:
-        """Close a rollback that waits as `vetoed`; nothing was begun.
-
-        Raises:
-            NotFoundError, ConflictError: there is no such rollback, or it is too late.
-        """
-        detail = f"{operator} vetoed it: {reason}"
-        return await self._ask(rollback_id, EventKind.VETOED, "veto", operator, reason, detail)
-
-    async def abort(self, rollback_id: str, operator: str, reason: str) -> Rollback:
-        """End the attempt: what was begun is undone, and the rollback closes as `aborted`.
-
-        A command that is running is let finish; a verification is stopped.
-
-        Raises:
-            NotFoundError, ConflictError: there is no such rollback, or it is closed.
-        """
-        detail = f"{operator} aborted it: {reason}"
-        return await self._ask(rollback_id, EventKind.ABORT_ASKED, "abort", operator, reason, detail)
-
-    async def close(self, rollback_id: str, operator: str, reason: str) -> Rollback:
-        """Close a rollback that cannot finish, as it stands: nothing more is done, a running command is ended.
-
-        Raises:
-            NotFoundError, ConflictError: there is no such rollback, or it is closed.
-        """
-        detail = f"{operator} closed it: {reason}"
-        return await self._ask(rollback_id, EventKind.CLOSE_ASKED, "close", operator, reason, detail)
-
-    async def _ask(
-        self, rollback_id: str, kind: EventKind, verb: str, operator: str, reason: str, detail: str
-    ) -> Rollback:
-        now = self._clock()
-        action = OperatorAction(now, operator, verb, rollback_id, reason)
-        rollback = await self._journal.append(rollback_id, Event(kind, now, detail=detail), action=action)
+    def nudge(self, rollback_id: str) -> None:
+        """A person said something of this rollback: look at once."""
         nudge = self._nudges.get(rollback_id)
         if nudge is not None:
             nudge.set()
         self.wake()
-        return rollback
 
     # --- one task for each open rollback ----------------------------------------------------------------
 

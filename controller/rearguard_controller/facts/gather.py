@@ -40,7 +40,7 @@ class FactGatherer:
     ) -> None:
         """Use these sources; `releases` reads which version serves."""
         self._clock = lasting.clock
-        self._target = TargetReader(lasting.journal, releases, lasting.clock)
+        self._target = TargetReader(lasting, releases)
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences = sources.silences
 

@@ -7,11 +7,11 @@ with a sentence; only a journal that fails raises.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rearguard_controller.errors import SourceError
-from rearguard_controller.journal.store import Journal
+from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     Budget,
     CommandAction,
@@ -38,11 +38,10 @@ MOST_NAMED = 5  # versions or targets that an answer names
 
 @dataclass(frozen=True, slots=True)
 class TargetReader:
-    """Asks a target's commands and the journal; `clock` gives seconds since the epoch."""
+    """Asks a target's commands and the journal."""
 
-    journal: Journal
+    lasting: Lasting
     releases: Releases
-    clock: Callable[[], float]
 
     async def read(self, target: Target, *, record: bool) -> Facts:
         """What is known of a target without any alert; only the leader writes a change of version down (`record`).
@@ -55,11 +54,11 @@ class TargetReader:
         """
         look = self.releases.look if record else self.releases.peek
         serving, (activatable, listing) = await asyncio.gather(look(target), self._activatable(target))
-        now = self.clock()
-        still_open = {each.target: each.id for each in await self.journal.open_rollbacks()}
+        now = self.lasting.clock()
+        still_open = {each.target: each.id for each in await self.lasting.journal.open_rollbacks()}
         state, releases, (known, of_rollbacks) = await asyncio.gather(
-            self.journal.target_state(target.name),
-            self.journal.releases(target.name),
+            self.lasting.journal.target_state(target.name),
+            self.lasting.journal.releases(target.name),
             self._rollbacks(target, serving.version, still_open, now),
         )
         known = replace(
@@ -104,8 +103,8 @@ class TargetReader:
         budget = target.policy.budget
         handled, last_action_at, actions, waits = await asyncio.gather(
             self._handled(target, version),
-            self.journal.last_action_at(target.name),
-            self.journal.actions_since(target.name, now - budget.per),
+            self.lasting.journal.last_action_at(target.name),
+            self.lasting.journal.actions_since(target.name, now - budget.per),
             self._ended_waits(target),
         )
         sick = {
@@ -124,11 +123,12 @@ class TargetReader:
         return known, of_rollbacks(target, known, now)
 
     async def _handled(self, target: Target, version: str | None) -> str | None:
-        return None if version is None else await self.journal.handled(target.name, version)
+        return None if version is None else await self.lasting.journal.handled(target.name, version)
 
     async def _ended_waits(self, target: Target) -> tuple[Rollback, ...]:
         pages = [
-            await self.journal.rollbacks(target=target.name, outcome=outcome, limit=1) for outcome in NEVER_BEGUN
+            await self.lasting.journal.rollbacks(target=target.name, outcome=outcome, limit=1)
+            for outcome in NEVER_BEGUN
         ]
         return tuple(rollback for page in pages for rollback in page.items)
 

@@ -1,12 +1,11 @@
 """Rollbacks that people ask for: judged on the same facts as an alert, and opened once for each key.
 
-Here: requests and what became of them, by REST or command line, at any replica.
-Never here: the judgement itself (`policy.decide_by_hand`) and what is done about it (`runner`).
+Here: requests and what became of them. Any replica may judge and open one, so no lease is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,6 @@ import structlog
 from rearguard_controller.errors import ConflictError, InvalidInputError, JournalError
 from rearguard_controller.facts import evidence
 from rearguard_controller.intake.decision_record import Decisions
-from rearguard_controller.journal.store import OperatorAction
 from rearguard_controller.judgement import policy, score
 from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
@@ -23,6 +21,7 @@ from rearguard_controller.model import (
     Condition,
     Decision,
     Facts,
+    OperatorAction,
     ReasonCode,
     Rollback,
     Step,
@@ -30,7 +29,6 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.model.targets import target_named
 from rearguard_controller.rollback.plan import plan
 
 log = structlog.get_logger()
@@ -65,7 +63,6 @@ class ByHand:
     def __init__(
         self,
         lasting: Lasting,
-        targets: Sequence[Target],
         decisions: Decisions,
         *,
         alone: Callable[[str], AbstractAsyncContextManager[object]],
@@ -73,21 +70,20 @@ class ByHand:
     ) -> None:
         """Wire it; `alone` lets one judgement of a target run at a time, `firing` are its triggers as last seen."""
         self._lasting = lasting
-        self._targets = targets
         self._journal = lasting.journal
         self._decisions = decisions
         self._alone = alone
         self._firing = firing
 
-    async def open(self, request: ManualRequest) -> ManualAnswer:
-        """Judge and, unless it is a dry run, open a rollback that a person asks for.
+    async def open(self, target: Target, request: ManualRequest) -> ManualAnswer:
+        """Judge and, unless it is a dry run, open a rollback of the target that a person's request names.
+
+        It is judged neither beside an alert of its target nor beside another request.
 
         Raises:
-            NotFoundError: there is no such target.
             ConflictError: a rollback of the target is under way.
             InvalidInputError: there is no destination, it cannot be gone to, or the key stands for another request.
         """
-        target = target_named(self._targets, request.target)
         before = await self._repeated(request)
         if before is not None:
             return before

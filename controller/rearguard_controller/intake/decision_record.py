@@ -12,9 +12,18 @@ import structlog
 
 from rearguard_controller.facts import evidence
 from rearguard_controller.facts.gather import FactGatherer
-from rearguard_controller.journal.store import OperatorAction
 from rearguard_controller.lasting import Lasting
-from rearguard_controller.model import Condition, Decision, Facts, Phase, Rollback, Step, Target, Verdict
+from rearguard_controller.model import (
+    Condition,
+    Decision,
+    Facts,
+    OperatorAction,
+    Phase,
+    Rollback,
+    Step,
+    Target,
+    Verdict,
+)
 
 log = structlog.get_logger()
 

@@ -15,8 +15,18 @@ from rearguard_controller.errors import NotFoundError
 from rearguard_controller.journal import records, statements
 from rearguard_controller.journal.inbox import Inbox
 from rearguard_controller.journal.pages import Listing
-from rearguard_controller.journal.store import InboxEntry, OperatorAction, Page
-from rearguard_controller.model import Alert, Decision, Drill, Outcome, Release, Rollback, TargetState, Verdict
+from rearguard_controller.journal.store import InboxEntry, Page
+from rearguard_controller.model import (
+    Alert,
+    Decision,
+    Drill,
+    OperatorAction,
+    Outcome,
+    Release,
+    Rollback,
+    TargetState,
+    Verdict,
+)
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")

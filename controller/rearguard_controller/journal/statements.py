@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from rearguard_controller.journal import codec
-from rearguard_controller.journal.store import OperatorAction
-from rearguard_controller.model import Decision, Drill, Release, Rollback, StepKind, TargetState
+from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, StepKind, TargetState
 from rearguard_controller.rollback import Event
 
 MOST_INDEXED = 200  # characters of an alert's name that lists go by; an index takes no long texts

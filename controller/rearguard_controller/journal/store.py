@@ -12,7 +12,17 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from rearguard_controller.model import Alert, Decision, Drill, Outcome, Release, Rollback, TargetState, Verdict
+from rearguard_controller.model import (
+    Alert,
+    Decision,
+    Drill,
+    OperatorAction,
+    Outcome,
+    Release,
+    Rollback,
+    TargetState,
+    Verdict,
+)
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
@@ -35,29 +45,6 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorAction:
-    """What a person did, when and why: the audit."""
-
-    at: float
-    operator: str  # the name before the colon in the token file
-    action: str  # trigger | approve | veto | abort | close | arm | disarm | release | drill | reload
-    subject: str  # target name or rollback id; "configuration" for a reload
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Who says something, and why."""
-
-    operator: str
-    reason: str
-
-    def action(self, action: str, subject: str, at: float) -> OperatorAction:
-        """The audit's record of it."""
-        return OperatorAction(at, self.operator, action, subject, self.reason)
 
 
 @dataclass(slots=True)

@@ -45,6 +45,7 @@ from rearguard_controller.model.observations import (
     compare,
     is_subset,
 )
+from rearguard_controller.model.people import OperatorAction, Said
 from rearguard_controller.model.targets import (
     Action,
     Budget,
@@ -89,6 +90,7 @@ __all__ = [
     "Mode",
     "NoticeEvent",
     "OnFailure",
+    "OperatorAction",
     "Outcome",
     "Phase",
     "Policy",
@@ -98,6 +100,7 @@ __all__ = [
     "Release",
     "ReleasePhase",
     "Rollback",
+    "Said",
     "Sample",
     "Score",
     "SeenAlert",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rearguard_controller.errors import NotFoundError
 from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure
 from rearguard_controller.model.labels import DRILL_LABEL, Labels
 from rearguard_controller.model.observations import is_subset
@@ -135,19 +133,3 @@ class Target:
         """The labels that make an alert a trigger of this target: those of its policy with each match."""
         wanted = ({**self.policy.alerts, **matcher} for matcher in self.match)
         return tuple(each for each in wanted if is_subset(self.policy.alerts, each))  # else no alert can have both
-
-
-def target_named(targets: Iterable[Target], name: str) -> Target:
-    """The configured target of this name.
-
-    Raises:
-        NotFoundError: none has it.
-    """
-    known = list(targets)
-    for target in known:
-        if target.name == name:
-            return target
-    names = ", ".join(target.name for target in known)
-    raise NotFoundError(
-        f"No target is called {name[:100]!r}.", hint=f"Configured: {names or 'none'}.", field="target"
-    )

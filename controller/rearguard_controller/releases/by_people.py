@@ -5,46 +5,33 @@ Here: each word with its record in the audit, in one transaction. Any replica ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from rearguard_controller.errors import InvalidInputError
-from rearguard_controller.journal.store import Said
 from rearguard_controller.lasting import Lasting
-from rearguard_controller.model import Release, Target, TargetState
-from rearguard_controller.model.targets import target_named
+from rearguard_controller.model import Release, ReleasePhase, Said, Target, TargetState
 from rearguard_controller.releases.trust import announced
 
 
 class ReleaseWords:
     """Takes down what people say of targets and releases."""
 
-    def __init__(self, lasting: Lasting, targets: Sequence[Target]) -> None:
-        """Take down words about these targets."""
+    def __init__(self, lasting: Lasting) -> None:
+        """Wire it."""
         self._journal, self._clock = lasting.journal, lasting.clock
-        self._targets = targets
 
-    async def arm(self, target_name: str, said: Said) -> TargetState:
-        """Switch automatic rollbacks of a target on; returns its new state.
+    async def arm(self, target: Target, said: Said) -> TargetState:
+        """Switch automatic rollbacks of a target on; returns its new state."""
+        return await self._turn(target, said, armed=True, until=None)
 
-        Raises:
-            NotFoundError: there is no such target.
-        """
-        return await self._turn(target_name, said, armed=True, until=None)
+    async def disarm(self, target: Target, said: Said, until: float | None = None) -> TargetState:
+        """Switch automatic rollbacks of a target off, for good or until a moment (seconds since the epoch)."""
+        return await self._turn(target, said, armed=False, until=until)
 
-    async def disarm(self, target_name: str, said: Said, until: float | None = None) -> TargetState:
-        """Switch automatic rollbacks of a target off, for good or until a moment (seconds since the epoch).
-
-        Raises:
-            NotFoundError: there is no such target.
-        """
-        return await self._turn(target_name, said, armed=False, until=until)
-
-    async def _turn(self, target_name: str, said: Said, *, armed: bool, until: float | None) -> TargetState:
-        target_named(self._targets, target_name)
+    async def _turn(self, target: Target, said: Said, *, armed: bool, until: float | None) -> TargetState:
         now = self._clock()
         return await self._journal.change_target(
-            target_name,
+            target.name,
             lambda state: replace(
                 state,
                 armed=armed,
@@ -53,12 +40,12 @@ class ReleaseWords:
                 disarmed_until=until,
                 disarmed_by=None,
             ),
-            action=said.action("arm" if armed else "disarm", target_name, now),
+            action=said.action("arm" if armed else "disarm", target.name, now),
         )
 
     async def announce(
         self,
-        target_name: str,
+        target: Target,
         version: str,
         *,
         operator: str,
@@ -69,7 +56,7 @@ class ReleaseWords:
         """Take down what CI or a person says of a release.
 
         Args:
-            target_name: whose release.
+            target: whose release.
             version: as `current` prints it.
             operator: who says so. What is said is the reason that the audit shows.
             phase: `started` or `finished`; None when only the release's marks are meant.
@@ -80,24 +67,22 @@ class ReleaseWords:
             What is now remembered of the release.
 
         Raises:
-            NotFoundError: there is no such target.
             InvalidInputError: there is no such phase.
         """
-        target_named(self._targets, target_name)
-        if phase not in (None, "started", "finished"):
+        if phase not in (None, *ReleasePhase):
             raise InvalidInputError(f"phase is {phase!r}.", hint="It is `started` or `finished`.", field="phase")
         now = self._clock()
         marks = ", ".join(part for part in (phase, _mark("barrier", barrier), _mark("good", good)) if part)
         said = Said(operator, f"{version}: {marks or 'announced'}")
         release = await self._journal.change_release(
-            target_name,
+            target.name,
             version,
-            lambda known: announced(known, target_name, version, now, barrier=barrier, good=good),
-            action=said.action("release", target_name, now),
+            lambda known: announced(known, target.name, version, now, barrier=barrier, good=good),
+            action=said.action("release", target.name, now),
         )
         if phase is not None:
-            started = now if phase == "started" else None
-            await self._journal.change_target(target_name, lambda state: replace(state, deploy_started_at=started))
+            started = now if phase == ReleasePhase.STARTED else None
+            await self._journal.change_target(target.name, lambda state: replace(state, deploy_started_at=started))
         return release
 
 

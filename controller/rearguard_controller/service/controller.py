@@ -92,9 +92,8 @@ class Controller:
         self._gate = Gate(configuration.tokens)
         self._reloaded = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._services = self._for_api()
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
-        self.web = api.build(self._services, self._gate, self.tls)
+        self.web = api.build(self._for_api(), self._gate, self.tls)
 
     async def run(self) -> None:
         """Lead whenever it can, and look in any case, for ever.
@@ -146,11 +145,6 @@ class Controller:
         self._telemetry.know(configuration.targets)
         self._engine.tell(configuration)
         self.parts = self._make(configuration)
-        self._services.configuration = configuration
-        self._services.intake = self.parts.intake
-        self._services.releases = self.parts.releases
-        self._services.watcher = self.parts.watcher
-        self._services.drills = self.parts.drills
         self._telemetry.reloaded(success=True)
         self._reloaded.set()
         self._reloaded = asyncio.Event()
@@ -177,15 +171,10 @@ class Controller:
 
     def _for_api(self) -> api.Services:
         return api.Services(
-            configuration=self.parts.configuration,
             journal=self.journal,
             telemetry=self._telemetry,
             clock=self._lasting.clock,
-            intake=self.parts.intake,
-            runner=self._engine.runner,
-            releases=self.parts.releases,
-            watcher=self.parts.watcher,
-            drills=self.parts.drills,
+            now=lambda: self.parts,
             heartbeat_age=self._heartbeat.age,
             reload=self.reload,
         )

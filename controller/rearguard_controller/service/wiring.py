@@ -14,15 +14,20 @@ from dataclasses import dataclass
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.api.people import People
 from rearguard_controller.config import Configuration
+from rearguard_controller.execution.by_people import RollbackWords
 from rearguard_controller.execution.effects import Effects
 from rearguard_controller.execution.runner import Runner
 from rearguard_controller.execution.waiting import Judge
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.storm import Trouble
+from rearguard_controller.intake.by_hand import ByHand
+from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.intake.inbox import Intake
+from rearguard_controller.intake.judging import Judging
 from rearguard_controller.lasting import Lasting
 from rearguard_controller.releases.by_people import ReleaseWords
 from rearguard_controller.releases.tracking import Releases
@@ -75,12 +80,16 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What one configuration makes; a reload makes it anew."""
+    """What one configuration makes; a reload makes another one, which takes this one's place at once.
+
+    It is what the API gets as `Services.now()`.
+    """
 
     configuration: Configuration
-    releases: ReleaseWords
+    releases: Releases
     watcher: Watcher
     intake: Intake
+    people: People
     judge: Judge
     drills: Drills
 
@@ -101,18 +110,16 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     readiness = Readiness(lasting, releases, engine.actions, sources.alertmanager, configuration.notify)
     watcher = Watcher(lasting, targets, sources, releases, readiness, poll_interval=poll_interval)
     gatherer = FactGatherer(lasting, sources, releases)
-    intake = Intake(
-        lasting,
-        targets,
-        gatherer,
-        opened=engine.runner.wake,
-        firing=watcher.triggers,
-        delivered=engine.heartbeat.take,
-    )
+    decisions = Decisions(lasting, gatherer, opened=engine.runner.wake)
+    judging = Judging(lasting, targets, gatherer, decisions)
+    intake = Intake(lasting, targets, judging, engine.heartbeat)
+    by_hand = ByHand(lasting, decisions, alone=judging.alone, firing=watcher.triggers)
+    rollback_words, release_words = RollbackWords(lasting, engine.runner), ReleaseWords(lasting)
+    people = People(targets, by_hand, rollback_words, release_words, lasting.clock)
     lasting.telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=engine.heartbeat.age)
     judge = Judge(lasting, targets, gatherer, poll_interval=poll_interval, well_for=well_for)
-    drills = Drills(lasting, targets, sources, engine.actions, releases, readiness, polled=watcher.ready)
-    return Parts(configuration, ReleaseWords(lasting, targets), watcher, intake, judge, drills)
+    drills = Drills(lasting, sources, engine.actions, releases, readiness, polled=watcher.ready)
+    return Parts(configuration, releases, watcher, intake, people, judge, drills)
 
 
 def new_id(letter: str, now: float) -> str:

@@ -6,7 +6,8 @@ Never here: whether a figure means a fault of the release (`judgement`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rearguard_controller.adapters.prometheus import AlertingRule
@@ -18,6 +19,7 @@ from rearguard_controller.adapters.prometheus.figures import (
     threshold_for,
 )
 from rearguard_controller.adapters.prometheus.queryable import Asks
+from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Labels, Sample, compare
 
 
@@ -43,13 +45,36 @@ class Row:
     thresholds: tuple[Sample, ...]
 
 
-def keys_of(rules: Iterable[AlertingRule]) -> list[tuple[str, str]]:
+Key = tuple[str, str]  # the annotations `figure` and `threshold` of a rule
+Table = Mapping[Key, Row]
+
+
+def keys_of(rules: Iterable[AlertingRule]) -> list[Key]:
     """The (figure, threshold) pairs that alerting rules declare, in their order."""
     pairs = [(rule.annotations.get("figure", ""), rule.annotations.get("threshold", "")) for rule in rules]
     return [(figure, threshold) for figure, threshold in pairs if figure and _THRESHOLD.match(threshold)]
 
 
-async def row(prometheus: Asks, key: tuple[str, str], rules: Iterable[AlertingRule]) -> Row:
+async def tabulate(prometheus: Asks, rules: Sequence[AlertingRule]) -> Table:
+    """Every figure that alerting rules name, asked once for all targets; without those that gave no usable answer."""
+    keys = list(dict.fromkeys(keys_of(rules)))
+    rows = await asyncio.gather(*(_row_or_none(prometheus, key, rules) for key in keys))
+    return {key: row for key, row in zip(keys, rows, strict=True) if row is not None}
+
+
+async def _row_or_none(prometheus: Asks, key: Key, rules: Sequence[AlertingRule]) -> Row | None:
+    try:
+        return await row(prometheus, key, rules)
+    except SourceError:
+        return None
+
+
+def rows_of(table: Table, rules: Iterable[AlertingRule]) -> list[Row]:
+    """The rows of the figures that these rules name, in the order of the rules."""
+    return [table[key] for key in dict.fromkeys(keys_of(rules)) if key in table]
+
+
+async def row(prometheus: Asks, key: Key, rules: Iterable[AlertingRule]) -> Row:
     """Ask for one (figure, threshold) pair, once for all targets.
 
     Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -19,9 +19,18 @@ from rearguard_controller.adapters.actions import ActionContext, Actions
 from rearguard_controller.errors import ConflictError, JournalError, SourceError
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake import drill_alert
-from rearguard_controller.journal.store import OperatorAction
 from rearguard_controller.lasting import Lasting
-from rearguard_controller.model import Alert, Check, Drill, HttpAction, Labels, Release, Target, is_subset
+from rearguard_controller.model import (
+    Alert,
+    Check,
+    Drill,
+    HttpAction,
+    Labels,
+    OperatorAction,
+    Release,
+    Target,
+    is_subset,
+)
 from rearguard_controller.model.checks import (
     CURRENT,
     DRILL_CHECKS,
@@ -34,7 +43,6 @@ from rearguard_controller.model.checks import (
     THRESHOLDS,
     TRIGGER_RULES,
 )
-from rearguard_controller.model.targets import target_named
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching import readiness_rules
 from rearguard_controller.watching.readiness import Readiness
@@ -54,7 +62,6 @@ class Drills:
     def __init__(
         self,
         lasting: Lasting,
-        targets: Sequence[Target],
         sources: Sources,
         actions: Actions,
         releases: Releases,
@@ -66,14 +73,12 @@ class Drills:
 
         Args:
             lasting: what lasts as long as the process.
-            targets: as configured.
             sources: Prometheus, asked whether it answers, and Alertmanager, the way of the drill's alert.
             actions: runs the checks of hooks.
             releases: reads the serving version.
             readiness: makes the checks that touch nothing.
             polled: what the last poll said of a target's rules, thresholds and scrapes.
         """
-        self._targets = targets
         self._journal, self._clock, self._new_id = lasting.journal, lasting.clock, lasting.new_id
         self._prometheus, self._alertmanager = sources.prometheus, sources.alertmanager
         self._actions = actions
@@ -82,15 +87,13 @@ class Drills:
         self._polled = polled
         self._back_within = BACK_WITHIN
 
-    async def run(self, target_name: str, operator: str, reason: str) -> Drill:
+    async def run(self, target: Target, operator: str, reason: str) -> Drill:
         """Walk the whole way; returns what was found, which is in the journal by then.
 
         Raises:
-            NotFoundError: there is no such target.
             ConflictError: the target is drilled already, or a rollback of it is under way.
             JournalError: the drill could not be stored; then nothing was tried.
         """
-        target = target_named(self._targets, target_name)
         await self._refuse_while_rolled_back(target)
         now = self._clock()
         drill = Drill(self._new_id("x"), target.name, now, operator, reason)

@@ -9,7 +9,6 @@ Never here: judging (the alerts found are handed to the intake) and acting.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -35,7 +34,7 @@ from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.watching import current_figures
-from rearguard_controller.watching.current_figures import Reading, Row
+from rearguard_controller.watching.current_figures import Reading, Row, Table
 from rearguard_controller.watching.readiness import Readiness
 from rearguard_controller.watching.readiness_rules import polled
 
@@ -163,7 +162,9 @@ class Watcher:
             triggers = [alert for target in self._targets for alert, _ in self._last[target.name].triggers]
             self._telemetry.alert_received("prometheus", len(triggers))
             await intake.consider(triggers)
-        table, intervals = await asyncio.gather(self._tabulate(reading.rules), self._intervals())
+        table, intervals = await asyncio.gather(
+            current_figures.tabulate(self._prometheus, reading.rules.alerting), self._intervals()
+        )
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
                 group.create_task(self._check(target, mine[target.name], reading, table, intervals))
@@ -191,12 +192,12 @@ class Watcher:
         target: Target,
         alerts: Sequence[PrometheusAlert],
         reading: AlertsReading,
-        table: Mapping[tuple[str, str], Row],
+        table: Table,
         intervals: Intervals,
     ) -> None:
         wanted = target.policy.alerts
         mine = [rule for rule in reading.rules.alerting if is_subset(wanted, rule.labels)]
-        rows = [table[key] for key in dict.fromkeys(current_figures.keys_of(mine)) if key in table]
+        rows = current_figures.rows_of(table, mine)
         async with self._side_by_side:
             checks = await self._checks(target, mine, rows, intervals)
         before = self._last[target.name].checks
@@ -215,17 +216,6 @@ class Watcher:
             return await self._prometheus.scrape_intervals()
         except SourceError:
             return None
-
-    async def _tabulate(self, rules: Rules) -> dict[tuple[str, str], Row]:
-        """Every figure that a rule names, asked once for all targets."""
-        keys = list(dict.fromkeys(current_figures.keys_of(rules.alerting)))
-        rows = await asyncio.gather(*(self._row(key, rules) for key in keys))
-        return {key: row for key, row in zip(keys, rows, strict=True) if row is not None}
-
-    async def _row(self, key: tuple[str, str], rules: Rules) -> Row | None:
-        with contextlib.suppress(SourceError):
-            return await current_figures.row(self._prometheus, key, rules.alerting)
-        return None
 
     async def _checks(
         self, target: Target, rules: Sequence[AlertingRule], rows: Sequence[Row], intervals: Intervals

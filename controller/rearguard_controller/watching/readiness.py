@@ -19,7 +19,6 @@ from rearguard_controller.adapters.actions import ActionContext, Actions
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
-from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, SourceError
 from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target, TargetFacts
@@ -213,7 +212,8 @@ class Readiness:
         except ConfigError as error:
             return f"Notices cannot be sent: {readiness_rules.told(error)}"
         problem = await self._actions.connects(address) if connect else ""
-        return f"Notices to {entry.name or host_of(address)} would not arrive: {problem}." if problem else ""
+        service = await asyncio.to_thread(delivery.service_of, entry)
+        return f"Notices to {service} would not arrive: {problem}." if problem else ""
 
 
 def pause(target_name: str) -> float:

@@ -19,6 +19,7 @@ from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.journal.sqlite.writer import _Unit
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.lasting import Lasting
+from rearguard_controller.model import Said
 from rearguard_controller.service import wiring
 from unit.controller import factories as make
 
@@ -147,7 +148,7 @@ class Controller:
         alerts_now = AlertsNow(world.prometheus, engine.trouble, lasting.clock)
         sources = Sources(world.prometheus, world.alertmanager, silences, alerts_now)
         self.parts = wiring.make(configuration, sources, engine, well_for=WELL_FOR)
-        self.releases, self.runner = self.parts.releases, engine.runner
+        self.people, self.runner = self.parts.people, engine.runner
         self.fence = fence
         fence.epoch = await self.file.take_lease("kit", 15.0)
         self.tasks = [asyncio.ensure_future(each) for each in (self.runner.run(), self.parts.intake.run())]
@@ -217,7 +218,7 @@ class Controller:
 
     def say(self, word, rollback_id):
         """A person's word on a rollback: approve, veto, abort or close."""
-        return self.do(getattr(self.runner, word)(rollback_id, "ann", "why"))
+        return self.do(getattr(self.people, word)(rollback_id, Said("ann", "why")))
 
     # --- what is known, past the process that may have ended
 

@@ -6,7 +6,7 @@ Never here: what is right.
 
 from real.controller.decision_controller import Controller
 from real.controller.decision_world import EFFECT, POLL, World
-from rearguard_controller.model import Budget, CommandRelease, Mode
+from rearguard_controller.model import Budget, CommandRelease, Mode, Said
 from unit.controller import factories as make
 
 BEFORE = ("drain",)
@@ -72,7 +72,7 @@ class Scene:
         """Say a person's word on the rollback as it stands in the journal."""
 
         async def say(rollback_id):
-            await getattr(self.controller.runner, word)(rollback_id, "ann", "why")
+            await getattr(self.controller.people, word)(rollback_id, Said("ann", "why"))
 
         return say
 

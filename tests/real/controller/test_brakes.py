@@ -76,7 +76,7 @@ async def test_a_dependency_that_is_being_rolled_back_is_sick_though_its_alert_i
     (tmp_path / "hold").touch()
     async with listening(says) as (address, _), hosted(tmp_path, more, prometheus=address) as (controller, _):
         wish = ManualRequest("checkout", "it smells", "ann", to_version="v1", force=True)
-        answer = await controller.parts.intake.by_hand(wish)
+        answer = await controller.parts.people.trigger(wish)
         [payments] = await judged(controller, says, "payments")
         (tmp_path / "hold").unlink()
     assert payments["dependencies_healthy"].holds is False

@@ -24,8 +24,7 @@ from structlog.testing import capture_logs
 from real.controller.decision_controller import Controller
 from real.controller.decision_world import EFFECT, POLL, World
 from rearguard_controller.errors import ConflictError
-from rearguard_controller.journal.store import Said
-from rearguard_controller.model import Budget, CommandRelease, Mode, Outcome, Phase, StepKind
+from rearguard_controller.model import Budget, CommandRelease, Mode, Outcome, Phase, Said, StepKind
 from rearguard_controller.rollback import EventKind
 from unit.controller import factories as make
 
@@ -236,8 +235,8 @@ class DecisionCore(RuleBasedStateMachine):
     # --- people
 
     def arm(self, on):
-        releases, name = self.controller.releases, self.controller.target.name
-        self.controller.do((releases.arm if on else releases.disarm)(name, Said("ann", "why")))
+        people, name = self.controller.people, self.controller.target.name
+        self.controller.do((people.arm if on else people.disarm)(name, Said("ann", "why")))
         self.disarmed = not on
         if on:
             self.refused.clear()
@@ -251,7 +250,7 @@ class DecisionCore(RuleBasedStateMachine):
     def say(self, version, good, barrier, armed):
         if armed is not None:
             self.arm(on=armed)
-        say = self.controller.releases.announce
+        say = self.controller.people.announce
         self.controller.do(say(self.controller.target.name, version, good=good, barrier=barrier, operator="ann"))
         if barrier is not None:
             (self.barriers.add if barrier else self.barriers.discard)(version)
@@ -336,7 +335,7 @@ class DecisionCore(RuleBasedStateMachine):
         word, self.next_word = self.next_word, None
         if word is not None:
             with contextlib.suppress(ConflictError):
-                await getattr(self.controller.runner, word)(rollback_id, "ann", "why")
+                await getattr(self.controller.people, word)(rollback_id, Said("ann", "why"))
 
     def stored(self, rollback, event):
         match event.kind:

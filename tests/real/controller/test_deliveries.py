@@ -17,7 +17,10 @@ from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.storm import Trouble
+from rearguard_controller.intake.decision_record import Decisions
+from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.intake.inbox import Intake
+from rearguard_controller.intake.judging import Judging
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease
 from rearguard_controller.releases.tracking import Releases
@@ -83,9 +86,8 @@ async def test_an_alert_that_cannot_be_judged_is_set_aside_and_the_others_of_its
     kept = lasting(journal, telemetry=Telemetry([it]))
     sources = Sources(prometheus, None, NO_SILENCES, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
     gatherer = FactGatherer(kept, sources, Releases(kept, actions, prometheus))
-    intake = Intake(
-        kept, [it], gatherer, opened=lambda: None, firing=lambda _target: (), delivered=lambda _alerts: None
-    )
+    judging = Judging(kept, [it], gatherer, Decisions(kept, gatherer, opened=lambda: None))
+    intake = Intake(kept, [it], judging, Heartbeat(kept))
     with structlog.testing.capture_logs() as said:
         await intake.receive([alert(name) for name in "abc"])
         judging = asyncio.create_task(intake.run())

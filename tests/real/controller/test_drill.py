@@ -20,8 +20,7 @@ from real.controller.test_brakes import firing
 from rearguard_controller.cli import main
 from rearguard_controller.errors import ConflictError
 from rearguard_controller.journal.opening import open_journal
-from rearguard_controller.journal.store import OperatorAction
-from rearguard_controller.model import Check, Drill
+from rearguard_controller.model import Check, Drill, OperatorAction
 from unit.controller.factories import NOW, TARGET
 
 MATCH = {"service_name": "checkout", "deployment_environment_name": "production"}
@@ -211,7 +210,7 @@ async def test_an_alert_that_comes_back_to_another_replica_is_found_by_the_one_t
             made.append(await stack.enter_async_context(replica))
         (one, _), (_, port) = made
         await manager.lead_to(f"http://127.0.0.1:{port}")
-        found = await one.parts.drills.run("checkout", "ann", "")
+        found = await one.parts.drills.run(one.parts.people.target("checkout"), "ann", "")
         check = next(each for each in found.checks if each.name == "routing")
         assert check.holds is True, check
         await nothing_waits(one)
@@ -415,7 +414,7 @@ async def test_a_missing_way_back_is_told_before_the_bad_night_and_gone_when_a_v
         assert metric("destination") == 0
         assert metric("deploy") == 1
         await controller.journal.change_target("checkout", lambda state: replace(state, deploy_started_at=1.0))
-        await controller.parts.releases.announce("checkout", "v1", good=True, operator="ann")
+        await controller.parts.people.announce("checkout", "v1", good=True, operator="ann")
         await until(lambda: metric("deploy") == 0, what="a deployment without an end is seen", within=10)
         lacking = {check.name: check.detail for check in controller.parts.watcher.not_ready("checkout")}
         assert "--phase finished" in lacking["deploy"]

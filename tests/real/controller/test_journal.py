@@ -10,8 +10,8 @@ import pytest
 from real.controller.journal_kit import closed, noted, of_version, opened, remember, started
 from rearguard_controller.errors import ConflictError, InvalidInputError, JournalError, LeaseLostError, NotFoundError
 from rearguard_controller.journal.gathering import FRESH
-from rearguard_controller.journal.store import Fence, OperatorAction
-from rearguard_controller.model import Outcome, Phase, StepState, Trigger, Verdict
+from rearguard_controller.journal.store import Fence
+from rearguard_controller.model import OperatorAction, Outcome, Phase, StepState, Trigger, Verdict
 from rearguard_controller.rollback import EventKind, apply
 from unit.controller.factories import NOW, TARGET, alert, decision, good, rollback, serving, target
 

@@ -9,8 +9,7 @@ from real.controller.journal_kit import Store, beside, closed, noted, opened, st
 from rearguard_controller.errors import ConflictError
 from rearguard_controller.journal import codec
 from rearguard_controller.journal.gathering import FRESH
-from rearguard_controller.journal.store import OperatorAction
-from rearguard_controller.model import Outcome, Trigger, Verdict
+from rearguard_controller.model import OperatorAction, Outcome, Trigger, Verdict
 from rearguard_controller.rollback import Event, EventKind, apply
 from unit.controller.factories import NOW, TARGET, alert, decision, rollback, target
 

@@ -198,6 +198,6 @@ async def test_memory_does_not_grow_with_alerts_that_were_judged(tmp_path):
             return not await service.controller.journal.unjudged(1)
 
         await until(empty, "all is judged", within=20)
-        remembered = service.controller.parts.intake._recorded
+        remembered = service.controller.parts.intake._judging._recorded
         assert len(remembered) == 150
         assert sum(len(key) + len(value) for key, value in remembered.items()) < 10_000

@@ -13,8 +13,11 @@ from real.controller.test_judging import until
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.facts.gather import FactGatherer, Gathered
 from rearguard_controller.facts.sources import Sources
-from rearguard_controller.intake.by_hand import ManualRequest
+from rearguard_controller.intake.by_hand import ByHand, ManualRequest
+from rearguard_controller.intake.decision_record import Decisions
+from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.intake.inbox import Intake
+from rearguard_controller.intake.judging import Judging
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
 from rearguard_controller.releases.tracking import Releases, Watch
@@ -50,14 +53,11 @@ class Scene:
         self.telemetry = Telemetry([self.target])
         kept = lasting(self.journal, clock=clock, telemetry=self.telemetry)
         self.releases = Releases(kept, commands, prometheus)
-        self.intake = Intake(
-            kept,
-            [self.target],
-            Seen(kept, Sources(prometheus, None, None, None), self.releases),
-            opened=lambda: None,
-            firing=lambda _target: (),
-            delivered=lambda _alerts: None,
-        )
+        gatherer = Seen(kept, Sources(prometheus, None, None, None), self.releases)
+        decisions = Decisions(kept, gatherer, opened=lambda: None)
+        judging = Judging(kept, [self.target], gatherer, decisions)
+        self.intake = Intake(kept, [self.target], judging, Heartbeat(kept))
+        self.by_hand = ByHand(kept, decisions, alone=judging.alone, firing=lambda _target: ())
 
     async def deploy(self):
         """v1 serves, and is trusted; then v2 comes."""
@@ -150,7 +150,7 @@ async def test_an_approved_rollback_is_compared_with_nobody_whether_it_worked_or
         await made.polled()
         assert (await made.score()).version is None
         await closed(made.journal, decision.rollback_id, "failed", at=made.world.now)
-        await made.intake.by_hand(ManualRequest(TARGET, "it did not work", "ann"))
+        await made.by_hand.open(made.target, ManualRequest(TARGET, "it did not work", "ann"))
         await made.back_by_hand()
         assert await made.counts() == (0, 0, 0)
 
@@ -161,7 +161,7 @@ async def test_an_attempt_that_failed_and_is_repeated_by_hand_is_not_of_people_a
         assert (await made.score()).version is None  # it is begun at once, not only said
         await made.journal.append(decision.rollback_id, noted("step_started", 0, at=made.world.now))
         await closed(made.journal, decision.rollback_id, "failed", at=made.world.now)
-        answer = await made.intake.by_hand(ManualRequest(TARGET, "it did not work", "ann"))
+        answer = await made.by_hand.open(made.target, ManualRequest(TARGET, "it did not work", "ann"))
         assert answer.rollback is not None
         assert await made.counts() == (0, 0, 0)
 
@@ -188,7 +188,7 @@ async def test_a_score_that_cannot_be_kept_does_not_take_back_a_rollback_by_hand
     async with scene(tmp_path, Mode.OBSERVE) as made:
         await made.judged()
         with refusing(made.file, "update on target_state"):
-            answer = await made.intake.by_hand(ManualRequest(TARGET, "errors", "ann"))
+            answer = await made.by_hand.open(made.target, ManualRequest(TARGET, "errors", "ann"))
         assert await made.has_failed()
         assert [each.id for each in await made.journal.open_rollbacks()] == [answer.rollback.id]
         await made.back_by_hand()

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from real.controller.served import BASE, serving
-from rearguard_controller.journal.store import OperatorAction
+from rearguard_controller.model import OperatorAction
 
 
 async def until(condition, *, what, within=10.0):

@@ -149,7 +149,7 @@ class Receiver:
 
     def name(self) -> None:
         """Take the service from the entry, else from the host that its address has now."""
-        self.service = self.entry.name or _host(self.entry)
+        self.service = service_of(self.entry)
 
     def put(self, notice: Notice) -> None:
         """Let a notice wait; where there is no room another one goes."""
@@ -267,7 +267,10 @@ def _address(entry: NotifyEntry) -> tuple[str, dict[str, str]]:
     return (entry.url or "") if entry.url_file is None else secret_files.read_address(entry.url_file), headers
 
 
-def _host(entry: NotifyEntry) -> str:
+def service_of(entry: NotifyEntry) -> str:
+    """The name by which metrics and sentences call whoever an entry tells: its own, or its address' host."""
+    if entry.name:
+        return entry.name
     try:
         url = (entry.url or "") if entry.url_file is None else secret_files.read_address(entry.url_file)
     except ConfigError as error:

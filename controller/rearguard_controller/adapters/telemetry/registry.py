@@ -163,6 +163,14 @@ class Telemetry:
         if service in self._services:
             self._notifications.labels(service, result).inc()
 
+    def judged(self, target: str, decided_at: float, received_at: float | None, fired_at: float | None) -> None:
+        """An alert led to a rollback: how long that took, if it came by webhook. All moments by the same clock."""
+        if received_at is None:
+            return
+        self.span(target, Span.RECEIPT_TO_DECISION, decided_at - received_at)
+        if fired_at is not None:
+            self.span(target, Span.ALERT_TO_RECEIPT, received_at - fired_at)
+
     def decided(self, decision: Decision) -> None:
         """A decision was recorded. Alerts that belong to no target count under an empty target."""
         self._decisions.labels(decision.target, decision.verdict.value).inc()

@@ -14,8 +14,7 @@ import asyncpg
 from rearguard_controller.journal import records, statements
 from rearguard_controller.journal.postgres.connections import Connection, storable
 from rearguard_controller.journal.statements import Statement
-from rearguard_controller.journal.store import OperatorAction
-from rearguard_controller.model import Decision, Drill, Release, Rollback, TargetState
+from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, TargetState
 from rearguard_controller.rollback import Event, EventKind, ReleaseChange, apply, consequences
 
 AfterT = TypeVar("AfterT", bound=Release | None)

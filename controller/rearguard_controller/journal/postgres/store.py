@@ -16,8 +16,8 @@ from rearguard_controller.journal.postgres import records as postgres_records
 from rearguard_controller.journal.postgres.connections import Connection, Connections
 from rearguard_controller.journal.postgres.inbox import PostgresInbox
 from rearguard_controller.journal.postgres.retention import prune
-from rearguard_controller.journal.store import Fence, OperatorAction
-from rearguard_controller.model import Decision, Drill, Release, Rollback, TargetState
+from rearguard_controller.journal.store import Fence
+from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, TargetState
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from rearguard_controller.journal import records, statements
-from rearguard_controller.journal.store import OperatorAction
-from rearguard_controller.model import Decision, Drill, Release, Rollback, TargetState
+from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, TargetState
 from rearguard_controller.rollback import Event, EventKind, ReleaseChange, apply, consequences
 
 AfterT = TypeVar("AfterT", bound=Release | None)

@@ -23,8 +23,8 @@ from rearguard_controller.journal.sqlite.file import JournalFile, open_file
 from rearguard_controller.journal.sqlite.inbox import SqliteInbox
 from rearguard_controller.journal.sqlite.reader import Reader
 from rearguard_controller.journal.sqlite.writer import Work, Writer
-from rearguard_controller.journal.store import Fence, OperatorAction
-from rearguard_controller.model import Decision, Drill, Release, Rollback, TargetState
+from rearguard_controller.journal.store import Fence
+from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, TargetState
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")

@@ -1,0 +1,169 @@
+"""Judges alerts: which target each may roll back, what is decided, and what of it is new and recorded.
+
+Here: one judgement per (alert, target, serving version), made again at every poll and recorded again only when an
+answer changes. Of one target a single judgement runs at a time; a person's request takes its turn there, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+import structlog
+
+from rearguard_controller.errors import ConflictError, DamagedError, JournalError, LeaseLostError
+from rearguard_controller.facts.gather import FactGatherer, Gathered
+from rearguard_controller.intake.decision_record import Decisions
+from rearguard_controller.intake.queues import Waiting
+from rearguard_controller.judgement import policy, score
+from rearguard_controller.lasting import Lasting
+from rearguard_controller.model import Alert, Decision, Facts, ReasonCode, Rollback, Target, Verdict, is_subset
+from rearguard_controller.releases.trust import recently_released
+from rearguard_controller.rollback.plan import plan, waiting_for
+
+log = structlog.get_logger()
+
+MOST_AT_ONCE = 32  # targets that are judged side by side
+MOST_REMEMBERED = 50_000  # alerts whose last answers are known; of a forgotten one the same is recorded once more
+
+
+class Judging:
+    """Judges alerts and opens rollbacks, as the leader."""
+
+    def __init__(
+        self, lasting: Lasting, targets: Sequence[Target], gatherer: FactGatherer, decisions: Decisions
+    ) -> None:
+        """Judge alerts of these targets by what `gatherer` finds; `decisions` records what is decided."""
+        self._targets = {target.name: target for target in targets}
+        self._journal, self._lead, self._telemetry = lasting.journal, lasting.lead, lasting.telemetry
+        self._clock, self._new_id = lasting.clock, lasting.new_id
+        self._gatherer = gatherer
+        self._decisions = decisions
+        self._one_by_one = {name: asyncio.Lock() for name in self._targets}
+        self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
+        self._recorded: OrderedDict[bytes, bytes] = OrderedDict()  # of a judgement's subject and of its answers
+
+    def alone(self, target_name: str) -> contextlib.AbstractAsyncContextManager[object]:
+        """While it is entered, nobody else judges this target."""
+        return self._one_by_one[target_name]
+
+    async def target_of(self, alert: Alert) -> Target | None:
+        """The target that an alert may roll back; None where it is not exactly one, and then that is recorded."""
+        owners = [target for target in self._targets.values() if target.owns(alert.labels)]
+        if not owners:
+            if self._may_trigger(alert):
+                await self._leave(alert, policy.decide(self._new_id("d"), alert, None, Facts(self._clock())))
+            return None
+        if not any(is_subset(target.policy.alerts, alert.labels) for target in owners):
+            return None  # not a trigger: the watcher shows it, nothing is to be decided
+        target = owners[0] if len(owners) == 1 else await self._only_recent(owners)
+        if target is None:
+            await self._leave(alert, policy.decide_unclear(self._new_id("d"), alert, owners, self._clock()))
+        return target
+
+    async def judge(self, name: str, waiting: Sequence[Waiting]) -> None:
+        """Judge alerts of one target on the same facts, which are gathered anew after each rollback that they open.
+
+        Raises:
+            JournalError, LeaseLostError: some were not judged; all of them stay in the inbox.
+        """
+        target = self._targets[name]
+        async with self.alone(name), self._side_by_side:
+            left = list(waiting)
+            while left:
+                gathered: Sequence[Gathered | Exception] = ()
+                with set_aside(*(each.alert.name for each in left)):
+                    delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
+                    gathered = await self._gatherer.gather(target, [each.alert for each in left], delivered=delivered)
+                done = len(left)
+                for number, found in enumerate(gathered):
+                    with set_aside(left[number].alert.name):
+                        if isinstance(found, Exception):
+                            raise found
+                        if await self._decide(target, found, left[number]):
+                            done = number + 1
+                            break
+                left = left[done:]
+        ids = [number for each in waiting for number in each.ids]
+        if ids:
+            await self._lead.mark_judged(ids, self._clock())
+
+    async def _decide(self, target: Target, gathered: Gathered, waiting: Waiting) -> bool:
+        """Decide and record; True when the target's facts are others now."""
+        facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
+        facts, decision = await self._decisions.checked(
+            target, facts, lambda facts: policy.decide(number, alert, target, facts)
+        )
+        if decision.verdict is Verdict.LEAVE:
+            await self._leave(alert, decision)
+            return False
+        conditions = () if gathered.condition is None else (gathered.condition,)
+        confirmed = next(each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED)
+        rollback = self._decisions.rollback(
+            decision, facts, plan(target, conditions=conditions), conditions, confirmed
+        )
+        rollback = waiting_for(rollback, decision.verdict, target.policy)
+        await self._say(decision, rollback)
+        try:
+            await self._decisions.record(replace(decision, rollback_id=rollback.id), rollback)
+        except ConflictError as error:  # the journal's own rule: somebody was faster
+            log.warning("rollback_refused", target=target.name, error=error.message)
+            return True
+        self._telemetry.judged(target.name, decision.decided_at, waiting.received_at, waiting.fired_at)
+        return True
+
+    async def _leave(self, alert: Alert, decision: Decision) -> None:
+        subject = _digest(alert.key, decision.target, decision.from_version)
+        answers = _digest(decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
+        if self._recorded.get(subject) != answers:
+            await self._say(decision, None)
+            await self._decisions.record(decision, None)
+            self._recorded[subject] = answers
+        self._recorded.move_to_end(subject)
+        if len(self._recorded) > MOST_REMEMBERED:
+            self._recorded.popitem(last=False)
+
+    async def _say(self, decision: Decision, opened: Rollback | None) -> None:
+        """Count a decision for the score before it is recorded.
+
+        If the journal fails in between, both are done again. Counting it twice counts once, so nothing is lost or
+        doubled.
+        """
+        if score.is_said(decision, opened):
+            await self._lead.change_target(
+                decision.target, lambda state: score.said(state, decision.from_version, decision.decided_at)
+            )
+
+    async def _only_recent(self, owners: Sequence[Target]) -> Target | None:
+        now = self._clock()
+        recent = []
+        for target in owners:
+            state = await self._journal.target_state(target.name)
+            if recently_released(state, now, target.policy.watch_window):
+                recent.append(target)
+        return recent[0] if len(recent) == 1 else None
+
+    def _may_trigger(self, alert: Alert) -> bool:
+        return any(is_subset(target.policy.alerts, alert.labels) for target in self._targets.values())
+
+
+@contextlib.contextmanager
+def set_aside(*names: str) -> Iterator[None]:
+    """Go on after a fault of ours with these alerts; a journal that fails is not theirs."""
+    try:
+        yield
+    except DamagedError as error:  # asking again does not mend a record
+        log.error("alert_set_aside", alert=", ".join(dict.fromkeys(names)), error=error.message, hint=error.hint)
+    except (JournalError, LeaseLostError):
+        raise
+    except Exception as error:  # one alert that cannot be judged must not stop the others
+        log.error("alert_set_aside", alert=", ".join(dict.fromkeys(names)), exc_info=error)
+
+
+def _digest(*parts: object) -> bytes:
+    """Parts as a few bytes: labels may be long, and there may be many of them."""
+    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
