@@ -106,7 +106,7 @@ class Child:
 
 
 class SlotsMetric(Metric):
-    """A family as the official encoders want it. Its samples are made if they are read; `exposition` does not read them."""
+    """A family as the official encoders want it. Its samples are made if they are read; `exposition` reads none."""
 
     def __init__(self, slots: "Slots") -> None:
         self.slots: Slots | None = None
