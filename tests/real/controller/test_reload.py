@@ -13,7 +13,7 @@ import requests
 from aiohttp import web
 
 from local_stack.process import free_ports, wait_until
-from real.controller.served import BASE, CONFIGURATION, NOWHERE, RELEASE, VIEWER, metrics, serving
+from real.controller.served import BASE, CONFIGURATION, NOWHERE, OPERATOR, RELEASE, VIEWER, metrics, serving
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.service import process
 
@@ -243,3 +243,22 @@ def test_a_hang_up_signal_reloads_a_running_controller(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+async def test_a_request_that_a_reload_overtakes_ends_by_the_configuration_that_it_began_with(service):
+    """Its target is gone when the rest of its body comes; the next request does not find it any more."""
+    body, path = b'{"reason": "it fails"}', f"{BASE}/targets/search/disarm"
+    host, _, port = service.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Authorization: {OPERATOR}", "Content-Type: application/json"]
+    head += [f"Content-Length: {len(body)}", "Expect: 100-continue", "Connection: close", "", ""]
+    writer.write("\r\n".join(head).encode())
+    async with asyncio.timeout(10):
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")  # it is inside, and waits for its body
+        rewrite(service, lambda text: text.replace("name: search", "name: basket"))
+        assert (await reloaded(service))[0] == 200
+        assert await names(service) == ["checkout", "basket"]
+        writer.write(body)
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    assert (await service.post(path, {"reason": "it fails"}))[0] == 404
