@@ -23,7 +23,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import report
-from mutate import mutants
+from mutate import mutants, telling
 from rooms import GUARDS, LEFT_OUT, LEFT_OUT_TESTS, LONGEST_RUN, LONGEST_TEST, PART_OF_GUARDS, ROOMS, TESTS
 
 HERE = Path(__file__).resolve().parent
@@ -125,10 +125,14 @@ def pytest(folder, words, limit, **more):
 def calls(folder):
     """What each test calls, as the plugin who_calls.py writes it down; without tests that are red by themselves."""
     file = folder / "calls.json"
-    where = {"REARGUARD_CALLS": str(file), "REARGUARD_CALLED": str(folder / PACKAGE), "PYTHONHASHSEED": "0"}
+    before = {each: each.read_text() for room in ROOMS for each in (folder / PACKAGE / room).rglob("*.py")}
+    for each, text in before.items():
+        each.write_text(telling(text, str(each.relative_to(folder / PACKAGE))))
     words = ["-p", "who_calls", "-o", f"pythonpath=tests deploy/local {HERE.relative_to(ROOT)}", "-k", LEFT_OUT_TESTS]
     print("running the tests once, to see what they call ...", flush=True)
-    done = pytest(folder, [*words, *TESTS], 1800, **where)
+    done = pytest(folder, [*words, *TESTS], 1800, REARGUARD_CALLS=str(file))
+    for each, text in before.items():
+        each.write_text(text)
     if done is None or not file.exists():
         sys.exit(f"the tests do not run without any mutant:\n{done.stdout[-3000:] if done else 'not in time'}")
     seen = json.loads(file.read_text())

@@ -1,6 +1,7 @@
 """From a module to its mutants: the same text with one guard taken away.
 
-Here: which places of a syntax tree are changed, how, and what a mutant is called. Ways to change:
+Here: which places of a syntax tree are changed, how, and what a mutant is called; and the same text with functions
+that tell when they are called. Ways to change:
 
 - `never`: a condition that ends in an early `return`, `raise`, `continue` or `break` is never true
 - `turned`: any other condition of an `if`, a `while` or an `a if b else c` is turned round
@@ -66,6 +67,16 @@ def mutants(text, file):
     return found
 
 
+def telling(text, file):
+    """The module's text where each function first puts its place into a set, if builtins has one; see who_calls.py."""
+    finder, lines = _Finder(text), text.splitlines(keepends=True)
+    finder.visit(ast.parse(text))
+    for function, first in sorted(finder.bodies, key=lambda each: -each[1].lineno):
+        words = f"__import__('builtins').__dict__.get('_called', set()).add({f'{file} {function}'!r})"
+        lines.insert(first.lineno - 1, " " * first.col_offset + words + "\n")
+    return "".join(lines)
+
+
 class _Finder(ast.NodeVisitor):
     def __init__(self, text):
         self.data = text.encode()
@@ -73,6 +84,7 @@ class _Finder(ast.NodeVisitor):
         for line in self.data.splitlines(keepends=True):
             self.starts.append(self.starts[-1] + len(line))
         self.found = []
+        self.bodies = []  # of each outermost function: its name and its first statement
         self.scope = []  # names of classes and of the outermost function
         self.inside = False
 
@@ -89,6 +101,8 @@ class _Finder(ast.NodeVisitor):
         outermost, self.inside = not self.inside, True
         if outermost:
             self.scope.append(node.name)
+            body = [each for each in node.body if not _is_docstring(each)]
+            self.bodies += [(".".join(self.scope), each) for each in body[:1]]
         for each in node.body:
             self.visit(each)
         if outermost:
@@ -162,3 +176,7 @@ class _Finder(ast.NodeVisitor):
         before = self.data[first:last].decode()
         after = (self.data[first:start] + new.encode() + self.data[end:last]).decode()
         return " ".join(before.split()), " ".join(after.split())
+
+
+def _is_docstring(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
