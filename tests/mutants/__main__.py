@@ -13,9 +13,11 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +46,9 @@ WORKERS = 2
 START = 30.0  # seconds that a run of pytest may take beyond its tests
 SLOWER = 5.0  # times that a mutant's tests may take longer than they did: the machine may be busy
 
+RUNNING = set()  # processes
+STOPPED = threading.Event()
+
 
 def main():
     parser = argparse.ArgumentParser(
@@ -60,6 +65,7 @@ def main():
     chosen = [each for room in rooms for each in choice(room, everything=words.all or bool(words.name))]
     chosen = [each for each in chosen if not words.name or each.name in words.name]
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     with tempfile.TemporaryDirectory(prefix="rearguard-mutants-") as folder:
         copies = [copy(Path(folder) / str(number)) for number in range(WORKERS)]
         seen = calls(copies[0])
@@ -106,12 +112,15 @@ def run(folder, words, limit, **more):
         text=True,
         start_new_session=True,
     ) as process:
+        RUNNING.add(process)
         try:
             out, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
+            os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             return None
+        finally:
+            RUNNING.discard(process)
     return subprocess.CompletedProcess(words, process.returncode, out)
 
 
@@ -165,6 +174,8 @@ def campaign(chosen, copies, seen):
         free.put(each)
 
     def one(mutant):
+        if STOPPED.is_set():
+            return None
         folder = free.get()
         try:
             result = fate(mutant, folder, seen)
@@ -174,7 +185,14 @@ def campaign(chosen, copies, seen):
         return result
 
     with ThreadPoolExecutor(WORKERS) as workers:
-        return list(workers.map(one, chosen))
+        results = workers.map(one, chosen)
+        try:
+            return list(results)
+        except BaseException:
+            STOPPED.set()
+            for process in list(RUNNING):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def fate(mutant, folder, seen):

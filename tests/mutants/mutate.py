@@ -68,7 +68,7 @@ def mutants(text, file):
 
 
 def telling(text, file):
-    """The module's text where each function first puts its place into a set, if builtins has one; see who_calls.py."""
+    """The module's text where each function first puts its place into a set, if there is one: see who_calls.py."""
     finder, lines = _Finder(text), text.splitlines(keepends=True)
     finder.visit(ast.parse(text))
     for function, first in sorted(finder.bodies, key=lambda each: -each[1].lineno):
