@@ -22,7 +22,7 @@ class RollbackWords:
     """
 
     def __init__(self, lasting: Lasting, runner: Runner) -> None:
-        """Wire it; `runner` is told, so that a word is heeded at once where it drives the rollback."""
+        """Wire it. `runner` is told of each word, so that it heeds one about its own rollbacks at once."""
         self._journal, self._clock = lasting.journal, lasting.clock
         self._runner = runner
 

@@ -1,7 +1,6 @@
 """Carrying out one step of a rollback: the effect between its committed intent and its committed result.
 
-Here: from a step to the action, check or proof that it stands for, and from what happened to a result.
-Never here: the order of steps, the journal, retries (those are `rollback` and `stepping`).
+Here: the action, check or proof that a step stands for, and the result that follows from what happened.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""What happens to a rollback is committed, counted and told of, however long the journal takes.
+"""Records what happens to a rollback: journal first, however long it takes; then metrics, log and notices.
 
-Here: patience with a journal that fails, the commit of one event, and what follows from it in metrics, log and
-notices.
-Never here: what happens (`runner`, `stepping`), and what an event means (`rollback`).
+Here: patience with a journal that fails, and what follows from one event once it is committed.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ class Recording:
         self._lead, self._telemetry, self._notices = lasting.lead, lasting.telemetry, lasting.notices
 
     async def note(self, rollback: Rollback, event: Event, decision: Decision | None) -> None:
-        """Commit an event and tell what follows; `decision` opened the rollback, None where it cannot be read."""
+        """Commit an event and tell what follows. `decision` opened the rollback; None if it cannot be read."""
         after = await self.commit(rollback.id, event)
         if after is None:
             return
@@ -58,7 +56,7 @@ class Recording:
             self._notices.decided(decision, rollback)
 
     async def commit(self, rollback_id: str, event: Event) -> Rollback | None:
-        """Append an event, however long the journal takes; None when a person closed the rollback meanwhile."""
+        """Append an event, however long the journal takes. None: a person closed the rollback meanwhile."""
         try:
             return await self.patiently(lambda: self._lead.append(rollback_id, event))
         except ConflictError as error:

@@ -32,13 +32,7 @@ ASIDE_FOR = 30.0  # seconds until a rollback that a fault of ours has stopped is
 class Runner:
     """Drives rollbacks; one task each, targets never wait for one another."""
 
-    def __init__(
-        self,
-        lasting: Lasting,
-        effects: Effects,
-        *,
-        judge: Callable[[], Judge],
-    ) -> None:
+    def __init__(self, lasting: Lasting, effects: Effects, *, judge: Callable[[], Judge]) -> None:
         """Wire the runner; `judge` gives the judge of the present configuration."""
         self._judge = judge
         self._journal, self._telemetry, self._clock = lasting.journal, lasting.telemetry, lasting.clock
@@ -149,7 +143,7 @@ class Runner:
                 raise ConflictError(f"Rollback {rollback.id} does not wait.")
 
     async def _sleep(self, driven: Driven, seconds: float) -> None:
-        """Until then, until a person says something here, or until it is time to look for what was said elsewhere."""
+        """Sleep, but wake when a person says something here, and after LOOK_EVERY to see what was said elsewhere."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(LOOK_EVERY, max(0.0, seconds))):
                 await driven.nudge.wait()

@@ -1,8 +1,7 @@
 """One step of a rollback: intent, effect, result.
 
-Here: the intent is committed, the effect done, the result committed; before that a look whether the step is in vain,
-meanwhile one whether a person has stopped it, after it what is measured and told.
-Never here: which step comes next (`rollback`), how it is done (`effects`).
+Here: first a look whether the step still makes sense; then the intent is committed, the effect done and the result
+committed. While the effect goes on, a person may stop it. At the end it is measured and told.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ SPANS: Mapping[StepKind, Span] = {
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """What goes with a rollback that is driven.
+    """What the runner keeps of a rollback while it drives it.
 
     Attributes:
-        decision: that opened it; None where it cannot be read.
+        decision: the one that opened it; None if its record cannot be read.
         stdin: what its commands get on standard input.
-        nudge: set when a person says something here.
+        nudge: set when a person says something of it to this process.
     """
 
     decision: Decision | None
@@ -63,12 +62,7 @@ class Driven:
 class Stepping:
     """Carries out steps, each once its intent is committed."""
 
-    def __init__(
-        self,
-        lasting: Lasting,
-        effects: Effects,
-        recording: Recording,
-    ) -> None:
+    def __init__(self, lasting: Lasting, effects: Effects, recording: Recording) -> None:
         """Wire it."""
         self._journal, self._lead, self._clock = lasting.journal, lasting.lead, lasting.clock
         self._telemetry, self._notices = lasting.telemetry, lasting.notices
@@ -101,7 +95,7 @@ class Stepping:
             await self._tell_undo_failing(after, after.steps[step.seq], driven)
 
     async def _tell_undo_failing(self, rollback: Rollback, step: Step, driven: Driven) -> None:
-        """Tell of the third failure of an undo hook, by its events: attempts that a crash cut off are no failures."""
+        """Tell people of the third failure of an undo hook. An attempt that a crash cut off is no failure."""
         retried = step.kind is StepKind.UNDO_HOOK and step.on_failure is OnFailure.RETRY
         if not retried or step.state is not StepState.FAILED or step.attempt < TELL_AT_FAILURE:
             return
@@ -113,7 +107,7 @@ class Stepping:
             self._notices.undo_failing(rollback, step, driven.decision)
 
     async def _make_sure_to_lead(self) -> None:
-        """The intent proved that we lead, but that was a while ago: this process may have been stopped since.
+        """Prove that this process leads. Its intent proved it, too, but it may have stood still since then.
 
         Raises:
             LeaseLostError: another replica leads; it looks at the step itself.
@@ -121,7 +115,7 @@ class Stepping:
         await self._recording.patiently(self._lead.prove_lead)
 
     async def _begin(self, rollback: Rollback, step: Step, driven: Driven) -> Rollback | None:
-        """Commit the intent; None when the journal's rules forbid it, and the attempt has ended instead."""
+        """Commit the intent. None: the journal's rules forbid it, and the attempt has ended instead."""
         try:
             started = await self._recording.patiently(
                 lambda: self._lead.append(rollback.id, Event(EventKind.STEP_STARTED, self._clock(), step.seq))
@@ -149,7 +143,7 @@ class Stepping:
         return started
 
     async def _guarded(self, work: Work, nudge: asyncio.Event) -> Effect:
-        """The effect; one that is stopped on a person's word is a failed effect, not a stop of the runner."""
+        """Carry the effect out. If a person's word stops it, it has failed, and the runner goes on."""
         task = asyncio.create_task(self._effects.carry_out(work))
         try:
             while not task.done():
@@ -185,7 +179,7 @@ class Stepping:
     async def _destination_refused(
         self, rollback: Rollback, step: Step, release: CommandRelease, driven: Driven
     ) -> bool:
-        """Before anything is begun, the target's own check is asked once more; ends the attempt if it refuses."""
+        """Ask the target's own check once more, before the first step; if it refuses, end the attempt."""
         why = await self._effects.refusal(release, Work(rollback, step, b""))
         if why:
             event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=why, outcome=Outcome.FAILED)
@@ -193,7 +187,7 @@ class Stepping:
         return bool(why)
 
     async def _is_in_vain(self, rollback: Rollback, step: Step, driven: Driven) -> bool:
-        """Read `current` right before the first step and right before roll_back; ends the attempt if it changed."""
+        """Read `current` right before the first step and right before roll_back; if it changed, end the attempt."""
         first = all(each.state is StepState.PLANNED for each in rollback.steps)
         is_roll_back = step.kind is StepKind.ROLL_BACK
         release = next((each.action for each in rollback.steps if isinstance(each.action, CommandRelease)), None)

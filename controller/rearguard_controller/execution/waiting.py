@@ -1,8 +1,7 @@
 """Rollbacks that wait: judged again and again, so that none is begun that is not right any more.
 
-Here: the fresh judgement of one (the same facts and the same `policy.decide` as for a new alert, by the configuration
-as it is now), and what follows from it while the wait lasts and at its end.
-Never here: approvals and vetoes (people's events in the journal), and what an event leads to (`rollback`).
+Here: the fresh judgement of one, with the facts and the rules of a new alert and by the present configuration, and
+what follows from it while the wait lasts and at its end.
 """
 
 from __future__ import annotations
@@ -98,11 +97,11 @@ class Patience:
     ) -> EventKind | None:
         """The event that a judgement leads to, if any.
 
-        A fault counts as over only when it was found over for `well_for` without a break, and while the wait lasts
-        for its settle time, too: a service that crashes, comes back and crashes again is well in between. At the
-        end one judgement that all holds decides, and one that something is in the way; over is asked again until it
-        has lasted, at most `well_for` after the end. Unknown is not true, but asked again for a while before it
-        counts as no.
+        While the wait lasts: FAULT_OVER once the fault was over for `well_for` and its settle time, without a break.
+        A service that crashes again and again is well in between.
+        At its end: WAIT_ENDED if everything holds, FAULT_OVER if something is in the way. If the fault is over but
+        not for long enough, or if the answer is unknown, nothing follows yet: judge again, for at most `well_for`
+        (unknown: `UNKNOWN_FOR`), and then FAULT_OVER.
         """
         if standing is Standing.CHANGED:
             return EventKind.TARGET_CHANGED

@@ -3,7 +3,7 @@
 Here: from points of the past to stretches of service, from those to releases that are remembered, and why a version
 is not adopted. The measure is the same as for a version that serves now (`trust`): data without a break, and no
 trigger alert pending or firing. Only the end of a version's service counts: what it was left with.
-Never here: asking Prometheus (`history`), clocks, the journal (`bootstrap`). Which rules were loaded in the past
+Never here: asking Prometheus (`past`), clocks, the journal (`bootstrap`). Which rules were loaded in the past
 cannot be known.
 """
 

@@ -1,7 +1,7 @@
 """Trust on day one: when a target is first seen, its past is read from Prometheus, once, and what it proves is kept.
 
 Here: when to ask, how far to look back, what is written to the journal and what the log says.
-Never here: what history proves (`adoption`), and the questions themselves (`history`).
+Never here: what the past proves (`adoption`), and the questions themselves (`past`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""The return of a version that was rolled away from: people are told once, whatever brought it back.
+"""Tells people once when a version serves again that a rollback had led away from, whatever brought it back.
 
-Here: noticing it, remembering in the journal that it was told (at no later poll again, nor after a restart), and
-which rollback had led away.
-Never here: what a notice says (`notices`), and doing anything about it: at most one automatic rollback ever leads
-away from the same version.
+Here: noticing the return, remembering in the journal that people were told, and finding the rollback. Nothing is done
+about it: at most one automatic rollback ever leads away from the same version.
 """
 
 from __future__ import annotations

@@ -30,13 +30,7 @@ TRY_EVERY = 1.0  # seconds between a follower's tries, and after a failed renewa
 class Leadership:
     """Leads whenever it holds the lease."""
 
-    def __init__(
-        self,
-        lasting: Lasting,
-        fence: Fence,
-        *,
-        holder: str,
-    ) -> None:
+    def __init__(self, lasting: Lasting, fence: Fence, *, holder: str) -> None:
         """Wire it; `fence` is what the leader's writes check, and is set and cleared here."""
         self._journal, self._telemetry, self._steady = lasting.journal, lasting.telemetry, lasting.steady
         self._fence = fence

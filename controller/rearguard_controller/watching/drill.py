@@ -1,9 +1,8 @@
-"""A drill: the whole way back is walked without touching what serves, and what was found is kept with its date.
+"""A drill: walks the whole way of a rollback without touching what serves, and keeps what it found with its date.
 
-Here: the order of a drill, the checks that only a drill may make (a hook's own `check`, the health address, an alert
-that must come back by way of Alertmanager), and its record.
-Never here: the checks that are made all the time (`readiness`), their words (`checks`); and nothing that could begin
-a rollback: no decision is made here, and the alert that is sent is one that nobody judges.
+Here: the order of a drill, the checks that only a drill may make, and its record. Those checks are a hook's own
+`check`, the health address, and an alert that must come back by way of Alertmanager.
+Never here: anything that could begin a rollback. A drill decides nothing, and nobody judges the alert that it sends.
 """
 
 from __future__ import annotations

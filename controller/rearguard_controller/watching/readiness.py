@@ -1,9 +1,8 @@
-"""Looks that touch nothing: could each target be rolled back if it had to be? Asked by themselves, every few minutes.
+"""Looks that touch nothing: could each target be rolled back if it had to be? Repeated every few minutes.
 
-Here: the checks of `checks.READY_CHECKS` that the poll of Prometheus does not answer, when they are asked again, and
-their last answers. A drill asks them, too.
-Never here: the words of the answers (`checks`), and anything that a drill alone may do: running hooks' checks, asking
-for health, sending an alert.
+Here: the checks of `READY_CHECKS` that the poll of Prometheus does not answer, when each is due again, and their last
+answers. A drill asks them, too.
+Never here: what a drill alone may do: run the checks of hooks, ask for health, send an alert.
 """
 
 from __future__ import annotations
