@@ -18,6 +18,8 @@ REQUEST = ("request",)
 class Scene:
     """A target whose v2 fails after v1 had earned trust, and the controller that is about to see it."""
 
+    within = 20.0  # seconds for recovery
+
     def __init__(self, path, *, check=False, **policy):
         fields = {"mode": Mode.ACT, "known_good_after": 4 * POLL, "budget": Budget(50, 86400.0), **policy}
         release = CommandRelease(
@@ -26,7 +28,7 @@ class Scene:
             versions=make.command("versions"),
             check=make.command("check") if check else None,
         )
-        target = make.target(policy=make.policy(**fields), release=release, recovery_within=20.0)
+        target = make.target(policy=make.policy(**fields), release=release, recovery_within=self.within)
         self.world = World()
         self.controller = Controller(self.world, path / "journal.db", target)
         self.before = {}  # kind of an event, or (kind, name of its step) -> coroutine function to await before it

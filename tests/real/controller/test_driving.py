@@ -4,6 +4,8 @@ from collections import Counter
 
 from real.controller.decision_scene import ACTIVATE, BEFORE, RESTORE
 from real.controller.decision_world import EFFECT, POLL
+from real.controller.journal_kit import beside
+from rearguard_controller.intake.by_hand import ManualRequest
 from rearguard_controller.model import Mode, Outcome, StepKind, StepState
 
 ASIDE_FOR = 30.0  # seconds, by the controller's documents of what a fault of its own leads to
@@ -19,6 +21,13 @@ def asked(it):
 
     it.world.prometheus._document = document
     return counts
+
+
+def proving(it):
+    """Let time pass until the proof of recovery has just begun."""
+    rollback = it.controller.open()
+    while it.controller.rollback(rollback.id).step_of(StepKind.VERIFY_RECOVERY).state is not StepState.STARTED:
+        it.controller.run_for(EFFECT / 10)
 
 
 def test_a_rollback_that_a_fault_of_ours_stopped_is_taken_up_again_after_a_while_and_not_at_once(scene):
@@ -46,9 +55,7 @@ def test_a_rollback_that_was_left_to_another_leader_is_taken_up_at_once_by_who_l
 def test_one_reading_of_another_version_during_the_proof_is_not_somebody_elses_deployment(scene):
     """An instance that was just going may still answer; two readings in a row must say the same."""
     it = scene().fail()
-    rollback = it.controller.open()
-    while it.controller.rollback(rollback.id).step_of(StepKind.VERIFY_RECOVERY).state is not StepState.STARTED:
-        it.controller.run_for(EFFECT / 10)
+    proving(it)
     it.controller.run_for(POLL - 0.4)
     it.world.turn_to("v3")
     it.controller.run_for(0.6)
@@ -58,9 +65,7 @@ def test_one_reading_of_another_version_during_the_proof_is_not_somebody_elses_d
 
 def test_a_version_that_somebody_deploys_during_the_proof_supersedes_it(scene):
     it = scene().fail()
-    rollback = it.controller.open()
-    while it.controller.rollback(rollback.id).step_of(StepKind.VERIFY_RECOVERY).state is not StepState.STARTED:
-        it.controller.run_for(EFFECT / 10)
+    proving(it)
     it.controller.run_for(POLL - 0.4)
     it.world.turn_to("v3")
     closed = it.close()
@@ -77,3 +82,36 @@ def test_an_approved_rollback_that_is_not_right_now_is_judged_again_every_second
     it.controller.run_for(5.0)
     assert it.controller.open() is not None
     assert 5 <= counts["alerts"] <= 7
+
+
+def test_a_fault_that_is_over_at_the_very_end_of_its_time_is_looked_at_once_more(scene):
+    """It is over when two looks in a row say so; the second one may lie beyond the end."""
+    it = scene().fail()
+    proving(it)
+    it.world.outage = True
+    it.world.settle()
+    it.controller.run_for(it.within - 3.0)  # the command ended three effects before the proof began
+    it.world.outage = False
+    it.world.settle()
+    assert it.close().outcome is Outcome.RECOVERED
+
+
+def test_a_fault_that_lasts_is_not_recovered(scene):
+    it = scene().fail()
+    proving(it)
+    it.world.outage = True
+    it.world.settle()
+    assert it.close().outcome is Outcome.NOT_RECOVERED
+
+
+def test_a_rollback_by_hand_whose_decision_is_damaged_goes_on_to_its_end(scene):
+    it = scene(mode=Mode.OBSERVE).fail()
+
+    def damage(_rollback):
+        with beside(it.controller.path) as connection:
+            connection.execute("update decisions set body = 'null'")
+
+    it.controller.opened = damage
+    request = ManualRequest(it.controller.target.name, "it is bad", "ann", to_version="v1")
+    it.controller.do(it.controller.people.trigger(request))
+    assert it.close().outcome is Outcome.RECOVERED
