@@ -62,6 +62,16 @@ class Seen:
         return after
 
 
+class Told:
+    """Takes notices; `said` lists what people were told, and of what."""
+
+    def __init__(self, said):
+        self._said = said
+
+    def __getattr__(self, event):
+        return lambda *about: self._said.append((event, *about))
+
+
 class Inline:
     """The journal's writer without its thread: a unit of work is done when it is asked for; no disk is waited for."""
 
@@ -85,6 +95,7 @@ class Controller:
         self.world, self.path, self.target = world, path, target
         self.loop = SteadyLoop(world)
         self.ended = False
+        self.said = []  # to people, by any process
         self.faults = {}  # name of a method of the journal -> the exception that it raises, once
         self.broken = []  # promises, found to be so in the middle of the product's own work
         world.on_stop = self._stop
@@ -138,7 +149,7 @@ class Controller:
             journal=self.journal,
             lead=self.journal.fenced(fence),
             telemetry=telemetry,
-            notices=notify,
+            notices=Told(self.said),
             new_id=lambda letter: wiring.new_id(letter, world.now),
         )
         engine = wiring.Engine.of(

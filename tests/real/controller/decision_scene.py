@@ -59,9 +59,9 @@ class Scene:
         self.controller.poll()
         return self
 
-    def close(self):
-        """The rollback at its end, however long that takes."""
-        opened = self.controller.open()
+    def close(self, rollback=None):
+        """The rollback (the one that is open) at its end, however long that takes."""
+        opened = rollback or self.controller.open()
         assert opened is not None, "no rollback was opened"
         for _ in range(600):
             self.controller.run_for(EFFECT)

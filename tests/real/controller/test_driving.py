@@ -104,14 +104,41 @@ def test_a_fault_that_lasts_is_not_recovered(scene):
     assert it.close().outcome is Outcome.NOT_RECOVERED
 
 
+def by_hand(it):
+    request = ManualRequest(it.controller.target.name, "it is bad", "ann", to_version="v1")
+    return it.close(it.controller.do(it.controller.people.trigger(request)).rollback)
+
+
+def told(it):
+    return [event for event, *_ in it.controller.said if event in ("decided", "started", "finished")]
+
+
+def test_a_rollback_by_hand_is_told_of_at_its_decision_its_start_and_its_end_once_each(scene):
+    it = scene(mode=Mode.OBSERVE).fail()
+    it.controller.said.clear()  # the alert was judged, too
+    it.world.fires = False
+    assert by_hand(it).outcome is Outcome.RECOVERED
+    assert told(it) == ["decided", "started", "finished"]
+
+
+def test_a_rollback_by_hand_that_ends_before_its_first_step_is_told_of_all_the_same(scene):
+    it = scene(mode=Mode.OBSERVE).fail()
+    it.controller.said.clear()
+    it.world.fires = False
+    it.controller.opened = lambda _rollback: it.world.turn_to("v3")
+    assert by_hand(it).outcome is Outcome.SUPERSEDED
+    assert told(it) == ["decided", "finished"]
+
+
 def test_a_rollback_by_hand_whose_decision_is_damaged_goes_on_to_its_end(scene):
     it = scene(mode=Mode.OBSERVE).fail()
+    it.controller.said.clear()
+    it.world.fires = False
 
     def damage(_rollback):
         with beside(it.controller.path) as connection:
             connection.execute("update decisions set body = 'null'")
 
     it.controller.opened = damage
-    request = ManualRequest(it.controller.target.name, "it is bad", "ann", to_version="v1")
-    it.controller.do(it.controller.people.trigger(request))
-    assert it.close().outcome is Outcome.RECOVERED
+    assert by_hand(it).outcome is Outcome.RECOVERED
+    assert told(it) == ["started", "finished"]  # there is no decision to tell of any more
