@@ -1,10 +1,8 @@
-"""Proof that a rollback helped: the triggering condition is over for the version that was gone back to.
+"""Proof that a rollback helped: the condition that triggered it is over for the version that was gone back to.
 
-Here: waiting until the figures no longer reach back before the rollback (the settle time), then measuring until the
-condition is found over on consecutive evaluations, or the time is up; and whether it was going away before anything
-was done.
-Never here: the health of the target (`actions`), and what an outcome leads to (`rollback`). No data never counts as
-recovery.
+Here: waiting for the settle time, until the figures no longer reach back before the rollback; then measuring, until
+the condition is over on consecutive evaluations or the time is up; and whether it was receding before the first step.
+No data never counts as recovery. The target's health is another step's.
 """
 
 from __future__ import annotations
@@ -81,8 +79,9 @@ async def prove(prometheus: Prometheus, subject: Subject, *, every: float, clock
 def _times(subject: Subject, wall: float, now: float) -> tuple[float, float]:
     """When the figures are settled and when the time is up, by the clock that never jumps.
 
-    The wall clock is asked once, for what is already over. If it was set back, nothing is. If all the time seems over
-    before anything was measured, it was set forward or the controller was away: there still is time to measure.
+    The wall clock is asked once, for how much time is over already. If it was set back, none is. If all the time
+    seems over before anything was measured, the clock was set forward or the controller was away: then only the
+    settle time counts as over, so that there still is time to measure.
     """
     settle = max((each.settle for each in subject.conditions), default=0.0)
     passed = max(0.0, wall - subject.rolled_back_at)
@@ -143,12 +142,14 @@ Points = Sequence[tuple[float, float]]  # moments and values
 def receding(points: Points, operator: str, threshold: float, acted_at: float, settle: float) -> str:
     """Why the fault counts as receding before `acted_at`; empty when it does not, or that cannot be told.
 
-    The figure is a sliding window, so readings closer together than its settle time are one and the same fault seen
-    again: a single burst that leaves the window makes all of them fall. Only readings that far apart are compared.
-    It was receding when it had been back on the good side of the threshold for that long, or when such readings fell,
-    each nearer to the threshold than the one before, and the last two had come more than half of the way down from
-    the episode's height. The height is the upper quartile of the episode's readings, not its peak: the first reading
-    of a young window is one of few requests, and an even fault would seem to fall from it.
+    It counts as receding if either:
+    (a) the figure was not past the threshold for one settle time before the first step; or
+    (b) its last `FALLS` readings, one settle time apart, each came closer to the threshold, and the last two are past
+        half of the way down from the episode's height.
+
+    Readings must lie one settle time apart because the figure is a sliding window: a single burst that leaves the
+    window makes all closer readings fall. The height is the upper quartile of the episode's readings, not the peak:
+    the first reading of a young window is one of few requests, and an even fault would seem to fall from it.
 
     Args:
         points: the readings of the figure.

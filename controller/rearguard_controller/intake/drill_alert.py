@@ -1,7 +1,6 @@
 """The alert that a drill sends by way of Alertmanager, and how it is told from a real one when it comes back.
 
-Here: its name, its labels, and the ids that it carries.
-Never here: sending it and waiting for it (`watching.drill`).
+Here: its name, its labels, and the ids that it carries. `watching.drill` sends it and waits for it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The heartbeat: how long ago Alertmanager last proved that its deliveries arrive, known to every replica.
 
-Here: taking RearguardWatchdog from what is delivered, and exchanging its moment with the journal now and then, so
-that no restart, reload or delivery to another replica hides it. Deliveries wait for none of it.
-Never here: what an old heartbeat means (a rule alerts on it).
+Here: finding RearguardWatchdog among what is delivered, and exchanging its moment with the journal now and then, so
+that no restart, reload or delivery to another replica hides it. No delivery waits for that. A rule alerts when the
+heartbeat is old.
 """
 
 from __future__ import annotations

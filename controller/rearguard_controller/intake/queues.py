@@ -1,8 +1,7 @@
-"""What waits to be judged, target by target: a slow target holds up no other.
+"""Alerts that wait to be judged, in one queue for each target: a slow target holds up no other.
 
-Here: one queue and, while it holds something, one task for each target; alerts that repeat themselves wait once; what
-is in hand, so that the inbox is not read for it again. All of it is bounded: what does not fit stays in the inbox.
-Never here: judging, and the inbox itself.
+Here: the queues, each with one task while it holds something. An alert that is repeated waits once. What is in hand
+is known, so that it is not read from the inbox again. All of it is bounded: what does not fit stays in the inbox.
 """
 
 from __future__ import annotations

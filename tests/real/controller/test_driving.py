@@ -142,3 +142,11 @@ def test_a_rollback_by_hand_whose_decision_is_damaged_goes_on_to_its_end(scene):
     it.controller.opened = damage
     assert by_hand(it).outcome is Outcome.RECOVERED
     assert told(it) == ["started", "finished"]  # there is no decision to tell of any more
+
+
+def test_nothing_is_kept_of_a_rollback_that_is_closed(scene):
+    it = scene().fail()
+    runner = it.controller.runner
+    assert (len(runner._driven), len(runner._nudges)) == (1, 1)
+    it.close()
+    assert (len(runner._driven), len(runner._nudges)) == (0, 0)

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.adapters.prometheus.figures import EXISTS
+from rearguard_controller.execution import recovery
 from rearguard_controller.execution.effects import Effects, Work, began_at
 from rearguard_controller.model import CommandAction, CommandRelease, Outcome, Sample, StepKind, StepState
 from unit.controller.factories import condition, release, rollback, target
@@ -106,3 +108,24 @@ def test_the_first_step_began_at_its_intent_and_after_a_crash_in_it_at_the_lates
     assert began_at(replace(of, steps=(once, *of.steps[1:]))) == 130.0
     assert began_at(replace(of, steps=(again, *of.steps[1:]))) == 100.0
     assert began_at(replace(of, steps=(again, *of.steps[1:]), waited_until=120.0)) == 120.0
+
+
+@pytest.mark.parametrize(
+    ("figure", "threshold", "left", "outcome"),
+    [
+        ('crashes{service_version="v2"}', EXISTS, "v2", Outcome.NEEDS_A_PERSON),
+        ('crashes{service_version="v2"}', EXISTS, None, Outcome.NOT_RECOVERED),  # it may be the one that serves now
+        ("crashes", EXISTS, "v2", Outcome.NOT_RECOVERED),
+        ('crashes{service_version="v2"}', "> 0", "v2", Outcome.NOT_RECOVERED),
+    ],
+)
+async def test_only_an_end_that_is_seen_when_the_version_is_left_in_any_case_is_a_persons_to_judge(
+    prometheus, wire, figure, threshold, left, outcome
+):
+    """Without a figure, and with the version in the rule's own selector, an alert ends with that version."""
+    wire.vectors[figure] = [Sample(version("v1"), 1.0)]  # the fault goes on
+    of = condition(figure=figure, threshold=threshold, settle=0.0)
+    now = time.time()
+    subject = recovery.Subject((of,), now, within=0.0, shows=None, left=left, acted_at=now)
+    proof = await recovery.prove(prometheus, subject, every=1.0, clock=time.time)
+    assert proof.outcome is outcome
