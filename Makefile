@@ -46,7 +46,7 @@ check: setup ## format, lint, types, import floors, rules, manifests, release
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q tests/check
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/check
 
 release-check: $(STAMP) ## build wheel and sdist, install the wheel in empty environments, try every command
 	@$(BIN)/python -m pytest -q tests/check/test_release.py
