@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from rearguard_controller.adapters.actions import ActionContext, Actions, is_version
+from rearguard_controller.adapters.actions import ActionContext, Actions
 from rearguard_controller.adapters.actions.process_groups import TERM_GRACE
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, HealthCheck, HttpAction
+from rearguard_controller.model.versions import is_version
 
 PYTHON = sys.executable
 DEADLINE = 10.0
