@@ -29,5 +29,5 @@ def _tell() -> None:
         thing.forget_parent()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which knows no fork
+if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_tell)

@@ -220,7 +220,7 @@ class Monitor:
         )
 
     def close(self) -> None:
-        """End the threads and the port. Applications that are being served end their own by themselves."""
+        """End the threads and the port. With the last aiohttp or ASGI application the threads end by themselves."""
         if self._port is not None:  # first: it asks for renderings
             self._port.close()
             self._port = None

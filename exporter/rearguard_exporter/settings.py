@@ -14,7 +14,7 @@ from rearguard_exporter.values.user_labels import Hook, constant, parse_pairs
 class Settings:
     """What the user chose, checked."""
 
-    listen: tuple[str, int] | None  # host and port of the exporter's own
+    listen: tuple[str, int] | None  # host and port that the exporter serves itself
     excluded: ExcludedPaths | None
     options: Options
 

@@ -20,7 +20,7 @@ from rearguard_exporter.values.slots import Child
 SAMPLE_INTERVAL = 5.0
 """Seconds between two samples of the process: less than the shortest supported scrape interval."""
 
-_PATIENCE = 60.0  # seconds that a service may take to start before coroutine checks are said to wait in vain
+_PATIENCE = 60.0  # seconds that a service may take to start; then the log says that coroutine checks wait in vain
 
 
 class Lifecycle(Collector):
@@ -53,7 +53,7 @@ class Lifecycle(Collector):
     def watch(self, watch: Watch) -> None:
         """Check this database as long as this process serves.
 
-        The checks do not begin before: a process that only forks workers would share its connections with them.
+        The checks begin no sooner: a process that only forks workers would share its connections with them.
         """
         self.watches.add(watch)
         if watch.is_async:
@@ -111,7 +111,7 @@ class Lifecycle(Collector):
             self.start()
             self._jobs.enter(on_lost)
             self._spare_loop.stop()  # coroutine checks belong on the application's loop
-        except Exception:  # noqa: BLE001 - an application starts also where no thread can be had
+        except Exception:  # noqa: BLE001 - the application starts even if no thread can be made
             report("starting")
             return False
         return True

@@ -66,7 +66,7 @@ class SpareLoop:
 
 
 def _nothing() -> None:
-    """What ends a loop that does not run."""
+    """Ends a loop that does not run: there is nothing to do."""
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class LoopJobs:
         """In a forked process no loop serves an application yet."""
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._home: asyncio.AbstractEventLoop | None = None
-        # Loops of several threads may start and end at once; one that is collected ends wherever its thread is.
+        # Loops of several threads may start and end at once. One that is garbage-collected ends in any thread.
         self._lock = threading.RLock()
 
     @property
@@ -140,7 +140,7 @@ class LoopJobs:
                 return False
             self._loops.pop(loop, None)
             self._forget_closed()
-            is_last = not self._loops  # asked at once: of two that end together, one is
+            is_last = not self._loops  # asked under the lock: of two that end together, one is the last
         for task in state.tasks:
             task.cancel()
         await asyncio.gather(*state.tasks, return_exceptions=True)

@@ -55,7 +55,7 @@ class _Watched:
                 connection = await connect(*args, **kwargs)
             except Exception as failure:
                 self._failures.inc()
-                failure.__dict__["rearguard_counted"] = True  # a time-out of the connection is none of the pool
+                failure.__dict__["rearguard_counted"] = True  # a timeout while connecting is no timeout of the pool
                 raise
             _measure(connection, self._instruments)
             return connection

@@ -18,7 +18,7 @@ _WORDS = frozenset(
     }
 )  # fmt: skip
 # The first word behind white space, brackets, semicolons and comments. Each part begins with another character, so
-# that no input is tried in more than one way; behind 2,000 characters of comments there is nobody's first word.
+# that no input is tried in more than one way; nobody's statement begins behind 2,000 characters of comments.
 _FIRST_WORD = re.compile(r"(?:[\s(;\ufeff]|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*+([A-Za-z]+)")
 _LOOK_AT = 2000
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")

@@ -42,7 +42,7 @@ class _Connections:
 
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
-        self._cursors: dict[str, Cursors] = {}  # by the database's name, of which a pool has one
+        self._cursors: dict[str, Cursors] = {}  # by the name of the database; a pool has one
 
     def measure(self, connection: Any) -> None:
         """Measure this connection; does nothing unless it is new, or its factory was changed since."""
@@ -51,7 +51,7 @@ class _Connections:
             if getattr(kind, "rearguard_measured", None) is self._instruments:
                 return
             if any(vars(base).get("rearguard_measured") is self._instruments for base in kind.__mro__):
-                return  # beneath another monitor's
+                return  # measured by us already, beneath another monitor's class
             database = connection.info.dbname
             cursors = self._cursors.get(database)
             if cursors is None:
@@ -69,7 +69,7 @@ class _Counts:
     def __init__(self, instruments: Instruments, name: str) -> None:
         from psycopg_pool import PoolTimeout, TooManyRequests  # noqa: PLC0415 - single connections need no pool
 
-        # Each of these steps is one that no other thread sees half done.
+        # Both collections change in one step, which no other thread sees half done.
         self.waiting: list[None] = []  # one for each caller
         self.out: set[int] = set()  # the connections that callers have, by identity
         self.none_to_be_had = (PoolTimeout, TooManyRequests)
@@ -94,14 +94,14 @@ class _Connecting:
 
 def _method(pool: Any, name: str) -> Callable[..., Any]:
     """This method of the pool, without a reference to it: a pool ends its threads when nobody holds it."""
-    wrapped: Callable[..., Any] | None = vars(pool).get(name)  # somebody's who did as we do
+    wrapped: Callable[..., Any] | None = vars(pool).get(name)  # somebody else replaced it, as we do
     if wrapped is not None:
         return wrapped
     function, held = getattr(type(pool), name), weakref.ref(pool)
     return lambda *args, **kwargs: function(held(), *args, **kwargs)
 
 
-# The methods are replaced on the pool itself. Its statistics know of both as well, but can be set back to 0.
+# The methods are replaced on the pool itself. Its statistics count the same, but users can set them back to 0.
 
 
 def _watch_sync(pool: Any, connections: _Connections, counts: _Counts) -> None:

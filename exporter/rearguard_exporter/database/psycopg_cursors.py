@@ -15,7 +15,7 @@ from rearguard_exporter.database.operation_labels import first_word
 from rearguard_exporter.database.operations import Operations
 from rearguard_exporter.database.psycopg_pipeline import Statement, arrived, sent, take_back
 
-_LOOK_AT = 2000  # characters of a query that is put together of parts
+_LOOK_AT = 2000  # characters of a query in which its first word is looked for
 
 
 class Cursors:
@@ -49,7 +49,7 @@ def leading_text(query: object) -> str:
         case str():
             return query
         case bytes():
-            return query[:2000].decode("latin-1")
+            return query[:_LOOK_AT].decode("latin-1")
         case sql.SQL():
             return query.as_string(None)
         case sql.Composed():
@@ -69,7 +69,7 @@ def _query(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _is_for_pipelines(kind: type[Any]) -> bool:
-    """Whether `execute` may return before the result came; `executemany` waits, and no cursor on the server may."""
+    """Whether `execute` may return before its result came. `executemany` and cursors on the server always wait."""
     return hasattr(kind, "_check_results") and not hasattr(kind, "_fetch_gen")
 
 
@@ -131,7 +131,7 @@ def _client_methods(kind: type[Any], operations: Operations) -> dict[str, Callab
     if check is None:
         return {}
 
-    def _check_results(self: Any, results: Any) -> None:  # of a pipeline or not, the first look at what arrived
+    def _check_results(self: Any, results: Any) -> None:  # called first when results arrive, in a pipeline or not
         pipeline = getattr(getattr(self, "_conn", None), "_pipeline", None)
         if pipeline is None:
             check(self, results)

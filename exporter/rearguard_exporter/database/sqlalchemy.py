@@ -62,7 +62,7 @@ class _Acquire:
         self._pool: weakref.ref[Pool] | None = None
         self.is_resting = False
         """Whether the engine was disposed and not used since, so that another pool may take its name."""
-        self._waiting: list[None] = []  # one each caller: a list takes and gives in one step, without a lock of ours
+        self._waiting: list[None] = []  # one for each caller: a list changes in one step, without a lock of ours
 
     @property
     def pending(self) -> int:

@@ -17,8 +17,8 @@ from rearguard_exporter.values.instruments import Instruments
 
 Check = Callable[[], object] | Callable[[], Awaitable[object]]
 
-_GRACE = 2.0  # seconds that a check has to end in when its application does
-_CAUSES = 10  # exceptions behind one another that are looked at
+_GRACE = 2.0  # seconds that a running check has to end once its application ends
+_CAUSES = 10  # how many exceptions of a chain of causes are looked at
 _MISPLACED = (
     "the check uses what belongs to another event loop; let it connect by itself, or make it a plain function"
 )
@@ -63,7 +63,7 @@ class Watch:
         self.last: Result | None = None
         self._busy: threading.Thread | None = None
         self._task: asyncio.Task[Result] | None = None
-        self._is_misplaced = False  # from a failure that tells so on: those that follow hide it
+        self._is_misplaced = False  # set by a failure that says so, and kept: later failures hide it
 
     @property
     def is_async(self) -> bool:

@@ -95,7 +95,7 @@ class OwnPort:
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 2 * MOST_CONNECTIONS  # a queue of five lets a small crowd wait for a second
+    request_queue_size = 2 * MOST_CONNECTIONS  # with the usual five, some of a small crowd would wait for a second
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET

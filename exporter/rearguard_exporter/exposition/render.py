@@ -25,8 +25,8 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 FOREIGN = "__foreign__"
 GZIP_LEVEL = 1  # level 9 costs ten times the time for a quarter less bytes
-STEP = 0.0005  # seconds after which a step ends; with joining what it wrote that stays below a millisecond
-PIECE = 1 << 17  # characters after which it ends, too: text that is only copied is quick to come, slow to send
+STEP = 0.0005  # seconds after which a step ends; joining its lines included, it takes less than a millisecond
+PIECE = 1 << 17  # characters after which a step ends, too: kept text is copied quickly, but sent slowly
 _OWN_NAMES = frozenset(family.name for family in OWN)
 _END = b"# EOF\n"
 # Names that a family takes besides its own (OpenMetrics): `target_info` is what the info family `target` exposes.

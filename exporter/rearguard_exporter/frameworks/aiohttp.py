@@ -27,7 +27,7 @@ _STATE = "rearguard_exporter.measured"
 _MEASURED: Any = web.RequestKey(_STATE, object) if hasattr(web, "RequestKey") else _STATE
 _INSTALLED: web.AppKey[MonitorParts] = web.AppKey("rearguard_exporter.installed", MonitorParts)
 _TIMED_OUT = 504  # what aiohttp answers to a TimeoutError
-_MOST_ROUTES = 10_000  # whose templates are kept: an application's own resources may make a route a request
+_MOST_ROUTES = 10_000  # templates kept at most: an application's own resources may make a new route for each request
 
 
 def instrument(app: web.Application, parts: MonitorParts) -> None:
@@ -93,7 +93,7 @@ def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]
     handlers: dict[str, Handler] = {HEALTH: healthz, READINESS: readyz}
     if not parts.has_own_port:
         handlers |= {METRICS: metrics, DASHBOARD: dashboard}
-    # Added now and not at the start, when the router of a nested application takes no more.
+    # Added now: at the start, the router of a nested application is frozen already.
     resources: list[_Endpoint] = []
     for path, handler in handlers.items():
         endpoint = _Endpoint(path)

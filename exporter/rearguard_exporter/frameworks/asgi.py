@@ -32,7 +32,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Answer = Callable[[Scope, Send], Awaitable[None]]
 
 _MEASURED = "rearguard_exporter"  # in a scope: it is measured by an outer wrapper
-_PATIENCE = 1.0  # seconds after an answer of 500 until the exception behind it is not waited for any more
+_PATIENCE = 1.0  # seconds for which an answer of 500 waits for the exception behind it
 _SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
 
 
@@ -126,7 +126,7 @@ class MeasuredApp(ApplicationProxy):
             return False
         scope[_MEASURED] = True
         if self._own.entered and self._loop.is_closed():
-            self._enter()  # of the loop before, which ended without cancelling what ran on it, nobody told
+            self._enter()  # the loop before ended without cancelling its tasks, so nobody told us
         await answer(scope, send)
         return True
 
@@ -220,7 +220,7 @@ class _Request(MeasuredRequest):
     def failed(self, failure: BaseException) -> None:
         """The application raised."""
         self.client_left = _has_left(failure, self.forward)
-        self.change_thread()  # the garbage collector may end an abandoned one anywhere
+        self.change_thread()  # the garbage collector may end an abandoned request in any thread
         self.end(failure)
 
 
@@ -229,12 +229,13 @@ def _has_left(failure: BaseException, send: Send) -> bool:
     # Starlette raises ClientDisconnect if a handler reads a body of which the rest never comes.
     if isinstance(failure, asyncio.CancelledError) or type(failure).__name__ == "ClientDisconnect":
         return True
-    return isinstance(failure, OSError) and _is_of(failure, send)  # as servers say so since ASGI 2.4
+    # Since ASGI 2.4 servers say so by an OSError of `send`.
+    return isinstance(failure, OSError) and _is_of(failure, send)
 
 
 def _is_of(failure: BaseException, function: Callable[..., Any]) -> bool:
     """Whether this exception was raised in a call of this function."""
-    code = getattr(function, "__code__", None)  # none of what is not written in Python
+    code = getattr(function, "__code__", None)  # functions that are not written in Python have none
     return any(frame.f_code is code for frame, _ in walk_tb(failure.__traceback__))
 
 
@@ -243,7 +244,7 @@ def _path(scope: Scope) -> str:
     path: str = scope["path"]
     root = scope.get("root_path")
     if not root or not path.startswith(root):
-        return path  # of servers that leave it out
+        return path  # some servers leave the prefix out
     below = path[len(root) :]
     return below if below[:1] in {"/", ""} else path  # /api is no part of /apis
 

@@ -13,10 +13,10 @@ from weakref import ref
 
 from rearguard_exporter.families import UNMATCHED
 
-_Tree = tuple[tuple[tuple[str, ...], Any], ...]  # of each mount: the segments of its template, and those below it
+_Tree = tuple[tuple[tuple[str, ...], Any], ...]  # of each mount: the segments of its template, and the mounts below
 
 _DEEPEST = 8  # mounts in mounts; a router may be mounted in itself
-_mounts: dict[int, tuple[ref[Any], int, _Tree]] = {}  # by router (which has no hash): how many routes it had then
+_mounts: dict[int, tuple[ref[Any], int, _Tree]] = {}  # by the router's id (it has no hash); how many routes it had
 
 
 def route_of(scope: Mapping[str, Any]) -> str:
@@ -34,12 +34,12 @@ def route_of(scope: Mapping[str, Any]) -> str:
     if not isinstance(template, str):
         if base is None:
             return UNMATCHED
-        template = "/{path}"  # below a mount that left no more than itself: FastAPI's, and an old Starlette's
+        template = "/{path}"  # the mount left nothing but its prefix: FastAPI's, and an old Starlette's
     if base is None:
         return template
     raw, params = scope["root_path"][len(base) :], scope.get("path_params")
     prefix = _template_of(raw, params, scope.get("router")) if params else raw
-    # The route of a mount has its own path in both; what is below was not matched, or is no router.
+    # If the route is the mount itself, the prefix has its path already. Nothing below matched, or below is no router.
     return f"{prefix}/{{path}}" if _is_mount(route) else prefix + template
 
 
@@ -55,7 +55,7 @@ def _template_of(raw: str, params: Mapping[str, Any], router: Any) -> str:
     found = _matched(_mounts_of(router), raw.split("/")[1:]) if router is not None else None
     if found is not None:
         return found
-    # A mount that is not to be seen from the router: bounded, if not pretty.
+    # The router does not show this mount. The names of its parameters are bounded, if not pretty.
     return "".join(f"/{{{name}}}" for name in params if name != "path") or "/{mount}"
 
 
@@ -74,7 +74,7 @@ def _tree(routes: Iterable[Any], depth: int) -> _Tree:
 
 
 def _segments(mount: Any) -> tuple[str, ...]:
-    template: str = getattr(mount, "path_format", "")  # a host has none
+    template: str = getattr(mount, "path_format", "")  # Starlette's Host has none
     return tuple(template.removesuffix("/{path}").split("/")[1:])
 
 

@@ -72,7 +72,7 @@ class Socket:
             await self._send(message)
         except Exception as failure:
             self._lost = self._lost or isinstance(failure, OSError)
-            if is_closing:  # with a code that the server refuses nothing was closed
+            if is_closing:  # the server refused its code, so nothing was closed
                 self._ended, self._handshake.status = before
             raise
         self._sent(message)
@@ -127,7 +127,7 @@ class Socket:
         return _why(ended, failure)
 
     def _unread(self) -> Reason | None:
-        """Why the peer left, if the server knows it without waiting; the application is over and never asked.
+        """Why the peer left, if the server knows it without waiting. The application ended without asking.
 
         Applications that only send learn no more than that nobody is there, even if a page was left in good order.
         """
@@ -165,7 +165,7 @@ def _reason_of(message: Message, server: object) -> Reason:
     code = _NO_CODE if code is None else code
     told = str(message.get("reason") or "")
     if code == _NO_CODE and "reason" not in message and type(server).__module__.startswith("uvicorn."):
-        # Not a close frame without a code: uvicorn's default protocol says so of connections that are lost.
+        # This is no close frame without a code: it is how uvicorn's default protocol tells of a lost connection.
         sent = getattr(getattr(server, "conn", None), "close_sent", None)
         told = str(getattr(sent, "reason", ""))
         code = _LOST

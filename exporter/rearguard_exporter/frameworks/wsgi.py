@@ -194,14 +194,14 @@ class _Request(MeasuredRequest):
     def close(self) -> None:
         """Servers call this at the end, also if the caller left."""
         if self.is_open:
-            self._leave()  # first: what the application does when it is closed is not the answer
+            self._leave()  # first: what the application does when its body is closed is no part of the answer
         close = getattr(self.body, "close", None)
-        self.body = ()  # which may hold our `start`
+        self.body = ()  # it may hold our `start`, and so this object
         if close is not None:
             close()
 
     def _leave(self) -> None:
-        # Servers need not ask again after the last piece of a body whose length they were told, nor take one of HEAD.
+        # A server that knows the length need not ask again after the last piece. For HEAD it need not ask at all.
         is_whole = hasattr(self.body, "__len__") or self.subject.get("REQUEST_METHOD") == "HEAD"
         if self.since is not None and not is_whole:
             self.client_left = True
@@ -218,5 +218,5 @@ class _Request(MeasuredRequest):
 
 def _is_file(body: object, wrapper: object) -> bool:
     """Whether the server made this body with its `wsgi.file_wrapper`, and so sends it in its own way."""
-    # A function gives the file back: uWSGI's, which notes it.
+    # uWSGI's is a function, which notes the file and returns it.
     return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")

@@ -1,4 +1,4 @@
-"""What Flask and Django leave of a WSGI request: its route, and the exception of which they made an answer of 500.
+"""What Flask and Django leave of a WSGI request: its route, and the exception behind an answer of 500.
 
 Flask's route is read from the request that Werkzeug leaves in the environ, Django's from the request that its handler
 makes. The exceptions are learned from their signals. Other applications leave no route: their requests are unmatched.
@@ -68,7 +68,7 @@ def follow_flask() -> None:
     module = sys.modules.get("flask")
     if module is None:
         return
-    module.got_request_exception.connect(_flask_failed)  # the same one twice is one
+    module.got_request_exception.connect(_flask_failed)  # connected twice, it is called once
 
 
 def _flask_failed(_: Any, exception: BaseException | None = None, **__: Any) -> None:

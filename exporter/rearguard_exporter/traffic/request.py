@@ -58,7 +58,7 @@ class MeasuredRequest:
         self.client_left = False
         """Whether the caller left before the answer was complete."""
         self.since: float | None = None
-        """When the beginning of the body was sent, of a body that may go on after it."""
+        """When the first part of the body was sent, if more of it may follow."""
         self.is_stream = False
         """Whether more of the body follows what was sent at `since`."""
         self.complete: float | None = None
@@ -69,7 +69,7 @@ class MeasuredRequest:
         self.began = perf_counter()
 
     @staticmethod
-    def route_of(subject: Any, /) -> str:  # noqa: ARG004 - of the framework's own request, where it has one
+    def route_of(subject: Any, /) -> str:  # noqa: ARG004 - subclasses read the route from it
         """The template of the route, never the raw path."""
         return UNMATCHED
 
@@ -78,7 +78,7 @@ class MeasuredRequest:
         return ""
 
     def change_thread(self) -> None:
-        """Call this before `end` wherever that may run in another thread than the creation."""
+        """Call this before `end` if `end` may run in another thread than the one that made the request."""
         if self.is_open:
             self.lane = self.lane.here()
 
@@ -92,10 +92,11 @@ class MeasuredRequest:
         """The request is over, now or at `complete`; `failure` is the exception that ended it. Raises nothing.
 
         If the caller left, the status is 499, and there is no error type. Otherwise the error type is the class of
-        `failure`; without one, answers of 500 and more have their status there. What is no status counts as 500.
+        `failure`; without a failure, it is the status of an answer of 500 and more. A missing or invalid status
+        counts as 500.
 
-        Of streams, endless and long ones are not observed. One that broke is, with the time to its headers: the error
-        counts, and the mean stays the server's.
+        Endless and long streams are not observed, unless they broke. A broken one is observed with the time to its
+        headers: the error counts, and the mean still tells how fast the server is.
         """
         if not self.is_open:
             return
@@ -125,7 +126,7 @@ class MeasuredRequest:
             report("request")
 
     def _goes_on(self, failure: BaseException | None, seconds: float) -> bool:
-        """Whether the body went on after its beginning, or broke; one piece that was all, at once, is no stream."""
+        """Whether the body came in several pieces, broke or took long. One piece, sent at once, is no stream."""
         return self.is_stream or failure is not None or self.client_left or seconds > _PAUSE
 
     def _is_endless(self) -> bool:

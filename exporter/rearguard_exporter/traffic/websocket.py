@@ -24,7 +24,7 @@ class Reason(StrEnum):
 _GOING_AWAY = frozenset({1001, 1012})
 _ABNORMAL = frozenset({1006})
 _PROTOCOL = frozenset({1002, 1003, 1007, 1009, 1010, 1015})
-_FAULT = frozenset({1011, 1013, 1014})  # of a server; from a peer they are whatever it likes to say
+_FAULT = frozenset({1011, 1013, 1014})  # faults if the service sent them; a peer may send them for any reason
 
 
 def reason_of_code(code: object, *, sent: bool) -> Reason:

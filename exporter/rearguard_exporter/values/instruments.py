@@ -1,6 +1,6 @@
 """Every family that is observed as things happen.
 
-Adapters observe through `Instruments` and nothing else, so what keeps the values can change without them.
+Adapters observe through `Instruments` and nothing else, so they need not change when the way of keeping values does.
 """
 
 from collections.abc import Mapping

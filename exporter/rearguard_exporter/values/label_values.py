@@ -26,7 +26,7 @@ def _status_class(value: str) -> str:
 
 
 def _whether(value: str) -> str:
-    return OVERFLOW if value else value  # that there was an error must survive, which one need not
+    return OVERFLOW if value else value  # the series still says that there was an error, not which one
 
 
 def _overflow(_: str) -> str:

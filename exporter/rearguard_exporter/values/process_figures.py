@@ -1,6 +1,7 @@
 """Figures of the process and the host, sampled by psutil in a thread and read at each scrape.
 
-Ratios are between 0 and 1 of what there is; memory is in bytes.
+Ratios of the host are between 0 and 1. The processor ratio of the process is 1 for each processor that it uses.
+Memory is in bytes.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ Counts: TypeAlias = "array[float]"
 Table: TypeAlias = "dict[Key, array[float]]"
 """What one thread counted, by key."""
 
-_FOLD_AFTER = 32  # threads more than live ones before those that ended are folded without a scrape
+_FOLD_AFTER = 32  # new threads after which the tables of ended ones are folded, also without a scrape
 
 
 class _Owner:
