@@ -30,6 +30,7 @@ TESTS = (  # quick ones that need no other program; which of them see a mutant i
             "notices",
             "returns",
             "score_kept",
+            "taking_in",
             "terms",
         )
     ),

@@ -6,6 +6,7 @@ Never here: what is right, and any move of a rollback: moves are made by the pro
 """
 
 import asyncio
+from collections import Counter
 
 from real.controller.decision_world import POLL
 from real.controller.steady_loop import SteadyLoop
@@ -35,6 +36,7 @@ class Seen:
     def __getattr__(self, name):
         if self._controller.ended:
             return _never
+        self._controller.calls[name] += 1
         if self._controller.faults.get(name):
             return self._controller.fault
         return getattr(self._journal, name)
@@ -91,11 +93,12 @@ class Inline:
 class Controller:
     """One process after another on the same journal file."""
 
-    def __init__(self, world, path, target):
-        self.world, self.path, self.target = world, path, target
+    def __init__(self, world, path, target, *others):
+        self.world, self.path, self.target, self.targets = world, path, target, (target, *others)
         self.loop = SteadyLoop(world)
         self.ended = False
         self.said = []  # to people, by any process
+        self.calls = Counter()  # of methods of the journal, by any process
         self.faults = {}  # name of a method of the journal -> the exception that it raises, once
         self.broken = []  # promises, found to be so in the middle of the product's own work
         world.on_stop = self._stop
@@ -174,7 +177,7 @@ class Controller:
             retention=86400.0,
             tokens={},
             policies={},
-            targets=(self.target,),
+            targets=self.targets,
             alertmanager=AlertmanagerSettings(("http://127.0.0.1:1",)),
         )
 
@@ -222,9 +225,9 @@ class Controller:
         self.do(self.parts.watcher.poll(self.parts.intake))
         self.run_for(0.0)
 
-    def deliver(self):
-        """Alertmanager delivers the alert, whatever the world looks like."""
-        self.do(self.parts.intake.receive((make.alert(),)))
+    def deliver(self, *alerts):
+        """Alertmanager delivers alerts (else the target's), whatever the world looks like."""
+        self.do(self.parts.intake.receive(alerts or (make.alert(),)))
         self.run_for(0.2)  # deliveries are gathered for a moment
 
     def say(self, word, rollback_id):

@@ -4,6 +4,8 @@ Here: the way to the rollback, and hooks into the very moments before an event o
 Never here: what is right.
 """
 
+from dataclasses import replace
+
 from real.controller.decision_controller import Controller
 from real.controller.decision_world import EFFECT, POLL, World
 from rearguard_controller.model import Budget, CommandRelease, Mode, Said
@@ -20,7 +22,7 @@ class Scene:
 
     within = 20.0  # seconds for recovery
 
-    def __init__(self, path, *, check=False, **policy):
+    def __init__(self, path, *, check=False, twin=False, **policy):
         fields = {"mode": Mode.ACT, "known_good_after": 4 * POLL, "budget": Budget(50, 86400.0), **policy}
         release = CommandRelease(
             make.command("current"),
@@ -30,7 +32,8 @@ class Scene:
         )
         target = make.target(policy=make.policy(**fields), release=release, recovery_within=self.within)
         self.world = World()
-        self.controller = Controller(self.world, path / "journal.db", target)
+        twins = (replace(target, name="twin"),) if twin else ()  # with the same labels and commands
+        self.controller = Controller(self.world, path / "journal.db", target, *twins)
         self.before = {}  # kind of an event, or (kind, name of its step) -> coroutine function to await before it
         self.controller.storing = self._storing
 

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
+
+import pytest
 
 from real.controller.served import BASE, SENDER, alerts, serving
 from rearguard_controller.intake.heartbeat import Heartbeat
@@ -39,16 +42,17 @@ async def beating(journal, *, every=OFTEN, clock=time.time):
 
 
 class Counting:
-    """A journal that counts the heartbeats that are written."""
+    """A journal that counts the heartbeats that are written, and how often it is asked for one."""
 
     def __init__(self, journal):
-        self._journal, self.written = journal, 0
+        self._journal, self.written, self.read = journal, 0, 0
 
     async def note_heartbeat(self, at):
         self.written += 1
         await self._journal.note_heartbeat(at)
 
     async def heartbeat_at(self):
+        self.read += 1
         return await self._journal.heartbeat_at()
 
 
@@ -91,6 +95,24 @@ async def test_an_old_heartbeat_is_as_old_as_it_is_after_a_restart(journal):
     async with beating(journal) as heartbeat:
         await until(lambda: heartbeat.age() is not None)
         assert 600 <= heartbeat.age() < 600 + DEADLINE
+
+
+@pytest.mark.parametrize("other", [alert("ReleaseErrorRate"), replace(WATCHDOG, firing=False)])
+async def test_no_other_alert_and_no_resolved_one_is_a_heartbeat(journal, other):
+    async with beating(journal) as heartbeat:
+        heartbeat.take([other])
+        assert heartbeat.age() is None
+        heartbeat.take([other, WATCHDOG])
+        assert heartbeat.age() is not None
+
+
+async def test_a_replica_to_which_no_heartbeat_comes_asks_the_journal_now_and_then_only(journal):
+    counting = Counting(journal)
+    async with beating(counting, every=0.2):
+        await until(lambda: counting.read == 1)
+        began = time.monotonic()
+        await until(lambda: counting.read >= 3)
+        assert time.monotonic() - began >= 0.3
 
 
 async def test_many_heartbeats_are_one_write(journal):
