@@ -1,7 +1,7 @@
 """Asking Alertmanager: the questions of its HTTP API (v2) that are asked here.
 
 Here: paths of the questions, and what counts as an answer to them.
-Never here: the network (`asking`), the shape of answers (`answers`), retries, caches.
+Never here: the network (`http_source`), the shape of answers (`answers`), retries, caches.
 """
 
 from __future__ import annotations
