@@ -349,7 +349,11 @@ LATER = {
     "a deployment that runs": ({"state": state(deploy_started_at=NOW)}, {}, {}, "barred"),
     "the version before, sick too": ({"previous_measurement": measurement(0.3)}, {}, {}, "barred"),
     "the destination, which is bad": (
-        {"releases": (good("v0"), good("v1", bad_at=NOW), serving("v2", service_version="2.0"))}, {}, {}, "barred",
+        {"releases": (good("v0"), good("v1", bad_at=NOW), serving("v2", service_version="2.0")),
+         "activatable": frozenset({"v0", "v1", "v2"})}, {}, {}, "barred",  # v0 would be right now; it is not the plan
+    ),
+    "the destination, which is bad, with current that cannot be read": (
+        {"releases": (good("v1", bad_at=NOW), serving("v2")), "serving_version": None}, {}, {}, "unknown",
     ),
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from rearguard_controller.intake.queues import Queues, Waiting
+from rearguard_controller.intake.queues import MOST_WAITING, Queues, Waiting
 from unit.controller.factories import NOW, TARGET, alert
 
 
@@ -22,3 +22,23 @@ async def test_a_poll_that_finds_a_delivered_alert_leaves_when_it_came_and_since
     await asyncio.wait_for(judged.wait(), 5)
     await queues.close()
     assert seen == [Waiting(pending_since, received_at=NOW, ids=(1,), fired_at=NOW - 3)]
+
+
+async def test_a_full_queue_leaves_new_alerts_in_the_inbox_and_takes_repetitions_of_those_that_wait():
+    batches, drained = [], asyncio.Event()
+
+    async def judge(_target, batch):
+        batches.append(batch)
+
+    queues = Queues(judge, failed=lambda: None, drained=drained.set)
+    for number in range(MOST_WAITING):
+        queues.put(TARGET, Waiting(alert(f"A{number}"), received_at=NOW, ids=(number,)))
+    queues.put(TARGET, Waiting(alert("A7"), received_at=NOW + 1, ids=(5000,)))
+    queues.put(TARGET, Waiting(alert("New"), received_at=NOW + 1, ids=(5001,)))
+    assert {5000, 5001} <= queues.in_hand  # not to be read again for now
+    await asyncio.wait_for(drained.wait(), 5)
+    (batch,) = batches
+    assert len(batch) == MOST_WAITING
+    assert (batch[7].ids, batch[7].received_at) == ((7, 5000), NOW + 1)
+    assert queues.in_hand == frozenset()  # what did not fit is read again
+    await queues.close()
