@@ -84,7 +84,7 @@ class _Finder(ast.NodeVisitor):
         for line in self.data.splitlines(keepends=True):
             self.starts.append(self.starts[-1] + len(line))
         self.found = []
-        self.bodies = []  # of each outermost function: its name and its first statement
+        self.bodies = []  # of each function, also within another: the outermost one's name, its first statement
         self.scope = []  # names of classes and of the outermost function
         self.inside = False
 
@@ -101,8 +101,8 @@ class _Finder(ast.NodeVisitor):
         outermost, self.inside = not self.inside, True
         if outermost:
             self.scope.append(node.name)
-            body = [each for each in node.body if not _is_docstring(each)]
-            self.bodies += [(".".join(self.scope), each) for each in body[:1]]
+        body = [each for each in node.body if not _is_docstring(each)]
+        self.bodies += [(".".join(self.scope), each) for each in body[:1]]
         for each in node.body:
             self.visit(each)
         if outermost:

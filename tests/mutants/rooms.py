@@ -20,6 +20,7 @@ TESTS = (  # quick ones that need no other program; which of them see a mutant i
             "brakes",
             "decision_core",
             "deliveries",
+            "drill",
             "driving",
             "guards",
             "heartbeat",

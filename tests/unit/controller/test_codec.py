@@ -122,6 +122,7 @@ DAMAGED = {
     "null": (Release, "null"),
     "a required field is missing": (Release, '{"target": "checkout"}'),
     "text for a number": (Release, '{"target": "t", "version": "v", "first_seen": "noon", "last_seen": 1.0}'),
+    "a number as text": (Release, '{"target": "t", "version": "v", "first_seen": "7", "last_seen": 1.0}'),
     "a number for text": (Release, '{"target": 7, "version": "v", "first_seen": 1.0, "last_seen": 1.0}'),
     "a word of another version": (Event, '{"kind": "exploded", "at": 1.0}'),
     "text for a list": (

@@ -161,6 +161,11 @@ def test_an_intent_counts_the_attempt_and_a_result_keeps_what_came_of_it():
     assert (done.steps[0].ended_at, done.steps[0].output, done.steps[0].detail) == (NOW + 3, "o", "d")
 
 
+def test_a_step_that_goes_well_is_no_cause_of_an_end():
+    done = apply(apply(rollback(), event("step_started")), event("step_done", detail="drained"))
+    assert (done.stopping, done.stopping_detail) == (None, "")
+
+
 def test_a_wait_for_approval_that_ends_expires_and_any_other_goes_on():
     waiting = rollback(phase=Phase.WAITING, wait_until=NOW)
     assert apply(replace(waiting, needs_approval=True), event("wait_ended")).stopping is Outcome.EXPIRED
@@ -805,6 +810,18 @@ def test_completed_leaves_the_target_armed_where_nothing_was_firing_that_could_h
     by_hand = live(rollback(conditions=())).rollback
     assert by_hand.outcome is Outcome.COMPLETED
     assert arming(state(), by_hand) == state()
+
+
+def test_a_rollback_by_hand_that_failed_disarms_also_where_there_was_nothing_to_prove():
+    of = target(before=(hook("drain", undo=True, on_failure=STOP),))
+    failed = live(rollback(of=of, conditions=()), failing("drain")).rollback
+    assert failed.outcome is Outcome.FAILED
+    assert arming(state(), failed).armed is False
+
+
+@pytest.mark.parametrize("tried", [True, False])
+def test_a_rollback_that_is_still_open_disarms_nothing(tried):
+    assert arming(state(), left_by(None, tried=tried)) == state()
 
 
 @pytest.mark.parametrize("outcome", ["vetoed", "expired", "superseded", "not_needed", "failed"])
