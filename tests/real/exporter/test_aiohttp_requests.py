@@ -346,9 +346,11 @@ async def test_a_slow_collector_does_not_hold_up_the_event_loop(serve):
 
 
 async def test_background_work_ends_with_the_application(serve):
+    before = set(threading.enumerate())  # monitors of other tests may still have a thread
     site = await serve(app_with([]))
-    assert any(thread.name == "rearguard-system" for thread in threading.enumerate())
+    (sampler,) = [each for each in set(threading.enumerate()) - before if each.name == "rearguard-system"]
     tasks = len(asyncio.all_tasks())
     await site.runner.cleanup()
-    assert not any(thread.name == "rearguard-system" for thread in threading.enumerate())
+    sampler.join(10)
+    assert not sampler.is_alive()
     assert len(asyncio.all_tasks()) < tasks
