@@ -20,8 +20,8 @@ TESTS = (  # quick ones that need no other program; which of them see a mutant i
             "brakes",
             "decision_core",
             "deliveries",
-            "drill",
             "driving",
+            "full_disk",
             "guards",
             "heartbeat",
             "journal",
@@ -33,6 +33,14 @@ TESTS = (  # quick ones that need no other program; which of them see a mutant i
             "score_kept",
             "taking_in",
             "terms",
+        )
+    ),
+    *(
+        f"tests/real/controller/test_drill.py::test_{name}"  # the others need Alertmanager
+        for name in (
+            "one_drill_of_a_target_goes_on_at_a_time_and_one_whose_process_is_gone_holds_up_no_other",
+            "the_first_return_of_a_drills_alert_counts_and_that_of_an_unknown_one_is_nothing",
+            "drills_are_kept_as_long_as_everything_else",
         )
     ),
 )
