@@ -22,14 +22,13 @@ from hypothesis.stateful import (
 from structlog.testing import capture_logs
 
 from real.controller.decision_controller import Controller
+from real.controller.decision_promises import COOLDOWN, READING_HOLDS, TRUST_AFTER, VETO, WATCH_WINDOW, Promises
 from real.controller.decision_world import EFFECT, POLL, World
 from rearguard_controller.errors import ConflictError
-from rearguard_controller.model import Budget, CommandRelease, Mode, Outcome, Phase, Said, StepKind
-from rearguard_controller.rollback import EventKind
+from rearguard_controller.model import Budget, CommandRelease, Mode, Said
 from unit.controller import factories as make
 
 VERSIONS = tuple(f"v{number}" for number in range(1, 10))  # v9 is not listed as one that can be activated
-VETO = 30.0
 MODES = {"act": {"mode": Mode.ACT}, "veto": {"mode": Mode.ACT, "veto": VETO}, "ask": {"mode": Mode.ASK}}
 MOVES = st.builds(  # most go well; one of them may not
     lambda moves, at, how: ["well"] * min(at, moves) + [how] + ["well"] * (moves - at),
@@ -37,12 +36,7 @@ MOVES = st.builds(  # most go well; one of them may not
     st.integers(0, 8),
     st.sampled_from(["well", "fails", "stopped before", "stopped after"]),
 )
-TRUST_AFTER = 4 * POLL
-COOLDOWN = 60.0
 QUIET = COOLDOWN + 3 * POLL  # so long that a fault before it is another episode
-WATCH_WINDOW = 120.0
-READING_HOLDS = 1.0  # seconds for which a reading of Prometheus' alerts, or of silences, may be used again
-FINEST = 5.0  # seconds between the points by which the beginning of a fault is found
 WORDS = ("approve", "veto", "abort", "close")
 
 
@@ -61,33 +55,13 @@ def target(mode):
     return make.target(policy=policy, release=release, recovery_within=20.0)
 
 
-class DecisionCore(RuleBasedStateMachine):
-    """Everything that may happen to one target, and what must never follow."""
+class DecisionCore(Promises, RuleBasedStateMachine):
+    """Everything that may happen to one target; what must never follow, the promises say."""
 
     def __init__(self):
-        super().__init__()
+        RuleBasedStateMachine.__init__(self)
+        Promises.__init__(self, World())
         self.folder = tempfile.TemporaryDirectory(prefix="rearguard-core-")
-        self.world = World()
-        self.controller = None
-        self.left = {}  # version -> ids of automatic rollbacks that began to go away from it
-        self.distrusted = set()
-        self.earned = set()
-        self.order = {"v1": 0}  # version -> when it first served, counted
-        self.barriers = set()
-        self.clean = (None, 0.0, 0.0)  # version, since when without a break, last poll
-        self.disarmed = False
-        self.refused = set()  # versions that a person vetoed
-        self.acted_at = None  # by the clock that never jumps
-        self.jumped = False
-        self.seen = (None, 0.0)  # the version that the controller read last, and when
-        self.came = (None, 0.0, 0.0, False)  # the present one: a release?, since, the old one until, with the alert?
-        self.fired = False  # at the last poll
-        self.mode = ""
-        self.turned = {}  # what last changed in the world, and when
-        self.opened_at = {}  # rollback -> when, by the clock that never jumps
-        self.approved = set()
-        self.stopped = set()  # rollbacks that a person ended
-        self.next_word = None  # said in the very moment before the next event is stored
 
     @initialize(
         mode=st.sampled_from(["act", "act", "act", "veto", "ask"]),
@@ -292,118 +266,7 @@ class DecisionCore(RuleBasedStateMachine):
         self.controller.poll()
         self.fired = self.world.fires and (self.fired or not self.world.away)  # unread, it stays what it was
 
-    def note_service(self):
-        """Trust as it is earned: good service at every poll, by the wall clock, for long enough."""
-        world, (version, since, last) = self.world, self.clean
-        self.order.setdefault(world.serving, len(self.order))
-        if world.fires or world.away or world.unreadable:
-            self.clean = (None, 0.0, 0.0)
-            return
-        unbroken = version == world.serving and 0 <= world.now - last <= 3 * POLL
-        self.clean = (world.serving, since if unbroken else world.now, world.now)
-        if world.now - self.clean[1] >= TRUST_AFTER and world.serving not in self.distrusted:
-            self.earned.add(world.serving)
-
-    def note_change(self):
-        """A release is a version without trust that follows another one, as seen at a look."""
-        (version, at), now = self.seen, self.world.now
-        if self.world.unreadable:
-            return
-        if version != self.world.serving:
-            self.came = (version is not None and self.world.serving not in self.earned, now, at, self.fired)
-        self.seen = (self.world.serving, now)
-
-    # --- what must hold
-
-    def holds(self, what, wanted):
-        """Whether it is so, or was a moment ago: readings are shared for that long."""
-        just_turned = self.world.steady - self.turned.get(what, -READING_HOLDS) < READING_HOLDS
-        return getattr(self.world, what) is wanted or just_turned
-
-    def opened(self, rollback):
-        self.opened_at[rollback.id] = self.world.steady
-        self.is_right(rollback)
-        assert rollback.from_version not in self.refused, "a person refused it"
-        is_release, since, old_until, fired = self.came
-        assert is_release, "only a release is to blame"
-        if not self.jumped:
-            assert self.world.now - since <= WATCH_WINDOW
-            assert self.world.past_since > old_until - FINEST, "what began before a release is not its fault"
-            assert not fired, "an alert that fired before a release is not about it"
-
-    async def storing(self, rollback_id, _event):
-        word, self.next_word = self.next_word, None
-        if word is not None:
-            with contextlib.suppress(ConflictError):
-                await getattr(self.controller.people, word)(rollback_id, Said("ann", "why"))
-
-    def stored(self, rollback, event):
-        match event.kind:
-            case EventKind.WAIT_ENDED if rollback.phase is Phase.RUNNING:
-                self.is_right(rollback)
-            case EventKind.APPROVED:
-                self.approved.add(rollback.id)
-            case EventKind.VETOED | EventKind.ABORT_ASKED | EventKind.CLOSE_ASKED:
-                self.stopped.add(rollback.id)
-                if rollback.stopping is Outcome.VETOED:
-                    self.refused.add(rollback.from_version)
-            case EventKind.STEP_STARTED:
-                self.step_began(rollback, rollback.steps[event.seq])
-            case EventKind.CLOSED:
-                self.closed(rollback)
-
-    def is_right(self, rollback):
-        world, version = self.world, rollback.to_version
-        assert self.holds("fires", wanted=True), "never without an alert that Prometheus confirms"
-        assert not world.away
-        assert world.past is True, "never without a figure that is past its threshold"
-        assert self.holds("silenced", wanted=False), "never while a person has silenced it"
-        assert not self.disarmed, "a person, or a rollback that did not help, disarmed it"
-        assert rollback.from_version == world.serving
-        assert rollback.from_version not in self.left, "once for each version"
-        self.is_destination(version)
-        if self.acted_at is not None and not self.jumped:
-            assert world.steady - self.acted_at >= COOLDOWN
-
-    def is_destination(self, version):
-        assert version != self.world.serving, "never to the version that serves"
-        assert version in self.earned, "never to one that earned no trust"
-        assert version not in self.distrusted, "never to one that was left"
-        assert version != "v9", "never to one that cannot be activated"
-        if not self.jumped and version in self.order:
-            passed = [each for each in self.barriers if self.order.get(each, -1) > self.order[version]]
-            assert not passed, "never past a barrier"
-
-    def step_began(self, rollback, step):
-        if sum(each.attempt for each in rollback.steps) == 1:
-            self.first_step_began(rollback)
-        if step.kind is StepKind.ROLL_BACK:
-            self.left.setdefault(rollback.from_version, set()).add(rollback.id)
-            self.distrusted.add(rollback.from_version)
-            self.acted_at = self.world.steady
-
-    def first_step_began(self, rollback):
-        waited = self.world.steady - self.opened_at[rollback.id]
-        assert self.mode != "ask" or rollback.id in self.approved, "never before a person approved it"
-        assert self.mode != "veto" or rollback.id in self.approved or waited >= VETO, "never before the veto's end"
-        assert self.world.unreadable or self.world.serving == rollback.from_version, "never for another version"
-
-    def acts(self, argv, context):
-        """Nobody's version is rolled over, and after a person's word only what was done is undone."""
-        if argv[0] == "activate":
-            assert self.world.serving == context.from_version, "somebody else's version"
-        if argv[0] != "undo":
-            assert context.rollback_id not in self.stopped, "a person has ended it"
-
-    def closed(self, rollback):
-        began = any(step.attempt for step in rollback.steps)
-        if began and rollback.outcome is not Outcome.RECOVERED:  # every plan here has a proof: `completed` is no help
-            self.disarmed = True
-        if rollback.outcome is Outcome.NOT_RECOVERED:
-            self.distrusted.discard(rollback.from_version)
-        if began and not rollback.close_asked:
-            assert not self.world.drained, "traffic is restored"
-        self.world.drained = False  # a person who closed it as it stands sees to it
+    # --- what must hold at any time
 
     @invariant()
     def once(self):
