@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 def shortened(text: str, most: int) -> str:
-    """A text from outside as a sentence may repeat it: its first `most` characters, with a sign where it is cut."""
+    """A text from outside, short enough for a sentence: its first `most` characters, and a sign if it was cut."""
     return text if len(text) <= most else text[:most] + "…"
 
 
@@ -41,7 +41,7 @@ class WrongUseError(InvalidInputError):
 
 
 class MissingLibraryError(RearguardError):
-    """A part of Rearguard was asked for whose library is not installed; the message names the command that does."""
+    """A part of Rearguard needs a library that is not installed; the message names the command that installs it."""
 
 
 class NotFoundError(RearguardError):
@@ -79,7 +79,7 @@ def missing_library(error: ModuleNotFoundError) -> MissingLibraryError | None:
     """What to tell an operator when a library of an extra is not installed.
 
     Returns:
-        None when the module that was not found is none of ours to install: a defect, or a damaged installation.
+        None if no extra installs the missing module: a defect, or a damaged installation.
     """
     if error.name not in _EXTRAS:
         return None

@@ -1,7 +1,6 @@
 """Foreign JSON documents as typed values.
 
 Here: what an answer of an outside system must be made of; a wrong shape raises `ShapeError`, which names the place.
-Never here: the shape of any particular answer, the network.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from rearguard_controller.model import Labels
 from rearguard_controller.wording import seconds_of
 
-_YEAR_2 = seconds_of("0002-01-01T00:00:00Z")  # Go's zero time, which stands for no time, lies before
+_YEAR_2 = seconds_of("0002-01-01T00:00:00Z")  # Go's zero time, which means no time, is earlier
 
 
 class ShapeError(Exception):

@@ -1,8 +1,8 @@
 """Asking an outside HTTP source that may have several addresses: one object, one kind of error.
 
 Here: requests with a limit in time and size, the bearer token read at each use, the next address when one does not
-answer, and what an operator is told when none does, or of a refusal.
-Never here: what is asked and the shape of answers (the edges of each source), retries, caches.
+answer, and what an operator is told if none answers or one refuses.
+Never here: retries, caches.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class Source:
         kind: with its article, for hints: a Prometheus.
         api: where its API begins, which does not belong into `urls`: /api/v1.
         timeout: seconds for one address.
-        content: an answer to what was asked for in it; raises `NextAddressError` or `SourceError` where that is not
+        content: takes what was asked for out of an answer; raises `NextAddressError` or `SourceError` if it is not
             there.
         wanted: the hint for operators when an answer has another shape.
-        hints: those for a status that means something of its own.
+        hints: for each HTTP status that means something special, what to do.
     """
 
     name: str

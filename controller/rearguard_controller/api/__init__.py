@@ -2,8 +2,7 @@
 
 Here: `build`, which puts the topics together (`webhook` receives, `reads` and `versions` answer, `commands` changes,
 `health` says how the service is) behind one guard that checks roles and one middleware that answers every error as
-JSON.
-Never here: decisions and side effects; the parts in `Services` do everything that is done.
+JSON. Decisions and side effects belong to the parts in `Services`.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     Args:
         services: what handlers may use.
         gate: who may use them.
-        tls: says which clients' certificates are let in, where names are asked for.
+        tls: says which clients' certificates are let in, if it names any.
     """
 
     def opened() -> frozenset[str]:

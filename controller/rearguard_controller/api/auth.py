@@ -32,7 +32,7 @@ class Role(StrEnum):
 
     SENDER = "sender"  # delivers alerts, and nothing else
     VIEWER = "viewer"  # reads
-    OPERATOR = "operator"  # triggers, aborts, arms; reads too
+    OPERATOR = "operator"  # triggers, aborts, arms; also reads
 
 
 GRANTS: Mapping[Role, frozenset[Role]] = {

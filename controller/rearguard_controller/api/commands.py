@@ -1,7 +1,7 @@
 """The routes that change something: trigger, approve, veto, abort, close, arm, disarm, releases.
 
-Here: reading what an operator asks for, and handing it on with the operator's name: words to `People`.
-Never here: what a word must be, and whether the state of things allows it.
+Here: reading what an operator asks for, and handing it on with the operator's name, mostly to `People`. Whether it is
+allowed is decided there.
 """
 
 from __future__ import annotations

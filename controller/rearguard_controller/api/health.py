@@ -1,4 +1,4 @@
-"""`/metrics`, `/healthz`, `/readyz`: how the controller itself is.
+"""`/metrics`, `/healthz`, `/readyz`: the controller's own condition.
 
 Readiness fails for one reason only: the last delivery of alerts could not be stored. An old heartbeat and a silent
 Prometheus are shown as details: a controller taken out of service for them could never see them come back.

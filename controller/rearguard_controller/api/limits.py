@@ -1,7 +1,6 @@
-"""What the HTTP interface takes at most: triggers of one operator, bytes of bodies at once, connections.
+"""The limits of the HTTP interface: triggers of one operator, bytes of bodies at once, connections.
 
 Here: counting by the monotonic clock, and closing idle connections. The numbers are configured.
-Never here: limits on what the controller itself does (a policy's budget and cooldown).
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def route(others: Sequence[Route], opened: Callable[[], frozenset[str]]) -> Rout
 
     own = Route("GET", DOCUMENT, Role.VIEWER, show, word="openapi")
     made += [*others, own]
-    written(opened())  # a route without a record is found at the start, not at the first question
+    written(opened())  # so that a route without a record is found at the start, not at the first request
     return own
 
 

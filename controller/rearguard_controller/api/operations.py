@@ -1,6 +1,6 @@
-"""What the OpenAPI document says of each route and no type can say: summary, parameters, bodies, errors.
+"""What the OpenAPI document says of each route beyond its types: summary, parameters, bodies, errors.
 
-A route without a record here does not start.
+The controller does not start if a route has no record here.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""The one door for what people say: trigger, approve, veto, abort, close, arm, disarm, announce.
+"""The one way in for what people say: trigger, approve, veto, abort, close, arm, disarm, announce.
 
-Here: each word with who says it and why, and the same refusals whoever calls: a route of the REST interface, a
-page or a button in a chat. What a word must be is checked here. Whether the state of things allows it, the part that
-takes it down says.
+Here: each word with who says it and why. Whoever calls (a route of the REST interface, a page, a button in a chat)
+gets the same refusals. The form of a word is checked here; `intake`, `execution` or `releases` records it and says
+whether the present state allows it.
 
-It stands in `api` because each word ends in another room: `intake`, `execution` or `releases`. `api` is the lowest
-room that may import all three, and it serves everything that people speak through.
+It stands in `api` because that is the lowest room that may import all three.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ MOST_KEY = 255  # characters of an idempotency key
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Takes what people say, and hands it to the part that takes it down.
+    """Takes what people say, and hands it to the part that records it.
 
     Raises (by each method):
         NotFoundError: no such target or rollback.
-        ConflictError: the state of things forbids it now.
+        ConflictError: the present state does not allow it.
         InvalidInputError: it makes no sense, whatever the state.
     """
 

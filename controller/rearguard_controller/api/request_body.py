@@ -133,7 +133,7 @@ async def read_fields(request: web.Request, known: Collection[str], *, timeout: 
 
     Raises:
         BadRequestError: no JSON object.
-        MediaTypeError: the body is declared as another type, as a page of another site could have a browser send it.
+        MediaTypeError: the body is declared as another type. Pages of other sites can make a browser send only those.
         InvalidInputError: an unknown field.
     """
     if request.content_type != "application/json":
@@ -202,7 +202,7 @@ def parameter(request: web.Request, name: str) -> str | None:
 
 @contextlib.contextmanager
 def bad_request() -> Iterator[None]:
-    """Turn InvalidInputError into a 400 while the block runs: a question or a delivery that cannot be read."""
+    """Turn InvalidInputError into a 400 while the block runs, for query parameters and deliveries."""
     try:
         yield
     except InvalidInputError as error:

@@ -70,8 +70,8 @@ class ServerTls(ssl.SSLContext):
     def admits(self, certificate: Mapping[str, object] | None) -> bool:
         """Whether a client with this certificate, in the form of `getpeercert`, is let in.
 
-        TLS has verified the certificate. Yes when no names are configured; without a certificate yes where none is
-        needed.
+        TLS has verified the certificate before. True if no names are configured, or if the client shows no
+        certificate and needs none.
         """
         settings = self._loaded.settings
         if not settings.client_sans or settings.client_auth is ssl.CERT_NONE:
@@ -141,7 +141,7 @@ def _names(certificate: Mapping[str, object]) -> Iterator[str]:
 
 
 def _plain(name: str) -> str:
-    """A name in the one way it is compared in: addresses in their short form, the rest as written."""
+    """A name in the form in which it is compared: addresses in their short form, others as written."""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:

@@ -1,4 +1,4 @@
-"""`POST /webhook/alertmanager`: alerts in, durable before the answer, never the result of a decision.
+"""`POST /webhook/alertmanager`: stores alerts before it answers. The answer never says what was decided.
 
 Here: the answer to Alertmanager, and whether the last delivery could be stored (for /readyz). Judging begins after
 the answer, in `intake`.

@@ -48,12 +48,12 @@ from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.trust import (
     concerns,
     earns,
-    noted,
     recently_released,
     seen,
     serves,
     tended,
     trusted,
+    with_alerts,
 )
 
 MOST_LOOKS = 480  # judgements of one alert in a watch window
@@ -156,7 +156,7 @@ class _Walk:
             left = change.at if after is None else after
             life.releases[before] = replace(life.releases[before], last_seen=left)
             life.last_served[before] = (left - BEFORE_RELEASE, left)
-        state = noted(replace(life.state, looked_at=after), self._snapshot(life, change))
+        state = with_alerts(replace(life.state, looked_at=after), self._snapshot(life, change))
         if life.returned_to not in (None, version):
             state = replace(state, serving_version=life.returned_to)
         life.state = serves(state, version, change.at, trusted=life.releases[version].known_good_at is not None)

@@ -14,7 +14,7 @@ from rearguard_controller.rollback import Event, EventKind
 
 
 class RollbackWords:
-    """Takes down what people say of open rollbacks.
+    """Records what people say of open rollbacks.
 
     Raises (by each method):
         NotFoundError: there is no such rollback.

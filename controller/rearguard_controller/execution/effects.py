@@ -31,7 +31,7 @@ LOOK_PAUSE = 1.0  # seconds between them
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What came of a step. `outcome` ends the attempt with that outcome; None leaves it to the step's own rule."""
+    """The result of a step. `outcome` ends the attempt with that outcome; None leaves it to the step's own rule."""
 
     ok: bool
     detail: str
@@ -131,7 +131,7 @@ class Effects:
         return Effect(ok=False, detail=f"{version} serves, not {wanted}. {done.detail}", output=done.output)
 
     async def _look_after_crash(self, release: CommandRelease, work: Work) -> Effect | None:
-        """A result that needs no further act, or None when it is right to act (again).
+        """The result, if what serves shows it; None if the rollback command is to be run (again).
 
         The command may have outlived the controller that started it: what serves is read after its end.
         """
@@ -169,7 +169,7 @@ class Effects:
         return Effect(ok=proof.outcome in (None, Outcome.COMPLETED), detail=proof.detail, outcome=proof.outcome)
 
     async def _unless_changed(self, proving: asyncio.Task[recovery.Proof], work: Work) -> recovery.Proof:
-        """The proof; where another version serves than was gone back to, nothing can be proved of that."""
+        """The proof; SUPERSEDED if meanwhile another version serves than the destination."""
         release = next((each.action for each in work.rollback.steps if isinstance(each.action, CommandRelease)), None)
         changing = asyncio.create_task(self._until_changed(release, work))
         try:
@@ -211,7 +211,7 @@ class Effects:
 
 
 def began_at(rollback: Rollback) -> float:
-    """When the first step of a rollback began; that of the wait or the opening where a crash made it begin anew."""
+    """When the first step of a rollback began. If a crash made it begin anew: the end of the wait, or the opening."""
     first = next((step for step in rollback.steps if step.attempt), None)
     if first is not None and first.attempt == 1 and first.started_at is not None:
         return first.started_at

@@ -19,7 +19,7 @@ from rearguard_controller.model import VERSION_LABEL, Condition, Measurement, Ou
 from rearguard_controller.model.observations import EPISODE_GAP, EXISTS, last_episode
 from rearguard_controller.wording import describe, number, span
 
-CLOSEST = 5.0  # seconds that two readings which are compared lie apart at least, and never less than the settle time
+CLOSEST = 5.0  # the fewest seconds between two readings that are compared; the settle time if that is longer
 
 FALLS = 4  # times that the figure came nearer to the threshold, one after the other, up to the last reading
 
@@ -91,9 +91,9 @@ def _times(subject: Subject, wall: float, now: float) -> tuple[float, float]:
 
 
 async def _credit(prometheus: Prometheus, subject: Subject, over: str) -> Proof:
-    """The condition is over; `completed` where every figure says that it was receding before anything was done.
+    """The condition is over. `completed` if every figure was receding before the first step; else no outcome.
 
-    It is asked of Prometheus' memory, so that a controller that stops in between finds the same.
+    The figures are read from Prometheus' history, so that a controller that restarts in between finds the same.
     """
     said = []
     for condition in subject.conditions:
@@ -114,7 +114,7 @@ async def _credit(prometheus: Prometheus, subject: Subject, over: str) -> Proof:
 
 
 async def _look(prometheus: Prometheus, subject: Subject) -> tuple[bool, str]:
-    """Whether all conditions are over by data present now, and the numbers."""
+    """Whether all conditions are over by data of this moment, and the numbers in words."""
     found: list[tuple[Condition, Measurement]] = []
     for condition in subject.conditions:
         try:

@@ -20,7 +20,7 @@ from rearguard_controller.model import Rollback, Target
 from rearguard_controller.rollback import Event, EventKind
 
 WELL_FOR = 300.0  # seconds without a break for which a fault must be over: a crash loop is well between two crashes
-UNKNOWN_FOR = 60.0  # seconds after the end of a wait in which a judgement that is not to be had is tried again
+UNKNOWN_FOR = 60.0  # seconds after the end of a wait for which a judgement that stays unknown is tried again
 
 
 class Judge:
@@ -40,7 +40,7 @@ class Judge:
         Args:
             lasting: what lasts as long as the process.
             targets: as configured.
-            gatherer: who asks the world.
+            gatherer: finds the facts.
             poll_interval: seconds between two judgements.
             well_for: seconds without a break after which a fault may count as over.
         """
@@ -65,9 +65,8 @@ class Judge:
             return Standing.UNKNOWN, error.message
         if alert is None:
             return Standing.BARRED, "It was not begun because of an alert."
-        (found,) = await self._gatherer.gather(
-            target, [alert], max_age=0.0, record=False
-        )  # a full disk must not stop it
+        # no record: a full disk must not stop it
+        (found,) = await self._gatherer.gather(target, [alert], max_age=0.0, record=False)
         if isinstance(found, Exception):
             raise found
         facts = found.facts
@@ -146,7 +145,7 @@ class Wait:
         return self._wall + self._monotonic() - self._since
 
     async def look(self, rollback: Rollback, *, ended: bool) -> Event | None:
-        """Judge again, while the wait lasts only now and then; the event to note, if one follows.
+        """Judge again, while the wait lasts only every `poll_interval` seconds; returns the event to note, if any.
 
         Raises:
             JournalError, LeaseLostError: it could not be judged.

@@ -39,7 +39,7 @@ class AlertsReading:
     by_labels: Index = field(default_factory=dict, repr=False)
 
     def find(self, alert: Alert) -> PrometheusAlert | None:
-        """The alert as Prometheus has it: all its labels stand in this alert; a firing one first. None if none."""
+        """Prometheus' alert of which this one has all labels, a firing one first; None if there is none."""
         labels = alert.labels
         found = [
             each
@@ -55,7 +55,7 @@ class AlertsReading:
 
 
 class AlertsNow:
-    """Reads Prometheus' alerts and rules for everybody, so that a storm of alerts does not read them again and again.
+    """Reads Prometheus' alerts and rules for everybody, so that a storm of alerts does not ask again and again.
 
     Attributes:
         trouble: is told of every reading.

@@ -45,7 +45,7 @@ class Answer(NamedTuple, Generic[T]):
 
     Attributes:
         value: None when it is not known.
-        detail: why it is not known; of the version before, else, how it was measured.
+        detail: why it is not known; if it is known, only of the version before: how it was measured.
         evidence: what was asked for it, and the answers.
     """
 

@@ -19,7 +19,7 @@ from rearguard_controller.wording import number
 
 MOST_VALUES = 4  # of one answer: the lowest and the highest, one of which decides
 MOST_LABELS = 4  # of one value
-MOST_APART = 86400.0  # seconds between our clock and another that is believed
+MOST_APART = 86400.0  # seconds that Prometheus' clock may differ from ours and still be believed
 _FIRST_LABELS = (VERSION_LABEL, "instance", "job", "pod")  # labels that are kept first
 
 
@@ -67,7 +67,7 @@ class RecordedQueries:
         return series
 
     def conclude(self, words: str) -> None:
-        """Put what was made of the answers about a range of time in front of each of them."""
+        """Put what follows from the answers about a range of time in front of each of them."""
         self._kept = [
             each if each.start is None else replace(each, answer=f"{words}; {each.answer}") for each in self._kept
         ]

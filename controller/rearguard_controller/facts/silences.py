@@ -94,9 +94,7 @@ class Silences:
             and (each.id in ids or _matches(each, alert.labels, unsure=unsure))
         ]
         longest = max(holding, key=lambda each: each.ends_at, default=None)
-        newer = ids - {
-            each.id for each in self._silences
-        }  # made after the silences were read, before the alerts were
+        newer = ids.difference(each.id for each in self._silences)  # made after the silences and before the alerts
         return Silencing(
             age=age,
             fault=self._fault,

@@ -49,7 +49,7 @@ class ManualRequest:
 
 @dataclass(frozen=True, slots=True)
 class ManualAnswer:
-    """What became of it."""
+    """What a request led to."""
 
     decision: Decision
     rollback: Rollback | None  # None for a dry run
@@ -76,13 +76,14 @@ class ByHand:
         self._firing = firing
 
     async def open(self, target: Target, request: ManualRequest) -> ManualAnswer:
-        """Judge and, unless it is a dry run, open a rollback of the target that a person's request names.
+        """Judge a person's request, and open the rollback unless it is a dry run.
 
-        It is judged neither beside an alert of its target nor beside another request.
+        Of one target only one judgement runs at a time, be it of an alert or of a request.
 
         Raises:
             ConflictError: a rollback of the target is under way.
-            InvalidInputError: there is no destination, it cannot be gone to, or the key stands for another request.
+            InvalidInputError: there is no destination, a rollback cannot go there, or the key was used for another
+                request.
         """
         before = await self._repeated(request)
         if before is not None:
@@ -93,7 +94,7 @@ class ByHand:
     async def _repeated(self, request: ManualRequest) -> ManualAnswer | None:
         """What the request's key led to before; None when it is new.
 
-        `force` only widens where a rollback may go; where it went is what is compared.
+        Target and destination are compared. `force` is not: it only says which destinations are allowed.
 
         Raises:
             InvalidInputError: the key was used for another target or destination.
@@ -147,7 +148,8 @@ class ByHand:
     async def _count(self, target: Target, facts: Facts, rollback: Rollback) -> None:
         """Count for the score that people go back; not after an automatic attempt, which they only repeat.
 
-        The rollback is open by now, whatever becomes of this: where it cannot be kept, the change of version counts.
+        The rollback is open already and stays so. If the score cannot be stored now, the poll that sees the change
+        of version counts it.
         """
         if facts.target.handled_by is not None:
             return
@@ -168,7 +170,7 @@ def _refused(action: OperatorAction, error: ConflictError | InvalidInputError) -
 
 
 def refusal(decision: Decision) -> ConflictError | InvalidInputError:
-    """The error that tells a person why a rollback by hand is not to be had."""
+    """The error that tells a person why a rollback by hand is refused."""
     reason = next(each for each in decision.reasons if each.blocks)
     if reason.code is ReasonCode.NO_OPEN_ROLLBACK:
         return ConflictError(

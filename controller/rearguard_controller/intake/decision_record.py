@@ -39,7 +39,11 @@ class Decisions:
     async def checked(
         self, target: Target, facts: Facts, decide: Callable[[Facts], Decision]
     ) -> tuple[Facts, Decision]:
-        """Decide; a destination that would be gone to is put to the target's own check first, if there is one."""
+        """Decide; if a rollback would follow, ask the target's own `check` about its destination and decide again.
+
+        Returns:
+            The facts, which now hold what the check said, and the decision.
+        """
         while True:
             decision = decide(facts)
             version = decision.to_version

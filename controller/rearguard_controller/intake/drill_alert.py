@@ -17,16 +17,16 @@ _DRILL_ID = re.compile(r"x[0-9A-Za-z_-]{1,60}")  # as the service makes them
 
 
 def drill_labels(target: Target, drill_id: str) -> Labels | None:
-    """Labels that take a drill's alert the way of this target's triggers; None when no alert can be one.
+    """Labels with which Alertmanager routes a drill's alert like the target's triggers; None if no alert can trigger.
 
-    Of several maps in `match` the first is taken.
+    If `match` holds several maps, the first one that fits is taken.
     """
     wanted = target.trigger_labels()
     return {"alertname": DRILL_ALERT, **wanted[0], DRILL_LABEL: drill_id} if wanted else None
 
 
 def drill_alert(target: Target, labels: Labels, now: float) -> Alert:
-    """The alert that a drill sends: it says what it is to whoever else is told of it."""
+    """The alert that a drill sends. Its texts say that it is a drill, for other receivers that Alertmanager tells."""
     texts = {
         "summary": f"This is a drill of {target.name}: nothing is wrong.",
         "description": "Rearguard tries whether alerts reach it by way of Alertmanager. There is nothing to do.",
@@ -35,11 +35,11 @@ def drill_alert(target: Target, labels: Labels, now: float) -> Alert:
 
 
 def drills_in(alerts: Iterable[Alert]) -> tuple[str, ...]:
-    """The ids of the drills whose alerts are among these, each once; a label that can be no id of ours is none."""
+    """The ids of the drills whose alerts are among these, each once; labels that cannot be ids are left out."""
     found = (alert.labels.get(DRILL_LABEL, "") for alert in alerts)
     return tuple(dict.fromkeys(each for each in found if _DRILL_ID.fullmatch(each)))
 
 
 def is_of_a_drill(alert: Alert) -> bool:
-    """Whether an alert is a drill's, whoever sent it: never judged, never told of, whatever else it carries."""
+    """Whether an alert is a drill's, whoever sent it. It is never judged, and people are not told of it."""
     return bool(alert.labels.get(DRILL_LABEL))

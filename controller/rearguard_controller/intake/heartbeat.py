@@ -21,7 +21,7 @@ from rearguard_controller.model import Alert
 log = structlog.get_logger()
 
 WATCHDOG = "RearguardWatchdog"
-EXCHANGE_EVERY = 10.0  # seconds between two writes at least, and between two reads about
+EXCHANGE_EVERY = 10.0  # the fewest seconds between two writes, and about as many between two reads
 
 
 class Heartbeat:
@@ -33,7 +33,7 @@ class Heartbeat:
         *,
         every: float = EXCHANGE_EVERY,
     ) -> None:
-        """Nothing is known yet; `every` is the number of seconds between two writes at least."""
+        """Nothing is known yet; `every` is the fewest seconds between two writes."""
         self._journal, self._telemetry = lasting.journal, lasting.telemetry
         self._clock, self._steady = lasting.clock, lasting.steady
         self._every = every
@@ -54,7 +54,7 @@ class Heartbeat:
             self._news.set()
 
     async def run(self) -> None:
-        """Exchange with the journal for ever: at once what is new, but never more often than the pace allows."""
+        """Exchange with the journal for ever: a new heartbeat at once, but never two within `every` seconds."""
         while True:
             try:
                 await self._exchange()

@@ -106,7 +106,7 @@ class Intake:
         return owners[0] if len(owners) == 1 else None
 
     async def _hand_to_target(self, one: Waiting) -> bool:
-        """Whether a target's queue has it now; else there is nothing to judge."""
+        """Put an alert into its target's queue; False if it has none, so that there is nothing to judge."""
         target = None
         if one.alert.firing:
             with set_aside(one.alert.name):

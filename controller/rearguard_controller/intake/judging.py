@@ -28,7 +28,7 @@ from rearguard_controller.rollback.plan import plan, waiting_for
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 32  # targets that are judged side by side
-MOST_REMEMBERED = 50_000  # alerts whose last answers are known; of a forgotten one the same is recorded once more
+MOST_REMEMBERED = 50_000  # alerts whose last answers are kept; the same answers to a forgotten one are recorded again
 
 
 class Judging:
@@ -52,7 +52,10 @@ class Judging:
         return self._one_by_one[target_name]
 
     async def target_of(self, alert: Alert) -> Target | None:
-        """The target that an alert may roll back; None where it is not exactly one, and then that is recorded."""
+        """The target that an alert may roll back; None if it is not exactly one.
+
+        If it is not, and the alert is a trigger, a decision that says so is recorded.
+        """
         owners = [target for target in self._targets.values() if target.owns(alert.labels)]
         if not owners:
             if self._may_trigger(alert):
@@ -93,7 +96,7 @@ class Judging:
             await self._lead.mark_judged(ids, self._clock())
 
     async def _decide(self, target: Target, gathered: Gathered, waiting: Waiting) -> bool:
-        """Decide and record; True when the target's facts are others now."""
+        """Decide and record; True if the target's facts changed by that."""
         facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
         facts, decision = await self._decisions.checked(
             target, facts, lambda facts: policy.decide(number, alert, target, facts)
@@ -153,7 +156,7 @@ class Judging:
 
 @contextlib.contextmanager
 def set_aside(*names: str) -> Iterator[None]:
-    """Go on after a fault of ours with these alerts; a journal that fails is not theirs."""
+    """Log a fault of ours with these alerts and go on; errors of the journal and a lost lease are raised."""
     try:
         yield
     except DamagedError as error:  # asking again does not mend a record

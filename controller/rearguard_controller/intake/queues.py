@@ -28,9 +28,7 @@ class Waiting:
     alert: Alert
     received_at: float | None = None  # when it came last; None: found in Prometheus, not delivered
     ids: tuple[int, ...] = ()
-    fired_at: float | None = (
-        None  # since when it fires, by the delivery; Prometheus' own list says when it was pending
-    )
+    fired_at: float | None = None  # since when it fires, by the delivery; Prometheus' list says since when pending
 
 
 @dataclass(slots=True)

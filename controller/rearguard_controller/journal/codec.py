@@ -1,8 +1,7 @@
-"""Nouns to JSON text and back, by their own type hints.
+"""Values of the model to JSON text and back, by their own type hints.
 
 Here: the one form in which values are stored: readable JSON, no pickles. A reader ignores fields that it does not
 know, and missing fields get their defaults. So a rollback that another version of Rearguard began can be resumed.
-Never here: the form of answers to users; `json_views` has that.
 """
 
 from __future__ import annotations

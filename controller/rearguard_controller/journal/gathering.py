@@ -1,7 +1,7 @@
 """Many webhooks, few commits: alerts that arrive while one statement runs share the next one.
 
-Here: the queue before the inbox, for every database.
-Never here: other writes. Those come one after another, and need no queue.
+Here: the queue before the inbox, and the count of what waits, for every database. Other writes come one after another
+and need no queue.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The inbox: accepted alerts, until they are judged.
 
-Here: what every store does with them.
-Never here: statements that differ between the databases; each store's own inbox has those.
+Here: what both stores do with them. The statements that differ stand in each store's own inbox.
 """
 
 from __future__ import annotations

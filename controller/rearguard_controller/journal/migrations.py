@@ -1,7 +1,7 @@
 """The schema's versions: numbered files, applied in order, forward only.
 
 Here: which files there are, and the error for a journal that a newer Rearguard wrote.
-Never here: applying them. Each store applies a file and notes its version in one transaction.
+Each store applies a file and notes its version in one transaction.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the rows of the journal mean, whichever database holds them.
 
 Here: rows to values of the model, and the errors that both stores raise. A damaged or foreign record in a list is set
-aside and reported, so that the others can be read; asked for by itself it is an error.
+aside and logged, so that the others can be read. Asked for by itself, it is an error.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 Here: the conditions, for SQLite and PostgreSQL alike. Open rollbacks, their events, and the handled versions never
 go.
-Never here: when this happens, and how old is too old.
 """
 
 from __future__ import annotations

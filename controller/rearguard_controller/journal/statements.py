@@ -1,7 +1,6 @@
 """What the journal writes: statements that both SQLite and PostgreSQL understand, with the columns of each record.
 
 Here: statements only. Their values are marked $1, $2, ...; the SQLite store turns the marks into ?1, ?2, ...
-Never here: running them.
 """
 
 from __future__ import annotations

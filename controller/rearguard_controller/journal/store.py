@@ -27,8 +27,6 @@ from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
 
-DRILL_HINT = "Wait for its end; one whose controller stopped counts as over after five minutes."
-
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:

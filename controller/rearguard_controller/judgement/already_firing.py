@@ -14,7 +14,7 @@ LONGEST_UNSEEN = 300.0  # seconds between two readings of the version within whi
 
 
 def already(name: str, known: TargetFacts) -> tuple[bool | None, str] | None:
-    """What the snapshot answers to `began_after_release`: was an alert of this name there before the release?
+    """What the snapshot says for `began_after_release`: was an alert of this name there before the release?
 
     Only the alert's name counts. Its instances and pods change with every release, and so does the version in the
     labels of an alert about something underneath, such as a host.

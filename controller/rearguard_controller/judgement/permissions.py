@@ -33,7 +33,7 @@ def of_no_target(alert: Alert) -> str:
 
 
 def mode_allows(case: Case) -> Reason:
-    """Whether the policy acts, by itself or after a person approved."""
+    """Whether the policy's mode lets the controller act, by itself or after a person approved."""
     policy = case.target.policy
     holds = policy.mode is not Mode.OBSERVE
     return Reason(ReasonCode.MODE_ALLOWS, holds, f"The mode of policy {policy.name} is {policy.mode}.")

@@ -65,9 +65,9 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         facts: everything known, gathered before.
 
     Returns:
-        `roll_back` when no reason stands in the way, else `leave`; `ask` in place of `roll_back` where the mode is
-        `ask`, and for a database alert that cannot be compared with the version before. `would` is the verdict had
-        mode, environment and arming allowed it: `ask` in mode `ask`, which allows no more than that.
+        `roll_back` if no reason stands in the way, else `leave`. `ask` replaces `roll_back` in mode `ask`, and for a
+        database alert that cannot be compared with the version before. `would` is the verdict if mode, environment
+        and arming allowed it. In mode `ask`, `would` is `ask`, never `roll_back`: the mode allows no more.
     """
     if target is None:
         detail = "No configured target matches the labels of this alert."
@@ -107,7 +107,7 @@ def decide_unclear(decision_id: str, alert: Alert, owners: Sequence[Target], now
 
 
 def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -> Decision:
-    """Judge a person's request: only what would make it impossible or senseless is enforced.
+    """Judge a person's request. Only what makes a rollback impossible or senseless stands in its way.
 
     Returns:
         `roll_back` when the destination exists, differs, can be activated and no rollback is open; else `leave`.
@@ -176,13 +176,13 @@ def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[St
 
 
 def _of(evidence: tuple[Evidence, ...], codes: Collection[ReasonCode]) -> tuple[Evidence, ...]:
-    """What serves one of these reasons; what it serves beside them is not said."""
+    """The evidence that serves one of these reasons, without the other reasons that it serves."""
     serving = (replace(each, serves=tuple(code for code in each.serves if code in codes)) for each in evidence)
     return tuple(each for each in serving if each.serves)
 
 
 def _may_be_the_database(alert: Alert, reasons: tuple[Reason, ...]) -> bool:
-    """Whether the database itself may be at fault: nothing shows that the version before got on with it."""
+    """Whether the database itself may be at fault: nothing shows that the version before worked with it."""
     healthy = next(each for each in reasons if each.code is ReasonCode.PREVIOUS_VERSION_HEALTHY)
     return alert.labels.get("component") == DATABASE and healthy.holds is None
 

@@ -17,7 +17,7 @@ from rearguard_controller.model import Reason, ReasonCode
 
 
 class Question(NamedTuple):
-    """One question, and what would have to change while its answer stands in the way."""
+    """One question, and its remedy: what would have to change so that its answer no longer stands in the way."""
 
     ask: Callable[[Case], Reason]
     remedy: Callable[[Case], str]

@@ -1,7 +1,4 @@
-"""What would have to change, where no question of the list says it: for a person's request, and for unclear alerts.
-
-Here: those sentences. Pure.
-"""
+"""Remedies beside those of `questions`: for a person's request, and for an alert that fits several targets. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Is there a version to go back to, and a free way to it? The last questions, each with its remedy. Pure.
 
-Here: the answers in words. Which version it is, `destination` chooses.
+Here: the answers in words. `destination` chooses the version.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _trust(release: Release, target: Target, known: TargetFacts) -> str:
 
 
 def no_barrier(case: Case) -> Reason:
-    """Whether the way back is free: no barrier alone keeps the newest version that earned trust away."""
+    """Whether no barrier stands between the serving version and the newest one that earned trust."""
     code = ReasonCode.NO_BARRIER
     if case.destination is not None:
         return Reason(code, True, f"{case.destination.version} lies behind no barrier.")
@@ -104,7 +104,7 @@ def _barred(known: TargetFacts) -> tuple[Release | None, Release | None]:
 
 
 def owner_allows(_case: Case) -> Reason:
-    """Whether the owner of the target's version lets it be changed; a target of commands has no other owner."""
+    """Whether the version may be changed. If the target's own command changes it, nobody would change it back."""
     detail = "Versions are changed by this target's own command; no other owner is known that would take it back."
     return Reason(ReasonCode.OWNER_ALLOWS, True, detail)
 
@@ -115,7 +115,7 @@ def ask_the_owner(case: Case) -> str:
 
 
 def capacity_suffices(_case: Case) -> Reason:
-    """Whether there is room for the version that is gone back to; a target of commands has no room to ask for."""
+    """Whether there is room for the destination; a target that is changed by a command is not asked."""
     return Reason(
         ReasonCode.CAPACITY_SUFFICES, True, "Capacity is not asked of a target that is changed by a command."
     )

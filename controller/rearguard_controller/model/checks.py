@@ -21,7 +21,7 @@ ROUTING = "routing"
 JOURNAL = "journal"
 
 
-# Those that touch nothing are asked all the time; the others by a drill only.
+# The poll asks those that touch nothing; only a drill asks all of DRILL_CHECKS.
 READY_CHECKS = (
     SCRAPE_INTERVAL,
     TRIGGER_RULES,

@@ -41,7 +41,7 @@ class ReasonCode(StrEnum):
 
 @unique
 class EvidenceSource(StrEnum):
-    """Who was asked for what a decision rests on."""
+    """Where the evidence of a decision was read."""
 
     PROMETHEUS = "prometheus"
     ALERTMANAGER = "alertmanager"
@@ -112,7 +112,7 @@ class Outcome(StrEnum):
     SUPERSEDED = "superseded"  # somebody else changed the version meanwhile
     NOT_NEEDED = "not_needed"  # the fault was over when the wait ended
     ABORTED = "aborted"  # a person stopped it; what was begun was undone
-    NEEDS_A_PERSON = "needs_a_person"  # halting loudly is a result
+    NEEDS_A_PERSON = "needs_a_person"  # it cannot go on or be proved by itself
 
 
 @unique

@@ -29,7 +29,7 @@ class Evidence:
     """One thing that was read of the world for a decision, and what it said.
 
     `question` is PromQL as it was asked, `GET` and a path, a command, or what was read of the journal. `at` is when
-    that was, by the clock of who answered where it is known; a range of time goes from `start` to `at`, every `step`
+    that was, by the clock of the source if it is known. A range of time goes from `start` to `at`, every `step`
     seconds.
     """
 
@@ -51,7 +51,7 @@ class Reason:
     holds: bool | None
     detail: str
     unknown_blocks: bool = True
-    remedy: str = ""  # of one that stands in the way: what would have to change
+    remedy: str = ""  # if it stands in the way: what would have to change
 
     @property
     def blocks(self) -> bool:
@@ -66,7 +66,7 @@ class Decision:
     id: str
     target: str
     verdict: Verdict
-    would: Verdict  # had mode, environment and arming allowed it
+    would: Verdict  # the verdict if mode, environment and arming allowed it
     decided_at: float
     trigger: Trigger
     reasons: tuple[Reason, ...]
@@ -120,7 +120,7 @@ class Rollback:
     detail: str = ""
     closed_at: float | None = None
     needs_approval: bool = False
-    approved: bool = False  # a person said go: only the fresh judgement is waited for
+    approved: bool = False  # by a person; it now waits only for the fresh judgement
     waited_until: float | None = None  # when it could be begun; None: at once, or not yet
     stopping: Outcome | None = None  # the attempt has ended early, and this will be its outcome
     stopping_detail: str = ""

@@ -35,7 +35,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version of a target and what is remembered of it. Versions are identities, never "previous"."""
+    """A version of a target and what is remembered of it. `version` is an identity, never a word like "previous"."""
 
     target: str
     version: str
@@ -147,7 +147,7 @@ class TargetState:
     alerts: AlertsSeen | None = None  # at the last poll that found the serving version
     alerts_before: AlertsSeen | None = None  # right before the serving version came; None: nobody looked for them
     adopting: bool = False  # it is new here, and Prometheus' history has not been read yet
-    told_bad_since: float | None = None  # when the return of a bad version began that people were last told of
+    told_bad_since: float | None = None  # when the last return of a bad version that people were told of began
     score: Score = Score()  # what it would have done, against what people did
 
 
@@ -157,7 +157,9 @@ class Sample:
 
     labels: Labels
     value: float
-    at: float | None = field(default=None, compare=False)  # when it was evaluated, by who answered; None: not said
+    at: float | None = field(
+        default=None, compare=False
+    )  # when it was evaluated, as Prometheus says; None: it does not
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 Here: from points of the past to stretches of service, from those to releases that are remembered, and why a version
 is not adopted. The measure is the same as for a version that serves now (`trust`): data without a break, and no
 trigger alert pending or firing. Only the end of a version's service counts: what it was left with.
-Never here: asking Prometheus (`past`), clocks, the journal (`bootstrap`). Which rules were loaded in the past
-cannot be known.
+Which rules were loaded in the past cannot be known.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass, replace
 from rearguard_controller.model import Release
 from rearguard_controller.wording import span
 
-NEAR = 1.5  # steps between two points that still follow one another
+NEAR = 1.5  # steps; two points that lie further apart do not follow one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def not_adopted(history: History, serving: Stretch | None, known_good_after: flo
 
 
 def adopt_serving(release: Release, serving: Stretch, known_good_after: float) -> Release:
-    """The version that serves, trusted since its history earned it; what was said or found out before stays."""
+    """The serving version, known good since its history earned that; marks that it has already stay."""
     if release.distrusted or serving.clean_from is None:
         return release
     return replace(
@@ -118,7 +117,7 @@ def adopt_earlier(
 
 
 def _identity(service_version: str, serving: Release, listed: Collection[str] | None) -> str | None:
-    """The identity behind a label of the past: the same text, if the target's identities are such texts."""
+    """The version that a service_version of the past belongs to: the same text, if the target names versions so."""
     if service_version in (serving.service_version, serving.version):
         return None
     if listed is not None:

@@ -1,7 +1,6 @@
 """Trust on day one: when a target is first seen, its past is read from Prometheus, once, and what it proves is kept.
 
 Here: when to ask, how far to look back, what is written to the journal and what the log says.
-Never here: what the past proves (`adoption`), and the questions themselves (`past`).
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from rearguard_controller.releases.past import service_of
 
 log = structlog.get_logger()
 
-SHORTER = 0.25  # the part of the time for which an unanswered question is asked again
+SHORTER = 0.25  # after each failure the time looked back shrinks to this part of it
 MOST_AT_ONCE = 4  # targets whose past is asked for side by side
 MOST_NAMED = 20  # versions that a line of the log names
-LEAST_LOOK = 2.0  # times `known_good_after` that are looked back at least
+LEAST_LOOK = 2.0  # times `known_good_after`: the shortest time looked back
 
 Listing = Callable[[Target], Awaitable[frozenset[str] | None]]
 
@@ -54,7 +53,7 @@ class Bootstrap:
     async def look(self, target: Target, release: Release, *, rules_healthy: bool) -> None:
         """Read the past of a target whose serving version is `release`, as soon as it can be read.
 
-        Whatever it proves, it is not read again. Without an answer it is tried again at the next poll.
+        The past is read once, whatever it proves. Without an answer the next poll tries again.
 
         Raises:
             JournalError, LeaseLostError: what was found could not be kept; it is read again.
@@ -116,5 +115,5 @@ class Bootstrap:
 
 
 def _unless_known(found: Release, known: Release | None) -> Release:
-    """What history found, unless something is known already: people's words come before it."""
+    """What history found, unless something is known already: what people said counts more."""
     return found if known is None else known

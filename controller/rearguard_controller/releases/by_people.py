@@ -14,7 +14,7 @@ from rearguard_controller.releases.trust import announced
 
 
 class ReleaseWords:
-    """Takes down what people say of targets and releases."""
+    """Records what people say of targets and releases."""
 
     def __init__(self, lasting: Lasting) -> None:
         """Wire it."""
@@ -53,7 +53,7 @@ class ReleaseWords:
         barrier: bool | None = None,
         good: bool | None = None,
     ) -> Release:
-        """Take down what CI or a person says of a release.
+        """Record what CI or a person says of a release.
 
         Args:
             target: whose release.

@@ -1,7 +1,6 @@
-"""What Prometheus remembers of a target's past, where nobody looked while it happened.
+"""What Prometheus' history says of a target's past that the controller did not see itself.
 
-Here: questions to `ALERTS` and to the target's instances at moments and over spans of time that are over.
-Never here: what follows from the answers (`trust`, `snapshot`), and figures (`figures`).
+Here: queries about `ALERTS` and about the target's instances, at past moments and over past spans of time.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ def as_seen(alerts: Iterable[PrometheusAlert]) -> tuple[SeenAlert, ...]:
 
 
 async def alerts_before_change(prometheus: Prometheus, target: Target, state: TargetState) -> AlertsSeen:
-    """What was pending or firing of a target right before its version changed, and what while nobody read it.
+    """The target's alerts that were pending or firing right before its version changed, and while it was not read.
 
     Raises:
-        SourceError: Prometheus could not be asked; it may know at another time.
+        SourceError: Prometheus could not be asked; try again later.
     """
     start, end = state.changed_after, state.serving_since
     if start is None or end is None or not 0 <= end - start <= LONGEST_LOOK:

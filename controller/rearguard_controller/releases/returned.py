@@ -17,7 +17,7 @@ from rearguard_controller.wording import moment
 
 log = structlog.get_logger()
 
-LOOKED_THROUGH = 100  # newest rollbacks of a target among which the one that led away is looked for
+LOOKED_THROUGH = 100  # newest rollbacks of a target that are searched for the one that led away
 
 
 class Returns:

@@ -26,11 +26,11 @@ from rearguard_controller.releases.trust import (
     concerns,
     earns,
     lingering,
-    noted,
     seen,
     serves,
     tended,
     trusted,
+    with_alerts,
 )
 
 log = structlog.get_logger()
@@ -83,8 +83,8 @@ class Releases:
     async def look(self, target: Target) -> Serving:
         """Read which version serves now, and record a change of it.
 
-        A target that cannot be read keeps its last state; the answer's `detail` says why. Several may look at once: a
-        reading that is overtaken by one that began later says nothing any more.
+        A target that cannot be read keeps its last state; the answer's `detail` says why. Several readings may run at
+        once: one that began before a reading that is recorded already is dropped.
         """
         self._begun += 1
         number = self._begun
@@ -103,7 +103,7 @@ class Releases:
             return serving
 
     async def _record(self, target: Target, version: str) -> Serving:
-        """Take down that a version serves."""
+        """Record that a version serves."""
         now = self._clock()
         release = await self._lead.change_release(
             target.name, version, lambda known: seen(known, target.name, version, now)
@@ -147,7 +147,7 @@ class Releases:
             return Serving(None, error.message, state)
 
     async def current(self, target: Target) -> str:
-        """The version that serves, by the target's own word.
+        """The version that serves, as the target's command `current` prints it.
 
         Raises:
             SourceError: it could not be read.
@@ -210,7 +210,7 @@ class Releases:
             if state.serving_version != version:  # another version serves meanwhile: none of this is about it
                 return state
             most_gap = GAPS_ALLOWED * poll_interval
-            state = tended(noted(state, watch.seen), now, clean=clean, most_gap=most_gap)
+            state = tended(with_alerts(state, watch.seen), now, clean=clean, most_gap=most_gap)
             if by_us:  # an approved attempt that failed, and left it serving
                 return score.acted(state, version)
             return score.passed(state, known[version], now, window=target.policy.watch_window)
@@ -220,7 +220,10 @@ class Releases:
         return replace(serving, state=state)
 
     def _again(self, target: Target, version: str, shown: str | None) -> bool:
-        """Whether the poll before saw the same pair: a deployment may come between the two readings of one poll."""
+        """Whether the poll before saw the same pair.
+
+        One poll is not enough: a deployment may come between its two readings.
+        """
         before, self._paired[target.name] = self._paired.get(target.name), (version, shown)
         return before == (version, shown)
 

@@ -2,7 +2,6 @@
 
 Here: from what was known and one observation to what is known now. They run inside one transaction of the journal, so
 that a rollback that closes meanwhile never loses its marks.
-Never here: asking anybody, clocks, the journal.
 """
 
 from __future__ import annotations
@@ -63,8 +62,8 @@ def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> Ta
 def alerts_before(state: TargetState, now: float) -> AlertsSeen | None:
     """What was pending or firing right before a version that is first seen at `now`; None for the first version ever.
 
-    It is what was read together with the version before, not at the poll that found the new one: by then its own
-    alerts may be pending. A reading that is too old says nothing of the moment before the change.
+    The alerts were read together with the version before. The poll that found the new version does not count: by then
+    the new version's own alerts may be pending. A reading that is too old says nothing of the moment of the change.
     """
     if state.serving_version is None:
         return None
@@ -75,8 +74,8 @@ def alerts_before(state: TargetState, now: float) -> AlertsSeen | None:
     return AlertsSeen(now if since is None else since, unknown=f"alerts and version were not read together{unread}")
 
 
-def noted(state: TargetState, alerts: AlertsSeen | None) -> TargetState:
-    """A target's state after the alerts of a poll were read; None: they were not."""
+def with_alerts(state: TargetState, alerts: AlertsSeen | None) -> TargetState:
+    """The state with this poll's alerts. `alerts` is None if the poll could not read them; then the state stays."""
     return state if alerts is None else replace(state, alerts=alerts)
 
 
@@ -151,6 +150,6 @@ def announced(
 
 
 def has_returned(state: TargetState, release: Release) -> bool:
-    """Whether the serving version came back after it was rolled away from; one that never left has not."""
+    """Whether the serving version came back after a rollback away from it; False if it never stopped serving."""
     marked, began = release.distrusted_since, state.serving_since
     return state.serving_version == release.version and marked is not None and began is not None and began > marked

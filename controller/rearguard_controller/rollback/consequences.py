@@ -14,7 +14,7 @@ from rearguard_controller.model import Outcome, Release, Rollback, StepKind, Tar
 
 @dataclass(frozen=True, slots=True)
 class ReleaseChange:
-    """How what is remembered of a version changes; `change` gets and returns None where nothing is."""
+    """How what is remembered of a version changes; `change` gets and returns None if nothing is remembered."""
 
     target: str
     version: str

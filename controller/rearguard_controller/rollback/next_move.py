@@ -105,9 +105,8 @@ def _step_move(rollback: Rollback, step: Step, now: float) -> Move | None:
 def _retry_move(step: Step, now: float) -> Move:
     ended = now if step.ended_at is None else step.ended_at
     due = ended + min(RETRY_MOST, RETRY_FIRST * 2 ** min(step.attempt - 1, 16))
-    waiting = (
-        ended <= now < due
-    )  # if the clock was set back, do not wait: traffic would stay drained until it catches up
+    # if the clock was set back, do not wait: traffic would stay drained until it catches up
+    waiting = ended <= now < due
     return WaitUntil(due) if waiting else RunStep(step)
 
 

@@ -2,7 +2,6 @@
 
 Here: which events a rollback accepts in which phase (`PHASES`), how events move one step (`STEPS`), and what each
 changes.
-Never here: which event comes next; `next_move` says that.
 """
 
 from __future__ import annotations
@@ -80,7 +79,6 @@ def _step_event(rollback: Rollback, event: Event) -> Rollback:
         raise ConflictError(f"Step {step.name} of rollback {rollback.id} is {step.state}; {event.kind} is refused.")
     if state is StepState.STARTED:
         _refuse_if_ended(rollback, step)
-    if state is StepState.STARTED:
         changed = replace(
             step,
             state=state,
@@ -194,9 +192,8 @@ def reason_to_skip(rollback: Rollback, step: Step) -> str | None:
 def _reason_to_leave_undone(rollback: Rollback, step: Step) -> str | None:
     if step.undoes is not None and rollback.steps[step.undoes].attempt == 0:
         return "Its hook never started: nothing to undo."
-    proof = rollback.step_of(StepKind.VERIFY_HEALTH) or rollback.step_of(
-        StepKind.ROLL_BACK
-    )  # without a health check, the roll_back step counts
+    # without a health check, the roll_back step counts
+    proof = rollback.step_of(StepKind.VERIFY_HEALTH) or rollback.step_of(StepKind.ROLL_BACK)
     if step.only_when_healthy and (proof is None or proof.state is not StepState.DONE):
         return "Left as it is, because the target is not proven healthy (undo.when: healthy)."
     return None

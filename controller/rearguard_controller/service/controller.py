@@ -2,7 +2,6 @@
 
 Here: what runs at every replica and what only at the leader, reloading, forgetting what is old. The clock is taken
 here and passed in.
-Never here: which part gets which other part (`wiring`), what any part does, signals (`process`).
 """
 
 from __future__ import annotations
@@ -111,7 +110,7 @@ class Controller:
     async def reload(self) -> None:
         """Read the configuration again and use it; open rollbacks keep their frozen plans.
 
-        One after the other: of two that overlap, the one that was asked for last also reads last.
+        Reloads run one after another, so that the one that was asked for last also reads last.
 
         Raises:
             ConfigError: it cannot be used, or changes what only a restart can change; the old one stays.
@@ -186,7 +185,7 @@ class Controller:
             group.create_task(self._prune())
 
     async def _prune(self) -> None:
-        """Let go of what is older than the retention: soon, as terms may be short, and now and then."""
+        """Forget what is older than the retention: soon after the start, as terms may be short, then every hour."""
         pause = PRUNE_FIRST
         while True:
             await asyncio.sleep(pause)

@@ -1,7 +1,6 @@
 """The parts of the controller, and which of them gets which others.
 
 Here: what goes on through every reload, and what one configuration makes with it. Ids are made here.
-Never here: what any part does, when it is started or stopped.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Engine:
         )
 
     def tell(self, configuration: Configuration) -> None:
-        """Tell people of what happens from now on as the configuration says."""
+        """From now on, tell people of what happens as this configuration says."""
         self.notify.use(configuration.notify)
         self.lasting.telemetry.know_services(self.notify.services)
 
@@ -125,7 +124,7 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
 def new_id(letter: str, now: float) -> str:
     """An id that sorts by time and is short enough to be typed: letter, UTC date and time, random digits.
 
-    Many decisions may be made within a second (a storm of alerts), so that theirs have eight, others four.
+    Ids of decisions have eight digits, because a storm of alerts makes many within a second; others have four.
     """
     return (
         f"{letter}{time.strftime('%y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(4 if letter == 'd' else 2)}"

@@ -1,7 +1,6 @@
-"""The figures of all trigger rules at this moment, for the dashboard: one question a figure, not a target.
+"""The figures of all trigger rules at this moment, for the dashboard: one query for each figure, not for each target.
 
 Here: the readings, and which of them belong to a target.
-Never here: whether a figure means a fault of the release (`judgement`).
 """
 
 from __future__ import annotations

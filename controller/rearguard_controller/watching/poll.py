@@ -2,8 +2,7 @@
 
 Here: one poll after another of Prometheus' own alerts and rules, each target's serving version and trust, the checks
 that say whether a target is ready to be rolled back, and the figures that the dashboard shows. What the last poll
-saw is kept, so that others can read it without waiting.
-Never here: judging (the alerts found are handed to the intake) and acting.
+saw is kept, so that others can read it without waiting. The alerts found are handed to the intake, which judges them.
 """
 
 from __future__ import annotations

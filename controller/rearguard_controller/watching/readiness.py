@@ -2,7 +2,7 @@
 
 Here: the checks of `READY_CHECKS` that the poll of Prometheus does not answer, when each is due again, and their last
 answers. A drill asks them, too.
-Never here: what a drill alone may do: run the checks of hooks, ask for health, send an alert.
+Never here: running the checks of hooks, asking for health, sending an alert. Only a drill may do that.
 """
 
 from __future__ import annotations
@@ -148,7 +148,10 @@ class Readiness:
         )
 
     async def destination(self, target: Target, serving: str | None) -> tuple[Check, Facts]:
-        """Whether there is a way back, and the facts that say so; the target's own `check` is asked of it."""
+        """Whether there is a version to go back to, and the facts that say so.
+
+        The target's own `check` is asked about that version.
+        """
         state, releases = await self._journal.target_state(target.name), await self._journal.releases(target.name)
         now, known = self._clock(), TargetFacts(serving or state.serving_version, state=state, releases=releases)
         try:
@@ -172,7 +175,7 @@ class Readiness:
         """Whether Alertmanager answers; without one nothing is asked of it."""
         if self._alertmanager is None:
             detail = "No Alertmanager is configured: silences are not read."
-            return Check(ALERTMANAGER, True, detail)  # `holds` of a check
+            return Check(ALERTMANAGER, True, detail)
         try:
             await self._alertmanager.reachable()
         except SourceError as error:

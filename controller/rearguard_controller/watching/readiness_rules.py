@@ -1,8 +1,7 @@
 """Could a target be rolled back if it had to be? The questions, their order, and what is said of the answers. Pure.
 
-Here: the closed set of checks (it is a metric label), the way back that the next bad night would take, the sentences,
-and the alert that a drill sends on its way.
-Never here: finding anything out (`readiness`, `drill`).
+Here: the version that a rollback would go to, and the sentences for each check. The closed set of checks, which is a
+metric label, stands in `model.checks`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from rearguard_controller.releases.trust import recently_released
 from rearguard_controller.wording import span
 
 LONGEST_DEPLOY = 1800.0  # seconds for which an announced deployment may go on before somebody is told
-_MOST_NAMED = 3  # versions that a sentence goes into
+_MOST_NAMED = 3  # versions that a sentence names
 
 _POLLED: Mapping[str, tuple[str, str]] = {  # what is said when it holds, and when it does not
     TRIGGER_RULES: (
@@ -95,7 +94,7 @@ def destination(target: Target, facts: Facts) -> Check:
 
 
 def deploy(target: Target, facts: Facts) -> Check:
-    """Whether no announced deployment has been left without its end: it would stand in the way for ever."""
+    """Whether no deployment was announced without its end, which would stand in the way for ever."""
     state = facts.target.state
     began = None if state is None else state.deploy_started_at
     if began is None:

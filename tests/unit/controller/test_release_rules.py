@@ -13,11 +13,11 @@ from rearguard_controller.releases.trust import (
     believable,
     concerns,
     has_returned,
-    noted,
     seen,
     serves,
     tended,
     trusted,
+    with_alerts,
 )
 from unit.controller.factories import (
     DEPLOYED,
@@ -241,7 +241,9 @@ class Diary:
             self.now += POLL
             known = self.releases[version] = seen(self.releases.get(version), TARGET, version, self.now)
             self.state = serves(self.state, version, self.now, trusted=known.known_good_at is not None)
-            self.state = tended(noted(self.state, AlertsSeen(self.now)), self.now, clean=clean, most_gap=MOST_GAP)
+            self.state = tended(
+                with_alerts(self.state, AlertsSeen(self.now)), self.now, clean=clean, most_gap=MOST_GAP
+            )
             if (served_well(self.state, self.now) or 0) >= 15 * MINUTE:
                 self.releases[version] = trusted(self.releases[version], self.now)
 

@@ -9,7 +9,7 @@ from rearguard_controller.journal import codec
 from rearguard_controller.judgement.policy import decide
 from rearguard_controller.model import AlertsSeen, AlertState, Facts, SeenAlert, TargetFacts, TargetState, Verdict
 from rearguard_controller.releases.past import as_seen
-from rearguard_controller.releases.trust import noted, serves
+from rearguard_controller.releases.trust import serves, with_alerts
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, TARGET, alert, facts, good, serving, state, target
 
 POLL = 15.0
@@ -104,7 +104,7 @@ def test_a_condition_that_only_the_releases_own_figures_showed_before_current_na
 def polled(current: TargetState, at: float, *alerts: SeenAlert, version: str = "v1") -> TargetState:
     """A poll: alerts are read, and then `current`."""
     after = serves(current, version, at + 1, trusted=False)
-    return noted(after, AlertsSeen(at, alerts)) if after.serving_version == current.serving_version else after
+    return with_alerts(after, AlertsSeen(at, alerts)) if after.serving_version == current.serving_version else after
 
 
 def test_the_snapshot_is_of_the_last_poll_that_found_the_version_before():

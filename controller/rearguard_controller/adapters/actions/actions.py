@@ -1,8 +1,7 @@
-"""The edge itself: one object that runs any action, checks health, and reads versions.
+"""One object that runs any action, checks health, and reads versions.
 
 Here: choosing between command and request, polling until healthy, and the meaning of what `current` and `versions`
 print.
-Never here: how a process or a request is made.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Actions:
     async def run(self, action: Action, context: ActionContext) -> ActionResult:
         """Run an action to its end or limit. A failing action is a result; only cancellation raises.
 
-        It begins when no command of the target, also of a controller that was killed, runs any more.
+        It begins when no command of the target runs any more, not even one that a killed controller started.
         """
         match action:
             case CommandAction():
@@ -51,13 +50,13 @@ class Actions:
                 assert_never(action)
 
     async def look(self, action: Action, context: ActionContext) -> ActionResult:
-        """Run an action that changes nothing by its owner's word: it waits for no other, and no other for it."""
+        """Run an action that changes nothing, as its owner promises: it waits for no other, and no other for it."""
         if isinstance(action, CommandAction):
             return await command.run(action, context)
         return await request.run(self._http(), action, context)
 
     async def obstacle(self, action: Action, context: ActionContext) -> str:
-        """What would keep an action from being begun, found out without doing it; empty when nothing is seen."""
+        """Why an action could not be started, found out without running it; empty if nothing is in its way."""
         return await reach.obstacle(action, context)
 
     async def connects(self, url: str) -> str:

@@ -46,7 +46,7 @@ class CappedOutput:
             self._left_out += surplus
 
     def text(self, secrets: Secrets) -> str:
-        """What was kept but secrets, with a note of how much was left out; undecodable bytes and NUL are replaced."""
+        """What was kept, without secrets, and how many bytes are left out; undecodable bytes and NUL are replaced."""
         if not self._left_out:
             return secrets.hide(_decode(self._head + self._tail))
         head = secrets.hide(_decode(self._head), cut_after=True)
@@ -96,7 +96,7 @@ async def run(
     Args:
         action: what to run.
         context: for placeholders, environment and standard input.
-        errors_apart: the output is only what the command printed to standard output, as it stands, unless it failed.
+        errors_apart: return standard output alone, unchanged; after a failure standard error, too.
         lock: the target's, which the command holds as long as it lives.
     """
     started = time.monotonic()
@@ -170,12 +170,12 @@ async def _start(
 
 
 def secrets_of(action: CommandAction) -> Secrets:
-    """What a command must not bring into the journal: the values of the variables that are passed on to it."""
+    """What must not get from a command into the journal: the values of the variables that are passed on to it."""
     return Secrets.of_variables(action.pass_env, os.environ)
 
 
 def environment(action: CommandAction, context: ActionContext, own: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a command: nothing of our own but the kept and the named ones."""
+    """The variables of a command. Of the controller's own it gets `_KEPT` and those that `pass_env` names."""
     return {
         **{name: own[name] for name in (*_KEPT, *action.pass_env) if name in own},
         **action.env,
@@ -211,7 +211,7 @@ def _ended(pid: int, watch: _Watch) -> bool:
 
 
 async def _end_whatever_happens(group: int, watch: _Watch) -> None:
-    """End the group although we are being cancelled; cancelled once more, kill it at once."""
+    """End the group although we are cancelled. If we are cancelled again meanwhile, kill it at once."""
     ending = asyncio.ensure_future(_end_group(group, watch))
     try:
         await asyncio.shield(ending)

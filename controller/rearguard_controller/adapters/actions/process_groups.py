@@ -1,8 +1,7 @@
 """Process groups: whether one still runs, and ending it.
 
-Here: SIGTERM to all of a group, SIGKILL to what is left of it after a grace; and the mark by which a process is known
-again although its number may be given out anew.
-Never here: starting processes, or deciding which are to be ended.
+Here: SIGTERM to all of a group, SIGKILL to what is left of it after a grace; and the start time that tells a process
+from a later one with the same number.
 """
 
 from __future__ import annotations

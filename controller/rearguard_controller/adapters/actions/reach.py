@@ -2,7 +2,7 @@
 
 Here: looking for a program as the system would, connecting to an address (with TLS where it is https) and sending
 nothing, reading the file of headers.
-Never here: running a command, sending a request.
+Never here: running a command or sending a request. A look must change nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 async def obstacle(action: Action, context: ActionContext) -> str:
-    """What would keep an action from being begun, as a sentence's end; empty when nothing is seen."""
+    """Why an action could not be started, as the end of a sentence; empty if nothing is in its way."""
     if isinstance(action, CommandAction):
         return await asyncio.to_thread(_no_program, action, context)
     try:

@@ -1,8 +1,7 @@
 """Secrets kept out of what is stored and shown: an action may print or echo what it was given.
 
-Here: which values of an action are secret, and blotting them out of its output and of sentences about it.
-Never here: where outputs are cut, and secrets that only the far side knows. A value that is printed in another form
-(encoded, split over lines) is not recognized.
+Here: which values of an action are secret, and replacing them in its output and in sentences about it. Secrets that
+only the far side knows, and values that are printed in another form (encoded, split over lines), are not recognized.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-LEAST = 8  # characters of a secret; shorter ones would blot out half of a text
+LEAST = 8  # characters of a secret; replacing shorter ones would leave little of a text
 MASK = "***"
-_LEAST_PART = 4  # characters of a secret, cut where the output is cut, that are blotted out as well
+_LEAST_PART = 4  # characters; a part of a secret that is as long is replaced, too, where the output was cut
 
 
 class Secrets:

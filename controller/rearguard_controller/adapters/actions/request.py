@@ -1,7 +1,7 @@
 """Sending one HTTP request of the configuration.
 
 Here: headers from a file at each use, no redirects (a hook's address is the address meant), a capped answer.
-Never here: retries, or anything that keeps state between two requests.
+Never here: retries, or state that is kept between two requests.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ that the lock outlives the controller; the file says which process the command i
 comes next waits until the command has ended, or ends it when its time is up.
 A command is its first process: what it leaves behind on purpose after its own end (a service that it started) is
 neither waited for nor ended.
-Never here: starting commands, or what their end means.
 """
 
 from __future__ import annotations
@@ -123,7 +122,9 @@ class Survivors:
                 elif ours or (record is not None and record.pid is not None) or time.monotonic() > patience:
                     if not ours and (record is None or record.pid is None):
                         await _end_unnamed(descriptor, record, path)
-                    descriptor = _renew(descriptor, path)  # held by what a command left behind, or moved away
+                    # Someone else holds this file's lock: a child that the command left running, or the file was
+                    # replaced. Start again with a new file.
+                    descriptor = _renew(descriptor, path)
                 else:
                     await asyncio.sleep(_POLL)
         except BaseException:
@@ -132,7 +133,7 @@ class Survivors:
 
 
 def state_folder(journal: str) -> Path:
-    """Where the locks of a journal's targets are, made if need be: beside a file, else in this machine's run folder.
+    """The folder for the locks of a journal's targets: beside its file or in the run folder. Makes it if missing.
 
     Raises:
         ConfigError: it cannot be made, or belongs to somebody else.
@@ -164,7 +165,7 @@ def _run_folder() -> Path:
 
 
 def _refuse_strangers(folder: Path) -> None:
-    """What stands in these files is acted upon, so nobody else may write them."""
+    """Refuse a folder that others may write to, because the controller acts on what stands in its files."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise PermissionError(0, "others may write there")
@@ -232,7 +233,7 @@ def _lives(record: Record) -> bool:
 
 
 async def _outlasts(record: Record, path: Path) -> bool:
-    """One look at a survivor: wait a little, or end it when its time is up; True when even that did not help."""
+    """Wait a little for a survivor, or end it if its time is up; True if it still runs after that."""
     if record.pid is None or time.monotonic() < record.until:
         await asyncio.sleep(_POLL)
         return False

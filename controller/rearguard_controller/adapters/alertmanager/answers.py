@@ -1,7 +1,7 @@
 """The answers of Alertmanager's HTTP API (v2) as values.
 
 Here: the records, and the shapes that `/alerts` and `/silences` are expected to have.
-Never here: the network. A wrong shape raises `ShapeError`, which names the place.
+A wrong shape raises `ShapeError`, which names the place.
 """
 
 from __future__ import annotations

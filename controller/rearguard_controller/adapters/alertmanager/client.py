@@ -1,7 +1,6 @@
-"""Asking Alertmanager: the questions of its HTTP API (v2) that are asked here.
+"""Asks Alertmanager through its HTTP API (v2).
 
 Here: paths of the questions, and what counts as an answer to them.
-Never here: the network (`http_source`), the shape of answers (`answers`), retries, caches.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class Alertmanager(Asking):
 
 
 def _content(answer: Answer) -> object:
-    """The answer's document, or the fitting complaint with Alertmanager's own words."""
+    """The answer's document; raises the fitting error, with Alertmanager's own words, if there is none."""
     document = answer.document
     if answer.good and document is not None:
         return document

@@ -2,8 +2,8 @@
 
 Here: which notices go to whom, what is new of the alerts, posting with retries that are bounded in number and time,
 and what becomes of what waits at a reload and at the end.
-Never here: what a notice says (`notices`). An address is a secret but for its host: errors are told by their kind,
-as the words of libraries may hold it.
+All of an address but its host is a secret. So an error is told by its kind only: a library's words may repeat the
+address.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MOST_REMEMBERED = 50_000  # alerts of which is known what was told last
 UNKNOWN = "unknown"  # the service of an entry whose address cannot be read
 SENT, FAILED, DROPPED = "sent", "failed", "dropped"
 _GOOD = range(200, 300)
-_AGAIN = frozenset({408, 425, 429, *range(500, 600)})  # answers that may be others in a moment
+_AGAIN = frozenset({408, 425, 429, *range(500, 600)})  # statuses that another attempt may change
 
 Count = Callable[[str, str], None]
 
@@ -58,7 +58,10 @@ class Notify:
         return tuple(receiver.service for receiver in self._receivers)
 
     def use(self, entries: Sequence[NotifyEntry]) -> None:
-        """Tell these from now on: unchanged ones go on, and what waits for a changed one follows its name."""
+        """Tell these from now on.
+
+        Unchanged entries go on; what waits for a changed one goes to the new one of its name.
+        """
         before = {receiver.entry: receiver for receiver in self._receivers}
         kept = {entry: before.pop(entry) for entry in entries if entry in before}
         for receiver in kept.values():

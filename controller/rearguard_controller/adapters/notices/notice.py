@@ -1,7 +1,7 @@
 """What people are told: one notice for each event, as JSON and as a sentence.
 
 Here: the protocol that is called once something is recorded, the notice itself, and its body.
-Never here: sending, and anything secret: outputs of commands stay out, as does what `json_views` leaves out.
+Never here: anything secret. Outputs of commands stay out, as does what `json_views` leaves out.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class NoticeBody(NoticeNouns):
 
 
 def body(notice: Notice) -> NoticeBody:
-    """The notice as it is posted: only the nouns that belong to it, as the API shows them."""
+    """The notice as it is posted: only what belongs to its event, as the API shows it."""
     found: NoticeNouns = {"event": notice.event, "at": wording.moment(notice.at), "target": notice.target}
     if notice.alert is not None:
         found["alert"] = json_views.alert(notice.alert)

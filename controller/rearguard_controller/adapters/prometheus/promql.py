@@ -2,7 +2,7 @@
 
 Here: a scan of PromQL text for range selectors, subqueries and offsets, which follows recorded names. The scan never
 fails: text that it cannot read counts as reaching back `LOOK_BACK` seconds, and Prometheus will say what is wrong
-with it. And PromQL selectors for labels.
+with it. Labels, durations and texts are written as PromQL here, too.
 """
 
 from __future__ import annotations

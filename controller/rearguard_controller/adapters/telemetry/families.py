@@ -1,7 +1,4 @@
-"""The families of the controller's own metrics: name, type, labels and help, each once.
-
-Never here: values (`registry`).
-"""
+"""The families of the controller's own metrics: name, type, labels and help, each once."""
 
 from __future__ import annotations
 

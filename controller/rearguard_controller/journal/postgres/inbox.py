@@ -29,7 +29,7 @@ class PostgresInbox(Inbox):
         return view
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
-        """See `Journal.mark_judged`."""
+        """See `Lead.mark_judged`."""
         await self._connections.change(
             lambda connection: connection.execute(
                 "update inbox set judged_at = $1 where id = any($2::bigint[])", at, list(ids)

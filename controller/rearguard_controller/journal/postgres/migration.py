@@ -1,7 +1,6 @@
 """Brings the schema in PostgreSQL up to date: one process at a time, and none waits for ever.
 
 Here: the lock that lets one process migrate, the wait for it, and the end of a process that holds it and hangs.
-Never here: which steps there are; journal/migrations.py knows them.
 """
 
 from __future__ import annotations

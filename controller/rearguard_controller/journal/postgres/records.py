@@ -1,7 +1,7 @@
 """The journal's records in PostgreSQL: reading and writing rows within a transaction that is already open.
 
-Here: rows only. What an event changes stands in `rollback.consequences`, what a row
-holds in journal/statements.py. A record that is read to be changed is locked until the transaction ends.
+Here: rows only. What an event changes stands in `rollback.consequences`, what a row holds in journal/statements.py. A
+record that is read to be changed is locked until the transaction ends.
 """
 
 from __future__ import annotations

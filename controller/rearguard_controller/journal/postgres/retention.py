@@ -8,7 +8,7 @@ from rearguard_controller.journal.store import Fence
 
 
 async def prune(connections: Connections, fence: Fence | None, before: float, most: int) -> int:
-    """See `Journal.prune`."""
+    """See `Lead.prune`."""
     return sum([await _thin(connections, fence, kind, before, most) for kind in KINDS])
 
 

@@ -55,9 +55,8 @@ def open_file(path: Path) -> JournalFile:
 
 def _connections(path: Path, opened: contextlib.ExitStack) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     with contextlib.suppress(OSError):  # SQLite will say what is wrong
-        os.close(
-            os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        )  # only for us: plans may contain secrets
+        # only for us: plans may contain secrets
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     writer = _connect(path, opened)
     _prepare(writer)
     return writer, _connect(path, opened)

@@ -40,7 +40,7 @@ class SqliteInbox(Inbox):
         return view
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
-        """See `Journal.mark_judged`."""
+        """See `Lead.mark_judged`."""
         text = orjson.dumps(ids).decode()
         await self._write(
             lambda connection: connection.execute(

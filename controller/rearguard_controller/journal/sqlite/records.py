@@ -1,7 +1,6 @@
 """The journal's records in SQLite: reading and writing rows within a transaction that is already open.
 
-Here: rows only. What an event changes stands in `rollback.consequences`, what a row
-holds in journal/statements.py.
+Here: rows only. What an event changes stands in `rollback.consequences`, what a row holds in journal/statements.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Room on the disk that is kept for open rollbacks.
 
 Here: a file beside the journal that takes up the room, its release, and making it again when the disk has room.
-Never here: who may write after its release; journal/sqlite/writer.py says that.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ Write = Callable[[Work[int]], Awaitable[int]]  # one transaction, with its fence
 
 
 async def prune(write: Write, before: float, most: int) -> int:
-    """See `Journal.prune`."""
+    """See `Lead.prune`."""
     gone = 0
     for kind in KINDS:
         thin = _thin(kind, before, most)
