@@ -100,15 +100,15 @@ class Answer:
 
     @property
     def good(self) -> bool:
-        """Whether it says that it is what was asked for."""
+        """Whether the status says that the request succeeded."""
         return self.status == _GOOD
 
     def refusal(self, words: object) -> NextAddressError:
-        """The complaint about a status that is not good; `words` are the source's own, if they are text."""
+        """The error for a status that is not good; `words` are the source's own, if they are text."""
         return self._complaint(f"answered {self.status}", words, self.source.hint(self.status))
 
     def stranger(self, problem: str, words: object = None) -> NextAddressError:
-        """The complaint about a good status with something else than the source would send."""
+        """The error for a good status with an answer that this source would not send."""
         return self._complaint(problem, words, f"Is {self.source.key}.url really {self.source.kind}?")
 
     def _complaint(self, problem: str, words: object, hint: str) -> NextAddressError:

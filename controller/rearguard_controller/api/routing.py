@@ -1,4 +1,4 @@
-"""Stop 1 of the way of an alert: the role is checked by the header alone; only then the handler runs.
+"""The guard of every route: checks the role by the header alone, before the body is read and the handler runs.
 
 Here: the record of a route, and the guard around every handler.
 """

@@ -1,4 +1,4 @@
-"""Stop 2 of the way of an alert: Alertmanager's webhook body (version 4) becomes alerts.
+"""Alertmanager's webhook body (version 4) becomes alerts.
 
 Here: which fields of the JSON are read, how strictly, and their limits. Unknown fields are ignored: Alertmanager adds
 some with its versions. A label's value is untrusted data, whoever sent it. `webhook` caps the size of the body.

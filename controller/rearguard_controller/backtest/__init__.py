@@ -5,9 +5,8 @@ Here: from history to data (`archive`, `load`, `evaluation`), from data to judge
 Never here: the journal, or any command of a target. A back-test reads Prometheus and nothing else.
 """
 
-from rearguard_controller.backtest.archive import Progress
 from rearguard_controller.backtest.load import History
 from rearguard_controller.backtest.replay import replay
-from rearguard_controller.backtest.report import REMINDER, Report, compare
+from rearguard_controller.backtest.report import REMINDER, compare
 
-__all__ = ["REMINDER", "History", "Progress", "Report", "compare", "replay"]
+__all__ = ["REMINDER", "History", "compare", "replay"]

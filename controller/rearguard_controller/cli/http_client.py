@@ -132,9 +132,9 @@ class Client:
             return self._ask("POST", path, body=fields, patience=patience)
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         try:
-            return self._ask("POST", path, body=fields, headers=headers)
+            return self._ask("POST", path, body=fields, headers=headers, patience=patience)
         except UnknownResultError:
-            return self._ask("POST", path, body=fields, headers=headers)
+            return self._ask("POST", path, body=fields, headers=headers, patience=patience)
 
     def _ask(
         self,

@@ -8,7 +8,6 @@ variables. The text alone decides what it means.
 """
 
 from rearguard_controller.config.configuration import (
-    Address,
     AlertmanagerSettings,
     Configuration,
     Limits,
@@ -17,20 +16,17 @@ from rearguard_controller.config.configuration import (
     load,
     parse,
 )
-from rearguard_controller.config.keys import SECTIONS, Key, Section, tables
+from rearguard_controller.config.keys import SECTIONS, tables
 from rearguard_controller.config.notify import NotifyEntry
 from rearguard_controller.config.web import TlsSettings, load_web, parse_web
 
 __all__ = [
     "SECTIONS",
-    "Address",
     "AlertmanagerSettings",
     "Configuration",
-    "Key",
     "Limits",
     "NotifyEntry",
     "PrometheusSettings",
-    "Section",
     "TlsSettings",
     "is_loopback",
     "load",

@@ -1,7 +1,6 @@
 """Commands, requests and hooks of the configuration.
 
 Here: the blocks that become actions, and what an argument or address may contain.
-Never here: running actions, or filling in placeholders.
 """
 
 from __future__ import annotations

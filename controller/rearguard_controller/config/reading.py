@@ -2,7 +2,6 @@
 
 Here: the YAML text as a tree with places, and the small readers of texts, numbers, lists, mappings and durations.
 Values are read as written: no environment variables, no conversions, no guessed types.
-Never here: what the keys mean.
 """
 
 from __future__ import annotations
@@ -107,10 +106,6 @@ class Place:
         if isinstance(self.node, yaml.SequenceNode):
             return "a list"
         return _KINDS.get(self.node.tag.removeprefix(_TAG), "something else")
-
-    def is_mapping(self) -> bool:
-        """Whether this is a mapping."""
-        return isinstance(self.node, yaml.MappingNode)
 
     def is_list(self) -> bool:
         """Whether this is a list."""

@@ -1,7 +1,6 @@
 """Files that hold secrets: an address, headers, tokens.
 
 Here: reading them, and noticing that one has changed. Errors name the file and never show what it contains.
-Never here: certificates and keys; `api.tls` loads them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The `tls_server_config` of a web configuration file, as Prometheus' exporter-toolkit defines it, as frozen values.
 
 Here: which keys this server supports, and a sentence for each that it does not: nothing is silently ignored.
-Never here: reading the certificates; `api.tls` loads them.
 """
 
 from __future__ import annotations

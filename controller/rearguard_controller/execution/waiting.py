@@ -1,4 +1,4 @@
-"""Rollbacks that wait: judged again and again, so that none is begun that is not right any more.
+"""Judges waiting rollbacks again and again, so that none begins that is no longer right.
 
 Here: the fresh judgement of one, with the facts and the rules of a new alert and by the present configuration, and
 what follows from it while the wait lasts and at its end.
@@ -14,7 +14,7 @@ from rearguard_controller.errors import DamagedError
 from rearguard_controller.execution.recovery import CONSECUTIVE
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.judgement import policy
-from rearguard_controller.judgement.policy import Standing
+from rearguard_controller.judgement.policy import Recheck
 from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Rollback, Target
 from rearguard_controller.rollback import Event, EventKind
@@ -50,7 +50,7 @@ class Judge:
         self.poll_interval = poll_interval
         self.well_for = well_for
 
-    async def again(self, rollback: Rollback) -> tuple[Standing, str]:
+    async def again(self, rollback: Rollback) -> tuple[Recheck, str]:
         """Whether a rollback is still right, as if its alert were judged for the first time now, and why.
 
         Raises:
@@ -58,13 +58,13 @@ class Judge:
         """
         target = self._targets.get(rollback.target)
         if target is None:
-            return Standing.BARRED, f"{rollback.target} is no configured target any more."
+            return Recheck.BARRED, f"{rollback.target} is no configured target any more."
         try:
             alert = (await self._journal.decision(rollback.decision_id)).alert
         except DamagedError as error:
-            return Standing.UNKNOWN, error.message
+            return Recheck.UNKNOWN, error.message
         if alert is None:
-            return Standing.BARRED, "It was not begun because of an alert."
+            return Recheck.BARRED, "It was not begun because of an alert."
         # no record: a full disk must not stop it
         (found,) = await self._gatherer.gather(target, [alert], max_age=0.0, record=False)
         if isinstance(found, Exception):
@@ -92,7 +92,7 @@ class Patience:
     unknown_since: float | None = None  # after the end of the wait
 
     def follows(
-        self, standing: Standing, now: float, *, settle: float, ended: bool, well_for: float = WELL_FOR
+        self, recheck: Recheck, now: float, *, settle: float, ended: bool, well_for: float = WELL_FOR
     ) -> EventKind | None:
         """The event that a judgement leads to, if any.
 
@@ -102,24 +102,24 @@ class Patience:
         not for long enough, or if the answer is unknown, nothing follows yet: judge again, for at most `well_for`
         (unknown: `UNKNOWN_FOR`), and then FAULT_OVER.
         """
-        if standing is Standing.CHANGED:
+        if recheck is Recheck.CHANGED:
             return EventKind.TARGET_CHANGED
-        if standing is Standing.OVER:
+        if recheck is Recheck.OVER:
             self.over_since = now if self.over_since is None else self.over_since
             self.over_count += 1
         else:
             self.over_since, self.over_count = None, 0
         if ended:
-            return self._at_the_end(standing, now, well_for)
+            return self._at_the_end(recheck, now, well_for)
         if self.over_since is None or self.over_count < CONSECUTIVE:
             return None
         return EventKind.FAULT_OVER if now - self.over_since >= max(well_for, settle) else None
 
-    def _at_the_end(self, standing: Standing, now: float, well_for: float) -> EventKind | None:
+    def _at_the_end(self, recheck: Recheck, now: float, well_for: float) -> EventKind | None:
         self.ended_since = now if self.ended_since is None else self.ended_since
-        if standing is Standing.HOLDS:
+        if recheck is Recheck.HOLDS:
             return EventKind.WAIT_ENDED
-        if standing is Standing.UNKNOWN:
+        if recheck is Recheck.UNKNOWN:
             self.unknown_since = now if self.unknown_since is None else self.unknown_since
             return EventKind.FAULT_OVER if now - self.unknown_since >= UNKNOWN_FOR else None
         self.unknown_since = None
@@ -153,13 +153,13 @@ class Wait:
         judge = self._judge()
         if not ended and self._monotonic() < self._due:
             return None
-        standing, detail = await judge.again(rollback)
+        recheck, detail = await judge.again(rollback)
         now = self._monotonic()
         self._due = now + judge.poll_interval
         settle = max((each.settle for each in rollback.conditions), default=0.0)
-        kind = self._patience.follows(standing, now, settle=settle, ended=ended, well_for=judge.well_for)
+        kind = self._patience.follows(recheck, now, settle=settle, ended=ended, well_for=judge.well_for)
         if kind is None:
             return None
-        if standing is Standing.UNKNOWN:
+        if recheck is Recheck.UNKNOWN:
             detail = f"It cannot be known whether it is still right, and unknown is not true. {detail}"
         return Event(kind, self._clock(), detail=detail)

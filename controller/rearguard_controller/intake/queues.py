@@ -39,7 +39,7 @@ class _Queue:
 
 
 class Queues:
-    """Hands what waits for a target to `judge`, as much as there is at once, and one after another."""
+    """Hands all alerts that wait for a target to `judge` at once; of one target, one batch after another."""
 
     def __init__(
         self,

@@ -1,8 +1,7 @@
 """What the stores in SQLite and PostgreSQL do alike: all that is read, and the inbox.
 
 Here: queries that are the same in both databases. Their values are marked $1, $2, ...; the SQLite store turns the
-marks into ?1, ?2, ...
-Never here: running a query; each store does that in `_rows`.
+marks into ?1, ?2, ... Each store runs the queries in its own `_rows`.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ PERMISSIONS = frozenset({ReasonCode.MODE_ALLOWS, ReasonCode.ARMED, ReasonCode.EN
 
 
 @unique
-class Standing(StrEnum):
+class Recheck(StrEnum):
     """What a fresh judgement says of a rollback that waits."""
 
     HOLDS = "holds"  # it is still right
@@ -142,7 +142,7 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
     )
 
 
-def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[Standing, str]:
+def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[Recheck, str]:
     """Whether a rollback that waits is still right, and the sentence that says why.
 
     Args:
@@ -155,11 +155,11 @@ def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[St
     """
     version = facts.target.serving_version
     if version is not None and version != rollback.from_version:
-        return Standing.CHANGED, f"{version} serves, not {rollback.from_version}: somebody else changed it."
+        return Recheck.CHANGED, f"{version} serves, not {rollback.from_version}: somebody else changed it."
     blocking = [reason for reason in decision.reasons if reason.blocks]
     over = next((each for each in blocking if each.code is ReasonCode.ALERT_CONFIRMED and each.holds is False), None)
     if over is not None:
-        return Standing.OVER, over.detail
+        return Recheck.OVER, over.detail
     destination = facts.target.release(rollback.to_version)
     why = None if version is None or destination is None else obstacle(destination, facts.target)
     barring = [reason.detail for reason in blocking if reason.holds is False]
@@ -168,11 +168,11 @@ def look_again(rollback: Rollback, decision: Decision, facts: Facts) -> tuple[St
     if not blocking and decision.verdict is Verdict.ASK and not rollback.approved:
         barring.append("By now it is for a person to approve.")
     if barring:
-        return Standing.BARRED, " ".join(barring)
+        return Recheck.BARRED, " ".join(barring)
     if blocking:
-        return Standing.UNKNOWN, " ".join(reason.detail for reason in blocking)
+        return Recheck.UNKNOWN, " ".join(reason.detail for reason in blocking)
     confirmed = next((each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED), "")
-    return Standing.HOLDS, f"Judged again: {confirmed}"
+    return Recheck.HOLDS, f"Judged again: {confirmed}"
 
 
 def _of(evidence: tuple[Evidence, ...], codes: Collection[ReasonCode]) -> tuple[Evidence, ...]:

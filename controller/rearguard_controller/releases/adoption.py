@@ -2,7 +2,7 @@
 
 Here: from points of the past to stretches of service, from those to releases that are remembered, and why a version
 is not adopted. The measure is the same as for a version that serves now (`trust`): data without a break, and no
-trigger alert pending or firing. Only the end of a version's service counts: what it was left with.
+trigger alert pending or firing. Of each version only the last stretch of service counts.
 Which rules were loaded in the past cannot be known.
 """
 

@@ -1,4 +1,4 @@
-"""Trust on day one: when a target is first seen, its past is read from Prometheus, once, and what it proves is kept.
+"""Trust on day one: reads the past of a new target from Prometheus, once, and keeps what it proves.
 
 Here: when to ask, how far to look back, what is written to the journal and what the log says.
 """

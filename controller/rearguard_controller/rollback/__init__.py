@@ -23,33 +23,12 @@ Here: the plan (`plan`), the events (`events`), the tables and the fold (`transi
 and what else an event changes (`consequences`).
 """
 
-from rearguard_controller.rollback.consequences import (
-    Consequences,
-    ReleaseChange,
-    TargetChange,
-    arming,
-    consequences,
-    marks,
-)
+from rearguard_controller.rollback.consequences import ReleaseChange, TargetChange, arming, consequences, marks
 from rearguard_controller.rollback.events import Event, EventKind
-from rearguard_controller.rollback.next_move import (
-    RETRY_FIRST,
-    RETRY_MOST,
-    JudgeAgain,
-    Move,
-    Note,
-    RunStep,
-    WaitUntil,
-    next_move,
-)
-from rearguard_controller.rollback.transitions import PHASES, STEPS, apply
+from rearguard_controller.rollback.next_move import JudgeAgain, Move, Note, RunStep, WaitUntil, next_move
+from rearguard_controller.rollback.transitions import apply
 
 __all__ = [
-    "PHASES",
-    "RETRY_FIRST",
-    "RETRY_MOST",
-    "STEPS",
-    "Consequences",
     "Event",
     "EventKind",
     "JudgeAgain",

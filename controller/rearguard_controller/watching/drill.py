@@ -155,7 +155,7 @@ class Drills:
         return [readiness_rules.polled(name, seen.get(name)) for name in names]
 
     async def _hooks(self, target: Target, drill: Drill, serving: str | None) -> tuple[Check, ...]:
-        """Hooks with a `check` of their own are asked by it, the others looked at; without any `check` nothing."""
+        """Run the `check` of each hook, and look at hooks that have none; no answer if no hook has one."""
         hooks = (*target.before, *target.after)
         if not any(hook.check for hook in hooks):
             return ()

@@ -82,7 +82,7 @@ class Readiness:
         return () if look is None else look.found
 
     def see(self, target: Target, serving: str | None, known: Sequence[Release]) -> None:
-        """A poll found this version: look at the target if that is due, or if what may be gone back to is new."""
+        """A poll found this version: look at the target if a look is due, or if the possible destinations changed."""
         look = self._looks.setdefault(target.name, _Look())
         about = (
             serving,
@@ -172,7 +172,7 @@ class Readiness:
         return readiness_rules.destination(target, found), found
 
     async def alertmanager(self) -> Check:
-        """Whether Alertmanager answers; without one nothing is asked of it."""
+        """Whether Alertmanager answers; holds if none is configured."""
         if self._alertmanager is None:
             detail = "No Alertmanager is configured: silences are not read."
             return Check(ALERTMANAGER, True, detail)

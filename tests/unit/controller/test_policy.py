@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller.judgement.destination import choose_destination
-from rearguard_controller.judgement.policy import Standing, Wish, decide, decide_by_hand, look_again
+from rearguard_controller.judgement.policy import Recheck, Wish, decide, decide_by_hand, look_again
 from rearguard_controller.model import (
     AlertState,
     Budget,
@@ -362,8 +362,8 @@ LATER = {
 def test_a_rollback_that_waits_is_right_only_while_everything_still_holds(name):
     of_facts, of_target, has, expected = LATER[name]
     now = facts(**of_facts)
-    standing, sentence = look_again(rollback(**has), judged(now, of=target(**of_target)), now)
-    assert standing is Standing(expected)
+    recheck, sentence = look_again(rollback(**has), judged(now, of=target(**of_target)), now)
+    assert recheck is Recheck(expected)
     assert sentence.endswith((".", ")"))
 
 

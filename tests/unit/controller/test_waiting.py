@@ -5,31 +5,31 @@ import pytest
 from rearguard_controller.errors import DamagedError
 from rearguard_controller.execution.waiting import UNKNOWN_FOR, WELL_FOR, Judge, Patience
 from rearguard_controller.facts.gather import Gathered
-from rearguard_controller.judgement.policy import Standing
+from rearguard_controller.judgement.policy import Recheck
 from rearguard_controller.model import Phase
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, alert, decision, facts, rollback, target
 from unit.controller.lasting_kit import lasting
 
 SETTLE = 60.0
-HOLDS, OVER, BARRED, CHANGED, UNKNOWN = Standing
+HOLDS, OVER, BARRED, CHANGED, UNKNOWN = Recheck
 EVERY = 15.0  # seconds between two judgements
 
 
-def waited(*standings: Standing, settle: float = SETTLE, well_for: float = 0.0) -> list[str | None]:
+def waited(*rechecks: Recheck, settle: float = SETTLE, well_for: float = 0.0) -> list[str | None]:
     """What follows from each of these judgements while the wait lasts."""
     patience = Patience()
     found = [
-        patience.follows(standing, turn * EVERY, settle=settle, ended=False, well_for=well_for)
-        for turn, standing in enumerate(standings)
+        patience.follows(recheck, turn * EVERY, settle=settle, ended=False, well_for=well_for)
+        for turn, recheck in enumerate(rechecks)
     ]
     return [None if kind is None else kind.value for kind in found]
 
 
-def asked_at_the_end(patience: Patience, *standings: Standing, every: float = EVERY) -> list[str | None]:
+def asked_at_the_end(patience: Patience, *rechecks: Recheck, every: float = EVERY) -> list[str | None]:
     """What follows from each of these judgements after the end of the wait, the first at 1000."""
     found = [
-        patience.follows(standing, 1000.0 + turn * every, settle=SETTLE, ended=True)
-        for turn, standing in enumerate(standings)
+        patience.follows(recheck, 1000.0 + turn * every, settle=SETTLE, ended=True)
+        for turn, recheck in enumerate(rechecks)
     ]
     return [None if kind is None else kind.value for kind in found]
 
@@ -48,10 +48,10 @@ def test_a_crash_loop_is_not_over_between_two_crashes(between):
 
 
 def test_a_service_that_is_up_for_40_seconds_and_down_for_90_never_cancels_its_wait_and_is_rolled_back_at_its_end():
-    patience, standing = Patience(), lambda at: OVER if at % 130 < 40 else HOLDS
-    lasting = [patience.follows(standing(at), at, settle=20.0, ended=False) for at in range(0, 3600, 15)]
+    patience, recheck = Patience(), lambda at: OVER if at % 130 < 40 else HOLDS
+    lasting = [patience.follows(recheck(at), at, settle=20.0, ended=False) for at in range(0, 3600, 15)]
     assert set(lasting) == {None}
-    after = [patience.follows(standing(at), at, settle=20.0, ended=True) for at in range(3640, 3690)]
+    after = [patience.follows(recheck(at), at, settle=20.0, ended=True) for at in range(3640, 3690)]
     assert [None if kind is None else kind.value for kind in after[:41]] == [*[None] * 40, "wait_ended"]
 
 
@@ -64,10 +64,10 @@ def test_another_version_ends_a_wait_at_once_and_a_bar_only_at_its_end():
 
 
 @pytest.mark.parametrize(
-    ("standing", "kind"), [(HOLDS, "wait_ended"), (BARRED, "fault_over"), (CHANGED, "target_changed")]
+    ("recheck", "kind"), [(HOLDS, "wait_ended"), (BARRED, "fault_over"), (CHANGED, "target_changed")]
 )
-def test_at_the_end_of_a_wait_one_judgement_decides_unless_the_fault_seems_over(standing, kind):
-    assert asked_at_the_end(Patience(), standing) == [kind]
+def test_at_the_end_of_a_wait_one_judgement_decides_unless_the_fault_seems_over(recheck, kind):
+    assert asked_at_the_end(Patience(), recheck) == [kind]
 
 
 def test_at_the_end_a_fault_that_seems_over_is_asked_again_and_begins_as_soon_as_it_holds():

@@ -2,7 +2,6 @@
 
 Here: running a configured action and saying how it went. A failing action is a value, never an exception; only
 reading a version raises, because there is no version to hand back.
-Never here: which action comes next, what its failure means for a rollback, or where its result is kept.
 """
 
 from rearguard_controller.adapters.actions.actions import Actions

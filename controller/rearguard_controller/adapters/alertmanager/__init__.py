@@ -1,7 +1,6 @@
 """Alertmanager: its alerts, whether it holds them back, and its silences.
 
 Here: asking its HTTP API, turning answers into values or `SourceError`.
-Never here: what an answer means for a judgement, or remembering answers.
 """
 
 from rearguard_controller.adapters.alertmanager.answers import ManagedAlert, Matcher, Silence

@@ -79,7 +79,7 @@ class Notify:
             _drop(service, len(waiting), self._count, "Its entry is gone.")
 
     async def close(self, grace: float = STOP_GRACE) -> None:
-        """Give what waits a short time, and let go of the rest."""
+        """Go on delivering for at most `grace` seconds, then drop the rest."""
         tasks = [receiver.task for receiver in self._receivers if receiver.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
@@ -155,7 +155,7 @@ class Receiver:
         self.service = service_of(self.entry)
 
     def put(self, notice: Notice) -> None:
-        """Let a notice wait; where there is no room another one goes."""
+        """Add a notice to the queue. If the queue is full, the oldest alert is dropped, else the oldest notice."""
         if len(self._waiting) >= QUEUE:
             alert = next((at for at, each in enumerate(self._waiting) if each.event is NoticeEvent.ALERT), 0)
             del self._waiting[alert]
@@ -168,7 +168,7 @@ class Receiver:
             self.task = asyncio.create_task(self._work(), name=f"notices for {self.service}")
 
     def take_over(self, waiting: Iterable[Notice]) -> None:
-        """Let what waited for the entry's former state wait here, if it is still wanted."""
+        """Take over what waited for the entry in its old form; what it does not want any more is dropped."""
         for notice in waiting:
             if notice.event in self.entry.events:
                 self.put(notice)

@@ -1,9 +1,8 @@
 """The controller's own metrics, exported at 0 from the start for every configured target.
 
 Here: one registry that belongs to this process, and small verbs that other modules call when something has happened.
-Never here: the list of families (`families`), decisions, clocks, HTTP. Metrics follow from what was recorded; nothing
-is ever decided by a metric. No label carries text from an alert: the sets of values are closed, or come from the
-configuration.
+Metrics follow from what was recorded; no decision reads a metric. No label carries text from an alert: the sets of
+values are closed, or come from the configuration.
 """
 
 from __future__ import annotations
@@ -121,7 +120,7 @@ class Telemetry:
     def know(self, targets: Sequence[Target]) -> None:
         """Start the series of targets that are configured; those that exist keep their values.
 
-        Those of other targets end, but for the ones that are still rolled back: theirs end the next time.
+        Series of other targets end now. Those of a target whose rollback is still open end at the next call.
         """
         before, self._configured = self._configured, {target.name for target in targets}
         open_now = {name for name, rollbacks in self._open.items() if rollbacks}
@@ -159,7 +158,7 @@ class Telemetry:
         self._journal_errors.inc()
 
     def notified(self, service: str, result: str) -> None:
-        """A notice to a receiver was sent, failed or dropped; of receivers that are gone nothing is counted."""
+        """A notice to a receiver was sent, failed or dropped; receivers that are gone are not counted."""
         if service in self._services:
             self._notifications.labels(service, result).inc()
 
@@ -225,9 +224,9 @@ class Telemetry:
             self._disarmed.labels(target, outcome.value).set(not armed and outcome is by)
 
     def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True) -> None:
-        """Whether this process leads now, as long as the lease `holds`, asked at every scrape.
+        """Whether this process leads now. `holds` says at every scrape whether the lease still does.
 
-        Who leads no more knows nothing more of the targets, as at the start.
+        When it leads no more, all that is shown of the targets is unknown again, as at the start.
         """
         self._leading, self._holds = leading, holds
         if not leading:
@@ -244,9 +243,9 @@ class Telemetry:
     def versions(
         self, target: str, *, serving: str | None, last_known_good: str | None, bad: str | None = None
     ) -> None:
-        """Which version serves, which is the newest trusted one, and whether the former is bad; former ones go.
+        """Which version serves, which is the newest trusted one, and which serves although it is bad.
 
-        Only a leader shows it.
+        Versions that were shown before go. Only a leader shows any.
         """
         if self._shows(target):
             self._set_versions(target, serving, last_known_good, bad)
@@ -284,7 +283,7 @@ class Telemetry:
         return encoder(self.registry), content_type
 
     def _shows(self, target: str) -> bool:
-        """Whether a look at the target counts: it may have begun in a term, or with a configuration, that is over."""
+        """Whether a look at the target counts: the lead may be lost, or the target removed, since it began."""
         return self._leading and target in self._configured
 
     # --- the beginning, and the end -----------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 Here: the one table by which the reader checks keys, and from which the documentation and the JSON schema are made.
 Its parts are `service`, `policies`, `targets` and `web`. Also the keys and values that are planned and not built yet.
-Never here: reading or checking values.
 """
 
 from __future__ import annotations
