@@ -6,6 +6,7 @@ marks into ?1, ?2, ... Each store runs the queries in its own `_rows`.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
@@ -29,6 +30,8 @@ from rearguard_controller.model import (
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
+
+SMALL_PAGE = 64 * 1024  # characters of records, which are decoded within a few milliseconds
 
 
 class StoreBase(ABC):
@@ -184,4 +187,7 @@ class StoreBase(ABC):
     async def _page(self, listing: Listing[T]) -> Page[T]:
         found = [] if listing.before is None else await self._rows(listing.place(), listing.before)
         sql, values = listing.page(found[0][0] if found else None)
-        return listing.read(await self._rows(sql, *values))
+        rows = await self._rows(sql, *values)
+        if sum(len(body) for _, body in rows) < SMALL_PAGE:
+            return listing.read(rows)
+        return await asyncio.to_thread(listing.read, rows)  # decoding a large page would hold up the event loop
