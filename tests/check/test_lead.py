@@ -10,11 +10,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WIRED = """
 from rearguard_controller.journal.store import Journal, Lead
-from rearguard_controller.lasting import Lasting
+from rearguard_controller.runtime import Runtime
 
 
-def wired(kept: Lasting, journal: Journal, lead: Lead) -> Lasting:
-    return Lasting(
+def wired(kept: Runtime, journal: Journal, lead: Lead) -> Runtime:
+    return Runtime(
         clock=kept.clock,
         steady=kept.steady,
         journal={journal},
@@ -57,7 +57,7 @@ def test_each_in_its_own_place_passes(tmp_path):
 )
 def test_one_in_the_place_of_the_other_does_not_pass(tmp_path, journal, lead, refused):
     found = found_by_mypy(tmp_path, WIRED.format(journal=journal, lead=lead))
-    assert [re.match(r'Argument "(\w+)" to "Lasting" has incompatible type', each)[1] for each in found] == refused
+    assert [re.match(r'Argument "(\w+)" to "Runtime" has incompatible type', each)[1] for each in found] == refused
 
 
 def test_what_only_the_leader_may_do_is_no_method_of_the_journal_for_all(tmp_path):

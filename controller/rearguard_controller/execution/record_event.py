@@ -12,9 +12,9 @@ from typing import TypeVar
 import structlog
 
 from rearguard_controller.errors import ConflictError, DamagedError, JournalError
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Decision, Phase, Rollback, Trigger
 from rearguard_controller.rollback import Event
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -26,9 +26,9 @@ JOURNAL_RETRY_MOST = 10.0
 class Recording:
     """Notes events of rollbacks, as the leader."""
 
-    def __init__(self, lasting: Lasting) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         """Wire it."""
-        self._lead, self._telemetry, self._notices = lasting.lead, lasting.telemetry, lasting.notices
+        self._lead, self._telemetry, self._notices = runtime.lead, runtime.telemetry, runtime.notices
 
     async def note(self, rollback: Rollback, event: Event, decision: Decision | None) -> None:
         """Commit an event and tell what follows. `decision` opened the rollback; None if it cannot be read."""

@@ -20,9 +20,9 @@ from rearguard_controller.execution.effects import Effects
 from rearguard_controller.execution.record_event import JOURNAL_RETRY_FIRST, Recording
 from rearguard_controller.execution.step import LOOK_EVERY, Driven, Stepping
 from rearguard_controller.execution.waiting import Judge, Wait
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Decision, Phase, Rollback
 from rearguard_controller.rollback import JudgeAgain, Move, Note, RunStep, WaitUntil, next_move
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -32,12 +32,12 @@ ASIDE_FOR = 30.0  # seconds until a rollback that a fault of ours has stopped is
 class Runner:
     """Drives rollbacks; one task each, targets never wait for one another."""
 
-    def __init__(self, lasting: Lasting, effects: Effects, *, judge: Callable[[], Judge]) -> None:
+    def __init__(self, runtime: Runtime, effects: Effects, *, judge: Callable[[], Judge]) -> None:
         """Wire the runner; `judge` gives the judge of the present configuration."""
         self._judge = judge
-        self._journal, self._telemetry, self._clock = lasting.journal, lasting.telemetry, lasting.clock
-        self._recording = Recording(lasting)
-        self._stepping = Stepping(lasting, effects, self._recording)
+        self._journal, self._telemetry, self._clock = runtime.journal, runtime.telemetry, runtime.clock
+        self._recording = Recording(runtime)
+        self._stepping = Stepping(runtime, effects, self._recording)
         self._wake = asyncio.Event()
         self._driven: dict[str, asyncio.Task[None]] = {}
         self._nudges: dict[str, asyncio.Event] = {}

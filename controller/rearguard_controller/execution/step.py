@@ -16,7 +16,6 @@ from rearguard_controller.adapters.telemetry import Span
 from rearguard_controller.errors import ConflictError, JournalError, SourceError
 from rearguard_controller.execution.effects import Effect, Effects, Work
 from rearguard_controller.execution.record_event import Recording, has_begun
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     CommandRelease,
     Decision,
@@ -30,6 +29,7 @@ from rearguard_controller.model import (
     Trigger,
 )
 from rearguard_controller.rollback import Event, EventKind, RunStep
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -62,10 +62,10 @@ class Driven:
 class Stepping:
     """Carries out steps, each once its intent is committed."""
 
-    def __init__(self, lasting: Lasting, effects: Effects, recording: Recording) -> None:
+    def __init__(self, runtime: Runtime, effects: Effects, recording: Recording) -> None:
         """Wire it."""
-        self._journal, self._lead, self._clock = lasting.journal, lasting.lead, lasting.clock
-        self._telemetry, self._notices = lasting.telemetry, lasting.notices
+        self._journal, self._lead, self._clock = runtime.journal, runtime.lead, runtime.clock
+        self._telemetry, self._notices = runtime.telemetry, runtime.notices
         self._effects = effects
         self._recording = recording
 

@@ -15,9 +15,9 @@ from rearguard_controller.execution.recovery import CONSECUTIVE
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.judgement import policy
 from rearguard_controller.judgement.policy import Recheck
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Rollback, Target
 from rearguard_controller.rollback import Event, EventKind
+from rearguard_controller.runtime import Runtime
 
 WELL_FOR = 300.0  # seconds without a break for which a fault must be over: a crash loop is well between two crashes
 UNKNOWN_FOR = 60.0  # seconds after the end of a wait for which a judgement that stays unknown is tried again
@@ -28,7 +28,7 @@ class Judge:
 
     def __init__(
         self,
-        lasting: Lasting,
+        runtime: Runtime,
         targets: Sequence[Target],
         gatherer: FactGatherer,
         *,
@@ -38,14 +38,14 @@ class Judge:
         """Judge by these targets and their policies.
 
         Args:
-            lasting: what lasts as long as the process.
+            runtime: what lasts as long as the process.
             targets: as configured.
             gatherer: finds the facts.
             poll_interval: seconds between two judgements.
             well_for: seconds without a break after which a fault may count as over.
         """
         self._targets = {target.name: target for target in targets}
-        self._journal = lasting.journal
+        self._journal = runtime.journal
         self._gatherer = gatherer
         self.poll_interval = poll_interval
         self.well_for = well_for

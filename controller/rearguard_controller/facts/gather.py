@@ -15,9 +15,9 @@ from rearguard_controller.facts.alerts_now import READING_HOLDS
 from rearguard_controller.facts.measurements import measure
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.target_facts import TargetReader, of_others, with_others
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Alert, Condition, Facts, Measured, Target
 from rearguard_controller.releases.tracking import Releases
+from rearguard_controller.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class FactGatherer:
 
     def __init__(
         self,
-        lasting: Lasting,
+        runtime: Runtime,
         sources: Sources,
         releases: Releases,
     ) -> None:
         """Use these sources; `releases` reads which version serves."""
-        self._clock = lasting.clock
-        self._target = TargetReader(lasting, releases)
+        self._clock = runtime.clock
+        self._target = TargetReader(runtime, releases)
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences = sources.silences
 

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rearguard_controller.errors import SourceError
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     Budget,
     CommandAction,
@@ -29,6 +28,7 @@ from rearguard_controller.model import (
 )
 from rearguard_controller.model.observations import is_armed
 from rearguard_controller.releases.tracking import Releases, Serving
+from rearguard_controller.runtime import Runtime
 from rearguard_controller.wording import clock_time, plain
 
 NEVER_BEGUN = (Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED)  # outcomes of waits that led to nothing
@@ -40,7 +40,7 @@ MOST_NAMED = 5  # versions or targets that an answer names
 class TargetReader:
     """Asks a target's commands and the journal."""
 
-    lasting: Lasting
+    runtime: Runtime
     releases: Releases
 
     async def read(self, target: Target, *, record: bool) -> Facts:
@@ -54,11 +54,11 @@ class TargetReader:
         """
         look = self.releases.look if record else self.releases.peek
         serving, (activatable, listing) = await asyncio.gather(look(target), self._activatable(target))
-        now = self.lasting.clock()
-        still_open = {each.target: each.id for each in await self.lasting.journal.open_rollbacks()}
+        now = self.runtime.clock()
+        still_open = {each.target: each.id for each in await self.runtime.journal.open_rollbacks()}
         state, releases, (known, of_rollbacks) = await asyncio.gather(
-            self.lasting.journal.target_state(target.name),
-            self.lasting.journal.releases(target.name),
+            self.runtime.journal.target_state(target.name),
+            self.runtime.journal.releases(target.name),
             self._rollbacks(target, serving.version, still_open, now),
         )
         known = replace(
@@ -103,8 +103,8 @@ class TargetReader:
         budget = target.policy.budget
         handled, last_action_at, actions, waits = await asyncio.gather(
             self._handled(target, version),
-            self.lasting.journal.last_action_at(target.name),
-            self.lasting.journal.actions_since(target.name, now - budget.per),
+            self.runtime.journal.last_action_at(target.name),
+            self.runtime.journal.actions_since(target.name, now - budget.per),
             self._ended_waits(target),
         )
         sick = {
@@ -123,11 +123,11 @@ class TargetReader:
         return known, of_rollbacks(target, known, now)
 
     async def _handled(self, target: Target, version: str | None) -> str | None:
-        return None if version is None else await self.lasting.journal.handled(target.name, version)
+        return None if version is None else await self.runtime.journal.handled(target.name, version)
 
     async def _ended_waits(self, target: Target) -> tuple[Rollback, ...]:
         pages = [
-            await self.lasting.journal.rollbacks(target=target.name, outcome=outcome, limit=1)
+            await self.runtime.journal.rollbacks(target=target.name, outcome=outcome, limit=1)
             for outcome in NEVER_BEGUN
         ]
         return tuple(rollback for page in pages for rollback in page.items)

@@ -15,7 +15,6 @@ from rearguard_controller.errors import ConflictError, InvalidInputError, Journa
 from rearguard_controller.facts import evidence
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.judgement import policy, score
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     Alert,
     Condition,
@@ -30,6 +29,7 @@ from rearguard_controller.model import (
     Verdict,
 )
 from rearguard_controller.rollback.plan import plan
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -62,15 +62,15 @@ class ByHand:
 
     def __init__(
         self,
-        lasting: Lasting,
+        runtime: Runtime,
         decisions: Decisions,
         *,
         alone: Callable[[str], AbstractAsyncContextManager[object]],
         firing: Callable[[Target], tuple[tuple[Alert, Condition | None], ...]],
     ) -> None:
         """Wire it; `alone` lets one judgement of a target run at a time, `firing` are its triggers as last seen."""
-        self._lasting = lasting
-        self._journal = lasting.journal
+        self._runtime = runtime
+        self._journal = runtime.journal
         self._decisions = decisions
         self._alone = alone
         self._firing = firing
@@ -114,7 +114,7 @@ class ByHand:
     async def _open(self, target: Target, request: ManualRequest) -> ManualAnswer:
         facts = await self._decisions.gatherer.of_target(target, record=False)
         wish = policy.Wish(request.to_version, force=request.force, note=request.reason)
-        number = self._lasting.new_id("d")
+        number = self._runtime.new_id("d")
         facts, decision = await self._decisions.checked(
             target, facts, lambda facts: policy.decide_by_hand(number, wish, target, facts)
         )
@@ -159,7 +159,7 @@ class ByHand:
                 target.name, lambda state: score.went_back(state, rollback.from_version, facts.now, window=window)
             )
         except JournalError as error:
-            self._lasting.telemetry.journal_failed()
+            self._runtime.telemetry.journal_failed()
             log.error(
                 "score_not_kept", target=target.name, rollback=rollback.id, error=error.message, hint=error.hint
             )

@@ -12,7 +12,6 @@ import structlog
 
 from rearguard_controller.facts import evidence
 from rearguard_controller.facts.gather import FactGatherer
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     Condition,
     Decision,
@@ -24,6 +23,7 @@ from rearguard_controller.model import (
     Target,
     Verdict,
 )
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 class Decisions:
     """Makes decisions about the facts that are found, and keeps them."""
 
-    lasting: Lasting
+    runtime: Runtime
     gatherer: FactGatherer
     opened: Callable[[], None]  # called when a rollback was opened; wakes the runner
 
@@ -64,7 +64,7 @@ class Decisions:
     ) -> Rollback:
         """The rollback that a decision opens."""
         return Rollback(
-            id=self.lasting.new_id("r"),
+            id=self.runtime.new_id("r"),
             decision_id=decision.id,
             target=decision.target,
             trigger=decision.trigger,
@@ -85,9 +85,9 @@ class Decisions:
             JournalError, LeaseLostError: it was not kept.
         """
         decision = evidence.kept(decision)
-        await self.lasting.lead.record(decision, rollback)
+        await self.runtime.lead.record(decision, rollback)
         self._count(decision, rollback)
-        self.lasting.notices.decided(decision, rollback)
+        self.runtime.notices.decided(decision, rollback)
 
     async def record_by_hand(
         self,
@@ -106,11 +106,11 @@ class Decisions:
             JournalError: it was not kept.
         """
         decision = evidence.kept(decision)
-        await self.lasting.journal.record(decision, rollback, idempotency_key=idempotency_key, action=action)
+        await self.runtime.journal.record(decision, rollback, idempotency_key=idempotency_key, action=action)
         self._count(decision, rollback)
 
     def _count(self, decision: Decision, rollback: Rollback | None) -> None:
-        self.lasting.telemetry.decided(decision)
+        self.runtime.telemetry.decided(decision)
         log.info(
             "decided",
             target=decision.target,

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import structlog
 
 from rearguard_controller.errors import JournalError
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Alert
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -29,13 +29,13 @@ class Heartbeat:
 
     def __init__(
         self,
-        lasting: Lasting,
+        runtime: Runtime,
         *,
         every: float = EXCHANGE_EVERY,
     ) -> None:
         """Nothing is known yet; `every` is the fewest seconds between two writes."""
-        self._journal, self._telemetry = lasting.journal, lasting.telemetry
-        self._clock, self._steady = lasting.clock, lasting.steady
+        self._journal, self._telemetry = runtime.journal, runtime.telemetry
+        self._clock, self._steady = runtime.clock, runtime.steady
         self._every = every
         self._came_at: float | None = None  # by the clock that never jumps
         self._unwritten: float | None = None  # wall clock of a heartbeat that the journal does not know yet

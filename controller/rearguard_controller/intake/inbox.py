@@ -16,8 +16,8 @@ from rearguard_controller.intake.drill_alert import drills_in, is_of_a_drill
 from rearguard_controller.intake.heartbeat import WATCHDOG, Heartbeat
 from rearguard_controller.intake.judging import Judging, set_aside
 from rearguard_controller.intake.queues import RETRY_AFTER, Queues, Waiting
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Alert, Target
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -30,10 +30,10 @@ MOST_DRILLS = 10  # whose alerts one delivery may bring back
 class Intake:
     """Takes alerts in, durably, and hands each to the judging of its target."""
 
-    def __init__(self, lasting: Lasting, targets: Sequence[Target], judging: Judging, heartbeat: Heartbeat) -> None:
+    def __init__(self, runtime: Runtime, targets: Sequence[Target], judging: Judging, heartbeat: Heartbeat) -> None:
         """Hand alerts to `judging`, one queue for each target; `heartbeat` takes its own alert from deliveries."""
-        self._journal, self._lead, self._clock = lasting.journal, lasting.lead, lasting.clock
-        self._telemetry, self._notices = lasting.telemetry, lasting.notices
+        self._journal, self._lead, self._clock = runtime.journal, runtime.lead, runtime.clock
+        self._telemetry, self._notices = runtime.telemetry, runtime.notices
         self._targets = targets
         self._judging = judging
         self._heartbeat = heartbeat

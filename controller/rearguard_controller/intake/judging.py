@@ -20,10 +20,10 @@ from rearguard_controller.facts.gather import FactGatherer, Gathered
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.queues import Waiting
 from rearguard_controller.judgement import policy, score
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Alert, Decision, Facts, ReasonCode, Rollback, Target, Verdict, is_subset
 from rearguard_controller.releases.trust import recently_released
 from rearguard_controller.rollback.plan import plan, waiting_for
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -35,12 +35,12 @@ class Judging:
     """Judges alerts and opens rollbacks, as the leader."""
 
     def __init__(
-        self, lasting: Lasting, targets: Sequence[Target], gatherer: FactGatherer, decisions: Decisions
+        self, runtime: Runtime, targets: Sequence[Target], gatherer: FactGatherer, decisions: Decisions
     ) -> None:
         """Judge alerts of these targets by what `gatherer` finds; `decisions` records what is decided."""
         self._targets = {target.name: target for target in targets}
-        self._journal, self._lead, self._telemetry = lasting.journal, lasting.lead, lasting.telemetry
-        self._clock, self._new_id = lasting.clock, lasting.new_id
+        self._journal, self._lead, self._telemetry = runtime.journal, runtime.lead, runtime.telemetry
+        self._clock, self._new_id = runtime.clock, runtime.new_id
         self._gatherer = gatherer
         self._decisions = decisions
         self._one_by_one = {name: asyncio.Lock() for name in self._targets}

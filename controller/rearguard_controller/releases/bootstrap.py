@@ -15,7 +15,6 @@ import structlog
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
 from rearguard_controller.errors import NotFoundError, SourceError
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Release, Target
 from rearguard_controller.model.versions import is_version
 from rearguard_controller.releases.adoption import (
@@ -27,6 +26,7 @@ from rearguard_controller.releases.adoption import (
     stretches,
 )
 from rearguard_controller.releases.past import service_of
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -41,9 +41,9 @@ Listing = Callable[[Target], Awaitable[frozenset[str] | None]]
 class Bootstrap:
     """Reads the past of targets that the journal does not know yet, for the leader."""
 
-    def __init__(self, lasting: Lasting, prometheus: Prometheus, listing: Listing) -> None:
+    def __init__(self, runtime: Runtime, prometheus: Prometheus, listing: Listing) -> None:
         """Wire it; `listing` gives the versions that a target can activate."""
-        self._lead, self._clock = lasting.lead, lasting.clock
+        self._lead, self._clock = runtime.lead, runtime.clock
         self._prometheus = prometheus
         self._listing = listing
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)

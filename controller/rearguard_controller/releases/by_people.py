@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rearguard_controller.errors import InvalidInputError
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Release, ReleasePhase, Said, Target, TargetState
 from rearguard_controller.releases.trust import announced
+from rearguard_controller.runtime import Runtime
 
 
 class ReleaseWords:
     """Records what people say of targets and releases."""
 
-    def __init__(self, lasting: Lasting) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         """Wire it."""
-        self._journal, self._clock = lasting.journal, lasting.clock
+        self._journal, self._clock = runtime.journal, runtime.clock
 
     async def arm(self, target: Target, said: Said) -> TargetState:
         """Switch automatic rollbacks of a target on; returns its new state."""

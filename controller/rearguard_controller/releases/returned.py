@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import structlog
 
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Release, Rollback, StepKind, TargetState
 from rearguard_controller.releases.trust import has_returned
+from rearguard_controller.runtime import Runtime
 from rearguard_controller.wording import moment
 
 log = structlog.get_logger()
@@ -23,10 +23,10 @@ LOOKED_THROUGH = 100  # newest rollbacks of a target that are searched for the o
 class Returns:
     """Tells of returns, for the leader."""
 
-    def __init__(self, lasting: Lasting) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         """Wire it."""
-        self._journal, self._lead = lasting.journal, lasting.lead
-        self._notices = lasting.notices
+        self._journal, self._lead = runtime.journal, runtime.lead
+        self._notices = runtime.notices
 
     async def look(self, state: TargetState, release: Release | None) -> None:
         """Tell of the serving version, if it is a return that nobody was told of yet.

@@ -16,7 +16,6 @@ from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.errors import NotFoundError, SourceError
 from rearguard_controller.judgement import score
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
 from rearguard_controller.model.observations import GAPS_ALLOWED
 from rearguard_controller.releases.bootstrap import Bootstrap
@@ -32,6 +31,7 @@ from rearguard_controller.releases.trust import (
     trusted,
     with_alerts,
 )
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -67,15 +67,15 @@ class Releases:
 
     def __init__(
         self,
-        lasting: Lasting,
+        runtime: Runtime,
         actions: Actions,
         prometheus: Prometheus,
     ) -> None:
         """Wire it."""
-        self._journal, self._lead, self._clock = lasting.journal, lasting.lead, lasting.clock
+        self._journal, self._lead, self._clock = runtime.journal, runtime.lead, runtime.clock
         self._actions = actions
         self._prometheus = prometheus
-        self._bootstrap = Bootstrap(lasting, prometheus, self.activatable)
+        self._bootstrap = Bootstrap(runtime, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
         self._begun = 0  # readings of what serves, numbered in the order of their beginning
         self._written: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> the newest of them that was recorded

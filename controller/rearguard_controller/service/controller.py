@@ -31,7 +31,7 @@ from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.journal.store import Fence, Journal
-from rearguard_controller.lasting import Lasting
+from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
 from rearguard_controller.service.leadership import Leadership
 from rearguard_controller.service.wiring import Engine, Parts
@@ -69,7 +69,7 @@ class Controller:
         self.journal, self._fence = journal, Fence()
         self._telemetry = Telemetry(configuration.targets)
         notify = Notify(self._telemetry.notified)
-        self._lasting = Lasting(
+        self._runtime = Runtime(
             clock=time.time,
             steady=time.monotonic,
             journal=journal,
@@ -83,7 +83,7 @@ class Controller:
         self._silences = self._silences_of(self._alertmanager)
         actions = Actions(Survivors(state_folder(configuration.journal)))
         self._engine = Engine.of(
-            self._lasting, notify, actions, configuration, self._prometheus, judge=lambda: self.parts.judge
+            self._runtime, notify, actions, configuration, self._prometheus, judge=lambda: self.parts.judge
         )
         self._heartbeat = self._engine.heartbeat
         self._engine.tell(configuration)
@@ -101,7 +101,7 @@ class Controller:
             Exception: a part broke; the process should end and be started again.
         """
         holder = f"{socket.gethostname()}:{os.getpid()}"
-        leadership = Leadership(self._lasting, self._fence, holder=holder)
+        leadership = Leadership(self._runtime, self._fence, holder=holder)
         async with asyncio.TaskGroup() as group:
             group.create_task(leadership.run(self._lead))
             group.create_task(self._heartbeat.run())
@@ -161,10 +161,10 @@ class Controller:
         await self._engine.notify.close()
 
     def _silences_of(self, alertmanager: Alertmanager | None) -> Silences:
-        return Silences(alertmanager, clock=self._lasting.clock, monotonic=self._lasting.steady)
+        return Silences(alertmanager, clock=self._runtime.clock, monotonic=self._runtime.steady)
 
     def _make(self, configuration: Configuration) -> Parts:
-        alerts_now = AlertsNow(self._prometheus, self._engine.trouble, self._lasting.clock)
+        alerts_now = AlertsNow(self._prometheus, self._engine.trouble, self._runtime.clock)
         sources = Sources(self._prometheus, self._alertmanager, self._silences, alerts_now)
         return wiring.make(configuration, sources, self._engine, well_for=self._well_for)
 
@@ -172,7 +172,7 @@ class Controller:
         return api.Services(
             journal=self.journal,
             telemetry=self._telemetry,
-            clock=self._lasting.clock,
+            clock=self._runtime.clock,
             now=lambda: self.parts,
             heartbeat_age=self._heartbeat.age,
             reload=self.reload,
@@ -190,9 +190,9 @@ class Controller:
         while True:
             await asyncio.sleep(pause)
             pause = PRUNE_EVERY
-            oldest = self._lasting.clock() - self.parts.configuration.retention
+            oldest = self._runtime.clock() - self.parts.configuration.retention
             try:
-                gone = await self._lasting.lead.prune(oldest, MOST_RECORDS)
+                gone = await self._runtime.lead.prune(oldest, MOST_RECORDS)
             except JournalError as error:
                 self._telemetry.journal_failed()
                 log.error("not_pruned", error=error.message, hint=error.hint)

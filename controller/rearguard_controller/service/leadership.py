@@ -17,7 +17,7 @@ import structlog
 
 from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.journal.store import Fence
-from rearguard_controller.lasting import Lasting
+from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
@@ -30,9 +30,9 @@ TRY_EVERY = 1.0  # seconds between a follower's tries, and after a failed renewa
 class Leadership:
     """Leads whenever it holds the lease."""
 
-    def __init__(self, lasting: Lasting, fence: Fence, *, holder: str) -> None:
+    def __init__(self, runtime: Runtime, fence: Fence, *, holder: str) -> None:
         """Wire it; `fence` is what the leader's writes check, and is set and cleared here."""
-        self._journal, self._telemetry, self._steady = lasting.journal, lasting.telemetry, lasting.steady
+        self._journal, self._telemetry, self._steady = runtime.journal, runtime.telemetry, runtime.steady
         self._fence = fence
         self._holder = holder
         self._renewed_at = 0.0

@@ -27,9 +27,9 @@ from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.intake.judging import Judging
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.releases.by_people import ReleaseWords
 from rearguard_controller.releases.tracking import Releases
+from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching.drill import Drills
 from rearguard_controller.watching.poll import Watcher
 from rearguard_controller.watching.readiness import Readiness
@@ -39,7 +39,7 @@ from rearguard_controller.watching.readiness import Readiness
 class Engine:
     """What delivers, counts and acts, through every reload."""
 
-    lasting: Lasting
+    runtime: Runtime
     actions: Actions
     effects: Effects
     notify: Notify
@@ -50,7 +50,7 @@ class Engine:
     @classmethod
     def of(
         cls,
-        lasting: Lasting,
+        runtime: Runtime,
         notify: Notify,
         actions: Actions,
         configuration: Configuration,
@@ -60,21 +60,21 @@ class Engine:
     ) -> Engine:
         """Wire it; `judge` gives the judge of the present configuration."""
         poll_interval = configuration.prometheus.poll_interval
-        effects = Effects(actions, prometheus, poll_interval=poll_interval, clock=lasting.clock)
+        effects = Effects(actions, prometheus, poll_interval=poll_interval, clock=runtime.clock)
         return cls(
-            lasting=lasting,
+            runtime=runtime,
             actions=actions,
             effects=effects,
             notify=notify,
-            runner=Runner(lasting, effects, judge=judge),
-            heartbeat=Heartbeat(lasting),
-            trouble=Trouble(lasting.steady),
+            runner=Runner(runtime, effects, judge=judge),
+            heartbeat=Heartbeat(runtime),
+            trouble=Trouble(runtime.steady),
         )
 
     def tell(self, configuration: Configuration) -> None:
         """From now on, tell people of what happens as this configuration says."""
         self.notify.use(configuration.notify)
-        self.lasting.telemetry.know_services(self.notify.services)
+        self.runtime.telemetry.know_services(self.notify.services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +102,22 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
         engine: what goes on through every reload.
         well_for: seconds for which the fault of a rollback that waits must be over.
     """
-    lasting, targets = engine.lasting, configuration.targets
+    runtime, targets = engine.runtime, configuration.targets
     poll_interval = configuration.prometheus.poll_interval
     engine.trouble.use(targets, configuration.storm)
-    releases = Releases(lasting, engine.actions, sources.prometheus)
-    readiness = Readiness(lasting, releases, engine.actions, sources.alertmanager, configuration.notify)
-    watcher = Watcher(lasting, targets, sources, releases, readiness, poll_interval=poll_interval)
-    gatherer = FactGatherer(lasting, sources, releases)
-    decisions = Decisions(lasting, gatherer, opened=engine.runner.wake)
-    judging = Judging(lasting, targets, gatherer, decisions)
-    intake = Intake(lasting, targets, judging, engine.heartbeat)
-    by_hand = ByHand(lasting, decisions, alone=judging.alone, firing=watcher.triggers)
-    rollback_words, release_words = RollbackWords(lasting, engine.runner), ReleaseWords(lasting)
-    people = People(targets, by_hand, rollback_words, release_words, lasting.clock)
-    lasting.telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=engine.heartbeat.age)
-    judge = Judge(lasting, targets, gatherer, poll_interval=poll_interval, well_for=well_for)
-    drills = Drills(lasting, sources, engine.actions, releases, readiness, polled=watcher.ready)
+    releases = Releases(runtime, engine.actions, sources.prometheus)
+    readiness = Readiness(runtime, releases, engine.actions, sources.alertmanager, configuration.notify)
+    watcher = Watcher(runtime, targets, sources, releases, readiness, poll_interval=poll_interval)
+    gatherer = FactGatherer(runtime, sources, releases)
+    decisions = Decisions(runtime, gatherer, opened=engine.runner.wake)
+    judging = Judging(runtime, targets, gatherer, decisions)
+    intake = Intake(runtime, targets, judging, engine.heartbeat)
+    by_hand = ByHand(runtime, decisions, alone=judging.alone, firing=watcher.triggers)
+    rollback_words, release_words = RollbackWords(runtime, engine.runner), ReleaseWords(runtime)
+    people = People(targets, by_hand, rollback_words, release_words, runtime.clock)
+    runtime.telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=engine.heartbeat.age)
+    judge = Judge(runtime, targets, gatherer, poll_interval=poll_interval, well_for=well_for)
+    drills = Drills(runtime, sources, engine.actions, releases, readiness, polled=watcher.ready)
     return Parts(configuration, releases, watcher, intake, people, judge, drills)
 
 

@@ -18,7 +18,6 @@ from rearguard_controller.adapters.actions import ActionContext, Actions
 from rearguard_controller.errors import ConflictError, JournalError, SourceError
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake import drill_alert
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import (
     Alert,
     Check,
@@ -43,6 +42,7 @@ from rearguard_controller.model.checks import (
     TRIGGER_RULES,
 )
 from rearguard_controller.releases.tracking import Releases
+from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import readiness_rules
 from rearguard_controller.watching.readiness import Readiness
 
@@ -60,7 +60,7 @@ class Drills:
 
     def __init__(
         self,
-        lasting: Lasting,
+        runtime: Runtime,
         sources: Sources,
         actions: Actions,
         releases: Releases,
@@ -71,14 +71,14 @@ class Drills:
         """Wire it.
 
         Args:
-            lasting: what lasts as long as the process.
+            runtime: what lasts as long as the process.
             sources: Prometheus, asked whether it answers, and Alertmanager, the way of the drill's alert.
             actions: runs the checks of hooks.
             releases: reads the serving version.
             readiness: makes the checks that touch nothing.
             polled: what the last poll said of a target's rules, thresholds and scrapes.
         """
-        self._journal, self._clock, self._new_id = lasting.journal, lasting.clock, lasting.new_id
+        self._journal, self._clock, self._new_id = runtime.journal, runtime.clock, runtime.new_id
         self._prometheus, self._alertmanager = sources.prometheus, sources.alertmanager
         self._actions = actions
         self._releases = releases

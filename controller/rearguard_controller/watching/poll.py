@@ -18,7 +18,6 @@ from rearguard_controller.errors import JournalError, LeaseLostError, SourceErro
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Target, is_subset
 from rearguard_controller.model.checks import (
     CURRENT,
@@ -32,6 +31,7 @@ from rearguard_controller.model.observations import LONGEST_SCRAPE, is_armed, la
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.current_figures import Reading, Row, Table
 from rearguard_controller.watching.readiness import Readiness
@@ -59,7 +59,7 @@ class Watcher:
 
     def __init__(
         self,
-        lasting: Lasting,
+        runtime: Runtime,
         targets: Sequence[Target],
         sources: Sources,
         releases: Releases,
@@ -72,14 +72,14 @@ class Watcher:
         While this replica does not lead, it only looks, so that every replica can answer what is going on: it tracks
         no target and hands no alert on.
         """
-        self._lead, self._journal = lasting.lead, lasting.journal
-        self._clock, self._steady = lasting.clock, lasting.steady
-        self._telemetry = lasting.telemetry
+        self._lead, self._journal = runtime.lead, runtime.journal
+        self._clock, self._steady = runtime.clock, runtime.steady
+        self._telemetry = runtime.telemetry
         self._targets = targets
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences = sources.silences
         self._releases = releases
-        self._returns = Returns(lasting)
+        self._returns = Returns(runtime)
         self._readiness = readiness
         self._poll_interval = poll_interval
         self._last = {target.name: LastPoll() for target in targets}

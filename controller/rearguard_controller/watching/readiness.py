@@ -19,10 +19,10 @@ from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, SourceError
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target, TargetFacts
 from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, NOTIFY, ROLLBACK_COMMAND
 from rearguard_controller.releases.tracking import Releases
+from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import readiness_rules
 
 log = structlog.get_logger()
@@ -48,7 +48,7 @@ class Readiness:
 
     def __init__(
         self,
-        lasting: Lasting,
+        runtime: Runtime,
         releases: Releases,
         actions: Actions,
         alertmanager: Alertmanager | None,
@@ -57,14 +57,14 @@ class Readiness:
         """Nothing is known yet.
 
         Args:
-            lasting: what lasts as long as the process.
+            runtime: what lasts as long as the process.
             releases: reads the target's own lists.
             actions: looks for programs and connects to hosts.
             alertmanager: the configured one, if any.
             entries: of `notify`.
         """
-        self._journal, self._telemetry = lasting.journal, lasting.telemetry
-        self._clock, self._steady = lasting.clock, lasting.steady
+        self._journal, self._telemetry = runtime.journal, runtime.telemetry
+        self._clock, self._steady = runtime.clock, runtime.steady
         self._releases = releases
         self._actions = actions
         self._alertmanager = alertmanager

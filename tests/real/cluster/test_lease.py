@@ -12,7 +12,7 @@ from rearguard_controller.journal.postgres.connections import LOST, _enter
 from rearguard_controller.journal.postgres.store import PostgresJournal
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.service.leadership import Leadership
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 LEASE = 15.0
 
@@ -102,7 +102,7 @@ async def _hang(journal, fence, work):
 async def test_a_leader_that_learns_by_a_refused_write_that_another_leads_follows(postgres_server):
     store = Store(await postgres_server.database())
     journal, fence = await store.open(), Fence()
-    leadership = Leadership(lasting(journal), fence, holder="first")
+    leadership = Leadership(runtime(journal), fence, holder="first")
     refused, led = asyncio.Event(), []
 
     async def lead():

@@ -19,8 +19,8 @@ from rearguard_controller.facts.sources import Sources
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.journal.sqlite.writer import _Unit
 from rearguard_controller.journal.store import Fence
-from rearguard_controller.lasting import Lasting
 from rearguard_controller.model import Said
+from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
 from unit.controller import factories as make
 
@@ -146,7 +146,7 @@ class Controller:
         world, configuration = self.world, self._configuration()
         fence, telemetry = Fence(), Telemetry(configuration.targets)
         notify = Notify(telemetry.notified)
-        lasting = Lasting(
+        runtime = Runtime(
             clock=lambda: world.now,
             steady=lambda: world.steady,
             journal=self.journal,
@@ -156,10 +156,10 @@ class Controller:
             new_id=lambda letter: wiring.new_id(letter, world.now),
         )
         engine = wiring.Engine.of(
-            lasting, notify, world.commands, configuration, world.prometheus, judge=lambda: self.parts.judge
+            runtime, notify, world.commands, configuration, world.prometheus, judge=lambda: self.parts.judge
         )
-        silences = Silences(world.alertmanager, clock=lasting.clock, monotonic=lasting.steady)
-        alerts_now = AlertsNow(world.prometheus, engine.trouble, lasting.clock)
+        silences = Silences(world.alertmanager, clock=runtime.clock, monotonic=runtime.steady)
+        alerts_now = AlertsNow(world.prometheus, engine.trouble, runtime.clock)
         sources = Sources(world.prometheus, world.alertmanager, silences, alerts_now)
         self.parts = wiring.make(configuration, sources, engine, well_for=WELL_FOR)
         self.people, self.runner = self.parts.people, engine.runner

@@ -10,7 +10,7 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, TARGET, target
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 HEALTHY = Watch(rules_healthy=True)
 
@@ -47,7 +47,7 @@ async def begin(tmp_path, store):
         for journal in opened:
             await journal.close()
         opened[:] = [await store.open()]
-        releases = Releases(lasting(opened[0]), actions, prometheus)
+        releases = Releases(runtime(opened[0]), actions, prometheus)
 
         async def poll(number=1, watch=HEALTHY):
             for _ in range(number):

@@ -9,7 +9,7 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertsSeen, AlertState, CommandAction, CommandRelease, Sample, SeenAlert
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, TARGET, target
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 OLD = SeenAlert("HighErrorRate", AlertState.PENDING, "app-v1")
 NEW = SeenAlert("ReleaseErrorRate", AlertState.PENDING, "app-v2")
@@ -46,7 +46,7 @@ async def begin(tmp_path, store, prometheus):
         for journal in opened:
             await journal.close()
         opened[:] = [await store.open()]
-        return Releases(lasting(opened[0], clock=lambda: clock["now"]), actions, prometheus), opened[0]
+        return Releases(runtime(opened[0], clock=lambda: clock["now"]), actions, prometheus), opened[0]
 
     async def poll(releases, version, *alerts, after=15.0):
         clock["now"] += after

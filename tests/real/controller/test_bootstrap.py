@@ -15,7 +15,7 @@ from rearguard_controller.model import AlertState, Release, SeenAlert, TargetSta
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
 from unit.controller.factories import MINUTE, policy, target
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 END = time.time() // 15 * 15 - 120.0  # when the history ends, and the controller of these tests begins
 SCRAPED = 15.0
@@ -101,7 +101,7 @@ async def adopted(journal, prometheus, it, version="v1", listed=None, *, rules_h
     now = END + 7
     known = Release(it.name, version, now, now, served_at=now, service_version=version)
     await journal.change_release(it.name, version, lambda before: before or known)
-    await Bootstrap(lasting(journal, clock=lambda: now), prometheus, listing).look(
+    await Bootstrap(runtime(journal, clock=lambda: now), prometheus, listing).look(
         it, known, rules_healthy=rules_healthy
     )
     return {each.version: each for each in await journal.releases(it.name)}

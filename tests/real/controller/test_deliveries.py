@@ -25,7 +25,7 @@ from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease
 from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import alert, target
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 NO_SILENCES = Silences(None, clock=time.time, monotonic=time.monotonic)
 OWN, FORGED = "errors_of_the_rule", 'count({__name__=~".+"}) + errors_of_the_sender'
@@ -83,7 +83,7 @@ async def test_an_alert_that_cannot_be_judged_is_set_aside_and_the_others_of_its
     journal, actions, prometheus = SqliteJournal.open(tmp_path / "j.db"), Actions(), Faulty()
     echo = CommandAction(("echo", "v2"), 10.0, str(tmp_path))
     it = target(release=CommandRelease(current=echo, rollback=echo))
-    kept = lasting(journal, telemetry=Telemetry([it]))
+    kept = runtime(journal, telemetry=Telemetry([it]))
     sources = Sources(prometheus, None, NO_SILENCES, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
     gatherer = FactGatherer(kept, sources, Releases(kept, actions, prometheus))
     judging = Judging(kept, [it], gatherer, Decisions(kept, gatherer, opened=lambda: None))

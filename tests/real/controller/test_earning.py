@@ -10,7 +10,7 @@ from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertState, CommandAction, CommandRelease, Sample, TargetState
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, NOW, TARGET, policy, target
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 CLEAN = Watch(rules_healthy=True)
 POLL, NEEDED = 15.0, 60.0
@@ -45,7 +45,7 @@ async def polls(tmp_path, journal):
     clock = {"now": NOW}
     known = TargetState(TARGET, serving_version="v1", serving_since=NOW, looked_at=NOW)
     await journal.change_target(TARGET, lambda _state: known)  # not new, so that nothing is adopted
-    releases = Releases(lasting(journal, clock=lambda: clock["now"]), actions, prometheus)
+    releases = Releases(runtime(journal, clock=lambda: clock["now"]), actions, prometheus)
     (tmp_path / "current").write_text("v1")
 
     async def poll(watch=CLEAN, *, up=(1.0, 1.0), version="v1", after=POLL):

@@ -11,7 +11,7 @@ from real.controller.served import BASE, SENDER, alerts, serving
 from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from unit.controller.factories import alert
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 WATCHDOG = alert("RearguardWatchdog")
 DEADLINE = 10.0  # seconds within which what is polled for must be seen
@@ -32,7 +32,7 @@ async def until(condition):
 @contextlib.asynccontextmanager
 async def beating(journal, *, every=OFTEN, clock=time.time):
     """A heartbeat that exchanges with a journal."""
-    heartbeat = Heartbeat(lasting(journal, clock=clock), every=every)
+    heartbeat = Heartbeat(runtime(journal, clock=clock), every=every)
     running = asyncio.create_task(heartbeat.run())
     try:
         yield heartbeat

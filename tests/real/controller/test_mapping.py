@@ -11,7 +11,7 @@ from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease, Sample
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MATCH, TARGET, target
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 
 class Prometheus:
@@ -36,7 +36,7 @@ async def parts(tmp_path):
     journal, actions = SqliteJournal.open(tmp_path / "journal.db"), Actions()
     read = CommandAction(("cat", "current"), 10.0, str(tmp_path))
     it, prometheus = target(release=CommandRelease(read, read)), Prometheus(tmp_path / "current")
-    yield Releases(lasting(journal), actions, prometheus), it, prometheus, journal
+    yield Releases(runtime(journal), actions, prometheus), it, prometheus, journal
     await actions.close()
     await journal.close()
 

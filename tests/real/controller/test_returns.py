@@ -10,7 +10,7 @@ from real.controller.served import BASE, OPERATOR, serving
 from real.controller.test_watching import until
 from rearguard_controller.releases.returned import Returns
 from unit.controller.factories import NOW, TARGET, good, release, state
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 LATER = NOW + 600.0
 BACK = state(serving_version="v2", serving_since=LATER)
@@ -28,7 +28,7 @@ class Told:
 
 async def look(journal, told, found, release):
     await journal.change_target(TARGET, lambda known: replace(found, told_bad_since=known.told_bad_since))
-    await Returns(lasting(journal, notices=told)).look(await journal.target_state(TARGET), release)
+    await Returns(runtime(journal, notices=told)).look(await journal.target_state(TARGET), release)
 
 
 async def test_a_return_is_told_once_with_the_rollback_that_led_away_also_after_a_restart(store):

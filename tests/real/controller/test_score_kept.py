@@ -22,7 +22,7 @@ from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import MINUTE, TARGET, alert, command, condition, policy, target, with_facts
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 LEAD = 4 * MINUTE  # from the decision to what people do
 
@@ -51,7 +51,7 @@ class Scene:
         release = CommandRelease(command("current"), command("activate", "{to_version}"))
         self.target = target(policy=policy(mode=mode, **fields), release=release, before=(), after=(), health=None)
         self.telemetry = Telemetry([self.target])
-        kept = lasting(self.journal, clock=clock, telemetry=self.telemetry)
+        kept = runtime(self.journal, clock=clock, telemetry=self.telemetry)
         self.releases = Releases(kept, commands, prometheus)
         gatherer = Seen(kept, Sources(prometheus, None, None, None), self.releases)
         decisions = Decisions(kept, gatherer, opened=lambda: None)

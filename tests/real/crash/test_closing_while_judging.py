@@ -15,7 +15,7 @@ from rearguard_controller.model import CommandAction
 from rearguard_controller.model.observations import is_armed
 from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import target
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 
 class ClosesMeanwhile:
@@ -42,7 +42,7 @@ async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_c
     it = target(release=SimpleNamespace(current=CommandAction(("echo", "v2"), 10.0, str(tmp_path)), versions=None))
     silences = Silences(None, clock=time.time, monotonic=time.monotonic)
     sources = Sources(prometheus, None, silences, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
-    releases = Releases(lasting(journal), actions, prometheus)
-    facts = await FactGatherer(lasting(journal), sources, releases).of_target(it, record=False)
+    releases = Releases(runtime(journal), actions, prometheus)
+    facts = await FactGatherer(runtime(journal), sources, releases).of_target(it, record=False)
     assert facts.target.open_rollback is not None or not is_armed(facts.target.state, facts.now)
     await inner.close()

@@ -7,7 +7,7 @@ import pytest
 from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.service.leadership import PATIENCE, Leadership
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 
 class Late:
@@ -36,7 +36,7 @@ class Late:
 @pytest.mark.parametrize(("after", "led"), [(PATIENCE - 0.3, 1), (PATIENCE + 0.3, 0)])
 async def test_a_lease_counts_from_its_question_however_late_the_answer_comes(after, led):
     journal, fence, times = Late(after), Fence(), []
-    leadership = Leadership(lasting(journal, steady=journal.now), fence, holder="us")
+    leadership = Leadership(runtime(journal, steady=journal.now), fence, holder="us")
 
     async def lead():
         times.append(fence.epoch)
@@ -56,7 +56,7 @@ async def test_a_lease_counts_from_its_question_however_late_the_answer_comes(af
 async def test_a_leader_whose_journal_is_its_own_alone_outlasts_a_standstill():
     """Of a file with a lock nobody else can lead: a process that stood still need not end what it was doing."""
     journal, begun = Late(PATIENCE - 0.3, shared=False), asyncio.Event()
-    leadership = Leadership(lasting(journal, steady=journal.now), Fence(), holder="us")
+    leadership = Leadership(runtime(journal, steady=journal.now), Fence(), holder="us")
 
     async def lead():
         begun.set()

@@ -353,7 +353,7 @@ def test_the_scan_never_fails(figure):
 
 @pytest.mark.parametrize("piece", ["{", "[", '"', "(", '{"a"', "'{[", "a[1m]"])
 def test_hostile_figures_are_scanned_quickly(piece):
-    started = time.monotonic()
+    started = time.process_time()
     settle_seconds((piece * 100_000)[:100_000], RULES)
     settle_seconds((piece * 8_000)[:8_000], RULES)
-    assert time.monotonic() - started < 2.0
+    assert time.process_time() - started < 2.0

@@ -8,7 +8,7 @@ from rearguard_controller.facts.gather import Gathered
 from rearguard_controller.judgement.policy import Recheck
 from rearguard_controller.model import Phase
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, alert, decision, facts, rollback, target
-from unit.controller.lasting_kit import lasting
+from unit.controller.runtime_kit import runtime
 
 SETTLE = 60.0
 HOLDS, OVER, BARRED, CHANGED, UNKNOWN = Recheck
@@ -123,7 +123,7 @@ class Told:
 
 async def judged(now, *, kept=True, targets=None):
     journal = Kept(decision(alert=alert(service_version="2.0")) if kept else None)
-    judge = Judge(lasting(journal), targets or [target()], Told(now), poll_interval=EVERY)
+    judge = Judge(runtime(journal), targets or [target()], Told(now), poll_interval=EVERY)
     waiting = rollback(phase=Phase.WAITING, wait_until=NOW + MINUTE, opened_at=DEPLOYED + 119 * MINUTE)
     return (await judge.again(waiting))[0]
 

@@ -49,9 +49,9 @@ def test_no_text_of_a_statement_becomes_a_label(text):
 
 @pytest.mark.parametrize("part", [";", "\ufeff", "x" * 20, "/*", "--\n", "(", "/**/", "*", "/* *", " "])
 def test_no_statement_costs_more_than_a_moment(part):
-    began = time.perf_counter()
+    began = time.process_time()
     operation_name(part * 500_000)
-    assert time.perf_counter() - began < 0.2
+    assert time.process_time() - began < 0.2
 
 
 class DriverError(Exception):

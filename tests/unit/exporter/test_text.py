@@ -95,10 +95,10 @@ def test_a_large_family_is_written_in_many_short_steps():
     form = asked("", "")
     parts = prepare([registry_of(slots)], form, {})
     took = []
-    began = time.perf_counter()
+    began = time.process_time()
     for piece in steps(parts, form, {}):
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
         assert len(piece) < 150_000
-        began = time.perf_counter()
+        began = time.process_time()
     assert len(took) > 20
-    assert sorted(took)[len(took) // 2] < 0.002  # the half, not the worst: the machine may be busy
+    assert sorted(took)[len(took) // 2] < 0.002  # the half of them, in processor time: the machine may be busy

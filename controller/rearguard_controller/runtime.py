@@ -1,4 +1,4 @@
-"""What lasts as long as the process, through every reload: one frozen record that is passed first.
+"""The runtime: what lasts as long as the process, through every reload. One frozen record that is passed first.
 
 Here: the record alone. A class that needs several of these takes the record and keeps what it uses.
 """
@@ -16,7 +16,7 @@ Clock = Callable[[], float]  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Lasting:
+class Runtime:
     """What lasts as long as the process.
 
     Attributes:

@@ -8,10 +8,10 @@ import time
 
 from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.telemetry import Telemetry
-from rearguard_controller.lasting import Lasting
+from rearguard_controller.runtime import Runtime
 
 
-def lasting(journal, **fields):
+def runtime(journal, **fields):
     """A record with this journal; nobody is told of anything, and ids are counted."""
     numbers = itertools.count()
     base = {
@@ -23,4 +23,4 @@ def lasting(journal, **fields):
         "notices": Notify(lambda _service, _result: None),
         "new_id": lambda letter: f"{letter}{next(numbers)}",
     }
-    return Lasting(**{**base, **fields})
+    return Runtime(**{**base, **fields})
