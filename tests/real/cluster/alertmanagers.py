@@ -146,7 +146,7 @@ class Witness:
         """Ask both who leads; the first is asked again, so that leading which passes on between is no error."""
         first, second = self.replicas
         while True:
-            seen = [await each.metric("rearguard_leader", within=0.5) for each in (first, second, first)]
+            seen = [await each.metric("rearguard_leader", within=3) for each in (first, second, first)]
             self.looks += None not in seen
             if seen == [1, 1, 1]:
                 self.two_leaders.append(time.time())
