@@ -47,6 +47,7 @@ class Seen:
     async def record(self, decision, rollback=None, **more):
         if self._controller.ended:
             await _never()
+        await self._controller.recording(decision, rollback)
         await self._journal.record(decision, rollback, **more)
         if rollback is not None:
             self._controller.see(self._controller.opened, rollback)
@@ -109,6 +110,9 @@ class Controller:
 
     def acts(self, argv, context):
         """A command or request of the target begins."""
+
+    async def recording(self, decision, rollback):
+        """A decision, maybe with a rollback, is about to be stored: a test may let something else happen first."""
 
     def opened(self, rollback):
         """A rollback was just stored."""

@@ -117,20 +117,38 @@ def test_a_request_without_a_destination_that_finds_none_says_which_field_helps(
     assert "force" in caught.value.hint
 
 
-def test_a_request_that_another_replica_fulfils_meanwhile_gets_its_rollback_as_the_answer(scene):
-    it = scene(mode=Mode.OBSERVE).fail()
+async def fulfil_elsewhere(it):
+    """Another replica stores the rollback of the very same request."""
     there = make.rollback("r9", target=it.controller.target.name, from_version="v2", to_version="v1")
+    decision = make.decision("d9", target=there.target, rollback_id=there.id)
+    await it.controller.file.record(decision, replace(there, decision_id="d9"), idempotency_key="key")
+
+
+def test_a_request_that_another_replica_fulfils_while_it_is_judged_gets_its_rollback_as_the_answer(scene):
+    it = scene(mode=Mode.OBSERVE).fail()
     read = it.world.commands.read_version
 
     async def meanwhile(*words):
         it.world.commands.read_version = read
-        decision = make.decision("d9", target=there.target, rollback_id=there.id)
-        await it.controller.file.record(decision, replace(there, decision_id="d9"), idempotency_key="key")
+        await fulfil_elsewhere(it)
         return await read(*words)
 
     it.world.commands.read_version = meanwhile  # right after it was asked whether the key is known
     answer = ask(it, to_version="v1", idempotency_key="key")
     assert (answer.repeated, answer.rollback.id) == (True, "r9")
+
+
+def test_a_request_that_another_replica_fulfils_right_before_it_is_stored_gets_its_rollback_as_the_answer(scene):
+    it = scene(mode=Mode.OBSERVE).fail()
+
+    async def meanwhile(_decision, rollback):
+        if rollback is not None:
+            await fulfil_elsewhere(it)
+
+    it.controller.recording = meanwhile
+    answer = ask(it, to_version="v1", idempotency_key="key")
+    assert (answer.repeated, answer.rollback.id) == (True, "r9")
+    assert len(it.controller.do(it.controller.file.rollbacks()).items) == 1
 
 
 def test_a_request_while_another_rollback_is_open_is_refused_and_kept_for_the_audit(scene):
