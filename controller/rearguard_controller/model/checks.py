@@ -1,6 +1,6 @@
 """The names of the checks that say whether a target could be rolled back: a closed set, as it is a metric label.
 
-Here: the names; which of them every poll looks at, and which only a drill.
+Here: the names; which of them every poll looks at, which only a drill, and which of them trust needs.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ READY_CHECKS = (
     ALERTMANAGER,
     NOTIFY,
 )
+# While one of these does not hold, nobody can see how the target is: no version of it earns trust or is adopted.
+TRUST_CHECKS = (TRIGGER_RULES,)
 DRILL_CHECKS = (
     CURRENT,
     DESTINATION,

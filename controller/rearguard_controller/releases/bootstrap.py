@@ -6,7 +6,7 @@ Here: when to ask, how far to look back, what is written to the journal and what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +15,7 @@ import structlog
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
 from rearguard_controller.errors import NotFoundError, SourceError
-from rearguard_controller.model import Release, Target
+from rearguard_controller.model import Check, Release, Target
 from rearguard_controller.model.versions import is_version
 from rearguard_controller.releases.adoption import (
     History,
@@ -50,16 +50,17 @@ class Bootstrap:
         self._failed: dict[str, int] = {}  # target -> questions that were not answered
         self._said: dict[str, str] = {}  # target -> what it was last said to wait for
 
-    async def look(self, target: Target, release: Release, *, rules_healthy: bool) -> None:
+    async def look(self, target: Target, release: Release, against: Sequence[Check]) -> None:
         """Read the past of a target whose serving version is `release`, as soon as it can be read.
 
-        The past is read once, whatever it proves. Without an answer the next poll tries again.
+        The past is read once, whatever it proves. Without an answer the next poll tries again. It is not read while
+        `against` names checks that stand in the way of trust.
 
         Raises:
             JournalError, LeaseLostError: what was found could not be kept; it is read again.
         """
-        if not rules_healthy:
-            self._wait(target, "no trigger rule is loaded in Prometheus, or not all of them are healthy")
+        if against:
+            self._wait(target, " ".join(check.detail for check in against))
             return
         if release.service_version is None:
             self._wait(target, f"which service_version {release.version} shows is not known yet")

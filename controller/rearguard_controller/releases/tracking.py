@@ -16,11 +16,12 @@ from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.errors import NotFoundError, SourceError
 from rearguard_controller.judgement import score
-from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Labels, Release, Target, TargetState
+from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Check, Labels, Release, Target, TargetState
 from rearguard_controller.model.observations import GAPS_ALLOWED
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
 from rearguard_controller.releases.trust import (
+    against_trust,
     believable,
     concerns,
     earns,
@@ -46,9 +47,9 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What the watcher saw of a target's trigger rules and alerts in this poll."""
+    """What the watcher saw of a target in this poll."""
 
-    rules_healthy: bool = False  # at least one trigger rule, and all of them evaluated without error
+    checks: tuple[Check, ...] = ()  # that this poll answered
     alerts: tuple[Labels, ...] = ()  # labels of trigger alerts, pending or firing
     seen: AlertsSeen | None = None  # every alert of the target; None when Prometheus could not be asked
 
@@ -198,11 +199,12 @@ class Releases:
             over = lingering(newest, version, now)
             # one that names the version that serves is about it, not the tail of what was left
             alerts = [each for each in alerts if VERSION_LABEL in each or each.get("alertname") not in over]
+        against = against_trust(watch.checks)
         if serving.state.adopting:
             learned = (shown if again else None) or known[version].service_version
             release = replace(known[version], service_version=learned)
-            await self._bootstrap.look(target, release, rules_healthy=watch.rules_healthy)
-        clean = instances.up is True and watch.rules_healthy and not alerts
+            await self._bootstrap.look(target, release, against)
+        clean = instances.up is True and not against and not alerts
         said = serving.state.score.version == version
         by_us = said and await self._journal.handled(target.name, version) is not None
 

@@ -1,18 +1,19 @@
 """The rules of releases: what is remembered of a version and a target after something was seen or said. Pure.
 
-Here: from what was known and one observation to what is known now. They run inside one transaction of the journal, so
-that a rollback that closes meanwhile never loses its marks.
+Here: from what was known and one observation to what is known now; which checks stand in the way of trust. The rules
+run inside one transaction of the journal, so that a rollback that closes meanwhile never loses its marks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN
 from rearguard_controller.model import (
     VERSION_LABEL,
     AlertsSeen,
+    Check,
     Labels,
     Release,
     Rollback,
@@ -20,6 +21,7 @@ from rearguard_controller.model import (
     StepState,
     TargetState,
 )
+from rearguard_controller.model.checks import TRUST_CHECKS
 from rearguard_controller.wording import span
 
 LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
@@ -86,6 +88,15 @@ def tended(state: TargetState, now: float, *, clean: bool, most_gap: float) -> T
     broken = state.clean_checked_at is None or not 0 <= now - state.clean_checked_at <= most_gap
     since = now if state.clean_since is None or broken else state.clean_since
     return replace(state, clean_since=since, clean_checked_at=now)
+
+
+def against_trust(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Which of `TRUST_CHECKS` do not hold, or were not answered: while there are any, no version earns trust."""
+    answered = {check.name: check for check in checks}
+    needed = (
+        answered.get(name) or Check(name, None, "Nobody has been able to tell so far.") for name in TRUST_CHECKS
+    )
+    return tuple(check for check in needed if check.holds is not True)
 
 
 def earns(release: Release, state: TargetState, now: float, known_good_after: float) -> bool:

@@ -117,7 +117,7 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     people = People(targets, by_hand, rollback_words, release_words, runtime.clock)
     runtime.telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=engine.heartbeat.age)
     judge = Judge(runtime, targets, gatherer, poll_interval=poll_interval, well_for=well_for)
-    drills = Drills(runtime, sources, engine.actions, releases, readiness, polled=watcher.ready)
+    drills = Drills(runtime, sources, engine.actions, releases, readiness, polled=watcher.polled)
     return Parts(configuration, releases, watcher, intake, people, judge, drills)
 
 

@@ -66,7 +66,7 @@ class Drills:
         releases: Releases,
         readiness: Readiness,
         *,
-        polled: Callable[[str], Mapping[str, bool | None]],
+        polled: Callable[[str], Mapping[str, Check]],
     ) -> None:
         """Wire it.
 
@@ -152,7 +152,7 @@ class Drills:
     def _rules(self, target: Target, prometheus: Check) -> list[Check]:
         seen = self._polled(target.name) if prometheus.holds else {}
         names = (TRIGGER_RULES, THRESHOLDS, SCRAPE_INTERVAL)
-        return [readiness_rules.polled(name, seen.get(name)) for name in names]
+        return [seen.get(name) or readiness_rules.polled(name, holds=None) for name in names]
 
     async def _hooks(self, target: Target, drill: Drill, serving: str | None) -> tuple[Check, ...]:
         """Run the `check` of each hook, and look at hooks that have none; no answer if no hook has one."""

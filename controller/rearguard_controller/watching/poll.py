@@ -1,8 +1,8 @@
 """Polls Prometheus and every target. An alert whose webhook was lost is found here one poll later.
 
-Here: one poll after another of Prometheus' own alerts and rules, each target's serving version and trust, the checks
-that say whether a target is ready to be rolled back, and the figures that the dashboard shows. What the last poll
-saw is kept, so that others can read it without waiting. The alerts found are handed to the intake, which judges them.
+Here: one poll after another of Prometheus' own alerts and rules, each target's serving version and trust, and the
+figures that the dashboard shows. What the last poll saw is kept, so that others can read it without waiting. The
+alerts found are handed to the intake, which judges them. What each readiness check says is in `polled_checks`.
 """
 
 from __future__ import annotations
@@ -13,35 +13,27 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, figures, promql
-from rearguard_controller.errors import JournalError, LeaseLostError, SourceError
+from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules, figures
+from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Target, is_subset
-from rearguard_controller.model.checks import (
-    CURRENT,
-    PROMETHEUS,
-    READY_CHECKS,
-    SCRAPE_INTERVAL,
-    THRESHOLDS,
-    TRIGGER_RULES,
-)
-from rearguard_controller.model.observations import LONGEST_SCRAPE, is_armed, last_known_good
+from rearguard_controller.model.checks import CURRENT, PROMETHEUS, READY_CHECKS
+from rearguard_controller.model.observations import is_armed, last_known_good
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import current_figures
-from rearguard_controller.watching.current_figures import Reading, Row, Table
+from rearguard_controller.watching.current_figures import Reading, Table
+from rearguard_controller.watching.polled_checks import Intervals, PolledChecks
 from rearguard_controller.watching.readiness import Readiness
 from rearguard_controller.watching.readiness_rules import polled
 
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 8  # targets that are checked side by side
-
-Intervals = Mapping[tuple[str, str], float] | None  # seconds between scrapes by (job, instance); None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,7 @@ class LastPoll:
 
     firing: tuple[Alert, ...] = ()  # every alert of the target, triggers or not
     triggers: tuple[tuple[Alert, Condition | None], ...] = ()  # those that may roll back
-    checks: Mapping[str, bool | None] = field(default_factory=dict)
+    checks: Mapping[str, Check] = field(default_factory=dict)  # by name
     readings: tuple[Reading, ...] = ()
 
 
@@ -78,6 +70,7 @@ class Watcher:
         self._targets = targets
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences = sources.silences
+        self._checks = PolledChecks(sources.prometheus)
         self._releases = releases
         self._returns = Returns(runtime)
         self._readiness = readiness
@@ -99,14 +92,21 @@ class Watcher:
 
     def ready(self, target_name: str) -> Mapping[str, bool | None]:
         """The checks that say whether the target is ready to be rolled back; None is unknown."""
-        known = self._readiness.holds(target_name) if self._leads() else {}
-        return {**self._last[target_name].checks, **known}
+        return {name: check.holds for name, check in self._known(target_name).items()}
+
+    def polled(self, target_name: str) -> Mapping[str, Check]:
+        """Those of them that the last poll answered, by name."""
+        return self._last[target_name].checks
 
     def not_ready(self, target_name: str) -> tuple[Check, ...]:
         """The checks that do not hold or are not known, with what to do about each."""
-        said = {check.name: check for check in self._readiness.found(target_name)} if self._leads() else {}
-        seen = {**dict.fromkeys(READY_CHECKS), **self.ready(target_name)}  # not looked: unknown
-        return tuple(said.get(name) or polled(name, holds) for name, holds in seen.items() if holds is not True)
+        not_looked = {name: polled(name, holds=None) for name in READY_CHECKS}
+        checks = {**not_looked, **self._known(target_name)}
+        return tuple(check for check in checks.values() if check.holds is not True)
+
+    def _known(self, target_name: str) -> Mapping[str, Check]:
+        found = self._readiness.found(target_name) if self._leads() else ()
+        return {**self._last[target_name].checks, **{check.name: check for check in found}}
 
     def figures(self, target_name: str) -> tuple[Reading, ...]:
         """The target's figures as they stood at the last poll."""
@@ -146,7 +146,8 @@ class Watcher:
         if reading.fault:
             log.warning("prometheus_away", error=reading.fault, hint=reading.hint)
             for target in self._targets:
-                unknown = {**dict.fromkeys(self._last[target.name].checks), PROMETHEUS: False}
+                unknown = {name: polled(name, holds=None) for name in self._last[target.name].checks}
+                unknown[PROMETHEUS] = polled(PROMETHEUS, holds=False)
                 self._last[target.name] = replace(self._last[target.name], checks=unknown)
                 self._track(target, Watch())
             return
@@ -162,7 +163,7 @@ class Watcher:
             self._telemetry.alert_received("prometheus", len(triggers))
             await intake.consider(triggers)
         table, intervals = await asyncio.gather(
-            current_figures.tabulate(self._prometheus, reading.rules.alerting), self._intervals()
+            current_figures.tabulate(self._prometheus, reading.rules.alerting), self._checks.intervals()
         )
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
@@ -198,47 +199,17 @@ class Watcher:
         mine = [rule for rule in reading.rules.alerting if is_subset(wanted, rule.labels)]
         rows = current_figures.rows_of(table, mine)
         async with self._side_by_side:
-            checks = await self._checks(target, mine, rows, intervals)
+            answered = await self._checks.of(target, mine, rows, intervals)
+        checks = {check.name: check for check in answered}
         before = self._last[target.name].checks
         self._last[target.name] = replace(
             self._last[target.name],
             checks={**checks, CURRENT: before[CURRENT]} if CURRENT in before else checks,  # read beside, and slower
             readings=tuple(figure for row in rows for figure in current_figures.readings(row, target.telemetry)),
         )
-        healthy = bool(mine) and all(rule.health == "ok" for rule in mine)
         concerning = tuple(alert.labels for alert in alerts if is_subset(wanted, alert.labels))
         seen = AlertsSeen(reading.read_at, as_seen(alerts))
-        self._track(target, Watch(healthy, concerning, seen))
-
-    async def _intervals(self) -> Intervals:
-        try:
-            return await self._prometheus.scrape_intervals()
-        except SourceError:
-            return None
-
-    async def _checks(
-        self, target: Target, rules: Sequence[AlertingRule], rows: Sequence[Row], intervals: Intervals
-    ) -> dict[str, bool | None]:
-        healths = {rule.health for rule in rules}
-        return {
-            PROMETHEUS: True,
-            TRIGGER_RULES: None if healths == {"unknown"} else bool(rules) and healths == {"ok"},
-            THRESHOLDS: all(current_figures.threshold_in(row, target.telemetry) is not None for row in rows),
-            SCRAPE_INTERVAL: await self._scraped_often_enough(target, intervals),
-        }
-
-    async def _scraped_often_enough(self, target: Target, intervals: Intervals) -> bool | None:
-        if intervals is None:
-            return None
-        try:
-            samples = await self._prometheus.query(promql.presence(target.telemetry))
-        except SourceError:
-            return None
-        mine = [
-            intervals.get((sample.labels.get("job", ""), sample.labels.get("instance", ""))) for sample in samples
-        ]
-        known = [interval for interval in mine if interval is not None]
-        return all(interval <= LONGEST_SCRAPE for interval in known) if known else None
+        self._track(target, Watch(answered, concerning, seen))
 
     # --- each target by itself: a slow one holds up no other ------------------------------------------------------
 
@@ -263,13 +234,14 @@ class Watcher:
             return
         except Exception as error:  # a fault of ours must not pass for a target that is well
             log.error("target_not_tracked", target=name, exc_info=error)
-            self._last[name] = replace(self._last[name], checks={**self._last[name].checks, CURRENT: None})
+            self._last[name] = replace(
+                self._last[name], checks={**self._last[name].checks, CURRENT: polled(CURRENT, holds=None)}
+            )
             self._telemetry.ready(name, self.ready(name))
             return
         best = last_known_good(known)
-        self._last[name] = replace(
-            self._last[name], checks={**self._last[name].checks, CURRENT: serving.version is not None}
-        )
+        read = polled(CURRENT, holds=serving.version is not None)
+        self._last[name] = replace(self._last[name], checks={**self._last[name].checks, CURRENT: read})
         self._readiness.see(target, serving.version, known)
         self._telemetry.ready(name, self.ready(name))
         armed, by = is_armed(serving.state, self._clock()), serving.state.disarmed_by

@@ -51,7 +51,7 @@ _POLLED: Mapping[str, tuple[str, str]] = {  # what is said when it holds, and wh
 _NOT_SEEN = "Nobody has been able to tell so far; only the replica that leads looks."
 
 
-def polled(name: str, holds: bool | None) -> Check:  # a name and its answer belong together
+def polled(name: str, *, holds: bool | None) -> Check:
     """A check that the last poll answered, with its sentence."""
     if holds is None:
         return Check(name, None, _NOT_SEEN)

@@ -9,10 +9,10 @@ from rearguard_controller.adapters.prometheus import Series
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
 from rearguard_controller.releases.tracking import Releases, Watch
-from unit.controller.factories import MATCH, TARGET, target
+from unit.controller.factories import HOLDING, MATCH, TARGET, target
 from unit.controller.runtime_kit import runtime
 
-HEALTHY = Watch(rules_healthy=True)
+HEALTHY = Watch(HOLDING)
 
 
 class Prometheus:

@@ -11,7 +11,7 @@ from real.prometheus import running
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.journal.sqlite.store import SqliteJournal
-from rearguard_controller.model import AlertState, Release, SeenAlert, TargetState
+from rearguard_controller.model import AlertState, Check, Release, SeenAlert, TargetState
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
 from unit.controller.factories import MINUTE, policy, target
@@ -91,7 +91,7 @@ def of_service(name, **fields):
     return target(name=name, match=(match,), telemetry=match, **fields)
 
 
-async def adopted(journal, prometheus, it, version="v1", listed=None, *, rules_healthy=True):
+async def adopted(journal, prometheus, it, version="v1", listed=None, against=()):
     """What is remembered of each version after the past of a target was looked at."""
 
     async def listing(_target):
@@ -101,9 +101,7 @@ async def adopted(journal, prometheus, it, version="v1", listed=None, *, rules_h
     now = END + 7
     known = Release(it.name, version, now, now, served_at=now, service_version=version)
     await journal.change_release(it.name, version, lambda before: before or known)
-    await Bootstrap(runtime(journal, clock=lambda: now), prometheus, listing).look(
-        it, known, rules_healthy=rules_healthy
-    )
+    await Bootstrap(runtime(journal, clock=lambda: now), prometheus, listing).look(it, known, against)
     return {each.version: each for each in await journal.releases(it.name)}
 
 
@@ -140,8 +138,9 @@ async def test_a_shorter_time_is_proven_where_a_longer_one_is_not(journal, prome
 
 async def test_without_healthy_rules_or_an_answer_the_past_is_looked_at_again_later(journal, prometheus):
     it, nobody = of_service("checkout"), Prometheus(PrometheusSettings(urls=("http://127.0.0.1:9",)))
-    for asked, healthy in ((prometheus, False), (nobody, True)):
-        found = await adopted(journal, asked, it, "v2", rules_healthy=healthy)
+    missing = (Check("trigger_rules", False, "No trigger rule is loaded."),)
+    for asked, against in ((prometheus, missing), (nobody, ())):
+        found = await adopted(journal, asked, it, "v2", against=against)
         assert (found["v2"].known_good_at, (await journal.target_state("checkout")).adopting) == (None, True)
     assert (await adopted(journal, prometheus, it, "v2"))["v2"].known_good_at is not None
     await nobody.close()

@@ -9,10 +9,10 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertState, CommandAction, CommandRelease, Sample, TargetState
 from rearguard_controller.releases.tracking import Releases, Watch
-from unit.controller.factories import MATCH, NOW, TARGET, policy, target
+from unit.controller.factories import HOLDING, MATCH, NOW, TARGET, policy, target
 from unit.controller.runtime_kit import runtime
 
-CLEAN = Watch(rules_healthy=True)
+CLEAN = Watch(HOLDING)
 POLL, NEEDED = 15.0, 60.0
 
 
@@ -67,7 +67,7 @@ async def test_a_service_without_any_request_earns_trust_by_being_scraped(polls)
     "broken",
     [
         {"watch": Watch()},  # Prometheus' lists are not known, or a trigger rule is missing or fails
-        {"watch": Watch(rules_healthy=True, alerts=({"alertname": "HighErrorRate"},))},  # pending or firing
+        {"watch": Watch(HOLDING, alerts=({"alertname": "HighErrorRate"},))},  # pending or firing
         {"up": (1.0, 0.0)},
         {"up": ()},
         {"up": None},
@@ -104,7 +104,7 @@ async def test_an_alert_counts_against_a_version_put_back_once_its_figure_shows_
     fired = PrometheusAlert(labels, {"figure": FIGURE, "threshold": "> 0.1"}, AlertState.FIRING, NOW, 1.0)
     rollback = await started(journal, conditions=(figures.condition_of(fired, RULES, MATCH),))
     await journal.append(rollback.id, noted("step_done", 0, at=NOW))
-    firing = Watch(rules_healthy=True, alerts=(labels,))
+    firing = Watch(HOLDING, alerts=(labels,))
     assert [await polls(firing if number < polls_with_alert else CLEAN) for number in range(5)] == [
         *[False] * 4,
         trusted,

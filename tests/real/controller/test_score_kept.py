@@ -21,7 +21,7 @@ from rearguard_controller.intake.judging import Judging
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
 from rearguard_controller.releases.tracking import Releases, Watch
-from unit.controller.factories import MINUTE, TARGET, alert, command, condition, policy, target, with_facts
+from unit.controller.factories import HOLDING, MINUTE, TARGET, alert, command, condition, policy, target, with_facts
 from unit.controller.runtime_kit import runtime
 
 LEAD = 4 * MINUTE  # from the decision to what people do
@@ -72,7 +72,7 @@ class Scene:
         self.world.turn_to(version)
 
     async def polled(self):
-        watch = Watch(rules_healthy=True, seen=AlertsSeen(self.world.now))
+        watch = Watch(HOLDING, seen=AlertsSeen(self.world.now))
         await self.releases.track(self.target, watch, poll_interval=POLL)
 
     async def judged(self):

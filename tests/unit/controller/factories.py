@@ -12,6 +12,7 @@ from rearguard_controller.model import (
     AlertFacts,
     AlertState,
     Budget,
+    Check,
     CommandAction,
     CommandRelease,
     Condition,
@@ -35,6 +36,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
+from rearguard_controller.model.checks import TRUST_CHECKS
 from rearguard_controller.rollback.plan import plan
 
 NOW = 1_000_000.0
@@ -42,6 +44,7 @@ MINUTE = 60.0
 HOUR = 3600.0
 DEPLOYED = NOW - 10 * MINUTE  # when v2 began to serve
 TARGET = "checkout"
+HOLDING = tuple(Check(name, True, "") for name in TRUST_CHECKS)  # nothing stands in the way of trust
 MATCH = {"service_name": "checkout", "deployment_environment_name": "production"}
 
 

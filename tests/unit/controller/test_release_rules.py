@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller.judgement.policy import decide
-from rearguard_controller.model import AlertsSeen, TargetState, Verdict
+from rearguard_controller.model import AlertsSeen, Check, TargetState, Verdict
+from rearguard_controller.model.checks import TRUST_CHECKS
 from rearguard_controller.releases.trust import (
+    against_trust,
     announced,
     believable,
     concerns,
@@ -21,6 +23,7 @@ from rearguard_controller.releases.trust import (
 )
 from unit.controller.factories import (
     DEPLOYED,
+    HOLDING,
     MINUTE,
     NOW,
     TARGET,
@@ -36,6 +39,23 @@ from unit.controller.factories import (
 POLL = 15.0
 MOST_GAP = 3 * POLL
 FRESH = TargetState(TARGET)
+
+# --- what trust needs
+
+
+def test_each_check_of_trust_denies_it_while_it_does_not_hold_or_is_not_known():
+    assert against_trust(HOLDING) == ()
+    for name in TRUST_CHECKS:
+        others = [check for check in HOLDING if check.name != name]
+        for holds in (False, None):
+            missing = Check(name, holds, "No rule is loaded.")
+            assert against_trust([*others, missing]) == (missing,)
+        assert [(each.name, each.holds) for each in against_trust(others)] == [(name, None)]
+
+
+def test_checks_that_trust_does_not_need_deny_nothing():
+    assert against_trust([*HOLDING, Check("notify", False, "Nobody could be told.")]) == ()
+
 
 # --- what serves
 
