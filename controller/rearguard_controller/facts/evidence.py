@@ -80,4 +80,6 @@ def _cut(evidence: Evidence, question: int, text: int, values: int) -> Evidence:
 
 
 def _text(text: str, cap: int) -> str:
-    return text if len(text) <= cap else f"{text[:cap]}... ({len(text)} characters)"
+    """The text, cut after `cap` characters where that makes it shorter."""
+    cut = f"{text[:cap]}... ({len(text)} characters)"
+    return cut if len(cut) < len(text) else text

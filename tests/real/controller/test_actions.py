@@ -306,6 +306,13 @@ async def test_versions_keep_their_order(actions, tmp_path):
     assert await actions.read_versions(script(tmp_path, "pass"), context()) == ()
 
 
+async def test_an_odd_line_of_the_versions_takes_away_that_version_and_no_other(actions, tmp_path):
+    text = "print('v3\\nfatal: not a tag\\nv2\\n-v1\\nv1')"
+    assert await actions.read_versions(script(tmp_path, text), context()) == ("v3", "v2", "v1")
+    with pytest.raises(SourceError, match="which is no version"):
+        await actions.read_versions(script(tmp_path, "print('no versions here')"), context())
+
+
 @pytest.mark.parametrize(("text", "way"), [("import sys; sys.exit(3)", "failed"), ("print('$')", "no version")])
 async def test_a_sentence_about_a_command_names_it_on_one_line_and_without_secrets(
     actions, tmp_path, monkeypatch, text, way

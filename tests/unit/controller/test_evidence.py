@@ -210,6 +210,13 @@ def test_the_evidence_of_a_decision_is_bounded_however_long_its_questions_are(co
     assert len(found) == count or count == 16
 
 
+@pytest.mark.parametrize("length", [17, 32, 35, 40, 60, 70, 300])
+def test_a_text_of_evidence_is_cut_only_where_that_makes_it_shorter(length):
+    many = [asked(f"question {number}", str(number) + "a" * length) for number in range(60)]
+    kept = evidence.bounded(many)
+    assert all(len(one.answer) <= len(before.answer) for one, before in zip(kept, many, strict=False))
+
+
 def test_a_question_is_cut_last_for_it_could_not_be_asked_again():
     question = f"sum by (service_version) (rate(errors_total{SELECTOR}[1m]))"
     values = tuple(Sample({"pod": "p" * 200}, float(number)) for number in range(4))

@@ -10,6 +10,7 @@ import asyncio
 from typing import assert_never
 
 import aiohttp
+import structlog
 
 from rearguard_controller import durations
 from rearguard_controller.adapters.actions import command, reach, request
@@ -19,6 +20,8 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Action, CommandAction, HealthCheck, HttpAction
 from rearguard_controller.model.versions import VERSION_HINT, is_version
 from rearguard_controller.wording import plain
+
+log = structlog.get_logger()
 
 _PROBE_TIMEOUT = 5.0  # seconds for one health request, or its interval when that is longer
 _MAX_VERSIONS = 10_000  # lines of a list of versions that are read
@@ -108,15 +111,24 @@ class Actions:
             raise SourceError(
                 f"{action.argv[0]} {problem} instead of one version", hint=f"Run {_line(action)} by hand."
             )
+        if not is_version(lines[0]):
+            raise _no_version(action, lines[0])
         return lines[0]
 
     async def read_versions(self, action: CommandAction, context: ActionContext) -> tuple[str, ...]:
-        """The versions that `versions` prints, in its order (newest first).
+        """The versions that `versions` prints, in its order (newest first). A line that is no version is left out.
 
         Raises:
-            SourceError: it failed, or printed something that is no version.
+            SourceError: it failed, or printed lines of which none is a version.
         """
-        return await self._lines(action, context)
+        lines = await self._lines(action, context)
+        odd = [line for line in lines if not is_version(line)]
+        if odd and len(odd) == len(lines):
+            raise _no_version(action, odd[0])
+        if odd:
+            why = _no_version(action, odd[0])
+            log.warning("odd_versions_left_out", lines=len(odd), error=why.message, hint=why.hint)
+        return tuple(line for line in lines if is_version(line))
 
     async def close(self) -> None:
         """Close open connections."""
@@ -125,7 +137,7 @@ class Actions:
             self._session = None
 
     async def _lines(self, action: CommandAction, context: ActionContext) -> tuple[str, ...]:
-        """The versions that a command prints, one per line."""
+        """The lines that a command prints, without empty ones and without blanks around them."""
         result = await command.run(action, context, errors_apart=True)
         if not result.ok:
             last = result.output.strip().splitlines()[-1:]
@@ -134,13 +146,6 @@ class Actions:
         lines = tuple(line.strip() for line in result.output.splitlines() if line.strip())
         if len(lines) > _MAX_VERSIONS:
             raise SourceError(f"{_line(action)} printed {len(lines)} lines", hint="Print the newest versions only.")
-        for line in lines:
-            if not is_version(line):
-                said = command.secrets_of(action).hide(line)
-                raise SourceError(
-                    f"{_line(action)} printed {shown(said)}, which is no version",
-                    hint=VERSION_HINT,
-                )
         return lines
 
     def _http(self) -> aiohttp.ClientSession:
@@ -148,6 +153,12 @@ class Actions:
         if self._session is None:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self._session
+
+
+def _no_version(action: CommandAction, line: str) -> SourceError:
+    """The error for a printed line that cannot be a version; secrets in it are hidden."""
+    said = command.secrets_of(action).hide(line)
+    return SourceError(f"{_line(action)} printed {shown(said)}, which is no version", hint=VERSION_HINT)
 
 
 def _line(action: CommandAction) -> str:
