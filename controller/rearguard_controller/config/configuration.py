@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rearguard_controller import durations
-from rearguard_controller.config import hooks
+from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
 from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.service import ALERTMANAGER, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
 from rearguard_controller.config.notify import NotifyEntry, notify
@@ -28,6 +28,7 @@ _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})"
 _MAX_PORT = 65_535
 _MAY_BE_OPEN = ("metrics", "openapi")
 _USUAL_STORM = StormLimit()
+_PLAIN_HTTP = HttpConfig()
 
 
 class Address(NamedTuple):
@@ -48,8 +49,7 @@ class PrometheusSettings:
 
     urls: tuple[str, ...]
     poll_interval: float = 15.0
-    token_file: Path | None = None
-    ca_file: Path | None = None
+    http: HttpConfig = _PLAIN_HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,7 @@ class AlertmanagerSettings:
     """
 
     urls: tuple[str, ...]
-    token_file: Path | None = None
-    ca_file: Path | None = None
+    http: HttpConfig = _PLAIN_HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,31 +205,19 @@ def _endpoint(place: Place) -> str:
 
 
 def _prometheus(place: Place, folder: Path) -> PrometheusSettings:
-    block = place.block(PROMETHEUS)
+    block = block_of(place, PROMETHEUS)
     return PrometheusSettings(
-        urls=_base_addresses(block.need("url")),
+        urls=base_addresses(block.need("url")),
         poll_interval=block.duration("poll_interval", 15.0, least=SECOND),
-        token_file=_optional_path(block, "token_file", folder),
-        ca_file=_optional_path(block, "ca_file", folder),
+        http=http_config(block, folder),
     )
 
 
 def _alertmanager(place: Place | None, folder: Path) -> AlertmanagerSettings | None:
     if place is None:
         return None
-    block = place.block(ALERTMANAGER)
-    return AlertmanagerSettings(
-        urls=_base_addresses(block.need("url")),
-        token_file=_optional_path(block, "token_file", folder),
-        ca_file=_optional_path(block, "ca_file", folder),
-    )
-
-
-def _base_addresses(url: Place) -> tuple[str, ...]:
-    addresses = url.items("an address or a list of addresses") if url.is_list() else [url]
-    if not addresses:
-        raise url.error("this is empty", "name at least one address")
-    return tuple(hooks.url(address, placeholders=False).rstrip("/") for address in addresses)
+    block = block_of(place, ALERTMANAGER)
+    return AlertmanagerSettings(base_addresses(block.need("url")), http_config(block, folder))
 
 
 def _storm(place: Place | None) -> StormLimit:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rearguard_controller.adapters.alertmanager import Alertmanager, answers
 from rearguard_controller.adapters.foreign_json import ShapeError
 from rearguard_controller.config import AlertmanagerSettings
+from rearguard_controller.config.http_config import HttpConfig
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.silences import FAILURE_HOLDS, READING_HOLDS, Silences, _fits
 from unit.controller.factories import alert
@@ -41,7 +42,7 @@ async def wire():
 @pytest.fixture
 async def edge(wire, tmp_path):
     (tmp_path / "token").write_text("s3cret\n")
-    made = Alertmanager(AlertmanagerSettings((wire["url"],), token_file=tmp_path / "token"))
+    made = Alertmanager(AlertmanagerSettings((wire["url"],), http=HttpConfig(tmp_path / "token")))
     yield made
     await made.close()
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rearguard_controller import config
 from rearguard_controller.adapters.actions import context as filling
 from rearguard_controller.config import hooks
+from rearguard_controller.config.http_config import HttpConfig, TlsConfig
 from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import AfterCrash, CommandAction, HttpAction, Mode, NoticeEvent, OnFailure, StormLimit
@@ -141,8 +142,7 @@ def test_the_whole_file_means_what_it_says():
     assert given_config.prometheus == config.PrometheusSettings(
         urls=("http://prometheus:9090",),
         poll_interval=5.0,
-        token_file=FOLDER / "prom.token",
-        ca_file=Path("/etc/ca.pem"),
+        http=HttpConfig(FOLDER / "prom.token", tls=TlsConfig(Path("/etc/ca.pem"))),
     )
     assert given_config.tokens == {
         "sender": FOLDER / "tokens/sender",
@@ -403,7 +403,9 @@ def test_a_mistake_is_named_with_file_line_key_and_what_would_be_right(text, lin
 def test_alertmanager_may_have_several_addresses_and_need_not_be_there():
     assert parse(SMALL).alertmanager is None
     one = "alertmanager: {url: http://a:9093/, token_file: am.token, ca_file: /etc/ca.pem}\n"
-    settings = config.AlertmanagerSettings(("http://a:9093",), FOLDER / "am.token", Path("/etc/ca.pem"))
+    settings = config.AlertmanagerSettings(
+        ("http://a:9093",), HttpConfig(FOLDER / "am.token", tls=TlsConfig(Path("/etc/ca.pem")))
+    )
     assert parse(SMALL + one).alertmanager == settings
     several = parse(SMALL + "alertmanager: {url: [http://a:9093, http://b:9093/am]}\n").alertmanager
     assert several.urls == ("http://a:9093", "http://b:9093/am")

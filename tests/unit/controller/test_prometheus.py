@@ -22,6 +22,7 @@ from rearguard_controller.adapters.prometheus import (
     settle_seconds,
 )
 from rearguard_controller.config import PrometheusSettings
+from rearguard_controller.config.http_config import HttpConfig, TlsConfig
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertState
 
@@ -161,7 +162,7 @@ async def test_a_bad_expression_is_not_carried_to_the_next_address(wire):
 async def test_the_token_is_read_at_each_use(wire, tmp_path):
     file = tmp_path / "token"
     wire["body"] = success({"alerts": []})
-    edge = Prometheus(PrometheusSettings(urls=(wire["url"],), token_file=file))
+    edge = Prometheus(PrometheusSettings(urls=(wire["url"],), http=HttpConfig(file)))
     for token in ("one", "two"):
         file.write_text(token + "\n")
         await edge.alerts()
@@ -197,14 +198,14 @@ async def test_the_certificate_must_lead_to_the_ca_file():
     try:
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
         url = f"https://127.0.0.1:{runner.addresses[0][1]}"
-        trusting = Prometheus(PrometheusSettings(urls=(url,), ca_file=certificate))
+        trusting = Prometheus(PrometheusSettings(urls=(url,), http=HttpConfig(tls=TlsConfig(certificate))))
         assert await trusting.alerts() == ()
         await trusting.close()
         strict = Prometheus(PrometheusSettings(urls=(url,)))
         with pytest.raises(SourceError, match="certificate"):
             await strict.alerts()
         await strict.close()
-        lost = Prometheus(PrometheusSettings(urls=(url,), ca_file=key))
+        lost = Prometheus(PrometheusSettings(urls=(url,), http=HttpConfig(tls=TlsConfig(key))))
         with pytest.raises(SourceError, match="cannot be used"):
             await lost.alerts()
         await lost.close()

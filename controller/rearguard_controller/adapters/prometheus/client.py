@@ -31,12 +31,11 @@ class Prometheus(Asking):
                 kind="a Prometheus",
                 api="/api/v1",
                 urls=settings.urls,
-                token_file=settings.token_file,
-                ca_file=settings.ca_file,
+                http=settings.http,
                 timeout=timeout,
                 content=_content,
                 wanted="Is it Prometheus 2.42 or later, and the expression one value per series?",
-                hints={503: "Prometheus is starting or stopping; it will be asked again."},
+                advice={503: "Prometheus is starting or stopping; it will be asked again."},
             )
         )
 
@@ -87,6 +86,8 @@ def _content(answer: Answer) -> object:
     if answer.good and fields.get("status") == "success":
         return fields.get("data")
     words = fields.get("error")
+    if not answer.good and not fields:  # these are not Prometheus' own words
+        raise answer.refusal(words)
     refused = f"Prometheus refused the request ({answer.status}){quoted(words)}"
     if answer.status in _OUR_FAULT and isinstance(words, str) and any(part in words for part in _TOO_MUCH):
         raise AnswerTooLargeError(refused, hint="Ask for a shorter time.")

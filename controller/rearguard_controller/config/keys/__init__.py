@@ -1,14 +1,15 @@
 """Every key of the configuration file, once: its type, default and meaning.
 
 Here: the one table by which the reader checks keys, and from which the documentation and the JSON schema are made.
-Its parts are `service`, `policies`, `targets` and `web`. Also the keys and values that are planned and not built yet.
+Its parts are `service`, `http_config`, `policies`, `targets` and `web`. Also the keys and values that are planned and
+not built yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rearguard_controller.config.keys import policies, service, targets, web
+from rearguard_controller.config.keys import http_config, policies, service, targets, web
 from rearguard_controller.config.keys.section import Key, Section
 
 __all__ = ["NOT_IN_THIS_VERSION", "OPEN_NOT_IN_THIS_VERSION", "SECTIONS", "Key", "Section", "tables"]
@@ -17,6 +18,10 @@ SECTIONS = (
     service.TOP,
     service.PROMETHEUS,
     service.ALERTMANAGER,
+    http_config.BASIC_AUTH,
+    http_config.AUTHORIZATION,
+    http_config.TLS_CONFIG,
+    http_config.HTTP_HEADER,
     service.STORM,
     service.TOKENS,
     service.LIMITS,

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 
-from rearguard_controller.config.keys import policies, service, targets
+from rearguard_controller.config.keys import http_config, policies, service, targets
 from rearguard_controller.config.keys.section import REQUIRED, Key, Section
 
 Schema = dict[str, object]
@@ -34,6 +34,8 @@ _TYPES: Mapping[str, Schema] = {  # as `Key.type` writes them
     "URL or list of URLs": {"anyOf": [_TEXT, _ARGUMENTS]},
     "argument list": _ARGUMENTS,
     "list of names": _TEXTS,
+    "list of texts": _TEXTS,
+    "list of paths": _TEXTS,
     "list of targets' names": _TEXTS,
     "mapping of text": _LABELS,
     "mapping of labels": _LABELS,
@@ -48,6 +50,16 @@ _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the s
     (service.TOP, "notify"): service.NOTIFY,
     (service.TOP, "policies"): policies.POLICY,
     (service.TOP, "targets"): targets.TARGET,
+    **{
+        (of, key): below
+        for of in (service.PROMETHEUS, service.ALERTMANAGER)
+        for key, below in (
+            ("basic_auth", http_config.BASIC_AUTH),
+            ("authorization", http_config.AUTHORIZATION),
+            ("tls_config", http_config.TLS_CONFIG),
+            ("http_headers", http_config.HTTP_HEADER),
+        )
+    },
     (policies.POLICY, "approval"): policies.APPROVAL,
     (policies.POLICY, "budget"): policies.BUDGET,
     (targets.TARGET, "release"): targets.RELEASE,

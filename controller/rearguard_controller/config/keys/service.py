@@ -5,6 +5,7 @@ Here: their types, defaults and meanings.
 
 from __future__ import annotations
 
+from rearguard_controller.config.keys import http_config
 from rearguard_controller.config.keys.section import REQUIRED, Key, Section
 
 TOP = Section(
@@ -59,20 +60,28 @@ TOP = Section(
 PROMETHEUS = Section(
     "prometheus",
     (
-        Key("url", "URL or list of URLs", REQUIRED, "Base address; of several, the first that answers is used."),
+        Key(
+            "url",
+            "URL or list of URLs",
+            REQUIRED,
+            "Base address, with its path prefix if there is one; of several replicas, all are asked.",
+        ),
         Key(
             "poll_interval", "duration", "`15s`", "How often alerts are read, so that a lost webhook changes nothing."
         ),
-        Key("token_file", "path", "none", "File with a bearer token, read again at each use."),
-        Key("ca_file", "path", "none", "Certificates (PEM) that Prometheus' certificate must lead to."),
+        *http_config.KEYS,
     ),
 )
 ALERTMANAGER = Section(
     "alertmanager",
     (
-        Key("url", "URL or list of URLs", REQUIRED, "Base address; of several, the first that answers is used."),
-        Key("token_file", "path", "none", "File with a bearer token, read again at each use."),
-        Key("ca_file", "path", "none", "Certificates (PEM) that Alertmanager's certificate must lead to."),
+        Key(
+            "url",
+            "URL or list of URLs",
+            REQUIRED,
+            "Base address, with its path prefix if there is one; of several, the first that answers is used.",
+        ),
+        *http_config.KEYS,
     ),
 )
 STORM = Section(

@@ -1,0 +1,90 @@
+"""A sieve for a large JSON answer: it drops elements of long lists while the answer arrives.
+
+Here: finding the elements of the lists under one key, asking about each, and keeping what is left as one document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from rearguard_controller.adapters.foreign_json import ShapeError
+
+MOST_ELEMENT = 4 * 1024 * 1024  # bytes of one element
+
+# Every repetition is possessive, so a scan is linear; an element may hold objects three levels deep.
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_OBJECT = rb'\{(?:[^{}"]++|' + _STRING + rb")*+\}"
+for _ in range(2):
+    _OBJECT = rb'\{(?:[^{}"]++|' + _STRING + rb"|" + _OBJECT + rb")*+\}"
+_ELEMENT = re.compile(rb"[\s,]*+(" + _OBJECT + rb")", re.DOTALL)
+_END = re.compile(rb"\s*+\]")
+
+
+class Sieve:
+    """Takes an answer piece by piece; `rest` is the answer without the elements that were dropped."""
+
+    def __init__(self, key: str, keep: Callable[[bytes], bool]) -> None:
+        """Nothing has arrived.
+
+        Args:
+            key: whose lists are sieved, wherever they stand; empty: the answer itself is the list.
+            keep: whether an element, given as JSON, is to be kept.
+        """
+        opening = rb"\A\s*+\[" if not key else b'"' + key.encode() + rb'"\s*+:\s*+\['
+        self._opening = re.compile(opening)
+        self._is_whole = not key
+        self._longest = len(key) + 64  # bytes that an opening may take
+        self._keep = keep
+        self._waiting = b""
+        self._inside = False
+        self._first = True
+        self.rest = bytearray()
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece.
+
+        Raises:
+            ShapeError: an element is longer than `MOST_ELEMENT`, or is none.
+        """
+        data, at = self._waiting + piece, 0
+        while True:
+            at, more = self._elements(data, at) if self._inside else self._outside(data, at)
+            if not more:
+                break
+        self._waiting = data[at:]
+        if len(self._waiting) > MOST_ELEMENT:
+            raise ShapeError(f"an entry is longer than {MOST_ELEMENT // 1024 // 1024} MiB, or is no object")
+
+    def end(self) -> bytes:
+        """The document that is left; what never ended is in it as it came."""
+        self.rest += self._waiting
+        self._waiting = b""
+        return bytes(self.rest)
+
+    def _outside(self, data: bytes, at: int) -> tuple[int, bool]:
+        """Pass everything up to the next list; returns the place that was reached, and whether to go on."""
+        found = None if self._is_whole and self.rest else self._opening.search(data, at)
+        if found is not None:
+            self.rest += data[at : found.end()]
+            self._inside = self._first = True
+            return found.end(), True
+        if self._is_whole and not self.rest:  # only blanks so far, or no list at all
+            return at, False
+        safe = max(at, len(data) - self._longest)  # an opening may have begun after that
+        self.rest += data[at:safe]
+        return safe, False
+
+    def _elements(self, data: bytes, at: int) -> tuple[int, bool]:
+        """Ask about each element up to the end of the list, or of the piece."""
+        while (found := _ELEMENT.match(data, at)) is not None:
+            at = found.end()
+            if self._keep(found[1]):
+                self.rest += found[1] if self._first else b"," + found[1]
+                self._first = False
+        end = _END.match(data, at)
+        if end is None:
+            return at, False
+        self.rest += b"]"
+        self._inside = False
+        return end.end(), True

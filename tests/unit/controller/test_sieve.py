@@ -1,0 +1,63 @@
+"""A sieve leaves exactly the elements that are wanted, however the answer arrives and whatever stands in it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rearguard_controller.adapters.foreign_json import ShapeError
+from rearguard_controller.adapters.http_source.sieve import MOST_ELEMENT, Sieve
+
+TEXTS = st.text(max_size=12) | st.sampled_from(['"alerts":[', "\\", '\\"', "]", "}{", '"', "alerts", "\x00"])
+LABELS = st.dictionaries(TEXTS, TEXTS, max_size=3)
+ALERTS = st.lists(
+    st.fixed_dictionaries({"labels": LABELS, "annotations": LABELS, "n": st.integers(0, 9)}), max_size=6
+)
+RULES = st.lists(
+    st.fixed_dictionaries({"name": TEXTS, "labels": LABELS, "alerts": ALERTS, "health": TEXTS}), max_size=4
+)
+
+
+def wanted(raw):
+    return json.loads(raw)["n"] % 2 == 0
+
+
+def sieved(text, key, cuts, keep=wanted):
+    sieve, data, at = Sieve(key, keep), text.encode("utf-8", "surrogatepass"), 0
+    for cut in [*sorted(cut % (len(data) + 1) for cut in cuts), len(data)]:
+        sieve.feed(data[at:cut])
+        at = cut
+    return json.loads(sieve.end())
+
+
+@given(RULES, st.lists(st.integers(0, 10_000), max_size=8), st.booleans(), st.sampled_from([None, 1]))
+def test_of_every_list_under_the_key_the_wanted_elements_are_left(rules, cuts, ascii_only, indent):
+    text = json.dumps({"data": {"groups": [{"rules": rules}]}}, ensure_ascii=ascii_only, indent=indent)
+    left = [{**rule, "alerts": [each for each in rule["alerts"] if each["n"] % 2 == 0]} for rule in rules]
+    assert sieved(text, "alerts", cuts) == {"data": {"groups": [{"rules": left}]}}
+
+
+@given(ALERTS, st.lists(st.integers(0, 10_000), max_size=8), st.sampled_from([None, 1]))
+def test_an_answer_that_is_a_list_itself_is_sieved(alerts, cuts, indent):
+    found = sieved(json.dumps(alerts, indent=indent), "", cuts)
+    assert found == [each for each in alerts if each["n"] % 2 == 0]
+
+
+@pytest.mark.parametrize("text", ['{"error": "x"}', "null", '{"data": {"alerts": null}}', '{"alerts": []}', '"["'])
+@pytest.mark.parametrize("key", ["", "alerts"])
+def test_what_has_no_such_list_is_left_as_it_is(text, key):
+    assert sieved(text, key, [3]) == json.loads(text)
+
+
+def test_an_answer_that_breaks_off_is_no_document():
+    with pytest.raises(json.JSONDecodeError):
+        sieved('{"alerts": [{"n": 2}, {"n', "alerts", [])
+
+
+@pytest.mark.parametrize("odd", ["1" * 10, "[[", '"' + "a" * 10, '{"a": {"b": {"c": {"d": 1}}}}'])
+def test_what_is_no_flat_object_ends_in_an_error_and_not_in_all_memory(odd):
+    sieve = Sieve("alerts", wanted)
+    sieve.feed(b'{"alerts": [' + odd.encode())
+    with pytest.raises(ShapeError, match="entry"):
+        sieve.feed(b"1" * MOST_ELEMENT)
