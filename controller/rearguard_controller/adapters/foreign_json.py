@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import orjson
+
 from rearguard_controller.model import Labels
 from rearguard_controller.wording import seconds_of
 
@@ -38,6 +40,15 @@ def labels(value: object, place: str) -> Labels:
     """An object of texts; null counts as an empty one."""
     fields = mapping({} if value is None else value, place)
     return {name: text(each, f"{place}.{name}") for name, each in fields.items()}
+
+
+def labels_of(entry: bytes) -> Labels:
+    """The labels of an alert that is given as JSON by itself; an entry without any has none."""
+    try:
+        alert: object = orjson.loads(entry)
+    except orjson.JSONDecodeError:
+        raise ShapeError("an alert is no JSON") from None
+    return labels(mapping(alert, "an alert").get("labels"), "an alert's labels")
 
 
 def text(value: object, place: str) -> str:

@@ -28,6 +28,7 @@ from rearguard_controller.config import Configuration
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
 from rearguard_controller.execution.waiting import WELL_FOR
 from rearguard_controller.facts.alerts_now import AlertsNow
+from rearguard_controller.facts.concern import Concern
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.journal.store import Fence, Journal
@@ -164,6 +165,10 @@ class Controller:
         return Silences(alertmanager, clock=self._runtime.clock, monotonic=self._runtime.steady)
 
     def _make(self, configuration: Configuration) -> Parts:
+        concern = Concern(configuration.targets)
+        self._prometheus.look_for(concern.of_reading)
+        if self._alertmanager is not None:
+            self._alertmanager.look_for(concern.everywhere(), concern.of_reading)
         alerts_now = AlertsNow(self._prometheus, self._engine.trouble, self._runtime.clock)
         sources = Sources(self._prometheus, self._alertmanager, self._silences, alerts_now)
         return wiring.make(configuration, sources, self._engine, well_for=self._well_for)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from rearguard_controller.adapters.actions import ActionResult, Actions
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.http_source import Answer, NextAddressError
+from rearguard_controller.adapters.http_source.hints import Refusal
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config.configuration import AlertmanagerSettings, PrometheusSettings
 from rearguard_controller.errors import SourceError
@@ -147,13 +148,13 @@ class WorldPrometheus(Prometheus):
         super().__init__(PrometheusSettings((URL,), poll_interval=POLL))
         self._world = world
 
-    async def _document(self, _method, url, path, sent):
+    async def _shaped(self, _method, url, path, sent, shape, _kept):
         if self._world.away:
             raise NextAddressError("Prometheus is away.", "Is it running?")
-        data = self._answer(path.partition("?")[0].removeprefix("/api/v1/"), sent)
-        return self._source.content(Answer(self._source, url, 200, {"status": "success", "data": data}))
+        document = {"status": "success", "data": self._data(path.partition("?")[0].removeprefix("/api/v1/"), sent)}
+        return shape(self._source.content(Answer(self._source, url, document, Refusal(url, 200))))
 
-    def _answer(self, what, sent):
+    def _data(self, what, sent):
         match what:
             case "alerts":
                 return {"alerts": [self._alert()] if self._world.fires else []}
@@ -204,9 +205,9 @@ class WorldAlertmanager(Alertmanager):
         super().__init__(AlertmanagerSettings((URL,)))
         self._world = world
 
-    async def _document(self, _method, url, path, _sent):
+    async def _shaped(self, _method, url, path, _sent, shape, _kept):
         document = self._silences() if path.endswith("/silences") else []
-        return self._source.content(Answer(self._source, url, 200, document))
+        return shape(self._source.content(Answer(self._source, url, document, Refusal(url, 200))))
 
     def _silences(self):
         if not self._world.silenced:

@@ -5,16 +5,18 @@ Here: paths of the questions, and what counts as an answer to them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import orjson
 
+from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.alertmanager import answers
 from rearguard_controller.adapters.alertmanager.answers import ManagedAlert, Silence
-from rearguard_controller.adapters.http_source import Answer, Asking, Source
+from rearguard_controller.adapters.http_source import Answer, Asking, Kept, Source
 from rearguard_controller.config import AlertmanagerSettings
-from rearguard_controller.model import DRILL_LABEL, Alert
+from rearguard_controller.model import DRILL_LABEL, Alert, Labels
+from rearguard_controller.model.labels import LABEL_NAME
 from rearguard_controller.wording import moment
 
 TIMEOUT = 2.0  # seconds for one address: judgements wait for it
@@ -28,6 +30,8 @@ class Alertmanager(Asking):
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
         """Nothing is connected yet."""
+        self._wanted: Callable[[], Callable[[Labels], bool]] | None = None
+        self._filter = ""
         super().__init__(
             Source(
                 name="Alertmanager",
@@ -42,9 +46,23 @@ class Alertmanager(Asking):
             )
         )
 
+    def look_for(self, everywhere: Labels, wanted: Callable[[], Callable[[Labels], bool]]) -> None:
+        """From now on ask only for wanted alerts, however many there are.
+
+        Args:
+            everywhere: labels that every wanted alert has.
+            wanted: makes the question for one reading: whether an alert with these labels is kept.
+        """
+        self._wanted = wanted
+        plain = {name: value for name, value in everywhere.items() if LABEL_NAME.fullmatch(name)}
+        self._filter = "".join(f"&filter={quote(f'{name}={quoted(value)}')}" for name, value in plain.items())
+
     async def alerts(self, *, only_held: bool) -> tuple[ManagedAlert, ...]:
-        """The alerts that it knows now; with `only_held` those that are silenced or inhibited."""
-        return await self.ask("GET", _HELD if only_held else _ALL, {}, answers.alerts)
+        """The wanted alerts that it knows now; with `only_held` those that are silenced or inhibited."""
+        path = (_HELD if only_held else _ALL + "?active=true") + self._filter
+        wanted = None if self._wanted is None else self._wanted()
+        kept = Kept("", lambda alert: wanted is None or wanted(foreign_json.labels_of(alert)))
+        return await self.ask("GET", path, {}, answers.alerts, kept=kept)
 
     async def drills(self) -> tuple[ManagedAlert, ...]:
         """The alerts of drills that it knows now, whoever drills."""
@@ -71,6 +89,12 @@ class Alertmanager(Asking):
             for each in alerts
         ]
         await self.ask("POST", _ALL, {}, lambda _: None, document=orjson.dumps(document))
+
+
+def quoted(text: str) -> str:
+    """A text as a matcher of Alertmanager takes it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _content(answer: Answer) -> object:

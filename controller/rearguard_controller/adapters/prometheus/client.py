@@ -5,13 +5,16 @@ Here: paths and fields of the questions, and what counts as an answer to them.
 
 from __future__ import annotations
 
-from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Source, quoted
+from collections.abc import Callable
+
+from rearguard_controller.adapters import foreign_json
+from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
 from rearguard_controller.adapters.prometheus import answers
 from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Rules, Series
 from rearguard_controller.adapters.prometheus.promql import duration
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import Sample
+from rearguard_controller.model import Labels, Sample
 
 TIMEOUT = 5.0  # seconds for one address
 _OUR_FAULT = (400, 422)  # the expression or parameters are bad: no other address would help
@@ -24,6 +27,7 @@ class Prometheus(Asking):
     def __init__(self, settings: PrometheusSettings, *, timeout: float = TIMEOUT) -> None:
         """Ask as these settings say; `timeout` is for one question to one address, in seconds."""
         self._timeout = timeout
+        self._wanted: Callable[[], Callable[[Labels], bool]] | None = None
         super().__init__(
             Source(
                 name="Prometheus",
@@ -39,13 +43,25 @@ class Prometheus(Asking):
             )
         )
 
+    def look_for(self, wanted: Callable[[], Callable[[Labels], bool]]) -> None:
+        """From now on keep only wanted alerts, however many there are.
+
+        Args:
+            wanted: makes the question for one reading: whether an alert with these labels is kept.
+        """
+        self._wanted = wanted
+
     async def alerts(self) -> tuple[PrometheusAlert, ...]:
-        """The alerts that are pending or firing now."""
-        return await self.ask("GET", "/api/v1/alerts", {}, answers.alerts)
+        """The wanted alerts that are pending or firing now."""
+        return await self.ask("GET", "/api/v1/alerts", {}, answers.alerts, kept=self._kept())
 
     async def rules(self) -> Rules:
-        """All rules that are loaded."""
-        return await self.ask("GET", "/api/v1/rules", {}, answers.rules)
+        """All rules that are loaded, with their wanted alerts."""
+        return await self.ask("GET", "/api/v1/rules", {}, answers.rules, kept=self._kept())
+
+    def _kept(self) -> Kept:
+        wanted = None if self._wanted is None else self._wanted()
+        return Kept("alerts", lambda alert: wanted is None or wanted(foreign_json.labels_of(alert)))
 
     async def scrape_intervals(self) -> dict[tuple[str, str], float]:
         """Seconds between two scrapes of each active target, by (job, instance)."""
