@@ -76,7 +76,7 @@ class History:
         expression = f"count by ({by}) (present_over_time({selector}[{promql.duration(step)}]))"
         found = self._by_target(await self._archive.over("versions", expression, start, end + step, step))
         gaps = _gaps(((name, moments) for (name, _), moments in found.items()), step, look_every)
-        rough = {key: stretches.unbroken(moments, gaps[key[0]] - step) for key, moments in found.items()}
+        rough = {key: _rough(key, found, gaps[key[0]] - step, step) for key in found}
         if not rough:
             raise SourceError(
                 "Prometheus has no target_info with a service_version of any target in this time.",
@@ -230,6 +230,22 @@ def _gaps(times: Iterable[tuple[K, Sequence[float]]], step: float, look_every: f
         subject: GAPS_ALLOWED * max(look_every, step, stretches.usual_distance(of, promql.LOOK_BACK))
         for subject, of in moments.items()
     }
+
+
+def _rough(
+    key: tuple[str, str], found: Mapping[tuple[str, str], Sequence[float]], gap: float, step: float
+) -> list[Stretch]:
+    """The stretches of a target's version, as the points of a whole time show them.
+
+    Points hide up to two steps of an absence: a version that came back within half a minute seems to have been there
+    all the time. So a break counts, however short, if another version of the target shows in it.
+    """
+    moments = found[key]
+    usual = max(step, stretches.usual_distance(moments, promql.LOOK_BACK))
+    others = sorted(
+        moment for (name, version), of in found.items() if name == key[0] and version != key[1] for moment in of
+    )
+    return stretches.unbroken(moments, gap, shortest=1.5 * usual, others=others)
 
 
 def _own(labels: Key) -> Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -9,11 +10,18 @@ from itertools import pairwise
 from rearguard_controller.backtest.nouns import Stretch
 
 
-def unbroken(moments: Sequence[float], gap: float) -> list[Stretch]:
-    """Stretches of moments, in order, that lie no more than `gap` seconds apart."""
+def unbroken(
+    moments: Sequence[float], gap: float, *, shortest: float = math.inf, others: Sequence[float] = ()
+) -> list[Stretch]:
+    """Stretches of moments, in order, that lie no more than `gap` seconds apart.
+
+    More than `shortest` seconds are a break, too, if one of `others`, in order, lies in it.
+    """
     found: list[Stretch] = []
     for moment in moments:
-        if found and moment - found[-1].end <= gap:
+        before = found[-1].end if found else -math.inf
+        crossed = moment - before > shortest and bisect_left(others, moment) > bisect_right(others, before)
+        if moment - before <= gap and not crossed:
             found[-1] = Stretch(found[-1].start, moment)
         else:
             found.append(Stretch(moment, moment))
