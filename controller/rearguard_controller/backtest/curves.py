@@ -7,15 +7,18 @@ present (`figures`); and which curves a walk through history will need.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, Series, figures
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK, against, is_own, start_of_episode
 from rearguard_controller.backtest import selectors
-from rearguard_controller.backtest.nouns import AlertHistory, Change, Curve, World, curve_key
+from rearguard_controller.backtest.nouns import AlertHistory, Change, Curve, Presence, World, curve_key
+from rearguard_controller.facts import side_by_side
 from rearguard_controller.facts.measurements import BEFORE_RELEASE
+from rearguard_controller.judgement import beside
+from rearguard_controller.judgement.beside import Beside, Limit, Pair
 from rearguard_controller.model import (
     VERSION_LABEL,
     AlertState,
@@ -23,6 +26,7 @@ from rearguard_controller.model import (
     Labels,
     Measurement,
     Sample,
+    SharedFault,
     Target,
     compare,
     is_subset,
@@ -103,6 +107,7 @@ class Curves:
         """Answer from these."""
         self._curves = curves
         self._past: dict[tuple[int, frozenset[str]], list[float]] = {}
+        self._beside: dict[tuple[int, Pair], list[tuple[float, Beside]]] = {}
 
     def now(self, at: float, version: str | None, *, present: bool) -> Measurement | None:
         """The figure against its threshold at a moment; None where no curve reaches.
@@ -152,6 +157,22 @@ class Curves:
         ]
         return against(median(values) if values else None, operator, threshold)
 
+    def shared(self, at: float, pair: Pair, presence: Sequence[Presence]) -> SharedFault | None:
+        """What an older version had shown beside a release up to a moment, if it cleared the release then.
+
+        Raises:
+            SourceError: the annotation is no threshold.
+        """
+        curve = self._at(at)
+        if curve is None:
+            return None
+        key = (id(curve), pair)
+        if key not in self._beside:
+            self._beside[key] = list(_beside(curve, pair, presence))
+        known = self._beside[key]
+        index = bisect_right(known, at, key=lambda each: each[0])
+        return beside.holding(known[index - 1][1].fault) if index else None
+
     def _at(self, at: float) -> Curve | None:
         """The longest curve that reaches a moment; the short ones are of the minutes before a release."""
         reaching = [each for each in self._curves if each.start <= at <= each.end + each.step]
@@ -172,6 +193,20 @@ class Curves:
                 known = sorted(moment for moment, value in points if _is_past(curve, moment, value))
             self._past[id(curve), but_not] = known
         return known
+
+
+def _beside(curve: Curve, pair: Pair, presence: Sequence[Presence]) -> Iterator[tuple[float, Beside]]:
+    """What had been seen of both versions at every point of a curve."""
+    condition, known = curve.condition, Beside()
+    found = side_by_side.own_series(curve.values, condition)
+    enough = side_by_side.versions_at(side_by_side.own_series(curve.comparable, condition))
+    values = side_by_side.values_at(found)
+    for at in sorted(values):
+        scraped = {each.version for each in presence if each.start <= at <= each.end}
+        limit: Limit = (EXISTS, None) if condition.threshold == EXISTS else _threshold(curve, at)
+        reading = beside.reading_of(at, limit, values[at], pair, scraped)
+        known = beside.follow_all(known, condition, [reading], pair.own, enough)
+        yield at, known
 
 
 def _is_past(curve: Curve, at: float, value: float) -> bool:

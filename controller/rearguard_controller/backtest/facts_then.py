@@ -7,15 +7,16 @@ Here: the target's life as the walk through history (`replay`) keeps it, and its
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from rearguard_controller.backtest.curves import Curves
-from rearguard_controller.backtest.nouns import Change, World
+from rearguard_controller.backtest.nouns import Change, Presence, World
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.measurements import BEFORE, BESIDE, NO_RELEASE, NO_VERSION_BEFORE, NOT_HELD
 from rearguard_controller.facts.target_facts import with_others
 from rearguard_controller.judgement.already_firing import changed_after, own_labels
+from rearguard_controller.judgement.beside import pair_of
 from rearguard_controller.model import (
     AlertFacts,
     AlertState,
@@ -97,12 +98,14 @@ def not_measured(facts: Facts, why: str, before: str = "") -> Facts:
     return replace(facts, measured=measured)
 
 
-def with_figures(facts: Facts, life: Life, curves: Curves) -> Facts:
-    """The facts, with what the figure of a condition says."""
+def with_figures(facts: Facts, life: Life, curves: Curves, presence: Sequence[Presence]) -> Facts:
+    """The facts, with what the figure of a condition says; `presence` is when the target's versions were scraped."""
     present = any(count > 0 for count in life.present.values())
     try:
         now = curves.now(facts.now, life.serving, present=present)
         since = curves.since(facts.now, life.left)
+        pair = pair_of(facts.target, {each.version for each in presence})
+        shared = None if pair is None else curves.shared(facts.now, pair, presence)
     except SourceError as error:
         return not_measured(facts, error.message)
     before, detail = _before(curves, facts, life)
@@ -113,6 +116,7 @@ def with_figures(facts: Facts, life: Life, curves: Curves) -> Facts:
         since_own=_own(curves, facts, life, since),
         before=before,
         before_detail=detail,
+        shared=shared,
     )
     return replace(facts, measured=measured)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, figures, promql
+from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, Series, figures, promql
 from rearguard_controller.backtest import selectors, stretches
 from rearguard_controller.backtest.archive import Archive, Key, Progress, Times, together
 from rearguard_controller.backtest.curves import Wanted, rule_of, wanted
@@ -197,15 +197,19 @@ class History:
         expression = selectors.narrowed(condition.figure, condition.selector)
         found = await self._archive.range(expression, each.start, each.end, step)
         values = tuple(one for one in found if figures.is_own(one.labels, condition.selector, None))
+        enough: tuple[Series, ...] = ()
+        if condition.comparable:
+            enough = tuple(await self._archive.range(condition.comparable, each.start, each.end, step))
+        curve = Curve(condition, each.start, each.end, step, values, comparable=enough)
         if condition.threshold == EXISTS:
-            return Curve(condition, each.start, each.end, step, values)
+            return curve
         _, threshold = figures.split_threshold(condition.alert, condition.threshold)
         if figures.number_in(threshold) is not None:
-            return Curve(condition, each.start, each.end, step, values)
+            return curve
         every = max(step, (each.end - each.start) / THRESHOLD_POINTS)
         thresholds = await self._archive.range(threshold, each.start, each.end, every)
         _, today = await figures.threshold_of(self._prometheus, condition)
-        return Curve(condition, each.start, each.end, step, values, thresholds, today)
+        return replace(curve, thresholds=thresholds, today=today)
 
 
 def _step(length: float) -> float:

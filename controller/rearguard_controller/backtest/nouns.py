@@ -65,6 +65,7 @@ class Curve:
         step: seconds between two points, the first of which is at `start`.
         thresholds: over the same time; empty for a number, and for an alert without figure.
         today: the threshold of today, for moments of which history has none.
+        comparable: the versions that had enough traffic, over the same time; empty if the rule does not tell.
     """
 
     condition: Condition
@@ -74,6 +75,7 @@ class Curve:
     values: tuple[Series, ...]
     thresholds: tuple[Series, ...] = ()
     today: float | None = None
+    comparable: tuple[Series, ...] = ()
 
 
 CurveKey = tuple[str, str, str]  # target, figure, threshold

@@ -318,7 +318,7 @@ class _Walk:
         if not recently_released(life.state, self._now, life.target.policy.watch_window):
             return not_measured(facts, NO_RECENT, NO_RELEASE)
         curves = self._curves_of.get(curve_key(life.target, condition), Curves(()))
-        return with_figures(facts, life, curves)
+        return with_figures(facts, life, curves, self._world.presence.get(life.target.name, ()))
 
     def _condition(self, target: Target, number: int) -> Condition | None:
         key = (target.name, number)

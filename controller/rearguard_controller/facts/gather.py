@@ -40,7 +40,7 @@ class FactGatherer:
     ) -> None:
         """Use these sources; `releases` reads which version serves."""
         self._clock = runtime.clock
-        self._target = TargetReader(runtime, releases)
+        self._target, self._releases = TargetReader(runtime, releases), releases
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences = sources.silences
 
@@ -90,7 +90,10 @@ class FactGatherer:
         for alert in alerts:
             try:
                 said = confirm(target, alert, reading, self._silences, facts.now)
-                gathered.append(await self._with_figures(facts, said, measured))
+                found = await self._with_figures(facts, said, measured)
+                if record:
+                    await self._remember(target, found)
+                gathered.append(found)
             except Exception as fault:  # noqa: BLE001  # handed on as a value: the others are judged all the same
                 gathered.append(fault)
         return tuple(gathered)
@@ -105,6 +108,12 @@ class FactGatherer:
             measured.append((said.condition, found))
         facts = replace(facts, alert=said.facts, measured=found or Measured())
         return Gathered(facts, said.alert, said.condition)
+
+    async def _remember(self, target: Target, gathered: Gathered) -> None:
+        """Keep what an older version was found to have shown beside the release, so that it holds for good."""
+        serving, fault = gathered.facts.target.serving, gathered.facts.measured.shared
+        if serving is not None and fault is not None and fault not in serving.shared_faults:
+            await self._releases.remember_shared(target, serving.version, fault)
 
     async def of_target(self, target: Target, *, record: bool) -> Facts:
         """What is known of a target without any alert: see `TargetReader.read`."""

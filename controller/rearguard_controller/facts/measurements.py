@@ -1,4 +1,4 @@
-"""The three measurements of a condition that a judgement needs: now, since when, and of the version before.
+"""The measurements of a condition that a judgement needs: now, since when, of the version before, and side by side.
 
 Here: which version is measured over which time. Each measurement returns its value, why that is not known, and the
 evidence for it; what gives no answer becomes an unknown with a sentence, never an exception.
@@ -13,6 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 from rearguard_controller.adapters.prometheus import figures, promql
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
+from rearguard_controller.facts import side_by_side
 from rearguard_controller.facts.evidence import merged
 from rearguard_controller.facts.recorded_queries import RecordedQueries
 from rearguard_controller.judgement.already_firing import changed_after, own_labels
@@ -25,6 +26,7 @@ from rearguard_controller.model import (
     Measurement,
     ReasonCode,
     Release,
+    SharedFault,
     TargetFacts,
 )
 from rearguard_controller.wording import clock_time
@@ -64,10 +66,11 @@ class Episode(NamedTuple):
 async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Clock) -> Measured:
     """Measure a condition of the target that these facts are about."""
     known = facts.target
-    now, episode, before = await asyncio.gather(
+    now, episode, before, shared = await asyncio.gather(
         measure_now(asks, condition, known, clock),
         measure_since(asks, condition, facts, clock),
         measure_before(asks, condition, known, clock),
+        measure_shared(asks, condition, facts, clock),
     )
     began = episode.value
     return Measured(
@@ -78,7 +81,9 @@ async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Clock) 
         since_own=() if began is None else began.own,
         before=before.value,
         before_detail=before.detail,
-        evidence=merged((*now.evidence, *episode.evidence, *before.evidence)),
+        shared=shared.value,
+        shared_detail=shared.detail,
+        evidence=merged((*now.evidence, *episode.evidence, *before.evidence, *shared.evidence)),
     )
 
 
@@ -94,7 +99,8 @@ async def measure_now(asks: Asks, condition: Condition, known: TargetFacts, cloc
 
 async def measure_since(asks: Asks, condition: Condition, facts: Facts, clock: Clock) -> Answer[Episode]:
     """When the present episode of the condition began, looked for from ten minutes before the release on."""
-    queries = RecordedQueries(asks, condition.selector, clock, ReasonCode.BEGAN_AFTER_RELEASE)
+    serves = (ReasonCode.BEGAN_AFTER_RELEASE, ReasonCode.NOT_SHOWN_BY_OLDER)  # see `measure_shared`
+    queries = RecordedQueries(asks, condition.selector, clock, *serves)
     state = facts.target.state
     served_since = facts.now if state is None or state.serving_since is None else state.serving_since
     earliest = max(served_since, facts.now - figures.LONGEST_LOOK) - BEFORE_RELEASE
@@ -146,6 +152,22 @@ async def measure_before(asks: Asks, condition: Condition, known: TargetFacts, c
     if serves and beside.past is not None and shown != _shown(known.serving):
         return Answer(beside, BESIDE.format(previous.version), queries.evidence)
     return Answer(before, BEFORE.format(previous.version), queries.evidence)
+
+
+async def measure_shared(asks: Asks, condition: Condition, facts: Facts, clock: Clock) -> Answer[SharedFault]:
+    """What an older version showed beside the release, if it clears the release of this condition.
+
+    Nothing was seen: then the figure over time, which `measure_since` keeps, is evidence enough.
+    """
+    queries = RecordedQueries(asks, condition.selector, clock, ReasonCode.NOT_SHOWN_BY_OLDER)
+    try:
+        found = await side_by_side.look(queries, condition, facts)
+    except SourceError as error:
+        return Answer(None, error.message, queries.evidence)
+    if found is None:
+        return Answer(None, "")
+    queries.conclude(f"{found.version} showed it beside the release at {clock_time(found.at)}")
+    return Answer(found, "", queries.evidence)
 
 
 async def _serves(asks: Asks, condition: Condition, version: str) -> bool:

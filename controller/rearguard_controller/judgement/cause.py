@@ -204,6 +204,33 @@ def be_healthy_before(case: Case) -> str:
     return f"The version before would have to be not past {threshold} by the same figure (it was at {was})."
 
 
+def not_shown_by_older(case: Case) -> Reason:
+    """Whether no older version showed the same fault beside this release.
+
+    Unknown does not stand in the way: every poll looks while both serve, and the journal keeps what it saw.
+    """
+    code, measured = ReasonCode.NOT_SHOWN_BY_OLDER, case.facts.measured
+    fault, version = measured.shared, case.facts.target.serving_version or "this version"
+    if fault is None and measured.shared_detail:
+        detail = f"It is not known whether an older version showed this fault{because(measured.shared_detail)}"
+        return Reason(code, None, detail, unknown_blocks=False)
+    if fault is None:
+        return Reason(code, True, f"No older version was seen to show this fault beside {version}.")
+    shown = f"at {clock_time(fault.at)} {fault.version} showed it, too"
+    if fault.limit is not None:
+        operator = fault.threshold.split()[0].rstrip("0123456789.")
+        shown += f": {number(fault.older)} beside {number(fault.own)}, threshold {operator} {number(fault.limit)}"
+    return Reason(code, False, f"{version} is not to blame for this fault; {shown}.")
+
+
+def look_elsewhere(case: Case) -> str:
+    """Remedy of `not_shown_by_older`."""
+    return (
+        "Both versions would have to be well side by side, and later only this one show the fault. Look at what both"
+        f" depend on. {a_person_can(case.target)}."
+    )
+
+
 def dependencies_healthy(case: Case) -> Reason:
     """Whether every target that this one depends on is well: a fault of theirs is not this release's."""
     known, code, names = case.facts.target, ReasonCode.DEPENDENCIES_HEALTHY, ", ".join(case.target.depends_on)

@@ -35,6 +35,7 @@ QUESTIONS: dict[ReasonCode, Question] = {
     ReasonCode.BEGAN_AFTER_RELEASE: Question(cause.began_after_release, cause.begin_after_the_release),
     ReasonCode.VERSION_MATCHES: Question(cause.version_matches, cause.match_the_version),
     ReasonCode.PREVIOUS_VERSION_HEALTHY: Question(cause.previous_version_healthy, cause.be_healthy_before),
+    ReasonCode.NOT_SHOWN_BY_OLDER: Question(cause.not_shown_by_older, cause.look_elsewhere),
     ReasonCode.DEPENDENCIES_HEALTHY: Question(cause.dependencies_healthy, cause.heal_the_dependencies),
     ReasonCode.KNOWN_GOOD_EXISTS: Question(way_back.known_good_exists, way_back.trust_a_version),
     ReasonCode.NOT_ALREADY_HANDLED: Question(brakes.not_already_handled, brakes.handle_by_hand),

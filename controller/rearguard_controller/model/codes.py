@@ -27,6 +27,7 @@ class ReasonCode(StrEnum):
     BEGAN_AFTER_RELEASE = "began_after_release"
     VERSION_MATCHES = "version_matches"
     PREVIOUS_VERSION_HEALTHY = "previous_version_healthy"
+    NOT_SHOWN_BY_OLDER = "not_shown_by_older"
     DEPENDENCIES_HEALTHY = "dependencies_healthy"
     KNOWN_GOOD_EXISTS = "known_good_exists"
     NOT_ALREADY_HANDLED = "not_already_handled"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rearguard_controller.model.codes import AlertState
 from rearguard_controller.model.decisions import Evidence, Rollback
 from rearguard_controller.model.labels import Labels
-from rearguard_controller.model.observations import Measurement, Release, Silencing, TargetState
+from rearguard_controller.model.observations import Measurement, Release, SharedFault, Silencing, TargetState
 from rearguard_controller.model.targets import StormLimit
 
 
@@ -87,6 +87,7 @@ class Measured:
         since: when the present episode of the condition began, in seconds since the epoch.
         since_own: the service_versions that alone showed a condition that began before the release; else empty.
         before: the figure of the version before. `before_detail` then begins the sentence that tells it.
+        shared: what an older version showed beside the release; None if nothing was seen.
     """
 
     now: Measurement | None = None
@@ -96,6 +97,8 @@ class Measured:
     since_own: tuple[str, ...] = ()
     before: Measurement | None = None
     before_detail: str = ""
+    shared: SharedFault | None = None
+    shared_detail: str = ""
     evidence: tuple[Evidence, ...] = ()
 
 

@@ -34,6 +34,25 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedFault:
+    """A fault that an older version showed beside a release, so that the release is not to blame for it.
+
+    It is known by figure and threshold: alerts that share them are about the same fault.
+    """
+
+    alert: str  # the name of one of them
+    figure: str
+    threshold: str
+    version: str  # the older version's service_version
+    at: float  # when it had lasted for long enough
+    own: float | None = None  # what the release showed then
+    older: float | None = None  # and the older version
+    limit: float | None = None  # and what the threshold was
+    well_at: float | None = None  # when both were first seen without it, side by side
+    ended_at: float | None = None  # when the release alone showed it after that, for long enough: it counts no more
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A version of a target and what is remembered of it. `version` is an identity, never a word like "previous"."""
 
@@ -47,6 +66,12 @@ class Release:
     suspect_at: float | None = None  # a rollback away from it has started
     bad_at: float | None = None  # a rollback away from it helped
     barrier: bool = False  # never go back past it automatically
+    shared_faults: tuple[SharedFault, ...] = ()  # that older versions showed beside it, one for each figure
+
+    def shared(self, condition: Condition) -> SharedFault | None:
+        """What is remembered of a condition's fault: that an older version showed it beside this one."""
+        key = (condition.figure, condition.threshold)
+        return next((each for each in self.shared_faults if (each.figure, each.threshold) == key), None)
 
     @property
     def distrusted(self) -> bool:
@@ -172,6 +197,7 @@ class Condition:
     selector: Labels  # whose figure: the target's telemetry labels
     settle: float = 0.0  # seconds that the figure looks back: after that it shows nothing from before
     clears: float = 0.0  # seconds that the alert itself may go on firing because of what was before
+    comparable: str = ""  # PromQL with a sample of each version that has enough traffic to be compared; "": not told
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,16 @@ from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.errors import NotFoundError, SourceError
 from rearguard_controller.judgement import score
-from rearguard_controller.model import VERSION_LABEL, AlertsSeen, Check, Labels, Release, Target, TargetState
+from rearguard_controller.model import (
+    VERSION_LABEL,
+    AlertsSeen,
+    Check,
+    Labels,
+    Release,
+    SharedFault,
+    Target,
+    TargetState,
+)
 from rearguard_controller.model.observations import GAPS_ALLOWED
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
@@ -31,6 +40,7 @@ from rearguard_controller.releases.trust import (
     tended,
     trusted,
     with_alerts,
+    with_shared_fault,
 )
 from rearguard_controller.runtime import Runtime
 
@@ -220,6 +230,14 @@ class Releases:
         state = await self._lead.change_target(target.name, polled)
         await self._reward(target, known[version], state, now)
         return replace(serving, state=state)
+
+    async def remember_shared(self, target: Target, version: str, fault: SharedFault) -> None:
+        """Keep what an older version showed beside a release, or that it counts no more."""
+        await self._lead.change_release(
+            target.name, version, lambda release: with_shared_fault(_known(release), fault)
+        )
+        log.info("fault_shared", target=target.name, version=version, alert=fault.alert, older=fault.version,
+                 counts=fault.ended_at is None)  # fmt: skip
 
     def _again(self, target: Target, version: str, shown: str | None) -> bool:
         """Whether the poll before saw the same pair.

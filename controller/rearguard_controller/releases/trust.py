@@ -17,6 +17,7 @@ from rearguard_controller.model import (
     Labels,
     Release,
     Rollback,
+    SharedFault,
     StepKind,
     StepState,
     TargetState,
@@ -144,6 +145,13 @@ def lingering(rollback: Rollback | None, version: str, now: float) -> frozenset[
         return frozenset()
     since = now - step.ended_at
     return frozenset(each.alert for each in rollback.conditions if 0 <= since < each.clears)
+
+
+def with_shared_fault(release: Release, fault: SharedFault) -> Release:
+    """A release with what is known now of a fault that an older version showed beside it."""
+    key = (fault.figure, fault.threshold)
+    others = tuple(each for each in release.shared_faults if (each.figure, each.threshold) != key)
+    return replace(release, shared_faults=(*others, fault))
 
 
 def announced(

@@ -121,6 +121,8 @@ MEASURED_FIELDS = {
     "condition_own": "since_own",
     "previous_measurement": "before",
     "previous_detail": "before_detail",
+    "shared": "shared",
+    "shared_detail": "shared_detail",
 }
 
 

@@ -61,6 +61,7 @@ class Made:
     values: dict = field(default_factory=dict)
     alerts: list = field(default_factory=list)
     storm: StormLimit = field(default_factory=StormLimit)
+    enough: tuple = ()
 
     def serves(self, version, start, end, *, of="checkout", figure=0.0):
         """A version is scraped, and shows this figure; None: it shows none."""
@@ -83,7 +84,12 @@ class Made:
         self.alerts.append(AlertHistory({k: v for k, v in own.items() if v}, (active,), (firing,)))
         return self
 
-    def world(self):
+    def comparable(self, *versions):
+        """These versions have enough traffic to be compared, all the time."""
+        self.enough = versions
+        return self
+
+    def world(self, *, settle=0.0):
         presence = {each.name: tuple(self.presence.get(each.name, ())) for each in self.targets}
         world = World(START, END, self.targets, presence, tuple(self.alerts), RULES, storm=self.storm, silences=True)
         changed = {name: changes(found, world.look_every) for name, found in presence.items()}
@@ -91,7 +97,14 @@ class Made:
         for each in wanted(world, changed):
             step = figures.step_between(each.start, each.end)
             own = tuple(self.series(each, version, step) for name, version in self.values if name == each.target.name)
-            curve = Curve(each.condition, each.start, each.end, step, tuple(one for one in own if one.points))
+            grid = [each.start + n * step for n in range(int((each.end - each.start) / step) + 1)]
+            enough = tuple(
+                Series({**labels(each.target.name), "service_version": version}, tuple((at, 1.0) for at in grid))
+                for version in self.enough
+            )
+            condition = replace(each.condition, settle=settle)
+            shown = tuple(one for one in own if one.points)
+            curve = Curve(condition, each.start, each.end, step, shown, comparable=enough)
             curves.setdefault(curve_key(each.target, each.condition), []).append(curve)
         return replace(world, curves=curves)
 
@@ -102,8 +115,9 @@ class Made:
         points = tuple((at, values[-1]) for at, values in said if values)
         return Series({**labels(each.target.name), "service_version": version}, points)
 
-    def judged(self):
-        return compare(self.world(), replay(self.world()))
+    def judged(self, *, settle=0.0):
+        world = self.world(settle=settle)
+        return compare(world, replay(world))
 
 
 def begun(report):
@@ -474,7 +488,7 @@ def test_the_shape_is_json_and_its_score_counts_what_is_in_it():
         "median_earlier_s": pytest.approx(1.801 * HOUR),
     }
     assert shape["rollbacks"][0]["in_the_way"] is None
-    assert len(shape["rollbacks"][0]["reasons"]) == 21
+    assert len(shape["rollbacks"][0]["reasons"]) == len(ReasonCode)
 
 
 # --- which version serves

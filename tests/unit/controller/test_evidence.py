@@ -153,11 +153,12 @@ async def test_a_condition_is_measured_with_every_question_and_the_reasons_it_se
     known = facts(state=state(changed_after=DEPLOYED - 20))
     found = await measure(prometheus, OF, known, lambda: NOW)
     told = [(each.question, [code.value for code in each.serves], each.start, each.step) for each in found.evidence]
-    every = ["alert_confirmed", "began_after_release", "previous_version_healthy"]
+    over_time = ["began_after_release", "not_shown_by_older"]
+    every = ["alert_confirmed", "began_after_release", "previous_version_healthy", "not_shown_by_older"]
     assert told == [
         (FIGURE, ["alert_confirmed", "previous_version_healthy"], None, None),
         (THRESHOLD, every, None, None),
-        (FIGURE, ["began_after_release"], DEPLOYED - 600, 5.0),
+        (FIGURE, over_time, DEPLOYED - 600, 5.0),
         (f"target_info{SELECTOR} or up{SELECTOR}", ["previous_version_healthy"], None, None),
         (FIGURE, ["previous_version_healthy"], DEPLOYED - 620, 5.0),
     ]

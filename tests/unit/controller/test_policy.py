@@ -20,6 +20,7 @@ from rearguard_controller.model import (
     ReasonCode,
     Release,
     Rollback,
+    SharedFault,
     Silencing,
     StormLimit,
     Target,
@@ -51,9 +52,12 @@ ROLL_BACK, ASK, LEAVE = Verdict.ROLL_BACK, Verdict.ASK, Verdict.LEAVE
 EVERY_REASON = (  # in the order of judgement
     "target_known", "mode_allows", "armed", "environment_allows", "not_silenced", "alert_confirmed",
     "recent_release", "no_deploy_in_progress", "began_after_release", "version_matches", "previous_version_healthy",
-    "dependencies_healthy", "known_good_exists", "not_already_handled", "no_open_rollback", "cooldown_over",
-    "budget_left", "no_storm", "no_barrier", "owner_allows", "capacity_suffices",
+    "not_shown_by_older", "dependencies_healthy", "known_good_exists", "not_already_handled", "no_open_rollback",
+    "cooldown_over", "budget_left", "no_storm", "no_barrier", "owner_allows", "capacity_suffices",
 )  # fmt: skip
+
+
+SHARED = SharedFault("ReleaseErrorRate", "ratio", "> 0.1", "1.0", NOW - MINUTE, 0.3, 0.25, 0.1)
 
 
 def judged(the_facts: Facts | None = None, *, of: Target | None = None, about=None) -> Decision:
@@ -172,6 +176,12 @@ CASES = {
     "old version without data": (
         {"previous_measurement": measurement(None, past=None)}, {}, "previous_version_healthy", None, ROLL_BACK,
         ROLL_BACK,
+    ),
+    "an older version showed it beside": (
+        {"shared": SHARED}, {}, "not_shown_by_older", False, LEAVE, LEAVE,
+    ),
+    "not known what older versions showed": (
+        {"shared_detail": "no answer"}, {}, "not_shown_by_older", None, ROLL_BACK, ROLL_BACK,
     ),
     # dependencies
     "healthy dependency": ({}, {"depends_on": ("payments",)}, "dependencies_healthy", True, ROLL_BACK, ROLL_BACK),

@@ -18,6 +18,7 @@ from rearguard_controller.model import (
     Phase,
     ReasonCode,
     SeenAlert,
+    SharedFault,
     Silencing,
     Target,
 )
@@ -149,6 +150,11 @@ CASES = {
         {"previous_measurement": Measurement(1.0, None, "exists", past=True)}, {}, "previous_version_healthy",
         "The rule's expression would have to return nothing for the version before.",
     ),
+    "an older version showed it beside": (
+        {"shared": SharedFault("ReleaseErrorRate", "ratio", "> 0.1", "1.0", DEPLOYED)}, {}, "not_shown_by_older",
+        ("Both versions would have to be well side by side, and later only this one show the fault. Look at what both"
+         ' depend on. A person can go back: rearguard rollback checkout --reason "...".'),
+    ),
     "sick dependency": (
         SICK, {"depends_on": ("ledger", "payments")}, "dependencies_healthy",
         "What the target depends on would have to be well: payments.",
@@ -236,7 +242,7 @@ def test_an_answer_in_the_way_says_what_would_have_to_change_and_the_others_say_
     of_facts, of_target, code, sentence = CASES[name]
     decision = judged(facts(**of_facts), target(**of_target))
     assert remedies_of(decision) == {code: sentence}
-    assert wording.summary(decision) == f"1 of 21 answers would have to differ: {code}."
+    assert wording.summary(decision) == f"1 of 22 answers would have to differ: {code}."
 
 
 def test_a_barrier_says_how_to_go_back_past_it():
@@ -247,7 +253,7 @@ def test_a_barrier_says_how_to_go_back_past_it():
         f" To go back past v1.5: {sentence}",
         "no_barrier": f"If it may be gone back past: {sentence}",
     }
-    assert wording.summary(decision) == "2 of 21 answers would have to differ: known_good_exists, no_barrier."
+    assert wording.summary(decision) == "2 of 22 answers would have to differ: known_good_exists, no_barrier."
 
 
 @pytest.mark.parametrize("code", ELSEWHERE)
@@ -271,7 +277,7 @@ def test_unknown_serving_version_points_at_the_command_that_reads_it():
 def test_a_verdict_that_acts_has_nothing_in_its_way():
     decision = judged(facts(), target())
     assert remedies_of(decision) == {}
-    assert wording.summary(decision) == "None of 21 answers stands in the way."
+    assert wording.summary(decision) == "None of 22 answers stands in the way."
 
 
 def test_an_alert_of_no_target_names_the_labels_that_a_target_would_have_to_match():

@@ -49,7 +49,8 @@ def condition_of(alert: PrometheusAlert, rules: Rules, selector: Labels) -> Cond
     rule = next((rule for rule in rules.alerting if rule.name == name and is_subset(rule.labels, alert.labels)), None)
     clears = 0.0 if rule is None else clear_seconds(rule, rules, figure if _THRESHOLD.match(threshold) else "")
     if figure and _THRESHOLD.match(threshold):
-        return Condition(name, figure, threshold, selector, settle_seconds(figure, rules), clears)
+        comparable = alert.annotations.get("comparable", "").strip()
+        return Condition(name, figure, threshold, selector, settle_seconds(figure, rules), clears, comparable)
     if rule is None:
         return None
     return Condition(name, rule.query, EXISTS, selector, settle_seconds(rule.query, rules), clears)
