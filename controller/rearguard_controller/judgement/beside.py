@@ -21,6 +21,7 @@ LEAST = (
 )
 NEAR = 0.5  # of a threshold: below it a version is well, between both nothing is concluded
 
+Traffic = Mapping[float, Collection[str]]  # the versions with enough traffic, by moment
 Limit = tuple[str, float | None]  # operator and threshold; EXISTS: it holds while the expression returns anything
 
 
@@ -199,15 +200,11 @@ def is_older(one: Release, serving: Release) -> bool:
 
 
 def follow_all(
-    known: Beside,
-    condition: Condition,
-    readings: Iterable[Reading],
-    own: str,
-    enough: Mapping[float, Collection[str]],
+    known: Beside, condition: Condition, readings: Iterable[Reading], own: str, traffic: Traffic
 ) -> Beside:
-    """What is known after readings in the order of time; `enough` says which versions had enough traffic when."""
+    """What is known after readings in the order of time; `own` is the release's `service_version`."""
     for each in readings:
-        having = enough.get(each.at, ())
+        having = traffic.get(each.at, ())
         known = follow(known, condition, replace(each, enough=own in having and each.version in having))
     return known
 

@@ -30,6 +30,7 @@ from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.polled_checks import Intervals, PolledChecks
 from rearguard_controller.watching.readiness import Readiness
 from rearguard_controller.watching.readiness_rules import polled
+from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
 log = structlog.get_logger()
 
@@ -73,6 +74,7 @@ class Watcher:
         self._checks = PolledChecks(sources.prometheus)
         self._releases = releases
         self._returns = Returns(runtime)
+        self._beside = SideBySide(runtime, sources.prometheus, releases)
         self._readiness = readiness
         self._poll_interval = poll_interval
         self._last = {target.name: LastPoll() for target in targets}
@@ -207,18 +209,19 @@ class Watcher:
             checks={**checks, CURRENT: before[CURRENT]} if CURRENT in before else checks,  # read beside, and slower
             readings=tuple(figure for row in rows for figure in current_figures.readings(row, target.telemetry)),
         )
-        concerning = tuple(alert.labels for alert in alerts if is_subset(wanted, alert.labels))
+        triggers = [alert for alert in alerts if is_subset(wanted, alert.labels)]
+        concerning = tuple(alert.labels for alert in triggers)
         seen = AlertsSeen(reading.read_at, as_seen(alerts))
-        self._track(target, Watch(answered, concerning, seen))
+        self._track(target, Watch(answered, concerning, seen), Figures(reading.rules, mine, table, triggers))
 
     # --- each target by itself: a slow one holds up no other ------------------------------------------------------
 
-    def _track(self, target: Target, watch: Watch) -> None:
+    def _track(self, target: Target, watch: Watch, shown: Figures | None = None) -> None:
         before = self._tracking.get(target.name)
         if self._leads() and (before is None or before.done()):
-            self._tracking[target.name] = asyncio.create_task(self._track_one(target, watch))
+            self._tracking[target.name] = asyncio.create_task(self._track_one(target, watch, shown))
 
-    async def _track_one(self, target: Target, watch: Watch) -> None:
+    async def _track_one(self, target: Target, watch: Watch, shown: Figures | None) -> None:
         name = target.name
         try:
             serving = await self._releases.track(target, watch, poll_interval=self._poll_interval)
@@ -226,6 +229,8 @@ class Watcher:
             now_serving = serving.version or serving.state.serving_version
             current = next((each for each in known if each.version == now_serving), None)
             await self._returns.look(serving.state, current)
+            if shown is not None and serving.version is not None:
+                await self._beside.look(target, serving.state, known, shown)
         except LeaseLostError:
             return
         except JournalError as error:
