@@ -149,6 +149,13 @@ def test_the_runbook_has_no_page_for_an_alert_that_is_gone():
     assert sorted(headings) == sorted({rule.name for rule in ALERTS})
 
 
+@pytest.mark.parametrize("rule", [rule for rule in TRIGGERS if "floor:threshold" in rule.expr], ids=named)
+def test_a_trigger_that_is_a_share_of_requests_says_which_versions_have_enough_of_them(rule):
+    told = reads(rule.annotations["comparable"])
+    assert {read.series for read in told} <= RECORDED
+    assert any(read.series.endswith("floor:threshold") for read in told)
+
+
 @pytest.mark.parametrize("rule", TRIGGERS, ids=named)
 def test_trigger_carries_a_figure_and_a_threshold_that_prometheus_can_evaluate(rule, tmp_path):
     figure, threshold = rule.annotations["figure"], rule.annotations["threshold"]
