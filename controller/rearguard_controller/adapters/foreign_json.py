@@ -42,13 +42,13 @@ def labels(value: object, place: str) -> Labels:
     return {name: text(each, f"{place}.{name}") for name, each in fields.items()}
 
 
-def labels_of(entry: bytes) -> Labels:
-    """The labels of an alert that is given as JSON by itself; an entry without any has none."""
+def labels_of(entry: bytes, key: str = "labels") -> Labels:
+    """The labels under a key of an entry that is given as JSON by itself; without the key there are none."""
     try:
-        alert: object = orjson.loads(entry)
+        fields: object = orjson.loads(entry)
     except orjson.JSONDecodeError:
-        raise ShapeError("an alert is no JSON") from None
-    return labels(mapping(alert, "an alert").get("labels"), "an alert's labels")
+        raise ShapeError("an entry is no JSON") from None
+    return labels(mapping(fields, "an entry").get(key), f"an entry's {key}")
 
 
 def text(value: object, place: str) -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.errors import SourceError
+from rearguard_controller.facts.lists import Lists
 from rearguard_controller.facts.storm import Trouble
-from rearguard_controller.model import Alert, AlertState
+from rearguard_controller.model import Alert, AlertState, Labels
 
 READING_HOLDS = 1.0  # seconds for which all who ask share one reading
 
@@ -61,10 +62,25 @@ class AlertsNow:
         trouble: is told of every reading.
     """
 
-    def __init__(self, prometheus: Prometheus, trouble: Trouble, clock: Callable[[], float]) -> None:
-        """Nothing is read yet. `clock` gives seconds since the epoch and may jump."""
+    def __init__(
+        self,
+        prometheus: Prometheus,
+        trouble: Trouble,
+        clock: Callable[[], float],
+        *,
+        triggers: Sequence[Labels] = (),
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            prometheus: whose lists are read.
+            trouble: is told of every reading.
+            clock: seconds since the epoch; it may jump.
+            triggers: labels that make an alert a trigger, by the policies; these alerts are read by themselves where
+                the lists take long.
+        """
         self.trouble = trouble
-        self._prometheus = prometheus
+        self._lists = Lists(prometheus, triggers)
         self._clock = clock
         self._one_reads = asyncio.Lock()
         self._begun = 0  # readings, so that the one begun last is kept, whichever ends last
@@ -93,7 +109,7 @@ class AlertsNow:
         self._begun += 1
         number, read_at = self._begun, self._clock()
         try:
-            alerts, rules = await asyncio.gather(self._prometheus.alerts(), self._prometheus.rules())
+            alerts, rules = await self._lists.read()
         except SourceError as error:
             reading = AlertsReading(read_at, fault=error.message, hint=error.hint)
         else:

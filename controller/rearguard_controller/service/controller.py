@@ -169,7 +169,8 @@ class Controller:
         self._prometheus.look_for(concern.of_reading)
         if self._alertmanager is not None:
             self._alertmanager.look_for(concern.everywhere(), concern.of_reading)
-        alerts_now = AlertsNow(self._prometheus, self._engine.trouble, self._runtime.clock)
+        triggers = [dict(each) for each in concern.triggers]
+        alerts_now = AlertsNow(self._prometheus, self._engine.trouble, self._runtime.clock, triggers=triggers)
         sources = Sources(self._prometheus, self._alertmanager, self._silences, alerts_now)
         return wiring.make(configuration, sources, self._engine, well_for=self._well_for)
 

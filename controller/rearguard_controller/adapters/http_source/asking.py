@@ -27,7 +27,7 @@ from rearguard_controller.wording import address, plain
 CONNECT_TIMEOUT = 2.0  # seconds of an address' time to connect
 ANSWER_CAP = 16 * 1024 * 1024  # bytes of one answer, without what a sieve drops
 SIEVED_CAP = 64 * ANSWER_CAP  # bytes of an answer that is sieved
-SIEVED_TIMEOUT = 30.0  # seconds for such an answer; it must go on arriving all the time
+SIEVED_TIMEOUT = 30.0  # seconds for such an answer
 BESIDE = 256 * 1024  # bytes from which on an answer is read beside the event loop
 
 _GOOD = 200
@@ -249,11 +249,11 @@ class Asking:
                 allow_redirects=False,
                 ssl=self._tls.context(),
                 server_hostname=source.http.tls.server_name or None,
-                timeout=aiohttp.ClientTimeout(total=limit, sock_connect=CONNECT_TIMEOUT, sock_read=source.timeout),
+                timeout=aiohttp.ClientTimeout(total=limit, sock_connect=CONNECT_TIMEOUT),
             ) as response:
                 return response, await self._body(response, url, kept)
         except TimeoutError:
-            sentence = f"{source.name} at {address(url)} did not answer within {source.timeout:g} s"
+            sentence = f"{source.name} at {address(url)} did not answer within {limit:g} s"
             raise NextAddressError(sentence, source.asked.away) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = plain(str(error)) or type(error).__name__

@@ -5,13 +5,14 @@ Here: paths and fields of the questions, and what counts as an answer to them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
-from rearguard_controller.adapters.prometheus import answers
+from rearguard_controller.adapters.prometheus import answers, series_of_alerts
 from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Rules, Series
-from rearguard_controller.adapters.prometheus.promql import duration
+from rearguard_controller.adapters.prometheus.promql import duration, selector_text
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Labels, Sample
@@ -62,6 +63,23 @@ class Prometheus(Asking):
     def _kept(self) -> Kept:
         wanted = None if self._wanted is None else self._wanted()
         return Kept("alerts", lambda alert: wanted is None or wanted(foreign_json.labels_of(alert)))
+
+    async def alerting(self, labels: Labels, rules: Rules) -> tuple[PrometheusAlert, ...]:
+        """The wanted alerts that have these labels, by their series: quick however many alerts there are.
+
+        The series know no annotations and no value. So annotations are those of the alert's rule in `rules`, with the
+        alert's labels filled in.
+        """
+        shown, since = await asyncio.gather(
+            self._series_of_alerts("ALERTS", labels), self._series_of_alerts("ALERTS_FOR_STATE", labels)
+        )
+        return series_of_alerts.alerts(shown, since, rules)
+
+    async def _series_of_alerts(self, name: str, labels: Labels) -> tuple[Sample, ...]:
+        wanted = None if self._wanted is None else self._wanted()
+        kept = Kept("result", lambda entry: wanted is None or wanted(foreign_json.labels_of(entry, "metric")))
+        fields = {"query": f"{name}{selector_text(labels)}", "timeout": f"{self._timeout:g}s"}
+        return await self.ask("POST", "/api/v1/query", fields, answers.samples, kept=kept)
 
     async def scrape_intervals(self) -> dict[tuple[str, str], float]:
         """Seconds between two scrapes of each active target, by (job, instance)."""

@@ -1,0 +1,134 @@
+"""Where Prometheus' lists take long, its triggers are read alone; and what is kept of a list, by labels alone."""
+
+import asyncio
+
+import pytest
+
+from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, series_of_alerts
+from rearguard_controller.errors import SourceError
+from rearguard_controller.facts import lists
+from rearguard_controller.facts.concern import MOST_OF_A_TARGET, MOST_OF_OTHERS, Concern
+from rearguard_controller.facts.lists import Lists
+from rearguard_controller.model import AlertState, Sample
+from unit.controller.factories import MATCH, NOW, policy, target
+
+TRIGGER = {"action": "rollback"}
+FIRING = PrometheusAlert({"alertname": "Errors", **TRIGGER, **MATCH}, {}, AlertState.FIRING, NOW, None)
+OTHER = PrometheusAlert({"alertname": "Info", **MATCH}, {}, AlertState.FIRING, NOW, None)
+
+
+def rule(name="Errors", labels=TRIGGER, **annotations):
+    return AlertingRule(name, "x > 1", labels, annotations, 0.0, "ok", "", "g", 5.0)
+
+
+class Slow:
+    """A Prometheus whose lists come when a test lets them; its series of alerts come at once."""
+
+    def __init__(self):
+        self.let, self.away, self.asked = asyncio.Event(), False, []
+        self.let.set()
+
+    async def alerts(self):
+        self.asked.append("alerts")
+        await self.let.wait()
+        return (FIRING, OTHER)
+
+    async def rules(self):
+        await self.let.wait()
+        return Rules((rule(),))
+
+    async def alerting(self, labels, _rules):
+        self.asked.append("alerting")
+        if self.away:
+            raise SourceError("Prometheus does not answer.")
+        assert dict(labels) == TRIGGER
+        return (FIRING,)
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    monkeypatch.setattr(lists, "PATIENCE", 0.05)
+    return Slow()
+
+
+async def test_lists_that_come_in_time_are_all_that_is_asked_for(slow):
+    assert await Lists(slow, [TRIGGER]).read() == ((FIRING, OTHER), Rules((rule(),)))
+    assert slow.asked == ["alerts"]
+
+
+async def test_once_lists_take_long_triggers_stand_in_and_one_reading_of_the_lists_is_under_way(slow, monkeypatch):
+    reader = Lists(slow, [TRIGGER])
+    await reader.read()
+    slow.let.clear()
+    for _ in range(3):
+        assert await asyncio.wait_for(reader.read(), 5) == ((FIRING,), Rules((rule(),)))
+    assert slow.asked == ["alerts", "alerts", "alerting", "alerting", "alerting"]
+    slow.let.set()
+    await asyncio.sleep(0.01)
+    assert (await reader.read())[0] == (FIRING,)  # not at once again: it was too much for it
+    monkeypatch.setattr(reader, "_next_at", 0.0)
+    assert (await reader.read())[0] == (FIRING, OTHER)
+
+
+async def test_before_any_rules_are_known_the_lists_are_waited_for(slow):
+    slow.let.clear()
+    asyncio.get_running_loop().call_later(0.3, slow.let.set)
+    assert (await Lists(slow, [TRIGGER]).read())[0] == (FIRING, OTHER)
+
+
+async def test_a_prometheus_that_answers_nothing_is_told_without_waiting_for_its_lists(slow):
+    slow.away = True
+    slow.let.clear()
+    with pytest.raises(SourceError, match="does not answer"):
+        await asyncio.wait_for(Lists(slow, [TRIGGER]).read(), 5)
+
+
+async def test_rules_that_could_not_be_read_for_long_are_of_unknown_health(slow, monkeypatch):
+    reader = Lists(slow, [TRIGGER])
+    await reader.read()
+    slow.let.clear()
+    monkeypatch.setattr(lists, "RULES_HOLD", 0.0)
+    assert [each.health for each in (await reader.read())[1].alerting] == ["unknown"]
+
+
+# --- alerts by their series
+
+
+def test_alerts_by_their_series_have_the_labels_the_beginning_and_their_rules_annotations():
+    labels = {"alertname": "Errors", "team": "shop", "tier": "1", **TRIGGER, **MATCH}
+    mine = rule(
+        labels={**TRIGGER, "team": "{{ $labels.team }}"}, figure='x{s="{{ $labels.team }}"}', summary="{{ $value }}"
+    )
+    rules = Rules((rule(labels={**TRIGGER, "tier": "2"}, figure="wrong"), mine))
+    shown = [Sample({"__name__": "ALERTS", "alertstate": "pending", **labels}, 1.0, NOW)]
+    since = [Sample({"__name__": "ALERTS_FOR_STATE", **labels}, NOW - 40, NOW)]
+    (found,) = series_of_alerts.alerts(shown, since, rules)
+    annotations = {"figure": 'x{s="shop"}', "summary": "{{ $value }}"}
+    assert found == PrometheusAlert(labels, annotations, AlertState.PENDING, NOW - 40, None)
+
+
+# --- what may concern us
+
+
+def test_of_a_flood_every_target_keeps_its_alerts_and_others_only_a_few():
+    it, other = target(), target(name="payments", match=({"service_name": "payments"},))
+    wanted = Concern([it, other]).of_reading()
+    flood = [{"alertname": "Lag", "tenant": str(number)} for number in range(MOST_OF_A_TARGET + 5)]
+    kept = [
+        sum(wanted({**labels, **more}) for labels in flood)
+        for more in ({}, {"severity": "page"}, TRIGGER, MATCH, {**MATCH, **TRIGGER}, {"service_name": "payments"})
+    ]
+    assert kept == [0, 0, MOST_OF_OTHERS, MOST_OF_A_TARGET, MOST_OF_A_TARGET, MOST_OF_A_TARGET]
+    assert wanted({"alertname": "Errors", **MATCH, **TRIGGER})
+    assert wanted({"alertname": "Errors", "service_name": "payments", **TRIGGER})
+
+
+def test_the_labels_of_triggers_follow_the_policies_in_use():
+    page = target(name="till", policy=policy(alerts={"severity": "page", "action": "rollback"}))
+    assert Concern([target(), page]).everywhere() == {"action": "rollback"}
+    assert Concern([page]).everywhere() == {"severity": "page", "action": "rollback"}
+    assert Concern([target(policy=policy(alerts={"rollback": "yes"})), page]).everywhere() == {}
+    assert Concern([]).everywhere() == {}
+    wanted = Concern([target(policy=policy(alerts={"rollback": "yes"}))]).of_reading()
+    assert wanted({"alertname": "Errors", "rollback": "yes"})
+    assert not wanted({"alertname": "Errors", "action": "rollback"})
