@@ -17,7 +17,7 @@ HEAD = """
 environment: production
 journal: sqlite://{folder}/none/journal.db
 prometheus: {{url: "{address}", poll_interval: 5s}}
-policies: {{acting: {{mode: act}}
+policies: {{acting: {{mode: act}}}}
 targets:
 """
 TARGET = """
