@@ -74,6 +74,9 @@ class Watcher(Protocol):
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None before it ever did."""
 
+    def most_apart(self, target: str, /) -> float:
+        """Seconds that two looks at the target may lie apart, so that its service still counts as unbroken."""
+
 
 class Present(Protocol):
     """What the present configuration made. It never changes; a reload puts another one in its place.

@@ -16,7 +16,6 @@ from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Services
 from rearguard_controller.model import is_subset, observations
-from rearguard_controller.model.observations import GAPS_ALLOWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +38,12 @@ class Remembered:
         state = await self.services.journal.target_state(target.name)
         known = await self.services.journal.releases(target.name)
         wanted = [each for each in known if version in (None, each.version)][:most]
-        watcher, configuration = now.watcher, now.configuration
+        watcher = now.watcher
         triggers = [
             alert.name for alert in watcher.firing(target.name) if is_subset(target.policy.alerts, alert.labels)
         ]
         good = observations.last_known_good(known)
-        most_gap = GAPS_ALLOWED * configuration.prometheus.poll_interval
+        most_gap = watcher.most_apart(target.name)
         shown: json_views.Releases = {
             **json_views.serving(state, self.services.clock(), most_gap=most_gap),
             "known_good_after_s": target.policy.known_good_after,

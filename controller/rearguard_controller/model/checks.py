@@ -19,6 +19,7 @@ NOTIFY = "notify"
 HEALTH = "health"
 ROUTING = "routing"
 JOURNAL = "journal"
+POLL = "poll"
 
 
 # The poll asks those that touch nothing; only a drill asks all of DRILL_CHECKS.
@@ -32,6 +33,7 @@ READY_CHECKS = (
     ROLLBACK_COMMAND,
     HOOKS,
     PROMETHEUS,
+    POLL,
     ALERTMANAGER,
     NOTIFY,
 )
@@ -45,6 +47,7 @@ DRILL_CHECKS = (
     HOOKS,
     HEALTH,
     PROMETHEUS,
+    POLL,
     TRIGGER_RULES,
     THRESHOLDS,
     SCRAPE_INTERVAL,

@@ -13,7 +13,7 @@ import structlog
 
 from rearguard_controller.adapters.actions import ActionContext, Actions, shown
 from rearguard_controller.adapters.prometheus import Prometheus
-from rearguard_controller.adapters.prometheus.promql import presence
+from rearguard_controller.adapters.prometheus.promql import LOOK_BACK, presence
 from rearguard_controller.errors import NotFoundError, SourceError
 from rearguard_controller.judgement import score
 from rearguard_controller.model import (
@@ -26,7 +26,6 @@ from rearguard_controller.model import (
     Target,
     TargetState,
 )
-from rearguard_controller.model.observations import GAPS_ALLOWED
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
 from rearguard_controller.releases.trust import (
@@ -35,6 +34,7 @@ from rearguard_controller.releases.trust import (
     concerns,
     earns,
     lingering,
+    most_apart,
     seen,
     serves,
     tended,
@@ -45,6 +45,8 @@ from rearguard_controller.releases.trust import (
 from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
+
+SHOWN_FOR = 2 * LOOK_BACK  # seconds after which Prometheus shows no sample any more, whatever the clocks differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +189,13 @@ class Releases:
         said = result.output.strip().splitlines()[-1:]
         return "" if result.ok else f"its check failed, {result.detail}" + (f" ({shown(said[0])})" if said else "")
 
-    async def track(self, target: Target, watch: Watch, *, poll_interval: float) -> Serving:
-        """One poll: which version serves, what it shows in Prometheus, and whether it earns trust."""
+    async def track(
+        self, target: Target, watch: Watch, *, poll_interval: float, every: float | None = None
+    ) -> Serving:
+        """One poll: which version serves, what it shows in Prometheus, and whether it earns trust.
+
+        `every` is how many seconds the last two looks at the target really lie apart; by default `poll_interval`.
+        """
         serving = await self.look(target)
         if serving.version is None:
             await self._lead.change_target(target.name, lambda state: replace(state, clean_since=None))
@@ -218,10 +225,11 @@ class Releases:
         said = serving.state.score.version == version
         by_us = said and await self._journal.handled(target.name, version) is not None
 
+        most_gap = most_apart(poll_interval if every is None else every, poll_interval)
+
         def polled(state: TargetState) -> TargetState:
             if state.serving_version != version:  # another version serves meanwhile: none of this is about it
                 return state
-            most_gap = GAPS_ALLOWED * poll_interval
             state = tended(with_alerts(state, watch.seen), now, clean=clean, most_gap=most_gap)
             if by_us:  # an approved attempt that failed, and left it serving
                 return score.acted(state, version)
@@ -267,7 +275,8 @@ class Releases:
         selector = presence(target.telemetry)
         try:
             samples = await self._prometheus.query(selector)
-            scraped = await self._prometheus.query(f"timestamp({selector})")
+            long_ago = self._clock() - since > SHOWN_FOR  # then no sample can be older
+            scraped = () if long_ago else await self._prometheus.query(f"timestamp({selector})")
         except SourceError:
             return Presence()
         named = {_instance(sample.labels) for sample in samples if VERSION_LABEL in sample.labels}
@@ -276,7 +285,7 @@ class Releases:
             for sample in samples
             if VERSION_LABEL in sample.labels or _instance(sample.labels) not in named
         }
-        fresh = bool(scraped) and all(sample.value > since for sample in scraped)
+        fresh = long_ago or (bool(scraped) and all(sample.value > since for sample in scraped))
         return Presence(
             up=bool(samples) and all(sample.value == 1 for sample in samples),
             service_version=versions.pop() if fresh and len(versions) == 1 else None,

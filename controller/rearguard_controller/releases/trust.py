@@ -23,6 +23,7 @@ from rearguard_controller.model import (
     TargetState,
 )
 from rearguard_controller.model.checks import TRUST_CHECKS
+from rearguard_controller.model.observations import GAPS_ALLOWED
 from rearguard_controller.wording import span
 
 LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
@@ -89,6 +90,19 @@ def tended(state: TargetState, now: float, *, clean: bool, most_gap: float) -> T
     broken = state.clean_checked_at is None or not 0 <= now - state.clean_checked_at <= most_gap
     since = now if state.clean_since is None or broken else state.clean_since
     return replace(state, clean_since=since, clean_checked_at=now)
+
+
+def most_apart(every: float, poll_interval: float) -> float:
+    """Seconds that two looks at a target may lie apart, so that its service still counts as unbroken.
+
+    Some polls may be missed, of those that are really made: polls of many targets last longer than `poll_interval`.
+    After `LONGEST_UNSEEN` nobody can tell what happened in between, however long a poll lasts.
+
+    Args:
+        every: seconds between the last two looks.
+        poll_interval: seconds between two polls, as configured.
+    """
+    return max(GAPS_ALLOWED * poll_interval, min(GAPS_ALLOWED * every, LONGEST_UNSEEN))
 
 
 def against_trust(checks: Iterable[Check]) -> tuple[Check, ...]:

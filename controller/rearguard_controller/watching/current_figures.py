@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 
 from rearguard_controller.adapters.prometheus import AlertingRule
 from rearguard_controller.adapters.prometheus.figures import (
@@ -20,6 +21,8 @@ from rearguard_controller.adapters.prometheus.figures import (
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Labels, Sample, compare
+
+MOST_INDEXED = 6  # labels of a selector: each doubles what is looked up
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,26 @@ class Row:
     operator: str
     values: tuple[Sample, ...]
     thresholds: tuple[Sample, ...]
+    _found: dict[object, dict[tuple[str | None, ...], list[int]]] = field(default_factory=dict, compare=False)
+
+    def values_near(self, selector: Labels) -> list[Sample]:
+        """The values that may belong to a target; the others have other values for its labels."""
+        return self._near("values", self.values, selector)
+
+    def thresholds_near(self, selector: Labels) -> list[Sample]:
+        """The thresholds that may belong to a target, in their order."""
+        return self._near("thresholds", self.thresholds, selector)
+
+    def _near(self, which: str, samples: tuple[Sample, ...], selector: Labels) -> list[Sample]:
+        """Found by an index over the selector's labels, so that nobody looks through the samples of all targets."""
+        names = tuple(sorted(selector))
+        index = self._found.get((which, names))
+        if index is None:
+            index = self._found[which, names] = {}
+            for number, sample in enumerate(samples):
+                index.setdefault(tuple(sample.labels.get(name) for name in names), []).append(number)
+        patterns = product(*((selector[name], None) for name in names)) if len(names) <= MOST_INDEXED else index
+        return [samples[number] for number in sorted(n for key in patterns for n in index.get(key, ()))]
 
 
 Key = tuple[str, str]  # the annotations `figure` and `threshold` of a rule
@@ -90,7 +113,7 @@ async def row(prometheus: Asks, key: Key, rules: Iterable[AlertingRule]) -> Row:
 
 def threshold_in(row: Row, selector: Labels) -> float | None:
     """A target's threshold in a row; None when Prometheus has none for it."""
-    return threshold_for(row.thresholds, selector)
+    return threshold_for(row.thresholds_near(selector), selector)
 
 
 def readings(row: Row, selector: Labels) -> list[Reading]:
@@ -105,5 +128,5 @@ def readings(row: Row, selector: Labels) -> list[Reading]:
             threshold=threshold,
             past=None if threshold is None else compare(sample.value, row.operator, threshold),
         )
-        for sample in _own(row.values, selector, None, None)
+        for sample in _own(row.values_near(selector), selector, None, None)
     ]

@@ -35,6 +35,7 @@ from rearguard_controller.model.checks import (
     HEALTH,
     HOOKS,
     JOURNAL,
+    POLL,
     PROMETHEUS,
     ROUTING,
     SCRAPE_INTERVAL,
@@ -151,7 +152,7 @@ class Drills:
 
     def _rules(self, target: Target, prometheus: Check) -> list[Check]:
         seen = self._polled(target.name) if prometheus.holds else {}
-        names = (TRIGGER_RULES, THRESHOLDS, SCRAPE_INTERVAL)
+        names = (POLL, TRIGGER_RULES, THRESHOLDS, SCRAPE_INTERVAL)
         return [seen.get(name) or readiness_rules.polled(name, holds=None) for name in names]
 
     async def _hooks(self, target: Target, drill: Drill, serving: str | None) -> tuple[Check, ...]:

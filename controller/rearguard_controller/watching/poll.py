@@ -24,9 +24,11 @@ from rearguard_controller.model.observations import is_armed, last_known_good
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.current_figures import Reading, Table
+from rearguard_controller.watching.pace import Pace
 from rearguard_controller.watching.polled_checks import Intervals, PolledChecks
 from rearguard_controller.watching.readiness import Readiness
 from rearguard_controller.watching.readiness_rules import polled
@@ -81,6 +83,7 @@ class Watcher:
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._tracking: dict[str, asyncio.Task[None]] = {}
         self._answered_at: float | None = None
+        self._pace = Pace(runtime.steady, poll_interval)
 
     # --- what was seen last -----------------------------------------------------------------------------------
 
@@ -118,6 +121,14 @@ class Watcher:
         """Seconds since Prometheus last answered; None when it never did."""
         return None if self._answered_at is None else self._steady() - self._answered_at
 
+    def poll_seconds(self) -> float:
+        """How long the last poll lasted; the one that runs counts as soon as it has lasted longer."""
+        return self._pace.seconds()
+
+    def most_apart(self, target_name: str) -> float:
+        """Seconds that two looks at a target may lie apart, so that its service still counts as unbroken."""
+        return most_apart(self._pace.every(target_name), self._poll_interval)
+
     def _leads(self) -> bool:
         return self._lead.epoch is not None
 
@@ -144,6 +155,13 @@ class Watcher:
 
     async def poll(self, intake: Intake) -> None:
         """Look once at everything."""
+        self._pace.begin()
+        try:
+            await self._poll(intake)
+        finally:
+            self._pace.end()
+
+    async def _poll(self, intake: Intake) -> None:
         reading, _ = await asyncio.gather(self._alerts_now.read(max_age=0.0), self._silences.look())
         if reading.fault:
             log.warning("prometheus_away", error=reading.fault, hint=reading.hint)
@@ -202,7 +220,7 @@ class Watcher:
         rows = current_figures.rows_of(table, mine)
         async with self._side_by_side:
             answered = await self._checks.of(target, mine, rows, intervals)
-        checks = {check.name: check for check in answered}
+        checks = {check.name: check for check in (*answered, self._pace.check(target.name))}
         before = self._last[target.name].checks
         self._last[target.name] = replace(
             self._last[target.name],
@@ -219,12 +237,15 @@ class Watcher:
     def _track(self, target: Target, watch: Watch, shown: Figures | None = None) -> None:
         before = self._tracking.get(target.name)
         if self._leads() and (before is None or before.done()):
+            self._pace.look(target.name)
             self._tracking[target.name] = asyncio.create_task(self._track_one(target, watch, shown))
 
     async def _track_one(self, target: Target, watch: Watch, shown: Figures | None) -> None:
         name = target.name
         try:
-            serving = await self._releases.track(target, watch, poll_interval=self._poll_interval)
+            serving = await self._releases.track(
+                target, watch, poll_interval=self._poll_interval, every=self._pace.every(name)
+            )
             known = await self._journal.releases(name)
             now_serving = serving.version or serving.state.serving_version
             current = next((each for each in known if each.version == now_serving), None)

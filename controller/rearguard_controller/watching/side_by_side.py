@@ -126,7 +126,7 @@ def _of_figures(target: Target, shown: Figures) -> list[_Found]:
             row = shown.table.get(key)
             if row is None or key in found:
                 continue
-            values = _own(row.values, Condition("", *key, target.telemetry))
+            values = _own(row.values_near(target.telemetry), Condition("", *key, target.telemetry))
             if len({version for version, _ in values}) > 1:
                 limit = (row.operator, current_figures.threshold_in(row, target.telemetry))
                 found[key] = (_condition(target, rule, shown.rules), limit, values)

@@ -48,11 +48,11 @@ async def polls(tmp_path, journal):
     releases = Releases(runtime(journal, clock=lambda: clock["now"]), actions, prometheus)
     (tmp_path / "current").write_text("v1")
 
-    async def poll(watch=CLEAN, *, up=(1.0, 1.0), version="v1", after=POLL):
+    async def poll(watch=CLEAN, *, up=(1.0, 1.0), version="v1", after=POLL, every=None):
         clock["now"] += after
         prometheus.up = up
         (tmp_path / "current").write_text(version)
-        await releases.track(it, watch, poll_interval=POLL)
+        await releases.track(it, watch, poll_interval=POLL, every=every)
         return any(each.version == "v1" and each.known_good_at for each in await journal.releases(TARGET))
 
     yield poll
@@ -82,6 +82,12 @@ async def test_one_poll_that_does_not_find_it_so_begins_the_time_anew(polls, bro
     assert await polls(**broken) is False
     begun = "after" in broken  # that poll itself is clean, and the first one
     assert [await polls() for _ in range(5 - begun)] == [*[False] * (4 - begun), True]
+
+
+async def test_polls_that_all_last_longer_than_three_intervals_earn_trust(polls):
+    """With 1,000 targets every poll took 75 s, and no version ever became known good."""
+    long = 5 * POLL
+    assert [await polls(after=long, every=long) for _ in range(2)] == [False, True]
 
 
 FIGURE = "shop:error_ratio"

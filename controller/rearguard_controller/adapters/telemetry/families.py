@@ -71,6 +71,12 @@ OWN_FAMILIES = (
     Family(
         "rearguard_prometheus_age_seconds", "gauge", (), "Seconds since Prometheus last answered, or since start."
     ),
+    Family(
+        "rearguard_poll_seconds",
+        "gauge",
+        (),
+        "Seconds that the last poll lasted, or the one that runs lasts.",
+    ),
     Family("rearguard_config_reload_success", "gauge", (), "1 when the configuration was last read without error."),
     Family("rearguard_leader", "gauge", (), "1 while this process leads: judges, and carries rollbacks out."),
     Family("rearguard_journal_errors_total", "counter", (), "Reads and writes of the journal that failed."),

@@ -97,6 +97,7 @@ class Telemetry:
         self._versions = self._gauge("rearguard_target_version_info")
         self._observed = self._gauge("rearguard_observed_releases")
         self._watchdog_age = self._gauge("rearguard_watchdog_age_seconds")
+        self._poll_seconds = self._gauge("rearguard_poll_seconds")
         self._prometheus_age = self._gauge("rearguard_prometheus_age_seconds")
         self._reload = self._gauge("rearguard_config_reload_success")
         self._reload.set(1)
@@ -276,6 +277,10 @@ class Telemetry:
         since = time.monotonic()
         self._prometheus_age.set_function(lambda: _age(prometheus(), since))
         self._watchdog_age.set_function(lambda: _age(watchdog(), self._started))
+
+    def feed_poll(self, seconds: Callable[[], float]) -> None:
+        """Read at every scrape how long polls last."""
+        self._poll_seconds.set_function(seconds)
 
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """The exposition that the Accept header asks for, and its content type."""
