@@ -61,22 +61,9 @@ class Archive:
         return times
 
     async def range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
-        """A range query; it is halved again and again while its answer would be too large."""
-        try:
-            async with self._at_once:
-                return await self._prometheus.query_range(expression, start, end, step)
-        except AnswerTooLargeError:
-            middle = start + step * int((end - start) / step / 2)
-            if not start < middle < end - step:
-                raise
-        first = await self.range(expression, start, middle, step)
-        second = await self.range(expression, middle + step, end, step)
-        joined: dict[tuple[tuple[str, str], ...], Series] = {}
-        for series in (*first, *second):
-            key = tuple(sorted(series.labels.items()))
-            before = joined[key].points if key in joined else ()
-            joined[key] = Series(series.labels, (*before, *series.points))
-        return tuple(joined.values())
+        """A range query: see `Prometheus.query_range`."""
+        async with self._at_once:
+            return await self._prometheus.query_range(expression, start, end, step)
 
     async def stored(self, what: str, selector: str, asked: Iterable[Stretch]) -> Times:
         """The moments of the samples stored in these stretches of time, in order, by the labels of their series."""

@@ -18,6 +18,7 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Labels, Sample
 
 TIMEOUT = 5.0  # seconds for one address
+MOST_PARTS = 128  # of a range query that is too much at once
 _OUR_FAULT = (400, 422)  # the expression or parameters are bad: no other address would help
 _TOO_MUCH = ("too many samples", "exceeded maximum resolution")  # of a query that would be answered in parts
 
@@ -93,7 +94,32 @@ class Prometheus(Asking):
         return await self.ask("POST", "/api/v1/query", fields, answers.samples)
 
     async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
-        """A figure from `start` to `end` (seconds since the epoch) every `step` seconds."""
+        """A figure from `start` to `end` (seconds since the epoch) every `step` seconds.
+
+        If that is too much for one answer, halves of the time are asked for, and again halves of these.
+
+        Raises:
+            AnswerTooLargeError: even a part of 1/`MOST_PARTS` is too much.
+        """
+        least = int((end - start) / step) // MOST_PARTS
+        return await self._in_parts(expression, start, end, step, least)
+
+    async def _in_parts(
+        self, expression: str, start: float, end: float, step: float, least: int
+    ) -> tuple[Series, ...]:
+        """The answer for this time; `least` is the number of steps that is not halved any more."""
+        try:
+            return await self._range(expression, start, end, step)
+        except AnswerTooLargeError:
+            steps = int((end - start) / step)
+            if steps <= least:
+                raise
+        middle = start + step * (steps // 2)
+        first = await self._in_parts(expression, start, middle, step, least)
+        second = await self._in_parts(expression, middle + step, end, step, least)
+        return _joined(first, second)
+
+    async def _range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
         fields = {
             "query": expression,
             "start": f"{start:.3f}",
@@ -112,6 +138,16 @@ class Prometheus(Asking):
         fields = {"query": f"{selector}[{duration(end - start)}]", "time": f"{end:.3f}"}
         fields["timeout"] = f"{self._timeout:g}s"
         return await self.ask("POST", "/api/v1/query", fields, answers.series)
+
+
+def _joined(first: tuple[Series, ...], second: tuple[Series, ...]) -> tuple[Series, ...]:
+    """Series of two spans of time that follow one another, as one."""
+    joined: dict[tuple[tuple[str, str], ...], Series] = {}
+    for series in (*first, *second):
+        key = tuple(sorted(series.labels.items()))
+        before = joined[key].points if key in joined else ()
+        joined[key] = Series(series.labels, (*before, *series.points))
+    return tuple(joined.values())
 
 
 def _content(answer: Answer) -> object:
