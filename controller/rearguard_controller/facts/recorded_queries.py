@@ -11,7 +11,8 @@ from dataclasses import replace
 from statistics import median
 
 from rearguard_controller.adapters.prometheus import Series
-from rearguard_controller.adapters.prometheus.queryable import Asks
+from rearguard_controller.adapters.prometheus.agreement import url_of
+from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Evidence, EvidenceSource, Labels, ReasonCode, Sample
 from rearguard_controller.model.labels import VERSION_LABEL
@@ -33,11 +34,28 @@ class RecordedQueries:
         self._clock = clock
         self._serves = serves
         self._kept: list[Evidence] = []
+        self._where = ""  # of one replica: the beginning of what it answers
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """What was asked and answered so far."""
         return tuple(self._kept)
+
+    @property
+    def replicas(self) -> Sequence[Asks]:
+        """Each replica by itself; what it answers is kept here, with its address."""
+        replicas = apart(self._asks)
+        return (self,) if len(replicas) == 1 else tuple(self._of(each) for each in replicas)
+
+    @property
+    def address(self) -> str:
+        """The address of who is asked."""
+        return url_of(self._asks)
+
+    def _of(self, one: Asks) -> RecordedQueries:
+        recorded = RecordedQueries(one, self._selector, self._clock, *self._serves)
+        recorded._kept, recorded._where = self._kept, f"{url_of(one)} says "
+        return recorded
 
     async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
         """See `Prometheus.query`."""
@@ -68,7 +86,7 @@ class RecordedQueries:
 
     def conclude(self, words: str) -> None:
         """Put what follows from the answers about a range of time in front of each of them."""
-        self._kept = [
+        self._kept[:] = [
             each if each.start is None else replace(each, answer=f"{words}; {each.answer}") for each in self._kept
         ]
 
@@ -84,7 +102,16 @@ class RecordedQueries:
     ) -> None:
         kept = _ends([each for each in values if math.isfinite(each.value)])  # JSON has no other numbers
         self._kept.append(
-            Evidence(EvidenceSource.PROMETHEUS, question, answer, at, self._serves, kept, start=start, step=step)
+            Evidence(
+                EvidenceSource.PROMETHEUS,
+                question,
+                self._where + answer,
+                at,
+                self._serves,
+                kept,
+                start=start,
+                step=step,
+            )
         )
 
     def _own(self, samples: Iterable[Sample]) -> list[Sample]:

@@ -75,12 +75,15 @@ async def service_of(prometheus: Prometheus, target: Target, now: float, look: f
         f"last_over_time(ALERTS{selector_text(wanted)}[{STEP:g}s])" for wanted in target.trigger_labels()
     )
     alerts = await prometheus.query_range(f"count by ({VERSION_LABEL}) ({seen})", start, end, STEP) if seen else ()
-    return History(
-        end,
-        STEP,
-        {each.labels.get(VERSION_LABEL, ""): {round(at): value == 1 for at, value in each.points} for each in shown},
-        {each.labels.get(VERSION_LABEL, ""): frozenset(round(at) for at, _ in each.points) for each in alerts},
-    )
+    scraped: dict[str, dict[float, bool]] = {}
+    for each in shown:  # of several replicas, those that saw a moment must all have scraped
+        of_version = scraped.setdefault(each.labels.get(VERSION_LABEL, ""), {})
+        for at, value in each.points:
+            of_version[round(at)] = of_version.get(round(at), True) and value == 1
+    alerting: dict[str, set[float]] = {}
+    for each in alerts:
+        alerting.setdefault(each.labels.get(VERSION_LABEL, ""), set()).update(round(at) for at, _ in each.points)
+    return History(end, STEP, scraped, alerting)
 
 
 async def _active(prometheus: Prometheus, target: Target, at: float, within: float) -> tuple[SeenAlert, ...]:

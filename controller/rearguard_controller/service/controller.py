@@ -20,6 +20,7 @@ from rearguard_controller.adapters.actions import Actions, Survivors, state_fold
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.prometheus.replicas import connect
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import auth
 from rearguard_controller.api.auth import Gate
@@ -79,7 +80,7 @@ class Controller:
             notices=notify,
             new_id=lambda letter: wiring.new_id(letter, time.time()),
         )
-        self._prometheus = Prometheus(configuration.prometheus)
+        self._prometheus = connect(configuration.prometheus)
         self._alertmanager = _alertmanager(configuration)
         self._silences = self._silences_of(self._alertmanager)
         actions = Actions(Survivors(state_folder(configuration.journal)))
@@ -136,7 +137,7 @@ class Controller:
         asked_before: list[Prometheus | Alertmanager] = []
         if configuration.prometheus != self.parts.configuration.prometheus:
             asked_before.append(self._prometheus)
-            self._prometheus = Prometheus(configuration.prometheus)
+            self._prometheus = connect(configuration.prometheus)
             self._engine.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
         if configuration.alertmanager != self.parts.configuration.alertmanager:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]

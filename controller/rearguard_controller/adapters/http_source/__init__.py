@@ -8,10 +8,11 @@ from rearguard_controller.adapters.http_source.asking import (
     Answer,
     AnswerTooLargeError,
     Asking,
+    AwayError,
     Kept,
     NextAddressError,
     Source,
     quoted,
 )
 
-__all__ = ["Answer", "AnswerTooLargeError", "Asking", "Kept", "NextAddressError", "Source", "quoted"]
+__all__ = ["Answer", "AnswerTooLargeError", "Asking", "AwayError", "Kept", "NextAddressError", "Source", "quoted"]

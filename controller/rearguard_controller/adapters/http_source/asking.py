@@ -47,6 +47,10 @@ class NextAddressError(Exception):
         self.hint = hint
 
 
+class AwayError(SourceError):
+    """None of the addresses gave a usable answer; nothing is known of what was asked."""
+
+
 class AnswerTooLargeError(SourceError):
     """The answer, or the work for it, is beyond a limit: a smaller question may be answered."""
 
@@ -153,6 +157,11 @@ class Asking:
         self._under_way = 0
         self._retired = False
 
+    @property
+    def address(self) -> str:
+        """The first of its addresses, for sentences."""
+        return address(self._source.urls[0])
+
     async def ask(
         self,
         method: str,
@@ -212,7 +221,7 @@ class Asking:
                     f"{self._source.name} at {address(url)} gave an unexpected answer to {path}: {error}",
                     hint=self._source.wanted,
                 ) from None
-        raise SourceError("; ".join(one.sentence for one in failed), hint=failed[-1].hint)
+        raise AwayError("; ".join(one.sentence for one in failed), hint=failed[-1].hint)
 
     async def _shaped(
         self,

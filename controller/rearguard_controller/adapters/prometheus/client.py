@@ -6,7 +6,7 @@ Here: paths and fields of the questions, and what counts as an answer to them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
@@ -44,6 +44,16 @@ class Prometheus(Asking):
                 advice={503: "Prometheus is starting or stopping; it will be asked again."},
             )
         )
+
+    @property
+    def replicas(self) -> Sequence[Prometheus]:
+        """Those that are asked, each by itself."""
+        return (self,)
+
+    @property
+    def away(self) -> Mapping[str, str]:
+        """Of several replicas those that did not answer last: why, by address."""
+        return {}
 
     def look_for(self, wanted: Callable[[], Callable[[Labels], bool]]) -> None:
         """From now on keep only wanted alerts, however many there are.

@@ -17,8 +17,9 @@ from rearguard_controller.adapters.prometheus import (
     clear_seconds,
     settle_seconds,
 )
+from rearguard_controller.adapters.prometheus.agreement import agreed
 from rearguard_controller.adapters.prometheus.promql import presence
-from rearguard_controller.adapters.prometheus.queryable import Asks
+from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Condition, Labels, Measurement, Sample, compare, is_subset
 from rearguard_controller.model.observations import EPISODE_GAP, EXISTS, last_episode
@@ -72,16 +73,34 @@ async def measure(
         a threshold that returns nothing counts as not past only while an instance of the target is up.
 
     Raises:
-        SourceError: Prometheus gave no usable answer.
+        SourceError: Prometheus gave no usable answer, or its replicas disagree.
     """
+    replicas = apart(prometheus)
+    if len(replicas) == 1:
+        return await _measured(replicas[0], condition, version, but_not)
+    return await agreed(
+        replicas,
+        lambda one: _measured(one, condition, version, but_not),
+        lambda one: _is_scraped(one, condition, version, but_not),
+    )
+
+
+async def _measured(prometheus: Asks, condition: Condition, version: str | None, but_not: str | None) -> Measurement:
+    """What `measure` returns, by one Prometheus."""
     samples = _own(await prometheus.query(condition.figure), condition.selector, version, but_not)
     if condition.threshold == EXISTS:
         if samples:
             return Measurement(samples[0].value, None, EXISTS, past=True)
-        seen = _own(await prometheus.query(presence(condition.selector)), condition.selector, version, but_not)
-        return Measurement(None, None, EXISTS, past=False if any(each.value == 1 for each in seen) else None)
+        seen = await _is_scraped(prometheus, condition, version, but_not)
+        return Measurement(None, None, EXISTS, past=False if seen else None)
     operator, threshold = await threshold_of(prometheus, condition)
     return against(worst((sample.value for sample in samples), operator), operator, threshold)
+
+
+async def _is_scraped(prometheus: Asks, condition: Condition, version: str | None, but_not: str | None) -> bool:
+    """Whether an instance of the target is up by one Prometheus."""
+    seen = _own(await prometheus.query(presence(condition.selector)), condition.selector, version, but_not)
+    return any(each.value == 1 for each in seen)
 
 
 async def threshold_of(prometheus: Asks, condition: Condition) -> tuple[str, float | None]:
@@ -99,7 +118,14 @@ async def median_over(
     """The median of the condition's figure between two moments, of one version, against the threshold of now.
 
     The median, because a few bad moments, such as a restart, decide a mean.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer, or its replicas disagree.
     """
+    replicas = apart(prometheus)
+    if len(replicas) > 1:
+        return await agreed(replicas, lambda one: median_over(one, condition, start, end, version=version))
+    prometheus = replicas[0]
     operator, threshold = await threshold_of(prometheus, condition)
     values = [value for _, value in await _points(prometheus, condition, start, end, version)]
     return against(median(values) if values else None, operator, threshold)

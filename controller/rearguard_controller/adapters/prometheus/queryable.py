@@ -1,8 +1,12 @@
-"""Who can be asked PromQL: one protocol, so that a measurement need not know whether its answers are recorded."""
+"""Who can be asked PromQL: one protocol, so that a measurement need not know whether its answers are recorded.
+
+Here: also how several replicas that are asked as one are asked apart.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from rearguard_controller.adapters.prometheus import Series
 from rearguard_controller.model import Sample
@@ -16,3 +20,17 @@ class Asks(Protocol):
 
     async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
         """A figure from `start` to `end` (seconds since the epoch) every `step` seconds."""
+
+
+@runtime_checkable
+class Several(Protocol):
+    """Who asks several replicas, or may do so."""
+
+    @property
+    def replicas(self) -> Sequence[Asks]:
+        """Each of them by itself."""
+
+
+def apart(asks: Asks) -> Sequence[Asks]:
+    """Each replica by itself; who has none stands alone."""
+    return asks.replicas if isinstance(asks, Several) else (asks,)
