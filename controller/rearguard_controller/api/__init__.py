@@ -7,12 +7,13 @@ JSON. Decisions and side effects belong to the parts in `Services`.
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import answers, openapi, routing
-from rearguard_controller.api.auth import ForbiddenError, Gate
+from rearguard_controller.api.auth import ForbiddenError, Gate, UnauthenticatedError
 from rearguard_controller.api.commands import Commands
 from rearguard_controller.api.health import Health
 from rearguard_controller.api.limits import Connections
@@ -43,7 +44,7 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
         return services.now().configuration.open
 
     connections = Connections(lambda: services.now().configuration.limits)
-    app = web.Application(middlewares=[_around_each_request(services.telemetry, connections, tls)])
+    app = web.Application(middlewares=[_around_each_request(services, connections, tls)])
     app[CONNECTIONS] = connections
     receiver = Receiver(services)
     reads = Reads(services)
@@ -55,8 +56,9 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     return app
 
 
-def _around_each_request(telemetry: Telemetry, connections: Connections, tls: ServerTls | None) -> Middleware:
+def _around_each_request(services: Services, connections: Connections, tls: ServerTls | None) -> Middleware:
     """One middleware for everything: each further one would cost a delivery about as much as parsing it."""
+    telemetry, warnings = services.telemetry, services.warnings
 
     @web.middleware
     async def around(request: web.Request, handler: answers.Handler) -> web.StreamResponse:
@@ -68,8 +70,12 @@ def _around_each_request(telemetry: Telemetry, connections: Connections, tls: Se
                 if isinstance(error, JournalError):
                     telemetry.journal_failed()
                 response = answers.refuse(request, error)
+                if request.path == WEBHOOK_PATH and isinstance(error, (UnauthenticatedError, ForbiddenError)):
+                    warnings.refused(response.status, error)
         if request.path == WEBHOOK_PATH:
             telemetry.webhook_answered(response.status)
+            if response.status == HTTPStatus.ACCEPTED:
+                warnings.accepted()
         return response
 
     return around

@@ -111,9 +111,10 @@ class Gate:
             return ANYBODY
         principal = self._identify(_bearer(authorization))
         if principal is None:
-            raise UnauthenticatedError(
-                "This token is not known here.", hint=f"Use a token from the {role} file of the configuration."
-            )
+            hint = f"Use a token from the {role} file of the configuration."
+            if self._identify(_bearer(authorization).partition(":")[2]) is not None:
+                hint = "Send the token alone: in a line name:token of its file, that is what follows the colon."
+            raise UnauthenticatedError("This token is not known here.", hint=hint)
         if role not in principal.may:
             roles = ", ".join(sorted(principal.may))
             raise ForbiddenError(

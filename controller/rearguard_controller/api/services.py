@@ -11,6 +11,7 @@ from typing import Protocol
 
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api.people import People
+from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.store import Journal
@@ -116,6 +117,7 @@ class Services:
         now: what the present configuration made; a handler takes it once, at the beginning of a request.
         heartbeat_age: seconds since the last heartbeat alert; None before there was one.
         reload: reads the configuration again. ConfigError: the old one stays.
+        warnings: what is wrong with the controller itself.
     """
 
     journal: Journal
@@ -124,3 +126,4 @@ class Services:
     now: Callable[[], Present]
     heartbeat_age: Callable[[], float | None]
     reload: Callable[[], Awaitable[None]]
+    warnings: Warnings

@@ -14,6 +14,7 @@ from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.api import auth
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.cli import terminal
+from rearguard_controller.cli.check_warnings import warnings
 from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.permissions import PRODUCTION
@@ -76,6 +77,11 @@ def _show(found: config.Configuration, file: str) -> None:
     warning = _protection(found)
     if warning:
         terminal.line(f"\nserve will refuse to start: {warning}")
+    worth_a_look = warnings(found.targets)
+    if worth_a_look:
+        terminal.heading("Worth a look")
+        for sentence in worth_a_look:
+            terminal.line(sentence)
 
 
 def _told(found: config.Configuration, file: str) -> dict[str, object]:
@@ -90,6 +96,7 @@ def _told(found: config.Configuration, file: str) -> dict[str, object]:
             for entry in found.notify
         ],
         "serve_refuses": _protection(found),
+        "warnings": warnings(found.targets),
         "targets": [_target(target) for target in found.targets],
     }
 

@@ -34,6 +34,8 @@ def status(options: Namespace) -> int:
     for target in objects(answer, "targets"):
         _why_not(target)
         _score(target)
+    for warning in cast("list[str]", answer.get("warnings", [])):
+        terminal.line(warning)
     _heartbeat(cast("Json", answer["heartbeat"]))
     opened = objects(answer, "open")
     if opened:

@@ -26,6 +26,7 @@ class Status(TypedDict):
     state: Annotated[Standing, "The worst of all targets' states."]
     at: Annotated[Time, "When this was answered."]
     heartbeat: Annotated[Heartbeat, "Whether alerts arrive at all."]
+    warnings: Annotated[list[str], "What is wrong with the controller itself, each with what to do; usually empty."]
     targets: Annotated[list[Target], "In the order of the configuration."]
     active_triggers: Annotated[list[ActiveTrigger], "Alerts that fire and may trigger a rollback."]
     open: Annotated[list[Rollback], "Rollbacks that are open."]

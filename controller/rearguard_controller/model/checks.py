@@ -20,6 +20,8 @@ HEALTH = "health"
 ROUTING = "routing"
 JOURNAL = "journal"
 POLL = "poll"
+MATCH = "match"
+SERVICE_VERSION = "service_version"
 
 
 # The poll asks those that touch nothing; only a drill asks all of DRILL_CHECKS.
@@ -32,6 +34,8 @@ READY_CHECKS = (
     DEPLOY,
     ROLLBACK_COMMAND,
     HOOKS,
+    MATCH,
+    SERVICE_VERSION,
     PROMETHEUS,
     POLL,
     ALERTMANAGER,
@@ -48,6 +52,8 @@ DRILL_CHECKS = (
     HEALTH,
     PROMETHEUS,
     POLL,
+    MATCH,
+    SERVICE_VERSION,
     TRIGGER_RULES,
     THRESHOLDS,
     SCRAPE_INTERVAL,

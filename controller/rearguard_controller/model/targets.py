@@ -125,6 +125,10 @@ class Target:
         """Seconds after the settle time within which a fault must be over to count as recovered."""
         return RECOVERY_WITHIN if self.recovery_within is None else self.recovery_within
 
+    def may_overlap(self, other: Target) -> bool:
+        """Whether an alert may belong to both: a `match` of each has a label in common, and none that differs."""
+        return any(_agree(mine, its) for mine in self.match for its in other.match)
+
     def owns(self, labels: Labels) -> bool:
         """Whether an alert with these labels is about this target; a drill's alert is about no target."""
         return not labels.get(DRILL_LABEL) and any(is_subset(matcher, labels) for matcher in self.match)
@@ -133,3 +137,8 @@ class Target:
         """The labels that make an alert a trigger of this target: those of its policy with each match."""
         wanted = ({**self.policy.alerts, **matcher} for matcher in self.match)
         return tuple(each for each in wanted if is_subset(self.policy.alerts, each))  # else no alert can have both
+
+
+def _agree(mine: Labels, its: Labels) -> bool:
+    common = mine.keys() & its.keys()
+    return bool(common) and all(mine[name] == its[name] for name in common)

@@ -46,6 +46,8 @@ from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
 
+TARGET_INFO = "target_info"
+NO_VERSION = ("", "unknown")  # values of `service_version` that tell nothing
 SHOWN_FOR = 2 * LOOK_BACK  # seconds after which Prometheus shows no sample any more, whatever the clocks differ
 
 
@@ -55,6 +57,7 @@ class Presence:
 
     up: bool | None = None  # at least one instance, and all of them scraped
     service_version: str | None = None  # when all instances show the same one, scraped since the last change
+    named: bool | None = None  # whether any target_info tells a version; None when there is no target_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Serving:
     version: str | None
     detail: str  # why it is not known
     state: TargetState
+    named: bool | None = None  # see `Presence.named`
 
 
 class Releases:
@@ -237,7 +241,7 @@ class Releases:
 
         state = await self._lead.change_target(target.name, polled)
         await self._reward(target, known[version], state, now)
-        return replace(serving, state=state)
+        return replace(serving, state=state, named=instances.named)
 
     async def remember_shared(self, target: Target, version: str, fault: SharedFault) -> None:
         """Keep what an older version showed beside a release, or that it counts no more."""
@@ -286,7 +290,9 @@ class Releases:
             if VERSION_LABEL in sample.labels or _instance(sample.labels) not in named
         }
         fresh = long_ago or (bool(scraped) and all(sample.value > since for sample in scraped))
+        told = [sample.labels for sample in samples if sample.labels.get("__name__") == TARGET_INFO]
         return Presence(
+            named=any(labels.get(VERSION_LABEL, "").lower() not in NO_VERSION for labels in told) if told else None,
             up=bool(samples) and all(sample.value == 1 for sample in samples),
             service_version=versions.pop() if fresh and len(versions) == 1 else None,
         )

@@ -25,6 +25,7 @@ from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import auth
 from rearguard_controller.api.auth import Gate
 from rearguard_controller.api.tls import ServerTls
+from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
 from rearguard_controller.execution.waiting import WELL_FOR
@@ -90,7 +91,7 @@ class Controller:
         self._heartbeat = self._engine.heartbeat
         self._engine.tell(configuration)
         self.parts = self._make(configuration)
-        self._gate = Gate(configuration.tokens)
+        self._gate, self._warnings = Gate(configuration.tokens), Warnings(self._runtime.clock)
         self._reloaded = asyncio.Event()
         self._reloading = asyncio.Lock()
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
@@ -122,6 +123,7 @@ class Controller:
                 await self._reload()
             except RearguardError as error:
                 self._telemetry.reloaded(success=False)
+                self._warnings.not_reloaded(error)
                 log.error("not_reloaded", error=error.message, hint=error.hint)
                 raise ConfigError(error.message, hint=error.hint, field=error.field) from error
             except Exception as error:
@@ -147,6 +149,7 @@ class Controller:
         self._engine.tell(configuration)
         self.parts = self._make(configuration)
         self._telemetry.reloaded(success=True)
+        self._warnings.reloaded()
         self._reloaded.set()
         self._reloaded = asyncio.Event()
         log.info("reloaded", targets=[target.name for target in configuration.targets])
@@ -183,6 +186,7 @@ class Controller:
             now=lambda: self.parts,
             heartbeat_age=self._heartbeat.age,
             reload=self.reload,
+            warnings=self._warnings,
         )
 
     async def _lead(self) -> None:

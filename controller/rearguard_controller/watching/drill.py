@@ -35,10 +35,12 @@ from rearguard_controller.model.checks import (
     HEALTH,
     HOOKS,
     JOURNAL,
+    MATCH,
     POLL,
     PROMETHEUS,
     ROUTING,
     SCRAPE_INTERVAL,
+    SERVICE_VERSION,
     THRESHOLDS,
     TRIGGER_RULES,
 )
@@ -152,7 +154,7 @@ class Drills:
 
     def _rules(self, target: Target, prometheus: Check) -> list[Check]:
         seen = self._polled(target.name) if prometheus.holds else {}
-        names = (POLL, TRIGGER_RULES, THRESHOLDS, SCRAPE_INTERVAL)
+        names = (POLL, MATCH, SERVICE_VERSION, TRIGGER_RULES, THRESHOLDS, SCRAPE_INTERVAL)
         return [seen.get(name) or readiness_rules.polled(name, holds=None) for name in names]
 
     async def _hooks(self, target: Target, drill: Drill, serving: str | None) -> tuple[Check, ...]:

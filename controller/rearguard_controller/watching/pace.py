@@ -49,6 +49,10 @@ class Pace:
         self._every[target_name] = self._poll_interval if before is None else max(self._poll_interval, now - before)
         self._looked[target_name] = now
 
+    def looking_for(self, target_name: str) -> float:
+        """Seconds since the last look at a target began; 0 before the first."""
+        return self._steady() - self._looked.get(target_name, self._steady())
+
     def every(self, target_name: str) -> float:
         """Seconds between the last two looks at a target, at least `poll_interval`."""
         return self._every.get(target_name, self._poll_interval)

@@ -19,14 +19,14 @@ from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Target, is_subset
-from rearguard_controller.model.checks import CURRENT, PROMETHEUS, READY_CHECKS
+from rearguard_controller.model.checks import CURRENT, PROMETHEUS, READY_CHECKS, SERVICE_VERSION
 from rearguard_controller.model.observations import is_armed, last_known_good
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
-from rearguard_controller.watching import current_figures
+from rearguard_controller.watching import current_figures, readiness_rules
 from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.pace import Pace
 from rearguard_controller.watching.polled_checks import Intervals, PolledChecks
@@ -36,6 +36,7 @@ from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
 log = structlog.get_logger()
 
+READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
 
 
@@ -83,6 +84,7 @@ class Watcher:
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._tracking: dict[str, asyncio.Task[None]] = {}
         self._answered_at: float | None = None
+        self._matches = matches(targets)
         self._pace = Pace(runtime.steady, poll_interval)
 
     # --- what was seen last -----------------------------------------------------------------------------------
@@ -105,8 +107,10 @@ class Watcher:
 
     def not_ready(self, target_name: str) -> tuple[Check, ...]:
         """The checks that do not hold or are not known, with what to do about each."""
-        not_looked = {name: polled(name, holds=None) for name in READY_CHECKS}
-        checks = {**not_looked, **self._known(target_name)}
+        task = self._tracking.get(target_name)
+        waits = None if task is None or task.done() else self._pace.looking_for(target_name)
+        missing = {name: readiness_rules.not_looked(name, leads=self._leads(), waits=waits) for name in READY_CHECKS}
+        checks = {**missing, **self._known(target_name)}
         return tuple(check for check in checks.values() if check.holds is not True)
 
     def _known(self, target_name: str) -> Mapping[str, Check]:
@@ -167,7 +171,7 @@ class Watcher:
             log.warning("prometheus_away", error=reading.fault, hint=reading.hint)
             for target in self._targets:
                 unknown = {name: polled(name, holds=None) for name in self._last[target.name].checks}
-                unknown[PROMETHEUS] = polled(PROMETHEUS, holds=False)
+                unknown[PROMETHEUS] = readiness_rules.prometheus(reading.fault, reading.hint)
                 self._last[target.name] = replace(self._last[target.name], checks=unknown)
                 self._track(target, Watch())
             return
@@ -220,11 +224,12 @@ class Watcher:
         rows = current_figures.rows_of(table, mine)
         async with self._side_by_side:
             answered = await self._checks.of(target, mine, rows, intervals)
-        checks = {check.name: check for check in (*answered, self._pace.check(target.name))}
+        own = (self._pace.check(target.name), self._matches[target.name])
+        checks = {check.name: check for check in (*answered, *own)}
         before = self._last[target.name].checks
         self._last[target.name] = replace(
             self._last[target.name],
-            checks={**checks, CURRENT: before[CURRENT]} if CURRENT in before else checks,  # read beside, and slower
+            checks={**checks, **{name: before[name] for name in READ_BESIDE if name in before}},
             readings=tuple(figure for row in rows for figure in current_figures.readings(row, target.telemetry)),
         )
         triggers = [alert for alert in alerts if is_subset(wanted, alert.labels)]
@@ -261,13 +266,15 @@ class Watcher:
         except Exception as error:  # a fault of ours must not pass for a target that is well
             log.error("target_not_tracked", target=name, exc_info=error)
             self._last[name] = replace(
-                self._last[name], checks={**self._last[name].checks, CURRENT: polled(CURRENT, holds=None)}
+                self._last[name], checks={**self._last[name].checks, CURRENT: readiness_rules.broke(CURRENT)}
             )
             self._telemetry.ready(name, self.ready(name))
             return
         best = last_known_good(known)
-        read = polled(CURRENT, holds=serving.version is not None)
-        self._last[name] = replace(self._last[name], checks={**self._last[name].checks, CURRENT: read})
+        read = {CURRENT: readiness_rules.current(serving.version, serving.detail)}
+        if serving.version is not None:
+            read[SERVICE_VERSION] = readiness_rules.service_version(named=serving.named)
+        self._last[name] = replace(self._last[name], checks={**self._last[name].checks, **read})
         self._readiness.see(target, serving.version, known)
         self._telemetry.ready(name, self.ready(name))
         armed, by = is_armed(serving.state, self._clock()), serving.state.disarmed_by
@@ -277,3 +284,22 @@ class Watcher:
         self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)
         if serving.version is None:
             log.warning("target_unreadable", target=name, error=serving.detail)
+
+
+def matches(targets: Sequence[Target]) -> dict[str, Check]:
+    """The check `match` of each target: it depends on the configuration alone."""
+    by_names: dict[tuple[str, ...], dict[tuple[str, ...], list[Target]]] = {}
+    for target in targets:
+        for labels in target.match:
+            names = tuple(sorted(labels))
+            by_names.setdefault(names, {}).setdefault(tuple(labels[name] for name in names), []).append(target)
+    found: dict[str, dict[str, Target]] = {target.name: {} for target in targets}
+    for target in targets:
+        for labels in target.match:
+            for names, of_values in by_names.items():
+                wider = of_values.get(tuple(labels.get(name, "") for name in names), ())
+                for other in wider:
+                    if other is not target:
+                        found[target.name][other.name] = other
+                        found[other.name][target.name] = target
+    return {target.name: readiness_rules.match(target, list(found[target.name].values())) for target in targets}

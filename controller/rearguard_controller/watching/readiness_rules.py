@@ -6,7 +6,7 @@ metric label, stands in `model.checks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.destination import choose_destination, obstacle
@@ -15,13 +15,15 @@ from rearguard_controller.model.checks import (
     CURRENT,
     DEPLOY,
     DESTINATION,
+    MATCH,
     PROMETHEUS,
     SCRAPE_INTERVAL,
+    SERVICE_VERSION,
     THRESHOLDS,
     TRIGGER_RULES,
 )
 from rearguard_controller.releases.trust import recently_released
-from rearguard_controller.wording import span
+from rearguard_controller.wording import because, span
 
 LONGEST_DEPLOY = 1800.0  # seconds for which an announced deployment may go on before somebody is told
 _MOST_NAMED = 3  # versions that a sentence names
@@ -48,15 +50,88 @@ _POLLED: Mapping[str, tuple[str, str]] = {  # what is said when it holds, and wh
         "Prometheus did not answer the last poll: is it running, and prometheus.url right?",
     ),
 }
-_NOT_SEEN = "Nobody has been able to tell so far; only the replica that leads looks."
+_NOT_SEEN: Mapping[str, str] = {  # what is said when a poll could not tell
+    TRIGGER_RULES: "Prometheus has loaded the trigger rules, and not evaluated them yet.",
+    THRESHOLDS: "Prometheus did not give the thresholds of the trigger rules.",
+    SCRAPE_INTERVAL: (
+        "No scraped instance of this target is known: Prometheus shows neither target_info nor up with the labels of"
+        " `telemetry` (by default the first `match`). See whether they are spelt as Prometheus shows them."
+    ),
+}
+_NOT_LOOKED = "Nobody has looked yet: the first look follows the first poll."
+FOLLOWS = "It is not looked at: only the replica that leads looks, and this one does not lead."
+_HANGS_AFTER = 2.0  # seconds without an answer from `current` after which that is told
 
 
 def polled(name: str, *, holds: bool | None) -> Check:
     """A check that the last poll answered, with its sentence."""
     if holds is None:
-        return Check(name, None, _NOT_SEEN)
+        return Check(name, None, _NOT_SEEN.get(name, _NOT_LOOKED))
     good, bad = _POLLED[name]
     return Check(name, holds, good if holds else bad)
+
+
+def not_looked(name: str, *, leads: bool, waits: float | None) -> Check:
+    """A check that nobody has answered so far, and why.
+
+    Args:
+        name: of the check.
+        leads: whether this replica leads.
+        waits: for how many seconds `current` has been running; None when it is not.
+    """
+    if not leads:
+        return Check(name, None, FOLLOWS)
+    if waits is None or waits < _HANGS_AFTER:
+        return Check(name, None, _NOT_LOOKED)
+    what = f"`current` has been running for {span(waits)} without an answer"
+    if name == CURRENT:
+        return Check(name, None, f"{what}: run it by hand in the folder of the configuration file.")
+    return Check(name, None, f"Not looked at yet: {what}.")
+
+
+def broke(name: str) -> Check:
+    """A check that a fault of ours kept from being answered."""
+    return Check(name, None, "The controller could not look; its log says why.")
+
+
+def current(version: str | None, why: str) -> Check:
+    """Whether the version that serves is read; `why` says why not."""
+    if version is not None:
+        return polled(CURRENT, holds=True)
+    by_hand = "Run it by hand in the folder of the configuration file."
+    return Check(CURRENT, False, f"`current` gives no version{because(why)} {by_hand}")
+
+
+def prometheus(fault: str, hint: str) -> Check:
+    """Whether Prometheus answered the last poll; `fault` says why not."""
+    if not fault:
+        return polled(PROMETHEUS, holds=True)
+    return Check(PROMETHEUS, False, f"Prometheus did not answer the last poll{because(fault)} {hint}".rstrip())
+
+
+def service_version(*, named: bool | None) -> Check:
+    """Whether instances tell their version; None, without target_info, needs no answer."""
+    if named is not False:
+        return Check(SERVICE_VERSION, True, "Instances tell their version, or have no target_info.")
+    detail = (
+        'The target_info of this target has no service_version, or "unknown": versions cannot be told apart, so no'
+        " release alert fires and no version is adopted or compared. Set service.version in the application, such as"
+        " OTEL_RESOURCE_ATTRIBUTES=service.version=1.2.3."
+    )
+    return Check(SERVICE_VERSION, False, detail)
+
+
+def match(target: Target, others: Sequence[Target]) -> Check:
+    """Whether alerts of a target are its own alone. `others` take all that a `match` of it takes, or the reverse."""
+    if not others:
+        return Check(MATCH, True, "No other target takes all alerts of this one.")
+    names = ", ".join(other.name for other in others[:_MOST_NAMED])
+    more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+    detail = (
+        f"An alert may match {target.name} and {names}{more}. It is left unless exactly one of them has a recent"
+        " release: add labels to `match` that tell them apart."
+    )
+    return Check(MATCH, False, detail)
 
 
 def way_back(known: TargetFacts) -> Release | None:

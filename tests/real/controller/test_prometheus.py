@@ -185,6 +185,7 @@ async def test_every_recorded_question_gives_the_recorded_value_again_at_the_rec
         ReasonCode.ALERT_CONFIRMED,
         ReasonCode.BEGAN_AFTER_RELEASE,
         ReasonCode.PREVIOUS_VERSION_HEALTHY,
+        ReasonCode.NOT_SHOWN_BY_OLDER,
     }
     assert {CLOCK, THRESHOLD, 'target_info{job="itself"} or up{job="itself"}'} == {
         each.question for each in found.evidence

@@ -112,7 +112,7 @@ class Breaking:
     ("who", "check", "event", "part"),
     [
         ("readiness", "hooks", "readiness_broke", "could not look (ZeroDivisionError)"),
-        ("watcher", "current", "target_not_tracked", "Nobody has been able to tell"),
+        ("watcher", "current", "target_not_tracked", "The controller could not look"),
     ],
 )
 async def test_a_fault_of_ours_in_a_look_at_a_target_is_told_and_the_next_look_is_made(

@@ -354,6 +354,68 @@ def checked(tmp_path, more="", *words):
     return run("check", "--config", str(file), *words)
 
 
+def worth_a_look(tmp_path, *targets):
+    """What check says besides its summary, of targets that were added to the file."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    (tmp_path / "bin/release").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/release").chmod(0o755)
+    done = checked(tmp_path, "".join(f"  - {each}\n" for each in targets), "--json")
+    assert done.returncode == 0, done.stderr
+    names = tuple(each.split("name: ")[1].split(",")[0] for each in targets)
+    return [each for each in json.loads(done.stdout)["warnings"] if each.startswith(names)]
+
+
+def added(
+    name="orders", match="{app: orders}", current="bin/release", rollback='bin/release, "{to_version}"', more=""
+):
+    command = f"{{current: [{current}], rollback: [{rollback}]{more}}}"
+    return f"{{name: {name}, match: {match}, policy: acting, release: {{command: {command}}}}}"
+
+
+def test_check_has_nothing_to_say_of_a_target_that_is_right(tmp_path):
+    assert worth_a_look(tmp_path, added()) == []
+
+
+def test_check_says_that_a_rollback_is_not_told_the_version_to_put_back(tmp_path):
+    (told,) = worth_a_look(tmp_path, added(rollback="bin/release, activate"))
+    assert told.startswith("orders: `rollback` has no {to_version}")
+    assert 'add "{to_version}"' in told
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name", "program"),
+    [
+        ({"current": "bin/releas"}, "`current`", "bin/releas"),
+        ({"rollback": 'bin/relese, "{to_version}"'}, "`rollback`", "bin/relese"),
+        ({"more": ", versions: [no-such-program-here, list]"}, "`versions`", "no-such-program-here"),
+        ({"more": ', check: [bin/chek, "{to_version}"]'}, "`check`", "bin/chek"),
+    ],
+)
+def test_check_names_a_program_that_is_not_there(tmp_path, wrong, name, program):
+    (told,) = worth_a_look(tmp_path, added(**wrong))
+    assert told.startswith(f"orders: {name}: {program} is not there, or not executable")
+
+
+@pytest.mark.parametrize(
+    ("match", "overlap"),
+    [
+        ("{app: orders, tier: web}", True),  # a part of what the other takes
+        ("[{app: other}, {app: orders}]", True),
+        ("{app: other}", False),
+        ("{tier: web}", False),  # nothing in common: an alert with both labels would be rare
+    ],
+)
+def test_check_names_targets_that_may_take_the_same_alert(tmp_path, match, overlap):
+    told = worth_a_look(tmp_path, added(), added("second", match))
+    assert [each.startswith("orders and second: an alert may match both") for each in told] == [True] * overlap
+
+
+def test_check_prints_what_is_worth_a_look_below_its_summary(tmp_path):
+    done = checked(tmp_path, f"  - {added(current='bin/releas')}\n")
+    _, below = done.stdout.split("\nWorth a look\n")
+    assert "orders: `current`: bin/releas is not there" in below
+
+
 def test_check_fails_when_a_token_file_cannot_be_read(tmp_path):
     done = checked(tmp_path, "tokens: {viewer: nowhere}\n")
     assert done.returncode == 1
