@@ -19,6 +19,7 @@ from rearguard_controller.backtest.nouns import AlertHistory, Curve, CurveKey, P
 from rearguard_controller.backtest.serving import changes
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Labels, StormLimit, Target, is_subset
+from rearguard_controller.model.labels import TWO_NAMED
 from rearguard_controller.model.observations import EXISTS, GAPS_ALLOWED
 
 K = TypeVar("K")
@@ -71,7 +72,7 @@ class History:
         self, start: float, end: float, step: float, look_every: float
     ) -> dict[str, tuple[Presence, ...]]:
         selector = selectors.of_all([target.telemetry for target in self._targets], "target_info", VERSION_LABEL)
-        names = sorted({VERSION_LABEL, *(name for target in self._targets for name in target.telemetry)})
+        names = sorted({VERSION_LABEL, *TWO_NAMED, *(name for target in self._targets for name in target.telemetry)})
         by = ", ".join(names)
         expression = f"count by ({by}) (present_over_time({selector}[{promql.duration(step)}]))"
         found = self._by_target(await self._archive.over("versions", expression, start, end + step, step))
@@ -124,7 +125,7 @@ class History:
     async def _alerts(self, start: float, end: float, step: float) -> list[AlertHistory]:
         found: dict[Key, AlertHistory] = {}
         for wants in _distinct(target.policy.alerts for target in self._targets):
-            selector = f"ALERTS{promql.selector_text(wants)}"
+            selector = f"ALERTS{promql.selector_text(selectors.one_named(wants))}"
             expression = f"present_over_time({selector}[{promql.duration(step)}])"
             times = await self._archive.over("alerts", expression, start, end + step, step)
             gaps = _gaps(((_own(labels), moments) for labels, moments in times.items()), step, step)

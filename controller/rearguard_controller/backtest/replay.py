@@ -208,11 +208,11 @@ class _Walk:
             return
         stained = any(concerns(self._world.alerts[number].labels, version) for number in life.stains)
         clean = life.present[version] > 0 and not stained
-        before, after = life.state.clean_since, life.target.policy.known_good_after
-        life.state = tended(life.state, now, clean=clean, most_gap=math.inf)
+        before, policy = life.state.clean_since, life.target.policy
+        life.state = tended(life.state, now, clean=clean, most_gap=math.inf, has_figure=True)
         if life.state.clean_since is not None and life.state.clean_since != before:
-            self._at(now + after + _SOON, _Kind.TEND, life)
-        if earns(life.releases[version], life.state, now, after):
+            self._at(now + policy.known_good_after + _SOON, _Kind.TEND, life)
+        if earns(life.releases[version], life.state, now, policy):
             life.releases[version] = trusted(life.releases[version], now)
 
     # --- alerts -----------------------------------------------------------------------------------------------

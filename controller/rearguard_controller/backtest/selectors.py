@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rearguard_controller.adapters.prometheus.promql import METRIC_NAME, quoted, selector_text
+from rearguard_controller.adapters.prometheus.promql import METRIC_NAME, quoted, series_of
 from rearguard_controller.model import Labels
+from rearguard_controller.model.labels import TWO_NAMED
 
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
@@ -16,7 +17,8 @@ def of_all(selectors: Sequence[Labels], metric: str, present: str) -> str:
 
     It may select more series than that, because it compares only the labels that all selectors name, each by itself.
     """
-    shared = sorted(set[str]().union(*selectors).intersection(*map(set, selectors)) - {present})
+    named = [set(one_named(labels)) for labels in selectors]
+    shared = sorted(set[str]().union(*named).intersection(*named) - {present})
     parts = [f'{present}!=""']
     for name in shared:
         values = sorted({labels[name] for labels in selectors})
@@ -27,7 +29,12 @@ def of_all(selectors: Sequence[Labels], metric: str, present: str) -> str:
 def narrowed(figure: str, selector: Labels) -> str:
     """A figure with the selector of one target added, if the figure is just a name; any other figure unchanged."""
     name = figure.strip()
-    return f"{name}{selector_text(selector)}" if selector and METRIC_NAME.fullmatch(name) else figure
+    return series_of(name, selector) if selector and METRIC_NAME.fullmatch(name) else figure
+
+
+def one_named(labels: Labels) -> Labels:
+    """The labels that have one name only. One selector cannot accept either name: compare the others afterwards."""
+    return {name: value for name, value in labels.items() if name not in TWO_NAMED}
 
 
 def fixed(labels: Labels) -> Labels:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rearguard_controller.config.keys.policies import APPROVAL, BUDGET, POLICY
 from rearguard_controller.config.reading import SECOND, Block, Place, meant
-from rearguard_controller.model import DRILL_LABEL, Budget, Labels, Mode, Policy
+from rearguard_controller.model import DRILL_LABEL, Budget, Labels, Mode, Policy, Trust
 from rearguard_controller.model.labels import LABEL_NAME
 
 
@@ -30,6 +30,7 @@ def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
         alerts=labels(given.entries["alerts"]) if "alerts" in given.entries else {"action": "rollback"},
         watch_window=given.duration("watch_window", 7200.0, least=SECOND),
         known_good_after=given.duration("known_good_after", 900.0),
+        trust=_trust(given.get("trust")),
         cooldown=given.duration("cooldown", 300.0),
         budget=_budget(given.get("budget")),
         act_outside_production=given.boolean("act_outside_production", default=act_outside),
@@ -40,6 +41,10 @@ def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
 
 def _mode(place: Place | None) -> Mode:
     return Mode.OBSERVE if place is None else Mode(place.word(("observe", "ask", "act")))
+
+
+def _trust(place: Place | None) -> Trust:
+    return Trust.FIGURES if place is None else Trust(place.word(tuple(each.value for each in Trust)))
 
 
 def _approval(place: Place | None) -> float:

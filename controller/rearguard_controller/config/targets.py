@@ -10,9 +10,8 @@ from rearguard_controller.config.keys.targets import HEALTH, RECOVERY, RELEASE, 
 from rearguard_controller.config.policies import labels, policy_of
 from rearguard_controller.config.reading import SECOND, Block, Place, meant
 from rearguard_controller.model import HealthCheck, Labels, Policy, Target
+from rearguard_controller.model.labels import ENVIRONMENT_LABEL, normalised
 from rearguard_controller.model.targets import RECOVERY_WITHIN
-
-ENVIRONMENT_LABEL = "deployment_environment_name"
 
 
 def targets(place: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:
@@ -78,7 +77,7 @@ def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str
     own = block.line("environment")
     if own is not None:
         return own
-    labelled = {each.get(ENVIRONMENT_LABEL) for each in matches}
+    labelled = {normalised(each).get(ENVIRONMENT_LABEL) for each in matches}
     if len(labelled) == 1 and (agreed := labelled.pop()) is not None:
         return agreed
     if not default:

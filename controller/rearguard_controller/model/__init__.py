@@ -24,11 +24,12 @@ from rearguard_controller.model.codes import (
     StepKind,
     StepState,
     Trigger,
+    Trust,
     Verdict,
 )
 from rearguard_controller.model.decisions import Decision, Evidence, Reason, Rollback, Step
 from rearguard_controller.model.facts import AlertFacts, Facts, Measured, TargetFacts
-from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels
+from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels, is_subset, normalised
 from rearguard_controller.model.observations import (
     Alert,
     AlertsSeen,
@@ -44,7 +45,6 @@ from rearguard_controller.model.observations import (
     Silencing,
     TargetState,
     compare,
-    is_subset,
 )
 from rearguard_controller.model.people import OperatorAction, Said
 from rearguard_controller.model.targets import (
@@ -116,7 +116,9 @@ __all__ = [
     "TargetFacts",
     "TargetState",
     "Trigger",
+    "Trust",
     "Verdict",
     "compare",
     "is_subset",
+    "normalised",
 ]

@@ -13,6 +13,7 @@ HOOKS = "hooks"
 PROMETHEUS = "prometheus"
 TRIGGER_RULES = "trigger_rules"
 THRESHOLDS = "thresholds"
+FIGURES = "figures"
 SCRAPE_INTERVAL = "scrape_interval"
 ALERTMANAGER = "alertmanager"
 NOTIFY = "notify"
@@ -29,6 +30,7 @@ READY_CHECKS = (
     SCRAPE_INTERVAL,
     TRIGGER_RULES,
     THRESHOLDS,
+    FIGURES,
     CURRENT,
     DESTINATION,
     DEPLOY,
@@ -42,7 +44,7 @@ READY_CHECKS = (
     NOTIFY,
 )
 # While one of these does not hold, nobody can see how the target is: no version of it earns trust or is adopted.
-TRUST_CHECKS = (TRIGGER_RULES,)
+TRUST_CHECKS = (TRIGGER_RULES, FIGURES)
 DRILL_CHECKS = (
     CURRENT,
     DESTINATION,
@@ -56,6 +58,7 @@ DRILL_CHECKS = (
     SERVICE_VERSION,
     TRIGGER_RULES,
     THRESHOLDS,
+    FIGURES,
     SCRAPE_INTERVAL,
     ALERTMANAGER,
     ROUTING,

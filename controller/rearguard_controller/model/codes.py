@@ -60,6 +60,14 @@ class Mode(StrEnum):
 
 
 @unique
+class Trust(StrEnum):
+    """What a policy demands of a version before it is known good, beside good service."""
+
+    FIGURES = "figures"  # a figure of a trigger rule had a value for it
+    BY_UP = "by_up"  # nothing more: to be scraped is enough
+
+
+@unique
 class Trigger(StrEnum):
     """Who asked for a rollback."""
 

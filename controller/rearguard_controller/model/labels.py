@@ -1,4 +1,8 @@
-"""Labels, and the names of those that mean something to the controller."""
+"""Labels, the names of those that mean something to the controller, and when two sets of labels agree.
+
+Here: the one place that knows that a label has an older name. Labels are compared by their newer names. They are
+shown by the names that they really have, and so are alerts identified.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,4 +12,26 @@ Labels = Mapping[str, str]
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # a label's name that PromQL takes without quotes
 
 VERSION_LABEL = "service_version"  # the version as Prometheus shows it; the target's own name for it may differ
+ENVIRONMENT_LABEL = "deployment_environment_name"
+OLDER_ENVIRONMENT_LABEL = "deployment_environment"  # of OpenTelemetry's conventions before 1.27
+TWO_NAMED = (ENVIRONMENT_LABEL, OLDER_ENVIRONMENT_LABEL)  # one label: series may have it by either name
 DRILL_LABEL = "rearguard_drill"  # marks a drill's alert, with the drill's id: such an alert is never judged
+
+
+def normalised(labels: Labels) -> Labels:
+    """The same labels by their newer names; if both names are there, the newer one counts."""
+    older = labels.get(OLDER_ENVIRONMENT_LABEL)
+    if older is None:
+        return labels
+    others = {name: value for name, value in labels.items() if name != OLDER_ENVIRONMENT_LABEL}
+    return {**others, ENVIRONMENT_LABEL: others.get(ENVIRONMENT_LABEL) or older}
+
+
+def is_subset(smaller: Labels, larger: Labels) -> bool:
+    """Whether every label of `smaller` stands in `larger` with the same value, whichever of its names each uses."""
+    if all(larger.get(name) == value for name, value in smaller.items()):
+        return True
+    if OLDER_ENVIRONMENT_LABEL not in larger and OLDER_ENVIRONMENT_LABEL not in smaller:
+        return False
+    known = normalised(larger)
+    return all(known.get(name) == value for name, value in normalised(smaller).items())

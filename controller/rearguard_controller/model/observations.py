@@ -169,6 +169,7 @@ class TargetState:
     deploy_started_at: float | None = None  # CI announced a deployment and not yet its end
     clean_since: float | None = None  # unbroken good service, on the way to known good
     clean_checked_at: float | None = None
+    figure_at: float | None = None  # when a trigger rule's figure last had a value for the serving version
     alerts: AlertsSeen | None = None  # at the last poll that found the serving version
     alerts_before: AlertsSeen | None = None  # right before the serving version came; None: nobody looked for them
     adopting: bool = False  # it is new here, and Prometheus' history has not been read yet
@@ -227,11 +228,6 @@ class Silencing:
     silence: str = ""  # the silence that holds for the alert and ends last, in words
     until: float | None = None  # when that silence ends; None when it is too new to be known
     inhibited_by: str = ""  # the fingerprint of an alert that inhibits it
-
-
-def is_subset(smaller: Labels, larger: Labels) -> bool:
-    """Whether every label of `smaller` stands in `larger` with the same value."""
-    return all(larger.get(name) == value for name, value in smaller.items())
 
 
 def last_episode(moments: Iterable[float], gap: float = EPISODE_GAP) -> float:

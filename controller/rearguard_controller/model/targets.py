@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure
-from rearguard_controller.model.labels import DRILL_LABEL, Labels
-from rearguard_controller.model.observations import is_subset
+from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure, Trust
+from rearguard_controller.model.labels import DRILL_LABEL, Labels, is_subset, normalised
 
 PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")  # that actions may hold, as {target}
 RECOVERY_WITHIN = 300.0  # seconds after the settle time within which a fault must be over, by default
@@ -101,6 +100,7 @@ class Policy:
     budget: Budget
     act_outside_production: bool = False
     approval_within: float = 1800.0  # how long a rollback waits for a person's approval
+    trust: Trust = Trust.FIGURES  # what a version needs, beside good service, to be known good
     veto: float = 0.0  # how long a person can stop it before it is begun
 
 
@@ -140,5 +140,6 @@ class Target:
 
 
 def _agree(mine: Labels, its: Labels) -> bool:
+    mine, its = normalised(mine), normalised(its)
     common = mine.keys() & its.keys()
     return bool(common) and all(mine[name] == its[name] for name in common)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
-from rearguard_controller.adapters.prometheus.promql import presence, selector_text
+from rearguard_controller.adapters.prometheus.promql import alternatives, over_time, presence, selector_text
 from rearguard_controller.model import (
     VERSION_LABEL,
     AlertsSeen,
@@ -67,13 +67,12 @@ async def service_of(prometheus: Prometheus, target: Target, now: float, look: f
     """
     end = now // STEP * STEP
     start = end - look // STEP * STEP
-    selector = selector_text(target.telemetry)
-    both = (f"target_info{selector}", f"up{selector}")
+    both = [
+        f"{name}{selector_text(each)}" for name in ("target_info", "up") for each in alternatives(target.telemetry)
+    ]
     fresh = " or ".join(f"({series} and count_over_time({series}{FRESH}))" for series in both)
     shown = await prometheus.query_range(f"min by ({VERSION_LABEL}) ({fresh})", start, end, STEP)
-    seen = " or ".join(
-        f"last_over_time(ALERTS{selector_text(wanted)}[{STEP:g}s])" for wanted in target.trigger_labels()
-    )
+    seen = " or ".join(over_time("last_over_time", "ALERTS", wanted, STEP) for wanted in target.trigger_labels())
     alerts = await prometheus.query_range(f"count by ({VERSION_LABEL}) ({seen})", start, end, STEP) if seen else ()
     scraped: dict[str, dict[float, bool]] = {}
     for each in shown:  # of several replicas, those that saw a moment must all have scraped
@@ -90,8 +89,7 @@ async def _active(prometheus: Prometheus, target: Target, at: float, within: flo
     """The alerts of a target that were pending or firing at some time in the seconds up to a moment."""
     found: list[Sample] = []
     for match in target.match:
-        wanted = selector_text(match)
-        found += await prometheus.query(f"last_over_time(ALERTS{wanted}[{round(within)}s])", at)
+        found += await prometheus.query(over_time("last_over_time", "ALERTS", match, round(within)), at)
     return _seen((each.labels, _state(each.labels)) for each in found)
 
 

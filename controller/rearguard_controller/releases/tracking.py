@@ -66,6 +66,7 @@ class Watch:
 
     checks: tuple[Check, ...] = ()  # that this poll answered
     alerts: tuple[Labels, ...] = ()  # labels of trigger alerts, pending or firing
+    figures: frozenset[str | None] = frozenset()  # service_versions that trigger rules speak of; None: of any
     seen: AlertsSeen | None = None  # every alert of the target; None when Prometheus could not be asked
 
 
@@ -220,12 +221,13 @@ class Releases:
             over = lingering(newest, version, now)
             # one that names the version that serves is about it, not the tail of what was left
             alerts = [each for each in alerts if VERSION_LABEL in each or each.get("alertname") not in over]
-        against = against_trust(watch.checks)
+        against = against_trust(watch.checks, target.policy.trust)
         if serving.state.adopting:
             learned = (shown if again else None) or known[version].service_version
             release = replace(known[version], service_version=learned)
             await self._bootstrap.look(target, release, against)
         clean = instances.up is True and not against and not alerts
+        has_figure = not watch.figures.isdisjoint((None, shown or known[version].service_version))
         said = serving.state.score.version == version
         by_us = said and await self._journal.handled(target.name, version) is not None
 
@@ -234,7 +236,7 @@ class Releases:
         def polled(state: TargetState) -> TargetState:
             if state.serving_version != version:  # another version serves meanwhile: none of this is about it
                 return state
-            state = tended(with_alerts(state, watch.seen), now, clean=clean, most_gap=most_gap)
+            state = tended(with_alerts(state, watch.seen), now, clean=clean, most_gap=most_gap, has_figure=has_figure)
             if by_us:  # an approved attempt that failed, and left it serving
                 return score.acted(state, version)
             return score.passed(state, known[version], now, window=target.policy.watch_window)
@@ -298,7 +300,7 @@ class Releases:
         )
 
     async def _reward(self, target: Target, release: Release, state: TargetState, now: float) -> None:
-        if not earns(release, state, now, target.policy.known_good_after):
+        if not earns(release, state, now, target.policy):
             return
         await self._lead.change_release(target.name, release.version, lambda known: trusted(_known(known), now))
         log.info("version_known_good", target=target.name, version=release.version)

@@ -15,14 +15,16 @@ from rearguard_controller.model import (
     AlertsSeen,
     Check,
     Labels,
+    Policy,
     Release,
     Rollback,
     SharedFault,
     StepKind,
     StepState,
     TargetState,
+    Trust,
 )
-from rearguard_controller.model.checks import TRUST_CHECKS
+from rearguard_controller.model.checks import FIGURES, TRUST_CHECKS
 from rearguard_controller.model.observations import GAPS_ALLOWED
 from rearguard_controller.wording import span
 
@@ -57,6 +59,7 @@ def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> Ta
         is_release=state.serving_version is not None and not trusted,
         clean_since=None,
         clean_checked_at=None,
+        figure_at=None,
         adopting=state.serving_version is None,
         alerts=None,
         alerts_before=alerts_before(state, now),
@@ -83,8 +86,10 @@ def with_alerts(state: TargetState, alerts: AlertsSeen | None) -> TargetState:
     return state if alerts is None else replace(state, alerts=alerts)
 
 
-def tended(state: TargetState, now: float, *, clean: bool, most_gap: float) -> TargetState:
-    """A target's state after one poll that found its service clean, or not."""
+def tended(state: TargetState, now: float, *, clean: bool, most_gap: float, has_figure: bool) -> TargetState:
+    """A target's state after one poll that found its service clean, or not, and a figure of it, or none."""
+    if has_figure:
+        state = replace(state, figure_at=now)
     if not clean:
         return replace(state, clean_since=None, clean_checked_at=now)
     broken = state.clean_checked_at is None or not 0 <= now - state.clean_checked_at <= most_gap
@@ -105,19 +110,28 @@ def most_apart(every: float, poll_interval: float) -> float:
     return max(GAPS_ALLOWED * poll_interval, min(GAPS_ALLOWED * every, LONGEST_UNSEEN))
 
 
-def against_trust(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """Which of `TRUST_CHECKS` do not hold, or were not answered: while there are any, no version earns trust."""
+def against_trust(checks: Iterable[Check], trust: Trust) -> tuple[Check, ...]:
+    """Which of `TRUST_CHECKS` do not hold, or were not answered: while there are any, no version earns trust.
+
+    If the policy trusts by `up`, no figure is needed.
+    """
     answered = {check.name: check for check in checks}
-    needed = (
-        answered.get(name) or Check(name, None, "Nobody has been able to tell so far.") for name in TRUST_CHECKS
-    )
+    names = [name for name in TRUST_CHECKS if name != FIGURES or trust is Trust.FIGURES]
+    needed = (answered.get(name) or Check(name, None, "Nobody has been able to tell so far.") for name in names)
     return tuple(check for check in needed if check.holds is not True)
 
 
-def earns(release: Release, state: TargetState, now: float, known_good_after: float) -> bool:
-    """Whether the serving release becomes known good now: it served well for long enough, and no mark forbids it."""
-    earned = state.clean_since is not None and now - state.clean_since >= known_good_after
-    return earned and release.known_good_at is None and not release.distrusted
+def earns(release: Release, state: TargetState, now: float, policy: Policy) -> bool:
+    """Whether the serving release becomes known good now.
+
+    It served well for long enough, meanwhile a figure had a value for it (unless the policy trusts by `up`), and no
+    mark forbids it.
+    """
+    since = state.clean_since
+    if since is None or now - since < policy.known_good_after:
+        return False
+    measured = policy.trust is Trust.BY_UP or (state.figure_at is not None and state.figure_at >= since)
+    return measured and release.known_good_at is None and not release.distrusted
 
 
 def recently_released(state: TargetState, now: float, watch_window: float) -> bool:

@@ -32,6 +32,7 @@ from rearguard_controller.model import (
 from rearguard_controller.model.checks import (
     CURRENT,
     DRILL_CHECKS,
+    FIGURES,
     HEALTH,
     HOOKS,
     JOURNAL,
@@ -79,7 +80,7 @@ class Drills:
             actions: runs the checks of hooks.
             releases: reads the serving version.
             readiness: makes the checks that touch nothing.
-            polled: what the last poll said of a target's rules, thresholds and scrapes.
+            polled: what the last poll said of a target's rules, thresholds, figures and scrapes.
         """
         self._journal, self._clock, self._new_id = runtime.journal, runtime.clock, runtime.new_id
         self._prometheus, self._alertmanager = sources.prometheus, sources.alertmanager
@@ -154,7 +155,7 @@ class Drills:
 
     def _rules(self, target: Target, prometheus: Check) -> list[Check]:
         seen = self._polled(target.name) if prometheus.holds else {}
-        names = (POLL, MATCH, SERVICE_VERSION, TRIGGER_RULES, THRESHOLDS, SCRAPE_INTERVAL)
+        names = (POLL, MATCH, SERVICE_VERSION, TRIGGER_RULES, THRESHOLDS, FIGURES, SCRAPE_INTERVAL)
         return [seen.get(name) or readiness_rules.polled(name, holds=None) for name in names]
 
     async def _hooks(self, target: Target, drill: Drill, serving: str | None) -> tuple[Check, ...]:

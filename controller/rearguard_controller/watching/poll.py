@@ -27,9 +27,10 @@ from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import current_figures, readiness_rules
+from rearguard_controller.watching.coverage import Coverage, Serving
 from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.pace import Pace
-from rearguard_controller.watching.polled_checks import Intervals, PolledChecks
+from rearguard_controller.watching.polled_checks import Asked, PolledChecks
 from rearguard_controller.watching.readiness import Readiness
 from rearguard_controller.watching.readiness_rules import polled
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
@@ -74,7 +75,8 @@ class Watcher:
         self._targets = targets
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences = sources.silences
-        self._checks = PolledChecks(sources.prometheus)
+        self._coverage = Coverage(sources.prometheus, targets, runtime.steady)
+        self._checks = PolledChecks(sources.prometheus, self._coverage, runtime.steady)
         self._releases = releases
         self._returns = Returns(runtime)
         self._beside = SideBySide(runtime, sources.prometheus, releases)
@@ -186,12 +188,19 @@ class Watcher:
             triggers = [alert for target in self._targets for alert, _ in self._last[target.name].triggers]
             self._telemetry.alert_received("prometheus", len(triggers))
             await intake.consider(triggers)
-        table, intervals = await asyncio.gather(
-            current_figures.tabulate(self._prometheus, reading.rules.alerting), self._checks.intervals()
-        )
+        table, asked = await self._ask(reading.rules)
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
-                group.create_task(self._check(target, mine[target.name], reading, table, intervals))
+                group.create_task(self._check(target, mine[target.name], reading, table, asked))
+
+    async def _ask(self, rules: Rules) -> tuple[Table, Asked]:
+        """What is asked once for all targets."""
+        table, intervals = await asyncio.gather(
+            current_figures.tabulate(self._prometheus, rules.alerting), self._checks.intervals()
+        )
+        wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
+        triggers = [rule for rule in rules.alerting if any(is_subset(dict(each), rule.labels) for each in wanted)]
+        return table, Asked(rules, await self._coverage.ask(triggers, rules, table), intervals)
 
     def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
         firing = [alert for alert in alerts if alert.state == "firing"]
@@ -217,13 +226,14 @@ class Watcher:
         alerts: Sequence[PrometheusAlert],
         reading: AlertsReading,
         table: Table,
-        intervals: Intervals,
+        asked: Asked,
     ) -> None:
         wanted = target.policy.alerts
-        mine = [rule for rule in reading.rules.alerting if is_subset(wanted, rule.labels)]
+        mine = [voice.rule for voice in asked.of(target)]
         rows = current_figures.rows_of(table, mine)
+        spoken = self._coverage.hear(target, asked.of(target))
         async with self._side_by_side:
-            answered = await self._checks.of(target, mine, rows, intervals)
+            answered = await self._checks.of(target, asked, rows)
         own = (self._pace.check(target.name), self._matches[target.name])
         checks = {check.name: check for check in (*answered, *own)}
         before = self._last[target.name].checks
@@ -235,7 +245,8 @@ class Watcher:
         triggers = [alert for alert in alerts if is_subset(wanted, alert.labels)]
         concerning = tuple(alert.labels for alert in triggers)
         seen = AlertsSeen(reading.read_at, as_seen(alerts))
-        self._track(target, Watch(answered, concerning, seen), Figures(reading.rules, mine, table, triggers))
+        watch = Watch(answered, concerning, spoken, seen)
+        self._track(target, watch, Figures(reading.rules, mine, table, triggers))
 
     # --- each target by itself: a slow one holds up no other ------------------------------------------------------
 
@@ -254,6 +265,9 @@ class Watcher:
             known = await self._journal.releases(name)
             now_serving = serving.version or serving.state.serving_version
             current = next((each for each in known if each.version == now_serving), None)
+            others = {each.service_version for each in known if each is not current} - {None}
+            called = current.service_version if current else None
+            self._coverage.serves(name, Serving(now_serving, called, frozenset(filter(None, others))))
             await self._returns.look(serving.state, current)
             if shown is not None and serving.version is not None:
                 await self._beside.look(target, serving.state, known, shown)

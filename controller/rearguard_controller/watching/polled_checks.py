@@ -1,69 +1,76 @@
 """The readiness checks that a poll answers from what it asked Prometheus.
 
-Here: one function for each check. Those that also stand in `TRUST_CHECKS` deny trust while they do not hold; a check
+Here: one function for each check. Those that also stand in `TRUST_CHECKS` deny trust while they do not hold. A check
 that depends on a target says in its own sentence what cannot be seen and what to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, promql
+from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, promql
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import Check, Target
+from rearguard_controller.model import Check, Sample, Target, is_subset
 from rearguard_controller.model.checks import PROMETHEUS, SCRAPE_INTERVAL, THRESHOLDS, TRIGGER_RULES
 from rearguard_controller.model.observations import LONGEST_SCRAPE
 from rearguard_controller.watching import current_figures
+from rearguard_controller.watching.coverage import Coverage, Voice
 from rearguard_controller.watching.current_figures import Row
+from rearguard_controller.watching.figures_check import Address, FiguresCheck
 from rearguard_controller.watching.readiness_rules import polled
+from rearguard_controller.watching.unseen import shown
 
-Intervals = Mapping[tuple[str, str], float] | None  # seconds between scrapes by (job, instance); None: not known
+Intervals = Mapping[Address, float] | None  # seconds between scrapes; None: not known
 
 
 @dataclass(frozen=True, slots=True)
-class PolledChecks:
-    """Answers the checks of one target after another; `prometheus` is asked what only one target needs."""
+class Asked:
+    """What one poll asked once for all targets."""
 
-    prometheus: Prometheus
+    rules: Rules
+    voices: tuple[Voice, ...]
+    intervals: Intervals
+
+    def of(self, target: Target) -> tuple[Voice, ...]:
+        """What the trigger rules of a target could say."""
+        return tuple(voice for voice in self.voices if is_subset(target.policy.alerts, voice.rule.labels))
+
+
+class PolledChecks:
+    """Answers the checks of one target after another, and asks Prometheus what only one target needs."""
+
+    def __init__(self, prometheus: Prometheus, coverage: Coverage, steady: Callable[[], float]) -> None:
+        """Wire it. `coverage` tells which rules speak of a target; `steady` gives seconds that only go forward."""
+        self._prometheus = prometheus
+        self._figures = FiguresCheck(prometheus, coverage, steady)
 
     async def intervals(self) -> Intervals:
         """How often every instance is scraped, asked once for all targets; None without an answer."""
         try:
-            return await self.prometheus.scrape_intervals()
+            return await self._prometheus.scrape_intervals()
         except SourceError:
             return None
 
-    async def of(
-        self, target: Target, rules: Sequence[AlertingRule], rows: Sequence[Row], intervals: Intervals
-    ) -> tuple[Check, ...]:
-        """The checks of a target.
-
-        Args:
-            target: whose.
-            rules: its trigger rules, as Prometheus has loaded them.
-            rows: the figures of these rules, of all services.
-            intervals: see `intervals`.
-        """
+    async def of(self, target: Target, asked: Asked, rows: Sequence[Row]) -> tuple[Check, ...]:
+        """The checks of a target; `rows` are the figures of its trigger rules, of all services."""
+        voices, scraped = asked.of(target), asked.intervals
+        instances = await self._instances(target)
+        addresses = [_address(sample) for sample in instances or ()]
         return (
             polled(PROMETHEUS, holds=True),
-            _trigger_rules(rules),
-            polled(THRESHOLDS, holds=_has_thresholds(target, rows)),
-            polled(SCRAPE_INTERVAL, holds=await self._is_scraped_often_enough(target, intervals)),
+            _trigger_rules([voice.rule for voice in voices]),
+            _thresholds(target, rows),
+            await self._figures.of(target, voices, asked.rules, addresses, addresses if scraped is None else scraped),
+            _scrape_interval(target, instances, scraped),
         )
 
-    async def _is_scraped_often_enough(self, target: Target, intervals: Intervals) -> bool | None:
-        if intervals is None:
-            return None
+    async def _instances(self, target: Target) -> Sequence[Sample] | None:
+        """The instances that the target's telemetry selects; None when Prometheus cannot be asked."""
         try:
-            samples = await self.prometheus.query(promql.presence(target.telemetry))
+            return await self._prometheus.query(promql.presence(target.telemetry))
         except SourceError:
             return None
-        mine = [
-            intervals.get((sample.labels.get("job", ""), sample.labels.get("instance", ""))) for sample in samples
-        ]
-        known = [interval for interval in mine if interval is not None]
-        return all(interval <= LONGEST_SCRAPE for interval in known) if known else None
 
 
 def _trigger_rules(rules: Sequence[AlertingRule]) -> Check:
@@ -71,5 +78,27 @@ def _trigger_rules(rules: Sequence[AlertingRule]) -> Check:
     return polled(TRIGGER_RULES, holds=None if healths == {"unknown"} else bool(rules) and healths == {"ok"})
 
 
-def _has_thresholds(target: Target, rows: Sequence[Row]) -> bool:
-    return all(current_figures.threshold_in(row, target.telemetry) is not None for row in rows)
+def _thresholds(target: Target, rows: Sequence[Row]) -> Check:
+    """Whether every figure that has a value for the target has a threshold, and any other for somebody at least."""
+    return polled(THRESHOLDS, holds=all(_has_threshold(target, row) for row in rows))
+
+
+def _has_threshold(target: Target, row: Row) -> bool:
+    if current_figures.threshold_in(row, target.telemetry) is not None:
+        return True
+    return bool(row.thresholds) and not current_figures.readings(row, target.telemetry)
+
+
+def _scrape_interval(target: Target, instances: Sequence[Sample] | None, intervals: Intervals) -> Check:
+    if instances is not None and not instances:
+        told = f"No instance of it is seen: no target_info and no `up` has {shown(target.telemetry)}."
+        return Check(SCRAPE_INTERVAL, None, f"{told} Correct `telemetry` (or `match`), or let Prometheus scrape it.")
+    if intervals is None or instances is None:
+        return polled(SCRAPE_INTERVAL, holds=None)
+    mine = [intervals.get(_address(sample)) for sample in instances]
+    known = [interval for interval in mine if interval is not None]
+    return polled(SCRAPE_INTERVAL, holds=all(each <= LONGEST_SCRAPE for each in known) if known else None)
+
+
+def _address(sample: Sample) -> Address:
+    return sample.labels.get("job", ""), sample.labels.get("instance", "")

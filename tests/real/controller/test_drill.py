@@ -226,8 +226,8 @@ ALL_GOOD = {
             "rules": [
                 {
                     "type": "alerting",
-                    "name": "Down",
-                    "query": "up == 0",
+                    "name": "Errors",
+                    "query": "errors > 0.1",
                     "duration": 60,
                     "labels": {"action": "rollback"},
                     "annotations": {},

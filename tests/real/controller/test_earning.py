@@ -1,4 +1,6 @@
-"""How trust is earned poll by poll: scraped without a break, with healthy trigger rules and no trigger alert."""
+"""How trust is earned poll by poll: scraped without a break, healthy trigger rules, a figure, no trigger alert."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -7,17 +9,17 @@ from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, RecordingRule, Rules, figures
 from rearguard_controller.errors import SourceError
 from rearguard_controller.journal.sqlite.store import SqliteJournal
-from rearguard_controller.model import AlertState, CommandAction, CommandRelease, Sample, TargetState
+from rearguard_controller.model import AlertState, CommandAction, CommandRelease, Sample, TargetState, Trust
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import HOLDING, MATCH, NOW, TARGET, policy, target
 from unit.controller.runtime_kit import runtime
 
-CLEAN = Watch(HOLDING)
+CLEAN = Watch(HOLDING, figures=frozenset({None}))  # a figure that names no version has a value
 POLL, NEEDED = 15.0, 60.0
 
 
 class Prometheus:
-    """Sees two instances of the target without any request; `up` is what each shows, None no answer."""
+    """Sees two instances of the target; `up` is what each shows, None no answer."""
 
     def __init__(self):
         self.up = (1.0, 1.0)
@@ -48,26 +50,41 @@ async def polls(tmp_path, journal):
     releases = Releases(runtime(journal, clock=lambda: clock["now"]), actions, prometheus)
     (tmp_path / "current").write_text("v1")
 
-    async def poll(watch=CLEAN, *, up=(1.0, 1.0), version="v1", after=POLL, every=None):
+    async def poll(watch=CLEAN, *, up=(1.0, 1.0), version="v1", after=POLL, every=None, trust=Trust.FIGURES):
         clock["now"] += after
         prometheus.up = up
         (tmp_path / "current").write_text(version)
-        await releases.track(it, watch, poll_interval=POLL, every=every)
+        how = replace(it, policy=replace(it.policy, trust=trust))
+        await releases.track(how, watch, poll_interval=POLL, every=every)
         return any(each.version == "v1" and each.known_good_at for each in await journal.releases(TARGET))
 
     yield poll
     await actions.close()
 
 
-async def test_a_service_without_any_request_earns_trust_by_being_scraped(polls):
-    assert [await polls() for _ in range(5)] == [False, False, False, False, True]
+async def test_a_version_earns_trust_by_serving_well_with_a_figure_that_had_a_value_once(polls):
+    silent = Watch(HOLDING)
+    assert [await polls(watch) for watch in (silent, CLEAN, silent, silent, silent)] == [*[False] * 4, True]
+
+
+async def test_a_version_without_any_figure_never_earns_trust_by_being_scraped(polls):
+    assert not any([await polls(Watch(HOLDING)) for _ in range(20)])
+    other = Watch(HOLDING, figures=frozenset({"v0"}))  # what lingers of another version
+    assert not any([await polls(other) for _ in range(20)])
+
+
+async def test_a_policy_may_trust_by_up(polls):
+    told = tuple(check for check in HOLDING if check.name != "figures")
+    assert [await polls(Watch(told), trust=Trust.BY_UP) for _ in range(5)] == [*[False] * 4, True]
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        {"watch": Watch()},  # Prometheus' lists are not known, or a trigger rule is missing or fails
-        {"watch": Watch(HOLDING, alerts=({"alertname": "HighErrorRate"},))},  # pending or firing
+        {
+            "watch": Watch(figures=frozenset({None}))
+        },  # Prometheus' lists are not known, or a trigger rule is missing or fails
+        {"watch": Watch(HOLDING, ({"alertname": "HighErrorRate"},), frozenset({None}))},  # pending or firing
         {"up": (1.0, 0.0)},
         {"up": ()},
         {"up": None},
@@ -110,7 +127,7 @@ async def test_an_alert_counts_against_a_version_put_back_once_its_figure_shows_
     fired = PrometheusAlert(labels, {"figure": FIGURE, "threshold": "> 0.1"}, AlertState.FIRING, NOW, 1.0)
     rollback = await started(journal, conditions=(figures.condition_of(fired, RULES, MATCH),))
     await journal.append(rollback.id, noted("step_done", 0, at=NOW))
-    firing = Watch(HOLDING, alerts=(labels,))
+    firing = Watch(HOLDING, (labels,), frozenset({None}))
     assert [await polls(firing if number < polls_with_alert else CLEAN) for number in range(5)] == [
         *[False] * 4,
         trusted,

@@ -147,7 +147,7 @@ async def test_a_condition_is_measured_with_every_question_and_the_reasons_it_se
     wire.vectors = {
         FIGURE: [Sample(version("2.0"), 0.31), Sample(version("1.0"), 0.01)],
         THRESHOLD: [Sample(MATCH, 0.1)],
-        f"target_info{SELECTOR} or up{SELECTOR}": [Sample(version("2.0"), 1.0)],
+        PRESENCE: [Sample(version("2.0"), 1.0)],
     }
     wire.over_time = {FIGURE: {"2.0": lambda at: 0.3 if at >= NOW - 120 else 0.0, "1.0": lambda _at: 0.02}}
     known = facts(state=state(changed_after=DEPLOYED - 20))
@@ -159,7 +159,7 @@ async def test_a_condition_is_measured_with_every_question_and_the_reasons_it_se
         (FIGURE, ["alert_confirmed", "previous_version_healthy"], None, None),
         (THRESHOLD, every, None, None),
         (FIGURE, over_time, DEPLOYED - 600, 5.0),
-        (f"target_info{SELECTOR} or up{SELECTOR}", ["previous_version_healthy"], None, None),
+        (PRESENCE, ["previous_version_healthy"], None, None),
         (FIGURE, ["previous_version_healthy"], DEPLOYED - 620, 5.0),
     ]
     now, threshold, since, _, before = found.evidence
@@ -181,6 +181,8 @@ async def test_each_measurement_returns_its_value_together_with_what_was_asked_f
 
 
 SELECTOR = '{deployment_environment_name="production",service_name="checkout"}'
+OLDER = '{deployment_environment="production",deployment_environment_name="",service_name="checkout"}'
+PRESENCE = f"target_info{SELECTOR} or target_info{OLDER} or up{SELECTOR} or up{OLDER}"
 
 
 # --- merging and bounding
@@ -235,11 +237,10 @@ def test_what_fits_is_kept_as_it_is():
 
 
 async def test_a_decision_of_an_ordinary_case_grows_by_less_than_four_kilobytes(wire, prometheus):
-    presence = f"target_info{SELECTOR} or up{SELECTOR}"
     wire.vectors = {
         FIGURE: [Sample(version("2.0"), 0.31234567890123), Sample(version("1.0"), 0.01234567890123)],
         THRESHOLD: [Sample(MATCH, 0.1)],
-        presence: [Sample(version("2.0", instance=f"10.0.0.{number}:9464", job="shop"), 1.0) for number in range(40)],
+        PRESENCE: [Sample(version("2.0", instance=f"10.0.0.{number}:9464", job="shop"), 1.0) for number in range(40)],
     }
     wire.over_time = {FIGURE: {"2.0": lambda _at: 0.3, "1.0": lambda _at: 0.02}}
     of = target(depends_on=("payments",))

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller.judgement.policy import decide
-from rearguard_controller.model import AlertsSeen, Check, TargetState, Verdict
+from rearguard_controller.model import AlertsSeen, Check, TargetState, Trust, Verdict
 from rearguard_controller.model.checks import TRUST_CHECKS
 from rearguard_controller.releases.trust import (
     against_trust,
     announced,
     believable,
     concerns,
+    earns,
     has_returned,
     seen,
     serves,
@@ -24,12 +25,14 @@ from rearguard_controller.releases.trust import (
 from unit.controller.factories import (
     DEPLOYED,
     HOLDING,
+    HOUR,
     MINUTE,
     NOW,
     TARGET,
     alert,
     facts,
     good,
+    policy,
     release,
     serving,
     state,
@@ -44,17 +47,41 @@ FRESH = TargetState(TARGET)
 
 
 def test_each_check_of_trust_denies_it_while_it_does_not_hold_or_is_not_known():
-    assert against_trust(HOLDING) == ()
+    assert against_trust(HOLDING, Trust.FIGURES) == ()
     for name in TRUST_CHECKS:
         others = [check for check in HOLDING if check.name != name]
         for holds in (False, None):
             missing = Check(name, holds, "No rule is loaded.")
-            assert against_trust([*others, missing]) == (missing,)
-        assert [(each.name, each.holds) for each in against_trust(others)] == [(name, None)]
+            assert against_trust([*others, missing], Trust.FIGURES) == (missing,)
+        assert [(each.name, each.holds) for each in against_trust(others, Trust.FIGURES)] == [(name, None)]
 
 
 def test_checks_that_trust_does_not_need_deny_nothing():
-    assert against_trust([*HOLDING, Check("notify", False, "Nobody could be told.")]) == ()
+    assert against_trust([*HOLDING, Check("notify", False, "Nobody could be told.")], Trust.FIGURES) == ()
+
+
+def test_only_a_policy_that_trusts_by_up_needs_no_figure():
+    unseen = [check for check in HOLDING if check.name != "figures"]
+    assert [check.name for check in against_trust(unseen, Trust.FIGURES)] == ["figures"]
+    assert against_trust(unseen, Trust.BY_UP) == ()
+    assert [check.name for check in against_trust((), Trust.BY_UP)] == [
+        name for name in TRUST_CHECKS if name != "figures"
+    ]
+
+
+def test_a_figure_counts_for_trust_only_if_it_had_a_value_while_the_version_served_well():
+    since = NOW - HOUR
+    served = state(clean_since=since, clean_checked_at=NOW)
+    unproven = release("v2", known_good_at=None)
+    for figure_at, earned in ((None, False), (since - 1, False), (since, True), (NOW, True)):
+        assert earns(unproven, replace(served, figure_at=figure_at), NOW, policy(known_good_after=HOUR)) is earned
+    assert earns(unproven, served, NOW, policy(known_good_after=HOUR, trust=Trust.BY_UP))
+
+
+def test_what_was_measured_of_the_version_before_says_nothing_of_the_next():
+    measured = tended(state(), NOW, clean=True, most_gap=MOST_GAP, has_figure=True)
+    assert measured.figure_at == NOW
+    assert serves(measured, "v3", NOW + 1, trusted=False).figure_at is None
 
 
 # --- what serves
@@ -121,7 +148,7 @@ def test_last_seen_is_not_written_at_every_poll_and_never_goes_back():
 def polled(*polls: tuple[float, bool]) -> TargetState:
     found = FRESH
     for at, clean in polls:
-        found = tended(found, at, clean=clean, most_gap=MOST_GAP)
+        found = tended(found, at, clean=clean, most_gap=MOST_GAP, has_figure=True)
     return found
 
 
@@ -262,7 +289,11 @@ class Diary:
             known = self.releases[version] = seen(self.releases.get(version), TARGET, version, self.now)
             self.state = serves(self.state, version, self.now, trusted=known.known_good_at is not None)
             self.state = tended(
-                with_alerts(self.state, AlertsSeen(self.now)), self.now, clean=clean, most_gap=MOST_GAP
+                with_alerts(self.state, AlertsSeen(self.now)),
+                self.now,
+                clean=clean,
+                most_gap=MOST_GAP,
+                has_figure=True,
             )
             if (served_well(self.state, self.now) or 0) >= 15 * MINUTE:
                 self.releases[version] = trusted(self.releases[version], self.now)

@@ -21,7 +21,16 @@ from rearguard_controller.adapters.prometheus.agreement import agreed
 from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import VERSION_LABEL, Condition, Labels, Measurement, Sample, compare, is_subset
+from rearguard_controller.model import (
+    VERSION_LABEL,
+    Condition,
+    Labels,
+    Measurement,
+    Sample,
+    compare,
+    is_subset,
+    normalised,
+)
 from rearguard_controller.model.observations import EPISODE_GAP, EXISTS, last_episode
 
 MOST_POINTS = 1000  # of a range query; Prometheus itself refuses more than 11,000
@@ -221,13 +230,18 @@ def number_in(expression: str) -> float | None:
 
 
 def threshold_for(samples: Iterable[Sample], selector: Labels) -> float | None:
-    """The first threshold that does not belong to another service; None when there is none."""
-    fitting = (
-        sample.value
-        for sample in samples
-        if all(selector.get(name, value) == value for name, value in sample.labels.items())
-    )
-    return next(fitting, None)
+    """The first threshold that belongs to this selector; None when there is none.
+
+    A threshold without labels belongs to everybody. Any other must share a label with the selector and contradict
+    none: one that has no label in common may be of any service.
+    """
+    wanted = normalised(selector)
+    return next((sample.value for sample in samples if _shares(normalised(sample.labels), wanted)), None)
+
+
+def _shares(labels: Labels, wanted: Labels) -> bool:
+    shared = labels.keys() & wanted.keys()
+    return not labels or (bool(shared) and all(labels[name] == wanted[name] for name in shared))
 
 
 async def _points(

@@ -15,7 +15,7 @@ from rearguard_controller import durations
 from rearguard_controller.adapters.prometheus.answers import AlertingRule, RecordingRule, Rules
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.model import Labels
-from rearguard_controller.model.labels import LABEL_NAME
+from rearguard_controller.model.labels import ENVIRONMENT_LABEL, LABEL_NAME, OLDER_ENVIRONMENT_LABEL, normalised
 
 LOOK_BACK = 300.0  # seconds after its last sample for which Prometheus still shows a series, by default
 _LONGEST_TEXT = 8_000  # characters; a longer expression is not scanned
@@ -23,7 +23,7 @@ _MAX_DEPTH = 50  # recorded names that stand for recorded names
 
 # Every token also ends with the text, so that an unclosed one is read once and the scan stays linear.
 _STRING = r'"(?:\\.?|[^"\\])*+(?:"|\Z)|\'(?:\\.?|[^\'\\])*+(?:\'|\Z)|`[^`]*+(?:`|\Z)'
-_TOKEN = re.compile(
+TOKEN = re.compile(
     rf"(?P<skip>\s+|\#[^\n]*|{_STRING})"
     r"|(?P<range>\[[^\]]*+(?:\]|\Z))"
     rf"|(?P<selector>\{{(?:{_STRING}|[^}}\"'`])*+(?:\}}|\Z))"
@@ -33,8 +33,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 METRIC_NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
-_SET_OPERATORS = frozenset({"and", "unless", "or"})
-_WITH_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
+SET_OPERATORS = frozenset({"and", "unless", "or"})
+WITH_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 
 
 def settle_seconds(figure: str, rules: Rules) -> float:
@@ -145,11 +145,11 @@ class _Reach:
         while at < len(tokens):
             kind, text = tokens[at]
             at += 1
-            if kind == "name" and text.lower() in _WITH_LABELS:
+            if kind == "name" and text.lower() in WITH_LABELS:
                 at = _after_parentheses(tokens, at)
             elif kind == "name" and text.lower() == "offset":
                 at = _offset(tokens, at, levels[-1])
-            elif kind == "name" and text.lower() in _SET_OPERATORS:
+            elif kind == "name" and text.lower() in SET_OPERATORS:
                 levels[-1].join(text.lower())
             elif kind == "name":
                 reach = self.of_name(text, depth)
@@ -179,7 +179,7 @@ class _Reach:
 
 
 def _tokens(expression: str) -> list[tuple[str, str]]:
-    matches: Iterable[re.Match[str]] = _TOKEN.finditer(expression)
+    matches: Iterable[re.Match[str]] = TOKEN.finditer(expression)
     return [(match.lastgroup or "sign", match[0]) for match in matches if match.lastgroup != "skip"]
 
 
@@ -218,10 +218,28 @@ def selector_text(labels: Labels) -> str:
     return "{" + ",".join(f"{_name(name)}={quoted(value)}" for name, value in sorted(labels.items())) + "}"
 
 
+def series_of(name: str, labels: Labels) -> str:
+    """PromQL of every series of a metric with these labels, whichever of its names a label has."""
+    return " or ".join(f"{name}{selector_text(each)}" for each in alternatives(labels))
+
+
+def over_time(function: str, name: str, labels: Labels, seconds: float) -> str:
+    """PromQL of a function such as `last_over_time` over the last `seconds` of these series (see `series_of`)."""
+    within = f"[{duration(seconds)}]"
+    return " or ".join(f"{function}({name}{selector_text(each)}{within})" for each in alternatives(labels))
+
+
+def alternatives(labels: Labels) -> tuple[Labels, ...]:
+    """The sets of labels, one for each name of a label that has two: a series that agrees has one of the sets."""
+    newer = normalised(labels)
+    if ENVIRONMENT_LABEL not in newer:
+        return (newer,)
+    return newer, {**newer, ENVIRONMENT_LABEL: "", OLDER_ENVIRONMENT_LABEL: newer[ENVIRONMENT_LABEL]}
+
+
 def presence(selector: Labels) -> str:
     """PromQL that returns one value for each instance of a target: 1 where it is scraped now."""
-    text = selector_text(selector)
-    return f"target_info{text} or up{text}"
+    return f"{series_of('target_info', selector)} or {series_of('up', selector)}"
 
 
 def duration(seconds: float) -> str:

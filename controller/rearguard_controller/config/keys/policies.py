@@ -34,6 +34,14 @@ POLICY = Section(
             " to be known good; on day one Prometheus' history counts.",
         ),
         Key(
+            "trust",
+            "`figures` or `by_up`",
+            "`figures`",
+            "What a version needs beside that: `figures` a value of at least one trigger rule's figure while it"
+            " served; `by_up` nothing, so that a version of which nothing was ever measured may be gone back to."
+            " Every decision says so.",
+        ),
+        Key(
             "veto",
             "duration",
             "`0s`",

@@ -1,0 +1,157 @@
+"""The readiness check `figures`: can any trigger rule say something about a target now, and if none can, why?
+
+Here: the check's answer, and the questions about a single target that its sentence needs. They are asked only
+of targets that no rule speaks of, or whose instances Prometheus does not scrape itself, and at most every minute.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from rearguard_controller.adapters.prometheus import Prometheus, Rules, possible
+from rearguard_controller.adapters.prometheus.promql import duration, quoted
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import Check, Sample, Target, Trust
+from rearguard_controller.model.checks import FIGURES
+from rearguard_controller.watching import unseen
+from rearguard_controller.watching.coverage import Coverage, Voice
+from rearguard_controller.watching.label_sets import LabelSets
+from rearguard_controller.wording import span
+
+ASK_AGAIN = 60.0  # seconds for which an answer about a single target is taken as it was
+SILENT_AFTER = 180.0  # seconds without a change of any number of an instance; SDKs export every 60 s by default
+MOST_INSTANCES = 20  # of a target that a question names
+
+BY_UP = "The policy says `trust: by_up`: a version needs no figure to be known good."
+NO_RULE = "No trigger rule is loaded, so nothing can be said of any target."
+SILENT = (
+    "None of its numbers has changed for {}, although they are still shown: a collector or gateway may go on showing"
+    " a process that is gone. Look whether it runs and sends."
+)
+
+T = TypeVar("T")
+
+Address = tuple[str, str]  # job and instance
+
+
+class FiguresCheck:
+    """Answers the check for one target after another."""
+
+    def __init__(self, prometheus: Prometheus, coverage: Coverage, steady: Callable[[], float]) -> None:
+        """Wire it. `coverage` tells which rules speak of a target; `steady` gives seconds that only go forward."""
+        self._prometheus, self._coverage, self._steady = prometheus, coverage, steady
+        self._kept: dict[tuple[str, str], tuple[float, object]] = {}  # question, target -> when asked, and the answer
+
+    async def of(
+        self,
+        target: Target,
+        voices: Sequence[Voice],
+        rules: Rules,
+        addresses: Iterable[Address],
+        scraped: Iterable[Address],
+    ) -> Check:
+        """The check of a target.
+
+        Args:
+            target: whose.
+            voices: what its trigger rules could say now.
+            rules: all rules, so that recorded names are followed.
+            addresses: of the target's instances.
+            scraped: the addresses that Prometheus scrapes itself.
+        """
+        addresses = sorted(set(addresses))
+        names = self._coverage.names(target.name)
+        if not names:
+            return Check(FIGURES, False, await self._why_unseen(target, voices, rules, addresses))
+        foreign = sorted(set(addresses) - set(scraped))
+        if foreign and foreign == addresses and await self._are_silent(target, foreign):
+            return Check(FIGURES, False, SILENT.format(span(SILENT_AFTER)))
+        every = len({voice.rule.name for voice in voices})
+        said = f"{len(names)} of {every} trigger rules can tell how it is: {unseen.few(names)}."
+        return Check(FIGURES, True, f"{said} {BY_UP}" if target.policy.trust is Trust.BY_UP else said)
+
+    async def _why_unseen(
+        self, target: Target, voices: Sequence[Voice], rules: Rules, addresses: Sequence[Address]
+    ) -> str:
+        if not voices:
+            return NO_RULE
+        try:
+            info = await self._info()
+            by_labels = unseen.by_labels(
+                target, LabelSets(each for voice in voices for each in voice.alerts.all), info
+            )
+            if by_labels:
+                return by_labels
+            there = await self._metrics(target, addresses)
+        except SourceError as error:
+            return f"No trigger rule can tell how it is, and why is not known: {error.message}"
+        read = (possible.raw_metrics(voice.told, rules) for voice in voices if not voice.presence_only)
+        needed = frozenset[str]().union(*read) - possible.PRESENCE
+        only = sorted({voice.rule.name for voice in voices if voice.presence_only and voice.versions(target)})
+        begins = (
+            f"Only {unseen.few(only)} can tell whether it is there, and no rule how it is."
+            if only
+            else ("No trigger rule can tell how it is.")
+        )
+        return f"{begins} {unseen.by_metrics(needed, there)}"
+
+    async def _info(self) -> LabelSets:
+        """Every target_info, asked once for all targets."""
+        known = self._known("target_info", "")
+        if isinstance(known, LabelSets):
+            return known
+        samples = await self._prometheus.query("target_info")
+        return self._keep(
+            "target_info", "", LabelSets(_without_name(sample) for sample in samples), keep=bool(samples)
+        )
+
+    async def _metrics(self, target: Target, addresses: Sequence[Address]) -> frozenset[str]:
+        """The names of all metrics that the target's instances show."""
+        known = self._known("metrics", target.name)
+        if isinstance(known, frozenset):
+            return known
+        samples: Sequence[Sample] = ()
+        if addresses:
+            samples = await self._prometheus.query(f"group by (__name__) ({_of(addresses)})")
+        names = frozenset(sample.labels.get("__name__", "") for sample in samples)
+        return self._keep("metrics", target.name, names, keep=bool(names))
+
+    async def _are_silent(self, target: Target, addresses: Sequence[Address]) -> bool:
+        """Whether none of the numbers at these addresses changed lately; False when Prometheus cannot be asked."""
+        known = self._known("silent", target.name)
+        if isinstance(known, bool):
+            return known
+        series = _of(addresses, f"[{duration(SILENT_AFTER)}]", "changes")
+        try:
+            samples = await self._prometheus.query(f"max({series})")
+        except SourceError:
+            return False
+        return self._keep("silent", target.name, not any(sample.value > 0 for sample in samples))
+
+    def _known(self, question: str, about: str) -> object:
+        asked_at, answer = self._kept.get((question, about), (0.0, None))
+        return answer if self._steady() - asked_at < ASK_AGAIN else None
+
+    def _keep(self, question: str, about: str, answer: T, *, keep: bool = True) -> T:
+        """The answer, kept for a while; not if there was nothing yet, as right after a start."""
+        if keep:
+            self._kept[question, about] = self._steady(), answer
+        return answer
+
+
+def _of(addresses: Sequence[Address], within: str = "", function: str = "") -> str:
+    """PromQL of all numbers at these addresses, without those that Prometheus and gateways add."""
+    by_job: dict[str, list[str]] = {}
+    for job, instance in addresses[:MOST_INSTANCES]:
+        by_job.setdefault(job, []).append(re.escape(instance).replace("\\-", "-"))
+    selectors = [
+        f'{{job={quoted(job)},instance=~{quoted("|".join(instances))},__name__!~"target_info|up|scrape_.*|push_.*"}}'
+        for job, instances in by_job.items()
+    ]
+    return " or ".join(f"{function}({each}{within})" if function else each for each in selectors)
+
+
+def _without_name(sample: Sample) -> dict[str, str]:
+    return {name: value for name, value in sample.labels.items() if name != "__name__"}

@@ -1,0 +1,147 @@
+"""Why no trigger rule can say anything about a target, in sentences that say what to do. Pure.
+
+Here: which label of `match` differs, and which values there are instead; which metrics the rules lack, and what the
+instances show instead of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
+
+from rearguard_controller.model import Labels, Target, normalised
+from rearguard_controller.model.labels import ENVIRONMENT_LABEL
+from rearguard_controller.watching.label_sets import LabelSets
+
+MOST_NAMED = 5  # labels, values or metrics that a sentence names
+_NEEDED_OF_TARGET_INFO = ("service_name", ENVIRONMENT_LABEL)  # by the shipped rules
+
+_REQUESTS = "http_server_request_duration_seconds_count"
+_OLDER = re.compile(r"http_server_duration(?:_|$)")
+_OF_REQUESTS = re.compile(r"(?:http|grpc|rpc|request|latency|duration|calls)", re.IGNORECASE)
+_BESIDE = re.compile(r"(?:target_info|up|scrape_|push_|promhttp_|prometheus_|otelcol_)")  # say nothing of the service
+
+
+def by_labels(target: Target, alerts: LabelSets, info: LabelSets) -> str:
+    """Why no alert could belong to the target, as far as labels say; empty when one could.
+
+    Args:
+        target: whose `match` is compared.
+        alerts: what the alerts of the trigger rules could carry.
+        info: every `target_info`.
+    """
+    if any(alerts.having(match) for match in target.match):
+        return ""
+    told = [_of_match(match, alerts, info) for match in target.match]
+    return " ".join(dict.fromkeys(filter(None, told)))
+
+
+def _of_match(match: Labels, alerts: LabelSets, info: LabelSets) -> str:
+    wanted = normalised(match)
+    if not info.all and not alerts.all:
+        return "Prometheus has no target_info, which the shipped rules need: instrument the service, or write a rule."
+    foreign = [name for name in wanted if alerts.all and not alerts.values(name)]
+    seen = info.having({name: value for name, value in wanted.items() if info.values(name)}) if info.all else []
+    if not foreign and not seen and any(info.values(name) for name in wanted):
+        return f"{_differing(wanted, info, 'target_info')} Correct `match`, or what the service calls itself."
+    other = foreign or [name for name, value in wanted.items() if alerts.all and value not in alerts.values(name)]
+    if other and alerts.all:
+        return _foreign(wanted, other, alerts, seen)
+    lacking = [name for name in _NEEDED_OF_TARGET_INFO if seen and not any(each.get(name) for each in seen)]
+    if lacking:
+        return (
+            f"The target_info of {shown(wanted)} has no {' and no '.join(lacking)}, which the shipped rules need: set"
+            " it as a resource attribute."
+        )
+    if alerts.all and not seen:
+        return f"{_differing(wanted, alerts, 'alert of a trigger rule')} Correct `match`, or write a rule."
+    return ""
+
+
+def _foreign(wanted: Labels, foreign: Sequence[str], alerts: LabelSets, seen: Sequence[Labels]) -> str:
+    """Labels that no alert could have; `seen` are the target_info that agree with the others."""
+    name = foreign[0]
+    values = alerts.values(name)
+    if values:
+        told = f'No alert of a trigger rule has {name}="{wanted[name]}"; there are {_nearest(wanted[name], values)}.'
+    else:
+        names = sorted(set[str]().union(*alerts.all) - {"alertname"})
+        told = f"No alert of a trigger rule has the label {name}; their labels are {few(names)}."
+    said = [{each: of[each] for each in _NEEDED_OF_TARGET_INFO if of.get(each)} for of in seen]
+    agreed = said[0] if said and all(each == said[0] for each in said) else {}
+    if agreed and any(wanted.get(each) != value for each, value in agreed.items()):
+        return f"{told} Write {shown(agreed)} into `match` instead: so its target_info says."
+    if agreed:
+        return f"{told} Take {name} out of `match`, or write a rule whose alerts have it."
+    return f"{told} Match labels that they have, or write a rule whose alerts have it."
+
+
+def _differing(wanted: Labels, known: LabelSets, what: str) -> str:
+    """The first label that none of these has, and the values that there are."""
+    for name, value in wanted.items():
+        values = known.values(name)
+        if values and value not in values:
+            return f'No {what} has {name}="{value}"; there are {_nearest(value, values)}.'
+    for name, value in wanted.items():
+        others = {each: of for each, of in wanted.items() if each != name and known.values(each)}
+        values = frozenset(each[name] for each in known.having(others) if each.get(name)) if others else frozenset()
+        if values and value not in values:
+            return f'The {what} of {shown(others)} has no {name}="{value}"; there is {_nearest(value, values)}.'
+    return f"No {what} has {shown(wanted)} together."
+
+
+def _nearest(value: str, values: Collection[str]) -> str:
+    near = get_close_matches(value, sorted(values), MOST_NAMED, 0.5)
+    return few([*sorted(near), *sorted(set(values) - set(near))])
+
+
+def by_metrics(needed: Collection[str], there: Collection[str]) -> str:
+    """Which metrics the figures of the trigger rules lack, and what the instances show instead.
+
+    Args:
+        needed: what the figures read in the end, without what only tells that something is there.
+        there: every metric that the target's instances show.
+    """
+    found = sorted(set(needed) & set(there))
+    if found:
+        return (
+            f"{few(found)} is there, and no figure comes of it yet: no request, or nothing else, was counted so far."
+        )
+    missing = sorted(needed, key=lambda name: (name != _REQUESTS, name))
+    return f"The figures need one of {few(missing)}, and its instances show none of them. {_instead(there)}"
+
+
+def _instead(there: Collection[str]) -> str:
+    older = sorted(name for name in there if _OLDER.match(name))
+    if older:
+        return (
+            f"They show {few(older)}, of OpenTelemetry's older conventions: set"
+            " OTEL_SEMCONV_STABILITY_OPT_IN=http, or take a newer instrumentation."
+        )
+    if _REQUESTS.removesuffix("_count") in there:
+        return (
+            f"They show {_REQUESTS.removesuffix('_count')} as a native histogram only: let Prometheus keep the"
+            " classic one, too (scrape_classic_histograms; from Prometheus 3 on always_scrape_classic_histograms)."
+        )
+    dotted = sorted(name for name in there if "." in name)
+    if dotted:
+        return f"They show {few(dotted)}: let names be translated with underscores, units and _total."
+    others = sorted(name for name in there if _OF_REQUESTS.search(name) and not _BESIDE.match(name))
+    if others:
+        return (
+            f"They show {few(others)}: write a rule about these, or instrument the service by OpenTelemetry's"
+            " conventions (http.server.request.duration in seconds)."
+        )
+    return "They show nothing of requests: instrument the service, or write a rule about what they show."
+
+
+def shown(labels: Labels) -> str:
+    """Labels for people."""
+    return ", ".join(f'{name}="{value}"' for name, value in labels.items())
+
+
+def few(names: Iterable[str]) -> str:
+    """At most `MOST_NAMED` of these, and how many more there are."""
+    every = list(names)
+    return ", ".join(every[:MOST_NAMED]) + (f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else "")
