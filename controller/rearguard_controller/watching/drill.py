@@ -235,8 +235,9 @@ class Drills:
             return f"Alertmanager took an alert with {shown} and holds it back: {held}."
         return (
             f"Alertmanager took an alert with {shown}, and it did not come back within {self._back_within:g} s: route"
-            " alerts with these labels to this controller's /webhook/alertmanager, with a sender's token, and with"
-            " group_wait and group_interval below that (see deploy/alertmanager/alertmanager.yml)."
+            " alerts with these labels to this controller's /webhook/alertmanager, with a sender's token (`rearguard"
+            " status` tells of refused ones), and with group_wait and group_interval below that (see"
+            " deploy/alertmanager/alertmanager.yml)."
         )
 
     async def _alertmanager_holds(self, alert: Alert) -> str:

@@ -19,7 +19,15 @@ from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Target, is_subset
-from rearguard_controller.model.checks import CURRENT, PROMETHEUS, READY_CHECKS, SERVICE_VERSION
+from rearguard_controller.model.checks import (
+    CURRENT,
+    PROMETHEUS,
+    READY_CHECKS,
+    SCRAPE_INTERVAL,
+    SERVICE_VERSION,
+    THRESHOLDS,
+    TRIGGER_RULES,
+)
 from rearguard_controller.model.observations import is_armed, last_known_good
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.returned import Returns
@@ -32,11 +40,11 @@ from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.pace import Pace
 from rearguard_controller.watching.polled_checks import Asked, PolledChecks
 from rearguard_controller.watching.readiness import Readiness
-from rearguard_controller.watching.readiness_rules import polled
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
 log = structlog.get_logger()
 
+ASKED_OF_PROMETHEUS = (SCRAPE_INTERVAL, TRIGGER_RULES, THRESHOLDS)
 READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
 
@@ -172,9 +180,13 @@ class Watcher:
         if reading.fault:
             log.warning("prometheus_away", error=reading.fault, hint=reading.hint)
             for target in self._targets:
-                unknown = {name: polled(name, holds=None) for name in self._last[target.name].checks}
-                unknown[PROMETHEUS] = readiness_rules.prometheus(reading.fault, reading.hint)
-                self._last[target.name] = replace(self._last[target.name], checks=unknown)
+                known = self._last[target.name].checks
+                names = (*ASKED_OF_PROMETHEUS, *(name for name in known if name not in READ_BESIDE))
+                checks = {name: readiness_rules.while_away(name) for name in names}
+                checks[PROMETHEUS] = readiness_rules.prometheus(reading.fault, reading.hint)
+                checks |= {each.name: each for each in (self._pace.check(target.name), self._matches[target.name])}
+                checks |= {name: known[name] for name in READ_BESIDE if name in known}
+                self._last[target.name] = replace(self._last[target.name], checks=checks)
                 self._track(target, Watch())
             return
         self._answered_at = self._steady()

@@ -109,6 +109,11 @@ def prometheus(fault: str, hint: str) -> Check:
     return Check(PROMETHEUS, False, f"Prometheus did not answer the last poll{because(fault)} {hint}".rstrip())
 
 
+def while_away(name: str) -> Check:
+    """A check that only Prometheus could answer, while it does not."""
+    return Check(name, None, "Not known while Prometheus does not answer.")
+
+
 def service_version(*, named: bool | None) -> Check:
     """Whether instances tell their version; None, without target_info, needs no answer."""
     if named is not False:
