@@ -23,6 +23,8 @@ JOURNAL = "journal"
 POLL = "poll"
 MATCH = "match"
 SERVICE_VERSION = "service_version"
+REPLICAS_AGREE = "replicas_agree"
+CLOCK = "clock"
 
 
 # The poll asks those that touch nothing; only a drill asks all of DRILL_CHECKS.
@@ -39,6 +41,8 @@ READY_CHECKS = (
     MATCH,
     SERVICE_VERSION,
     PROMETHEUS,
+    REPLICAS_AGREE,
+    CLOCK,
     POLL,
     ALERTMANAGER,
     NOTIFY,
@@ -53,6 +57,8 @@ DRILL_CHECKS = (
     HOOKS,
     HEALTH,
     PROMETHEUS,
+    REPLICAS_AGREE,
+    CLOCK,
     POLL,
     MATCH,
     SERVICE_VERSION,

@@ -30,6 +30,7 @@ from rearguard_controller.model import (
     is_subset,
 )
 from rearguard_controller.model.checks import (
+    CLOCK,
     CURRENT,
     DRILL_CHECKS,
     FIGURES,
@@ -39,6 +40,7 @@ from rearguard_controller.model.checks import (
     MATCH,
     POLL,
     PROMETHEUS,
+    REPLICAS_AGREE,
     ROUTING,
     SCRAPE_INTERVAL,
     SERVICE_VERSION,
@@ -155,7 +157,9 @@ class Drills:
 
     def _rules(self, target: Target, prometheus: Check) -> list[Check]:
         seen = self._polled(target.name) if prometheus.holds else {}
-        names = (POLL, MATCH, SERVICE_VERSION, TRIGGER_RULES, THRESHOLDS, FIGURES, SCRAPE_INTERVAL)
+        names = (
+            REPLICAS_AGREE, CLOCK, POLL, MATCH, SERVICE_VERSION, TRIGGER_RULES, THRESHOLDS, FIGURES, SCRAPE_INTERVAL
+        )  # fmt: skip
         return [seen.get(name) or readiness_rules.polled(name, holds=None) for name in names]
 
     async def _hooks(self, target: Target, drill: Drill, serving: str | None) -> tuple[Check, ...]:

@@ -40,6 +40,7 @@ from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.pace import Pace
 from rearguard_controller.watching.polled_checks import Asked, PolledChecks
 from rearguard_controller.watching.readiness import Readiness
+from rearguard_controller.watching.replicas_agree import ReplicasAgree
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
 log = structlog.get_logger()
@@ -85,6 +86,7 @@ class Watcher:
         self._silences = sources.silences
         self._coverage = Coverage(sources.prometheus, targets, runtime.steady)
         self._checks = PolledChecks(sources.prometheus, self._coverage, runtime.steady)
+        self._replicas = ReplicasAgree(sources.prometheus)
         self._releases = releases
         self._returns = Returns(runtime)
         self._beside = SideBySide(runtime, sources.prometheus, releases)
@@ -207,8 +209,10 @@ class Watcher:
 
     async def _ask(self, rules: Rules) -> tuple[Table, Asked]:
         """What is asked once for all targets."""
-        table, intervals = await asyncio.gather(
-            current_figures.tabulate(self._prometheus, rules.alerting), self._checks.intervals()
+        table, intervals, _ = await asyncio.gather(
+            current_figures.tabulate(self._prometheus, rules.alerting),
+            self._checks.intervals(),
+            self._replicas.look(rules.alerting),
         )
         wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
         triggers = [rule for rule in rules.alerting if any(is_subset(dict(each), rule.labels) for each in wanted)]
@@ -246,7 +250,8 @@ class Watcher:
         spoken = self._coverage.hear(target, asked.of(target))
         async with self._side_by_side:
             answered = await self._checks.of(target, asked, rows)
-        own = (self._pace.check(target.name), self._matches[target.name])
+            agree = await self._replicas.check(target, mine)
+        own = (agree, self._pace.check(target.name), self._matches[target.name])
         checks = {check.name: check for check in (*answered, *own)}
         before = self._last[target.name].checks
         self._last[target.name] = replace(
