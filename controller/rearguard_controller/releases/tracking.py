@@ -281,8 +281,9 @@ class Releases:
         selector = presence(target.telemetry)
         try:
             samples = await self._prometheus.query(selector)
-            long_ago = self._clock() - since > SHOWN_FOR  # then no sample can be older
-            scraped = () if long_ago else await self._prometheus.query(f"timestamp({selector})")
+            asked_at = self._clock()
+            long_ago = asked_at - since > SHOWN_FOR  # then no sample can be older
+            ages = () if long_ago else await self._prometheus.query(f"timestamp({selector}) - time()")  # below 0
         except SourceError:
             return Presence()
         named = {_instance(sample.labels) for sample in samples if VERSION_LABEL in sample.labels}
@@ -291,7 +292,7 @@ class Releases:
             for sample in samples
             if VERSION_LABEL in sample.labels or _instance(sample.labels) not in named
         }
-        fresh = long_ago or (bool(scraped) and all(sample.value > since for sample in scraped))
+        fresh = long_ago or (bool(ages) and all(asked_at + sample.value > since for sample in ages))
         told = [sample.labels for sample in samples if sample.labels.get("__name__") == TARGET_INFO]
         return Presence(
             named=any(labels.get(VERSION_LABEL, "").lower() not in NO_VERSION for labels in told) if told else None,

@@ -81,7 +81,7 @@ class Controller:
             notices=notify,
             new_id=lambda letter: wiring.new_id(letter, time.time()),
         )
-        self._prometheus = connect(configuration.prometheus)
+        self._prometheus = connect(configuration.prometheus, self._runtime.clock)
         self._alertmanager = _alertmanager(configuration)
         self._silences = self._silences_of(self._alertmanager)
         actions = Actions(Survivors(state_folder(configuration.journal)))
@@ -139,7 +139,7 @@ class Controller:
         asked_before: list[Prometheus | Alertmanager] = []
         if configuration.prometheus != self.parts.configuration.prometheus:
             asked_before.append(self._prometheus)
-            self._prometheus = connect(configuration.prometheus)
+            self._prometheus = connect(configuration.prometheus, self._runtime.clock)
             self._engine.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
         if configuration.alertmanager != self.parts.configuration.alertmanager:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]

@@ -115,7 +115,7 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     by_hand = ByHand(runtime, decisions, alone=judging.alone, firing=watcher.triggers)
     rollback_words, release_words = RollbackWords(runtime, engine.runner), ReleaseWords(runtime)
     people = People(targets, by_hand, rollback_words, release_words, runtime.clock)
-    runtime.telemetry.feed_poll(watcher.poll_seconds)
+    runtime.telemetry.feed_poll(watcher.poll_seconds, skew=watcher.clock_skew)
     runtime.telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=engine.heartbeat.age)
     judge = Judge(runtime, targets, gatherer, poll_interval=poll_interval, well_for=well_for)
     drills = Drills(runtime, sources, engine.actions, releases, readiness, polled=watcher.polled)

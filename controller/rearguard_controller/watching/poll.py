@@ -8,6 +8,7 @@ alerts found are handed to the intake, which judges them. What each readiness ch
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -137,6 +138,10 @@ class Watcher:
         """Seconds since Prometheus last answered; None when it never did."""
         return None if self._answered_at is None else self._steady() - self._answered_at
 
+    def clock_skew(self) -> float:
+        """Seconds that Prometheus' clock is ahead of ours, of several replicas the largest; not known: NaN."""
+        return max(self._prometheus.skews.values(), key=abs, default=math.nan)
+
     def poll_seconds(self) -> float:
         """How long the last poll lasted; the one that runs counts as soon as it has lasted longer."""
         return self._pace.seconds()
@@ -178,6 +183,7 @@ class Watcher:
             self._pace.end()
 
     async def _poll(self, intake: Intake) -> None:
+        await self._prometheus.compare_clocks()
         reading, _ = await asyncio.gather(self._alerts_now.read(max_age=0.0), self._silences.look())
         if reading.fault:
             log.warning("prometheus_away", error=reading.fault, hint=reading.hint)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, promql
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Check, Sample, Target, is_subset
-from rearguard_controller.model.checks import PROMETHEUS, SCRAPE_INTERVAL, THRESHOLDS, TRIGGER_RULES
+from rearguard_controller.model.checks import CLOCK, PROMETHEUS, SCRAPE_INTERVAL, THRESHOLDS, TRIGGER_RULES
 from rearguard_controller.model.observations import LONGEST_SCRAPE
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.coverage import Coverage, Voice
@@ -20,6 +20,9 @@ from rearguard_controller.watching.current_figures import Row
 from rearguard_controller.watching.figures_check import Address, FiguresCheck
 from rearguard_controller.watching.readiness_rules import polled
 from rearguard_controller.watching.unseen import shown
+from rearguard_controller.wording import span
+
+MOST_SKEW = 30.0  # seconds between two clocks that nobody needs to be told of
 
 Intervals = Mapping[Address, float] | None  # seconds between scrapes; None: not known
 
@@ -59,6 +62,7 @@ class PolledChecks:
         addresses = [_address(sample) for sample in instances or ()]
         return (
             polled(PROMETHEUS, holds=True),
+            clock(self._prometheus.skews),
             _trigger_rules([voice.rule for voice in voices]),
             _thresholds(target, rows),
             await self._figures.of(target, voices, asked.rules, addresses, addresses if scraped is None else scraped),
@@ -71,6 +75,20 @@ class PolledChecks:
             return await self._prometheus.query(promql.presence(target.telemetry))
         except SourceError:
             return None
+
+
+def clock(skews: Mapping[str, float]) -> Check:
+    """Whether Prometheus' clock and ours are nearly the same; `skews` are seconds that it is ahead, by address."""
+    if not skews:
+        return polled(CLOCK, holds=None)
+    url, ahead = max(skews.items(), key=lambda each: abs(each[1]))
+    if abs(ahead) <= MOST_SKEW:
+        return polled(CLOCK, holds=True)
+    detail = (
+        f"The clock of Prometheus at {url} is {span(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the"
+        " controller's: let both follow the same time server. Until then questions are moved by the difference."
+    )
+    return Check(CLOCK, False, detail)
 
 
 def _trigger_rules(rules: Sequence[AlertingRule]) -> Check:

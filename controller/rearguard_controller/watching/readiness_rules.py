@@ -12,6 +12,7 @@ from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.destination import choose_destination, obstacle
 from rearguard_controller.model import Check, Facts, Release, Target, TargetFacts
 from rearguard_controller.model.checks import (
+    CLOCK,
     CURRENT,
     DEPLOY,
     DESTINATION,
@@ -44,6 +45,10 @@ _POLLED: Mapping[str, tuple[str, str]] = {  # what is said when it holds, and wh
     CURRENT: (
         "The version that serves is read.",
         "`current` gives no version: run it by hand in the folder of the configuration file; the log says why.",
+    ),
+    CLOCK: (
+        "Prometheus' clock and the controller's are the same, but for some seconds.",
+        "Prometheus' clock and the controller's differ: let both follow the same time server.",
     ),
     PROMETHEUS: (
         "Prometheus answered the last poll.",

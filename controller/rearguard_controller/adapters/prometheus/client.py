@@ -6,12 +6,20 @@ Here: paths and fields of the questions, and what counts as an answer to them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
 from rearguard_controller.adapters.prometheus import answers, series_of_alerts
 from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Rules, Series
+from rearguard_controller.adapters.prometheus.clock import (
+    Skew,
+    ours_of_alerts,
+    ours_of_samples,
+    ours_of_series,
+    skew,
+)
 from rearguard_controller.adapters.prometheus.promql import duration, selector_text
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
@@ -26,9 +34,20 @@ _TOO_MUCH = ("too many samples", "exceeded maximum resolution")  # of a query th
 class Prometheus(Asking):
     """The Prometheus of the configuration. Close it when done. Every method raises `SourceError` only."""
 
-    def __init__(self, settings: PrometheusSettings, *, timeout: float = TIMEOUT) -> None:
-        """Ask as these settings say; `timeout` is for one question to one address, in seconds."""
+    def __init__(
+        self, settings: PrometheusSettings, *, timeout: float = TIMEOUT, clock: Callable[[], float] | None = None
+    ) -> None:
+        """Ask as these settings say.
+
+        Args:
+            settings: whom, and how.
+            timeout: for one question to one address, in seconds.
+            clock: ours, in seconds since the epoch. All times that are given and returned are by this clock, however
+                wrong one of the two is. Without it, times are Prometheus' own.
+        """
         self._timeout = timeout
+        self._clock = clock
+        self._skew: Skew | None = None
         self._wanted: Callable[[], Callable[[Labels], bool]] | None = None
         super().__init__(
             Source(
@@ -55,6 +74,28 @@ class Prometheus(Asking):
         """Of several replicas those that did not answer last: why, by address."""
         return {}
 
+    @property
+    def skews(self) -> Mapping[str, float]:
+        """Seconds that the clock of each replica is ahead of ours, by address; without those that are not known."""
+        return {} if self._skew is None else {self.address: self._skew.ahead}
+
+    async def compare_clocks(self) -> None:
+        """Ask what time it is there; without an answer the last one counts."""
+        if self._clock is None:
+            return
+        steady = asyncio.get_running_loop().time
+        asked_at, began = self._clock(), steady()
+        with contextlib.suppress(SourceError):
+            for said in await self.ask("POST", "/api/v1/query", {"query": "time()"}, answers.samples):
+                if not said.labels:  # else it is no scalar, and nobody's time
+                    self._skew = skew(said.value, asked_at, steady() - began)
+
+    async def _shift(self) -> float:
+        """Seconds to add to our times to get theirs."""
+        if self._skew is None:
+            await self.compare_clocks()
+        return 0.0 if self._skew is None else self._skew.shift
+
     def look_for(self, wanted: Callable[[], Callable[[Labels], bool]]) -> None:
         """From now on keep only wanted alerts, however many there are.
 
@@ -65,7 +106,9 @@ class Prometheus(Asking):
 
     async def alerts(self) -> tuple[PrometheusAlert, ...]:
         """The wanted alerts that are pending or firing now."""
-        return await self.ask("GET", "/api/v1/alerts", {}, answers.alerts, kept=self._kept())
+        shift = await self._shift()
+        found = await self.ask("GET", "/api/v1/alerts", {}, answers.alerts, kept=self._kept())
+        return ours_of_alerts(found, shift)
 
     async def rules(self) -> Rules:
         """All rules that are loaded, with their wanted alerts."""
@@ -81,10 +124,11 @@ class Prometheus(Asking):
         The series know no annotations and no value. So annotations are those of the alert's rule in `rules`, with the
         alert's labels filled in.
         """
+        shift = await self._shift()
         shown, since = await asyncio.gather(
             self._series_of_alerts("ALERTS", labels), self._series_of_alerts("ALERTS_FOR_STATE", labels)
         )
-        return series_of_alerts.alerts(shown, since, rules)
+        return ours_of_alerts(series_of_alerts.alerts(shown, since, rules), shift)
 
     async def _series_of_alerts(self, name: str, labels: Labels) -> tuple[Sample, ...]:
         wanted = None if self._wanted is None else self._wanted()
@@ -99,9 +143,10 @@ class Prometheus(Asking):
     async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
         """A vector or scalar at a moment (seconds since the epoch), or now. NaN is left out, Inf is kept."""
         fields = {"query": expression, "timeout": f"{self._timeout:g}s"}
+        shift = await self._shift()
         if time is not None:
-            fields["time"] = f"{time:.3f}"
-        return await self.ask("POST", "/api/v1/query", fields, answers.samples)
+            fields["time"] = f"{time + shift:.3f}"
+        return ours_of_samples(await self.ask("POST", "/api/v1/query", fields, answers.samples), shift)
 
     async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
         """A figure from `start` to `end` (seconds since the epoch) every `step` seconds.
@@ -111,8 +156,9 @@ class Prometheus(Asking):
         Raises:
             AnswerTooLargeError: even a part of 1/`MOST_PARTS` is too much.
         """
+        shift = await self._shift()
         least = int((end - start) / step) // MOST_PARTS
-        return await self._in_parts(expression, start, end, step, least)
+        return ours_of_series(await self._in_parts(expression, start + shift, end + shift, step, least), shift)
 
     async def _in_parts(
         self, expression: str, start: float, end: float, step: float, least: int
@@ -145,9 +191,10 @@ class Prometheus(Asking):
         Raises:
             AnswerTooLargeError: ask for a shorter time.
         """
-        fields = {"query": f"{selector}[{duration(end - start)}]", "time": f"{end:.3f}"}
+        shift = await self._shift()
+        fields = {"query": f"{selector}[{duration(end - start)}]", "time": f"{end + shift:.3f}"}
         fields["timeout"] = f"{self._timeout:g}s"
-        return await self.ask("POST", "/api/v1/query", fields, answers.series)
+        return ours_of_series(await self.ask("POST", "/api/v1/query", fields, answers.series), shift)
 
 
 def _joined(first: tuple[Series, ...], second: tuple[Series, ...]) -> tuple[Series, ...]:

@@ -35,18 +35,22 @@ T = TypeVar("T")
 _Rule = TypeVar("_Rule", bound=AlertingRule | RecordingRule)
 
 
-def connect(settings: PrometheusSettings, *, timeout: float = TIMEOUT) -> Prometheus:
-    """The Prometheus of these settings: one, or its replicas."""
-    return Prometheus(settings, timeout=timeout) if len(settings.urls) == 1 else Replicas(settings, timeout=timeout)
+def connect(settings: PrometheusSettings, clock: Callable[[], float] | None = None) -> Prometheus:
+    """The Prometheus of these settings: one, or its replicas; `clock` is ours, see `Prometheus`."""
+    return Prometheus(settings, clock=clock) if len(settings.urls) == 1 else Replicas(settings, clock=clock)
 
 
 class Replicas(Prometheus):
     """Asks every replica; one that is away does not count. Close it when done."""
 
-    def __init__(self, settings: PrometheusSettings, *, timeout: float = TIMEOUT) -> None:
-        """Nothing is connected yet."""
-        super().__init__(settings, timeout=timeout)
-        self._each = tuple(Prometheus(replace(settings, urls=(url,)), timeout=timeout) for url in settings.urls)
+    def __init__(
+        self, settings: PrometheusSettings, *, timeout: float = TIMEOUT, clock: Callable[[], float] | None = None
+    ) -> None:
+        """Nothing is connected yet; see `Prometheus`."""
+        super().__init__(settings, timeout=timeout, clock=clock)
+        self._each = tuple(
+            Prometheus(replace(settings, urls=(url,)), timeout=timeout, clock=clock) for url in settings.urls
+        )
         self._rests: dict[Prometheus, float] = {}  # until when, by the loop's clock
         self._away: dict[Prometheus, str] = {}  # why
         self.rules_of: dict[str, Rules] = {}  # by address, as they were read last
@@ -60,6 +64,17 @@ class Replicas(Prometheus):
     def away(self) -> dict[str, str]:
         """Why a replica did not answer last, by address."""
         return {each.address: why for each, why in self._away.items()}
+
+    @property
+    def skews(self) -> dict[str, float]:
+        """See `Prometheus.skews`."""
+        return {url: ahead for each in self._each for url, ahead in each.skews.items()}
+
+    async def compare_clocks(self) -> None:
+        """See `Prometheus.compare_clocks`; one that is away is left alone."""
+        now = asyncio.get_running_loop().time()
+        asked = [each for each in self._each if self._rests.get(each, 0.0) <= now]
+        await asyncio.gather(*(each.compare_clocks() for each in asked))
 
     def look_for(self, wanted: Callable[[], Callable[[Labels], bool]]) -> None:
         """See `Prometheus.look_for`."""

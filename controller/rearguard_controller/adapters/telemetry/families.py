@@ -77,6 +77,12 @@ OWN_FAMILIES = (
         (),
         "Seconds that the last poll lasted, or the one that runs lasts.",
     ),
+    Family(
+        "rearguard_clock_skew_seconds",
+        "gauge",
+        (),
+        "Seconds that Prometheus' clock is ahead of the controller's; NaN while it is not known.",
+    ),
     Family("rearguard_config_reload_success", "gauge", (), "1 when the configuration was last read without error."),
     Family("rearguard_leader", "gauge", (), "1 while this process leads: judges, and carries rollbacks out."),
     Family("rearguard_journal_errors_total", "counter", (), "Reads and writes of the journal that failed."),

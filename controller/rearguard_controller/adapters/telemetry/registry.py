@@ -98,6 +98,7 @@ class Telemetry:
         self._observed = self._gauge("rearguard_observed_releases")
         self._watchdog_age = self._gauge("rearguard_watchdog_age_seconds")
         self._poll_seconds = self._gauge("rearguard_poll_seconds")
+        self._clock_skew = self._gauge("rearguard_clock_skew_seconds")
         self._prometheus_age = self._gauge("rearguard_prometheus_age_seconds")
         self._reload = self._gauge("rearguard_config_reload_success")
         self._reload.set(1)
@@ -278,9 +279,10 @@ class Telemetry:
         self._prometheus_age.set_function(lambda: _age(prometheus(), since))
         self._watchdog_age.set_function(lambda: _age(watchdog(), self._started))
 
-    def feed_poll(self, seconds: Callable[[], float]) -> None:
-        """Read at every scrape how long polls last."""
+    def feed_poll(self, seconds: Callable[[], float], *, skew: Callable[[], float]) -> None:
+        """Read at every scrape how long polls last, and how far Prometheus' clock is ahead."""
         self._poll_seconds.set_function(seconds)
+        self._clock_skew.set_function(skew)
 
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """The exposition that the Accept header asks for, and its content type."""
