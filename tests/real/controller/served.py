@@ -148,6 +148,10 @@ async def listening(firing, *, groups=(), targets=(), samples=()):
 
     async def answer(request):
         fields = await request.post() if request.method == "POST" else request.query
+        if fields.get("query") == "time()":
+            now = time.time()
+            scalar = {"resultType": "scalar", "result": [now, str(now)]}
+            return web.json_response({"status": "success", "data": scalar})
         asked.append(fields.get("query", request.path))
         found = {
             "alerts": {"alerts": firing},

@@ -217,6 +217,8 @@ class World:
 
     async def _query(self, request):
         query, now, version = (await request.post())["query"], time.time(), self.version
+        if query == "time()":
+            return _data({"resultType": "scalar", "result": [now, str(now)]})
         metric = {**LABELS, "service_version": version, "job": "shop", "instance": "shop:1"}
         value = now if query.startswith("timestamp") else 0.3 if version == "v2" else 0.0
         value = 1.0 if query.startswith("target_info") else value
