@@ -21,9 +21,11 @@ from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Target, is_subset
 from rearguard_controller.model.checks import (
+    CLOCK,
     CURRENT,
     PROMETHEUS,
     READY_CHECKS,
+    REPLICAS_AGREE,
     SCRAPE_INTERVAL,
     SERVICE_VERSION,
     THRESHOLDS,
@@ -46,7 +48,7 @@ from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
 log = structlog.get_logger()
 
-ASKED_OF_PROMETHEUS = (SCRAPE_INTERVAL, TRIGGER_RULES, THRESHOLDS)
+ASKED_OF_PROMETHEUS = (SCRAPE_INTERVAL, TRIGGER_RULES, THRESHOLDS, REPLICAS_AGREE, CLOCK)
 READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
 
