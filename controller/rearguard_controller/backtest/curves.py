@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, Series, figures
-from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK, against, is_own, start_of_episode
-from rearguard_controller.backtest import selectors
+from rearguard_controller.adapters.prometheus.alert_rules import rules_of
+from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK, against, is_about, start_of_episode
 from rearguard_controller.backtest.nouns import AlertHistory, Change, Curve, Presence, World, curve_key
 from rearguard_controller.facts import side_by_side
 from rearguard_controller.facts.measurements import BEFORE_RELEASE
@@ -49,20 +49,19 @@ class Wanted:
 
 def condition_of(history: AlertHistory, rules: Rules, target: Target) -> Condition | None:
     """The condition of an alert of the past, as its rule declares it today: history holds no annotations."""
-    rule = rule_of(history.labels, rules)
-    annotations = {} if rule is None else rule.annotations
+    known = rules_then(history.labels, rules)
+    annotations = known[0].annotations if known else {}
     alert = PrometheusAlert(history.labels, annotations, AlertState.FIRING, None, None)
-    return figures.condition_of(alert, rules, target.telemetry)
+    return figures.condition_of(alert, rules, target, known=known)
 
 
-def rule_of(labels: Labels, rules: Rules) -> AlertingRule | None:
-    """The rule of an alert, found by its name; if several rules have it, the one whose labels the alert has.
+def rules_then(labels: Labels, rules: Rules) -> tuple[AlertingRule, ...]:
+    """The rules that an alert of the past may come from: see `rules_of`.
 
     The labels of a rule may have been edited since, so a rule whose name is unique need not match them.
     """
-    named = [rule for rule in rules.alerting if rule.name == labels.get("alertname", "")]
-    wearing = [rule for rule in named if is_subset(selectors.fixed(rule.labels), labels)]
-    return next(iter(named if len(named) == 1 else wearing), None)
+    named = tuple(rule for rule in rules.alerting if rule.name == labels.get("alertname", ""))
+    return named if len(named) == 1 else rules_of(labels, rules)
 
 
 def wanted(world: World, changed: Mapping[str, Sequence[Change]]) -> tuple[Wanted, ...]:
@@ -121,7 +120,7 @@ class Curves:
         values = [
             value
             for series in curve.values
-            if is_own(series.labels, curve.condition.selector, version)
+            if is_about(series.labels, curve.condition, version)
             and (value := _value_at(series, point, curve.step)) is not None
         ]
         if curve.condition.threshold == EXISTS:
@@ -152,7 +151,7 @@ class Curves:
         values = [
             value
             for series in over.values
-            if is_own(series.labels, over.condition.selector, version)
+            if is_about(series.labels, over.condition, version)
             for _, value in series.points
         ]
         return against(median(values) if values else None, operator, threshold)

@@ -9,11 +9,12 @@ import math
 from collections.abc import Sequence
 
 from rearguard_controller.adapters.prometheus import AlertingRule
+from rearguard_controller.adapters.prometheus.alert_rules import worn
 from rearguard_controller.adapters.prometheus.figures import FINEST_STEP
-from rearguard_controller.backtest import selectors, stretches
-from rearguard_controller.backtest.archive import Archive, Key, Times, together
+from rearguard_controller.backtest import stretches
+from rearguard_controller.backtest.archive import Archive, Times, together
 from rearguard_controller.backtest.nouns import AlertHistory, Stretch
-from rearguard_controller.model import Labels, Target
+from rearguard_controller.model import Target
 
 MOST_LOOKED_AT = 200  # stretches of one rule that are looked at finely
 BREAK = 1.5  # steps without the condition that begin `for` anew
@@ -39,7 +40,9 @@ async def evaluate(
     fine = max(FINEST_STEP, rule.interval)  # as the rule would have been evaluated, however long the whole time is
     what = f"{rule.name} evaluated"
     times = await archive.over(what, rule.query, start, end, coarse)
-    mine = {key: moments for key, moments in times.items() if any(each.owns(_worn(rule, key)) for each in targets)}
+    mine = {
+        key: moments for key, moments in times.items() if any(each.owns(worn(rule, dict(key))) for each in targets)
+    }
     active = {key: stretches.unbroken(moments, BREAK * coarse) for key, moments in mine.items()}
     around = stretches.windows(
         (
@@ -53,7 +56,7 @@ async def evaluate(
         exact = await _finely(archive, what, rule, around, fine)
         active = {key: stretches.unbroken(exact.get(key, []), BREAK * fine) for key in mine}
     return [
-        AlertHistory(_worn(rule, key), tuple(found), stretches.lasting(found, rule.for_seconds), evaluated=True)
+        AlertHistory(worn(rule, dict(key)), tuple(found), stretches.lasting(found, rule.for_seconds), evaluated=True)
         for key, found in active.items()
     ]
 
@@ -64,9 +67,3 @@ async def _finely(archive: Archive, what: str, rule: AlertingRule, around: Seque
         for key, moments in times.items():
             joined.setdefault(key, []).extend(moments)
     return joined
-
-
-def _worn(rule: AlertingRule, key: Key) -> Labels:
-    """The labels that the rule's alert has for a result of its expression."""
-    own = {name: value for name, value in key if name != "__name__"}
-    return {**own, **selectors.fixed(rule.labels), "alertname": rule.name}

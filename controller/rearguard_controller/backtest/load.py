@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, Series, figures, promql
+from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.backtest import selectors, stretches
 from rearguard_controller.backtest.archive import Archive, Key, Progress, Times, together
-from rearguard_controller.backtest.curves import Wanted, rule_of, wanted
+from rearguard_controller.backtest.curves import Wanted, rules_then, wanted
 from rearguard_controller.backtest.evaluation import evaluate
 from rearguard_controller.backtest.nouns import AlertHistory, Curve, CurveKey, Presence, Stretch, World, curve_key
 from rearguard_controller.backtest.serving import changes
@@ -115,7 +116,7 @@ class History:
                     f"{target.name}: there is no target_info with a service_version and"
                     f" {promql.selector_text(target.telemetry)} in this time, so nothing can be said of it."
                 )
-            if not any(is_subset(target.policy.alerts, rule.labels) for rule in rules.alerting):
+            if not any(can_raise(rule, target.policy.alerts) for rule in rules.alerting):
                 self._notes.append(
                     f"{target.name}: Prometheus has no rule loaded whose alerts may trigger: figures are not known."
                 )
@@ -148,8 +149,8 @@ class History:
         wants = _distinct(target.policy.alerts for target in self._targets)
         found: list[AlertHistory] = []
         for rule in rules.alerting:
-            triggers = any(is_subset(each, rule.labels) for each in wants)
-            if triggers and not any(rule_of(history.labels, rules) is rule for history in known):
+            triggers = any(can_raise(rule, each) for each in wants)
+            if triggers and not any(rule in rules_then(history.labels, rules) for history in known):
                 found += await self._attempt(rule, start, end, step)
         return found
 
@@ -195,9 +196,9 @@ class History:
     async def _curve(self, each: Wanted) -> Curve:
         condition = each.condition
         step = figures.step_between(each.start, each.end)
-        expression = selectors.narrowed(condition.figure, condition.selector)
+        expression = selectors.narrowed(condition)
         found = await self._archive.range(expression, each.start, each.end, step)
-        values = tuple(one for one in found if figures.is_own(one.labels, condition.selector, None))
+        values = tuple(one for one in found if figures.is_about(one.labels, condition, None))
         enough: tuple[Series, ...] = ()
         if condition.comparable:
             enough = tuple(await self._archive.range(condition.comparable, each.start, each.end, step))

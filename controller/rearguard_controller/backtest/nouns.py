@@ -78,12 +78,13 @@ class Curve:
     comparable: tuple[Series, ...] = ()
 
 
-CurveKey = tuple[str, str, str]  # target, figure, threshold
+CurveKey = tuple[str, str, str, frozenset[tuple[str, str]]]  # target, figure, threshold, labels
 
 
 def curve_key(target: Target, condition: Condition) -> CurveKey:
     """The key under which the curves of a target's figure are kept."""
-    return target.name, condition.figure, condition.threshold
+    labels = frozenset((condition.labels or {}).items())
+    return target.name, condition.figure, condition.threshold, labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from rearguard_controller.adapters.prometheus.promql import METRIC_NAME, quoted, series_of
-from rearguard_controller.model import Labels
+from rearguard_controller.model import Condition, Labels, normalised
 from rearguard_controller.model.labels import TWO_NAMED
+from rearguard_controller.model.observations import EXISTS
 
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
@@ -26,20 +27,18 @@ def of_all(selectors: Sequence[Labels], metric: str, present: str) -> str:
     return f"{metric}{{{','.join(parts)}}}"
 
 
-def narrowed(figure: str, selector: Labels) -> str:
-    """A figure with the selector of one target added, if the figure is just a name; any other figure unchanged."""
-    name = figure.strip()
-    return series_of(name, selector) if selector and METRIC_NAME.fullmatch(name) else figure
+def narrowed(condition: Condition) -> str:
+    """The figure of a condition with labels that all its values wear added, if it is just a name; else unchanged."""
+    name, selector = condition.figure.strip(), condition.selector
+    if condition.labels is not None:
+        shared = dict(normalised(selector).items() & normalised(condition.labels).items())
+        selector = {} if condition.threshold == EXISTS else shared
+    return series_of(name, selector) if selector and METRIC_NAME.fullmatch(name) else condition.figure
 
 
 def one_named(labels: Labels) -> Labels:
     """The labels that have one name only. One selector cannot accept either name: compare the others afterwards."""
     return {name: value for name, value in labels.items() if name not in TWO_NAMED}
-
-
-def fixed(labels: Labels) -> Labels:
-    """The labels of a rule that are no templates."""
-    return {name: value for name, value in labels.items() if "{{" not in value}
 
 
 def _escape(match: re.Match[str]) -> str:

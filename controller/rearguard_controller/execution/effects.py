@@ -75,11 +75,16 @@ class Effects:
         self._prometheus = prometheus
         self._poll_interval = poll_interval
         self._clock = clock
+        self._still_fires: recovery.StillFires | None = None
 
     def use(self, prometheus: Prometheus, *, poll_interval: float) -> None:
         """Ask another Prometheus from now on, after a reload."""
         self._prometheus = prometheus
         self._poll_interval = poll_interval
+
+    def check_with(self, still_fires: recovery.StillFires) -> None:
+        """Ask this at the end of each proof of recovery, from now on."""
+        self._still_fires = still_fires
 
     async def carry_out(self, work: Work) -> Effect:
         """Do what the step is for; a failure is a value."""
@@ -161,9 +166,16 @@ class Effects:
             shows=shown.get(work.rollback.to_version),
             left=shown.get(work.rollback.from_version),
             acted_at=began_at(work.rollback),
+            target=work.rollback.target,
         )
         proving = asyncio.create_task(
-            recovery.prove(self._prometheus, subject, every=self._poll_interval, clock=self._clock)
+            recovery.prove(
+                self._prometheus,
+                subject,
+                every=self._poll_interval,
+                clock=self._clock,
+                still_fires=self._still_fires,
+            )
         )
         proof = await self._unless_changed(proving, work)
         return Effect(ok=proof.outcome in (None, Outcome.COMPLETED), detail=proof.detail, outcome=proof.outcome)

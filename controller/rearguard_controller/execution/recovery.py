@@ -1,8 +1,8 @@
 """Proof that a rollback helped: the condition that triggered it is over for the version that was gone back to.
 
 Here: waiting for the settle time, until the figures no longer reach back before the rollback; then measuring, until
-the condition is over on consecutive evaluations or the time is up; and whether it was receding before the first step.
-No data never counts as recovery. The target's health is another step's.
+the condition is over on consecutive evaluations and no trigger alert fires, or the time is up; and whether it was
+receding before the first step. No data never counts as recovery. The target's health is another step's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import quantiles
+from typing import Protocol
 
 from rearguard_controller.adapters.prometheus import Prometheus, figures
 from rearguard_controller.errors import SourceError
@@ -46,23 +47,39 @@ class Subject:
     shows: str | None  # the destination's service_version, where it is known
     left: str | None  # the service_version that was left, where it is known
     acted_at: float  # when the first step began, which may have changed the figures
+    target: str = ""
 
 
-async def prove(prometheus: Prometheus, subject: Subject, *, every: float, clock: Callable[[], float]) -> Proof:
-    """Watch the conditions until they are all over or the time is up.
+class StillFires(Protocol):
+    """Tells which trigger alerts of the target still fire: see `StillFiring.after`."""
+
+    async def __call__(self, subject: Subject, passed: float, *, time_is_up: bool) -> str:
+        """What stands in the way of `recovered`; empty if nothing does."""
+
+
+async def prove(
+    prometheus: Prometheus,
+    subject: Subject,
+    *,
+    every: float,
+    clock: Callable[[], float],
+    still_fires: StillFires | None = None,
+) -> Proof:
+    """Watch the conditions until they are all over, and no trigger alert fires any more, or the time is up.
 
     Args:
         prometheus: who is asked.
         subject: what is watched.
         every: seconds between evaluations.
         clock: the present time, which may jump.
+        still_fires: asked once the conditions are over; None: nobody is.
     """
     unfit = next((each for each in subject.conditions if _cannot_be_judged(each, subject)), None)
     if unfit is not None:
         detail = f"{unfit.alert} has no figure, and its rule selects a version: its end cannot be told from here."
         return Proof(Outcome.NEEDS_A_PERSON, detail)
     now = asyncio.get_running_loop().time
-    settled_at, deadline = _times(subject, clock(), now())
+    back_at, settled_at, deadline = _times(subject, clock(), now())
     below, last = 0, "Prometheus was not asked yet"
     while True:
         moment = now()
@@ -70,14 +87,18 @@ async def prove(prometheus: Prometheus, subject: Subject, *, every: float, clock
             over, last = await _look(prometheus, subject)
             below = below + 1 if over else 0
             if below >= CONSECUTIVE:
-                return await _credit(prometheus, subject, last)
+                ended = moment >= deadline
+                fires = await still_fires(subject, moment - back_at, time_is_up=ended) if still_fires else ""
+                if not fires:
+                    return await _credit(prometheus, subject, last)
+                over, last = False, f"{last}; but {fires}"
             if moment >= deadline and not over:
                 return Proof(Outcome.NOT_RECOVERED, f"Not over in time: {last}")
         await asyncio.sleep(max(SHORTEST_POLL, min(every, settled_at - moment if moment < settled_at else every)))
 
 
-def _times(subject: Subject, wall: float, now: float) -> tuple[float, float]:
-    """When the figures are settled and when the time is up, by the clock that never jumps.
+def _times(subject: Subject, wall: float, now: float) -> tuple[float, float, float]:
+    """When the version was put back, the figures are settled and the time is up, by the clock that never jumps.
 
     The wall clock is asked once, for how much time is over already. If it was set back, none is. If all the time
     seems over before anything was measured, the clock was set forward or the controller was away: then only the
@@ -87,7 +108,8 @@ def _times(subject: Subject, wall: float, now: float) -> tuple[float, float]:
     passed = max(0.0, wall - subject.rolled_back_at)
     if passed >= settle + subject.within:
         passed = settle
-    return now + max(0.0, settle - passed), now + settle + subject.within - passed
+    back_at = now - passed
+    return back_at, max(now, back_at + settle), back_at + settle + subject.within
 
 
 async def _credit(prometheus: Prometheus, subject: Subject, over: str) -> Proof:

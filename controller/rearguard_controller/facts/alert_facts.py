@@ -47,7 +47,8 @@ class Confirmation:
 def confirm(target: Target, alert: Alert, reading: AlertsReading, silences: Silences, now: float) -> Confirmation:
     """Look a delivered alert up in Prometheus' list, and in Alertmanager's.
 
-    A delivery may be late, a duplicate or forged: only what Prometheus has counts.
+    A delivery may be late, a duplicate or forged: only what Prometheus has counts. An alert is confirmed only if the
+    labels that it has in Prometheus make it a trigger of this target.
 
     Args:
         target: whose alert it is.
@@ -56,18 +57,37 @@ def confirm(target: Target, alert: Alert, reading: AlertsReading, silences: Sile
         silences: Alertmanager's list.
         now: the moment of the judgement, in seconds since the epoch.
     """
-    found = reading.find(alert)
+    meant = reading.meant(alert)
+    found = next((each for each in meant if target.triggered_by(each.labels)), None)
     condition, detail = None, reading.fault
     if found is None:
         state = AlertState.UNKNOWN if reading.fault else AlertState.INACTIVE
+        detail = reading.fault or (only_delivered(target, alert, meant[0]) if meant else "")
     else:
         alert = as_alert(found, alert.source)
         state = AlertState.FIRING if found.state == AlertState.FIRING else AlertState.PENDING
-        condition = figures.condition_of(found, reading.rules, target.telemetry)
+        condition = figures.condition_of(found, reading.rules, target)
         detail = "" if condition else NO_CONDITION
     silencing = silences.of(alert)
-    evidence = (of_alert(found, reading.fault, reading.read_at), *of_silencing(silencing, now))
-    return Confirmation(AlertFacts(state, detail, silencing, evidence), alert, condition)
+    known = of_alert(found or next(iter(meant), None), reading.fault, reading.read_at)
+    evidence = (known, *of_silencing(silencing, now))
+    is_foreign = found is None and bool(meant) and not any(target.owns(each.labels) for each in meant)
+    return Confirmation(AlertFacts(state, detail, silencing, is_foreign, evidence), alert, condition)
+
+
+def only_delivered(target: Target, alert: Alert, found: PrometheusAlert) -> str:
+    """Why an alert that Prometheus has is no trigger of a target: the labels that it would need, and lacks there."""
+    lacking = min(
+        (
+            [name for name, value in each.items() if found.labels.get(name) != value]
+            for each in target.trigger_labels()
+        ),
+        key=len,
+        default=[],
+    )
+    named = ", ".join(f'{name}="{alert.labels[name]}"' for name in lacking if name in alert.labels)
+    told = f" Delivered alone were {named}: such labels do not count." if named else ""
+    return f"there it has no labels that make it a trigger of {target.name}.{told}"
 
 
 def of_alert(found: PrometheusAlert | None, fault: str, at: float) -> Evidence:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.lists import Lists
 from rearguard_controller.facts.storm import Trouble
-from rearguard_controller.model import Alert, AlertState, Labels
+from rearguard_controller.model import Alert, AlertState, Labels, agree
 
 READING_HOLDS = 1.0  # seconds for which all who ask share one reading
+MOST_COMPARED = 1000  # alerts of one name that a delivery is compared with
+MOST_MEANT = 20  # of those; polling finds the others
 
 Index = Mapping[tuple[str, ...], Mapping[tuple[str, ...], Sequence[PrometheusAlert]]]  # by label names, then values
 
@@ -38,21 +41,29 @@ class AlertsReading:
     hint: str = ""
     troubled: frozenset[str] = frozenset()
     by_labels: Index = field(default_factory=dict, repr=False)
+    by_name: Mapping[str, Sequence[PrometheusAlert]] = field(default_factory=dict, repr=False)
 
-    def find(self, alert: Alert) -> PrometheusAlert | None:
-        """Prometheus' alert of which this one has all labels, a firing one first; None if there is none."""
+    def meant(self, alert: Alert) -> tuple[PrometheusAlert, ...]:
+        """Prometheus' alerts that a delivery may mean: those that fire first, then those with most labels.
+
+        These are the alerts of which the delivery has all labels: it may have got more on its way (external labels,
+        or a forger's). If there are none, it may have lost some. Then they are the alerts of its name that contradict
+        no label of it, at most `MOST_MEANT`.
+        """
         labels = alert.labels
         found = [
             each
             for names, of_values in self.by_labels.items()
             for each in of_values.get(tuple(labels.get(name, "") for name in names), ())
         ]
-        return min(found, key=lambda each: each.state != AlertState.FIRING, default=None)
+        if not found:
+            named = self.by_name.get(labels.get("alertname", ""), ())
+            found = [each for each in islice(named, MOST_COMPARED) if agree(labels, each.labels)][:MOST_MEANT]
+        return tuple(sorted(found, key=lambda each: (each.state != AlertState.FIRING, -len(each.labels))))
 
     def has_firing(self, alert: Alert) -> bool:
-        """Whether the alert fires by this reading; False when the lists are not known."""
-        found = self.find(alert)
-        return found is not None and found.state == AlertState.FIRING
+        """Whether an alert that this one may mean fires by this reading; False when the lists are not known."""
+        return any(each.state == AlertState.FIRING for each in self.meant(alert))
 
 
 class AlertsNow:
@@ -114,7 +125,14 @@ class AlertsNow:
             reading = AlertsReading(read_at, fault=error.message, hint=error.hint)
         else:
             troubled = self.trouble.see(each.labels for each in alerts if each.state == AlertState.FIRING)
-            reading = AlertsReading(read_at, tuple(alerts), rules, troubled=troubled, by_labels=_by_labels(alerts))
+            reading = AlertsReading(
+                read_at,
+                tuple(alerts),
+                rules,
+                troubled=troubled,
+                by_labels=_by_labels(alerts),
+                by_name=_by_name(alerts),
+            )
         if self._last is None or self._last[0] < number:
             self._last = number, reading
         return reading
@@ -137,4 +155,11 @@ def _by_labels(alerts: Sequence[PrometheusAlert]) -> Index:
     for each in alerts:
         of_values = found.setdefault(tuple(each.labels), {})
         of_values.setdefault(tuple(each.labels.values()), []).append(each)
+    return found
+
+
+def _by_name(alerts: Sequence[PrometheusAlert]) -> Mapping[str, Sequence[PrometheusAlert]]:
+    found: dict[str, list[PrometheusAlert]] = {}
+    for each in alerts:
+        found.setdefault(each.name, []).append(each)
     return found

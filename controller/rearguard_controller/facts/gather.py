@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rearguard_controller.facts.alert_facts import Confirmation, confirm
-from rearguard_controller.facts.alerts_now import READING_HOLDS
+from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsReading
 from rearguard_controller.facts.measurements import measure
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.target_facts import TargetReader, of_others, with_others
-from rearguard_controller.model import Alert, Condition, Facts, Measured, Target
+from rearguard_controller.model import Alert, AlertState, Condition, Facts, Measured, Target
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 
@@ -73,7 +73,8 @@ class FactGatherer:
             self._silences.look(),
         )
         trouble = self._alerts_now.trouble
-        if any(map(reading.has_firing, alerts)):
+        confirmed = [self._confirmed(target, alert, reading, facts.now) for alert in alerts]
+        if any(isinstance(each, Confirmation) and each.facts.state is AlertState.FIRING for each in confirmed):
             trouble.saw(target.name)
         known = with_others(
             facts.target,
@@ -87,9 +88,11 @@ class FactGatherer:
         facts = replace(facts, target=replace(known, evidence=evidence))
         measured: list[tuple[Condition, Measured]] = []
         gathered: list[Gathered | Exception] = []
-        for alert in alerts:
+        for said in confirmed:
             try:
-                said = confirm(target, alert, reading, self._silences, facts.now)
+                if isinstance(said, Exception):
+                    gathered.append(said)
+                    continue
                 found = await self._with_figures(facts, said, measured)
                 if record:
                     await self._remember(target, found)
@@ -97,6 +100,15 @@ class FactGatherer:
             except Exception as fault:  # noqa: BLE001  # handed on as a value: the others are judged all the same
                 gathered.append(fault)
         return tuple(gathered)
+
+    def _confirmed(
+        self, target: Target, alert: Alert, reading: AlertsReading, now: float
+    ) -> Confirmation | Exception:
+        """What is known of one alert, or the fault of ours that kept it from being looked up."""
+        try:
+            return confirm(target, alert, reading, self._silences, now)
+        except Exception as fault:  # noqa: BLE001  # handed on as a value: the others are judged all the same
+            return fault
 
     async def _with_figures(
         self, facts: Facts, said: Confirmation, measured: list[tuple[Condition, Measured]]
@@ -114,6 +126,10 @@ class FactGatherer:
         serving, fault = gathered.facts.target.serving, gathered.facts.measured.shared
         if serving is not None and fault is not None and fault not in serving.shared_faults:
             await self._releases.remember_shared(target, serving.version, fault)
+
+    async def reading(self, alerts: Sequence[Alert], delivered: float) -> AlertsReading:
+        """Prometheus' alerts, not older than these deliveries if it does not have them yet: see `AlertsNow.read`."""
+        return await self._alerts_now.read(alerts=alerts, delivered=delivered)
 
     async def of_target(self, target: Target, *, record: bool) -> Facts:
         """What is known of a target without any alert: see `TargetReader.read`."""

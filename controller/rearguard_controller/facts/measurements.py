@@ -89,7 +89,7 @@ async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Clock) 
 
 async def measure_now(asks: Asks, condition: Condition, known: TargetFacts, clock: Clock) -> Answer[Measurement]:
     """The figure of the serving version against its threshold, now."""
-    queries = RecordedQueries(asks, condition.selector, clock, ReasonCode.ALERT_CONFIRMED)
+    queries = RecordedQueries(asks, condition, clock, ReasonCode.ALERT_CONFIRMED)
     try:
         found = await figures.measure(queries, condition, version=_shown(known.serving))
     except SourceError as error:
@@ -100,7 +100,7 @@ async def measure_now(asks: Asks, condition: Condition, known: TargetFacts, cloc
 async def measure_since(asks: Asks, condition: Condition, facts: Facts, clock: Clock) -> Answer[Episode]:
     """When the present episode of the condition began, looked for from ten minutes before the release on."""
     serves = (ReasonCode.BEGAN_AFTER_RELEASE, ReasonCode.NOT_SHOWN_BY_OLDER)  # see `measure_shared`
-    queries = RecordedQueries(asks, condition.selector, clock, *serves)
+    queries = RecordedQueries(asks, condition, clock, *serves)
     state = facts.target.state
     served_since = facts.now if state is None or state.serving_since is None else state.serving_since
     earliest = max(served_since, facts.now - figures.LONGEST_LOOK) - BEFORE_RELEASE
@@ -139,7 +139,7 @@ async def measure_before(asks: Asks, condition: Condition, known: TargetFacts, c
     shown = _shown(previous)
     if previous is None or shown is None:
         return Answer(None, NO_VERSION_BEFORE)
-    queries = RecordedQueries(asks, condition.selector, clock, ReasonCode.PREVIOUS_VERSION_HEALTHY)
+    queries = RecordedQueries(asks, condition, clock, ReasonCode.PREVIOUS_VERSION_HEALTHY)
     end = changed_after(state) or state.serving_since
     try:
         serves, beside, before = await asyncio.gather(
@@ -159,7 +159,7 @@ async def measure_shared(asks: Asks, condition: Condition, facts: Facts, clock: 
 
     Nothing was seen: then the figure over time, which `measure_since` keeps, is evidence enough.
     """
-    queries = RecordedQueries(asks, condition.selector, clock, ReasonCode.NOT_SHOWN_BY_OLDER)
+    queries = RecordedQueries(asks, condition, clock, ReasonCode.NOT_SHOWN_BY_OLDER)
     try:
         found = await side_by_side.look(queries, condition, facts)
     except SourceError as error:

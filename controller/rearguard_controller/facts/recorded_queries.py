@@ -12,9 +12,10 @@ from statistics import median
 
 from rearguard_controller.adapters.prometheus import Series
 from rearguard_controller.adapters.prometheus.agreement import url_of
+from rearguard_controller.adapters.prometheus.figures import is_about
 from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import Evidence, EvidenceSource, Labels, ReasonCode, Sample
+from rearguard_controller.model import Condition, Evidence, EvidenceSource, Labels, ReasonCode, Sample, agree
 from rearguard_controller.model.labels import VERSION_LABEL
 from rearguard_controller.wording import number
 
@@ -27,10 +28,10 @@ _FIRST_LABELS = (VERSION_LABEL, "instance", "job", "pod")  # labels that are kep
 class RecordedQueries:
     """Asks Prometheus about one target, for the sake of some reasons, and keeps what it answers."""
 
-    def __init__(self, asks: Asks, selector: Labels, clock: Callable[[], float], *serves: ReasonCode) -> None:
-        """Nothing is asked yet; of the answers only what is about `selector` is kept."""
+    def __init__(self, asks: Asks, condition: Condition, clock: Callable[[], float], *serves: ReasonCode) -> None:
+        """Nothing is asked yet; of the answers only what is about this condition, or its target, is kept."""
         self._asks = asks
-        self._selector = selector
+        self._condition = condition
         self._clock = clock
         self._serves = serves
         self._kept: list[Evidence] = []
@@ -53,7 +54,7 @@ class RecordedQueries:
         return url_of(self._asks)
 
     def _of(self, one: Asks) -> RecordedQueries:
-        recorded = RecordedQueries(one, self._selector, self._clock, *self._serves)
+        recorded = RecordedQueries(one, self._condition, self._clock, *self._serves)
         recorded._kept, recorded._where = self._kept, f"{url_of(one)} says "
         return recorded
 
@@ -67,7 +68,7 @@ class RecordedQueries:
             raise
         said = (each.at for each in samples if each.at is not None and abs(each.at - asked_at) <= MOST_APART)
         at = next(said, asked_at)
-        own = self._own(samples)
+        own = self._own(expression, samples)
         self._keep(expression, at, _in_words(own), own)
         return samples
 
@@ -78,8 +79,8 @@ class RecordedQueries:
         except SourceError as error:
             self._keep(expression, end, f"no answer: {error.message}", start=start, step=step)
             raise
-        points = [value for each in series if self._is_own(each.labels) for _, value in each.points]
-        own = self._own(Sample(each.labels, median(value for _, value in each.points)) for each in series)
+        points = [value for each in series if self._is_own(expression, each.labels) for _, value in each.points]
+        own = self._own(expression, (Sample(each.labels, median(at[1] for at in each.points)) for each in series))
         told = f"{len(points)} points from {number(min(points))} to {number(max(points))}" if points else "no data"
         self._keep(expression, end, told, own, start=start, step=step)
         return series
@@ -114,16 +115,18 @@ class RecordedQueries:
             )
         )
 
-    def _own(self, samples: Iterable[Sample]) -> list[Sample]:
+    def _own(self, expression: str, samples: Iterable[Sample]) -> list[Sample]:
         """The samples about the target or about everyone, each with the labels that distinguish it."""
         return [
-            Sample(distinguishing_labels(each.labels, self._selector), each.value)
+            Sample(distinguishing_labels(each.labels, self._condition.selector), each.value)
             for each in samples
-            if self._is_own(each.labels)
+            if self._is_own(expression, each.labels)
         ]
 
-    def _is_own(self, labels: Labels) -> bool:
-        return all(labels.get(name, value) == value for name, value in self._selector.items())
+    def _is_own(self, expression: str, labels: Labels) -> bool:
+        of = self._condition
+        measures = expression == of.figure and of.labels is not None
+        return is_about(labels, of, None) if measures else agree(of.selector, labels)
 
 
 def distinguishing_labels(labels: Labels, selector: Labels) -> Labels:

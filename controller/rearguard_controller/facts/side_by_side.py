@@ -83,9 +83,7 @@ def values_at(found: Sequence[Series]) -> dict[float, list[tuple[str, float]]]:
 def own_series(found: Sequence[Series], condition: Condition) -> list[Series]:
     """The target's own series that name a version: what speaks for all says nothing of one."""
     return [
-        each
-        for each in found
-        if each.labels.get(VERSION_LABEL) and figures.is_own(each.labels, condition.selector, None)
+        each for each in found if each.labels.get(VERSION_LABEL) and figures.is_about(each.labels, condition, None)
     ]
 
 

@@ -5,7 +5,7 @@ Here: requests and what became of them. Any replica may judge and open one, so n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -119,7 +119,7 @@ class ByHand:
             target, facts, lambda facts: policy.decide_by_hand(number, wish, target, facts)
         )
         decision = evidence.kept(decision)
-        conditions = tuple(condition for _, condition in self._firing(target) if condition is not None)
+        conditions = _distinct(condition for _, condition in self._firing(target) if condition is not None)
         steps = plan(target, conditions=conditions)
         if request.dry_run:
             return ManualAnswer(decision, None, steps)
@@ -163,6 +163,15 @@ class ByHand:
             log.error(
                 "score_not_kept", target=target.name, rollback=rollback.id, error=error.message, hint=error.hint
             )
+
+
+def _distinct(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Each condition once: the alerts of several instances share one."""
+    found: list[Condition] = []
+    for each in conditions:
+        if each not in found:
+            found.append(each)
+    return tuple(found)
 
 
 def _refused(action: OperatorAction, error: ConflictError | InvalidInputError) -> OperatorAction:

@@ -93,7 +93,8 @@ class Intake:
             ids = (entry.id,) if before is None else (*before.ids, entry.id)
             newest[entry.alert.key] = Waiting(entry.alert, entry.received_at, ids, entry.alert.starts_at)
         settled = [tuple(drills)] if drills else []
-        settled += [each.ids for each in newest.values() if not await self._hand_to_target(each)]
+        waiting = await self._judging.as_prometheus_has(list(newest.values()))
+        settled += [each.ids for each in waiting if not await self._hand_to_target(each)]
         if settled:
             await self._lead.mark_judged([number for ids in settled for number in ids], self._clock())
         if entries:

@@ -16,11 +16,23 @@ from hashlib import blake2b
 import structlog
 
 from rearguard_controller.errors import ConflictError, DamagedError, JournalError, LeaseLostError
+from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.gather import FactGatherer, Gathered
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.queues import Waiting
 from rearguard_controller.judgement import policy, score
-from rearguard_controller.model import Alert, Decision, Facts, ReasonCode, Rollback, Target, Verdict, is_subset
+from rearguard_controller.model import (
+    Alert,
+    AlertState,
+    Decision,
+    Facts,
+    Labels,
+    ReasonCode,
+    Rollback,
+    Target,
+    Verdict,
+    is_subset,
+)
 from rearguard_controller.releases.trust import recently_released
 from rearguard_controller.rollback.plan import plan, waiting_for
 from rearguard_controller.runtime import Runtime
@@ -50,6 +62,31 @@ class Judging:
     def alone(self, target_name: str) -> contextlib.AbstractAsyncContextManager[object]:
         """While it is entered, nobody else judges this target."""
         return self._one_by_one[target_name]
+
+    async def as_prometheus_has(self, delivered: Sequence[Waiting]) -> list[Waiting]:
+        """The alerts that Prometheus has, in place of the deliveries that may mean them.
+
+        A delivery only says where to look: its labels decide neither whose an alert is nor whether it is a trigger. A
+        delivery stays as it is if no trigger of any target fits it in Prometheus. It will not be confirmed then, and
+        the decision says so.
+        """
+        hints = [each for each in delivered if each.alert.firing and self._may_trigger(each.alert)]
+        if not hints:
+            return list(delivered)
+        newest = max((each.received_at or 0.0) for each in hints)
+        reading = await self._gatherer.reading([each.alert for each in hints], newest)
+        return [one for each in delivered for one in self._meant(each, reading)]
+
+    def _meant(self, delivery: Waiting, reading: AlertsReading) -> list[Waiting]:
+        if not (delivery.alert.firing and self._may_trigger(delivery.alert)):
+            return [delivery]
+        found = [each for each in reading.meant(delivery.alert) if self._is_trigger(each.labels)]
+        firing = [each for each in found if each.state == AlertState.FIRING]
+        alerts = [replace(as_alert(each, delivery.alert.source), firing=True) for each in firing or found[:1]]
+        if not alerts:
+            return [delivery]
+        first, *others = (replace(delivery, alert=alert) for alert in alerts)
+        return [first, *(replace(each, ids=()) for each in others)]
 
     async def target_of(self, alert: Alert) -> Target | None:
         """The target that an alert may roll back; None if it is not exactly one.
@@ -149,6 +186,9 @@ class Judging:
             if recently_released(state, now, target.policy.watch_window):
                 recent.append(target)
         return recent[0] if len(recent) == 1 else None
+
+    def _is_trigger(self, labels: Labels) -> bool:
+        return any(target.triggered_by(labels) for target in self._targets.values())
 
     def _may_trigger(self, alert: Alert) -> bool:
         return any(is_subset(target.policy.alerts, alert.labels) for target in self._targets.values())

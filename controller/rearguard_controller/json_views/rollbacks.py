@@ -32,7 +32,12 @@ class Condition(TypedDict):
     alert: Annotated[str, "The alert that triggered."]
     figure: Annotated[str, "Its figure, as PromQL."]
     threshold: Annotated[str, "The comparison that says where the fault begins."]
-    selector: Annotated[Labels, "Whose figure: the target's labels in telemetry."]
+    selector: Annotated[Labels, "Whose instances: the target's labels in telemetry."]
+    labels: Annotated[
+        Labels | None,
+        "Whose figure, beside selector: the map of match that the alert carries. Without a figure, the labels that"
+        " the alert has from the series of its rule's expression. null: selector alone says it.",
+    ]
     settle_s: Annotated[float | None, "Seconds after which the figure shows nothing from before the rollback."]
     clears_s: Annotated[float | None, "Seconds after which the alert shows nothing from before the rollback."]
 
@@ -179,6 +184,7 @@ def condition(value: model.Condition) -> Condition:
         "figure": value.figure,
         "threshold": value.threshold,
         "selector": dict(value.selector),
+        "labels": None if value.labels is None else dict(value.labels),
         "settle_s": value.settle,
         "clears_s": value.clears,
     }

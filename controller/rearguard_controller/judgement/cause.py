@@ -22,7 +22,12 @@ def alert_confirmed(case: Case) -> Reason:
         case AlertState.PENDING:
             return Reason(code, False, f"{name} is pending in Prometheus, not firing.")
         case AlertState.INACTIVE:
-            return Reason(code, False, f"{name} does not fire in Prometheus now.")
+            if said.detail:
+                return Reason(code, False, f"Prometheus does not confirm {name}: {said.detail}")
+            detail = (
+                f"{name} does not fire in Prometheus now with labels that make it a trigger of {case.target.name}."
+            )
+            return Reason(code, False, detail)
         case AlertState.FIRING:
             figure = measured.now
     if figure is None or figure.past is None:
@@ -41,7 +46,9 @@ def confirm_the_alert(case: Case) -> str:
     if state is AlertState.PENDING:
         return f"{name} would have to stay pending until the `for` of its rule is over, and fire."
     if state is AlertState.INACTIVE:
-        return f"{name} would have to fire in Prometheus, with labels that were all delivered."
+        if case.facts.alert.detail:
+            return f"The rule of {name} would have to add these labels, or `match` and `alerts` do without them."
+        return f"{name} would have to fire in Prometheus, with labels that do not contradict the delivered ones."
     figure = case.facts.measured.now
     if figure is None or figure.past is None:
         return "The figure and its threshold would have to have a value for the version that serves."

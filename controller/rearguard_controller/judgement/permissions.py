@@ -6,7 +6,7 @@ Here: whose alert it is, the policy's mode, arming, the environment, and Alertma
 from __future__ import annotations
 
 from rearguard_controller.judgement.case import Case, to_come
-from rearguard_controller.model import Alert, Mode, Reason, ReasonCode
+from rearguard_controller.model import Alert, AlertState, Mode, Reason, ReasonCode
 from rearguard_controller.model.observations import is_armed
 from rearguard_controller.wording import because, span
 
@@ -16,13 +16,23 @@ MOST_LABELS = 5  # labels that a sentence repeats
 
 
 def target_known(case: Case) -> Reason:
-    """Whether the alert belongs to a configured target."""
-    return Reason(ReasonCode.TARGET_KNOWN, True, f"The alert belongs to target {case.target.name}.")
+    """Whether the alert belongs to a configured target, by the labels that it has in Prometheus."""
+    if case.facts.alert.is_foreign:
+        detail = f"Only delivered labels make the alert one of target {case.target.name}; in Prometheus it is not."
+        return Reason(ReasonCode.TARGET_KNOWN, False, detail)
+    is_delivered_only = case.facts.alert.state is AlertState.INACTIVE
+    by = "By the labels that were delivered, the" if is_delivered_only else "The"
+    return Reason(ReasonCode.TARGET_KNOWN, True, f"{by} alert belongs to target {case.target.name}.")
 
 
 def know_the_target(case: Case) -> str:
     """Remedy of `target_known`."""
-    return of_no_target(case.alert)
+    if not case.facts.alert.is_foreign:
+        return of_no_target(case.alert)
+    name = case.target.name
+    return (
+        f"Prometheus would have to have the alert with all labels of a `match` of {name}; it has no external labels."
+    )
 
 
 def of_no_target(alert: Alert) -> str:

@@ -29,7 +29,7 @@ from rearguard_controller.model.codes import (
 )
 from rearguard_controller.model.decisions import Decision, Evidence, Reason, Rollback, Step
 from rearguard_controller.model.facts import AlertFacts, Facts, Measured, TargetFacts
-from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels, is_subset, normalised
+from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels, agree, is_subset, normalised
 from rearguard_controller.model.observations import (
     Alert,
     AlertsSeen,
@@ -118,6 +118,7 @@ __all__ = [
     "Trigger",
     "Trust",
     "Verdict",
+    "agree",
     "compare",
     "is_subset",
     "normalised",

@@ -68,13 +68,15 @@ class AlertFacts:
 
     Attributes:
         state: by Prometheus' own list.
-        detail: why the state is not known, or why nothing can be measured.
+        detail: why the state is not known, why Prometheus does not confirm it, or why nothing can be measured.
         silencing: by Alertmanager; None when none is configured.
+        is_foreign: Prometheus has the alert, but its labels there are not of the target: only the delivered ones are.
     """
 
     state: AlertState = AlertState.UNKNOWN
     detail: str = ""
     silencing: Silencing | None = None
+    is_foreign: bool = False
     evidence: tuple[Evidence, ...] = ()
 
 

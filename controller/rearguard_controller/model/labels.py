@@ -27,6 +27,12 @@ def normalised(labels: Labels) -> Labels:
     return {**others, ENVIRONMENT_LABEL: others.get(ENVIRONMENT_LABEL) or older}
 
 
+def agree(one: Labels, other: Labels) -> bool:
+    """Whether no label stands in both with different values, whichever of its names each uses."""
+    one, other = normalised(one), normalised(other)
+    return all(other.get(name, value) == value for name, value in one.items())
+
+
 def is_subset(smaller: Labels, larger: Labels) -> bool:
     """Whether every label of `smaller` stands in `larger` with the same value, whichever of its names each uses."""
     if all(larger.get(name) == value for name, value in smaller.items()):

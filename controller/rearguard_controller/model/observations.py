@@ -190,15 +190,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must be over before a rollback counts as recovered: the trigger's figure and threshold, frozen."""
+    """What must be over before a rollback counts as recovered: the trigger's figure and threshold, frozen.
+
+    `labels` of a figure are the map of `match` by which the alert belongs to its target: the figure may wear other
+    labels than the instances. `labels` of an alert without a figure are those that it has from the series of its
+    rule's expression.
+    """
 
     alert: str
     figure: str
     threshold: str
-    selector: Labels  # whose figure: the target's telemetry labels
+    selector: Labels  # whose instances: the target's telemetry labels
     settle: float = 0.0  # seconds that the figure looks back: after that it shows nothing from before
     clears: float = 0.0  # seconds that the alert itself may go on firing because of what was before
     comparable: str = ""  # PromQL with a sample of each version that has enough traffic to be compared; "": not told
+    labels: Labels | None = None  # whose figure, beside `selector`; None: `selector` alone says it
 
 
 @dataclass(frozen=True, slots=True)

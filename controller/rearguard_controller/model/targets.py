@@ -133,6 +133,10 @@ class Target:
         """Whether an alert with these labels is about this target; a drill's alert is about no target."""
         return not labels.get(DRILL_LABEL) and any(is_subset(matcher, labels) for matcher in self.match)
 
+    def triggered_by(self, labels: Labels) -> bool:
+        """Whether an alert with these labels is about this target and may roll it back."""
+        return self.owns(labels) and is_subset(self.policy.alerts, labels)
+
     def trigger_labels(self) -> tuple[Labels, ...]:
         """The labels that make an alert a trigger of this target: those of its policy with each match."""
         wanted = ({**self.policy.alerts, **matcher} for matcher in self.match)

@@ -18,6 +18,7 @@ from rearguard_controller.config import Configuration
 from rearguard_controller.execution.by_people import RollbackWords
 from rearguard_controller.execution.effects import Effects
 from rearguard_controller.execution.runner import Runner
+from rearguard_controller.execution.still_firing import StillFiring
 from rearguard_controller.execution.waiting import Judge
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.sources import Sources
@@ -105,6 +106,7 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     runtime, targets = engine.runtime, configuration.targets
     poll_interval = configuration.prometheus.poll_interval
     engine.trouble.use(targets, configuration.storm)
+    engine.effects.check_with(StillFiring(sources.prometheus, sources.alerts_now, targets).after)
     releases = Releases(runtime, engine.actions, sources.prometheus)
     readiness = Readiness(runtime, releases, engine.actions, sources.alertmanager, configuration.notify)
     watcher = Watcher(runtime, targets, sources, releases, readiness, poll_interval=poll_interval)

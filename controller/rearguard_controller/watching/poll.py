@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules, figures
+from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.sources import Sources
@@ -223,7 +224,7 @@ class Watcher:
             self._replicas.look(rules.alerting),
         )
         wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
-        triggers = [rule for rule in rules.alerting if any(is_subset(dict(each), rule.labels) for each in wanted)]
+        triggers = [rule for rule in rules.alerting if any(can_raise(rule, dict(each)) for each in wanted)]
         return table, Asked(rules, await self._coverage.ask(triggers, rules, table), intervals)
 
     def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
@@ -232,7 +233,7 @@ class Watcher:
             self._last[target.name],
             firing=tuple(as_alert(alert, "prometheus") for alert in firing),
             triggers=tuple(
-                (as_alert(alert, "prometheus"), figures.condition_of(alert, rules, target.telemetry))
+                (as_alert(alert, "prometheus"), figures.condition_of(alert, rules, target))
                 for alert in firing
                 if is_subset(target.policy.alerts, alert.labels)
             ),

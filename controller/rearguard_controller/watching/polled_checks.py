@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, promql
+from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import Check, Sample, Target, is_subset
+from rearguard_controller.model import Check, Sample, Target
 from rearguard_controller.model.checks import CLOCK, PROMETHEUS, SCRAPE_INTERVAL, THRESHOLDS, TRIGGER_RULES
 from rearguard_controller.model.observations import LONGEST_SCRAPE
 from rearguard_controller.watching import current_figures
@@ -37,7 +38,7 @@ class Asked:
 
     def of(self, target: Target) -> tuple[Voice, ...]:
         """What the trigger rules of a target could say."""
-        return tuple(voice for voice in self.voices if is_subset(target.policy.alerts, voice.rule.labels))
+        return tuple(voice for voice in self.voices if can_raise(voice.rule, target.policy.alerts))
 
 
 class PolledChecks:

@@ -150,9 +150,8 @@ def _of_expressions(target: Target, shown: Figures) -> list[_Found]:
 
 def _condition(target: Target, rule: AlertingRule, rules: Rules) -> Condition:
     labels = {**rule.labels, "alertname": rule.name}
-    found = figures.condition_of(
-        PrometheusAlert(labels, rule.annotations, AlertState.FIRING, None, None), rules, target.telemetry
-    )
+    alert = PrometheusAlert(labels, rule.annotations, AlertState.FIRING, None, None)
+    found = figures.condition_of(alert, rules, target, known=(rule,))
     return found or Condition(rule.name, rule.query, EXISTS, target.telemetry)
 
 
@@ -170,5 +169,5 @@ def _own(samples: Sequence[Sample], condition: Condition) -> Values:
     return tuple(
         (each.labels[VERSION_LABEL], each.value)
         for each in samples
-        if each.labels.get(VERSION_LABEL) and figures.is_own(each.labels, condition.selector, None)
+        if each.labels.get(VERSION_LABEL) and figures.is_about(each.labels, condition, None)
     )

@@ -153,6 +153,8 @@ class Promises:
         began = any(step.attempt for step in rollback.steps)
         if began and rollback.outcome is not Outcome.RECOVERED:  # every plan here has a proof: `completed` is no help
             self.disarmed = True
+        if rollback.outcome is Outcome.RECOVERED:
+            assert self.holds("fires", wanted=False), "never recovered while Prometheus lists the alert as firing"
         if rollback.outcome is Outcome.NOT_RECOVERED:
             self.distrusted.discard(rollback.from_version)
         if began and not rollback.close_asked:

@@ -22,7 +22,7 @@ class Scene:
 
     within = 20.0  # seconds for recovery
 
-    def __init__(self, path, *, check=False, twin=False, **policy):
+    def __init__(self, path, *, check=False, twin=False, match=(make.MATCH,), world=None, **policy):
         fields = {"mode": Mode.ACT, "known_good_after": 4 * POLL, "budget": Budget(50, 86400.0), **policy}
         release = CommandRelease(
             make.command("current"),
@@ -30,8 +30,9 @@ class Scene:
             versions=make.command("versions"),
             check=make.command("check") if check else None,
         )
-        target = make.target(policy=make.policy(**fields), release=release, recovery_within=self.within)
-        self.world = World()
+        policy = make.policy(**fields)
+        target = make.target(policy=policy, release=release, recovery_within=self.within, match=match)
+        self.world = world or World()
         twins = (replace(target, name="twin"),) if twin else ()  # with the same labels and commands
         self.controller = Controller(self.world, path / "journal.db", target, *twins)
         self.before = {}  # kind of an event, or (kind, name of its step) -> coroutine function to await before it

@@ -75,6 +75,7 @@ class World:
     def turn_to(self, version: str) -> None:
         self.serving = version
         self.settle()
+        self.fires = self.fires and self.past is not False  # its rule looks at the version that serves
 
     def at(self, at: float) -> tuple[str, bool | None] | None:
         """Which version served at a moment, and whether the figure was past its threshold; None before all."""

@@ -258,7 +258,10 @@ class DecisionCore(Promises, RuleBasedStateMachine):
     def turn_to(self, version):
         if version != self.world.serving:
             self.refused.clear()
+        fired = self.world.fires
         self.world.turn_to(version)
+        if self.world.fires != fired:
+            self.turned["fires"] = self.world.steady
 
     def poll(self):
         self.note_service()

@@ -13,13 +13,13 @@ ASIDE_FOR = 30.0  # seconds, by the controller's documents of what a fault of it
 
 def asked(it):
     """Counts what Prometheus is asked from now on."""
-    counts, inner = Counter(), it.world.prometheus._document
+    counts, inner = Counter(), it.world.prometheus._shaped
 
-    async def document(method, url, path, sent):
+    async def shaped(method, url, path, *more):
         counts[path.partition("?")[0].rpartition("/")[2]] += 1
-        return await inner(method, url, path, sent)
+        return await inner(method, url, path, *more)
 
-    it.world.prometheus._document = document
+    it.world.prometheus._shaped = shaped
     return counts
 
 
@@ -91,8 +91,27 @@ def test_a_fault_that_is_over_at_the_very_end_of_its_time_is_looked_at_once_more
     it.world.outage = True
     it.world.settle()
     it.controller.run_for(it.within - 3.0)  # the command ended three effects before the proof began
-    it.world.outage = False
+    it.world.outage = it.world.fires = False
     it.world.settle()
+    assert it.close().outcome is Outcome.RECOVERED
+
+
+def test_an_alert_that_prometheus_still_lists_as_firing_is_never_called_recovered_whatever_its_figure_says(scene):
+    it = scene().fail()
+    proving(it)
+    it.world.fires = True  # its figure is over: nothing is left but Prometheus' own word
+    closed = it.close()
+    assert closed.outcome is Outcome.NOT_RECOVERED
+    assert "ReleaseErrorRate still fires in Prometheus" in closed.detail
+
+
+def test_an_alert_that_ends_before_the_time_is_up_delays_the_proof_and_does_not_spoil_it(scene):
+    it = scene().fail()
+    proving(it)
+    it.world.fires = True
+    it.controller.run_for(it.within / 2)
+    assert it.controller.open() is not None
+    it.world.fires = False
     assert it.close().outcome is Outcome.RECOVERED
 
 

@@ -125,7 +125,7 @@ async def test_an_alert_counts_against_a_version_put_back_once_its_figure_shows_
     """For 70 s: the figure's minute and an evaluation of each rule, whatever else the rule looks at."""
     labels = {"alertname": "Errors", **MATCH}
     fired = PrometheusAlert(labels, {"figure": FIGURE, "threshold": "> 0.1"}, AlertState.FIRING, NOW, 1.0)
-    rollback = await started(journal, conditions=(figures.condition_of(fired, RULES, MATCH),))
+    rollback = await started(journal, conditions=(figures.condition_of(fired, RULES, target()),))
     await journal.append(rollback.id, noted("step_done", 0, at=NOW))
     firing = Watch(HOLDING, (labels,), frozenset({None}))
     assert [await polls(firing if number < polls_with_alert else CLEAN) for number in range(5)] == [

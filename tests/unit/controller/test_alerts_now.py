@@ -115,7 +115,7 @@ async def test_prometheus_that_is_away_is_a_reading_without_alerts_that_says_why
     scene.lists.away = True
     reading = await scene.read()
     assert (reading.fault, reading.hint, reading.alerts) == ("Prometheus did not answer.", "Start it.", ())
-    assert reading.find(alert()) is None
+    assert reading.meant(alert()) == ()
     scene.lists.away = False
     assert (await scene.read(alerts=[alert()], delivered=NOW + 0.1)).has_firing(alert())
 
@@ -126,6 +126,20 @@ async def test_an_alert_is_found_by_the_labels_that_prometheus_has_and_a_firing_
     scene.lists.pending = [alert(**{label: "a"})]
     scene.lists.firing = [alert()]
     reading = await scene.read()
-    assert reading.find(alert(**{label: "a", "cluster": "of-alertmanager"})).labels == alert().labels
-    assert reading.find(alert("Other", **{label: "a"})) is None
+    assert reading.meant(alert(**{label: "a", "cluster": "of-alertmanager"}))[0].labels == alert().labels
+    assert reading.meant(alert("Other", **{label: "a"})) == ()
     assert reading.troubled == {TARGET}
+
+
+async def test_a_delivery_that_lost_labels_may_mean_each_alert_of_its_name_that_it_does_not_contradict():
+    scene = Scene(alert(pod="a"), alert(pod="b"), alert(service_name="payments"), alert("Other", pod="a"))
+    reading = await scene.read()
+    assert [each.labels["pod"] for each in reading.meant(alert())] == ["a", "b"]
+    assert reading.meant(alert(pod="c")) == ()
+
+
+async def test_a_delivery_that_has_all_labels_of_some_alerts_means_these_and_first_the_one_with_most():
+    scene = Scene(alert(), alert(pod="a"), alert(pod="b"))
+    reading = await scene.read()
+    found = reading.meant(alert(pod="a", cluster="of-alertmanager"))
+    assert [each.labels.get("pod") for each in found] == ["a", None]

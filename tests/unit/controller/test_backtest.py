@@ -21,7 +21,8 @@ from rearguard_controller.backtest.nouns import (
 from rearguard_controller.backtest.report import obstacle
 from rearguard_controller.backtest.selectors import narrowed, of_all
 from rearguard_controller.backtest.serving import changes, returns
-from rearguard_controller.model import Budget, Mode, ReasonCode, StormLimit, Verdict
+from rearguard_controller.model import Budget, Condition, Mode, ReasonCode, StormLimit, Verdict
+from rearguard_controller.model.observations import EXISTS
 from unit.controller.factories import HOUR, MINUTE, policy, target
 
 START, END = 1_000_000.0, 1_000_000.0 + 48 * HOUR
@@ -578,5 +579,15 @@ def test_one_selector_serves_all_targets():
 
 
 def test_only_a_bare_name_is_narrowed_to_the_target():
-    assert narrowed(" version:errors:ratio\n", {"service_name": "a"}) == 'version:errors:ratio{service_name="a"}'
-    assert narrowed("a / b", {"service_name": "a"}) == "a / b"
+    of = Condition("A", " version:errors:ratio\n", "> 0.1", {"service_name": "a"})
+    assert narrowed(of) == 'version:errors:ratio{service_name="a"}'
+    assert narrowed(replace(of, figure="a / b")) == "a / b"
+
+
+def test_a_figure_is_narrowed_to_no_label_that_not_all_its_values_wear():
+    of = Condition(
+        "A", "broken", "> 0.1", {"service_name": "a", "env": "prod"}, labels={"namespace": "a", "env": "prod"}
+    )
+    assert narrowed(of) == 'broken{env="prod"}'
+    assert narrowed(replace(of, labels={"namespace": "a"})) == "broken"
+    assert narrowed(replace(of, threshold=EXISTS, labels={"env": "prod"})) == "broken"

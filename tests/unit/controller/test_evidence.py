@@ -70,7 +70,7 @@ def asked(question: str, answer: str = "0.3", *serves: ReasonCode, **fields) -> 
 
 
 def of_prometheus(asks, clock=lambda: NOW):
-    return RecordedQueries(asks, MATCH, clock, *CONFIRMED)
+    return RecordedQueries(asks, condition(), clock, *CONFIRMED)
 
 
 def told_of_target(of, known, listing=""):

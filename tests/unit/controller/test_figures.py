@@ -21,7 +21,7 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertState, Condition, Measurement, Sample
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.current_figures import Reading, Row
-from unit.controller.factories import MATCH, NOW, condition
+from unit.controller.factories import MATCH, NOW, condition, target
 from unit.controller.wire import version
 
 FIGURE, THRESHOLD = "version:errors:ratio", "> service:errors:threshold"
@@ -51,29 +51,29 @@ def of(figure: str = FIGURE, threshold: str = THRESHOLD) -> Condition:
 
 def test_a_condition_is_the_figure_and_threshold_that_the_alert_declares():
     rules = Rules(recording=(recording(FIGURE, "rate(errors_total[1m])"),))
-    found = figures.condition_of(firing(figure=f"  {FIGURE}\n", threshold=THRESHOLD), rules, MATCH)
-    assert found == Condition("ReleaseErrorRate", FIGURE, THRESHOLD, MATCH, settle=65.0)
+    found = figures.condition_of(firing(figure=f"  {FIGURE}\n", threshold=THRESHOLD), rules, target())
+    assert found == Condition("ReleaseErrorRate", FIGURE, THRESHOLD, MATCH, settle=65.0, labels=MATCH)
 
 
 def test_an_alert_without_a_figure_is_judged_by_the_expression_of_its_rule():
     rules = Rules(alerting=(rule("Other", "vector(1)"), rule("Custom", "rate(x[2m]) > 1")))
-    found = figures.condition_of(firing("Custom"), rules, MATCH)
-    assert found == Condition("Custom", "rate(x[2m]) > 1", "exists", MATCH, settle=120.0, clears=125.0)
+    found = figures.condition_of(firing("Custom"), rules, target())
+    assert found == Condition("Custom", "rate(x[2m]) > 1", "exists", MATCH, settle=120.0, clears=125.0, labels=MATCH)
 
 
 def test_of_rules_with_one_name_the_one_whose_labels_the_alert_carries_is_meant():
     rules = Rules(
         alerting=(rule("A", "one", labels={"severity": "warning"}), rule("A", "two", labels={"severity": "critical"}))
     )
-    assert figures.condition_of(firing("A", {"severity": "critical"}), rules, MATCH).figure == "two"
+    assert figures.condition_of(firing("A", {"severity": "critical"}), rules, target()).figure == "two"
 
 
 @pytest.mark.parametrize("threshold", ["", "0.1", "== 1", ">", "above 3", "!= 2"])
 def test_a_threshold_that_is_none_leaves_the_expression_of_the_rule_or_nothing(threshold):
     alert = firing(figure=FIGURE, threshold=threshold)
-    assert figures.condition_of(alert, Rules(), MATCH) is None
+    assert figures.condition_of(alert, Rules(), target()) is None
     rules = Rules(alerting=(rule("ReleaseErrorRate", "x > 1"),))
-    assert figures.condition_of(alert, rules, MATCH).threshold == "exists"
+    assert figures.condition_of(alert, rules, target()).threshold == "exists"
 
 
 # --- selectors

@@ -83,7 +83,7 @@ CASES = {
     ),
     "gone": (
         {"alert_state": AlertState.INACTIVE}, {}, "alert_confirmed",
-        "ReleaseErrorRate would have to fire in Prometheus, with labels that were all delivered.",
+        "ReleaseErrorRate would have to fire in Prometheus, with labels that do not contradict the delivered ones.",
     ),
     "figure over": (
         {"measurement": measurement(0.04, past=False)}, {}, "alert_confirmed",

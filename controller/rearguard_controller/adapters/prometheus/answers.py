@@ -14,6 +14,8 @@ from rearguard_controller import durations
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.model import AlertState, Labels, Sample
 
+LabelItems = frozenset[tuple[str, str]]  # labels, so that they can be looked up
+
 _STATES = {"firing": AlertState.FIRING, "pending": AlertState.PENDING, "inactive": AlertState.INACTIVE}
 
 
@@ -52,6 +54,7 @@ class AlertingRule:
     group: str
     interval: float  # seconds between two evaluations of its group
     keep_firing_for: float = 0.0  # seconds for which it still fires after its condition ended; since Prometheus 2.42
+    alerts: frozenset[LabelItems] = frozenset()  # its alerts that are pending or firing; some queriers leave them out
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,10 @@ def _alerting(rule: Mapping[str, object], place: str, group: str, interval: floa
         group=group,
         interval=interval,
         keep_firing_for=foreign_json.number(rule.get("keepFiringFor", 0), f"{place}.keepFiringFor"),
+        alerts=frozenset(
+            frozenset(foreign_json.labels(entry.get("labels"), f"{where}.labels").items())
+            for where, entry in foreign_json.entries(rule.get("alerts"), f"{place}.alerts")
+        ),
     )
 
 

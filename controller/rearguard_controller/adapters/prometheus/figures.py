@@ -8,17 +8,13 @@ a number: it is a measurement whose `past` is None.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from statistics import median
 
-from rearguard_controller.adapters.prometheus import (
-    PrometheusAlert,
-    Rules,
-    clear_seconds,
-    settle_seconds,
-)
 from rearguard_controller.adapters.prometheus.agreement import agreed
-from rearguard_controller.adapters.prometheus.promql import presence
+from rearguard_controller.adapters.prometheus.alert_rules import from_series, rules_of
+from rearguard_controller.adapters.prometheus.answers import AlertingRule, PrometheusAlert, Rules
+from rearguard_controller.adapters.prometheus.promql import clear_seconds, presence, selector_text, settle_seconds
 from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import (
@@ -27,6 +23,8 @@ from rearguard_controller.model import (
     Labels,
     Measurement,
     Sample,
+    Target,
+    agree,
     compare,
     is_subset,
     normalised,
@@ -41,29 +39,41 @@ LONGEST_LOOK = 86400.0  # seconds that a range query looks back at most
 _THRESHOLD = re.compile(r"^\s*(>=|<=|>|<)\s*(\S.*)$", re.DOTALL)
 
 
-def condition_of(alert: PrometheusAlert, rules: Rules, selector: Labels) -> Condition | None:
+def condition_of(
+    alert: PrometheusAlert, rules: Rules, target: Target, *, known: Sequence[AlertingRule] | None = None
+) -> Condition | None:
     """What must hold for this alert, as its rule declares it.
 
     Args:
         alert: as Prometheus has it, annotations filled in.
         rules: Prometheus' rules, for alerts without a figure and for how far back a figure looks.
-        selector: the telemetry labels of the target that the alert belongs to.
+        target: the one that the alert belongs to.
+        known: the rules that it comes from, where they are known already.
 
     Returns:
-        The condition. Without a `figure` it is the rule's expression, which holds whenever it returns something. None
-        if neither is known.
+        The condition. Without a `figure` it is the rule's expression, which holds whenever it returns something; of
+        several rules that the alert may come from, the expression of any. None if neither is known.
     """
     figure = alert.annotations.get("figure", "").strip()
     threshold = alert.annotations.get("threshold", "").strip()
-    name = alert.labels.get("alertname", "")
-    rule = next((rule for rule in rules.alerting if rule.name == name and is_subset(rule.labels, alert.labels)), None)
-    clears = 0.0 if rule is None else clear_seconds(rule, rules, figure if _THRESHOLD.match(threshold) else "")
-    if figure and _THRESHOLD.match(threshold):
+    declared = bool(figure and _THRESHOLD.match(threshold))
+    its = rules_of(alert.labels, rules) if known is None else known
+    matches = [matcher for matcher in target.match if is_subset(matcher, alert.labels)]
+    clears = max((clear_seconds(rule, rules, figure if declared else "") for rule in its), default=0.0)
+    if declared:
+        settle, labels = settle_seconds(figure, rules), next(iter(matches), None)
         comparable = alert.annotations.get("comparable", "").strip()
-        return Condition(name, figure, threshold, selector, settle_seconds(figure, rules), clears, comparable)
-    if rule is None:
+        return Condition(alert.name, figure, threshold, target.telemetry, settle, clears, comparable, labels)
+    if not its:
         return None
-    return Condition(name, rule.query, EXISTS, selector, settle_seconds(rule.query, rules), clears)
+    query = _any_of(list(dict.fromkeys(rule.query for rule in its)))
+    labels = from_series(alert.labels, its, matches)
+    return Condition(alert.name, query, EXISTS, target.telemetry, settle_seconds(query, rules), clears, labels=labels)
+
+
+def _any_of(expressions: Sequence[str]) -> str:
+    """An expression that returns something when any of these does; a comment at the end of one ends there."""
+    return expressions[0] if len(expressions) == 1 else " or ".join(f"({each}\n)" for each in expressions)
 
 
 async def measure(
@@ -79,7 +89,8 @@ async def measure(
 
     Returns:
         The worst value found and whether it is past the threshold; `past` is None without data. An expression without
-        a threshold that returns nothing counts as not past only while an instance of the target is up.
+        a threshold that returns nothing counts as not past only while an instance of the target is up, and while the
+        job that the alert names is scraped.
 
     Raises:
         SourceError: Prometheus gave no usable answer, or its replicas disagree.
@@ -96,7 +107,8 @@ async def measure(
 
 async def _measured(prometheus: Asks, condition: Condition, version: str | None, but_not: str | None) -> Measurement:
     """What `measure` returns, by one Prometheus."""
-    samples = _own(await prometheus.query(condition.figure), condition.selector, version, but_not)
+    found = await prometheus.query(condition.figure)
+    samples = [each for each in found if is_about(each.labels, condition, version) and _may_count(each, but_not)]
     if condition.threshold == EXISTS:
         if samples:
             return Measurement(samples[0].value, None, EXISTS, past=True)
@@ -107,9 +119,12 @@ async def _measured(prometheus: Asks, condition: Condition, version: str | None,
 
 
 async def _is_scraped(prometheus: Asks, condition: Condition, version: str | None, but_not: str | None) -> bool:
-    """Whether an instance of the target is up by one Prometheus."""
+    """Whether an instance of the target is up by one Prometheus; without a figure also its alert's job."""
     seen = _own(await prometheus.query(presence(condition.selector)), condition.selector, version, but_not)
-    return any(each.value == 1 for each in seen)
+    present = [each for each in seen if each.value == 1]
+    if condition.threshold != EXISTS or not present:
+        return bool(present)
+    return await _source_is_scraped(prometheus, condition, present)
 
 
 async def threshold_of(prometheus: Asks, condition: Condition) -> tuple[str, float | None]:
@@ -256,7 +271,7 @@ async def _points(
     return [
         point
         for series in found
-        if is_own(series.labels, condition.selector, version) and series.labels.get(VERSION_LABEL) not in but_not
+        if is_about(series.labels, condition, version) and series.labels.get(VERSION_LABEL) not in but_not
         for point in series.points
     ]
 
@@ -267,8 +282,43 @@ def step_between(start: float, end: float) -> float:
 
 
 def _own(samples: Iterable[Sample], selector: Labels, version: str | None, but_not: str | None) -> list[Sample]:
-    mine = [sample for sample in samples if is_own(sample.labels, selector, version)]
-    return [sample for sample in mine if but_not is None or sample.labels.get(VERSION_LABEL) != but_not]
+    return [each for each in samples if is_own(each.labels, selector, version) and _may_count(each, but_not)]
+
+
+def _may_count(sample: Sample, but_not: str | None) -> bool:
+    return but_not is None or sample.labels.get(VERSION_LABEL) != but_not
+
+
+async def _source_is_scraped(prometheus: Asks, condition: Condition, present: Iterable[Sample]) -> bool:
+    """Whether the job that an alert names is scraped now: else its expression returns nothing for want of data.
+
+    Args:
+        prometheus: who is asked.
+        condition: without a figure.
+        present: the instances of the target that are up; what is of their job needs no question.
+    """
+    job = (condition.labels or {}).get("job")
+    if job is None or any(each.labels.get("job", job) == job for each in present):
+        return True
+    return any(each.value == 1 for each in await prometheus.query(f"up{selector_text({'job': job})}"))
+
+
+def is_about(labels: Labels, condition: Condition, version: str | None) -> bool:
+    """Whether a value with these labels counts for a condition, and for this `service_version`.
+
+    A figure's counts if it carries the target's telemetry labels. If it does not contradict them, the map of `match`
+    by which the alert belongs to the target will do: not all metrics wear the same labels.
+    A value of a rule's expression counts unless it contradicts the labels that the alert has from it. If it does, it
+    is about something else. Whether it carries telemetry labels does not matter.
+    """
+    mine = condition.labels
+    if mine is None or not labels:
+        return is_own(labels, condition.selector, version)
+    if version is not None and labels.get(VERSION_LABEL, version) != version:
+        return False
+    if condition.threshold == EXISTS:
+        return agree(mine, labels)
+    return is_subset(condition.selector, labels) or (is_subset(mine, labels) and agree(condition.selector, labels))
 
 
 def is_own(labels: Labels, selector: Labels, version: str | None) -> bool:

@@ -1,0 +1,74 @@
+"""The last check of a proof of recovery: no trigger alert of the target fires for longer than it may need to clear.
+
+Here: what Prometheus itself lists. So a figure that was measured wrongly, or is about something else, never proves a
+recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules, figures
+from rearguard_controller.errors import SourceError
+from rearguard_controller.execution.recovery import Subject
+from rearguard_controller.facts.alerts_now import AlertsNow
+from rearguard_controller.model import AlertState, Target
+from rearguard_controller.model.observations import EXISTS
+from rearguard_controller.wording import span
+
+MOST_NAMED = 3  # alerts that a sentence names
+
+
+class StillFiring:
+    """Looks for the trigger alerts that fire after a rollback."""
+
+    def __init__(self, prometheus: Prometheus, alerts_now: AlertsNow, targets: Sequence[Target]) -> None:
+        """Look for the triggers of these targets; `alerts_now` gives Prometheus' list."""
+        self._prometheus, self._alerts_now = prometheus, alerts_now
+        self._targets = {target.name: target for target in targets}
+
+    async def after(self, subject: Subject, passed: float, *, time_is_up: bool) -> str:
+        """What stands in the way of `recovered`, as a sentence; empty if nothing does.
+
+        An alert stands in the way while it fires. Exception: by its own figure its fault is over for the destination,
+        and it may still need to clear. Without a figure the exception holds only once the time is up, because such an
+        alert ends with its expression.
+
+        Args:
+            subject: whose recovery is to be proved.
+            passed: seconds since the version was put back.
+            time_is_up: whether this is the last look.
+        """
+        target = self._targets.get(subject.target)
+        if target is None:  # no target of the configuration any more: its triggers are not known
+            return ""
+        reading = await self._alerts_now.read(max_age=0.0)
+        if reading.fault:
+            return f"it is not known which alerts fire: {reading.fault}"
+        names: list[str] = []
+        for alert in reading.alerts:
+            if alert.state != AlertState.FIRING or alert.name in names or not target.triggered_by(alert.labels):
+                continue
+            if not await self._may_clear(alert, reading.rules, target, subject, passed, time_is_up):
+                names.append(alert.name)
+            if len(names) == MOST_NAMED:
+                break
+        if not names:
+            return ""
+        fire = "fires" if len(names) == 1 else "fire"
+        return f"{', '.join(names)} still {fire} in Prometheus, {span(passed)} after the rollback"
+
+    async def _may_clear(
+        self, alert: PrometheusAlert, rules: Rules, target: Target, subject: Subject, passed: float, time_is_up: bool
+    ) -> bool:
+        condition = figures.condition_of(alert, rules, target)
+        if condition is None or passed > condition.clears:
+            return False
+        if condition.threshold == EXISTS and not time_is_up:
+            return False
+        left = None if subject.shows else subject.left
+        try:
+            measured = await figures.measure(self._prometheus, condition, version=subject.shows, but_not=left)
+        except SourceError:
+            return False
+        return measured.past is False
