@@ -21,7 +21,6 @@ from rearguard_controller.adapters.prometheus import (
 )
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.model import AlertState
-from rearguard_controller.model.observations import EXISTS
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.coverage import Coverage
 from rearguard_controller.watching.current_figures import threshold_in
@@ -127,11 +126,9 @@ async def decided(address, it, rules, name):
         for sample in await fault.query(found.query):
             labels, _ = possible.alert_labels(found, sample.labels)
             alert = PrometheusAlert(labels, found.annotations, AlertState.FIRING, FAULT, sample.value)
-            condition = figures.condition_of(alert, rules, it.telemetry)
-            if it.owns(labels) and condition is not None:
-                exists = condition.threshold == EXISTS  # it returned this very sample
-                if exists or (await figures.measure(fault, condition)).past:
-                    return True
+            condition = figures.condition_of(alert, rules, it)
+            if it.owns(labels) and condition is not None and (await figures.measure(fault, condition)).past:
+                return True
         return False
     finally:
         await prometheus.close()

@@ -15,7 +15,7 @@ TARGET = Section(
             "match",
             "mapping of labels, or a list of such",
             REQUIRED,
-            "An alert with all labels of any of these belongs to the target.",
+            "An alert with all labels of any of these in Prometheus belongs to the target.",
         ),
         Key(
             "environment",
@@ -23,7 +23,9 @@ TARGET = Section(
             "label `deployment_environment_name` of `match`, else the top level's",
             "Where the target runs.",
         ),
-        Key("telemetry", "mapping of labels", "the first `match`", "Selector of the target's own figures."),
+        Key(
+            "telemetry", "mapping of labels", "the first `match`", "Labels of the target's own instances and figures."
+        ),
         Key(
             "depends_on",
             "list of targets' names",
