@@ -1,13 +1,18 @@
 """What both versions show at polls is kept in the journal: a judgement finds it when the older version is gone."""
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules
 from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.facts.measurements import measure
+from rearguard_controller.journal import codec
 from rearguard_controller.journal.sqlite.store import SqliteJournal
-from rearguard_controller.model import AlertState, Condition, Sample
+from rearguard_controller.judgement.beside import Beside, Pair, follow, reading_of
+from rearguard_controller.model import AlertState, Condition, Release, Sample
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
@@ -154,3 +159,30 @@ async def test_without_enough_traffic_a_fault_must_last_as_long_as_its_figure_lo
     slow = rule(figure=LOOKS_BACK, threshold="> 0.1", comparable=ENOUGH)
     polls = Polls(journal, wire, prometheus, rules=(slow,), figure=LOOKS_BACK)
     assert [len(await polls(v1=0.3, v2=0.4, enough=enough)) for _ in range(4)] == found
+
+
+async def test_a_release_in_the_journal_of_an_older_rearguard_was_cleared_of_nothing(journal):
+    old = orjson.loads(codec.dump(good("v1")))
+    del old["shared_faults"]
+    assert codec.load(Release, orjson.dumps(old).decode()) == good("v1")
+
+
+MOMENTS = st.lists(
+    st.tuples(st.floats(1.0, 40.0), st.sampled_from([None, 0.0, 0.08, 0.3]), st.sampled_from([None, 0.0, 0.08, 0.3])),
+    max_size=12,
+)
+
+
+@given(MOMENTS)
+def test_a_release_is_cleared_only_by_two_moments_in_which_both_showed_the_fault(moments):
+    condition = Condition("A", FIGURE, "> 0.1", MATCH, settle=20.0)
+    at, known, both = 0.0, Beside(), []
+    for pause, own, older in moments:
+        at += pause
+        values = [(name, value) for name, value in (("2.0", own), ("1.0", older)) if value is not None]
+        reading = reading_of(at, (">", 0.1), values, Pair("2.0", frozenset({"1.0"})), ("1.0", "2.0"))
+        both += [at] if own == older == 0.3 else []
+        known = follow(known, condition, reading)
+        if known.fault is not None and known.fault.at == at:
+            assert any(at - 20.0 >= moment for moment in both)
+    assert known.fault is None or known.fault.at in both
