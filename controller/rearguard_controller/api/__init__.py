@@ -12,6 +12,7 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import answers, openapi, routing
 from rearguard_controller.api.auth import ForbiddenError, Gate, UnauthenticatedError
 from rearguard_controller.api.commands import Commands
@@ -22,6 +23,7 @@ from rearguard_controller.api.reads import Reads
 from rearguard_controller.api.services import Services
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.versions import Remembered
+from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.api.webhook import PATH as WEBHOOK_PATH
 from rearguard_controller.api.webhook import Receiver
 from rearguard_controller.errors import JournalError
@@ -44,7 +46,7 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
         return services.now().configuration.open
 
     connections = Connections(lambda: services.now().configuration.limits)
-    app = web.Application(middlewares=[_around_each_request(services, connections, tls)])
+    app = web.Application(middlewares=[_around_each_request(services.telemetry, services.warnings, connections, tls)])
     app[CONNECTIONS] = connections
     receiver = Receiver(services)
     reads = Reads(services)
@@ -56,9 +58,10 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     return app
 
 
-def _around_each_request(services: Services, connections: Connections, tls: ServerTls | None) -> Middleware:
+def _around_each_request(
+    telemetry: Telemetry, warnings: Warnings, connections: Connections, tls: ServerTls | None
+) -> Middleware:
     """One middleware for everything: each further one would cost a delivery about as much as parsing it."""
-    telemetry, warnings = services.telemetry, services.warnings
 
     @web.middleware
     async def around(request: web.Request, handler: answers.Handler) -> web.StreamResponse:

@@ -6,7 +6,7 @@ Here: the request that each sends, and which parts of the answer it prints.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from rearguard_controller.cli import terminal
@@ -31,11 +31,11 @@ def status(options: Namespace) -> int:
         keys = ("name", "state", "mode", "armed", "serving_version", "last_known_good", "ready")
         rows.append([*(target.get(key) for key in keys), ", ".join(names)])
     terminal.table(columns, rows)
+    for warning in cast("list[str]", answer.get("warnings", [])):
+        terminal.line(warning)
     for target in objects(answer, "targets"):
         _why_not(target)
         _score(target)
-    for warning in cast("list[str]", answer.get("warnings", [])):
-        terminal.line(warning)
     _heartbeat(cast("Json", answer["heartbeat"]))
     opened = objects(answer, "open")
     if opened:
@@ -266,9 +266,17 @@ def _why_not(target: Json) -> None:
             f"{name} serves {version}, which was rolled away from: deploy another version, or run"
             f" `rearguard release {name} {version} --good` if it is good after all"
         )
-    for check in objects(target, "not_ready"):
-        what = "is unknown" if check["holds"] is None else "fails"
-        terminal.line(f"{target['name']} is not ready: {check['name']} {what}: {check['detail']}")
+    for (unknown, detail), names in _alike(objects(target, "not_ready")).items():
+        what = ("is unknown" if unknown else "fails") if len(names) == 1 else "are unknown" if unknown else "fail"
+        terminal.line(f"{target['name']} is not ready: {', '.join(names)} {what}: {detail}")
+
+
+def _alike(checks: Iterable[Json]) -> dict[tuple[bool, str], list[str]]:
+    """The names of checks, together where they have the same sentence; first those that fail, which are the cause."""
+    found: dict[tuple[bool, str], list[str]] = {}
+    for check in sorted(checks, key=lambda check: check["holds"] is None):
+        found.setdefault((check["holds"] is None, str(check["detail"])), []).append(str(check["name"]))
+    return found
 
 
 def _heartbeat(heartbeat: Json) -> None:

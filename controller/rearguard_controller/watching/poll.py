@@ -24,6 +24,7 @@ from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Targ
 from rearguard_controller.model.checks import (
     CLOCK,
     CURRENT,
+    FIGURES,
     PROMETHEUS,
     READY_CHECKS,
     REPLICAS_AGREE,
@@ -49,7 +50,7 @@ from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
 log = structlog.get_logger()
 
-ASKED_OF_PROMETHEUS = (SCRAPE_INTERVAL, TRIGGER_RULES, THRESHOLDS, REPLICAS_AGREE, CLOCK)
+ASKED_OF_PROMETHEUS = (SCRAPE_INTERVAL, TRIGGER_RULES, THRESHOLDS, FIGURES, SERVICE_VERSION, REPLICAS_AGREE, CLOCK)
 READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
 

@@ -324,6 +324,31 @@ def test_a_closed_pipe_ends_quietly():
     assert b"Traceback" not in done.stderr
 
 
+def test_status_tells_what_is_wrong_with_the_controller_first_and_what_waits_for_the_same_once(answering):
+    waits = "Not looked at yet."
+    checks = [
+        {"name": "destination", "holds": None, "detail": waits},
+        {"name": "hooks", "holds": None, "detail": waits},
+        {"name": "current", "holds": False, "detail": "`current` gives no version."},
+    ]
+    target = {"name": "checkout", "armed": True, "not_ready": checks, "firing": [], "score": {}}
+    beats = {"state": "fresh", "age_s": 1.0}
+    body = {
+        "warnings": ["Deliveries are refused."],
+        "targets": [target],
+        "heartbeat": beats,
+        "open": [],
+        "recent": [],
+    }
+    url, _ = answering((200, json.dumps(body).encode()))
+    done = run("status", REARGUARD_URL=url)
+    assert done.stdout.splitlines()[2:] == [
+        "Deliveries are refused.",
+        "checkout is not ready: current fails: `current` gives no version.",
+        "checkout is not ready: destination, hooks are unknown: Not looked at yet.",
+    ], done.stderr
+
+
 # --- check --------------------------------------------------------------------------------------------------------
 
 
