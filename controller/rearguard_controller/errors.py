@@ -68,6 +68,10 @@ class SourceError(RearguardError):
     """An outside system that is asked for facts (Prometheus, a target) gave no usable answer."""
 
 
+class ShortageError(SourceError):
+    """A question could not even be asked: the controller has no descriptors, memory or processes left for it."""
+
+
 # Module -> the extra that installs it, and what needs it. Exporter and command line alone work without any of them.
 _EXTRAS = {
     **dict.fromkeys(("aiohttp", "orjson", "requests", "rich", "structlog", "yaml"), ("controller", "This command")),

@@ -22,7 +22,7 @@ All commands but serve, check, backtest and files ask a running controller:
 exit codes: 0 good, 1 failed, 2 wrong use or a library is not installed,
             3 rolled back (watch), 4 not known or timed out
 """
-OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, needs_a_person ..."
+OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, needs_a_person, interrupted ..."
 
 
 def parser() -> argparse.ArgumentParser:

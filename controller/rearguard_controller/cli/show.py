@@ -260,6 +260,13 @@ def _why_not(target: Json) -> None:
     if not target.get("armed"):
         until = f" until {terminal.when(target['disarmed_until'])}" if target.get("disarmed_until") else ""
         terminal.line(f"{target['name']} is disarmed{until}: {target.get('armed_reason') or 'no reason given'}")
+    if target.get("given_up"):
+        name, version = target["name"], target["serving_version"]
+        terminal.line(
+            f"{name} is left on {version}: stops of the controller interrupted every automatic rollback away from it,"
+            f" and none is tried any more; run `rearguard rollback {name} --reason ...`, or, once the controller"
+            f" keeps running, `rearguard arm {name} --reason ...`"
+        )
     if target.get("serving_is_bad"):
         name, version = target["name"], target["serving_version"]
         terminal.line(

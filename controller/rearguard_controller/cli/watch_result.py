@@ -12,6 +12,7 @@ from enum import StrEnum, unique
 from rearguard_controller.wording import span
 
 LONGEST_OPEN = 3600.0  # seconds to wait for an open rollback to close
+LED_NOWHERE = frozenset({"not_needed", "interrupted"})  # outcomes after which the version is watched on
 
 
 @unique
@@ -138,7 +139,7 @@ def _leaving(order: Order, progress: Progress, look: Look) -> Leaving | None:
         since = max(since - order.start_within, look.serving_since)
     else:
         since -= order.start_within
-    return newest if newest.at >= since and newest.outcome != "not_needed" else None
+    return newest if newest.at >= since and newest.outcome not in LED_NOWHERE else None
 
 
 def _left(order: Order, progress: Progress, leaving: Leaving, elapsed: float) -> tuple[Progress, Finding]:

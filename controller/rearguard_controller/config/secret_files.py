@@ -114,7 +114,7 @@ def _text(file: Path, what: str) -> str:
         raise ConfigError(
             f"the {what} file {file} cannot be read ({type(error).__name__})",
             hint="Make it a file that the controller may read.",
-        ) from None
+        ) from (error if isinstance(error, OSError) else None)
 
 
 def _start_of(file: Path) -> bytes:

@@ -6,24 +6,27 @@ Here: the action, check or proof that a step stands for, and the result that fol
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
 from rearguard_controller.adapters.prometheus import Prometheus
-from rearguard_controller.errors import SourceError
+from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.execution import recovery
 from rearguard_controller.model import (
     CommandAction,
     CommandRelease,
     HealthCheck,
     HttpAction,
+    OnFailure,
     Outcome,
     Release,
     Rollback,
     Step,
     StepKind,
 )
+from rearguard_controller.rollback.next_move import not_changed
 
 LOOK_TRIES = 3  # readings of `current` before it counts as unreadable
 LOOK_PAUSE = 1.0  # seconds between them
@@ -90,7 +93,7 @@ class Effects:
         """Do what the step is for; a failure is a value."""
         match work.step.action:
             case CommandAction() | HttpAction() as action:
-                return _effect(await self._actions.run(action, work.context))
+                return _hook(await self._actions.run(action, work.context), work)
             case CommandRelease() as release:
                 return await self._roll_back(release, work)
             case HealthCheck() as check:
@@ -101,22 +104,35 @@ class Effects:
     async def serving(self, release: CommandRelease, context: ActionContext) -> str:
         """The version that serves, read with a few tries.
 
+        A reading that cannot begin for want of a resource is no try: it is repeated as long as the limit of the
+        rollback command.
+
         Raises:
             SourceError: it could not be read.
+            ShortageError: not even begun.
         """
-        for _ in range(LOOK_TRIES - 1):
+        until, tries = time.monotonic() + release.rollback.timeout, 0
+        while True:
             try:
                 return await self._actions.read_version(release.current, context)
-            except SourceError:
+            except SourceError as error:
+                tries += not isinstance(error, ShortageError)
+                if tries >= LOOK_TRIES or time.monotonic() >= until:
+                    raise
                 await asyncio.sleep(LOOK_PAUSE)
-        return await self._actions.read_version(release.current, context)
 
-    async def refusal(self, release: CommandRelease, work: Work) -> str:
-        """Why the target's own check does not let the destination be activated; empty when it does."""
+    async def refusal(self, release: CommandRelease, work: Work) -> tuple[str, Outcome]:
+        """Why the target's own check does not let the destination be activated, and how the attempt then ends.
+
+        The sentence is empty when it does.
+        """
         if release.check is None:
-            return ""
+            return "", Outcome.FAILED
         checked = await self._actions.run(release.check, work.context)
-        return "" if checked.ok else f"{work.rollback.to_version} cannot be activated: {checked.detail}"
+        if checked.never_began:
+            return f"{checked.detail}. {not_changed(work.rollback)}", Outcome.INTERRUPTED
+        why = "" if checked.ok else f"{work.rollback.to_version} cannot be activated: {checked.detail}"
+        return why, Outcome.FAILED
 
     async def _roll_back(self, release: CommandRelease, work: Work) -> Effect:
         if work.look_first:
@@ -124,6 +140,9 @@ class Effects:
             if found is not None:
                 return found
         done = await self._actions.run(release.rollback, work.context)
+        if done.never_began:
+            detail = f"{done.detail}. {work.rollback.from_version} was not changed; a person has to look."
+            return Effect(ok=False, detail=detail, outcome=Outcome.INTERRUPTED)
         try:
             version = await self.serving(release, work.context)
         except SourceError as error:
@@ -228,6 +247,15 @@ def began_at(rollback: Rollback) -> float:
     if first is not None and first.attempt == 1 and first.started_at is not None:
         return first.started_at
     return rollback.opened_at if rollback.waited_until is None else rollback.waited_until
+
+
+def _hook(result: ActionResult, work: Work) -> Effect:
+    """The result of a hook. If one that must not fail never began before the change, that is no verdict."""
+    must_not_fail = work.step.kind is StepKind.BEFORE_HOOK and work.step.on_failure is OnFailure.STOP
+    if result.never_began and must_not_fail:
+        detail = f"{result.detail}. {not_changed(work.rollback)}"
+        return Effect(ok=False, detail=detail, outcome=Outcome.INTERRUPTED)
+    return _effect(result)
 
 
 def _effect(result: ActionResult) -> Effect:

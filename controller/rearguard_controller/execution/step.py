@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from rearguard_controller.adapters.telemetry import Span
-from rearguard_controller.errors import ConflictError, JournalError, SourceError
+from rearguard_controller.errors import ConflictError, JournalError, ShortageError, SourceError
 from rearguard_controller.execution.effects import Effect, Effects, Work
 from rearguard_controller.execution.record_event import Recording, has_begun
 from rearguard_controller.model import (
@@ -29,6 +29,7 @@ from rearguard_controller.model import (
     Trigger,
 )
 from rearguard_controller.rollback import Event, EventKind, RunStep
+from rearguard_controller.rollback.next_move import not_changed
 from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()
@@ -164,7 +165,11 @@ class Stepping:
         error = task.exception()
         if error is not None:  # a fault of ours: the step has failed, and what was begun is undone all the same
             log.error("step_broke", rollback=work.rollback.id, step=work.step.name, exc_info=error)
-            return Effect(ok=False, detail=f"The controller could not carry it out ({type(error).__name__}).")
+            detail = f"The controller could not carry it out ({type(error).__name__})."
+            if work.step.kind is StepKind.BEFORE_HOOK and work.step.on_failure is OnFailure.STOP:
+                detail = f"{detail} {not_changed(work.rollback)}"
+                return Effect(ok=False, detail=detail, outcome=Outcome.INTERRUPTED)
+            return Effect(ok=False, detail=detail)
         return task.result()
 
     async def _was_stopped(self, work: Work) -> bool:
@@ -180,9 +185,9 @@ class Stepping:
         self, rollback: Rollback, step: Step, release: CommandRelease, driven: Driven
     ) -> bool:
         """Ask the target's own check once more, before the first step; if it refuses, end the attempt."""
-        why = await self._effects.refusal(release, Work(rollback, step, b""))
+        why, outcome = await self._effects.refusal(release, Work(rollback, step, b""))
         if why:
-            event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=why, outcome=Outcome.FAILED)
+            event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=why, outcome=outcome)
             await self._recording.note(rollback, event, driven.decision)
         return bool(why)
 
@@ -199,7 +204,10 @@ class Stepping:
         except SourceError as error:
             if is_roll_back:
                 detail = f"What serves is not known, so nothing was changed: {error.message}"
-                event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=detail, outcome=Outcome.FAILED)
+                outcome = Outcome.FAILED
+                if isinstance(error, ShortageError):
+                    detail, outcome = f"{error.message} {not_changed(rollback)}", Outcome.INTERRUPTED
+                event = Event(EventKind.STEP_SKIPPED, self._clock(), step.seq, detail=detail, outcome=outcome)
                 await self._recording.note(rollback, event, driven.decision)
             return is_roll_back
         if version == rollback.from_version:

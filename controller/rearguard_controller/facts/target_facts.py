@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from rearguard_controller.errors import SourceError
+from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.model import (
     Budget,
     CommandAction,
@@ -80,12 +80,16 @@ class TargetReader:
     async def check(self, target: Target, facts: Facts, version: str) -> Facts:
         """The facts, with whether the target's own `check` lets a version be activated.
 
-        The same object when there is no such command, or when it was asked about this version before.
+        The same object when there is no such command, or when it was asked about this version before. If it could not
+        be asked for want of a resource, then no other version may be chosen instead: what serves counts as unread.
         """
         command, known = target.release.check, facts.target
         if command is None or version in known.checked:
             return facts
-        checked = {**known.checked, version: await self.releases.check(target, version)}
+        try:
+            checked = {**known.checked, version: await self.releases.check(target, version)}
+        except ShortageError as error:
+            return replace(facts, target=replace(known, serving_version=None, serving_detail=error.message))
         evidence = of_check(command, checked, facts.now)
         return replace(facts, target=replace(known, checked=checked, evidence=(*known.evidence, evidence)))
 

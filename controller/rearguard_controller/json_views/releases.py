@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypedDict
 
 from rearguard_controller import model
-from rearguard_controller.json_views.terms import Checks, Time
+from rearguard_controller.json_views.terms import Checks, Count, Time
 from rearguard_controller.model import TargetState
 from rearguard_controller.wording import moment
 
@@ -22,6 +22,7 @@ class Release(TypedDict):
     suspect_at: Annotated[Time | None, "When a rollback away from it started; null when none has."]
     bad_at: Annotated[Time | None, "When a rollback away from it helped; null when none has."]
     barrier: Annotated[bool, "True: no automatic rollback goes back past it."]
+    interrupted: Annotated[Count, "Automatic rollbacks away from it that ended as `interrupted`."]
 
 
 class RememberedRelease(Release):
@@ -68,6 +69,7 @@ def release(value: model.Release) -> Release:
         "suspect_at": moment(value.suspect_at),
         "bad_at": moment(value.bad_at),
         "barrier": value.barrier,
+        "interrupted": value.interrupted,
     }
 
 

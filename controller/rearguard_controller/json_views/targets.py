@@ -10,7 +10,7 @@ from rearguard_controller.json_views import decisions
 from rearguard_controller.json_views.terms import Checks, Count, Cursor, Time
 from rearguard_controller.model import Mode, Phase, Standing, TargetState
 from rearguard_controller.model.checks import DRILL_CHECKS
-from rearguard_controller.model.observations import is_armed, last_known_good
+from rearguard_controller.model.observations import is_armed, is_given_up, last_known_good
 from rearguard_controller.wording import moment
 
 
@@ -91,6 +91,11 @@ class Target(Arming):
     serving_version: Annotated[str | None, "The version that serves; null when it is unknown."]
     serving_since: Annotated[Time | None, "When it was first seen serving."]
     serving_is_bad: Annotated[bool, "Whether a rollback led away from the version that serves."]
+    given_up: Annotated[
+        bool,
+        "Whether no automatic rollback away from the version that serves is tried any more, because stops of the"
+        " controller interrupted too many. Arming the target allows one more.",
+    ]
     last_known_good: Annotated[str | None, "The version that an automatic rollback would put back."]
     ready: Annotated[bool, "Whether every check is known and holds."]
     checks: Annotated[Checks, "The readiness checks by name: whether each holds; null when it is unknown."]
@@ -132,6 +137,7 @@ def target(
 ) -> Target:
     """A target as `status` shows it. `ready` is true only when every check is known and holds."""
     good = last_known_good(releases)
+    serving = next((each for each in releases if each.version == state.serving_version), None)
     return {
         **armed(state, now),
         "mode": value.policy.mode,
@@ -140,7 +146,8 @@ def target(
         "state": standing(state, open_rollback, now),
         "serving_version": state.serving_version,
         "serving_since": moment(state.serving_since),
-        "serving_is_bad": any(each.version == state.serving_version and each.distrusted for each in releases),
+        "serving_is_bad": serving is not None and serving.distrusted,
+        "given_up": is_given_up(state, serving),
         "last_known_good": None if good is None else good.version,
         "ready": bool(checks) and all(holds is True for holds in checks.values()),
         "checks": dict(checks),

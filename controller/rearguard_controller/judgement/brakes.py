@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rearguard_controller.judgement.case import Case, a_person_can, to_come
 from rearguard_controller.model import Outcome, Reason, ReasonCode, Rollback, TargetFacts
+from rearguard_controller.model.observations import is_given_up
 from rearguard_controller.wording import span
 
 MOST_NAMED = 5  # targets that a sentence names
@@ -15,7 +16,9 @@ MOST_NAMED = 5  # targets that a sentence names
 def not_already_handled(case: Case) -> Reason:
     """Whether no automatic rollback away from the serving version has started before, and none was vetoed.
 
-    A veto holds until a person arms the target or another version serves; a rollback that has started, for good.
+    A rollback counts as started with its `roll_back` step, and then for good. A veto holds until a person arms the
+    target or another version serves. Attempts that stops of the controller cut off before count apart: after
+    `FRESH_ATTEMPTS` more of them, a person has to arm the target.
     """
     known, code = case.facts.target, ReasonCode.NOT_ALREADY_HANDLED
     version = known.serving_version
@@ -30,7 +33,18 @@ def not_already_handled(case: Case) -> Reason:
             " target or another version serves."
         )
         return Reason(code, False, detail)
-    return Reason(code, True, f"No automatic rollback away from {version or 'this version'} has started before.")
+    serving = known.serving
+    tried = 0 if serving is None else serving.interrupted
+    if is_given_up(known.state, serving):
+        detail = (
+            f"{tried} automatic rollbacks away from {version} were interrupted before anything was put back; no other"
+            " is tried until a person arms the target."
+        )
+        return Reason(code, False, detail)
+    before = f"; {tried} were interrupted" if tried > 1 else "; one was interrupted" if tried else ""
+    return Reason(
+        code, True, f"No automatic rollback away from {version or 'this version'} has started before{before}."
+    )
 
 
 def handle_by_hand(case: Case) -> str:
@@ -38,6 +52,11 @@ def handle_by_hand(case: Case) -> str:
     known, name = case.facts.target, case.target.name
     if known.handled_by is None and vetoed_wait(known) is not None:
         return f'Arm it: rearguard arm {name} --reason "...", or release another version.'
+    if known.handled_by is None and is_given_up(known.state, known.serving):
+        return (
+            "Find out why the controller keeps stopping (its log, the kernel's), then arm the target:"
+            f' rearguard arm {name} --reason "...". Or go back by hand: rearguard rollback {name} --reason "...".'
+        )
     return f"{a_person_can(case.target)}, or release another version."
 
 

@@ -122,6 +122,7 @@ class Outcome(StrEnum):
     NOT_NEEDED = "not_needed"  # the fault was over when the wait ended
     ABORTED = "aborted"  # a person stopped it; what was begun was undone
     NEEDS_A_PERSON = "needs_a_person"  # it cannot go on or be proved by itself
+    INTERRUPTED = "interrupted"  # a stop of the controller cut it off before `roll_back`: no verdict, tried anew
 
 
 @unique

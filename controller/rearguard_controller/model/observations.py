@@ -12,6 +12,7 @@ EXISTS = "exists"  # instead of an operator: the condition holds while its expre
 EPISODE_GAP = 60.0  # seconds without the condition that end an episode of a fault
 LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
 SCORE_COUNTS = ("agreed", "only_we", "only_people")  # the counts of a `Score`
+FRESH_ATTEMPTS = 2  # automatic rollbacks away from one version that follow interrupted ones by themselves
 GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
 
 
@@ -67,6 +68,8 @@ class Release:
     bad_at: float | None = None  # a rollback away from it helped
     barrier: bool = False  # never go back past it automatically
     shared_faults: tuple[SharedFault, ...] = ()  # that older versions showed beside it, one for each figure
+    interrupted: int = 0  # automatic rollbacks away from it that ended as `interrupted`
+    interrupted_at: float | None = None  # when the last of them closed
 
     def shared(self, condition: Condition) -> SharedFault | None:
         """What is remembered of a condition's fault: that an older version showed it beside this one."""
@@ -269,6 +272,17 @@ def compare(value: float, operator: str, threshold: float) -> bool:
 def is_armed(state: TargetState, now: float) -> bool:
     """Whether automatic rollbacks are switched on at `now`: they may be switched off until a moment."""
     return state.armed or (state.disarmed_until is not None and now >= state.disarmed_until)
+
+
+def is_given_up(state: TargetState | None, release: Release | None) -> bool:
+    """Whether no automatic rollback away from a version is tried any more, because too many were interrupted.
+
+    A person who arms the target allows one more attempt each time.
+    """
+    if release is None or release.interrupted <= FRESH_ATTEMPTS:
+        return False
+    armed_at = None if state is None or not state.armed else state.armed_changed_at
+    return armed_at is None or release.interrupted_at is None or armed_at <= release.interrupted_at
 
 
 def last_known_good(releases: Sequence[Release]) -> Release | None:

@@ -14,7 +14,7 @@ import structlog
 from rearguard_controller.adapters.actions import ActionContext, Actions, shown
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.promql import LOOK_BACK, presence
-from rearguard_controller.errors import NotFoundError, SourceError
+from rearguard_controller.errors import NotFoundError, ShortageError, SourceError
 from rearguard_controller.judgement import score
 from rearguard_controller.model import (
     VERSION_LABEL,
@@ -184,13 +184,19 @@ class Releases:
         return frozenset(await self._actions.read_versions(command, self._context(target)))
 
     async def check(self, target: Target, version: str) -> str:
-        """Why the target's own check does not let a version be activated; empty when it does, or there is none."""
+        """Why the target's own check does not let a version be activated; empty when it does, or there is none.
+
+        Raises:
+            ShortageError: the controller could not start it for want of a resource.
+        """
         command = target.release.check
         if command is None:
             return ""
         state = await self._journal.target_state(target.name)
         context = ActionContext(target.name, from_version=state.serving_version or "", to_version=version)
         result = await self._actions.run(command, context)
+        if result.never_began:
+            raise ShortageError(f"{result.detail}.")
         said = result.output.strip().splitlines()[-1:]
         return "" if result.ok else f"its check failed, {result.detail}" + (f" ({shown(said[0])})" if said else "")
 

@@ -53,6 +53,8 @@ def consequences(before: Rollback, after: Rollback) -> Consequences:
     changes: list[ReleaseChange | TargetChange] = []
     if leaves or closes:
         changes.append(ReleaseChange(after.target, after.from_version, lambda release: _marked(release, after)))
+    if closes and after.outcome is Outcome.INTERRUPTED and after.trigger is Trigger.ALERT:
+        changes.append(ReleaseChange(after.target, after.from_version, lambda release: _counted(release, after)))
     if closes:
         changes.append(TargetChange(after.target, lambda state: arming(state, after)))
     return Consequences(leaves and after.trigger is Trigger.ALERT, tuple(changes))
@@ -68,12 +70,19 @@ def _marked(release: Release | None, rollback: Rollback) -> Release | None:
     return None if release is None else marks(release, rollback)
 
 
+def _counted(release: Release | None, rollback: Rollback) -> Release | None:
+    """What is remembered of a version after an automatic rollback away from it was interrupted."""
+    if release is None:
+        return None
+    return replace(release, interrupted=release.interrupted + 1, interrupted_at=rollback.closed_at)
+
+
 def marks(release: Release, rollback: Rollback) -> Release:
     """What is remembered of the version that a rollback leaves, when roll_back starts and at the close.
 
     The version is suspect once the intent of the roll_back step is stored. The close settles it: bad when leaving
-    it helped, cleared when it did not. Any other outcome leaves the mark as it is, so that a mark that a person
-    changed meanwhile stays.
+    it helped, cleared when it did not, or when the command never began. Any other outcome leaves the mark as it is,
+    so that a mark that a person changed meanwhile stays.
     """
     step = rollback.step_of(StepKind.ROLL_BACK)
     if step is None or step.attempt == 0:  # no version was left
@@ -81,7 +90,7 @@ def marks(release: Release, rollback: Rollback) -> Release:
     match rollback.outcome:
         case Outcome.RECOVERED:
             return replace(release, bad_at=rollback.closed_at)
-        case Outcome.NOT_RECOVERED:
+        case Outcome.NOT_RECOVERED | Outcome.INTERRUPTED:  # interrupted: its command could not be started
             return replace(release, suspect_at=None)
         case None:
             return replace(release, suspect_at=release.suspect_at or step.started_at)
@@ -93,8 +102,11 @@ def arming(state: TargetState, rollback: Rollback) -> TargetState:
     """The target's state after a rollback closed: disarmed when the rollback began and did not help.
 
     It began when any step started; without this, an attempt that fails at its first hook would be made again at every
-    poll. A rollback that a person aborted or closed before its first step disarms for the same reason.
+    poll. A rollback that a person aborted or closed before its first step disarms for the same reason. One that was
+    interrupted says nothing of the target and never disarms it; how often it is tried anew is counted.
     """
+    if rollback.outcome is Outcome.INTERRUPTED:
+        return state
     proved = rollback.step_of(StepKind.VERIFY_RECOVERY) is not None  # then `completed` means: over without its help
     helped = rollback.outcome is Outcome.RECOVERED or (rollback.outcome is Outcome.COMPLETED and not proved)
     begun = any(step.attempt for step in rollback.steps)

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rearguard_controller.model import AfterCrash, OnFailure, Outcome, Phase, Rollback, Step, StepKind, StepState
+from rearguard_controller.model import (
+    AfterCrash,
+    OnFailure,
+    Outcome,
+    Phase,
+    Rollback,
+    Step,
+    StepKind,
+    StepState,
+    Trigger,
+)
 from rearguard_controller.rollback.events import Event, EventKind
 from rearguard_controller.rollback.transitions import is_over, reason_to_skip
 
@@ -89,8 +99,7 @@ def _step_move(rollback: Rollback, step: Step, now: float) -> Move | None:
         case StepState.DONE | StepState.SKIPPED:
             return None
         case StepState.STARTED:
-            detail = "The controller stopped before the result of this step was known."
-            return Note(Event(EventKind.STEP_INTERRUPTED, now, step.seq, output=step.output, detail=detail))
+            return Note(_interrupted(rollback, step, now))
         case StepState.FAILED:
             if step.on_failure is not OnFailure.RETRY:
                 return None
@@ -110,14 +119,43 @@ def _retry_move(step: Step, now: float) -> Move:
     return WaitUntil(due) if waiting else RunStep(step)
 
 
-def _interrupted_move(rollback: Rollback, step: Step, now: float) -> Move:
+def _interrupted(rollback: Rollback, step: Step, now: float) -> Event:
+    """The event for a step that a stop of the controller cut off.
+
+    A before hook that must not be repeated ends the attempt with it. That is no verdict on the attempt: what was
+    begun is undone, and a fresh attempt begins if the alert still holds.
+    """
+    detail, outcome = "The controller stopped before the result of this step was known.", None
+    if _ends_the_attempt(step):
+        detail, outcome = f"{detail} {not_changed(rollback)}", Outcome.INTERRUPTED
+    return Event(EventKind.STEP_INTERRUPTED, now, step.seq, output=step.output, detail=detail, outcome=outcome)
+
+
+def not_changed(rollback: Rollback) -> str:
+    """What it means that an attempt is interrupted before its roll_back step, and what follows."""
+    follows = "If the alert still holds, it is judged anew."
+    if rollback.trigger is Trigger.MANUAL:
+        follows = "It is not tried again by itself: ask for it again."
+    return f"{rollback.from_version} was not changed, and what was begun is undone. {follows}"
+
+
+def _ends_the_attempt(step: Step) -> bool:
+    return step.kind is StepKind.BEFORE_HOOK and step.after_crash is not AfterCrash.REDO
+
+
+def _interrupted_move(rollback: Rollback, step: Step, now: float) -> Move | None:
     ended = is_over(rollback, step)
+    if step.kind is StepKind.BEFORE_HOOK and ended:
+        return None  # it stays interrupted: its result is never known
     if step.after_crash is AfterCrash.LOOK_FIRST:
         return RunStep(step, look_first=True, may_act=not ended)
     if step.after_crash is AfterCrash.REDO and not ended:
         return RunStep(step)
     detail = "Interrupted by a stop of the controller, and not to be repeated: counted as failed."
-    return Note(Event(EventKind.STEP_FAILED, now, step.seq, detail=detail))
+    outcome = None
+    if _ends_the_attempt(step):  # interrupted in an older Rearguard, in which that did not yet end the attempt
+        detail, outcome = not_changed(rollback), Outcome.INTERRUPTED
+    return Note(Event(EventKind.STEP_FAILED, now, step.seq, detail=detail, outcome=outcome))
 
 
 def _outcome(rollback: Rollback) -> tuple[Outcome, str]:

@@ -94,7 +94,7 @@ def _step_event(rollback: Rollback, event: Event) -> Rollback:
     outcome = event.outcome
     if state is StepState.FAILED and outcome is None and step.on_failure is OnFailure.STOP:
         outcome = Outcome.NOT_RECOVERED if step.kind is StepKind.VERIFY_RECOVERY else Outcome.FAILED
-    if outcome is not None and state in (StepState.DONE, StepState.FAILED, StepState.SKIPPED):
+    if outcome is not None and state is not StepState.STARTED:
         return _stops(outcome)(rollback, replace(event, detail=f"{step.name}: {event.detail}"))
     return rollback
 

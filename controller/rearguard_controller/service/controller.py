@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from rearguard_controller import api, config
-from rearguard_controller.adapters.actions import Actions, Survivors, state_folder
+from rearguard_controller.adapters.actions import Actions, Shortages, Survivors, state_folder
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.prometheus import Prometheus
@@ -84,7 +84,8 @@ class Controller:
         self._prometheus = connect(configuration.prometheus, self._runtime.clock)
         self._alertmanager = _alertmanager(configuration)
         self._silences = self._silences_of(self._alertmanager)
-        actions = Actions(Survivors(state_folder(configuration.journal)))
+        shortages = Shortages(self._telemetry.short_of)
+        actions = Actions(Survivors(state_folder(configuration.journal)), shortages)
         self._engine = Engine.of(
             self._runtime, notify, actions, configuration, self._prometheus, judge=lambda: self.parts.judge
         )

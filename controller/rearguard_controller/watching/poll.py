@@ -33,7 +33,7 @@ from rearguard_controller.model.checks import (
     THRESHOLDS,
     TRIGGER_RULES,
 )
-from rearguard_controller.model.observations import is_armed, last_known_good
+from rearguard_controller.model.observations import is_armed, is_given_up, last_known_good
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
@@ -320,6 +320,7 @@ class Watcher:
         self._telemetry.ready(name, self.ready(name))
         armed, by = is_armed(serving.state, self._clock()), serving.state.disarmed_by
         self._telemetry.armed(name, armed=armed, by=None if armed else by)
+        self._telemetry.given_up(name, given_up=is_given_up(serving.state, current))
         self._telemetry.observed(name, serving.state.score)
         bad = current.version if current is not None and current.distrusted else None
         self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)

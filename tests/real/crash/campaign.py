@@ -39,6 +39,7 @@ class Expected:
 
     outcome: Outcome = Outcome.RECOVERED
     effective: int = 1
+    interrupted: int = 0  # attempts before it that ended as such
 
 
 async def events_of(folder, server=None, **settings):
@@ -69,7 +70,7 @@ async def interrupted(folder, point, expected, server=None, *, number=signal.SIG
         controller = await it.serve()
         await it.close_of_rollback()
         assert await it.end(controller, signal.SIGTERM) == 0, it.logs()
-        await check(it, outcomes={expected.outcome}, effective=(expected.effective,))
+        await check(it, **wanted_of(expected))
 
 
 async def woken_too_late(folder, point, expected, server):
@@ -90,7 +91,16 @@ async def woken_too_late(folder, point, expected, server):
         assert (len(it.effects()), len(it.requests)) == (effects, requests), "it acted on"
         await it.end(first, signal.SIGTERM)
         assert await it.end(second, signal.SIGTERM) == 0, it.logs()
-        await check(it, outcomes={expected.outcome}, effective=(expected.effective,))
+        await check(it, **wanted_of(expected))
+
+
+def wanted_of(expected):
+    """What `check` is to find."""
+    return {
+        "outcomes": {expected.outcome},
+        "effective": (expected.effective,),
+        "interrupted": (expected.interrupted,),
+    }
 
 
 async def interrupt_during(it, name, number):

@@ -13,11 +13,11 @@ from rearguard_controller.model import Outcome, Phase, StepKind, StepState
 from rearguard_controller.rollback import EventKind, apply
 
 REDO = {"save", "warm", "restore", "go-on"}  # after_crash: redo, and what undoes
-ENDED = {StepState.DONE, StepState.FAILED, StepState.SKIPPED}
+ENDED = {StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED}
 
 
-async def check(world, *, outcomes=frozenset({Outcome.RECOVERED}), effective=(1,)):
-    """Every promise; returns the rollback."""
+async def check(world, *, outcomes=frozenset({Outcome.RECOVERED}), effective=(1,), interrupted=(0,)):
+    """Every promise; returns the last rollback. `interrupted` says how many attempts before it may have ended so."""
     no_two_commands_at_once(world)
     at_most_once(world)
     changes = [each for each in world.effects() if each["what"] == "changed"]
@@ -25,7 +25,9 @@ async def check(world, *, outcomes=frozenset({Outcome.RECOVERED}), effective=(1,
     assert world.version == ("v1" if changes else "v2")
     assert not (world.folder / "drained").exists(), "traffic is still drained"
     assert world.requests.count("pause") == 0 or "go-on" in world.requests, "what was paused does not go on"
-    rollback = await tables_hold(world)
+    *before, rollback = await tables_hold(world)
+    assert {each.outcome for each in before} <= {Outcome.INTERRUPTED}
+    assert len(before) in interrupted, [each.detail for each in before]
     assert rollback.outcome in outcomes, (rollback.outcome, rollback.detail, world.logs()[-3000:])
     return rollback
 
@@ -37,23 +39,44 @@ def no_two_commands_at_once(world):
 
 def at_most_once(world):
     """No hook ran twice unless it may be repeated, and no command was started twice for one attempt."""
-    runs = Counter(each["name"] for each in world.effects() if each["what"] == "began") + Counter(world.requests)
-    repeated = {name: count for name, count in runs.items() if count > 1 and name not in REDO}
-    assert repeated.keys() <= {"activate"}, repeated  # the target is looked at first; see `effective`
-    attempts = Counter((each["step"], each["attempt"]) for each in world.effects() if each["what"] == "began")
+    began = [each for each in world.effects() if each["what"] == "began"]
+    rollbacks = len({each["rollback"] for each in began})  # a request does not say whose it is
+    runs = Counter((each["name"], each["rollback"]) for each in began) + Counter(
+        {(name, ""): count - max(0, rollbacks - 1) for name, count in Counter(world.requests).items()}
+    )
+    repeated = {name for (name, _), count in runs.items() if count > 1 and name not in REDO}
+    assert repeated <= {"activate"}, repeated  # the target is looked at first; see `effective`
+    attempts = Counter((each["rollback"], each["step"], each["attempt"]) for each in began)
     assert max(attempts.values(), default=1) == 1, attempts
 
 
 async def tables_hold(world):
-    """One closed rollback that is the fold of its events, with the marks that its outcome leaves."""
+    """Closed rollbacks, oldest first, that are the folds of their events; marks are those of the last outcome."""
     journal = await open_journal(world.store.address)
     try:
-        (rollback,) = (await journal.rollbacks()).items
-        events = await journal.events(rollback.id)
+        rollbacks = (await journal.rollbacks()).items[::-1]
+        for each in rollbacks:
+            is_whole(each, await journal.events(each.id))
+        rollback = rollbacks[-1]
         releases = {each.version: each for each in await journal.releases(rollback.target)}
         state = await journal.target_state(rollback.target)
     finally:
         await journal.close()
+    helped = rollback.outcome is Outcome.RECOVERED
+    assert (releases["v2"].bad_at is not None) == helped
+    assert state.armed == (rollback.outcome in {Outcome.RECOVERED, Outcome.INTERRUPTED})
+    assert releases["v2"].interrupted == sum(each.outcome is Outcome.INTERRUPTED for each in rollbacks)
+    intents = await world.store.rows("select id, roll_back_started_at from rollbacks")
+    started = {each.id for each in rollbacks if each.step_of(StepKind.ROLL_BACK).attempt}
+    assert {number for number, at in intents if at is not None} == started
+    if world.store.kind == "sqlite":
+        connection = sqlite3.connect(world.store.address)
+        assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
+        connection.close()
+    return rollbacks
+
+
+def is_whole(rollback, events):
     folded = None
     for event in events:
         folded = apply(folded, event)
@@ -62,14 +85,5 @@ async def tables_hold(world):
     assert rollback.phase is Phase.CLOSED
     assert rollback.outcome is not None
     assert {step.state for step in rollback.steps} <= ENDED
-    step = rollback.step_of(StepKind.ROLL_BACK)
-    helped = rollback.outcome is Outcome.RECOVERED
-    assert (releases["v2"].bad_at is not None) == helped
-    assert state.armed == helped
-    intents = await world.store.rows("select roll_back_started_at from rollbacks")
-    assert (intents[0][0] is not None) == (step.attempt > 0)
-    if world.store.kind == "sqlite":
-        connection = sqlite3.connect(world.store.address)
-        assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
-        connection.close()
-    return rollback
+    if rollback.outcome is Outcome.INTERRUPTED:
+        assert rollback.step_of(StepKind.ROLL_BACK).attempt == 0

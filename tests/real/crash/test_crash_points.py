@@ -17,7 +17,6 @@ KINDS = [
     *[StepKind.BEFORE_HOOK] * 4, StepKind.ROLL_BACK, StepKind.VERIFY_HEALTH, StepKind.AFTER_HOOK,
     *[StepKind.UNDO_HOOK] * 2, *[StepKind.AFTER_HOOK] * 2, StepKind.VERIFY_RECOVERY,
 ]  # fmt: skip
-NOTHING_CHANGED = Expected(Outcome.FAILED, effective=0)
 
 
 def of_events(events):
@@ -26,10 +25,17 @@ def of_events(events):
 
 
 def expected(point):
-    """`announce` must not be repeated and stops the attempt when it fails; everything else ends well."""
-    unknown = {Point(when, "step_started", ANNOUNCE) for when in ("after", "ready")}
-    unknown |= {Point("before", "step_done", ANNOUNCE), Point("during", "announce")}
-    return NOTHING_CHANGED if point in unknown else Expected()
+    """A hook before the change that must not be repeated interrupts the attempt; a fresh one ends well."""
+    unknown = {Point("during", name) for name in ("pause", "drain", "announce")}
+    for seq in (PAUSE, DRAIN, ANNOUNCE):
+        unknown |= {Point(when, "step_started", seq) for when in ("after", "ready")}
+        unknown |= {Point("before", kind, seq) for kind in ("step_done", "step_failed")}
+    return Expected(interrupted=1) if point in unknown else Expected()
+
+
+def expected_of_one_that_fails(point):
+    again = expected(point).interrupted
+    return Expected(Outcome.FAILED, effective=0, interrupted=again)
 
 
 async def test_killed_or_sleeping_at_the_most_telling_points(tmp_path, postgres_server):
@@ -87,4 +93,4 @@ async def test_killed_at_every_point_of_an_attempt_that_fails(tmp_path, fails):
     """The hook that stops the attempt fails, or the change itself: what was begun is undone all the same."""
     _, events = await events_of(tmp_path / "undisturbed", fails=[fails])
     assert ("step_failed", {"announce": ANNOUNCE, "activate": ROLL_BACK}[fails]) in events
-    await campaign(tmp_path, of_events(events), lambda _point: NOTHING_CHANGED, fails=[fails])
+    await campaign(tmp_path, of_events(events), expected_of_one_that_fails, fails=[fails])

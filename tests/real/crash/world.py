@@ -23,6 +23,7 @@ from aiohttp import web
 from real.controller.journal_kit import Store
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.model import Release
+from rearguard_controller.model.observations import FRESH_ATTEMPTS
 
 HERE = Path(__file__).parent
 DEADLINE = 60.0  # seconds within which what is waited for must happen
@@ -172,10 +173,11 @@ class World:
         return (self.folder / "current").read_text().strip()
 
     async def outcome(self):
-        """The outcome of the only rollback; None while it is open, or there is none."""
-        rows = await self.store.rows("select outcome from rollbacks")
-        assert len(rows) <= 1, rows
-        return rows[0][0] if rows else None
+        """The outcome of the last rollback; None while it is open, or a fresh attempt follows, or there is none."""
+        rows = [outcome for (outcome,) in await self.store.rows("select outcome from rollbacks order by seq")]
+        assert set(rows[:-1]) <= {"interrupted"}, rows
+        follows = rows[-1:] == ["interrupted"] and len(rows) <= FRESH_ATTEMPTS
+        return None if follows or not rows else rows[-1]
 
     async def until(self, condition, *, every=0.02, what="", within=DEADLINE):
         """Poll a condition, plain or async, with a deadline."""

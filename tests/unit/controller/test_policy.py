@@ -83,6 +83,12 @@ def ended(outcome: Outcome, **fields) -> Rollback:
 
 # Each case flips one fact of the base world: what it changes, the reason that must answer differently, its answer,
 # the verdict, and the verdict had mode, environment and arming allowed it.
+def cut_off(times: int) -> tuple[Release, ...]:
+    """The versions, after so many rollbacks away from v2 were interrupted, the last of them 5 s ago."""
+    left = serving("v2", service_version="2.0", interrupted=times, interrupted_at=NOW - 5)
+    return good("v1", service_version="1.0"), left
+
+
 CASES = {
     # permissions: `would` looks past them
     "observing": ({}, {"policy": policy(mode=Mode.OBSERVE)}, "mode_allows", False, LEAVE, ROLL_BACK),
@@ -205,6 +211,28 @@ CASES = {
     "target cannot list": ({"activatable": None}, {}, "known_good_exists", True, ROLL_BACK, ROLL_BACK),
     # once
     "handled before": ({"handled_by": "r0"}, {}, "not_already_handled", False, LEAVE, LEAVE),
+    "interrupted twice before": (
+        {"releases": cut_off(2)}, {},
+        "not_already_handled", True, ROLL_BACK, ROLL_BACK,
+    ),
+    "interrupted three times": (
+        {"releases": cut_off(3)}, {},
+        "not_already_handled", False, LEAVE, LEAVE,
+    ),
+    "interrupted three times, and armed since": (
+        {
+            "releases": cut_off(3),
+            "state": state(armed_changed_at=NOW - 4),
+        },
+        {}, "not_already_handled", True, ROLL_BACK, ROLL_BACK,
+    ),
+    "armed, and interrupted again since": (
+        {
+            "releases": cut_off(4),
+            "state": state(armed_changed_at=NOW - 6),
+        },
+        {}, "not_already_handled", False, LEAVE, LEAVE,
+    ),
     "vetoed before": ({"ended_waits": (ended(Outcome.VETOED),)}, {}, "not_already_handled", False, LEAVE, LEAVE),
     "vetoed, and armed again since": (
         {"ended_waits": (ended(Outcome.VETOED),), "state": state(armed_changed_at=NOW - 59)},

@@ -36,7 +36,7 @@ from rearguard_controller.rollback import (
     next_move,
 )
 from rearguard_controller.rollback.plan import plan
-from unit.controller.factories import MINUTE, NOW, condition, hook, rollback, serving, state, target
+from unit.controller.factories import MINUTE, NOW, condition, hook, release, rollback, serving, state, target
 
 CONTINUE, STOP, RETRY = OnFailure.CONTINUE, OnFailure.STOP, OnFailure.RETRY
 DONE, FAILED, SKIPPED = StepState.DONE, StepState.FAILED, StepState.SKIPPED
@@ -580,17 +580,63 @@ def test_a_wait_that_a_person_aborts_or_closes_disarms(outcome):
 def test_a_crash_in_any_step_is_survived_with_traffic_restored(name):
     life = live(rollback(), crashing(name))
     assert life.states["undo drain"] == "done"
-    assert life.outcome == "recovered"  # hooks may fail here, everything else is done again or looked up
-    again = {"drain": 1, "clear-cache": 1}.get(name, 2)
+    if name == "drain":
+        assert (life.effects, life.states["drain"]) == (["drain", "undo drain"], "interrupted")
+        assert life.outcome == "interrupted"
+        return
+    assert life.outcome == "recovered"  # after hooks may fail here, everything else is done again or looked up
+    again = {"clear-cache": 1}.get(name, 2)
     assert (life.effects + life.looks).count(name) == again
     assert life.effects.count("roll-back") == 1
     assert life.looks == (["roll-back"] if name == "roll-back" else [])
 
 
-def test_a_hook_that_must_not_be_redone_counts_as_failed_and_is_undone():
-    of = target(before=(hook("drain", undo=True, on_failure=STOP),))
+@pytest.mark.parametrize("on_failure", [STOP, CONTINUE])
+def test_a_crash_in_a_hook_before_roll_back_is_no_verdict(on_failure):
+    """Whatever a failure of the hook would mean: it is undone, and neither its version nor its target is blamed."""
+    of = target(before=(hook("drain", undo=True, on_failure=on_failure),))
     life = live(rollback(of=of), crashing("drain"))
-    assert (life.effects, life.outcome) == (["drain", "undo drain"], "failed")
+    assert (life.effects, life.outcome) == (["drain", "undo drain"], "interrupted")
+    assert arming(state(), life.rollback).armed
+    assert marks(serving(), life.rollback) == serving()
+    handled, _ = changed_by(replace(life.rollback, phase=Phase.RUNNING, outcome=None), life.rollback)
+    assert not handled
+
+
+@pytest.mark.parametrize(
+    ("trigger", "follows"),
+    [(Trigger.ALERT, "If the alert still holds, it is judged anew."),
+     (Trigger.MANUAL, "It is not tried again by itself: ask for it again.")],
+)  # fmt: skip
+def test_an_interrupted_rollback_says_what_it_left_and_what_follows(trigger, follows):
+    detail = live(rollback(trigger=trigger), crashing("drain")).rollback.detail
+    assert detail.startswith("drain: The controller stopped before the result of this step was known.")
+    assert "v2 was not changed, and what was begun is undone." in detail
+    assert detail.endswith(follows)
+
+
+def test_what_an_older_version_left_as_interrupted_before_roll_back_ends_as_interrupted_too():
+    of = target(before=(hook("drain", undo=True, on_failure=STOP),))
+    crashed = live_until_crash(rollback(of=of), "drain")
+    life = live(apply(crashed, event("step_interrupted", seq=0)))
+    assert (life.effects, life.outcome) == (["undo drain"], "interrupted")
+
+
+def test_an_abort_before_a_crash_stays_the_outcome():
+    crashed = live_until_crash(rollback(), "drain")
+    life = live(apply(crashed, event("abort_asked")))
+    assert (life.effects, life.outcome) == (["undo drain"], "aborted")
+
+
+@pytest.mark.parametrize(("trigger", "counted"), [(Trigger.ALERT, 3), (Trigger.MANUAL, 2)])
+def test_only_automatic_rollbacks_that_were_interrupted_are_counted_for_the_version(trigger, counted):
+    ended = live(rollback(trigger=trigger), crashing("drain")).rollback
+    before = replace(ended, phase=Phase.RUNNING, outcome=None, closed_at=None)
+    known = release("v2", interrupted=2, interrupted_at=NOW - MINUTE)
+    for change in consequences(before, ended).changes:
+        known = change.change(known) if isinstance(change, ReleaseChange) else known
+    assert known.interrupted == counted
+    assert (known.suspect_at, known.bad_at) == (None, None)
 
 
 def test_a_hook_that_may_be_redone_is():
@@ -728,7 +774,13 @@ def assert_true(life: Life, *, has_proof: bool) -> None:
         assert value.step_of(StepKind.VERIFY_RECOVERY).state is DONE
     if any(step.kind is StepKind.AFTER_HOOK and step.attempt for step in value.steps):
         assert roll_back.state is DONE
-    assert all(step.state in (DONE, FAILED, SKIPPED) for step in value.steps)
+    crashed = {step.kind for step in value.steps if step.state is StepState.INTERRUPTED}
+    assert crashed <= {StepKind.BEFORE_HOOK}
+    assert not crashed or value.stopping is not None
+    if life.outcome == "interrupted":
+        assert roll_back.attempt == 0
+        assert crashed
+    assert all(step.state in (DONE, FAILED, SKIPPED, StepState.INTERRUPTED) for step in value.steps)
 
 
 WORDS_OF_PEOPLE = st.sampled_from(["approved", "vetoed", "abort_asked", "close_asked"])
@@ -788,7 +840,9 @@ def test_only_recovery_makes_it_bad_and_only_its_absence_clears_it(outcome):
     assert marks(serving(), left_by(outcome.value, tried=False)) == serving()
 
 
-@pytest.mark.parametrize("outcome", sorted(set(Outcome) - {Outcome.RECOVERED, Outcome.NOT_RECOVERED}))
+@pytest.mark.parametrize(
+    "outcome", sorted(set(Outcome) - {Outcome.RECOVERED, Outcome.NOT_RECOVERED, Outcome.INTERRUPTED})
+)
 def test_a_mark_that_a_person_cleared_meanwhile_stays_cleared(outcome):
     assert marks(serving(), left_by(outcome.value)) == serving()
 
@@ -796,9 +850,9 @@ def test_a_mark_that_a_person_cleared_meanwhile_stays_cleared(outcome):
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_started_rollback_that_did_not_help_disarms(outcome):
     after = arming(state(), left_by(outcome.value))
-    helped = outcome.value == "recovered"
-    assert after.armed is helped
-    if helped:
+    no_verdict = outcome.value in ("recovered", "interrupted")
+    assert after.armed is no_verdict
+    if no_verdict:
         assert after == state()
         return
     assert (after.armed_changed_at, after.disarmed_until, after.disarmed_by) == (NOW + 9, None, outcome)
@@ -861,7 +915,9 @@ def test_another_attempt_at_the_same_step_changes_nothing_more():
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_close_settles_the_mark_and_the_arming_once(outcome):
     leaves, closed = left_by(None), left_by(outcome.value)
-    assert changed_by(leaves, closed) == (False, [(leaves.target, leaves.from_version), (leaves.target,)])
+    marked = [(leaves.target, leaves.from_version)]
+    counted = marked if outcome.value == "interrupted" else []
+    assert changed_by(leaves, closed) == (False, [*marked, *counted, (leaves.target,)])
     assert changed_by(closed, closed) == (False, [])
 
 

@@ -10,12 +10,14 @@ from rearguard_controller.adapters.actions.context import (
     ActionResult,
     shown,
 )
+from rearguard_controller.adapters.actions.shortage import Shortages
 from rearguard_controller.adapters.actions.survivors import Survivors, state_folder
 
 __all__ = [
     "ActionContext",
     "ActionResult",
     "Actions",
+    "Shortages",
     "Survivors",
     "shown",
     "state_folder",

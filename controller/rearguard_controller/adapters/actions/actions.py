@@ -15,8 +15,9 @@ import structlog
 from rearguard_controller import durations
 from rearguard_controller.adapters.actions import command, reach, request
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, shown
-from rearguard_controller.adapters.actions.survivors import Survivors
-from rearguard_controller.errors import SourceError
+from rearguard_controller.adapters.actions.shortage import Shortages
+from rearguard_controller.adapters.actions.survivors import Lock, Survivors
+from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.model import Action, CommandAction, HealthCheck, HttpAction
 from rearguard_controller.model.versions import VERSION_HINT, is_version
 from rearguard_controller.wording import plain
@@ -24,15 +25,18 @@ from rearguard_controller.wording import plain
 log = structlog.get_logger()
 
 _PROBE_TIMEOUT = 5.0  # seconds for one health request, or its interval when that is longer
+READ_PATIENCE = 5.0  # seconds for which a reading that cannot begin for want of a resource is tried again
+SHORTAGE_HINT = "Give the controller more of it: see the runbook RearguardShortOfResources."
 _MAX_VERSIONS = 10_000  # lines of a list of versions that are read
 
 
 class Actions:
     """Runs actions. One per controller; close it when done."""
 
-    def __init__(self, survivors: Survivors | None = None) -> None:
+    def __init__(self, survivors: Survivors | None = None, shortages: Shortages | None = None) -> None:
         """Wire it; without `survivors`, commands that outlive a killed controller are not waited for."""
         self._survivors = survivors
+        self._shortages = Shortages() if shortages is None else shortages
         self._session: aiohttp.ClientSession | None = None
 
     async def run(self, action: Action, context: ActionContext) -> ActionResult:
@@ -43,20 +47,20 @@ class Actions:
         match action:
             case CommandAction():
                 if self._survivors is None:
-                    return await command.run(action, context)
+                    return await command.run(action, context, start=self._start())
                 async with self._survivors.alone(context.target, action.timeout) as lock:
-                    return await command.run(action, context, lock=lock)
+                    return await command.run(action, context, start=self._start(lock))
             case HttpAction():
                 await self.settle(context.target, action.timeout)
-                return await request.run(self._http(), action, context)
+                return await request.run(self._http(), action, context, self._shortages)
             case _:
                 assert_never(action)
 
     async def look(self, action: Action, context: ActionContext) -> ActionResult:
         """Run an action that changes nothing, as its owner promises: it waits for no other, and no other for it."""
         if isinstance(action, CommandAction):
-            return await command.run(action, context)
-        return await request.run(self._http(), action, context)
+            return await command.run(action, context, start=self._start(patience=READ_PATIENCE))
+        return await request.run(self._http(), action, context, self._shortages)
 
     async def obstacle(self, action: Action, context: ActionContext) -> str:
         """Why an action could not be started, found out without running it; empty if nothing is in its way."""
@@ -74,7 +78,7 @@ class Actions:
         good, last = 0, ActionResult(ok=False, output="", detail="it was never asked", seconds=0.0)
         while (left := deadline - loop.time()) > 0:
             probe = HttpAction("GET", check.url, min(left, max(check.interval, _PROBE_TIMEOUT)))
-            last = await request.run(self._http(), probe, context)
+            last = await request.run(self._http(), probe, context, self._shortages)
             good = good + 1 if last.ok else 0
             seconds = loop.time() - started
             if good >= check.successes:
@@ -104,6 +108,7 @@ class Actions:
 
         Raises:
             SourceError: it failed, or printed anything but one version.
+            ShortageError: the controller could not start it for want of a resource.
         """
         lines = await self._lines(action, context)
         if len(lines) != 1:
@@ -120,6 +125,7 @@ class Actions:
 
         Raises:
             SourceError: it failed, or printed lines of which none is a version.
+            ShortageError: the controller could not start it for want of a resource.
         """
         lines = await self._lines(action, context)
         odd = [line for line in lines if not is_version(line)]
@@ -138,7 +144,10 @@ class Actions:
 
     async def _lines(self, action: CommandAction, context: ActionContext) -> tuple[str, ...]:
         """The lines that a command prints, without empty ones and without blanks around them."""
-        result = await command.run(action, context, errors_apart=True)
+        start = self._start(patience=min(READ_PATIENCE, action.timeout))
+        result = await command.run(action, context, errors_apart=True, start=start)
+        if result.never_began:
+            raise ShortageError(f"{result.detail}.", hint=SHORTAGE_HINT)
         if not result.ok:
             last = result.output.strip().splitlines()[-1:]
             sentence = f"{_line(action)} failed: {result.detail}" + (f" ({shown(last[0])})" if last else "")
@@ -147,6 +156,9 @@ class Actions:
         if len(lines) > _MAX_VERSIONS:
             raise SourceError(f"{_line(action)} printed {len(lines)} lines", hint="Print the newest versions only.")
         return lines
+
+    def _start(self, lock: Lock | None = None, *, patience: float | None = None) -> command.Start:
+        return command.Start(lock, patience, self._shortages)
 
     def _http(self) -> aiohttp.ClientSession:
         """The session, made at first use: it belongs to the running loop."""

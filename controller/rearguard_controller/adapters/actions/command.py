@@ -13,9 +13,10 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from rearguard_controller import durations
-from rearguard_controller.adapters.actions import process_groups
+from rearguard_controller.adapters.actions import process_groups, shortage
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_argument
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.adapters.actions.survivors import Lock
@@ -58,6 +59,22 @@ def _decode(data: bytes | bytearray) -> str:
     return data.decode("utf-8", errors="replace").replace("\x00", "\ufffd")
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a command is started.
+
+    Attributes:
+        lock: the target's, which the command holds as long as it lives.
+        patience: seconds for which a start that fails for want of a resource is tried again; None: the limit of the
+            command.
+        shortages: where such tries are noted.
+    """
+
+    lock: Lock | None = None
+    patience: float | None = None
+    shortages: shortage.Shortages = field(default_factory=shortage.Shortages)
+
+
 class _Watch(asyncio.SubprocessProtocol):
     """Collects the output and notices the end. Reading never stops, so the child never blocks on a full pipe."""
 
@@ -89,28 +106,25 @@ class _Watch(asyncio.SubprocessProtocol):
 
 
 async def run(
-    action: CommandAction, context: ActionContext, *, errors_apart: bool = False, lock: Lock | None = None
+    action: CommandAction, context: ActionContext, *, errors_apart: bool = False, start: Start | None = None
 ) -> ActionResult:
     """Run a command to its end, its limit, or the caller's cancellation (then it raises, with the group ended).
+
+    A start that fails for want of a resource is tried again: it is no failure of the command.
 
     Args:
         action: what to run.
         context: for placeholders, environment and standard input.
         errors_apart: return standard output alone, unchanged; after a failure standard error, too.
-        lock: the target's, which the command holds as long as it lives.
+        start: how it is started; by default without a lock, with tries as long as the command's limit.
     """
     started = time.monotonic()
-    try:
-        transport, watch = await _start(action, context, errors_apart=errors_apart, lock=lock)
-    except Refused as refused:
-        return ActionResult(ok=False, output="", detail=str(refused), seconds=0.0)
-    except OSError as error:
-        place = f" in {action.cwd}" if error.filename == action.cwd else ""
-        detail = f"{action.argv[0]} could not be started{place}: {error.strerror or error}"
-        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
-    except (ValueError, UnicodeError) as error:
-        detail = f"{action.argv[0]} could not be started: its arguments or variables cannot be passed on ({error})"
-        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
+    start = Start() if start is None else start
+    lock = start.lock
+    begun = await _begin(action, context, start, errors_apart=errors_apart)
+    if isinstance(begun, ActionResult):
+        return begun
+    transport, watch = begun
     group = transport.get_pid()
     timed_out = False
     if lock is not None:
@@ -136,6 +150,36 @@ async def run(
         seconds=time.monotonic() - started,
         timed_out=timed_out,
     )
+
+
+async def _begin(
+    action: CommandAction, context: ActionContext, start: Start, *, errors_apart: bool
+) -> tuple[asyncio.SubprocessTransport, _Watch] | ActionResult:
+    """The running command, or the result if it cannot be started."""
+    began, program = time.monotonic(), action.argv[0]
+    patience = shortage.Patience(action.timeout if start.patience is None else start.patience)
+    resource, detail = "", ""
+    while True:
+        try:
+            return await _start(action, context, errors_apart=errors_apart, lock=start.lock)
+        except Refused as refused:
+            detail = str(refused)
+        except OSError as error:
+            resource = shortage.missing(error)
+            if resource:
+                start.shortages.note(program, resource)
+                pause = patience.pause()
+                if pause is not None:
+                    await asyncio.sleep(pause)
+                    continue
+                detail = shortage.sentence(program, resource)
+            else:
+                place = f" in {action.cwd}" if error.filename == action.cwd else ""
+                detail = f"{program} could not be started{place}: {error.strerror or error}"
+        except (ValueError, UnicodeError) as error:
+            detail = f"{program} could not be started: its arguments or variables cannot be passed on ({error})"
+        seconds = time.monotonic() - began
+        return ActionResult(ok=False, output="", detail=detail, seconds=seconds, never_began=bool(resource))
 
 
 async def _start(

@@ -43,6 +43,7 @@ class ActionResult:
         output: what it printed or answered, capped, as text.
         detail: one sentence: exit code, time-out, HTTP status, or why it could not start.
         seconds: how long it took.
+        never_began: the controller had no descriptors, memory or processes left to begin it; nothing has happened.
     """
 
     ok: bool
@@ -50,6 +51,7 @@ class ActionResult:
     detail: str
     seconds: float
     timed_out: bool = False
+    never_began: bool = False
 
 
 class Refused(Exception):  # noqa: N818 - not an error of the program: it becomes a failed result

@@ -13,6 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from rearguard_controller.adapters.actions.shortage import missing
+
 REAP_GRACE = 2.0  # seconds for a killed process to go; one that cannot be ended must not keep traffic drained
 TERM_GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 _POLL = 0.02  # seconds between two looks at a process group
@@ -44,13 +46,13 @@ def send(group: int, number: int) -> bool:
 def began(pid: int) -> int | None:
     """When a running process began, in the kernel's ticks since the boot; None when it has ended.
 
-    Without /proc, 0 for every process that there is.
+    Without /proc, or without a descriptor to read it with, 0 for every process that there is.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return None if fields[0] in _ENDED else int(fields[19])
-    except (OSError, IndexError, ValueError):
-        if Path("/proc/self/stat").exists():
+    except (OSError, IndexError, ValueError) as error:
+        if not missing(error) and Path("/proc/self/stat").exists():
             return None
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, 0)
@@ -80,13 +82,31 @@ def _same(link: Path, file: os.stat_result) -> bool:
 def _runs(group: int) -> bool:
     """Whether any process of a group still runs; those that only wait to be reaped by somebody else do not.
 
-    In a container whose first process reaps nobody, they would keep the group for ever. Without /proc, True.
+    In a container whose first process reaps nobody, they would keep the group for ever. True if /proc cannot be read.
     """
     found = False
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        found = True
-        with suppress(OSError, ValueError):  # it ended meanwhile
-            state, _, member_of = file.read_text(errors="replace").rpartition(")")[2].split()[:3]
-            if int(member_of) == group and state not in _ENDED:
+    try:
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            found = True
+            if _is_member(file, group):
                 return True
+    except OSError:  # for want of a descriptor: the group may run
+        return True
     return not found
+
+
+def _is_member(file: Path, group: int) -> bool:
+    """Whether the process of a file in /proc runs in this group.
+
+    Raises:
+        OSError: it cannot be read for want of a descriptor.
+    """
+    try:
+        state, _, member_of = file.read_text(errors="replace").rpartition(")")[2].split()[:3]
+        return int(member_of) == group and state not in _ENDED
+    except ValueError:
+        return False
+    except OSError as error:  # else it ended meanwhile
+        if missing(error):
+            raise
+        return False

@@ -1,13 +1,15 @@
 """Sending one HTTP request of the configuration.
 
 Here: headers from a file at each use, no redirects (a hook's address is the address meant), a capped answer.
-Never here: retries, or state that is kept between two requests.
+Never here: a second sending of a request, or state that is kept between two requests.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +17,7 @@ import aiohttp
 from rearguard_controller import durations
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_address
 from rearguard_controller.adapters.actions.redaction import Secrets
+from rearguard_controller.adapters.actions.shortage import Patience, Shortages, missing, sentence
 from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import HttpAction
@@ -25,8 +28,31 @@ _GOOD = range(200, 300)
 _REDIRECTS = range(300, 400)
 
 
-async def run(session: aiohttp.ClientSession, action: HttpAction, context: ActionContext) -> ActionResult:
-    """Send the request; any 2xx answer is success."""
+async def run(
+    session: aiohttp.ClientSession, action: HttpAction, context: ActionContext, shortages: Shortages
+) -> ActionResult:
+    """Send the request; any 2xx answer is success.
+
+    A connection that cannot be opened for want of a resource is tried again, as long as the limit of the action:
+    nothing was sent yet.
+    """
+    started, patience = time.monotonic(), Patience(action.timeout)
+    while True:
+        result, resource = await _try(session, action, context)
+        if not resource:
+            return result
+        shortages.note(address(action.url), resource)
+        pause = patience.pause()
+        if pause is None:
+            detail = sentence(f"{action.method} {address(action.url)}", resource)
+            return replace(result, detail=detail, seconds=time.monotonic() - started, never_began=True)
+        await asyncio.sleep(pause)
+
+
+async def _try(
+    session: aiohttp.ClientSession, action: HttpAction, context: ActionContext
+) -> tuple[ActionResult, str]:
+    """Send the request once; also returns the resource for want of which it could not be sent, or ""."""
     started, secrets = time.monotonic(), Secrets()
     try:
         check(context)
@@ -35,22 +61,26 @@ async def run(session: aiohttp.ClientSession, action: HttpAction, context: Actio
         headers, secrets = {**action.headers, **of_file}, Secrets.of_headers(of_file)
         status, reason, body = await _send(session, action, url, headers)
     except Refused as refused:
-        return ActionResult(ok=False, output="", detail=str(refused), seconds=time.monotonic() - started)
+        result = ActionResult(ok=False, output="", detail=str(refused), seconds=time.monotonic() - started)
+        return result, missing(refused)
     except TimeoutError:
         detail = f"{action.method} {address(url)} timed out after {durations.render(action.timeout)}"
-        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started, timed_out=True)
+        seconds = time.monotonic() - started
+        return ActionResult(ok=False, output="", detail=detail, seconds=seconds, timed_out=True), ""
     except (aiohttp.ClientError, OSError, ValueError) as error:
         said = secrets.hide(plain(str(error))) or type(error).__name__
         detail = f"{action.method} {address(url)} failed: {said}"
-        return ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
+        result = ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
+        return result, missing(error) if isinstance(error, aiohttp.ClientConnectorError) else ""
     text = body.decode("utf-8", errors="replace").replace("\x00", "\ufffd")
-    return ActionResult(
+    result = ActionResult(
         ok=status in _GOOD,
         output=secrets.hide(text, cut_after=len(body) >= BODY_CAP),
         detail=f"{action.method} {address(url)} answered {status} {secrets.hide(reason)}".rstrip()
         + (" (redirects are not followed)" if status in _REDIRECTS else ""),
         seconds=time.monotonic() - started,
     )
+    return result, ""
 
 
 async def _send(
@@ -75,4 +105,4 @@ def _headers_of(file: str | None) -> dict[str, str]:
     try:
         return {} if file is None else read_headers(Path(file))
     except ConfigError as error:
-        raise Refused(f"refused: {error.message}") from None
+        raise Refused(f"refused: {error.message}") from error

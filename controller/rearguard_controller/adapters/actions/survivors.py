@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ import orjson
 import structlog
 
 from rearguard_controller.adapters.actions import process_groups
+from rearguard_controller.adapters.actions.shortage import Patience, missing
 from rearguard_controller.errors import ConfigError
 
 log = structlog.get_logger()
@@ -79,6 +81,7 @@ class Survivors:
     def __init__(self, folder: Path) -> None:
         """Use a folder of our own; see `state_folder`."""
         self._folder = folder
+        _world()
 
     @asynccontextmanager
     async def alone(self, target: str, limit: float) -> AsyncIterator[Lock | None]:
@@ -88,11 +91,16 @@ class Survivors:
             The lock, to be handed to the command; None when no lock can be had here (the folder is gone, the disk is
             full), which must not keep traffic drained.
         """
-        lock = None
-        try:
-            lock = Lock(await self._take(self._path(target), limit), limit)
-        except OSError as error:
-            log.warning("target_not_locked", target=target, error=error.strerror or str(error))
+        lock, patience = None, Patience(limit)
+        while lock is None:
+            try:
+                lock = Lock(await self._take(self._path(target), limit), limit)
+            except OSError as error:
+                pause = patience.pause() if missing(error) else None
+                if pause is None:
+                    log.warning("target_not_locked", target=target, error=error.strerror or str(error))
+                    break
+                await asyncio.sleep(pause)
         try:
             yield lock
         finally:
@@ -222,14 +230,20 @@ def _store(descriptor: int, content: bytes) -> None:
 
 def _world() -> str:
     with suppress(OSError):
-        return (
-            f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').stat().st_ino}"
-        )
+        return _read_world()
     return ""
 
 
+@cache  # it never changes, and later there may be no descriptor to read it with
+def _read_world() -> str:
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').stat().st_ino}"
+
+
 def _lives(record: Record) -> bool:
-    return record.pid is not None and record.world == _world() and process_groups.began(record.pid) == record.began
+    if record.pid is None or record.world != _world():
+        return False
+    began = process_groups.began(record.pid)
+    return began is not None and (began == record.began or 0 in (began, record.began))  # 0: not known
 
 
 async def _outlasts(record: Record, path: Path) -> bool:

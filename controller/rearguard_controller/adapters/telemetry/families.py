@@ -47,6 +47,13 @@ OWN_FAMILIES = (
         " process does not lead.",
     ),
     Family(
+        "rearguard_target_given_up",
+        "gauge",
+        ("target",),
+        "1 while no automatic rollback away from the version that serves is tried any more, because too many were"
+        " interrupted; 0 where this process does not lead.",
+    ),
+    Family(
         "rearguard_target_ready",
         "gauge",
         ("target", "check"),
@@ -86,6 +93,13 @@ OWN_FAMILIES = (
     Family("rearguard_config_reload_success", "gauge", (), "1 when the configuration was last read without error."),
     Family("rearguard_leader", "gauge", (), "1 while this process leads: judges, and carries rollbacks out."),
     Family("rearguard_journal_errors_total", "counter", (), "Reads and writes of the journal that failed."),
+    Family(
+        "rearguard_resource_shortages_total",
+        "counter",
+        ("resource",),
+        "Commands and requests that could not begin, because the controller had none of this left; they are tried"
+        " again.",
+    ),
     Family(
         "rearguard_notifications_total",
         "counter",

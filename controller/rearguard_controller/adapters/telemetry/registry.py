@@ -59,6 +59,7 @@ class Span(StrEnum):
 
 SOURCES = ("webhook", "prometheus")
 WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
+RESOURCES = ("file descriptors", "memory", "processes")
 NOTIFIED = ("sent", "failed", "dropped")
 ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -93,6 +94,7 @@ class Telemetry:
         self._steps = self._histogram("rearguard_step_seconds")
         self._armed = self._gauge("rearguard_target_armed")
         self._disarmed = self._gauge("rearguard_target_disarmed")
+        self._given_up = self._gauge("rearguard_target_given_up")
         self._ready = self._gauge("rearguard_target_ready")
         self._versions = self._gauge("rearguard_target_version_info")
         self._observed = self._gauge("rearguard_observed_releases")
@@ -107,6 +109,8 @@ class Telemetry:
         self._holds: Callable[[], bool] = lambda: True
         self._leader.set_function(lambda: float(self._leading and self._holds()))
         self._journal_errors = self._counter("rearguard_journal_errors_total")
+        shortages = self._counter("rearguard_resource_shortages_total")
+        self._shortages = {resource: shortages.labels(resource) for resource in RESOURCES}
         self._webhooks = self._counter("rearguard_webhook_requests_total")
         self._answered = {code: self._webhooks.labels(str(code)) for code in WEBHOOK_CODES}
         self._notifications = self._counter("rearguard_notifications_total")
@@ -158,6 +162,10 @@ class Telemetry:
     def journal_failed(self) -> None:
         """A read or write of the journal failed."""
         self._journal_errors.inc()
+
+    def short_of(self, resource: str) -> None:
+        """A command or request could not begin, because the controller had none of this resource left."""
+        self._shortages[resource].inc()
 
     def notified(self, service: str, result: str) -> None:
         """A notice to a receiver was sent, failed or dropped; receivers that are gone are not counted."""
@@ -224,6 +232,11 @@ class Telemetry:
         self._armed.labels(target).set(armed)
         for outcome in Outcome:
             self._disarmed.labels(target, outcome.value).set(not armed and outcome is by)
+
+    def given_up(self, target: str, *, given_up: bool) -> None:
+        """Whether no automatic rollback away from the serving version is tried any more; only a leader shows it."""
+        if self._shows(target):
+            self._given_up.labels(target).set(given_up)
 
     def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True) -> None:
         """Whether this process leads now. `holds` says at every scrape whether the lease still does.
@@ -312,6 +325,7 @@ class Telemetry:
 
     def _start_unknown(self, name: str) -> None:
         self._set_armed(name, armed=False, by=None)
+        self._given_up.labels(name).set(0)
         self._set_versions(name, None, None, None)
         self._set_observed(name, Score())
         for check in self._checks:
