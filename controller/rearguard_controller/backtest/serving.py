@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rearguard_controller.backtest.nouns import Change, Presence, Return
+from rearguard_controller.releases.rollout import ONE_ROLLOUT
 
 
 def changes(presence: Sequence[Presence], look_every: float) -> tuple[Change, ...]:
@@ -42,7 +43,24 @@ def changes(presence: Sequence[Presence], look_every: float) -> tuple[Change, ..
             if one.version == serving and now:
                 other = max(now.values(), key=lambda each: each.start)
                 found.append(Change(at, other.version, at))
-    return tuple(found)
+    return tuple(_without_turns(found))
+
+
+def _without_turns(found: Sequence[Change]) -> list[Change]:
+    """The changes without those of one rollout: a version that comes back within minutes never went away.
+
+    Both versions serve then, and a scrape through a load balancer reaches either. That is so for the newer of the two
+    only: if the older one comes back, people rolled back.
+    """
+    order = {version: number for number, version in enumerate(dict.fromkeys(each.version for each in found))}
+    kept: list[Change] = []
+    for change in found:
+        came_back = len(kept) > 1 and kept[-2].version == change.version and change.at - kept[-1].at <= ONE_ROLLOUT
+        if came_back and order[change.version] > order[kept[-1].version]:
+            kept.pop()
+        else:
+            kept.append(change)
+    return kept
 
 
 def returns(target: str, changed: Iterable[Change]) -> tuple[Return, ...]:

@@ -238,17 +238,26 @@ def objects(value: Mapping[str, object], name: str) -> list[Json]:
 
 def _score(target: Json) -> None:
     """Print how often the target would have been rolled back, and how often people did so; nothing if neither."""
-    score = cast("Mapping[str, object]", target.get("score") or {})
-    agreed, only_we, only_people = (int(cast("int", score.get(name) or 0)) for name in SCORE_COUNTS)
+    told = score_told(str(target["name"]), cast("Mapping[str, object]", target.get("score") or {}))
+    if told:
+        terminal.line(told)
+
+
+def score_told(name: str, score: Mapping[str, object]) -> str:
+    """The running score in one sentence; empty if there is nothing to compare.
+
+    People who agree were later than Rearguard: who was earlier counts as having acted alone.
+    """
+    agreed, only_we, only_people = (int(cast("int", score.get(each) or 0)) for each in SCORE_COUNTS)
     would = agreed + only_we + bool(score.get("open"))
     if not would and not only_people:
-        return
+        return ""
     lead = cast("float | None", score.get("lead_s"))
-    earlier = "" if lead is None else f", {span(lead)} earlier on average"
+    later = "" if lead is None else f", {span(lead)} later on average"
     open_now = ", one is open" if score.get("open") else ""
-    terminal.line(
-        f"{target['name']} would have been rolled back {_times(would)}: people did the same {_times(agreed)}"
-        f"{earlier}, and nobody did {_times(only_we)}{open_now}; people did so unasked {_times(only_people)}"
+    return (
+        f"{name} would have been rolled back {_times(would)}: people did the same {_times(agreed)}"
+        f"{later}, and nobody did {_times(only_we)}{open_now}; people alone did so {_times(only_people)}"
     )
 
 

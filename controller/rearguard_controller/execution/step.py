@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from rearguard_controller.adapters.actions import ActionContext
 from rearguard_controller.adapters.telemetry import Span
 from rearguard_controller.errors import ConflictError, JournalError, ShortageError, SourceError
 from rearguard_controller.execution.effects import Effect, Effects, Work
@@ -28,6 +29,7 @@ from rearguard_controller.model import (
     StepState,
     Trigger,
 )
+from rearguard_controller.releases.rollout import is_beside
 from rearguard_controller.rollback import Event, EventKind, RunStep
 from rearguard_controller.rollback.next_move import not_changed
 from rearguard_controller.runtime import Runtime
@@ -35,6 +37,8 @@ from rearguard_controller.runtime import Runtime
 log = structlog.get_logger()
 
 LOOK_EVERY = 1.0  # seconds between looks for what people, or other replicas, have put into the journal
+LOOKS_IN_TURN = 10  # further readings of a `current` that prints two versions in turn
+PAUSE_IN_TURN = 0.5  # seconds between them
 SURE_TO_LEAD = 2.0  # seconds after an intent in which no other replica can have begun to lead
 TELL_AT_FAILURE = 3  # failures of an undo hook after which people are told
 STOPPABLE = frozenset({StepKind.VERIFY_HEALTH, StepKind.VERIFY_RECOVERY})  # an abort need not wait for these
@@ -200,7 +204,7 @@ class Stepping:
             return False
         context = Work(rollback, step, b"").context
         try:
-            version = await self._effects.serving(release, context)
+            version = await self._serving(rollback, release, context)
         except SourceError as error:
             if is_roll_back:
                 detail = f"What serves is not known, so nothing was changed: {error.message}"
@@ -216,6 +220,22 @@ class Stepping:
         event = Event(EventKind.TARGET_CHANGED, self._clock(), detail=detail)
         await self._recording.note(rollback, event, driven.decision)
         return True
+
+    async def _serving(self, rollback: Rollback, release: CommandRelease, context: ActionContext) -> str:
+        """The version that serves. While `current` prints two in turn, the one to be left counts if it is among them.
+
+        Raises:
+            SourceError: it could not be read.
+        """
+        version = await self._effects.serving(release, context)
+        state = await self._recording.patiently(lambda: self._journal.target_state(rollback.target))
+        if version == rollback.from_version or not is_beside(state, version, self._clock()):
+            return version
+        for _ in range(LOOKS_IN_TURN):
+            await asyncio.sleep(PAUSE_IN_TURN)
+            if await self._effects.serving(release, context) == rollback.from_version:
+                return rollback.from_version
+        return version
 
     def _measure(self, rollback: Rollback, step: Step) -> None:
         self._telemetry.step_ended(rollback.target, step)

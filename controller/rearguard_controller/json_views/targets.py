@@ -77,7 +77,7 @@ class Score(TypedDict):
     only_people: Annotated[Count, "People did, and it had not said so."]
     open: Annotated[bool, "It would roll back now, and people have not decided yet."]
     lead_s: Annotated[
-        float | None, "Mean of the seconds by which it was earlier than people; null before they agreed."
+        float | None, "Mean of the seconds from when it said so until people went back; null before they agreed."
     ]
 
 

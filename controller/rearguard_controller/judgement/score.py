@@ -11,6 +11,9 @@ from dataclasses import replace
 
 from rearguard_controller.model import Decision, Phase, Release, Rollback, Score, TargetState, Trigger, Verdict
 
+LASTS = 30.0  # seconds for which another version must be read before the one before it counts as left
+FOR_GOOD = float("inf")  # a moment by which every version that was left has stayed away
+
 
 def is_said(decision: Decision, opened: Rollback | None) -> bool:
     """Whether a decision only says that it would go back, and so counts for the score.
@@ -25,6 +28,7 @@ def is_said(decision: Decision, opened: Rollback | None) -> bool:
 
 def said(state: TargetState, version: str | None, now: float) -> TargetState:
     """The state after the controller said that it would go back from `version`; a release counts only once."""
+    state = lasted(state, FOR_GOOD)
     score = state.score
     if version is None or version != state.serving_version or version in (score.version, score.settled):
         return state
@@ -48,6 +52,33 @@ def went_back(state: TargetState, version: str, now: float, *, window: float) ->
     if version != state.serving_version or not young:
         return state
     return _settled(state, replace(score, only_people=score.only_people + 1), version)
+
+
+def left(state: TargetState, before: Release, to: Release, now: float, *, window: float, by_us: bool) -> TargetState:
+    """The state once the serving version is left for another one; `by_us` says that an automatic rollback did it."""
+    if by_us:
+        state = acted(state, before.version)
+    elif is_back(before, to):
+        state = went_back(state, before.version, now, window=window)
+    return stayed(state, before.version)
+
+
+def once_it_lasts(state: TargetState, before: Score, after: Score) -> TargetState:
+    """The state that counts `after` instead of `before` once the version that was left has stayed away."""
+    if state.left is None or after == before:
+        return state
+    return replace(state, left=replace(state.left, scored=after))
+
+
+def lasted(state: TargetState, now: float) -> TargetState:
+    """The state once the version that was left has stayed away for `LASTS` seconds: then it counts that it was left.
+
+    A version that comes back within minutes was never left: `current` was asked through a load balancer.
+    """
+    left = state.left
+    if left is None or left.scored is None or now - left.at < LASTS:
+        return state
+    return replace(state, score=left.scored, left=replace(left, scored=None, unscored=state.score))
 
 
 def stayed(state: TargetState, version: str) -> TargetState:

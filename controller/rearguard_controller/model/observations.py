@@ -154,6 +154,33 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What was known of a release when another version was read in its place: within minutes it may come back.
+
+    Then both serve, side by side, in one rollout.
+    """
+
+    version: str
+    at: float  # when the other version was first read
+    since: float | None = None
+    changed_after: float | None = None
+    previous_version: str | None = None
+    is_release: bool = False
+    alerts_before: AlertsSeen | None = None
+    scored: Score | None = None  # the score, once it is clear that the version was left for good
+    unscored: Score | None = None  # the score before that was counted; None: it was not
+
+
+@dataclass(frozen=True, slots=True)
+class Alternation:
+    """`current` prints two versions in turn: it is asked through a load balancer, and both serve."""
+
+    since: float
+    last: float  # when it last printed another version than the one before
+    other: str  # the version beside the one that counts as serving
+
+
+@dataclass(frozen=True, slots=True)
 class TargetState:
     """What is remembered of a target between restarts."""
 
@@ -178,6 +205,8 @@ class TargetState:
     adopting: bool = False  # it is new here, and Prometheus' history has not been read yet
     told_bad_since: float | None = None  # when the last return of a bad version that people were told of began
     score: Score = Score()  # what it would have done, against what people did
+    left: Left | None = None  # the version that was read before, as it stood then
+    alternation: Alternation | None = None  # the last time that two versions were read in turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,14 @@ from rearguard_controller.model import (
     Labels,
     Release,
     SharedFault,
+    StepKind,
     Target,
     TargetState,
+    Trigger,
 )
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
+from rearguard_controller.releases.rollout import arrived_at, beside, is_beside, is_one_rollout
 from rearguard_controller.releases.trust import (
     against_trust,
     believable,
@@ -123,10 +126,14 @@ class Releases:
     async def _record(self, target: Target, version: str) -> Serving:
         """Record that a version serves."""
         now = self._clock()
+        state = await self._journal.target_state(target.name)
+        if await self._is_beside(target, state, version, now):
+            state = await self._lead.change_target(target.name, lambda known: beside(known, version, now))
+            return Serving(state.serving_version, "", state)
         release = await self._lead.change_release(
             target.name, version, lambda known: seen(known, target.name, version, now)
         )
-        before = (await self._journal.target_state(target.name)).serving_version
+        before = state.serving_version
         if before is not None and before != version:
             await self._lead.change_release(
                 target.name, before, lambda known: replace(seen(known, target.name, before, now), last_seen=now)
@@ -135,34 +142,58 @@ class Releases:
         is_trusted, window = release.known_good_at is not None, target.policy.watch_window
 
         def changed(state: TargetState) -> TargetState:
-            if left is not None and state.serving_version == left.version:
-                if by_us:
-                    state = score.acted(state, left.version)
-                elif score.is_back(left, release):
-                    state = score.went_back(state, left.version, now, window=window)
-                state = score.stayed(state, left.version)
-            return serves(state, version, now, trusted=is_trusted)
+            if left is None or state.serving_version != left.version:
+                return serves(state, version, now, trusted=is_trusted)
+            if by_us is not None:  # it went away for certain
+                counted = score.lasted(state, score.FOR_GOOD)
+                counted = score.left(counted, left, release, now, window=window, by_us=by_us is Trigger.ALERT)
+                after = serves(replace(counted, left=None), version, now, trusted=is_trusted)
+                return replace(after, left=None, alternation=None)
+            if not is_one_rollout(state, version, now):  # what was left before stays away
+                state = score.lasted(state, score.FOR_GOOD)
+            after = serves(state, version, now, trusted=is_trusted)
+            counted = score.left(state, left, release, now, window=window, by_us=False)
+            return score.once_it_lasts(after, state.score, counted.score)
 
         state = await self._lead.change_target(target.name, changed)
         if before != version:
             log.info("version_changed", target=target.name, version=version, before=before, release=state.is_release)
         return Serving(version, "", state)
 
-    async def _left(self, target: Target, before: str | None, version: str) -> tuple[Release | None, bool]:
-        """The version that was left, if any, and whether an automatic rollback led away from it."""
+    async def _left(self, target: Target, before: str | None, version: str) -> tuple[Release | None, Trigger | None]:
+        """The version that was left, if any, and the trigger of our rollback that led away from it, if one did."""
         if before is None or before == version:
-            return None, False
-        by_us = await self._journal.handled(target.name, before) is not None
+            return None, None
+        by_us = await self._led_away(target, before, version)
         known = await self._journal.releases(target.name)
         return next((each for each in known if each.version == before), None), by_us
+
+    async def _led_away(self, target: Target, before: str, version: str) -> Trigger | None:
+        """The trigger of our rollback from one version to another, or of an automatic one anywhere away from it."""
+        if await self._journal.handled(target.name, before) is not None:
+            return Trigger.ALERT
+        newest = next(iter((await self._journal.rollbacks(target=target.name, limit=1)).items), None)
+        if newest is None or (newest.from_version, newest.to_version) != (before, version):
+            return None
+        step = newest.step_of(StepKind.ROLL_BACK)
+        return newest.trigger if step is not None and step.attempt > 0 else None
+
+    async def _is_beside(self, target: Target, state: TargetState, version: str, now: float) -> bool:
+        """Whether a version that was read only serves beside the release, and no rollback of ours brought it back."""
+        release = state.serving_version
+        if release is None or not is_beside(state, version, now):
+            return False
+        return await self._led_away(target, release, version) is None
 
     async def peek(self, target: Target) -> Serving:
         """Read which version serves now, and record nothing: for requests that any replica may answer."""
         state = await self._journal.target_state(target.name)
         try:
-            return Serving(await self.current(target), "", state)
+            version = await self.current(target)
         except SourceError as error:
             return Serving(None, error.message, state)
+        shown = state.serving_version if await self._is_beside(target, state, version, self._clock()) else version
+        return Serving(shown, "", state)
 
     async def current(self, target: Target) -> str:
         """The version that serves, as the target's command `current` prints it.
@@ -213,7 +244,7 @@ class Releases:
             return serving
         await self._recall(target, serving.state)
         version, now = serving.version, self._clock()
-        instances = await self._presence(target, serving.state.serving_since or now)
+        instances = await self._presence(target, arrived_at(serving.state) or now)
         known = {release.version: release for release in await self._journal.releases(target.name)}
         shown = believable(known, serving.state, instances.service_version, now)
         again = self._again(target, version, shown)
@@ -242,6 +273,7 @@ class Releases:
         def polled(state: TargetState) -> TargetState:
             if state.serving_version != version:  # another version serves meanwhile: none of this is about it
                 return state
+            state = score.lasted(state, now)
             state = tended(with_alerts(state, watch.seen), now, clean=clean, most_gap=most_gap, has_figure=has_figure)
             if by_us:  # an approved attempt that failed, and left it serving
                 return score.acted(state, version)

@@ -26,6 +26,13 @@ from rearguard_controller.model import (
 )
 from rearguard_controller.model.checks import FIGURES, TRUST_CHECKS
 from rearguard_controller.model.observations import GAPS_ALLOWED
+from rearguard_controller.releases.rollout import (
+    alternates,
+    arrived_at,
+    back_in_its_rollout,
+    is_one_rollout,
+    leaving,
+)
 from rearguard_controller.wording import span
 
 LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
@@ -49,6 +56,8 @@ def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> Ta
     """
     if state.serving_version == version:
         return replace(state, looked_at=now)
+    if is_one_rollout(state, version, now):
+        return back_in_its_rollout(state, now, trusted=trusted)
     return replace(
         state,
         serving_version=version,
@@ -63,6 +72,7 @@ def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> Ta
         adopting=state.serving_version is None,
         alerts=None,
         alerts_before=alerts_before(state, now),
+        left=leaving(state, now),
     )
 
 
@@ -155,7 +165,7 @@ def believable(known: Mapping[str, Release], state: TargetState, shown: str | No
     if shown is None or version is None or shown == version:
         return shown
     taken = any(release.service_version == shown for release in known.values() if release.version != version)
-    if taken and now - (state.serving_since or now) < MAPPING_AFTER:
+    if taken and (alternates(state, now) or now - (arrived_at(state) or now) < MAPPING_AFTER):
         return None
     return shown
 

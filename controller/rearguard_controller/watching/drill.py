@@ -146,6 +146,10 @@ class Drills:
             serving = await self._releases.current(target)
         except SourceError as error:
             return Check(CURRENT, False, readiness_rules.told(error)), None
+        state = await self._journal.target_state(target.name)
+        turns = readiness_rules.in_turn(state.serving_version, state, self._clock())
+        if turns is not None:
+            return turns, state.serving_version
         return Check(CURRENT, True, f"{serving} serves, by the target's own word."), serving
 
     async def _prometheus_answers(self) -> Check:

@@ -312,7 +312,8 @@ class Watcher:
             self._telemetry.ready(name, self.ready(name))
             return
         best = last_known_good(known)
-        read = {CURRENT: readiness_rules.current(serving.version, serving.detail)}
+        turns = readiness_rules.in_turn(serving.version, serving.state, self._clock())
+        read = {CURRENT: turns or readiness_rules.current(serving.version, serving.detail)}
         if serving.version is not None:
             read[SERVICE_VERSION] = readiness_rules.service_version(named=serving.named)
         self._last[name] = replace(self._last[name], checks={**self._last[name].checks, **read})

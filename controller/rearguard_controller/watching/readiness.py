@@ -166,6 +166,8 @@ class Readiness:
                 break
             context = ActionContext(target.name, known.serving_version or "", chosen.version, "drill", "check")
             asked = await self._actions.look(check, context)
+            if asked.never_began:
+                return Check(DESTINATION, None, f"Not known: {asked.detail}."), Facts(now, known)
             why = "" if asked.ok else f"its check says that it cannot be activated: {asked.detail}"
             known = replace(known, checked={**known.checked, chosen.version: why})
         found = Facts(now, known)

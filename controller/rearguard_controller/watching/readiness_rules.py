@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.destination import choose_destination, obstacle
-from rearguard_controller.model import Check, Facts, Release, Target, TargetFacts
+from rearguard_controller.model import Check, Facts, Release, Target, TargetFacts, TargetState
 from rearguard_controller.model.checks import (
     CLOCK,
     CURRENT,
@@ -23,8 +23,9 @@ from rearguard_controller.model.checks import (
     THRESHOLDS,
     TRIGGER_RULES,
 )
+from rearguard_controller.releases.rollout import alternates
 from rearguard_controller.releases.trust import recently_released
-from rearguard_controller.wording import because, span
+from rearguard_controller.wording import because, clock_time, span
 
 LONGEST_DEPLOY = 1800.0  # seconds for which an announced deployment may go on before somebody is told
 _MOST_NAMED = 3  # versions that a sentence names
@@ -142,6 +143,20 @@ def match(target: Target, others: Sequence[Target]) -> Check:
         " release: add labels to `match` that tell them apart."
     )
     return Check(MATCH, False, detail)
+
+
+def in_turn(serving: str | None, state: TargetState, now: float) -> Check | None:
+    """The failing check if `current` prints two versions in turn; else None."""
+    turns = state.alternation
+    if serving is None or turns is None or not alternates(state, now):
+        return None
+    since = now if state.serving_since is None else state.serving_since
+    detail = (
+        f"`current` has printed {serving} and {turns.other} in turn since {clock_time(turns.since)}: it seems to be"
+        f" asked through a load balancer during a rollout. {serving} counts as serving since {clock_time(since)}."
+        " Let `current` ask what deploys the versions, not an instance."
+    )
+    return Check(CURRENT, False, detail)
 
 
 def way_back(known: TargetFacts) -> Release | None:

@@ -19,6 +19,7 @@ from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.intake.judging import Judging
 from rearguard_controller.journal.sqlite.store import SqliteJournal
+from rearguard_controller.judgement import score
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
 from rearguard_controller.releases.tracking import Releases, Watch
 from unit.controller.factories import HOLDING, MINUTE, TARGET, alert, command, condition, policy, target, with_facts
@@ -91,6 +92,13 @@ class Scene:
         self.world.tick(LEAD - POLL)
         self.turn_to("v1")
         await self.polled()
+        await self.lasting()
+
+    async def lasting(self):
+        """Polls until the version that serves counts as the one that stays."""
+        for _ in range(int(score.LASTS / POLL)):
+            self.world.tick(POLL)
+            await self.polled()
 
     async def score(self):
         return (await self.journal.target_state(TARGET)).score

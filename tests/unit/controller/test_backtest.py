@@ -526,6 +526,36 @@ def test_going_on_to_a_newer_version_is_no_return():
     assert returns("checkout", [Change(0, "v1"), Change(1, "v2"), Change(2, "v3")]) == ()
 
 
+def turns(*shown, every=15.0):
+    """What a scrape through a load balancer shows, one version at a time."""
+    return [Presence(version, number * every, number * every) for number, version in enumerate(shown)]
+
+
+def test_versions_that_are_scraped_in_turn_are_one_rollout_that_nobody_took_back():
+    changed = changes(
+        [Presence("v1", -600, -15), *turns("v2", "v1", "v2", "v1", "v1", "v2"), Presence("v2", 90, 900)], 15.0
+    )
+    assert [(each.version, each.at) for each in changed] == [("v1", -600), ("v2", 0)]
+    assert returns("checkout", changed) == ()
+
+
+def test_a_version_that_is_taken_back_for_good_after_it_was_scraped_in_turn_is_gone_back_from():
+    changed = changes([Presence("v1", -600, -15), *turns("v2", "v1", "v2"), Presence("v1", 45, 900)], 15.0)
+    assert returns("checkout", changed) == (Return("checkout", 45, "v2", "v1"),)
+
+
+def test_a_version_that_comes_back_after_more_than_five_minutes_is_a_release_again():
+    shown = [Presence("v1", 0, 100), Presence("v2", 115, 200), Presence("v1", 215, 530), Presence("v2", 545, 900)]
+    changed = changes(shown, 15.0)
+    assert [each.version for each in changed] == ["v1", "v2", "v1", "v2"]
+    assert len(returns("checkout", changed)) == 1
+
+
+def test_an_older_version_that_comes_back_within_minutes_was_put_back_by_people():
+    shown = [Presence("v0", 0, 100), Presence("v1", 115, 900), Presence("v2", 915, 960), Presence("v1", 975, 2000)]
+    assert returns("checkout", changes(shown, 15.0)) == (Return("checkout", 975, "v2", "v1"),)
+
+
 # --- points and questions
 
 

@@ -829,7 +829,7 @@ def test_the_version_that_is_left_is_suspect_from_the_intent_on():
     assert marks(serving(), left_by(None, tried=False)) == serving()
 
 
-MARKS = {"recovered": (NOW, NOW + 9), "not_recovered": (None, None)}
+MARKS = {"recovered": (NOW, NOW + 9), "not_recovered": (None, None), "interrupted": (None, None)}
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))

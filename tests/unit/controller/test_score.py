@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from rearguard_controller.cli.show import score_told
+from rearguard_controller.json_views import targets as shown
 from rearguard_controller.judgement import score
 from rearguard_controller.model import Phase, Score, Trigger, Verdict
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, decision, good, release, rollback, serving, state
@@ -102,3 +104,37 @@ def test_back_is_a_version_that_served_or_was_trusted_before_the_one_that_is_lef
 def test_said_is_what_mode_environment_arming_or_a_person_may_keep_from_being_done(fields, phase, expected):
     opened = None if phase is None else replace(rollback(), phase=phase)
     assert score.is_said(decision(**fields), opened) is expected
+
+
+def told(after):
+    return score_told("checkout", shown.score(after.score))
+
+
+def test_the_sentence_says_that_people_were_later_where_the_controller_said_it_first():
+    after = score.went_back(said(), "v2", SAID + 35, window=WINDOW)
+    assert told(after) == (
+        "checkout would have been rolled back once: people did the same once, 35s later on average, and nobody did 0"
+        " times; people alone did so 0 times"
+    )
+
+
+def test_the_sentence_says_that_people_acted_alone_where_they_were_first():
+    after = score.said(score.went_back(state(), "v2", SAID - 35, window=WINDOW), "v2", SAID)
+    assert told(after) == (
+        "checkout would have been rolled back 0 times: people did the same 0 times, and nobody did 0 times; people"
+        " alone did so once"
+    )
+
+
+def test_there_is_no_sentence_where_nothing_happened_or_the_controller_acted_itself():
+    assert told(state()) == ""
+    assert told(score.acted(said(), "v2")) == ""
+
+
+def test_the_controllers_own_rollback_is_nobodys_whatever_was_said_before():
+    v2 = serving()
+    after = score.left(said(), v2, good("v1"), NOW, window=WINDOW, by_us=True)
+    assert counts(after) == (0, 0, 0)
+    assert counts(score.left(state(), v2, good("v1"), NOW, window=WINDOW, by_us=True)) == (0, 0, 0)
+    assert counts(score.left(said(), v2, good("v1"), NOW, window=WINDOW, by_us=False)) == (1, 0, 0)
+    assert counts(score.left(said(), v2, serving("v3", served_at=NOW), NOW, window=WINDOW, by_us=False)) == (0, 1, 0)
