@@ -108,11 +108,16 @@ def memory_used(figures: Mapping[str, float]) -> float | None:
     return usage / limit if usage is not None and limit else None
 
 
+def is_failure(status: str, error_type: str) -> bool:
+    """Whether a request failed: 5xx, or an error ended it. 4xx is the caller's error, as in the rules."""
+    return status.startswith("5") or (bool(error_type) and not status.startswith("4"))
+
+
 def totals(instruments: Instruments) -> Totals:
     """What was counted up to now."""
     http, database = _Sum(), _Sum()
     for (_, _, status, error_type, *_), child in instruments.http_duration.known().items():
-        http.add(child, error=bool(error_type) or status.startswith("5"))
+        http.add(child, error=is_failure(status, error_type))
     for child in instruments.db_duration.children():
         database.add(child, error=False)
     ends = _by_last_label(instruments.socket_disconnects)
@@ -175,7 +180,7 @@ def quantile(rank: float, buckets: Sequence[tuple[float, float]]) -> float | Non
 def _endpoints(durations: Slots) -> list[Json]:
     sums: dict[tuple[str, str], _Sum] = {}
     for (method, route, status, error_type, *_), child in durations.known().items():
-        sums.setdefault((route, method), _Sum()).add(child, error=bool(error_type) or status.startswith("5"))
+        sums.setdefault((route, method), _Sum()).add(child, error=is_failure(status, error_type))
     return [{"route": route, "method": method, **held.figures()} for (route, method), held in sorted(sums.items())]
 
 

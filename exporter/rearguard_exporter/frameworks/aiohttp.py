@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
+from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.exposition.render import asked
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import log, quiet, report
@@ -72,6 +73,7 @@ def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
         form = asked(accept, encoding)
+        warn_if_shared()
         exposition = await endpoints.metrics.prepare(form)
         response = web.StreamResponse(headers=form.headers)
         await response.prepare(request)

@@ -13,6 +13,7 @@ from typing import Any
 
 from rearguard_exporter.endpoints.dashboard import Json
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
+from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.exposition.render import asked
 from rearguard_exporter.fault_barrier import quiet
 from rearguard_exporter.fork_safety import tell_after_fork
@@ -155,6 +156,7 @@ class MeasuredApp(ApplicationProxy):
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
+        warn_if_shared()
         endpoint = self.rearguard_parts.endpoints.metrics
         exposition = await endpoint.prepare(form)
         await send(_head(200, form.headers))

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
+from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.fault_barrier import quiet, report
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
@@ -101,6 +102,7 @@ class MeasuredApp(ApplicationProxy):
         self.rearguard_parts.lifecycle.start_without_loop()
 
     def _metrics(self, environ: Environ) -> tuple[int, Mapping[str, str], bytes]:
+        warn_if_shared(says_so=bool(environ.get("wsgi.multiprocess")))
         endpoint = self.rearguard_parts.endpoints.metrics
         made = endpoint.render(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
         return 200, made.headers, made.body

@@ -51,6 +51,30 @@ def test_one_endpoint_adds_up_its_answers_and_errors():
     assert (post["method"], post["count"], post["errors"]) == ("POST", 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("status", "error_type", "fails"),
+    [
+        ("101", "", 0),
+        ("200", "", 0),
+        ("200", "OSError", 1),  # the body broke after its head
+        ("302", "", 0),
+        ("302", "OSError", 1),
+        ("404", "", 0),
+        ("404", "404", 0),
+        ("422", "ValueError", 0),
+        ("4xx", "__overflow__", 0),
+        ("499", "", 0),
+        ("500", "", 1),
+        ("503", "RuntimeError", 1),
+        ("5xx", "", 1),
+    ],
+)
+def test_a_failure_is_what_the_rules_count_as_one(status, error_type, fails):
+    instruments = Instruments(CollectorRegistry(), 10)
+    instruments.http_duration.child("GET", "/a", status, error_type).observe(0.1)
+    assert totals(instruments).errors == fails
+
+
 def test_totals_are_what_was_counted():
     instruments = Instruments(CollectorRegistry(), 100)
     instruments.http_duration.observe(("GET", "/a", "200", ""), 0.5)

@@ -46,7 +46,8 @@ def settle_seconds(figure: str, rules: Rules) -> float:
 
     Returns:
         Seconds: the longest sum of ranges, subqueries and offsets around one series, plus the evaluation intervals
-        of the groups that recorded it. 0 for a figure that uses only the newest samples.
+        of the groups that recorded it. 0 for a figure that uses only the newest samples. What stands right of an
+        `unless` does not count: it takes values away, and gives none.
     """
     return _Reach(_by_name(rules), {}).of(figure, 0)
 
@@ -117,7 +118,8 @@ class _Level:
         before = self.joined
         compares = part.compares and not self.excludes
         bound = max(before.bound, part.bound) if compares else before.bound
-        self.joined = _Part(max(before.full, part.full), bound, before.compares or compares)
+        full = before.full if self.excludes else max(before.full, part.full)
+        self.joined = _Part(full, bound, before.compares or compares)
         self.excludes = word == "unless"
         if word == "or":
             found = self.joined
