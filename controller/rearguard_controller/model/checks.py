@@ -15,6 +15,7 @@ TRIGGER_RULES = "trigger_rules"
 THRESHOLDS = "thresholds"
 FIGURES = "figures"
 SCRAPE_INTERVAL = "scrape_interval"
+ONE_PROCESS = "one_process_per_address"
 ALERTMANAGER = "alertmanager"
 NOTIFY = "notify"
 HEALTH = "health"
@@ -30,6 +31,7 @@ CLOCK = "clock"
 # The poll asks those that touch nothing; only a drill asks all of DRILL_CHECKS.
 READY_CHECKS = (
     SCRAPE_INTERVAL,
+    ONE_PROCESS,
     TRIGGER_RULES,
     THRESHOLDS,
     FIGURES,
@@ -48,7 +50,7 @@ READY_CHECKS = (
     NOTIFY,
 )
 # While one of these does not hold, nobody can see how the target is: no version of it earns trust or is adopted.
-TRUST_CHECKS = (TRIGGER_RULES, FIGURES)
+TRUST_CHECKS = (TRIGGER_RULES, FIGURES, ONE_PROCESS)
 DRILL_CHECKS = (
     CURRENT,
     DESTINATION,
@@ -66,6 +68,7 @@ DRILL_CHECKS = (
     THRESHOLDS,
     FIGURES,
     SCRAPE_INTERVAL,
+    ONE_PROCESS,
     ALERTMANAGER,
     ROUTING,
     NOTIFY,

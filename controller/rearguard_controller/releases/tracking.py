@@ -7,7 +7,8 @@ earning known good. What follows from an observation is in `trust`; what people 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -25,6 +26,7 @@ from rearguard_controller.model import (
     SharedFault,
     StepKind,
     Target,
+    TargetFacts,
     TargetState,
     Trigger,
 )
@@ -40,6 +42,7 @@ from rearguard_controller.releases.trust import (
     most_apart,
     seen,
     serves,
+    stands,
     tended,
     trusted,
     with_alerts,
@@ -71,6 +74,9 @@ class Watch:
     alerts: tuple[Labels, ...] = ()  # labels of trigger alerts, pending or firing
     figures: frozenset[str | None] = frozenset()  # service_versions that trigger rules speak of; None: of any
     seen: AlertsSeen | None = None  # every alert of the target; None when Prometheus could not be asked
+    began: Mapping[str, float] = field(
+        default_factory=dict
+    )  # since when the first trigger alert of each name is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,7 @@ class Releases:
         self._prometheus = prometheus
         self._bootstrap = Bootstrap(runtime, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
+        self._denying: dict[str, tuple[str, ...]] = {}  # target -> alerts that denied trust in the last poll
         self._begun = 0  # readings of what serves, numbered in the order of their beginning
         self._written: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> the newest of them that was recorded
 
@@ -263,7 +270,12 @@ class Releases:
             learned = (shown if again else None) or known[version].service_version
             release = replace(known[version], service_version=learned)
             await self._bootstrap.look(target, release, against)
-        clean = instances.up is True and not against and not alerts
+        facts = TargetFacts(version, state=serving.state, releases=tuple(known.values()))
+        names = {each.get("alertname", "") for each in alerts}
+        window = target.policy.watch_window
+        denying = {name for name in names if not stands(name, facts, watch.began.get(name), now, window)}
+        self._denying[target.name] = tuple(sorted(denying))
+        clean = instances.up is True and not against and not denying
         has_figure = not watch.figures.isdisjoint((None, shown or known[version].service_version))
         said = serving.state.score.version == version
         by_us = said and await self._journal.handled(target.name, version) is not None
@@ -290,6 +302,10 @@ class Releases:
         )
         log.info("fault_shared", target=target.name, version=version, alert=fault.alert, older=fault.version,
                  counts=fault.ended_at is None)  # fmt: skip
+
+    def denying(self, target_name: str) -> tuple[str, ...]:
+        """Names of the trigger alerts that kept the serving version from earning trust in the last poll."""
+        return self._denying.get(target_name, ())
 
     def _again(self, target: Target, version: str, shown: str | None) -> bool:
         """Whether the poll before saw the same pair.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN
+from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, already
 from rearguard_controller.model import (
     VERSION_LABEL,
     AlertsSeen,
@@ -21,6 +21,7 @@ from rearguard_controller.model import (
     SharedFault,
     StepKind,
     StepState,
+    TargetFacts,
     TargetState,
     Trust,
 )
@@ -129,6 +130,31 @@ def against_trust(checks: Iterable[Check], trust: Trust) -> tuple[Check, ...]:
     names = [name for name in TRUST_CHECKS if name != FIGURES or trust is Trust.FIGURES]
     needed = (answered.get(name) or Check(name, None, "Nobody has been able to tell so far.") for name in names)
     return tuple(check for check in needed if check.holds is not True)
+
+
+def stands(name: str, known: TargetFacts, began: float | None, now: float, watch_window: float) -> bool:
+    """Whether a trigger alert was there before the serving version: then it says nothing against its trust.
+
+    It was there while a trusted version served before this one. Without a version before, it has been there for
+    longer than a release may be blamed. An alert that a version without trust had, too, still counts.
+
+    Args:
+        name: the alert's.
+        known: the target, with its releases.
+        began: when the alert's condition became true, by Prometheus; None: not known.
+        now: seconds since the epoch.
+        watch_window: seconds after a release for which an alert may be blamed on it.
+    """
+    state = known.state
+    if state is None:
+        return False
+    if not state.is_release:
+        return began is not None and now - began > watch_window
+    before = known.release(state.previous_version)
+    if before is None or before.known_good_at is None or before.distrusted:
+        return False
+    found = already(name, known)
+    return found is not None and found[0] is False
 
 
 def earns(release: Release, state: TargetState, now: float, policy: Policy) -> bool:

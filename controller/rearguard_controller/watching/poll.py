@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -39,7 +39,7 @@ from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
-from rearguard_controller.watching import current_figures, readiness_rules
+from rearguard_controller.watching import current_figures, one_process, readiness_rules
 from rearguard_controller.watching.coverage import Coverage, Serving
 from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.pace import Pace
@@ -219,14 +219,15 @@ class Watcher:
 
     async def _ask(self, rules: Rules) -> tuple[Table, Asked]:
         """What is asked once for all targets."""
-        table, intervals, _ = await asyncio.gather(
+        table, intervals, _, known = await asyncio.gather(
             current_figures.tabulate(self._prometheus, rules.alerting),
             self._checks.intervals(),
             self._replicas.look(rules.alerting),
+            one_process.read(self._prometheus, self._clock()),
         )
         wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
         triggers = [rule for rule in rules.alerting if any(can_raise(rule, dict(each)) for each in wanted)]
-        return table, Asked(rules, await self._coverage.ask(triggers, rules, table), intervals)
+        return table, Asked(rules, await self._coverage.ask(triggers, rules, table), intervals, known)
 
     def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
         firing = [alert for alert in alerts if alert.state == "firing"]
@@ -272,7 +273,7 @@ class Watcher:
         triggers = [alert for alert in alerts if is_subset(wanted, alert.labels)]
         concerning = tuple(alert.labels for alert in triggers)
         seen = AlertsSeen(reading.read_at, as_seen(alerts))
-        watch = Watch(answered, concerning, spoken, seen)
+        watch = Watch(answered, concerning, spoken, seen, _began(triggers))
         self._track(target, watch, Figures(reading.rules, mine, table, triggers))
 
     # --- each target by itself: a slow one holds up no other ------------------------------------------------------
@@ -346,3 +347,13 @@ def matches(targets: Sequence[Target]) -> dict[str, Check]:
                         found[target.name][other.name] = other
                         found[other.name][target.name] = target
     return {target.name: readiness_rules.match(target, list(found[target.name].values())) for target in targets}
+
+
+def _began(alerts: Iterable[PrometheusAlert]) -> dict[str, float]:
+    """Since when the first alert of each name has been pending or firing, where Prometheus says so."""
+    began: dict[str, float] = {}
+    for alert in alerts:
+        name = alert.labels.get("alertname", "")
+        if alert.active_at is not None:
+            began[name] = min(alert.active_at, began.get(name, alert.active_at))
+    return began

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, promql
+from rearguard_controller.adapters.prometheus import Prometheus, Rules, promql
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Check, Sample, Target
-from rearguard_controller.model.checks import CLOCK, PROMETHEUS, SCRAPE_INTERVAL, THRESHOLDS, TRIGGER_RULES
+from rearguard_controller.model.checks import CLOCK, PROMETHEUS, SCRAPE_INTERVAL, THRESHOLDS
 from rearguard_controller.model.observations import LONGEST_SCRAPE
-from rearguard_controller.watching import current_figures
+from rearguard_controller.watching import current_figures, one_process, rule_health
 from rearguard_controller.watching.coverage import Coverage, Voice
 from rearguard_controller.watching.current_figures import Row
 from rearguard_controller.watching.figures_check import Address, FiguresCheck
@@ -35,6 +35,7 @@ class Asked:
     rules: Rules
     voices: tuple[Voice, ...]
     intervals: Intervals
+    shared: one_process.Shared | None  # addresses that stand for several processes; None: not known
 
     def of(self, target: Target) -> tuple[Voice, ...]:
         """What the trigger rules of a target could say."""
@@ -64,10 +65,11 @@ class PolledChecks:
         return (
             polled(PROMETHEUS, holds=True),
             clock(self._prometheus.skews),
-            _trigger_rules([voice.rule for voice in voices]),
+            rule_health.check(target, [voice.rule for voice in voices]),
             _thresholds(target, rows),
             await self._figures.of(target, voices, asked.rules, addresses, addresses if scraped is None else scraped),
             _scrape_interval(target, instances, scraped),
+            one_process.check(target, None if instances is None else addresses, asked.shared),
         )
 
     async def _instances(self, target: Target) -> Sequence[Sample] | None:
@@ -90,11 +92,6 @@ def clock(skews: Mapping[str, float]) -> Check:
         " controller's: let both follow the same time server. Until then questions are moved by the difference."
     )
     return Check(CLOCK, False, detail)
-
-
-def _trigger_rules(rules: Sequence[AlertingRule]) -> Check:
-    healths = {rule.health for rule in rules}
-    return polled(TRIGGER_RULES, holds=None if healths == {"unknown"} else bool(rules) and healths == {"ok"})
 
 
 def _thresholds(target: Target, rows: Sequence[Row]) -> Check:

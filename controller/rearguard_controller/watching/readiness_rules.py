@@ -171,14 +171,14 @@ def way_back(known: TargetFacts) -> Release | None:
     return serving
 
 
-def destination(target: Target, facts: Facts) -> Check:
-    """Whether there is a way back."""
+def destination(target: Target, facts: Facts, denying: Sequence[str] = ()) -> Check:
+    """Whether there is a way back; `denying` are the alerts that keep the serving version from earning trust."""
     known = facts.target
     chosen, serving = way_back(known), known.serving_version
     if serving is None:
         return Check(DESTINATION, None, "Not known while the version that serves is not.")
     if chosen is None:
-        ways = f"run `rearguard release {target.name} VERSION --good`, or wait for known_good_after"
+        ways = f"run `rearguard release {target.name} VERSION --good`, or wait for known_good_after{_denied(denying)}"
         return Check(DESTINATION, False, f"There is no version to go back to from {serving}{_others(known)}: {ways}.")
     if chosen.version != serving:
         return Check(DESTINATION, True, f"A rollback would go from {serving} to {chosen.version}.")
@@ -206,6 +206,16 @@ def deploy(target: Target, facts: Facts) -> Check:
     way = f"run `rearguard release {target.name} VERSION --phase finished`"
     return Check(
         DEPLOY, False, f"{told}, so that nothing is rolled back by itself: {way}, in CI also when a deployment fails."
+    )
+
+
+def _denied(alerts: Sequence[str]) -> str:
+    """What is said of alerts that keep a version from earning trust."""
+    named = ", ".join(alerts[:_MOST_NAMED])
+    return (
+        f", which begins once {named} is neither pending nor firing (see 'Trust' in docs/behaviour.md)"
+        if alerts
+        else ""
     )
 
 

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller.judgement.policy import decide
-from rearguard_controller.model import AlertsSeen, Check, TargetState, Trust, Verdict
+from rearguard_controller.model import (
+    AlertsSeen,
+    AlertState,
+    Check,
+    Release,
+    SeenAlert,
+    TargetFacts,
+    TargetState,
+    Trust,
+    Verdict,
+)
 from rearguard_controller.model.checks import TRUST_CHECKS
 from rearguard_controller.releases.trust import (
     against_trust,
@@ -18,6 +28,7 @@ from rearguard_controller.releases.trust import (
     has_returned,
     seen,
     serves,
+    stands,
     tended,
     trusted,
     with_alerts,
@@ -333,3 +344,46 @@ def test_a_version_that_was_bad_from_its_first_poll_on_never_earns_trust_however
     diary.serve("v3", 4, clean=False)
     assert diary.releases["v2"].known_good_at is None
     assert diary.judged() == (Verdict.ROLL_BACK, "v1")
+
+
+# --- alerts that were there before
+
+SLOW = SeenAlert("SlowResponses", AlertState.PENDING)
+WINDOW = 7200.0
+
+
+def released(before: Release, *seen: SeenAlert):
+    """A target whose version v2 came after `before`, which showed these alerts."""
+    known = state(
+        serving_version="v2", serving_since=NOW - 60, previous_version=before.version, is_release=True,
+        alerts_before=AlertsSeen(NOW - 65, seen),
+    )  # fmt: skip
+    return TargetFacts("v2", state=known, releases=(release("v2"), before))
+
+
+@pytest.mark.parametrize(
+    ("known", "holds"),
+    [
+        (released(good("v1"), SLOW), True),
+        (released(good("v1"), replace(SLOW, service_version="v1")), True),
+        (released(good("v1")), False),  # it came with the release
+        (released(good("v1"), replace(SLOW, name="HighErrorRate")), False),
+        (released(good("v1"), replace(SLOW, service_version="v2")), False),  # its own, before `current` named it
+        (released(release("v1"), SLOW), False),  # that version never earned trust: both may be bad
+        (released(replace(good("v1"), bad_at=NOW), SLOW), False),
+    ],
+)
+def test_an_alert_that_a_trusted_version_had_before_does_not_deny_trust_to_the_next(known, holds):
+    assert stands("SlowResponses", known, NOW - 50, NOW, WINDOW) is holds
+
+
+@pytest.mark.parametrize(
+    ("began", "holds"), [(NOW - WINDOW - 1, True), (NOW - WINDOW + 1, False), (NOW - 5, False), (None, False)]
+)
+def test_without_a_version_before_an_alert_denies_trust_for_the_watch_window(began, holds):
+    known = TargetFacts("v1", state=state(serving_version="v1", is_release=False), releases=(release("v1"),))
+    assert stands("SlowResponses", known, began, NOW, WINDOW) is holds
+
+
+def test_of_an_unknown_target_no_alert_stands():
+    assert stands("SlowResponses", TargetFacts("v1"), NOW - 9 * WINDOW, NOW, WINDOW) is False
