@@ -314,9 +314,13 @@ class Watcher:
             return
         best = last_known_good(known)
         turns = readiness_rules.in_turn(serving.version, serving.state, self._clock())
-        read = {CURRENT: turns or readiness_rules.current(serving.version, serving.detail)}
-        if serving.version is not None:
-            read[SERVICE_VERSION] = readiness_rules.service_version(named=serving.named)
+        told = serving.version is not None
+        read = {
+            CURRENT: turns or readiness_rules.current(serving.version, serving.detail),
+            SERVICE_VERSION: readiness_rules.service_version(named=serving.named)
+            if told
+            else readiness_rules.no_version(),
+        }
         self._last[name] = replace(self._last[name], checks={**self._last[name].checks, **read})
         self._readiness.see(target, serving.version, known)
         self._telemetry.ready(name, self.ready(name))

@@ -64,6 +64,7 @@ _NOT_SEEN: Mapping[str, str] = {  # what is said when a poll could not tell
         " `telemetry` (by default the first `match`). See whether they are spelt as Prometheus shows them."
     ),
 }
+NO_VERSION = "Not known while the version that serves is not."
 _NOT_LOOKED = "Nobody has looked yet: the first look follows the first poll."
 FOLLOWS = "It is not looked at: only the replica that leads looks, and this one does not lead."
 _HANGS_AFTER = 2.0  # seconds without an answer from `current` after which that is told
@@ -132,6 +133,11 @@ def service_version(*, named: bool | None) -> Check:
     return Check(SERVICE_VERSION, False, detail)
 
 
+def no_version() -> Check:
+    """What is said of `service_version` while `current` gives no version."""
+    return Check(SERVICE_VERSION, None, NO_VERSION)
+
+
 def match(target: Target, others: Sequence[Target]) -> Check:
     """Whether alerts of a target are its own alone. `others` take all that a `match` of it takes, or the reverse."""
     if not others:
@@ -176,7 +182,7 @@ def destination(target: Target, facts: Facts, denying: Sequence[str] = ()) -> Ch
     known = facts.target
     chosen, serving = way_back(known), known.serving_version
     if serving is None:
-        return Check(DESTINATION, None, "Not known while the version that serves is not.")
+        return Check(DESTINATION, None, NO_VERSION)
     if chosen is None:
         ways = f"run `rearguard release {target.name} VERSION --good`, or wait for known_good_after{_denied(denying)}"
         return Check(DESTINATION, False, f"There is no version to go back to from {serving}{_others(known)}: {ways}.")

@@ -65,6 +65,8 @@ async def test_a_current_that_fails_is_told_with_its_cause(tmp_path, how):
         assert detail.startswith("`current` gives no version: ")
         assert cause in detail
         assert "log says why" not in detail
+        waits = (await not_ready(service))["service_version"]
+        assert (waits["holds"], waits["detail"]) == (None, "Not known while the version that serves is not.")
 
 
 HANGING = """#!/bin/sh
