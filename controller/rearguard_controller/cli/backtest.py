@@ -81,9 +81,14 @@ async def _judge(found: Configuration, settings: PrometheusSettings, start: floa
 
 
 def _instead(settings: PrometheusSettings, url: str) -> PrometheusSettings:
-    """The same settings with another address; the token and the certificates stay."""
+    """The same settings with another address; who asks, and whom it trusts, stays."""
     if not url.startswith(("http://", "https://")):
         raise WrongUseError(f"{url!r} is no address.", hint="Write --prometheus http://prometheus:9090.")
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise WrongUseError(
+            "User and password do not belong into an address.",
+            hint="Set prometheus.basic_auth in the configuration: it counts for --prometheus, too.",
+        )
     return replace(settings, urls=(url.rstrip("/"),))
 
 

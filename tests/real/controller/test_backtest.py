@@ -179,6 +179,11 @@ def test_one_target_is_told_of_alone(scene, capsys):
         (["--until", "2999-01-01T00:00:00Z"], 2, "none that can be judged"),
         (["--target", "nobody"], 1, "There is no target 'nobody'."),
         (["--prometheus", "prometheus:9090"], 2, "'prometheus:9090' is no address."),
+        (
+            ["--prometheus", "http://ann:s3cret@prometheus:9090"],
+            2,
+            "User and password do not belong into an address.",
+        ),
         (["--prometheus", "http://127.0.0.1:9"], 1, "Prometheus at http://127.0.0.1:9 cannot be asked"),
         (["--since", "10h"], 1, "Prometheus has no target_info with a service_version of any target in this time."),
     ],
