@@ -5,7 +5,7 @@ Here: what an answer of an outside system must be made of; a wrong shape raises 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import orjson
 
@@ -40,6 +40,11 @@ def labels(value: object, place: str) -> Labels:
     """An object of texts; null counts as an empty one."""
     fields = mapping({} if value is None else value, place)
     return {name: text(each, f"{place}.{name}") for name, each in fields.items()}
+
+
+def only(wanted: Callable[[Labels], bool] | None, key: str = "labels") -> Callable[[bytes], bytes]:
+    """Keeps of entries, each given as JSON by itself, those whose labels under a key are wanted; None keeps all."""
+    return lambda entry: entry if wanted is None or wanted(labels_of(entry, key)) else b""
 
 
 def labels_of(entry: bytes, key: str = "labels") -> Labels:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rearguard_controller.adapters.foreign_json import ShapeError
 from rearguard_controller.adapters.http_source.sieve import MOST_ELEMENT, Sieve
+from rearguard_controller.adapters.prometheus import answers
 
 TEXTS = st.text(max_size=12) | st.sampled_from(['"alerts":[', "\\", '\\"', "]", "}{", '"', "alerts", "\x00"])
 LABELS = st.dictionaries(TEXTS, TEXTS, max_size=3)
@@ -20,7 +21,7 @@ RULES = st.lists(
 
 
 def wanted(raw):
-    return json.loads(raw)["n"] % 2 == 0
+    return raw if json.loads(raw)["n"] % 2 == 0 else b""
 
 
 def sieved(text, key, cuts, keep=wanted):
@@ -42,6 +43,15 @@ def test_of_every_list_under_the_key_the_wanted_elements_are_left(rules, cuts, a
 def test_an_answer_that_is_a_list_itself_is_sieved(alerts, cuts, indent):
     found = sieved(json.dumps(alerts, indent=indent), "", cuts)
     assert found == [each for each in alerts if each["n"] % 2 == 0]
+
+
+def test_a_target_of_a_long_list_is_shortened_to_what_is_read_of_it():
+    labels = {"job": "shop", "instance": "shop:9464", "namespace": "shop"}
+    target = {"labels": labels, "discoveredLabels": {"__meta_x": "y" * 999}, "scrapeInterval": "15s"}
+    data = {"data": {"activeTargets": [target, {**target, "scrapeInterval": None}]}}
+    found = sieved(json.dumps(data), "activeTargets", [7], answers.short_target)
+    assert len(json.dumps(found)) < 300
+    assert answers.scrape_intervals(found["data"]) == answers.scrape_intervals(data["data"])
 
 
 @pytest.mark.parametrize("text", ['{"error": "x"}', "null", '{"data": {"alerts": null}}', '{"alerts": []}', '"["'])

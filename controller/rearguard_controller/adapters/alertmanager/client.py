@@ -61,7 +61,7 @@ class Alertmanager(Asking):
         """The wanted alerts that it knows now; with `only_held` those that are silenced or inhibited."""
         path = (_HELD if only_held else _ALL + "?active=true") + self._filter
         wanted = None if self._wanted is None else self._wanted()
-        kept = Kept("", lambda alert: wanted is None or wanted(foreign_json.labels_of(alert)))
+        kept = Kept("", foreign_json.only(wanted))
         return await self.ask("GET", path, {}, answers.alerts, kept=kept)
 
     async def drills(self) -> tuple[ManagedAlert, ...]:

@@ -56,10 +56,10 @@ class AnswerTooLargeError(SourceError):
 
 
 class Kept(NamedTuple):
-    """Which elements of long lists are kept of an answer: see `Sieve`."""
+    """What is left of the elements of long lists of an answer: see `Sieve`."""
 
     key: str
-    keep: Callable[[bytes], bool]
+    keep: Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""A sieve for a large JSON answer: it drops elements of long lists while the answer arrives.
+"""A sieve for a large JSON answer: it drops or shortens elements of long lists while the answer arrives.
 
-Here: finding the elements of the lists under one key, asking about each, and keeping what is left as one document.
+Here: finding the elements of the lists under one key, and keeping what is left of them as one document.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _END = re.compile(rb"\s*+\]")
 
 
 class Sieve:
-    """Takes an answer piece by piece; `rest` is the answer without the elements that were dropped."""
+    """Takes an answer piece by piece; `rest` is the answer with what is left of its elements."""
 
-    def __init__(self, key: str, keep: Callable[[bytes], bool]) -> None:
+    def __init__(self, key: str, keep: Callable[[bytes], bytes]) -> None:
         """Nothing has arrived.
 
         Args:
             key: whose lists are sieved, wherever they stand; empty: the answer itself is the list.
-            keep: whether an element, given as JSON, is to be kept.
+            keep: what is left of an element, both as JSON; empty: nothing.
         """
         opening = rb"\A\s*+\[" if not key else b'"' + key.encode() + rb'"\s*+:\s*+\['
         self._opening = re.compile(opening)
@@ -79,8 +79,9 @@ class Sieve:
         """Ask about each element up to the end of the list, or of the piece."""
         while (found := _ELEMENT.match(data, at)) is not None:
             at = found.end()
-            if self._keep(found[1]):
-                self.rest += found[1] if self._first else b"," + found[1]
+            left = self._keep(found[1])
+            if left:
+                self.rest += left if self._first else b"," + left
                 self._first = False
         end = _END.match(data, at)
         if end is None:

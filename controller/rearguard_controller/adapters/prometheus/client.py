@@ -116,7 +116,7 @@ class Prometheus(Asking):
 
     def _kept(self) -> Kept:
         wanted = None if self._wanted is None else self._wanted()
-        return Kept("alerts", lambda alert: wanted is None or wanted(foreign_json.labels_of(alert)))
+        return Kept("alerts", foreign_json.only(wanted))
 
     async def alerting(self, labels: Labels, rules: Rules) -> tuple[PrometheusAlert, ...]:
         """The wanted alerts that have these labels, by their series: quick however many alerts there are.
@@ -132,13 +132,14 @@ class Prometheus(Asking):
 
     async def _series_of_alerts(self, name: str, labels: Labels) -> tuple[Sample, ...]:
         wanted = None if self._wanted is None else self._wanted()
-        kept = Kept("result", lambda entry: wanted is None or wanted(foreign_json.labels_of(entry, "metric")))
+        kept = Kept("result", foreign_json.only(wanted, "metric"))
         fields = {"query": f"{name}{selector_text(labels)}", "timeout": f"{self._timeout:g}s"}
         return await self.ask("POST", "/api/v1/query", fields, answers.samples, kept=kept)
 
     async def scrape_intervals(self) -> dict[tuple[str, str], float]:
         """Seconds between two scrapes of each active target, by (job, instance)."""
-        return await self.ask("GET", "/api/v1/targets?state=active", {}, answers.scrape_intervals)
+        kept = Kept("activeTargets", answers.short_target)
+        return await self.ask("GET", "/api/v1/targets?state=active", {}, answers.scrape_intervals, kept=kept)
 
     async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
         """A vector or scalar at a moment (seconds since the epoch), or now. NaN is left out, Inf is kept."""
