@@ -104,7 +104,7 @@ async def test_a_replica_that_is_cut_off_from_the_target_confirms_nothing_and_is
 
     (alert,) = await until(firing)
     await until(lambda: both.replicas[-1].query("requests_failed_ratio"))
-    condition = figures.condition_of(alert, await both.rules(), it.telemetry)
+    condition = figures.condition_of(alert, await both.rules(), it)
     with pytest.raises(SourceError, match="disagree"):
         await figures.measure(both, condition)
     alone = connect(PrometheusSettings((cut,)))
@@ -127,7 +127,7 @@ async def test_replicas_that_agree_confirm_and_one_that_goes_down_is_told_and_le
         second = replica(tmp_path / "second", port, soon)
         both = connect(PrometheusSettings((first, second)))
         (alert,) = await until(both.alerts)
-        condition = figures.condition_of(alert, await both.rules(), it.telemetry)
+        condition = figures.condition_of(alert, await both.rules(), it)
 
         async def confirmed():
             return (await figures.measure(both, condition)).past

@@ -141,8 +141,16 @@ async def test_an_alert_fires_if_any_says_so_and_began_with_the_first():
     assert found["Slow"].state == AlertState.PENDING
 
 
-def rule(name, health):
-    return AlertingRule(name, "x > 1", {}, {}, 0.0, health, "", "g", 5.0)
+def rule(name, health, *alerts):
+    seen = frozenset(frozenset(each.items()) for each in alerts)
+    return AlertingRule(name, "x > 1", {}, {}, 0.0, health, "", "g", 5.0, alerts=seen)
+
+
+async def test_a_rule_has_the_alerts_of_every_replica():
+    first, second = {"alertname": "A", "pod": "1"}, {"alertname": "A", "pod": "2"}
+    both = pair({"rules": [rule("A", "ok", first)]}, {"rules": [rule("A", "err", second)]})
+    (found,) = (await both.rules()).alerting
+    assert (found.health, found.alerts) == ("err", {frozenset(first.items()), frozenset(second.items())})
 
 
 async def test_a_rule_is_healthy_if_every_replica_that_has_it_says_so_and_the_longest_interval_counts():

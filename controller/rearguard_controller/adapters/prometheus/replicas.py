@@ -17,6 +17,7 @@ import structlog
 from rearguard_controller.adapters.http_source import AwayError
 from rearguard_controller.adapters.prometheus.answers import (
     AlertingRule,
+    LabelItems,
     PrometheusAlert,
     RecordingRule,
     Rules,
@@ -92,8 +93,12 @@ class Replicas(Prometheus):
     async def rules(self) -> Rules:
         """The rules of all: one is healthy if every replica that has it says so."""
         found = await self._ask_each(self._rules)
+        alerting = _worst_of(each.alerting for each in found)
+        alerts: dict[tuple[object, ...], frozenset[LabelItems]] = {}
+        for rule in _joined(each.alerting for each in found):
+            alerts[_identity(rule)] = alerts.get(_identity(rule), frozenset()) | rule.alerts
         return Rules(
-            _worst_of(each.alerting for each in found),
+            tuple(replace(each, alerts=alerts[_identity(each)]) for each in alerting),
             _worst_of(each.recording for each in found),
         )
 
@@ -181,13 +186,18 @@ def _together(found: Iterable[tuple[PrometheusAlert, ...]]) -> tuple[PrometheusA
     return tuple(together.values())
 
 
+def _identity(rule: AlertingRule | RecordingRule) -> tuple[object, ...]:
+    """What makes two rules of two replicas the same."""
+    return (rule.group, rule.name, rule.query, *sorted(rule.labels.items()))
+
+
 def _worst_of(found: Iterable[tuple[_Rule, ...]]) -> tuple[_Rule, ...]:
     """Each rule once, in the order in which they come, with the first health that is not ok if there is one."""
     kept: dict[tuple[object, ...], _Rule] = {}
     for of_replica in found:
         seen: Counter[tuple[object, ...]] = Counter()
         for rule in of_replica:
-            same: tuple[object, ...] = (rule.group, rule.name, rule.query, *sorted(rule.labels.items()))
+            same = _identity(rule)
             seen[same] += 1  # a replica may have the same rule twice
             key = (seen[same], *same)
             other = kept.get(key)
