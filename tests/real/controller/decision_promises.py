@@ -151,7 +151,8 @@ class Promises:
 
     def closed(self, rollback):
         began = any(step.attempt for step in rollback.steps)
-        if began and rollback.outcome is not Outcome.RECOVERED:  # every plan here has a proof: `completed` is no help
+        no_blame = {Outcome.RECOVERED, Outcome.INTERRUPTED}  # every plan here has a proof: `completed` is no help
+        if began and rollback.outcome not in no_blame:
             self.disarmed = True
         if rollback.outcome is Outcome.RECOVERED:
             assert self.holds("fires", wanted=False), "never recovered while Prometheus lists the alert as firing"
