@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, Rules, Series, figures, promql
+from rearguard_controller.adapters.prometheus import (
+    AlertingRule,
+    Prometheus,
+    Rules,
+    Series,
+    figures,
+    measured,
+    promql,
+)
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.backtest import selectors, stretches
 from rearguard_controller.backtest.archive import Archive, Key, Progress, Times, together
@@ -65,7 +73,8 @@ class History:
             storm=storm,
         )
         curves = await self._curves(world, look_every)
-        return replace(world, curves=curves, notes=tuple(dict.fromkeys(self._notes)))
+        known = await self._measured(rules, start, end)
+        return replace(world, curves=curves, measured=known, notes=tuple(dict.fromkeys(self._notes)))
 
     # --- versions ---------------------------------------------------------------------------------------------
 
@@ -120,6 +129,20 @@ class History:
                 self._notes.append(
                     f"{target.name}: Prometheus has no rule loaded whose alerts may trigger: figures are not known."
                 )
+
+    async def _measured(self, rules: Rules, start: float, end: float) -> dict[str, dict[str, tuple[float, ...]]]:
+        found: dict[str, dict[str, tuple[float, ...]]] = {}
+        for target in self._targets:
+            mine = [rule for rule in rules.alerting if is_subset(target.policy.alerts, rule.labels)]
+            jobs = await self._prometheus.query(measured.jobs_of(target.telemetry, end - start), end)
+            names = {sample.labels.get("job", "") for sample in jobs} - {""}
+            question = measured.by_version(target.telemetry, names, mine, rules)
+            if question:
+                step = min(measured.COARSEST, max(FINEST, target.policy.known_good_after / 3))
+                times = await self._archive.over("what was measured", question, start, end, step)
+                by_version = ((dict(key).get(VERSION_LABEL, ""), moments) for key, moments in times.items())
+                found[target.name] = {version: tuple(sorted(moments)) for version, moments in by_version}
+        return found
 
     # --- alerts -----------------------------------------------------------------------------------------------
 

@@ -97,6 +97,8 @@ class World:
         look_every: seconds between two looks of a controller that would have run then.
         silences: whether an Alertmanager is configured, whose silences history does not hold.
         notes: sentences on what could not be known.
+        measured: by target and service_version the moments, in order, at which anything that its trigger rules
+            measure had a value; under "" what names no version. None: nobody asked.
     """
 
     start: float
@@ -110,6 +112,7 @@ class World:
     silences: bool = False
     storm: StormLimit = field(default_factory=StormLimit)
     notes: tuple[str, ...] = ()
+    measured: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

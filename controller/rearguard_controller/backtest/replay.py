@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -41,6 +42,7 @@ from rearguard_controller.model import (
     Labels,
     Target,
     TargetState,
+    Trust,
     Verdict,
     is_subset,
 )
@@ -209,11 +211,31 @@ class _Walk:
         stained = any(concerns(self._world.alerts[number].labels, version) for number in life.stains)
         clean = life.present[version] > 0 and not stained
         before, policy = life.state.clean_since, life.target.policy
-        life.state = tended(life.state, now, clean=clean, most_gap=math.inf, has_figure=True)
+        life.state = tended(life.state, now, clean=clean, most_gap=math.inf, has_figure=False)
+        if life.state.clean_since is not None:
+            life.state = replace(life.state, figure_at=self._measured(life, version, life.state.clean_since))
         if life.state.clean_since is not None and life.state.clean_since != before:
             self._at(now + policy.known_good_after + _SOON, _Kind.TEND, life)
         if earns(life.releases[version], life.state, now, policy):
             life.releases[version] = trusted(life.releases[version], now)
+
+    def _measured(self, life: Life, version: str, since: float) -> float | None:
+        """When something was measured of a version, since a moment; None if it was not up to now.
+
+        Then it is looked again as soon as something was.
+        """
+        if self._world.measured is None or life.target.policy.trust is Trust.BY_UP:
+            return self._now
+        of = self._world.measured.get(life.target.name, {})
+        found = [
+            moments[index]
+            for moments in (of.get("", ()), of.get(version, ()))
+            if (index := bisect_left(moments, since)) < len(moments)
+        ]
+        first = min(found, default=math.inf)
+        if self._now < first < math.inf:
+            self._at(first, _Kind.TEND, life)
+        return first if first <= self._now else None
 
     # --- alerts -----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from rearguard_controller.judgement.brakes import no_open_rollback_of
 from rearguard_controller.judgement.case import Case
 from rearguard_controller.judgement.destination import choose_destination, obstacle
 from rearguard_controller.judgement.permissions import of_no_target
-from rearguard_controller.judgement.way_back import known_good_of
+from rearguard_controller.judgement.way_back import known_good_of, said_by_up
 from rearguard_controller.model import (
     Alert,
     Decision,
@@ -113,6 +113,7 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
         `roll_back` when the destination exists, differs, can be activated and no rollback is open; else `leave`.
     """
     destination, known_good = _wished_destination(wish, facts)
+    known_good = said_by_up(target, known_good)
     enforced = {
         ReasonCode.TARGET_KNOWN: Reason(ReasonCode.TARGET_KNOWN, True, f"The target is {target.name}."),
         ReasonCode.NO_OPEN_ROLLBACK: no_open_rollback_of(facts.target),

@@ -9,19 +9,25 @@ from dataclasses import replace
 
 from rearguard_controller.judgement.case import READ_CURRENT, Case
 from rearguard_controller.judgement.destination import barrier_before, choose_destination, obstacle
-from rearguard_controller.model import Facts, Reason, ReasonCode, Release, Target, TargetFacts
+from rearguard_controller.model import Facts, Reason, ReasonCode, Release, Target, TargetFacts, Trust
 from rearguard_controller.wording import because, span
 
+BY_UP = "The policy says `trust: by_up`: a version is trusted without any figure of it."
 MOST_VERSIONS = 2  # versions whose way to trust a sentence describes
 
 
 def known_good_exists(case: Case) -> Reason:
     """Whether there is a version to go back to."""
-    return known_good_of(case.facts, case.destination)
+    return said_by_up(case.target, known_good_of(case.facts, case.destination))
+
+
+def said_by_up(target: Target, found: Reason) -> Reason:
+    """The answer; if the policy trusts versions of which nothing was measured, it says so."""
+    return replace(found, detail=f"{found.detail} {BY_UP}") if target.policy.trust is Trust.BY_UP else found
 
 
 def known_good_of(facts: Facts, destination: Release | None) -> Reason:
-    """The same, for a destination that was chosen, or not."""
+    """Whether there is a version to go back to: for a destination that was chosen, or not."""
     code, known = ReasonCode.KNOWN_GOOD_EXISTS, facts.target
     if known.serving_version is None:
         return Reason(code, None, f"It is not known which version serves now{because(known.serving_detail)}")

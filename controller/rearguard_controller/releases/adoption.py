@@ -1,9 +1,9 @@
 """What Prometheus' history proves of a target that is seen for the first time: which versions earned trust. Pure.
 
 Here: from points of the past to stretches of service, from those to releases that are remembered, and why a version
-is not adopted. The measure is the same as for a version that serves now (`trust`): data without a break, and no
-trigger alert pending or firing. Of each version only the last stretch of service counts.
-Which rules were loaded in the past cannot be known.
+is not adopted. The measure is the same as for a version that serves now (`trust`): scraped without a break, measured,
+and no trigger alert pending or firing. Of each version only the last stretch of service counts. Which rules were
+loaded in the past cannot be known.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ class History:
             under "" those of instances that show none.
         alerts: by service_version that they name the moments around which trigger alerts were pending or firing;
             under "" of those that name none.
+        measured: by service_version the moments at which anything that trigger rules measure had a value, under ""
+            what names none; None: nobody asked, as the policy trusts by `up`.
     """
 
     end: float
     step: float
     shown: Mapping[str, Mapping[float, bool]]
     alerts: Mapping[str, Collection[float]]
+    measured: Mapping[str, Collection[float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Stretch:
     start: float
     end: float
     clean_from: float | None  # since when it was without a trigger alert up to its end; None: it ended with one
+    measured: bool = True  # whether anything was measured of it since then, or nobody asked
 
     @property
     def clean(self) -> float:
@@ -69,7 +73,7 @@ def not_adopted(history: History, serving: Stretch | None, known_good_after: flo
     if serving is None or serving.end < history.end:
         return "Prometheus has no unbroken history of it, alone and scraped, up to now"
     if serving.clean >= known_good_after:
-        return ""
+        return "" if serving.measured else "nothing that a trigger rule measures has a value in its history"
     end = "a trigger alert of it" if serving.clean_from is None or serving.clean_from > serving.start else "a gap"
     return f"{span(serving.clean)} of service are known since {end}, and {span(known_good_after)} are needed"
 
@@ -100,7 +104,7 @@ def adopt_earlier(
     found = []
     for each in past:
         version = _identity(each.service_version, serving, listed)
-        if version is None or each.clean_from is None or each.clean < known_good_after:
+        if version is None or not each.measured or each.clean_from is None or each.clean < known_good_after:
             continue
         found.append(
             Release(
@@ -146,4 +150,15 @@ def _keep(found: dict[str, Stretch], service_version: str, run: list[float], his
         if at in stained:
             break
         clean_from = at
-    found.setdefault(service_version, Stretch(service_version, run[-1], run[0], clean_from))
+    since = run[0] if clean_from is None else clean_from
+    found.setdefault(
+        service_version,
+        Stretch(service_version, run[-1], run[0], clean_from, _is_measured(history, service_version, since, run[0])),
+    )
+
+
+def _is_measured(history: History, service_version: str, start: float, end: float) -> bool:
+    if history.measured is None:
+        return True
+    moments = {*history.measured.get("", ()), *history.measured.get(service_version, ())}
+    return any(start <= at <= end for at in moments)

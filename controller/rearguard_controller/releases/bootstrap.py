@@ -15,7 +15,7 @@ import structlog
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
 from rearguard_controller.errors import NotFoundError, SourceError
-from rearguard_controller.model import Check, Release, Target
+from rearguard_controller.model import Check, Release, Target, Trust
 from rearguard_controller.model.versions import is_version
 from rearguard_controller.releases.adoption import (
     History,
@@ -67,7 +67,9 @@ class Bootstrap:
             return
         try:
             async with self._side_by_side:
-                history = await service_of(self._prometheus, target, self._clock(), self._span(target))
+                by_up = target.policy.trust is Trust.BY_UP
+                rules = None if by_up else await self._prometheus.rules()
+                history = await service_of(self._prometheus, target, self._clock(), self._span(target), rules)
             listed = await self._listing(target)
         except SourceError as error:
             self._failed[target.name] = self._failed.get(target.name, 0) + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert
+from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules, measured
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
 from rearguard_controller.adapters.prometheus.promql import alternatives, over_time, presence, selector_text
 from rearguard_controller.model import (
@@ -19,6 +19,7 @@ from rearguard_controller.model import (
     SeenAlert,
     Target,
     TargetState,
+    is_subset,
 )
 from rearguard_controller.model.observations import LONGEST_SCRAPE
 from rearguard_controller.releases.adoption import History
@@ -56,11 +57,14 @@ async def alerts_before_change(prometheus: Prometheus, target: Target, state: Ta
     return AlertsSeen(start, before, tuple(each for each in between if each not in before), asked=True)
 
 
-async def service_of(prometheus: Prometheus, target: Target, now: float, look: float) -> History:
+async def service_of(
+    prometheus: Prometheus, target: Target, now: float, look: float, rules: Rules | None = None
+) -> History:
     """Which versions served over the last `look` seconds, scraped without a break, and with which trigger alerts.
 
     A failed scrape ends an instance's series at once; scrapes that Prometheus itself missed are seen by the age of
-    the last sample. An alert counts for the whole step in which it was seen.
+    the last sample. An alert counts for the whole step in which it was seen. Without `rules` nobody looks whether
+    anything was measured.
 
     Raises:
         SourceError: Prometheus could not be asked.
@@ -82,7 +86,26 @@ async def service_of(prometheus: Prometheus, target: Target, now: float, look: f
     alerting: dict[str, set[float]] = {}
     for each in alerts:
         alerting.setdefault(each.labels.get(VERSION_LABEL, ""), set()).update(round(at) for at, _ in each.points)
-    return History(end, STEP, scraped, alerting)
+    known = None if rules is None else await _measured(prometheus, target, rules, start, end)
+    return History(end, STEP, scraped, alerting, known)
+
+
+async def _measured(
+    prometheus: Prometheus, target: Target, rules: Rules, start: float, end: float
+) -> dict[str, frozenset[float]]:
+    """The moments at which anything was measured, by service_version; under "" what names none."""
+    triggers = [rule for rule in rules.alerting if is_subset(target.policy.alerts, rule.labels)]
+    jobs = await prometheus.query(measured.jobs_of(target.telemetry, end - start), end)
+    names = {sample.labels.get("job", "") for sample in jobs} - {""}
+    question = measured.by_version(target.telemetry, names, triggers, rules)
+    if not question:
+        return {}
+    step = min(measured.COARSEST, max(STEP, target.policy.known_good_after / 3))
+    found: dict[str, frozenset[float]] = {}
+    for each in await prometheus.query_range(question, start, end, step):
+        version = each.labels.get(VERSION_LABEL, "")
+        found[version] = found.get(version, frozenset()) | {at for at, _ in each.points}
+    return found
 
 
 async def _active(prometheus: Prometheus, target: Target, at: float, within: float) -> tuple[SeenAlert, ...]:

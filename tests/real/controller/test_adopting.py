@@ -5,7 +5,7 @@ import time
 import pytest
 
 from rearguard_controller.adapters.actions import Actions
-from rearguard_controller.adapters.prometheus import Series
+from rearguard_controller.adapters.prometheus import AlertingRule, Rules, Series
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
 from rearguard_controller.releases.tracking import Releases, Watch
@@ -24,12 +24,17 @@ class Prometheus:
     def labels(self):
         return {**MATCH, "service_version": self.file.read_text().strip()}
 
+    async def rules(self):
+        return Rules(
+            (AlertingRule("Errors", "errors > 0.1", {"action": "rollback"}, {}, 0.0, "ok", "", "shop", 5.0),)
+        )
+
     async def query(self, expression, _at=None):
         now = time.time() + 1  # scraped since the change
         return (Sample(self.labels(), now if expression.startswith("timestamp") else 1.0),)
 
     async def query_range(self, expression, start, end, step):
-        self.asked.append(end - start)
+        self.asked += [] if "errors" in expression else [end - start]
         if self.away:
             raise SourceError("Prometheus is away.")
         moments = [start + number * step for number in range(int((end - start) / step) + 1)]

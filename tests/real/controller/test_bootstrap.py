@@ -11,7 +11,7 @@ from real.prometheus import running
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.journal.sqlite.store import SqliteJournal
-from rearguard_controller.model import AlertState, Check, Release, SeenAlert, TargetState
+from rearguard_controller.model import AlertState, Check, Release, SeenAlert, TargetState, Trust
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
 from unit.controller.factories import MINUTE, policy, target
@@ -39,6 +39,16 @@ def span_of(name: str, start: float, end: float) -> list[str]:
     return found
 
 
+RULES = """
+groups:
+  - name: shop
+    rules:
+      - {record: shop:errors, expr: sum by (service_name) (errors * on (job) group_left (service_name) target_info)}
+      - alert: HighErrorRate
+        expr: shop:errors > 0.1
+        labels: {action: rollback}
+        annotations: {figure: shop:errors, threshold: "> 0.1"}
+"""
 HISTORY = {
     "target_info": [
         *span_of(info("checkout", "v0"), 120, 80.25),
@@ -51,6 +61,17 @@ HISTORY = {
         *span_of(info("holed", "v1"), 60, 8),
         *span_of(info("holed", "v1"), 6, 0),  # two minutes are missing: shorter than what Prometheus looks back
         *span_of(info("gone", "v1"), 60, 10),
+        *span_of(info("unmeasured", "v1"), 60, 0),
+        *span_of(info("silent-since", "v1"), 60, 20.25),
+        *span_of(info("silent-since", "v2"), 20, 0),
+    ],
+    "errors": [
+        *(
+            line
+            for of in ("checkout", "odd", "alerted", "holed", "gone")
+            for line in span_of(f'errors{{job="shop",instance="{of}:80"}}', 120, 0)
+        ),
+        *span_of('errors{job="shop",instance="silent-since:80"}', 60, 20.25),
     ],
     "ALERTS": [
         *span_of("ALERTS" + labels("checkout", f'{FAILING},alertstate="firing",service_version="v0"'), 85, 80.25),
@@ -67,7 +88,8 @@ def address(tmp_path_factory):
     (folder / "history").write_text("\n".join([*lines, "# EOF"]) + "\n")
     made = [find("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "history", folder / "data"]
     subprocess.run(made, env=environment(), check=True, capture_output=True, timeout=60)
-    (folder / "prometheus.yml").write_text("")
+    (folder / "prometheus.yml").write_text("global: {evaluation_interval: 1h}\nrule_files: [rules.yml]\n")
+    (folder / "rules.yml").write_text(RULES)
     with running(folder) as found:
         yield found
 
@@ -128,6 +150,17 @@ async def test_a_version_of_which_history_proves_too_little_earns_trust_like_any
     found = await adopted(journal, prometheus, of_service(name))
     assert {version: each.known_good_at for version, each in found.items()} == {"v1": None}
     assert (await journal.target_state(name)).adopting is False
+
+
+async def test_a_version_of_which_nothing_was_ever_measured_is_adopted_only_by_up(journal, prometheus):
+    assert (await adopted(journal, prometheus, of_service("unmeasured")))["v1"].known_good_at is None
+    by_up = of_service("unmeasured", policy=policy(trust=Trust.BY_UP))
+    assert (await adopted(journal, prometheus, by_up))["v1"].known_good_at is not None
+
+
+async def test_what_was_measured_of_the_version_before_proves_nothing_for_the_one_that_serves(journal, prometheus):
+    found = await adopted(journal, prometheus, of_service("silent-since"), "v2")
+    assert {version: each.known_good_at is not None for version, each in found.items()} == {"v1": True, "v2": False}
 
 
 async def test_a_shorter_time_is_proven_where_a_longer_one_is_not(journal, prometheus):

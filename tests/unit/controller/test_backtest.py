@@ -21,7 +21,7 @@ from rearguard_controller.backtest.nouns import (
 from rearguard_controller.backtest.report import obstacle
 from rearguard_controller.backtest.selectors import narrowed, of_all
 from rearguard_controller.backtest.serving import changes, returns
-from rearguard_controller.model import Budget, Condition, Mode, ReasonCode, StormLimit, Verdict
+from rearguard_controller.model import Budget, Condition, Mode, ReasonCode, StormLimit, Trust, Verdict
 from rearguard_controller.model.observations import EXISTS
 from unit.controller.factories import HOUR, MINUTE, policy, target
 
@@ -324,6 +324,25 @@ def test_an_alert_while_it_serves_keeps_a_version_from_trust():
     assert begun(made.judged()) == [("checkout", "v3", "v1", 10.6)]
     made.alerts.pop(0)  # without it v2 earned trust in 24 minutes
     assert begun(made.judged()) == [("checkout", "v3", "v2", 10.6)]
+
+
+def test_a_version_of_which_nothing_was_measured_is_no_destination_unless_by_up():
+    for trust, destination in ((Trust.FIGURES, "v1"), (Trust.BY_UP, "v2")):
+        of = shop(policy=replace(shop().policy, trust=trust))
+        made = Made((of,)).serves("v1", 0, 10).serves("v2", 10.001, 10.5).serves("v3", 10.501, 12)
+        made.shows("v3", 10.6, 12, 0.3).fires(10.7, 12, version="v3")
+        measured = {"checkout": {"v1": (START + HOUR,), "v3": (START + 10.6 * HOUR,)}}
+        world = replace(made.world(), measured=measured)
+        assert begun(compare(world, replay(world))) == [("checkout", "v3", destination, 10.7)]
+
+
+def test_a_version_that_is_measured_late_is_known_good_from_then_on():
+    made = Made((shop(),)).serves("v1", 0, 10).serves("v2", 10.001, 10.8).serves("v3", 10.801, 12)
+    made.shows("v3", 10.9, 12, 0.3).fires(11, 12, version="v3")
+    for measured_at, destination in ((10.7, "v2"), (10.85, "v1")):  # the latter when it had left
+        moments = {"v1": (START + HOUR,), "v2": (START + measured_at * HOUR,), "v3": (START + 11 * HOUR,)}
+        world = replace(made.world(), measured={"checkout": moments})
+        assert begun(compare(world, replay(world))) == [("checkout", "v3", destination, 11)]
 
 
 def test_service_with_a_break_earns_no_trust_across_it():

@@ -26,6 +26,7 @@ from rearguard_controller.model import (
     Target,
     TargetState,
     Trigger,
+    Trust,
     Verdict,
 )
 from rearguard_controller.model.observations import is_armed
@@ -62,6 +63,18 @@ SHARED = SharedFault("ReleaseErrorRate", "ratio", "> 0.1", "1.0", NOW - MINUTE, 
 
 def judged(the_facts: Facts | None = None, *, of: Target | None = None, about=None) -> Decision:
     return decide("d1", about or alert(service_version="2.0"), of or target(), the_facts or facts())
+
+
+def test_a_policy_that_trusts_by_up_says_so_in_every_decision_and_no_other_does():
+    by_up = target(policy=policy(trust=Trust.BY_UP))
+    for the_facts in (facts(), facts(releases=(serving("v2", service_version="2.0"),)), facts(serving_version=None)):
+        for of, said in ((by_up, True), (target(), False)):
+            wishes = [
+                decide_by_hand("d1", wish, of, the_facts) for wish in (Wish(), Wish("v1"), Wish("v1", force=True))
+            ]
+            for decision in (judged(the_facts, of=of), *wishes):
+                told = next(each.detail for each in decision.reasons if each.code == "known_good_exists")
+                assert ("trust: by_up" in told) is said
 
 
 def answers(decision: Decision) -> dict[str, bool | None]:
