@@ -10,12 +10,13 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
-from rearguard_controller.model import Labels, Target, normalised
+from rearguard_controller.model import VERSION_LABEL, Labels, Target, normalised
 from rearguard_controller.model.labels import ENVIRONMENT_LABEL
 from rearguard_controller.watching.label_sets import LabelSets
 
 MOST_NAMED = 5  # labels, values or metrics that a sentence names
 _NEEDED_OF_TARGET_INFO = ("service_name", ENVIRONMENT_LABEL)  # by the shipped rules
+_OF_SHIPPED_ALERTS = frozenset({*_NEEDED_OF_TARGET_INFO, VERSION_LABEL})
 
 _REQUESTS = "http_server_request_duration_seconds_count"
 _OLDER = re.compile(r"http_server_duration(?:_|$)")
@@ -46,7 +47,8 @@ def _of_match(match: Labels, alerts: LabelSets, info: LabelSets) -> str:
     if not foreign and not seen and any(info.values(name) for name in wanted):
         return f"{_differing(wanted, info, 'target_info')} Correct `match`, or what the service calls itself."
     other = foreign or [name for name, value in wanted.items() if alerts.all and value not in alerts.values(name)]
-    if other and alerts.all:
+    is_of_shipped = seen and wanted.keys() <= _OF_SHIPPED_ALERTS  # they carry what target_info says, given a figure
+    if other and alerts.all and not is_of_shipped:
         return _foreign(wanted, other, alerts, seen)
     lacking = [name for name in _NEEDED_OF_TARGET_INFO if seen and not any(each.get(name) for each in seen)]
     if lacking:

@@ -1,0 +1,82 @@
+"""What is told of a target that no trigger rule can say anything about: what differs, what is missing, what to do."""
+
+import pytest
+
+from rearguard_controller.watching import unseen
+from rearguard_controller.watching.label_sets import LabelSets
+from unit.controller.factories import target
+
+PRODUCTION = {"deployment_environment_name": "production"}
+INFO = LabelSets(
+    {"job": name, "instance": f"{name}:80", "service_name": name, **PRODUCTION} for name in ("basket", "orders")
+)
+ALERTS = LabelSets(
+    {"alertname": "HighErrorRate", "service_name": name, "service_version": "v1", **PRODUCTION}
+    for name in ("basket", "orders")
+)
+
+
+@pytest.mark.parametrize(
+    ("match", "told"),
+    [
+        (
+            {"service_name": "order", **PRODUCTION},
+            'No target_info has service_name="order"; there are orders, basket.',
+        ),
+        (
+            {"service_name": "orders", "deployment_environment_name": "prod"},
+            'No target_info has deployment_environment_name="prod"; there are production.',
+        ),
+        (
+            {"service_name": "orders", "deployment_environment": "prod"},  # the older name
+            'No target_info has deployment_environment_name="prod"; there are production.',
+        ),
+        (
+            {"job": "orders"},
+            (
+                "No alert of a trigger rule has the label job; their labels are deployment_environment_name,"
+                ' service_name, service_version. Write service_name="orders", deployment_environment_name="production"'
+                " into `match` instead"
+            ),
+        ),
+        (
+            {"service_name": "orders", **PRODUCTION, "namespace": "shop"},
+            "No alert of a trigger rule has the label namespace;",
+        ),
+    ],
+)
+def test_the_label_that_differs_is_named_with_the_values_that_there_are(match, told):
+    assert unseen.by_labels(target(match=(match,)), ALERTS, INFO).startswith(told)
+
+
+def test_an_alert_that_could_belong_to_the_target_leaves_nothing_to_say_of_labels():
+    for name in ("deployment_environment_name", "deployment_environment"):
+        match = {"service_name": "orders", name: "production"}
+        assert unseen.by_labels(target(match=({"job": "kube"}, match)), ALERTS, INFO) == ""
+
+
+def test_a_target_info_without_environment_is_told_of():
+    bare = LabelSets([{"job": "orders", "service_name": "orders"}])
+    told = unseen.by_labels(target(match=({"service_name": "orders"},)), LabelSets(ALERTS.all[:1]), bare)
+    assert "has no deployment_environment_name, which the shipped rules need" in told
+
+
+NEEDED = ("http_server_request_duration_seconds_count", "db_up")
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ({"http_server_duration_milliseconds_count"}, "OTEL_SEMCONV_STABILITY_OPT_IN=http"),
+        ({"http_server_duration_count"}, "OTEL_SEMCONV_STABILITY_OPT_IN=http"),
+        ({"http_server_request_duration_seconds"}, "native histogram only"),
+        ({"http.server.request.duration"}, "let names be translated with underscores"),
+        ({"http_requests_total", "go_goroutines"}, "They show http_requests_total: write a rule about these"),
+        ({"go_goroutines", "target_info", "scrape_duration_seconds"}, "They show nothing of requests"),
+        ({"http_server_request_duration_seconds_count"}, "no figure comes of it yet"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_is_shown_instead(there, told):
+    sentence = unseen.by_metrics(NEEDED, there)
+    assert told in sentence
+    assert ("http_server_request_duration_seconds_count" in sentence) is True
