@@ -133,7 +133,7 @@ class History:
     async def _measured(self, rules: Rules, start: float, end: float) -> dict[str, dict[str, tuple[float, ...]]]:
         found: dict[str, dict[str, tuple[float, ...]]] = {}
         for target in self._targets:
-            mine = [rule for rule in rules.alerting if is_subset(target.policy.alerts, rule.labels)]
+            mine = [rule for rule in rules.alerting if can_raise(rule, target.policy.alerts)]
             jobs = await self._prometheus.query(measured.jobs_of(target.telemetry, end - start), end)
             names = {sample.labels.get("job", "") for sample in jobs} - {""}
             question = measured.by_version(target.telemetry, names, mine, rules)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules, measured
+from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
 from rearguard_controller.adapters.prometheus.promql import alternatives, over_time, presence, selector_text
 from rearguard_controller.model import (
@@ -19,7 +20,6 @@ from rearguard_controller.model import (
     SeenAlert,
     Target,
     TargetState,
-    is_subset,
 )
 from rearguard_controller.model.observations import LONGEST_SCRAPE
 from rearguard_controller.releases.adoption import History
@@ -94,7 +94,7 @@ async def _measured(
     prometheus: Prometheus, target: Target, rules: Rules, start: float, end: float
 ) -> dict[str, frozenset[float]]:
     """The moments at which anything was measured, by service_version; under "" what names none."""
-    triggers = [rule for rule in rules.alerting if is_subset(target.policy.alerts, rule.labels)]
+    triggers = [rule for rule in rules.alerting if can_raise(rule, target.policy.alerts)]
     jobs = await prometheus.query(measured.jobs_of(target.telemetry, end - start), end)
     names = {sample.labels.get("job", "") for sample in jobs} - {""}
     question = measured.by_version(target.telemetry, names, triggers, rules)

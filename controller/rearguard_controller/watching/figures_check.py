@@ -21,6 +21,7 @@ from rearguard_controller.watching.label_sets import LabelSets
 from rearguard_controller.wording import span
 
 ASK_AGAIN = 60.0  # seconds for which an answer about a single target is taken as it was
+INFO_LASTS = 10.0  # seconds for which every target_info is: right after a start there are more of them at each poll
 SILENT_AFTER = 180.0  # seconds without a change of any number of an instance; SDKs export every 60 s by default
 MOST_INSTANCES = 20  # of a target that a question names
 
@@ -99,7 +100,7 @@ class FiguresCheck:
 
     async def _info(self) -> LabelSets:
         """Every target_info, asked once for all targets."""
-        known = self._known("target_info", "")
+        known = self._known("target_info", "", INFO_LASTS)
         if isinstance(known, LabelSets):
             return known
         samples = await self._prometheus.query("target_info")
@@ -130,9 +131,9 @@ class FiguresCheck:
             return False
         return self._keep("silent", target.name, not any(sample.value > 0 for sample in samples))
 
-    def _known(self, question: str, about: str) -> object:
+    def _known(self, question: str, about: str, lasts: float = ASK_AGAIN) -> object:
         asked_at, answer = self._kept.get((question, about), (0.0, None))
-        return answer if self._steady() - asked_at < ASK_AGAIN else None
+        return answer if self._steady() - asked_at < lasts else None
 
     def _keep(self, question: str, about: str, answer: T, *, keep: bool = True) -> T:
         """The answer, kept for a while; not if there was nothing yet, as right after a start."""

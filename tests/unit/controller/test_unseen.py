@@ -35,7 +35,8 @@ ALERTS = LabelSets(
             {"job": "orders"},
             (
                 "No alert of a trigger rule has the label job; their labels are deployment_environment_name,"
-                ' service_name, service_version. Write service_name="orders", deployment_environment_name="production"'
+                ' service_name, service_version. Write service_name="orders",'
+                ' deployment_environment_name="production"'
                 " into `match` instead"
             ),
         ),

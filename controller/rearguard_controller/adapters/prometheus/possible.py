@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from rearguard_controller.adapters.prometheus.alert_rules import filled
 from rearguard_controller.adapters.prometheus.answers import AlertingRule, RecordingRule, Rules
 from rearguard_controller.adapters.prometheus.promql import SET_OPERATORS, TOKEN, WITH_LABELS
 from rearguard_controller.model import Labels
@@ -30,7 +31,6 @@ _EQUALS = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*({_TEXT})")
 _NAME_IN_BRACES = re.compile(r"""__name__\s*=\s*["']([A-Za-z_:][A-Za-z0-9_:]*)["']""")
 _NO_METRIC = SET_OPERATORS | WITH_LABELS | {"bool", "offset", "inf", "nan", "atan2"}
 _AFTER_FUNCTION = frozenset({"(", "by", "without"})  # what follows the name of a function or of an aggregation
-_COPIED = re.compile(r"\{\{-?\s*\$?\.?(?:labels|Labels)\.([A-Za-z_][A-Za-z0-9_]*)\s*-?\}\}")
 _MAX_DEPTH = 50  # recorded names that stand for recorded names
 
 Token = tuple[str, str]  # kind and text
@@ -82,7 +82,7 @@ def alert_labels(rule: AlertingRule, sample: Labels) -> tuple[Labels, frozenset[
     found = {name: value for name, value in sample.items() if name != "__name__"}
     unforeseen = set()
     for name, template in rule.labels.items():
-        value = _COPIED.sub(lambda match: sample.get(match[1], ""), template)
+        value = filled(template, sample)
         if "{{" in value:
             unforeseen.add(name)
         found[name] = value
