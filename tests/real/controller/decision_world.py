@@ -15,6 +15,7 @@ from rearguard_controller.adapters.http_source.hints import Refusal
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config.configuration import AlertmanagerSettings, PrometheusSettings
 from rearguard_controller.errors import SourceError
+from rearguard_controller.watching.one_process import AMBIGUOUS
 from rearguard_controller.wording import moment
 from unit.controller import factories as make
 
@@ -184,6 +185,8 @@ class WorldPrometheus(Prometheus):
         """Who serves now, and the figure; of the past it remembers only the figure."""
         world = self._world
         if at is not None or (query == FIGURE and world.past is None):
+            return []
+        if query == AMBIGUOUS or "resets(" in query:  # one process at its address
             return []
         value = world.now if query.startswith("timestamp") else 1.0
         value = _figure(past=world.past) if query == FIGURE else value
