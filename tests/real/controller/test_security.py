@@ -290,9 +290,10 @@ SECRETIVE = """
 environment: production
 journal: sqlite://{folder}/journal.db
 prometheus:
-  url: ["http://u:Secret-prom-pw@127.0.0.1:9/Base?key=Secret-prom-query", "{prometheus}"]
+  url: ["http://127.0.0.1:9/Base", "{prometheus}"]
   poll_interval: 1h
   token_file: prometheus-token
+  http_headers: {{X-Scope-OrgID: {{files: [prometheus-tenant]}}}}
 tokens: {{sender: sender, viewer: viewer, operator: operator}}
 policies: {{standard: {{mode: act}}}}
 notify: [{{url_file: notify-url, headers_file: headers, events: [alert, decided, started, finished]}}]
@@ -323,6 +324,7 @@ IN_FILES = {
     "viewer": "dora:Secret-viewer\n",
     "operator": "ann:Secret-operator\n",
     "prometheus-token": "Secret-prom-token\n",
+    "prometheus-tenant": "Secret-prom-tenant\n",
     "headers": "Authorization: Bearer Secret-headers-file\n",
     "bad-headers": "Secret-without-colon\n",
     "notify-url": "http://u:Secret-notify-pw@{hook}/Secret-notify-path?token=Secret-notify-query\n",
