@@ -10,6 +10,8 @@ from __future__ import annotations
 from rearguard_controller.model import SeenAlert, TargetFacts, TargetState
 from rearguard_controller.wording import span
 
+LONG_BEFORE = 300.0  # seconds before a snapshot: an alert that was there so long before did not come with the release
+UNSEEN = 60.0  # seconds before its first sight in which a release of which `current` is read in turn may have served
 LONGEST_UNSEEN = 300.0  # seconds between two readings of the version within which a fault still came with the change
 
 
@@ -29,7 +31,7 @@ def already(name: str, known: TargetFacts) -> tuple[bool | None, str] | None:
     if known.serving_version is None:
         return None
     snapshot, own = state.alerts_before, own_labels(known)
-    found = _named(name, snapshot.alerts, own)
+    found = _named(name, _there_before(state, snapshot.alerts), own)
     if found is not None:
         ago = span(state.serving_since - snapshot.at)
         return False, f"{name} was already {found.state} {ago} before {known.serving_version} began to serve."
@@ -62,10 +64,41 @@ def own_labels(known: TargetFacts) -> tuple[str, ...]:
 
 
 def changed_after(state: TargetState | None) -> float | None:
-    """The last moment at which the version before is known to have served; None when no change was seen."""
+    """The last moment at which the version before is known to have served alone; None when no change was seen."""
     if state is None:
         return None
-    return state.serving_since if state.changed_after is None else state.changed_after
+    last = state.serving_since if state.changed_after is None else state.changed_after
+    return last - UNSEEN if last is not None and came_in_turn(state) else last
+
+
+def came_in_turn(state: TargetState) -> bool:
+    """Whether `current` printed the serving version and the one before in turn while it was rolled out.
+
+    Then it may have served, unseen, before it was first read.
+    """
+    turns, since = state.alternation, state.serving_since
+    return turns is not None and since is not None and turns.since >= since
+
+
+def stood_long(name: str, known: TargetFacts) -> bool:
+    """Whether an alert of this name had been there for long when the version before was last seen.
+
+    One that began shortly before may have come with instances of the release that nobody had seen yet.
+    """
+    state = known.state
+    if state is None or state.alerts_before is None:
+        return False
+    at, own = state.alerts_before.at, own_labels(known)
+    named = [each for each in state.alerts_before.alerts if each.name == name and each.service_version not in own]
+    return any(each.since is not None and at - each.since >= LONG_BEFORE for each in named)
+
+
+def _there_before(state: TargetState, alerts: tuple[SeenAlert, ...]) -> tuple[SeenAlert, ...]:
+    """The alerts of a snapshot without those that began when the release may have served unseen."""
+    unseen_from = changed_after(state)
+    if unseen_from is None or not came_in_turn(state):
+        return alerts
+    return tuple(each for each in alerts if each.since is None or each.since < unseen_from)
 
 
 def _named(name: str, alerts: tuple[SeenAlert, ...], own: tuple[str, ...]) -> SeenAlert | None:

@@ -5,7 +5,7 @@ Here: whether the fault is real now, whether it came with the release, and wheth
 
 from __future__ import annotations
 
-from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, already, changed_after
+from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, already, came_in_turn, changed_after
 from rearguard_controller.judgement.case import READ_CURRENT, READ_PROMETHEUS, Case, a_person_can
 from rearguard_controller.model import VERSION_LABEL, AlertState, Reason, ReasonCode
 from rearguard_controller.model.observations import EXISTS
@@ -131,6 +131,12 @@ def began_after_release(case: Case) -> Reason:
         unseen = span(state.serving_since - earliest)
         detail = f"Which version served was not read for {unseen}, and the condition began in that time."
         return Reason(code, None, detail)
+    if lead < 0 and came_in_turn(state):
+        detail = (
+            f"The condition began {span(-lead)} before {known.serving_version} was first seen serving. `current`"
+            " printed it and the version before in turn, so it may have served by then: it came with the rollout."
+        )
+        return Reason(code, True, detail)
     if lead < 0:
         detail = (
             f"The condition began {span(-lead)} before {known.serving_version} was first seen serving, and after the"

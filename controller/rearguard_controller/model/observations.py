@@ -122,6 +122,7 @@ class SeenAlert:
     name: str
     state: AlertState
     service_version: str | None = None  # that it named, if any
+    since: float | None = None  # how long it is known to have been pending or firing; None: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Bootstrap:
             JournalError, LeaseLostError: what was found could not be kept; it is read again.
         """
         if against:
-            self._wait(target, " ".join(check.detail for check in against))
+            self._wait(target, " ".join(dict.fromkeys(check.detail for check in against)))
             return
         if release.service_version is None:
             self._wait(target, f"which service_version {release.version} shows is not known yet")

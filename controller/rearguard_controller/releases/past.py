@@ -6,11 +6,13 @@ Here: queries about `ALERTS` and about the target's instances, at past moments a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules, measured
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
 from rearguard_controller.adapters.prometheus.promql import alternatives, over_time, presence, selector_text
+from rearguard_controller.judgement.already_firing import LONG_BEFORE
 from rearguard_controller.model import (
     VERSION_LABEL,
     AlertsSeen,
@@ -30,13 +32,15 @@ FRESH = "[1m]"  # an instance counts as scraped at a moment if it was within thi
 MOST_SEEN = 200  # alerts that a snapshot tells apart by version
 JUST_BEFORE = 60.0  # seconds before a moment in which an alert counts as seen at it
 
+_Found = tuple[Labels, AlertState, float | None]  # an alert's labels, its state, and since when it is active
+
 
 def as_seen(alerts: Iterable[PrometheusAlert]) -> tuple[SeenAlert, ...]:
     """Alerts as the snapshot keeps them: each name and version once, firing rather than pending.
 
     Of more than `MOST_SEEN` only the names are kept: then they count whatever version they name.
     """
-    return _seen((each.labels, each.state) for each in alerts)
+    return _seen((each.labels, each.state, each.active_at) for each in alerts)
 
 
 async def alerts_before_change(prometheus: Prometheus, target: Target, state: TargetState) -> AlertsSeen:
@@ -52,9 +56,15 @@ async def alerts_before_change(prometheus: Prometheus, target: Target, state: Ta
     if not await prometheus.query(presence(target.telemetry), start):
         detail = "Prometheus has no data of the target from when the version before was last read"
         return AlertsSeen(start, unknown=detail, asked=True)
-    before = await _active(prometheus, target, start, JUST_BEFORE)
+    long_before = {each.name for each in await _active(prometheus, target, start - LONG_BEFORE, JUST_BEFORE)}
+    before = tuple(
+        replace(each, since=start - LONG_BEFORE if each.name in long_before else None)
+        for each in await _active(prometheus, target, start, JUST_BEFORE)
+    )
     between = await _active(prometheus, target, end, max(1.0, end - start))
-    return AlertsSeen(start, before, tuple(each for each in between if each not in before), asked=True)
+    seen = {(each.name, each.state, each.service_version) for each in before}
+    came = tuple(each for each in between if (each.name, each.state, each.service_version) not in seen)
+    return AlertsSeen(start, before, came, asked=True)
 
 
 async def service_of(
@@ -113,24 +123,27 @@ async def _active(prometheus: Prometheus, target: Target, at: float, within: flo
     found: list[Sample] = []
     for match in target.match:
         found += await prometheus.query(over_time("last_over_time", "ALERTS", match, round(within)), at)
-    return _seen((each.labels, _state(each.labels)) for each in found)
+    return _seen((each.labels, _state(each.labels), None) for each in found)
 
 
 def _state(labels: Labels) -> AlertState:
     return AlertState.FIRING if labels.get("alertstate") == "firing" else AlertState.PENDING
 
 
-def _seen(found: Iterable[tuple[Labels, AlertState]]) -> tuple[SeenAlert, ...]:
+def _seen(found: Iterable[_Found]) -> tuple[SeenAlert, ...]:
     alerts = tuple(found)
     told_apart = _distinct(alerts, VERSION_LABEL)
     return told_apart if len(told_apart) <= MOST_SEEN else _distinct(alerts, "")
 
 
-def _distinct(alerts: Iterable[tuple[Labels, AlertState]], version_label: str) -> tuple[SeenAlert, ...]:
+def _distinct(alerts: Iterable[_Found], version_label: str) -> tuple[SeenAlert, ...]:
     states: dict[tuple[str, str | None], AlertState] = {}
-    for labels, state in alerts:
+    began: dict[tuple[str, str | None], float] = {}
+    for labels, state, since in alerts:
         key = (labels.get("alertname", ""), labels.get(version_label))
         if states.get(key) is not AlertState.FIRING:
             states[key] = state
+        if since is not None:
+            began[key] = min(since, began.get(key, since))
     ordered = sorted(states.items(), key=lambda each: (each[0][0], each[0][1] or ""))
-    return tuple(SeenAlert(name, state, version) for (name, version), state in ordered)
+    return tuple(SeenAlert(key[0], state, key[1], began.get(key)) for key, state in ordered)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, already
+from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, stood_long
 from rearguard_controller.model import (
     VERSION_LABEL,
     AlertsSeen,
@@ -135,8 +135,9 @@ def against_trust(checks: Iterable[Check], trust: Trust) -> tuple[Check, ...]:
 def stands(name: str, known: TargetFacts, began: float | None, now: float, watch_window: float) -> bool:
     """Whether a trigger alert was there before the serving version: then it says nothing against its trust.
 
-    It was there while a trusted version served before this one. Without a version before, it has been there for
-    longer than a release may be blamed. An alert that a version without trust had, too, still counts.
+    It was there, and had been for minutes, while a trusted version served before this one: an alert that began right
+    before may have come with the release. Without a version before, it has been there for longer than a release may
+    be blamed. An alert that a version without trust had, too, still counts.
 
     Args:
         name: the alert's.
@@ -153,8 +154,7 @@ def stands(name: str, known: TargetFacts, began: float | None, now: float, watch
     before = known.release(state.previous_version)
     if before is None or before.known_good_at is None or before.distrusted:
         return False
-    found = already(name, known)
-    return found is not None and found[0] is False
+    return stood_long(name, known)
 
 
 def earns(release: Release, state: TargetState, now: float, policy: Policy) -> bool:

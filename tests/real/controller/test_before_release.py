@@ -89,7 +89,7 @@ async def test_a_release_while_the_controller_was_away_is_looked_up_in_history_u
     assert "not read together for 1h" in unknown.unknown
     prometheus.away = False
     await poll(releases, "v2", NEW)
-    pending = SeenAlert("HighErrorRate", AlertState.PENDING)
+    pending = SeenAlert("HighErrorRate", AlertState.PENDING, since=at - 300)
     assert await before(journal) == AlertsSeen(at, (pending,), asked=True)
     asked = list(prometheus.asked)
     await poll(releases, "v2", NEW)

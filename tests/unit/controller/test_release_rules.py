@@ -348,7 +348,7 @@ def test_a_version_that_was_bad_from_its_first_poll_on_never_earns_trust_however
 
 # --- alerts that were there before
 
-SLOW = SeenAlert("SlowResponses", AlertState.PENDING)
+SLOW = SeenAlert("SlowResponses", AlertState.PENDING, since=NOW - HOUR)
 WINDOW = 7200.0
 
 
@@ -367,6 +367,9 @@ def released(before: Release, *seen: SeenAlert):
         (released(good("v1"), SLOW), True),
         (released(good("v1"), replace(SLOW, service_version="v1")), True),
         (released(good("v1")), False),  # it came with the release
+        (released(good("v1"), replace(SLOW, since=NOW - 65 - 5 * MINUTE)), True),
+        (released(good("v1"), replace(SLOW, since=NOW - 65 - 5 * MINUTE + 1)), False),  # it may have come with it
+        (released(good("v1"), replace(SLOW, since=None)), False),  # nobody knows how long it was there
         (released(good("v1"), replace(SLOW, name="HighErrorRate")), False),
         (released(good("v1"), replace(SLOW, service_version="v2")), False),  # its own, before `current` named it
         (released(release("v1"), SLOW), False),  # that version never earned trust: both may be bad

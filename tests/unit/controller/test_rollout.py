@@ -1,16 +1,19 @@
 """A rollout of which `current` prints either version, as a load balancer sends it: one release, left by nobody."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rearguard_controller.journal import codec
-from rearguard_controller.judgement import already_firing, score
+from rearguard_controller.judgement import already_firing, cause, score
+from rearguard_controller.judgement.case import Case
 from rearguard_controller.model import AlertsSeen, AlertState, SeenAlert, TargetFacts, TargetState
 from rearguard_controller.releases.rollout import alternates, is_beside
 from rearguard_controller.releases.trust import serves, with_alerts
 from rearguard_controller.watching.readiness_rules import in_turn
-from unit.controller.factories import HOUR, MINUTE, NOW, TARGET, good, release
+from unit.controller.factories import HOUR, MINUTE, NOW, TARGET, alert, facts, good, release, target
 
 POLL = 15.0
 OLD = good("v1", first_seen=NOW - HOUR, served_at=NOW - HOUR)
@@ -21,8 +24,8 @@ FAILING = (SeenAlert("Errors", AlertState.PENDING),)  # names no version
 class Polls:
     """A target's state, poll by poll. The alert is pending from a moment on."""
 
-    def __init__(self, *, alert_from=float("inf")):
-        self.now, self.alert_from = NOW - POLL, alert_from
+    def __init__(self, *, alert_from=float("inf"), failing=FAILING):
+        self.now, self.alert_from, self.failing = NOW - POLL, alert_from, failing
         self.state = TargetState(TARGET)
         self.read("v1")
         self.now = NOW
@@ -37,7 +40,7 @@ class Polls:
         elif state.serving_version in (None, version):
             state = serves(state, version, now, trusted=version == "v1")
         state = score.lasted(state, now)
-        seen = FAILING if now >= self.alert_from else ()
+        seen = self.failing if now >= self.alert_from else ()
         self.state = with_alerts(state, AlertsSeen(now, seen))
         self.now += POLL
 
@@ -45,6 +48,13 @@ class Polls:
         for version in versions:
             self.read(version)
         return self.state
+
+
+def began_with(known, since):
+    """What is answered of a condition that began at a moment."""
+    base = facts()
+    judged = replace(base, target=known, measured=replace(base.measured, since=since))
+    return cause.began_after_release(Case(alert("Errors"), target(), judged, OLD))
 
 
 def counts(state):
@@ -64,6 +74,33 @@ def test_an_alert_that_came_while_both_were_read_was_not_there_before_the_releas
     assert state.alerts_before.alerts == ()
     known = TargetFacts(serving_version="v2", state=state, releases=(OLD, NEW))
     assert already_firing.already("Errors", known) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "came_with_it"),
+    [(5, True), (40, True), (MINUTE + POLL, True), (MINUTE + POLL + 1, False), (HOUR, False)],
+)
+def test_an_alert_that_began_right_before_the_first_sight_of_a_rollout_in_turn_may_have_come_with_it(
+    seconds, came_with_it
+):
+    """A load balancer may have hidden the release for some polls; the alert names no version."""
+    polls = Polls(alert_from=NOW - HOUR, failing=(replace(FAILING[0], since=NOW - seconds),))
+    state = polls.read_all(["v2", "v1", "v2"])
+    known = TargetFacts(serving_version="v2", state=state, releases=(OLD, NEW))
+    assert (already_firing.already("Errors", known) is None) is came_with_it
+    assert already_firing.stood_long("Errors", known) is (seconds > 5 * MINUTE)
+    began = began_with(known, since=NOW - seconds)
+    assert began.holds is came_with_it
+    if came_with_it:
+        assert "in turn" in began.detail
+
+
+def test_without_turns_an_alert_that_was_pending_before_the_first_sight_is_not_blamed_on_the_release():
+    polls = Polls(alert_from=NOW - HOUR, failing=(replace(FAILING[0], since=NOW - POLL - 5),))
+    state = polls.read_all(["v2", "v2"])
+    known = TargetFacts(serving_version="v2", state=state, releases=(OLD, NEW))
+    assert already_firing.already("Errors", known)[0] is False
+    assert not already_firing.stood_long("Errors", known)  # but it denies trust, too
 
 
 def test_an_alert_that_was_there_before_the_first_sight_stays_before_it():

@@ -162,10 +162,10 @@ def test_a_snapshot_keeps_each_alert_once_by_name_and_version_whatever_the_insta
         listed(HIGH, PENDING, service_version="1.0", instance="c"),
         listed("Down", PENDING, pod="x"),
     ]
-    assert as_seen(found) == (SeenAlert("Down", PENDING), SeenAlert(HIGH, FIRING, "1.0"))
+    assert as_seen(found) == (SeenAlert("Down", PENDING, since=NOW), SeenAlert(HIGH, FIRING, "1.0", since=NOW))
 
 
 def test_a_flood_of_versions_does_not_flood_the_snapshot_and_then_counts_whatever_it_names():
     flood = [listed(HIGH, PENDING, service_version=str(number)) for number in range(201)]
     assert len(as_seen(flood[:200])) == 200
-    assert as_seen(flood) == (SeenAlert(HIGH, PENDING),)
+    assert as_seen(flood) == (SeenAlert(HIGH, PENDING, since=NOW),)
