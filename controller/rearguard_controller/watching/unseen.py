@@ -58,6 +58,18 @@ def _of_match(match: Labels, alerts: LabelSets, info: LabelSets) -> str:
         )
     if alerts.all and not seen:
         return f"{_differing(wanted, alerts, 'alert of a trigger rule')} Correct `match`, or write a rule."
+    return "" if is_of_shipped else _never_together(wanted, alerts)
+
+
+def _never_together(wanted: Labels, alerts: LabelSets) -> str:
+    """A label that no alert has beside the others: rules differ in the labels that their alerts carry."""
+    for name in sorted(wanted, key=lambda each: each in _OF_SHIPPED_ALERTS):
+        others = {each: value for each, value in wanted.items() if each != name}
+        if others and alerts.having(others):
+            return (
+                f"No alert of a trigger rule with {shown(others)} has {name}, too. Take {name} out of `match`, or"
+                " write a rule whose alerts have it."
+            )
     return ""
 
 

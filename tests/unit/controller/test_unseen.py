@@ -56,6 +56,20 @@ def test_an_alert_that_could_belong_to_the_target_leaves_nothing_to_say_of_label
         assert unseen.by_labels(target(match=({"job": "kube"}, match)), ALERTS, INFO) == ""
 
 
+def test_labels_that_only_the_alerts_of_different_rules_have_are_told_of():
+    """Somebody's own rule has the label, but not for this service."""
+    own = {"alertname": "GoErrors", "namespace": "shop", "deployment": "go"}
+    info = LabelSets([*INFO.all, {"job": "nover", "namespace": "shop", "service_name": "nover", **PRODUCTION}])
+    of_it = {"alertname": "HighErrorRate", "service_name": "nover", **PRODUCTION}
+    told = unseen.by_labels(
+        target(match=({"service_name": "nover", "namespace": "shop"},)), LabelSets([*ALERTS.all, own, of_it]), info
+    )
+    assert told == (
+        'No alert of a trigger rule with service_name="nover" has namespace, too. Take namespace out of `match`, or'
+        " write a rule whose alerts have it."
+    )
+
+
 def test_a_target_info_without_environment_is_told_of():
     bare = LabelSets([{"job": "orders", "service_name": "orders"}])
     told = unseen.by_labels(target(match=({"service_name": "orders"},)), LabelSets(ALERTS.all[:1]), bare)
