@@ -74,8 +74,11 @@ class Judging:
         if not hints:
             return list(delivered)
         newest = max((each.received_at or 0.0) for each in hints)
-        reading = await self._gatherer.reading([each.alert for each in hints], newest)
-        return [one for each in delivered for one in self._meant(each, reading)]
+        found = list(delivered)
+        with set_aside(*(each.alert.name for each in hints)):
+            reading = await self._gatherer.reading([each.alert for each in hints], newest)
+            found = [one for each in delivered for one in self._meant(each, reading)]
+        return found
 
     def _meant(self, delivery: Waiting, reading: AlertsReading) -> list[Waiting]:
         if not (delivery.alert.firing and self._may_trigger(delivery.alert)):
@@ -196,7 +199,7 @@ class Judging:
 
 @contextlib.contextmanager
 def set_aside(*names: str) -> Iterator[None]:
-    """Log a fault of ours with these alerts and go on; errors of the journal and a lost lease are raised."""
+    """Log a fault of ours with these alerts, and go on. Errors of the journal and a lost lease are raised."""
     try:
         yield
     except DamagedError as error:  # asking again does not mend a record

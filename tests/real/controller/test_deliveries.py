@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -79,27 +80,61 @@ class Faulty:
         return []
 
 
-async def test_an_alert_that_cannot_be_judged_is_set_aside_and_the_others_of_its_delivery_are_judged(tmp_path):
-    journal, actions, prometheus = SqliteJournal.open(tmp_path / "j.db"), Actions(), Faulty()
-    echo = CommandAction(("echo", "v2"), 10.0, str(tmp_path))
+@contextlib.asynccontextmanager
+async def taking_in(folder, alerts_now):
+    """An intake at work over a Prometheus with a faulty answer, and its journal."""
+    journal, actions, prometheus = SqliteJournal.open(folder / "j.db"), Actions(), Faulty()
+    echo = CommandAction(("echo", "v2"), 10.0, str(folder))
     it = target(release=CommandRelease(current=echo, rollback=echo))
     kept = runtime(journal, telemetry=Telemetry([it]))
-    sources = Sources(prometheus, None, NO_SILENCES, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
-    gatherer = FactGatherer(kept, sources, Releases(kept, actions, prometheus))
+    reader = alerts_now(prometheus, Trouble(time.monotonic), time.time)
+    gatherer = FactGatherer(kept, Sources(prometheus, None, NO_SILENCES, reader), Releases(kept, actions, prometheus))
     judging = Judging(kept, [it], gatherer, Decisions(kept, gatherer, opened=lambda: None))
     intake = Intake(kept, [it], judging, Heartbeat(kept))
-    with structlog.testing.capture_logs() as said:
-        await intake.receive([alert(name) for name in "abc"])
-        judging = asyncio.create_task(intake.run())
-        deadline = time.monotonic() + 10
-        while await journal.unjudged(9):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
-        judging.cancel()
-        await asyncio.gather(judging, return_exceptions=True)
-    made = await journal.decisions()
+    running = asyncio.create_task(intake.run())
+    try:
+        yield intake, journal
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await actions.close()
+        await journal.close()
+
+
+async def all_judged(journal):
+    deadline = time.monotonic() + 10
+    while await journal.unjudged(9):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+class Blind(AlertsNow):
+    """A reader of Prometheus' alerts that has a fault of ours, once."""
+
+    faults = 1
+
+    async def read(self, **how):
+        if self.faults:
+            self.faults -= 1
+            raise ZeroDivisionError
+        return await super().read(**how)
+
+
+async def test_a_fault_of_ours_while_deliveries_are_looked_up_stops_nobody(tmp_path):
+    """Without the look-up they stay as they were delivered; the judgement asks Prometheus itself."""
+    async with taking_in(tmp_path, Blind) as (intake, journal):
+        with structlog.testing.capture_logs() as said:
+            await intake.receive([alert(name) for name in "ac"])
+            await all_judged(journal)
+    assert [type(each["exc_info"]) for each in said if each["event"] == "alert_set_aside"] == [ZeroDivisionError]
+
+
+async def test_an_alert_that_cannot_be_judged_is_set_aside_and_the_others_of_its_delivery_are_judged(tmp_path):
+    async with taking_in(tmp_path, AlertsNow) as (intake, journal):
+        with structlog.testing.capture_logs() as said:
+            await intake.receive([alert(name) for name in "abc"])
+            await all_judged(journal)
+        made = await journal.decisions()
     assert sorted(each.alert.name for each in made.items) == ["a", "c"]
     [fault] = [each for each in said if each["event"] == "alert_set_aside"]
     assert (fault["alert"], type(fault["exc_info"])) == ("b", ZeroDivisionError)
-    await actions.close()
-    await journal.close()

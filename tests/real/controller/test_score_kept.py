@@ -11,8 +11,10 @@ from real.controller.decision_world import POLL, World
 from real.controller.journal_kit import beside, closed, noted
 from real.controller.test_judging import until
 from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer, Gathered
 from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.intake.by_hand import ByHand, ManualRequest
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.heartbeat import Heartbeat
@@ -54,7 +56,8 @@ class Scene:
         self.telemetry = Telemetry([self.target])
         kept = runtime(self.journal, clock=clock, telemetry=self.telemetry)
         self.releases = Releases(kept, commands, prometheus)
-        gatherer = Seen(kept, Sources(prometheus, None, None, None), self.releases)
+        alerts_now = AlertsNow(prometheus, Trouble(clock), clock)
+        gatherer = Seen(kept, Sources(prometheus, None, None, alerts_now), self.releases)
         decisions = Decisions(kept, gatherer, opened=lambda: None)
         judging = Judging(kept, [self.target], gatherer, decisions)
         self.intake = Intake(kept, [self.target], judging, Heartbeat(kept))
