@@ -74,14 +74,13 @@ class Judging:
         if not hints:
             return list(delivered)
         newest = max((each.received_at or 0.0) for each in hints)
-        found = list(delivered)
+        reading: AlertsReading | None = None
         with set_aside(*(each.alert.name for each in hints)):
             reading = await self._gatherer.reading([each.alert for each in hints], newest)
-            found = [one for each in delivered for one in self._meant(each, reading)]
-        return found
+        return [one for each in delivered for one in self._meant(each, reading)]
 
-    def _meant(self, delivery: Waiting, reading: AlertsReading) -> list[Waiting]:
-        if not (delivery.alert.firing and self._may_trigger(delivery.alert)):
+    def _meant(self, delivery: Waiting, reading: AlertsReading | None) -> list[Waiting]:
+        if reading is None or not (delivery.alert.firing and self._may_trigger(delivery.alert)):
             return [delivery]
         found = [each for each in reading.meant(delivery.alert) if self._is_trigger(each.labels)]
         firing = [each for each in found if each.state == AlertState.FIRING]
