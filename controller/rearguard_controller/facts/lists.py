@@ -45,6 +45,7 @@ class Lists:
         if self._long is not None or asyncio.get_running_loop().time() < self._next_at:
             return await self._triggers_alone()
         reading = asyncio.create_task(self._all(), name="lists of Prometheus")
+        reading.add_done_callback(_noticed)
         try:
             await asyncio.wait({reading}, timeout=PATIENCE if self._triggers else None)
             if reading.done():
@@ -81,3 +82,9 @@ class Lists:
         if asyncio.get_running_loop().time() - read_at > RULES_HOLD:
             rules = replace(rules, alerting=tuple(replace(each, health="unknown") for each in rules.alerting))
         return tuple(alerts.values()), rules
+
+
+def _noticed(reading: asyncio.Task[Found]) -> None:
+    """Whoever waited may have been ended in the moment in which the reading failed: then nobody else asks why."""
+    if not reading.cancelled():
+        reading.exception()

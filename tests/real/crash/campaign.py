@@ -39,7 +39,7 @@ class Expected:
 
     outcome: Outcome = Outcome.RECOVERED
     effective: int = 1
-    interrupted: int = 0  # attempts before it that ended as such
+    interrupted: tuple[int, ...] = (0,)  # how many attempts before it may have ended as such
 
 
 async def events_of(folder, server=None, **settings):
@@ -99,7 +99,7 @@ def wanted_of(expected):
     return {
         "outcomes": {expected.outcome},
         "effective": (expected.effective,),
-        "interrupted": (expected.interrupted,),
+        "interrupted": expected.interrupted,
     }
 
 

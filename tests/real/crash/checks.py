@@ -19,13 +19,13 @@ ENDED = {StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUP
 async def check(world, *, outcomes=frozenset({Outcome.RECOVERED}), effective=(1,), interrupted=(0,)):
     """Every promise; returns the last rollback. `interrupted` says how many attempts before it may have ended so."""
     no_two_commands_at_once(world)
-    at_most_once(world)
+    *before, rollback = await tables_hold(world)
+    at_most_once(world, rollbacks=len(before) + 1)
     changes = [each for each in world.effects() if each["what"] == "changed"]
     assert len(changes) in effective, changes
     assert world.version == ("v1" if changes else "v2")
     assert not (world.folder / "drained").exists(), "traffic is still drained"
     assert world.requests.count("pause") == 0 or "go-on" in world.requests, "what was paused does not go on"
-    *before, rollback = await tables_hold(world)
     assert {each.outcome for each in before} <= {Outcome.INTERRUPTED}
     assert len(before) in interrupted, [each.detail for each in before]
     assert rollback.outcome in outcomes, (rollback.outcome, rollback.detail, world.logs()[-3000:])
@@ -37,12 +37,11 @@ def no_two_commands_at_once(world):
     assert not beside, beside
 
 
-def at_most_once(world):
-    """No hook ran twice unless it may be repeated, and no command was started twice for one attempt."""
+def at_most_once(world, *, rollbacks):
+    """No hook ran twice for one rollback unless it may be repeated, and no command twice for one attempt of a step."""
     began = [each for each in world.effects() if each["what"] == "began"]
-    rollbacks = len({each["rollback"] for each in began})  # a request does not say whose it is
     runs = Counter((each["name"], each["rollback"]) for each in began) + Counter(
-        {(name, ""): count - max(0, rollbacks - 1) for name, count in Counter(world.requests).items()}
+        {(name, ""): count - (rollbacks - 1) for name, count in Counter(world.requests).items()}
     )
     repeated = {name for (name, _), count in runs.items() if count > 1 and name not in REDO}
     assert repeated <= {"activate"}, repeated  # the target is looked at first; see `effective`

@@ -1,6 +1,7 @@
 """Where Prometheus' lists take long, its triggers are read alone; and what is kept of a list, by labels alone."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -132,3 +133,28 @@ def test_the_labels_of_triggers_follow_the_policies_in_use():
     wanted = Concern([target(policy=policy(alerts={"rollback": "yes"}))]).of_reading()
     assert wanted({"alertname": "Errors", "rollback": "yes"})
     assert not wanted({"alertname": "Errors", "action": "rollback"})
+
+
+async def test_a_reader_that_is_ended_as_the_lists_fail_leaves_no_error_that_nobody_fetched(slow):
+    """The process stops, or another replica leads, in the very moment in which Prometheus goes away."""
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, said: faults.append(said["message"]))
+    slow.let.clear()
+
+    async def gone():
+        await slow.let.wait()
+        raise SourceError("Prometheus is gone.")
+
+    slow.rules = gone
+    reading = asyncio.create_task(Lists(slow, [TRIGGER]).read())
+    while "alerts" not in slow.asked:
+        await asyncio.sleep(0)
+    slow.let.set()
+    while any(each.get_name() == "lists of Prometheus" for each in asyncio.all_tasks()):
+        await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    del reading
+    gc.collect()
+    await asyncio.sleep(0)
+    assert faults == []
