@@ -38,7 +38,7 @@ def no_two_commands_at_once(world):
 
 
 def at_most_once(world, *, rollbacks):
-    """No hook ran twice for one rollback unless it may be repeated, and no command twice for one attempt of a step."""
+    """No hook ran twice for one rollback unless it may be repeated, and no command twice for one attempt."""
     began = [each for each in world.effects() if each["what"] == "began"]
     runs = Counter((each["name"], each["rollback"]) for each in began) + Counter(
         {(name, ""): count - (rollbacks - 1) for name, count in Counter(world.requests).items()}

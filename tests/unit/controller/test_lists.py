@@ -139,22 +139,24 @@ async def test_a_reader_that_is_ended_as_the_lists_fail_leaves_no_error_that_nob
     """The process stops, or another replica leads, in the very moment in which Prometheus goes away."""
     faults = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, said: faults.append(said["message"]))
-    slow.let.clear()
 
     async def gone():
-        await slow.let.wait()
-        raise SourceError("Prometheus is gone.")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:  # the connection broke, too
+            raise SourceError("Prometheus is gone.") from None
 
-    slow.rules = gone
-    reading = asyncio.create_task(Lists(slow, [TRIGGER]).read())
-    while "alerts" not in slow.asked:
+    slow.alerts = gone
+    reader = asyncio.create_task(Lists(slow, []).read())
+    while len(asyncio.all_tasks()) < len(("test", "reader", "lists", "alerts")):  # noqa: ASYNC110 - only our own tasks
         await asyncio.sleep(0)
-    slow.let.set()
-    while any(each.get_name() == "lists of Prometheus" for each in asyncio.all_tasks()):
+    await asyncio.sleep(0)
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    assert reader.cancelled()
+    del reader
+    while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
-    del reading
     gc.collect()
     await asyncio.sleep(0)
     assert faults == []
