@@ -314,5 +314,6 @@ def test_whatever_happens_a_rollback_is_confirmed_once_only_to_a_trusted_version
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_whatever_happens_for_long_the_same_holds():
     run(examples=110, steps=40)
