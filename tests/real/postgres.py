@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 import asyncpg
 
 from local_stack import binaries
+from local_stack.process import free_ports
 
 USER = "rearguard"
 UNPRIVILEGED = "nobody"
@@ -33,7 +33,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         """Make the server's files in a folder that exists."""
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_ports(1)[0]
         self._as = _unprivileged(folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._run(
@@ -142,12 +142,6 @@ def running() -> Iterator[Server]:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             server.remove()
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def _unprivileged(folder: Path) -> dict[str, object]:

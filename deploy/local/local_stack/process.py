@@ -4,6 +4,7 @@ Here: start, wait until ready (with a deadline), end, kill. Never here: which pr
 """
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import requests
 T = TypeVar("T")
 
 _POLL = 0.05
+_LOWEST_PORT, _HIGHEST_PORT = 10_000, 32_000  # Linux begins outgoing connections at 32,768
 _END_LIMIT = 10.0  # seconds a program gets to end by itself before it is killed
 
 
@@ -26,11 +28,20 @@ class StackError(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports on loopback that were free a moment ago, all different."""
-    holders = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    """Return ports on loopback that were free a moment ago, all different.
+
+    They lie below those that the system gives to outgoing connections, so none is taken that way meanwhile.
+    """
+    holders: list[socket.socket] = []
     try:
-        for holder in holders:
-            holder.bind(("127.0.0.1", 0))
+        while len(holders) < count:
+            holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                holder.bind(("127.0.0.1", _LOWEST_PORT + secrets.randbelow(_HIGHEST_PORT - _LOWEST_PORT)))
+            except OSError:  # taken: the next one
+                holder.close()
+                continue
+            holders.append(holder)
         return [int(holder.getsockname()[1]) for holder in holders]
     finally:
         for holder in holders:

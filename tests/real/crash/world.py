@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from dataclasses import replace
@@ -21,6 +20,7 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from local_stack.process import free_ports
 from real.controller.journal_kit import Store
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.model import Release
@@ -112,7 +112,7 @@ class World:
         words |= {"mode": "act", "cooldown": "0s"}
         address = self.store.address if self.store.kind == "postgres" else f"sqlite://{self.store.address}"
         file = self.folder / f"rearguard-{len(self.controllers)}.yaml"
-        port = _free_port()
+        port = free_ports(1)[0]
         file.write_text(
             CONFIGURATION.format(**{**words, "journal": address, "port": port, "url": self.url, **changes})
             + self.more
@@ -307,12 +307,6 @@ def _end_command(pid):
 
 def _data(data):
     return web.Response(body=orjson.dumps({"status": "success", "data": data}), content_type="application/json")
-
-
-def _free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @contextlib.asynccontextmanager
