@@ -23,6 +23,7 @@ AMBIGUOUS = "instance:service:ambiguous"
 COUNTS = "instance:http_requests:sum"
 # In turn: twice in five minutes the process began earlier than the one before, and had counted less than it. One of
 # the two alone proves nothing: a clock that is corrected moves the start of a process, and a restart its counts.
+# Workers that were started together begin in the same hundredth of a second: their counts fall, and nothing began.
 IN_TURN = """
 group by (job, instance) (
   resets(process_start_time_seconds[5m]) >= 2
@@ -32,6 +33,11 @@ group by (job, instance) (
     resets(instance:http_requests:sum[5m]) >= 2
   )
 )
+or
+(
+  max by (job, instance) (resets(process_cpu_seconds_total[5m]) or resets(instance:http_requests:sum[5m]))
+  - max by (job, instance) (changes(process_start_time_seconds[5m]))
+) >= 2
 """.strip()
 # The same where processes do not say when they began: counts that fell often. `take_turns` looks closer.
 FALLING = """

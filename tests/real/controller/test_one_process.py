@@ -1,4 +1,4 @@
-"""Addresses of several processes, by a real gunicorn and Prometheus: seen where they are, and nowhere else."""
+"""Addresses of several processes, by a real gunicorn or history: a real Prometheus sees them, and nothing else."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ import yaml
 
 from local_stack.binaries import ROOT
 from local_stack.process import free_ports, wait_until
+from real.controller.past import Past, remembered
 from real.prometheus import running
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
@@ -115,3 +116,29 @@ async def test_workers_and_shared_labels_are_seen_and_restarts_are_not(world):
     assert "in turn" in checks["workers"].detail
     said = {name: (folder / f"{name}.log").read_text().count("shares with other processes") for name in NAMES}
     assert said == {"workers": 2, "crashing": 0, "single": 0, "east": 0, "west": 0}  # each worker once
+
+
+async def test_workers_that_began_at_the_same_time_are_seen_by_what_they_count(tmp_path):
+    past, end = Past(tmp_path), time.time() // 5 * 5
+    for number in range(60):  # five minutes, a scrape every 5 s
+        at = end - 5.0 * (59 - number)
+        began, life = end - 1000.0, number % 12  # in the crash loop: a restart a minute
+        shown = {
+            "workers": ({}, began, (100.0, 7.0)[number // 2 % 2] + number),
+            "crashing": ({}, at - 5 * life, float(life)),
+            "steady": ({}, began, float(number)),
+            "east": ({"job": "clusters", "cluster": "east"}, began, float(number)),
+            "west": ({"job": "clusters", "cluster": "west"}, began + 100, float(number)),
+        }
+        for name, (own, start, count) in shown.items():
+            labels = {"job": name, "instance": f"{own.get('job', name)}:80", **own}
+            past.add("process_start_time_seconds", labels, at, at, start)
+            past.add("process_cpu_seconds_total", labels, at, at, count)
+    with remembered(past, "groups: []") as address:
+        prometheus = Prometheus(PrometheusSettings((address,)))
+        try:
+            found = await one_process.read(prometheus, end)
+        finally:
+            await prometheus.close()
+    assert found is not None
+    assert found.in_turn == {("workers", "workers:80")}
