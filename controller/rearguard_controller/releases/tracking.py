@@ -34,6 +34,7 @@ from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
 from rearguard_controller.releases.rollout import arrived_at, beside, is_beside, is_one_rollout
 from rearguard_controller.releases.trust import (
+    Denial,
     against_trust,
     believable,
     concerns,
@@ -104,7 +105,7 @@ class Releases:
         self._prometheus = prometheus
         self._bootstrap = Bootstrap(runtime, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
-        self._denying: dict[str, tuple[str, ...]] = {}  # target -> alerts that denied trust in the last poll
+        self._denied: dict[str, Denial] = {}  # target -> what denied trust in the last poll
         self._begun = 0  # readings of what serves, numbered in the order of their beginning
         self._written: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> the newest of them that was recorded
 
@@ -274,7 +275,7 @@ class Releases:
         names = {each.get("alertname", "") for each in alerts}
         window = target.policy.watch_window
         denying = {name for name in names if not stands(name, facts, watch.began.get(name), now, window)}
-        self._denying[target.name] = tuple(sorted(denying))
+        self._denied[target.name] = Denial(tuple(sorted(denying)), against, instances.up)
         clean = instances.up is True and not against and not denying
         has_figure = not watch.figures.isdisjoint((None, shown or known[version].service_version))
         said = serving.state.score.version == version
@@ -303,9 +304,9 @@ class Releases:
         log.info("fault_shared", target=target.name, version=version, alert=fault.alert, older=fault.version,
                  counts=fault.ended_at is None)  # fmt: skip
 
-    def denying(self, target_name: str) -> tuple[str, ...]:
-        """Names of the trigger alerts that kept the serving version from earning trust in the last poll."""
-        return self._denying.get(target_name, ())
+    def denied(self, target_name: str) -> Denial:
+        """What kept the serving version from earning trust in the last poll."""
+        return self._denied.get(target_name, Denial())
 
     def _again(self, target: Target, version: str, shown: str | None) -> bool:
         """Whether the poll before saw the same pair.

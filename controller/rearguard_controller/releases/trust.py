@@ -7,7 +7,7 @@ run inside one transaction of the journal, so that a rollback that closes meanwh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, stood_long
 from rearguard_controller.model import (
@@ -38,6 +38,21 @@ from rearguard_controller.wording import span
 
 LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
 MAPPING_AFTER = 60.0  # seconds alone before a service_version that another version showed is believed
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What kept the serving version from earning trust at the last poll.
+
+    Attributes:
+        alerts: names of the trigger alerts that are pending or firing.
+        checks: those of `TRUST_CHECKS` that do not hold, or are not known.
+        up: whether Prometheus sees every instance of it, and at least one, scraped; None if it was not asked.
+    """
+
+    alerts: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    up: bool | None = True
 
 
 def seen(known: Release | None, target: str, version: str, now: float) -> Release:

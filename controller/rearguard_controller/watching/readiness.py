@@ -171,7 +171,7 @@ class Readiness:
             why = "" if asked.ok else f"its check says that it cannot be activated: {asked.detail}"
             known = replace(known, checked={**known.checked, chosen.version: why})
         found = Facts(now, known)
-        return readiness_rules.destination(target, found, self._releases.denying(target.name)), found
+        return readiness_rules.destination(target, found, self._releases.denied(target.name)), found
 
     async def alertmanager(self) -> Check:
         """Whether Alertmanager answers; holds if none is configured."""

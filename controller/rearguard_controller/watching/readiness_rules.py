@@ -24,7 +24,7 @@ from rearguard_controller.model.checks import (
     TRIGGER_RULES,
 )
 from rearguard_controller.releases.rollout import alternates
-from rearguard_controller.releases.trust import recently_released
+from rearguard_controller.releases.trust import Denial, recently_released
 from rearguard_controller.wording import because, clock_time, span
 
 LONGEST_DEPLOY = 1800.0  # seconds for which an announced deployment may go on before somebody is told
@@ -67,6 +67,7 @@ _NOT_SEEN: Mapping[str, str] = {  # what is said when a poll could not tell
 NO_VERSION = "Not known while the version that serves is not."
 _NOT_LOOKED = "Nobody has looked yet: the first look follows the first poll."
 FOLLOWS = "It is not looked at: only the replica that leads looks, and this one does not lead."
+_NOT_DENIED = Denial()
 _HANGS_AFTER = 2.0  # seconds without an answer from `current` after which that is told
 
 
@@ -177,15 +178,15 @@ def way_back(known: TargetFacts) -> Release | None:
     return serving
 
 
-def destination(target: Target, facts: Facts, denying: Sequence[str] = ()) -> Check:
-    """Whether there is a way back; `denying` are the alerts that keep the serving version from earning trust."""
+def destination(target: Target, facts: Facts, denial: Denial = _NOT_DENIED) -> Check:
+    """Whether there is a way back; `denial` is what keeps the serving version from earning trust."""
     known = facts.target
     chosen, serving = way_back(known), known.serving_version
     if serving is None:
         return Check(DESTINATION, None, NO_VERSION)
     if chosen is None:
-        ways = f"run `rearguard release {target.name} VERSION --good`, or wait for known_good_after{_denied(denying)}"
-        return Check(DESTINATION, False, f"There is no version to go back to from {serving}{_others(known)}: {ways}.")
+        told = f"There is no version to go back to from {serving}{_others(known)}"
+        return Check(DESTINATION, False, f"{told}: {_ways_to_trust(target, serving, denial)}.")
     if chosen.version != serving:
         return Check(DESTINATION, True, f"A rollback would go from {serving} to {chosen.version}.")
     state = known.state
@@ -215,14 +216,20 @@ def deploy(target: Target, facts: Facts) -> Check:
     )
 
 
-def _denied(alerts: Sequence[str]) -> str:
-    """What is said of alerts that keep a version from earning trust."""
-    named = ", ".join(alerts[:_MOST_NAMED])
-    return (
-        f", which begins once {named} is neither pending nor firing (see 'Trust' in docs/behaviour.md)"
-        if alerts
-        else ""
-    )
+def _ways_to_trust(target: Target, serving: str, denial: Denial) -> str:
+    """How a version becomes known good: what keeps it from that comes first."""
+    by_hand = f"run `rearguard release {target.name} VERSION --good`"
+    failing = next((each for each in denial.checks if each.holds is False), next(iter(denial.checks), None))
+    if failing is not None:
+        state = "does not hold" if failing.holds is False else "is not known"
+        why = f"{serving} cannot earn trust while the check {failing.name} {state}. {failing.detail.rstrip('.')}"
+        return f"{why}. Once it holds, wait for known_good_after; or {by_hand}"
+    if denial.up is not True:
+        why = f"{serving} cannot earn trust while Prometheus does not see every instance of it up"
+        return f"{why}: see `telemetry` and `up`. Once it does, wait for known_good_after; or {by_hand}"
+    named = ", ".join(denial.alerts[:_MOST_NAMED])
+    begins = f", which begins once {named} is neither pending nor firing (see 'Trust' in docs/behaviour.md)"
+    return f"{by_hand}, or wait for known_good_after{begins if named else ''}"
 
 
 def _others(known: TargetFacts) -> str:

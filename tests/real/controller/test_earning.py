@@ -9,8 +9,19 @@ from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, RecordingRule, Rules, figures
 from rearguard_controller.errors import SourceError
 from rearguard_controller.journal.sqlite.store import SqliteJournal
-from rearguard_controller.model import AlertState, CommandAction, CommandRelease, Sample, TargetState, Trust
+from rearguard_controller.model import (
+    AlertState,
+    Check,
+    CommandAction,
+    CommandRelease,
+    Facts,
+    Sample,
+    TargetFacts,
+    TargetState,
+    Trust,
+)
 from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.watching.readiness_rules import destination
 from unit.controller.factories import HOLDING, MATCH, NOW, TARGET, policy, target
 from unit.controller.runtime_kit import runtime
 
@@ -58,6 +69,12 @@ async def polls(tmp_path, journal):
         await releases.track(how, watch, poll_interval=POLL, every=every)
         return any(each.version == "v1" and each.known_good_at for each in await journal.releases(TARGET))
 
+    async def way_back():
+        """The check `destination` after the last poll."""
+        shown = TargetFacts("v1", state=known, releases=await journal.releases(TARGET))
+        return destination(it, Facts(clock["now"], shown), releases.denied(TARGET))
+
+    poll.way_back = way_back
     yield poll
     await actions.close()
 
@@ -132,3 +149,39 @@ async def test_an_alert_counts_against_a_version_put_back_once_its_figure_shows_
         *[False] * 4,
         trusted,
     ]
+
+
+def without(*names, holds=False):
+    """A poll's checks, of which these do not hold."""
+    return replace(
+        CLEAN,
+        checks=tuple(Check(each.name, holds, "Because of that.") if each.name in names else each for each in HOLDING),
+    )
+
+
+@pytest.mark.parametrize(
+    ("watch", "up", "told"),
+    [
+        (
+            without("figures"),
+            (1.0, 1.0),
+            "while the check figures does not hold. Because of that. Once it holds, wait",
+        ),
+        (
+            without("one_process_per_address", holds=None),
+            (1.0, 1.0),
+            "one_process_per_address is not known. Because of that.",
+        ),
+        (CLEAN, (1.0, 0.0), "while Prometheus does not see every instance of it up"),
+        (CLEAN, None, "while Prometheus does not see every instance of it up"),
+        (replace(CLEAN, alerts=({"alertname": "Slow"},)), (1.0, 1.0), "which begins once Slow is neither pending"),
+    ],
+)
+async def test_without_a_way_back_the_sentence_names_what_keeps_the_version_from_earning_trust(
+    polls, watch, up, told
+):
+    await polls(watch, up=up)
+    check = await polls.way_back()
+    assert check.holds is False
+    assert told in check.detail
+    assert "rearguard release checkout VERSION --good" in check.detail
