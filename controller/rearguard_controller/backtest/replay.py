@@ -41,6 +41,7 @@ from rearguard_controller.model import (
     Facts,
     Labels,
     Target,
+    TargetFacts,
     TargetState,
     Trust,
     Verdict,
@@ -53,6 +54,7 @@ from rearguard_controller.releases.trust import (
     recently_released,
     seen,
     serves,
+    stands,
     tended,
     trusted,
     with_alerts,
@@ -185,9 +187,15 @@ class _Walk:
         for history, owners in zip(self._world.alerts, self._owners, strict=True):
             if life not in owners:
                 continue
+            since = self._since(history.active, at)
             for state, stretches in ((AlertState.PENDING, history.active), (AlertState.FIRING, history.firing)):
-                if any(each.start <= at <= each.end + self._world.look_every for each in stretches):
-                    yield PrometheusAlert(history.labels, {}, state, None, None)
+                if self._since(stretches, at) is not None:
+                    yield PrometheusAlert(history.labels, {}, state, since, None)
+
+    def _since(self, stretches: Iterable[Stretch], at: float) -> float | None:
+        """When the stretch began in which a moment lies, or which ended one look before it; None if there is none."""
+        look_every = self._world.look_every
+        return next((each.start for each in stretches if each.start <= at <= each.end + look_every), None)
 
     def _came(self, life: Life, presence: Presence) -> None:
         life.present[presence.version] += 1
@@ -208,8 +216,7 @@ class _Walk:
         version, now = life.serving, self._now
         if version is None:
             return
-        stained = any(concerns(self._world.alerts[number].labels, version) for number in life.stains)
-        clean = life.present[version] > 0 and not stained
+        clean = life.present[version] > 0 and not self._is_denied(life, version)
         before, policy = life.state.clean_since, life.target.policy
         life.state = tended(life.state, now, clean=clean, most_gap=math.inf, has_figure=False)
         if life.state.clean_since is not None:
@@ -218,6 +225,18 @@ class _Walk:
             self._at(now + policy.known_good_after + _SOON, _Kind.TEND, life)
         if earns(life.releases[version], life.state, now, policy):
             life.releases[version] = trusted(life.releases[version], now)
+
+    def _is_denied(self, life: Life, version: str) -> bool:
+        """Whether a trigger alert keeps the serving version from earning trust."""
+        known = TargetFacts(version, state=life.state, releases=tuple(life.releases.values()))
+        began: dict[str, float | None] = {}
+        for number in life.stains:
+            history = self._world.alerts[number]
+            if concerns(history.labels, version):
+                name, since = history.labels.get("alertname", ""), self._since(history.active, self._now)
+                began[name] = min((at for at in (began.get(name), since) if at is not None), default=None)
+        window = life.target.policy.watch_window
+        return not all(stands(name, known, since, self._now, window) for name, since in began.items())
 
     def _measured(self, life: Life, version: str, since: float) -> float | None:
         """When something was measured of a version, since a moment; None if it was not up to now.

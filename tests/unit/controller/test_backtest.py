@@ -326,6 +326,23 @@ def test_an_alert_while_it_serves_keeps_a_version_from_trust():
     assert begun(made.judged()) == [("checkout", "v3", "v2", 10.6)]
 
 
+@pytest.mark.parametrize(
+    ("begins", "to"),
+    [
+        (0, "v2"),  # long before v2
+        (9.99, "v1"),  # half a minute before v2: it may have come with v2
+        (10.1, "v1"),  # while v2 serves, so that it says nothing for v3 either
+    ],
+)
+def test_an_alert_that_stood_long_before_a_release_denies_it_no_trust(begins, to):
+    """As SlowResponses, which is always pending for a service with streams."""
+    made = Made((shop(),)).serves("v1", 0, 10).serves("v2", 10.001, 14)
+    made.serves("v3", 14.001, 20).shows("v3", 14.1, 20, 0.4).fires(14.2, 20, version="v3", pending=0.1)
+    always = {"alertname": "SlowResponses", "action": "rollback", **labels("checkout")}
+    made.alerts.append(AlertHistory(always, (Stretch(START + begins * HOUR, END),), ()))
+    assert begun(made.judged()) == [("checkout", "v3", to, 14.2)]
+
+
 def test_a_version_of_which_nothing_was_measured_is_no_destination_unless_by_up():
     for trust, destination in ((Trust.FIGURES, "v1"), (Trust.BY_UP, "v2")):
         of = shop(policy=replace(shop().policy, trust=trust))
