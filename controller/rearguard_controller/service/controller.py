@@ -82,7 +82,7 @@ class Controller:
             new_id=lambda letter: wiring.new_id(letter, time.time()),
         )
         self._prometheus = connect(configuration.prometheus, self._runtime.clock)
-        self._alertmanager = _alertmanager(configuration)
+        self._alertmanager = _alertmanager(configuration, self._runtime.clock)
         self._silences = self._silences_of(self._alertmanager)
         shortages = Shortages(self._telemetry.short_of)
         actions = Actions(Survivors(state_folder(configuration.journal)), shortages)
@@ -144,7 +144,7 @@ class Controller:
             self._engine.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
         if configuration.alertmanager != self.parts.configuration.alertmanager:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]
-            self._alertmanager = _alertmanager(configuration)
+            self._alertmanager = _alertmanager(configuration, self._runtime.clock)
             self._silences = self._silences_of(self._alertmanager)
         self._telemetry.know(configuration.targets)
         self._engine.tell(configuration)
@@ -226,9 +226,9 @@ class Controller:
                 await asyncio.gather(running, reloaded, return_exceptions=True)
 
 
-def _alertmanager(configuration: Configuration) -> Alertmanager | None:
+def _alertmanager(configuration: Configuration, clock: Callable[[], float]) -> Alertmanager | None:
     settings = configuration.alertmanager
-    return None if settings is None else Alertmanager(settings)
+    return None if settings is None else Alertmanager(settings, clock=clock)
 
 
 def _refuse_fixed(old: Configuration, new: Configuration) -> None:

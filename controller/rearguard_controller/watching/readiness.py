@@ -24,6 +24,7 @@ from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, 
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import readiness_rules
+from rearguard_controller.wording import span
 
 log = structlog.get_logger()
 
@@ -182,7 +183,11 @@ class Readiness:
             await self._alertmanager.reachable()
         except SourceError as error:
             return Check(ALERTMANAGER, False, readiness_rules.told(error))
-        return Check(ALERTMANAGER, True, "Alertmanager answers.")
+        ahead = self._alertmanager.ahead
+        if not ahead:
+            return Check(ALERTMANAGER, True, "Alertmanager answers.")
+        clock = f"its clock is {span(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the controller's"
+        return Check(ALERTMANAGER, True, f"Alertmanager answers; {clock}, and silences hold by it.")
 
     async def obstacles(self, hook: Hook, context: ActionContext) -> list[str]:
         """What would keep a hook or its undo from being begun, as sentences; nothing is run or requested."""

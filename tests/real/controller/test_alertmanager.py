@@ -185,6 +185,26 @@ async def test_without_alertmanager_the_last_list_holds_until_its_silences_end_a
     assert "cannot be asked" in not_silenced(kept, long, kept._clock()).detail
 
 
+@pytest.mark.parametrize("skew", [0.0, 400.0, -400.0])
+async def test_silences_hold_by_alertmanagers_clock_however_wrong_ours_is(manager, skew):
+    """With ours 400 s ahead a silence of two minutes was over, and the silenced release was rolled back."""
+
+    def ours():
+        return time.time() - skew  # so Alertmanager's clock is `skew` seconds ahead
+
+    edge, monotonic = Alertmanager(AlertmanagerSettings((manager.url,)), clock=ours), Clock(time.monotonic)
+    kept = Silences(edge, clock=ours, monotonic=monotonic)
+    await silence(manager, 120, alertname="Short")
+    ends_at = time.time() + 120 - skew
+    await held((kept, lambda seconds: setattr(monotonic, "later", monotonic.later + seconds)), alert("Short"))
+    assert kept.of(alert("Short")).until == pytest.approx(ends_at, abs=2.0)
+    await edge.post_alerts([alert("Drilled")], ends_at=ours() + 60)
+    _, text = await manager.ask("GET", "/api/v2/alerts?active=true")
+    (drilled,) = (each for each in json.loads(text) if each["labels"]["alertname"] == "Drilled")
+    assert datetime.fromisoformat(drilled["endsAt"]).timestamp() == pytest.approx(time.time() + 60, abs=5.0)
+    await edge.close()
+
+
 async def test_an_alertmanager_that_never_answered_holds_nothing_up():
     edge = Alertmanager(AlertmanagerSettings(("http://127.0.0.1:9",)))
     kept = Silences(edge, clock=time.time, monotonic=time.monotonic)

@@ -5,7 +5,9 @@ Here: paths of the questions, and what counts as an answer to them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 import orjson
@@ -14,6 +16,7 @@ from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.alertmanager import answers
 from rearguard_controller.adapters.alertmanager.answers import ManagedAlert, Silence
 from rearguard_controller.adapters.http_source import Answer, Asking, Kept, Source
+from rearguard_controller.adapters.http_source.clock import Skew, skew_by_date
 from rearguard_controller.config import AlertmanagerSettings
 from rearguard_controller.model import DRILL_LABEL, Alert, Labels
 from rearguard_controller.model.labels import LABEL_NAME
@@ -28,8 +31,16 @@ _DRILLS = _ALL + "?filter=" + quote(f'{DRILL_LABEL}=~".+"')
 class Alertmanager(Asking):
     """The Alertmanager of the configuration. Close it when done. Every method raises `SourceError` only."""
 
-    def __init__(self, settings: AlertmanagerSettings) -> None:
-        """Nothing is connected yet."""
+    def __init__(self, settings: AlertmanagerSettings, *, clock: Callable[[], float] | None = None) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            settings: whom to ask, and how.
+            clock: ours, in seconds since the epoch. All times that are given and returned are by this clock, however
+                wrong one of the two is. Without it, times are Alertmanager's own.
+        """
+        self._clock = clock
+        self._skew: Skew | None = None
         self._wanted: Callable[[], Callable[[Labels], bool]] | None = None
         self._filter = ""
         super().__init__(
@@ -71,7 +82,17 @@ class Alertmanager(Asking):
 
     async def silences(self) -> tuple[Silence, ...]:
         """The silences that hold now, or will."""
-        return await self.ask("GET", "/api/v2/silences", {}, answers.silences)
+        asked_at, began = (self._clock or time.time)(), time.monotonic()
+        found = await self.ask("GET", "/api/v2/silences", {}, answers.silences)
+        if self._clock is not None:
+            self._skew = skew_by_date(self._date, asked_at, time.monotonic() - began) or self._skew
+        shift = self.ahead
+        return tuple(replace(each, starts_at=each.starts_at - shift, ends_at=each.ends_at - shift) for each in found)
+
+    @property
+    def ahead(self) -> float:
+        """Seconds that its clock is ahead of ours; 0 while that is not known, or may be nothing."""
+        return 0.0 if self._skew is None else self._skew.shift
 
     async def reachable(self) -> None:
         """Return when it answers."""
@@ -83,8 +104,8 @@ class Alertmanager(Asking):
             {
                 "labels": dict(each.labels),
                 "annotations": dict(each.annotations),
-                "endsAt": moment(ends_at),
-                **({} if each.starts_at is None else {"startsAt": moment(each.starts_at)}),
+                "endsAt": moment(ends_at + self.ahead),
+                **({} if each.starts_at is None else {"startsAt": moment(each.starts_at + self.ahead)}),
             }
             for each in alerts
         ]

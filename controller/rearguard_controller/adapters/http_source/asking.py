@@ -156,6 +156,7 @@ class Asking:
         self._session: aiohttp.ClientSession | None = None
         self._under_way = 0
         self._retired = False
+        self._date = ""  # the header `Date` of the last answer
 
     @property
     def address(self) -> str:
@@ -260,6 +261,7 @@ class Asking:
                 server_hostname=source.http.tls.server_name or None,
                 timeout=aiohttp.ClientTimeout(total=limit, sock_connect=CONNECT_TIMEOUT),
             ) as response:
+                self._date = response.headers.get("Date", "")
                 return response, await self._body(response, url, kept)
         except TimeoutError:
             sentence = f"{source.name} at {address(url)} did not answer within {limit:g} s"

@@ -11,15 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
+from rearguard_controller.adapters.http_source.clock import Skew, skew
 from rearguard_controller.adapters.prometheus import answers, series_of_alerts
 from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Rules, Series
-from rearguard_controller.adapters.prometheus.clock import (
-    Skew,
-    ours_of_alerts,
-    ours_of_samples,
-    ours_of_series,
-    skew,
-)
+from rearguard_controller.adapters.prometheus.clock import ours_of_alerts, ours_of_samples, ours_of_series
 from rearguard_controller.adapters.prometheus.promql import duration, selector_text
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
