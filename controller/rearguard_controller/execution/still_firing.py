@@ -1,14 +1,14 @@
 """The last check of a proof of recovery: no trigger alert of the target fires for longer than it may need to clear.
 
-Here: what Prometheus itself lists. So a figure that was measured wrongly, or is about something else, never proves a
-recovery.
+Here: what Prometheus itself lists, so that a figure that was measured wrongly, or is about something else, never proves
+a recovery; and whether what told of the fault is still scraped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules, figures
+from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules, figures, origins
 from rearguard_controller.errors import SourceError
 from rearguard_controller.execution.recovery import Subject
 from rearguard_controller.facts.alerts_now import AlertsNow
@@ -54,9 +54,23 @@ class StillFiring:
             if len(names) == MOST_NAMED:
                 break
         if not names:
-            return ""
+            return await self._source_gone(subject, reading.rules)
         fire = "fires" if len(names) == 1 else "fire"
         return f"{', '.join(names)} still {fire} in Prometheus, {span(passed)} after the rollback"
+
+    async def _source_gone(self, subject: Subject, rules: Rules) -> str:
+        """Why the end of an alert without a figure proves nothing: what told of it is not scraped any more."""
+        for condition in subject.conditions:
+            if condition.threshold != EXISTS:
+                continue
+            try:
+                jobs = await origins.gone(self._prometheus, condition.figure, rules, subject.acted_at)
+            except SourceError as error:
+                return f"it is not known whether what told of {condition.alert} is scraped: {error.message}"
+            if jobs:
+                named = ", ".join(jobs[:MOST_NAMED])
+                return f"nothing of {named}, which told of {condition.alert}, is scraped now"
+        return ""
 
     async def _may_clear(
         self, alert: PrometheusAlert, rules: Rules, target: Target, subject: Subject, passed: float, time_is_up: bool

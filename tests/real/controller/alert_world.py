@@ -101,6 +101,11 @@ class AlertPrometheus(WorldPrometheus):
             return [{"metric": each, "value": [self._world.now, "1"]} for each in series]
         if query.startswith("up{job="):
             return [{"metric": {"job": "ksm"}, "value": [self._world.now, str(int(self._world.source_up))]}]
+        if at is not None and query.startswith("group by (job) (expression_of_"):
+            return [{"metric": {"job": "ksm"}, "value": [at, "1"]}]
+        if query.startswith("max by (job) (up{job=~"):
+            up = at is not None or self._world.source_up
+            return [{"metric": {"job": "ksm"}, "value": [self._world.now, str(int(up))]}]
         return super()._now(query, at)
 
     def _then(self, query, start, end, step):

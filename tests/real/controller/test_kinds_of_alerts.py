@@ -108,6 +108,18 @@ def test_an_expression_that_returns_nothing_because_its_source_is_gone_proves_no
     assert "no data" in closed.detail
 
 
+def test_the_same_holds_for_an_alert_that_does_not_tell_its_job(scene):
+    """As `max by (namespace, deployment) (...)`: the target's own instances are up, kube-state-metrics is gone."""
+    it = scene(rule := Rule("ReplicasUnavailable", [KUBE], ends_with="v2"), match=(MATCH, KUBE)).release()
+    it.world.begin(rule)
+    it.controller.run_for(POLL)
+    it.controller.poll()
+    it.world.source_up = False
+    closed = it.close()
+    assert closed.outcome is Outcome.NOT_RECOVERED
+    assert "nothing of ksm, which told of ReplicasUnavailable, is scraped now" in closed.detail
+
+
 # --- which rule
 
 

@@ -63,10 +63,13 @@ def compared(expression: str, *, whatever_outcome: bool = False) -> str:
 
 def raw_metrics(expression: str, rules: Rules) -> frozenset[str]:
     """The metrics that an expression reads in the end, recorded names followed to what they are recorded from."""
-    recorded: dict[str, list[RecordingRule]] = {}
-    for rule in rules.recording:
-        recorded.setdefault(rule.name, []).append(rule)
-    return frozenset(_raw(expression, recorded, set(), 0))
+    return frozenset(name for name, _ in _raw(expression, _recorded(rules), set(), 0))
+
+
+def raw_series(expression: str, rules: Rules) -> tuple[str, ...]:
+    """PromQL of the series that an expression reads in the end, each with its own matchers, without `PRESENCE`."""
+    found = _raw(expression, _recorded(rules), set(), 0)
+    return tuple(f"{name}{matchers}" for name, matchers in sorted(found) if name not in PRESENCE)
 
 
 def tells_presence_only(expression: str, rules: Rules) -> bool:
@@ -153,24 +156,34 @@ def _closing(found: Sequence[re.Match[str]], opening: int) -> int | None:
     return None
 
 
-def _raw(expression: str, recorded: Mapping[str, Iterable[RecordingRule]], seen: set[str], depth: int) -> set[str]:
+def _recorded(rules: Rules) -> dict[str, list[RecordingRule]]:
+    recorded: dict[str, list[RecordingRule]] = {}
+    for rule in rules.recording:
+        recorded.setdefault(rule.name, []).append(rule)
+    return recorded
+
+
+def _raw(
+    expression: str, recorded: Mapping[str, Iterable[RecordingRule]], seen: set[str], depth: int
+) -> set[tuple[str, str]]:
+    """Raw metrics, each with its matchers in braces, or ""."""
     tokens = [each for each in _all_tokens(expression) if each[0] != "skip"]
-    found: set[str] = set()
+    found: set[tuple[str, str]] = set()
     at = 0
     while at < len(tokens):
         kind, text = tokens[at]
-        following = tokens[at + 1][1] if at + 1 < len(tokens) else ""
+        after, following = tokens[at + 1] if at + 1 < len(tokens) else ("", "")
         if kind == "name" and text.lower() in WITH_LABELS and following == "(":
             at += next((i for i, each in enumerate(tokens[at:]) if each[1] == ")"), len(tokens))
         elif kind == "name" and text.lower() not in _NO_METRIC and following.lower() not in _AFTER_FUNCTION:
-            found.add(text)
+            found.add((text, following if after == "selector" else ""))
         elif kind == "selector":
-            found.update(_NAME_IN_BRACES.findall(text))
+            found.update((name, "") for name in _NAME_IN_BRACES.findall(text))
         at += 1
-    raw: set[str] = set()
-    for name in found:
+    raw: set[tuple[str, str]] = set()
+    for name, matchers in found:
         if name not in recorded or depth > _MAX_DEPTH:
-            raw.add(name)
+            raw.add((name, matchers))
         elif name not in seen:
             seen.add(name)
             for rule in recorded[name]:
