@@ -42,18 +42,39 @@ def labels(value: object, place: str) -> Labels:
     return {name: text(each, f"{place}.{name}") for name, each in fields.items()}
 
 
-def only(wanted: Callable[[Labels], bool] | None, key: str = "labels") -> Callable[[bytes], bytes]:
-    """Keeps of entries, each given as JSON by itself, those whose labels under a key are wanted; None keeps all."""
-    return lambda entry: entry if wanted is None or wanted(labels_of(entry, key)) else b""
+Wanted = Callable[[Labels, str], bool]  # by labels and state
 
 
-def labels_of(entry: bytes, key: str = "labels") -> Labels:
-    """The labels under a key of an entry that is given as JSON by itself; without the key there are none."""
+def only(wanted: Wanted | None, key: str = "labels") -> Callable[[bytes], bytes]:
+    """Keeps of alerts, each given as JSON by itself, those whose labels under a key, and state, are wanted.
+
+    None keeps all.
+    """
+
+    def keep(entry: bytes) -> bytes:
+        if wanted is None:
+            return entry
+        fields = _entry(entry)
+        found = labels(fields.get(key), f"an entry's {key}")
+        return entry if wanted(found, _state(fields, found)) else b""
+
+    return keep
+
+
+def _state(fields: Mapping[str, object], found: Labels) -> str:
+    """The state of an alert of Prometheus, of Alertmanager, or of a series `ALERTS`; empty if there is none."""
+    status = fields.get("status")
+    of_status = status.get("state") if isinstance(status, dict) else None
+    state = fields.get("state") or of_status or found.get("alertstate")
+    return state if isinstance(state, str) else ""
+
+
+def _entry(entry: bytes) -> Mapping[str, object]:
     try:
         fields: object = orjson.loads(entry)
     except orjson.JSONDecodeError:
         raise ShapeError("an entry is no JSON") from None
-    return labels(mapping(fields, "an entry").get(key), f"an entry's {key}")
+    return mapping(fields, "an entry")
 
 
 def text(value: object, place: str) -> str:

@@ -1,7 +1,7 @@
 """The last check of a proof of recovery: no trigger alert of the target fires for longer than it may need to clear.
 
-Here: what Prometheus itself lists, so that a figure that was measured wrongly, or is about something else, never proves
-a recovery; and whether what told of the fault is still scraped.
+Here: what Prometheus itself lists, so that a figure that was measured wrongly, or is about something else, never
+proves a recovery; and whether what told of the fault is still scraped.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 from rearguard_controller.model import Labels, Target, is_subset
 
-MOST_OF_A_TARGET = 1000  # alerts of one name that are kept for one target, triggers and others apart
+MOST_OF_A_TARGET = 1000  # alerts of one name and state that are kept for one target, triggers and others apart
 MOST_OF_OTHERS = 100  # alerts of one name with the labels of a trigger that no target owns
 
-Wanted = Callable[[Labels], bool]
+Wanted = Callable[[Labels, str], bool]
 
 
 class Concern:
@@ -35,15 +35,18 @@ class Concern:
         return {name: value for name, value in first.items() if all(each.get(name) == value for each in others)}
 
     def of_reading(self) -> Wanted:
-        """Whether an alert of one reading of a list is kept, asked alert by alert in their order."""
-        kept: Counter[tuple[str, str, bool]] = Counter()
+        """Whether an alert of one reading of a list is kept, asked alert by alert in their order.
 
-        def wanted(labels: Labels) -> bool:
+        By labels and state, so that no flood of pending alerts hides one that fires.
+        """
+        kept: Counter[tuple[str, str, bool, str]] = Counter()
+
+        def wanted(labels: Labels, state: str = "") -> bool:
             owner = self._owner(labels)
             trigger = any(is_subset(dict(each), labels) for each in self.triggers)
             if owner is None and not trigger:
                 return False
-            kind = (labels.get("alertname", ""), owner or "", trigger)
+            kind = (labels.get("alertname", ""), owner or "", trigger, state)
             kept[kind] += 1
             return kept[kind] <= (MOST_OF_OTHERS if owner is None else MOST_OF_A_TARGET)
 

@@ -10,6 +10,22 @@ from rearguard_controller.model import TargetState
 from rearguard_controller.wording import moment
 
 
+class SharedFault(TypedDict):
+    """A fault that an older version showed beside this one, so that this one is not to blame for it."""
+
+    alert: Annotated[str, "The name of an alert about this fault."]
+    figure: Annotated[str, "PromQL; alerts with the same figure and threshold are about the same fault."]
+    threshold: Annotated[str, "Operator and PromQL, or `exists` for an alert without a figure."]
+    version: Annotated[str, "The `service_version` of the older version."]
+    at: Annotated[Time, "When it had lasted long enough beside this version."]
+    own: Annotated[float | None, "What this version showed then; null when the alert has no figure."]
+    older: Annotated[float | None, "What the older version showed then."]
+    limit: Annotated[float | None, "What the threshold was then."]
+    ended_at: Annotated[
+        Time | None, "When this version had shown it alone for long enough; null while it still clears this version."
+    ]
+
+
 class Release(TypedDict):
     """What is remembered of a version."""
 
@@ -23,6 +39,7 @@ class Release(TypedDict):
     bad_at: Annotated[Time | None, "When a rollback away from it helped; null when none has."]
     barrier: Annotated[bool, "True: no automatic rollback goes back past it."]
     interrupted: Annotated[Count, "Automatic rollbacks away from it that ended as `interrupted`."]
+    shared_faults: Annotated[list[SharedFault], "Faults that older versions showed beside it, one for each figure."]
 
 
 class RememberedRelease(Release):
@@ -70,6 +87,21 @@ def release(value: model.Release) -> Release:
         "bad_at": moment(value.bad_at),
         "barrier": value.barrier,
         "interrupted": value.interrupted,
+        "shared_faults": [_shared_fault(each) for each in value.shared_faults],
+    }
+
+
+def _shared_fault(value: model.SharedFault) -> SharedFault:
+    return {
+        "alert": value.alert,
+        "figure": value.figure,
+        "threshold": value.threshold,
+        "version": value.version,
+        "at": moment(value.at),
+        "own": value.own,
+        "older": value.older,
+        "limit": value.limit,
+        "ended_at": moment(value.ended_at),
     }
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import json
 
 import pytest
 
+from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, series_of_alerts
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts import lists
@@ -122,6 +124,24 @@ def test_of_a_flood_every_target_keeps_its_alerts_and_others_only_a_few():
     assert kept == [0, 0, MOST_OF_OTHERS, MOST_OF_A_TARGET, MOST_OF_A_TARGET, MOST_OF_A_TARGET]
     assert wanted({"alertname": "Errors", **MATCH, **TRIGGER})
     assert wanted({"alertname": "Errors", "service_name": "payments", **TRIGGER})
+
+
+@pytest.mark.parametrize(
+    ("shape", "key"),
+    [
+        (lambda labels, state: {"labels": labels, "state": state}, "labels"),
+        (lambda labels, state: {"labels": labels, "status": {"state": state}}, "labels"),
+        (lambda labels, state: {"metric": {**labels, "alertstate": state}}, "metric"),
+    ],
+    ids=["prometheus", "alertmanager", "series"],
+)
+def test_an_alert_that_fires_is_kept_after_any_number_of_pending_ones_of_its_name(shape, key):
+    """One rule with an alert for each customer of the target."""
+    keep = foreign_json.only(Concern([target()]).of_reading(), key)
+    labels = {"alertname": "OrdersFail", **MATCH, **TRIGGER}
+    flood = [shape({**labels, "tenant": str(number)}, "pending") for number in range(MOST_OF_A_TARGET + 5)]
+    assert sum(bool(keep(json.dumps(each).encode())) for each in flood) == MOST_OF_A_TARGET
+    assert keep(json.dumps(shape({**labels, "tenant": "last"}, "firing")).encode())
 
 
 def test_the_labels_of_triggers_follow_the_policies_in_use():

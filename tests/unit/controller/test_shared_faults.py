@@ -1,10 +1,13 @@
 """What both versions show at polls is kept in the journal: a judgement finds it when the older version is gone."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rearguard_controller import json_views
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules
 from rearguard_controller.adapters.prometheus.promql import presence
@@ -16,6 +19,7 @@ from rearguard_controller.model import AlertState, Condition, Release, Sample
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
+from rearguard_controller.wording import moment
 from unit.controller.factories import MATCH, NOW, TARGET, facts, good, serving, state, target
 from unit.controller.runtime_kit import runtime
 from unit.controller.wire import version
@@ -159,6 +163,25 @@ async def test_without_enough_traffic_a_fault_must_last_as_long_as_its_figure_lo
     slow = rule(figure=LOOKS_BACK, threshold="> 0.1", comparable=ENOUGH)
     polls = Polls(journal, wire, prometheus, rules=(slow,), figure=LOOKS_BACK)
     assert [len(await polls(v1=0.3, v2=0.4, enough=enough)) for _ in range(4)] == found
+
+
+async def test_the_api_shows_what_an_older_version_showed_and_when_that_ended(polls, journal):
+    for _ in range(2):
+        await polls(v1=0.4, v2=0.5)
+    v2 = next(each for each in await journal.releases(TARGET) if each.version == "v2")
+    (fault,) = json_views.release(v2)["shared_faults"]
+    assert {name: fault[name] for name in ("alert", "figure", "threshold", "version", "own", "older", "limit")} == {
+        "alert": "ReleaseErrorRate",
+        "figure": FIGURE,
+        "threshold": "> 0.1",
+        "version": "1.0",
+        "own": 0.5,
+        "older": 0.4,
+        "limit": 0.1,
+    }
+    assert (fault["at"], fault["ended_at"]) == (moment(v2.shared_faults[0].at), None)
+    over = replace(v2, shared_faults=(replace(v2.shared_faults[0], ended_at=NOW),))
+    assert json_views.release(over)["shared_faults"][0]["ended_at"] == moment(NOW)
 
 
 async def test_a_release_in_the_journal_of_an_older_rearguard_was_cleared_of_nothing(journal):

@@ -15,6 +15,7 @@ import orjson
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.alertmanager import answers
 from rearguard_controller.adapters.alertmanager.answers import ManagedAlert, Silence
+from rearguard_controller.adapters.foreign_json import Wanted
 from rearguard_controller.adapters.http_source import Answer, Asking, Kept, Source
 from rearguard_controller.adapters.http_source.clock import Skew, skew_by_date
 from rearguard_controller.config import AlertmanagerSettings
@@ -41,7 +42,7 @@ class Alertmanager(Asking):
         """
         self._clock = clock
         self._skew: Skew | None = None
-        self._wanted: Callable[[], Callable[[Labels], bool]] | None = None
+        self._wanted: Callable[[], Wanted] | None = None
         self._filter = ""
         super().__init__(
             Source(
@@ -57,12 +58,12 @@ class Alertmanager(Asking):
             )
         )
 
-    def look_for(self, everywhere: Labels, wanted: Callable[[], Callable[[Labels], bool]]) -> None:
+    def look_for(self, everywhere: Labels, wanted: Callable[[], Wanted]) -> None:
         """From now on ask only for wanted alerts, however many there are.
 
         Args:
             everywhere: labels that every wanted alert has.
-            wanted: makes the question for one reading: whether an alert with these labels is kept.
+            wanted: makes the question for one reading: whether an alert with these labels and this state is kept.
         """
         self._wanted = wanted
         plain = {name: value for name, value in everywhere.items() if LABEL_NAME.fullmatch(name)}

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 from rearguard_controller.adapters import foreign_json
+from rearguard_controller.adapters.foreign_json import Wanted
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
 from rearguard_controller.adapters.http_source.clock import Skew, skew
 from rearguard_controller.adapters.prometheus import answers, series_of_alerts
@@ -43,7 +44,7 @@ class Prometheus(Asking):
         self._timeout = timeout
         self._clock = clock
         self._skew: Skew | None = None
-        self._wanted: Callable[[], Callable[[Labels], bool]] | None = None
+        self._wanted: Callable[[], Wanted] | None = None
         super().__init__(
             Source(
                 name="Prometheus",
@@ -91,11 +92,11 @@ class Prometheus(Asking):
             await self.compare_clocks()
         return 0.0 if self._skew is None else self._skew.shift
 
-    def look_for(self, wanted: Callable[[], Callable[[Labels], bool]]) -> None:
+    def look_for(self, wanted: Callable[[], Wanted]) -> None:
         """From now on keep only wanted alerts, however many there are.
 
         Args:
-            wanted: makes the question for one reading: whether an alert with these labels is kept.
+            wanted: makes the question for one reading: whether an alert with these labels and this state is kept.
         """
         self._wanted = wanted
 

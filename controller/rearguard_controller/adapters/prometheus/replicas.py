@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import structlog
 
+from rearguard_controller.adapters.foreign_json import Wanted
 from rearguard_controller.adapters.http_source import AwayError
 from rearguard_controller.adapters.prometheus.answers import (
     AlertingRule,
@@ -77,7 +78,7 @@ class Replicas(Prometheus):
         asked = [each for each in self._each if self._rests.get(each, 0.0) <= now]
         await asyncio.gather(*(each.compare_clocks() for each in asked))
 
-    def look_for(self, wanted: Callable[[], Callable[[Labels], bool]]) -> None:
+    def look_for(self, wanted: Callable[[], Wanted]) -> None:
         """See `Prometheus.look_for`."""
         for each in self._each:
             each.look_for(wanted)
