@@ -66,7 +66,7 @@ async def read(prometheus: Asks, now: float) -> Shared | None:
     """Ask Prometheus; None without an answer."""
     try:
         ambiguous, turning, falling = await asyncio.gather(
-            prometheus.query(AMBIGUOUS), prometheus.query(IN_TURN), prometheus.query(FALLING)
+            _found(prometheus, AMBIGUOUS), _found(prometheus, IN_TURN), _found(prometheus, FALLING)
         )
         suspects = [each for each in falling if each.labels.get("instance")][:MOST_LOOKED_AT]
         counts = await asyncio.gather(*(_counts(prometheus, each.labels, now) for each in suspects))
@@ -77,6 +77,11 @@ async def read(prometheus: Asks, now: float) -> Shared | None:
         address_of(each.labels) for each, values in zip(suspects, counts, strict=True) if take_turns(values, now)
     }
     return Shared(ambiguous, frozenset(found))
+
+
+async def _found(prometheus: Asks, question: str) -> tuple[Sample, ...]:
+    """The series that a question finds. A recorded series of somebody's own rules may say "none" by a zero."""
+    return tuple(each for each in await prometheus.query(question) if each.value > 0)
 
 
 async def _counts(prometheus: Asks, labels: Labels, now: float) -> list[tuple[float, float]]:

@@ -59,6 +59,7 @@ _POLLED: Mapping[str, tuple[str, str]] = {  # what is said when it holds, and wh
 _NOT_SEEN: Mapping[str, str] = {  # what is said when a poll could not tell
     TRIGGER_RULES: "Prometheus has loaded the trigger rules, and not evaluated them yet.",
     THRESHOLDS: "Prometheus did not give the thresholds of the trigger rules.",
+    CLOCK: "Prometheus did not say what time it is there, so the two clocks are not compared.",
     SCRAPE_INTERVAL: (
         "No scraped instance of this target is known: Prometheus shows neither target_info nor up with the labels of"
         " `telemetry` (by default the first `match`). See whether they are spelt as Prometheus shows them."

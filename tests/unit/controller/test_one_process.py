@@ -5,7 +5,7 @@ import random
 import pytest
 
 from rearguard_controller.model import Sample
-from rearguard_controller.watching.one_process import LOOK, Shared, check, take_turns
+from rearguard_controller.watching.one_process import LOOK, Shared, check, read, take_turns
 from unit.controller.factories import target
 
 NOW = 1_700_000_000.0
@@ -88,3 +88,22 @@ def test_processes_in_turn_are_not_ready():
 @pytest.mark.parametrize(("instances", "known"), [(None, Shared()), (UP, None)])
 def test_without_an_answer_of_prometheus_it_is_not_known(instances, known):
     assert check(SHOP, instances, known).holds is None
+
+
+class Says:
+    """A Prometheus that answers every question with the same number for an instance."""
+
+    def __init__(self, value):
+        self.value = value
+
+    async def query(self, _expression, _time=None):
+        return (Sample({"job": "shop", "instance": "a:80", "service_name": "shop"}, self.value),)
+
+    async def query_range(self, *_question):
+        return ()
+
+
+@pytest.mark.parametrize(("value", "holds"), [(0.0, True), (1.0, False), (2.0, False)])
+async def test_a_series_that_says_none_by_a_zero_finds_no_ambiguous_instance(value, holds):
+    known = await read(Says(value), NOW)
+    assert check(SHOP, UP, known).holds is holds
