@@ -69,8 +69,11 @@ def recent_release(case: Case) -> Reason:
         how = "came back, it is no new release" if returned else "has served since it was first seen here"
         return Reason(code, False, f"There is no release to blame: {known.serving_version} {how}.")
     age, window = case.facts.now - state.serving_since, case.target.policy.watch_window
+    if age < 0:
+        detail = f"{known.serving_version} began to serve {span(-age)} ahead of the clock, which was set back since."
+        return Reason(code, False, detail)
     what = f"{known.serving_version} began to serve {span(age)} ago; the watch window is {span(window)}."
-    return Reason(code, 0 <= age <= window, what)
+    return Reason(code, age <= window, what)
 
 
 def release_anew(case: Case) -> str:
@@ -83,7 +86,8 @@ def release_anew(case: Case) -> str:
         return f"A version that has not earned trust would have to be released; {known.serving_version} is none."
     age = case.facts.now - state.serving_since
     if age < 0:
-        return "The clock would have to be right: the release lies in the future."
+        began = clock_time(state.serving_since)
+        return f"The clock would have to reach {began}, when the release began by it. {a_person_can(case.target)}."
     return (
         f"The alert would have to come within {span(policy.watch_window)} of the release, it came after {span(age)}:"
         f" watch_window in policy {policy.name} says how long."

@@ -313,10 +313,11 @@ class Watcher:
             self._telemetry.ready(name, self.ready(name))
             return
         best = last_known_good(known)
-        turns = readiness_rules.in_turn(serving.version, serving.state, self._clock())
+        about = (serving.version, serving.state, self._clock())
+        odd = readiness_rules.in_turn(*about) or readiness_rules.set_back(*about)
         told = serving.version is not None
         read = {
-            CURRENT: turns or readiness_rules.current(serving.version, serving.detail),
+            CURRENT: odd or readiness_rules.current(serving.version, serving.detail),
             SERVICE_VERSION: readiness_rules.service_version(named=serving.named)
             if told
             else readiness_rules.no_version(),

@@ -69,6 +69,7 @@ NO_VERSION = "Not known while the version that serves is not."
 _NOT_LOOKED = "Nobody has looked yet: the first look follows the first poll."
 FOLLOWS = "It is not looked at: only the replica that leads looks, and this one does not lead."
 _NOT_DENIED = Denial()
+_CLOCKS_APART = 5.0  # seconds by which two clocks may differ without a word
 _HANGS_AFTER = 2.0  # seconds without an answer from `current` after which that is told
 
 
@@ -163,6 +164,19 @@ def in_turn(serving: str | None, state: TargetState, now: float) -> Check | None
         f"`current` has printed {serving} and {turns.other} in turn since {clock_time(turns.since)}: it seems to be"
         f" asked through a load balancer during a rollout. {serving} counts as serving since {clock_time(since)}."
         " Let `current` ask what deploys the versions, not an instance."
+    )
+    return Check(CURRENT, False, detail)
+
+
+def set_back(serving: str | None, state: TargetState, now: float) -> Check | None:
+    """The failing check if the release that serves lies ahead of the clock, which was set back since; else None."""
+    since = state.serving_since
+    if serving is None or since is None or not state.is_release or since - now <= _CLOCKS_APART:
+        return None
+    detail = (
+        f"{serving} counts as serving since {clock_time(since)}, {span(since - now)} ahead of the controller's clock,"
+        " which was set back. Until then nothing is rolled back by itself. If a rollback is needed before:"
+        f' rearguard rollback {state.target} --reason "...".'
     )
     return Check(CURRENT, False, detail)
 

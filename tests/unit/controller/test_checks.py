@@ -10,9 +10,10 @@ import pytest
 
 from rearguard_controller import json_views
 from rearguard_controller.intake.drill_alert import drill_alert, drill_labels, drills_in, is_of_a_drill
-from rearguard_controller.model import Check, Drill, checks
+from rearguard_controller.judgement.policy import decide
+from rearguard_controller.model import Check, Drill, ReasonCode, checks
 from rearguard_controller.watching.readiness import pause
-from rearguard_controller.watching.readiness_rules import deploy, destination
+from rearguard_controller.watching.readiness_rules import deploy, destination, set_back
 from unit.controller.factories import (
     DEPLOYED,
     HOUR,
@@ -94,6 +95,23 @@ def test_a_deployment_that_was_announced_half_an_hour_ago_and_never_ended_is_tol
     found = deploy(target(), facts(state=state(deploy_started_at=began)))
     assert (found.name, found.holds) == ("deploy", holds)
     assert part in found.detail
+
+
+def test_a_release_that_lies_ahead_of_a_clock_that_was_set_back_is_told_by_check_and_decision():
+    """By the journal it began to serve an hour from now: until then it is not blamed, and somebody must know."""
+    ahead = state(serving_since=NOW + HOUR)
+    check = set_back("v2", ahead, NOW)
+    assert (check.name, check.holds) == ("current", False)
+    assert "1h ahead of the controller's clock, which was set back" in check.detail
+    assert "rearguard rollback checkout" in check.detail
+    assert set_back("v2", ahead, NOW + HOUR) is None
+    assert set_back("v2", state(serving_since=NOW + 1), NOW) is None
+    assert set_back(None, ahead, NOW) is None
+    decision = decide("d1", alert(), target(), facts(state=ahead))
+    reason = next(each for each in decision.reasons if each.code is ReasonCode.RECENT_RELEASE)
+    assert reason.holds is False
+    assert reason.detail == "v2 began to serve 1h ahead of the clock, which was set back since."
+    assert "A person can go back" in reason.remedy
 
 
 def test_what_serves_unknown_leaves_the_way_back_unknown():

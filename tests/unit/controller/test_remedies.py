@@ -108,7 +108,8 @@ CASES = {
     ),
     "the clock went back": (
         {"state": state(serving_since=NOW + HOUR), "condition_since": NOW + HOUR}, {}, "recent_release",
-        "The clock would have to be right: the release lies in the future.",
+        (f"The clock would have to reach {wording.clock_time(NOW + HOUR)}, when the release began by it. A person can"
+         ' go back: rearguard rollback checkout --reason "...".'),
     ),
     "deploying": (
         {"state": state(deploy_started_at=NOW - MINUTE)}, {}, "no_deploy_in_progress",
