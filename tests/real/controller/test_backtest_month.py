@@ -192,6 +192,7 @@ def rollbacks(found):
     return sorted(told, key=lambda each: each[:3])
 
 
+@pytest.mark.timeout(900)  # the month is also written, and told once more
 @pytest.mark.alone
 @pytest.mark.soak
 def test_a_month_of_twenty_targets_takes_less_than_a_minute_and_is_as_scripted(tmp_path):
