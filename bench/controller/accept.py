@@ -20,6 +20,7 @@ from real import postgres
 
 ROUNDS = 3
 SECONDS = 3
+BRIEF = {"ROUNDS": 1, "SECONDS": 1}
 PATH = "/webhook/alertmanager"
 BODY = json.dumps(
     {

@@ -11,10 +11,9 @@ import json
 import os
 import subprocess
 import time
-import urllib.request
 
 import programs
-from place import HERE, Place, free_port
+from place import HERE, Place, free_port, until_looked
 from report import quantile
 from stand_in import ANNOTATIONS, labels
 from storm import fire
@@ -25,6 +24,7 @@ from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.model import Alert
 
 TARGETS = 20
+BRIEF = {"TARGETS": 2, "TIMES": 1}
 TIMES = 3  # with a controller and a journal of its own each
 PAUSE = 0.8  # seconds between rounds, so that the rollback before is done: one alert at a time
 COMMITS = 5  # accept, two for the version that was read, the decision with its rollback, the hook's intent
@@ -57,7 +57,7 @@ def _start(place, stamp):
     place.remember(journal)
     file, port = place.configure(journal, prometheus, hook=stamp, poll="1h")
     place.controller(file, port)
-    _until_polled(prometheus)  # it shall learn of them by webhook
+    until_looked(port, TARGETS)  # it shall learn of them by webhook
     asyncio.run(fire(prometheus, TARGETS))
     hooks, peer = place.folder / "hooks.json", free_port()
     hooks.write_text(
@@ -65,16 +65,6 @@ def _start(place, stamp):
     )
     place.start(programs.find("webhook"), "-hooks", hooks, "-ip", "127.0.0.1", "-port", peer, listens=peer)
     return port, peer, prometheus
-
-
-def _until_polled(prometheus):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with urllib.request.urlopen(f"{prometheus}/asked", timeout=5) as answer:  # noqa: S310  # our own stand-in
-            if json.load(answer).get("targets", 0) >= TARGETS:
-                return
-        time.sleep(0.05)  # between two looks, with a deadline
-    raise AssertionError("the controller did not poll")
 
 
 def _once(port, path, body, stamps):

@@ -5,14 +5,14 @@ Here: killing, and reading from /metrics who leads. Never here: what the new lea
 
 import asyncio
 import time
-import urllib.request
 
-from place import Place
+from place import Place, metrics
 
 from real import postgres
 from rearguard_controller.service.leadership import LEASE
 
 ROUNDS = 3
+BRIEF = {"ROUNDS": 1}
 
 
 def run(report):
@@ -50,6 +50,4 @@ def _until(found, within=60.0):
 
 
 def _leads(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:  # our own
-        lines = answer.read().decode().splitlines()
-    return any(line.startswith("rearguard_leader") and line.endswith(" 1.0") for line in lines)
+    return any(line.startswith("rearguard_leader") and line.endswith(" 1.0") for line in metrics(port))

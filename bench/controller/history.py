@@ -15,6 +15,7 @@ from real.controller.test_journal_upkeep import EVENTS_OF_ONE, ROLLBACKS, fill
 
 ASKED = {"status": "rollback/status", "history page": "rollback/history?limit=50", "dashboard": "dashboard"}
 TIMES = 15
+BRIEF = {"ROLLBACKS": 1000, "TIMES": 3}
 
 
 def run(report):
@@ -24,7 +25,7 @@ def run(report):
         place.remember(journal)
         file, port = place.configure(journal, place.prometheus(), mode="observe")
         alone = [_start(place, file, port) for _ in range(3)]
-        fill(journal)
+        fill(journal, ROLLBACKS)
         full = [_start(place, file, port, stay=last) for last in (False, False, True)]
         size = Path(journal).stat().st_size / 1e6
         report.note(f"journal of {size:.0f} MB; start with an empty one {statistics.median(alone):.2f} s")

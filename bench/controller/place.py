@@ -13,14 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
+from local_stack.process import free_ports
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.model import Release
 
 HERE = Path(__file__).parent
-DEADLINE = 30.0  # seconds that a process may take to be ready, or to end
+DEADLINE = 60.0  # seconds that a process may take to be ready, or to end
 TOP = """
 environment: production
 journal: {journal}
@@ -123,9 +125,24 @@ def _deployed(state, now):
 
 
 def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    return free_ports(1)[0]
+
+
+def metrics(port):
+    """The lines of a controller's own metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:  # our own
+        return answer.read().decode().splitlines()
+
+
+def until_looked(port, targets):
+    """Return once the controller says of each of so many targets which version serves: its first poll is over."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        serving = [line for line in metrics(port) if line.startswith("rearguard_target_version_info")]
+        if sum('state="serving"' in line and line.endswith(" 1.0") for line in serving) == targets:
+            return
+        time.sleep(0.05)  # between two looks, with a deadline
+    raise AssertionError(f"the controller did not look at its targets within {DEADLINE:g} s")
 
 
 def end(process):

@@ -1,8 +1,9 @@
 """What a benchmark says: each figure with its goal, and whether it is met.
 
-Here: lines, quantiles, the machine. Never here: measuring.
+Here: running parts one after another, lines, quantiles, the machine.
 """
 
+import importlib
 import os
 import platform
 import statistics
@@ -34,6 +35,20 @@ class Report:
 
     def close(self):
         print(f"\n{'every goal met' if not self.missed else 'not met: ' + '; '.join(self.missed)}")
+
+
+def run_all(names, words):
+    """Run these parts, or those that are named; with `--brief` in the small size that each part's BRIEF gives."""
+    report = Report()
+    report.note(machine())
+    if "--brief" in words:
+        report.note("brief: this shows that every part runs; the figures mean nothing")
+    for name in [word for word in words if word != "--brief"] or names:
+        part = importlib.import_module(name)
+        if "--brief" in words:
+            vars(part).update(part.BRIEF)
+        part.run(report)
+    report.close()
 
 
 def quantile(values, share):

@@ -1,6 +1,6 @@
 """The exporter's benchmarks: ratios to a floor and to peers of the same run. `make bench`, or name some of them.
 
-Here: which there are, in which order. Never here: measuring.
+Here: which there are, in which order. `--brief` only shows that each still runs: its figures mean nothing.
 """
 
 import importlib
@@ -12,14 +12,5 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "controller"))  # i
 NAMES = ("overhead", "queries", "exposition", "junk")
 
 
-def main(names):
-    shared = importlib.import_module("report")
-    report = shared.Report()
-    report.note(shared.machine())
-    for name in names or NAMES:
-        importlib.import_module(name).run(report)
-    report.close()
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    importlib.import_module("report").run_all(NAMES, sys.argv[1:])

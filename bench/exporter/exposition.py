@@ -19,6 +19,7 @@ from rearguard_exporter.values.slots import Slots
 CHILDREN = 5900
 LINES = CHILDREN * HTTP_DURATION.lines
 ROUNDS = 5
+BRIEF = {"ROUNDS": 1}
 KEYS = [("GET", f"/route/{number}", "200", "") for number in range(CHILDREN)]
 VALUES = (0.001, 0.02, 0.3, 20.0)
 

@@ -17,6 +17,7 @@ import apps
 
 CHUNKS = 40
 ROUNDS = 3
+BRIEF = {"ROUNDS": 1, "CHUNKS": 2}
 
 
 def _monitor():
@@ -90,7 +91,7 @@ def run(report):
 
 
 def _in_process(name, routes):
-    command = [sys.executable, __file__, name, str(routes)]
+    command = [sys.executable, __file__, name, str(routes), str(CHUNKS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
@@ -122,7 +123,7 @@ def _floor():
     return run
 
 
-async def _measure(name, routes):
+async def _measure(name, routes, chunks):
     make, instrumented, runner, _ = VARIANTS[name]
     path = f"/r{routes // 2}/42"
     floor, bare, measured = _floor(), runner(make(routes), path), runner(instrumented(routes), path)
@@ -130,11 +131,11 @@ async def _measure(name, routes):
         floor(), await bare(), await measured()
     gc.collect()
     gc.freeze()
-    rows = [(floor(), await bare(), await measured()) for _ in range(CHUNKS)]
+    rows = [(floor(), await bare(), await measured()) for _ in range(chunks)]
     base = statistics.median(row[0] for row in rows)
     over = statistics.median(row[2] - row[1] for row in rows)
     print(json.dumps({"floor_us": base * 1e6, "over_us": over * 1e6, "ratio": over / base}))
 
 
 if __name__ == "__main__":
-    asyncio.run(_measure(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(_measure(sys.argv[1], *map(int, sys.argv[2:])))

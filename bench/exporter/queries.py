@@ -22,6 +22,7 @@ import overhead
 N = 300
 CHUNKS = 60
 ROUNDS = 3
+BRIEF = {"ROUNDS": 1, "CHUNKS": 2}
 GOAL = 3
 STATEMENT = "select id, name from customers where id = 1"
 
@@ -37,7 +38,7 @@ def run(report):
 
 
 def _in_process(name):
-    command = [sys.executable, __file__, name]
+    command = [sys.executable, __file__, name, str(CHUNKS)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -205,21 +206,21 @@ async def _nothing():
     pass
 
 
-async def _in_turn(variants):
+async def _in_turn(variants, chunks):
     """The floor and what measuring adds: of bare floor (its ground, itself), and of the query (bare, measured)."""
     for _ in range(3):
         for variant in variants:
             await _time(variant)
     gc.collect()
     gc.freeze()
-    rows = [[await _time(variant) for variant in variants] for _ in range(CHUNKS)]
+    rows = [[await _time(variant) for variant in variants] for _ in range(chunks)]
     floor = statistics.median(row[1] - row[0] for row in rows)
     return floor, statistics.median(row[3] - row[2] for row in rows)
 
 
-async def _measure(name):
+async def _measure(name, chunks):
     make = VARIANTS[name]()
-    floor, over = await _in_turn((_nothing, _floor(), make(False), make(True)))
+    floor, over = await _in_turn((_nothing, _floor(), make(False), make(True)), chunks)
     print(json.dumps(over / floor))
 
 
@@ -230,7 +231,7 @@ def _wrapped(query):
     return run
 
 
-async def _measure_real(name, url):
+async def _measure_real(name, url, chunks):
     bare, (counter, histogram) = await REAL[name](url, measured=False), overhead.cached()
 
     async def with_floor():
@@ -238,21 +239,21 @@ async def _measure_real(name, url):
         counter.inc()
         histogram.observe(0.004)
 
-    base, over = await _in_turn((_wrapped(bare), with_floor, bare, await REAL[name](url, measured=True)))
+    base, over = await _in_turn((_wrapped(bare), with_floor, bare, await REAL[name](url, measured=True)), chunks)
     print(json.dumps((over * 1e6, base * 1e6)))
 
 
-def _main(name):
+def _main(name, chunks):
     if name in VARIANTS:
-        asyncio.run(_measure(name))
+        asyncio.run(_measure(name, chunks))
         return
     root = Path(__file__).resolve().parents[2]
     sys.path += [str(root / "tests"), str(root / "deploy" / "local")]
     from real import postgres
 
     with postgres.running() as server:
-        asyncio.run(_measure_real(name, server.url("postgres")))
+        asyncio.run(_measure_real(name, server.url("postgres"), chunks))
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _main(sys.argv[1], int(sys.argv[2]))

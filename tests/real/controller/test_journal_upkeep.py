@@ -155,7 +155,7 @@ EVENTS_OF_ONE = 10
 TARGETS = 50
 
 
-def fill(path) -> None:
+def fill(path, rollbacks: int = ROLLBACKS) -> None:
     """Many closed rollbacks with their events and decisions, written in bulk: the same ten events for each."""
     value = first = rollback("ID", of=target(name="TARGET", before=(), after=(), health=None), decision_id="DECISION")
     turns = ["step_started", *["step_interrupted", "step_started"] * 3, "step_done"]
@@ -174,7 +174,7 @@ def fill(path) -> None:
             .replace("ID", f"r{number:07}")
         )
 
-    numbers = range(ROLLBACKS)
+    numbers = range(rollbacks)
     with beside(path) as connection:
         connection.execute("pragma synchronous = off")
         connection.execute("begin")

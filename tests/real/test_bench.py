@@ -1,0 +1,52 @@
+"""The benchmarks run: every part ends and prints its rows. What they measure is asked for on a quiet machine only."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+ROWS = {  # figures with a goal that each part prints, and sections that they stand in
+    "controller/accept": (6, 2),
+    "controller/command": (1, 1),
+    "controller/storm": (5, 1),
+    "controller/history": (4, 1),
+    "controller/failover": (1, 1),
+    "exporter/overhead": (10, 2),
+    "exporter/queries": (3, 1),
+    "exporter/exposition": (5, 2),
+    "exporter/junk": (4, 2),
+}
+
+
+def test_every_part_of_the_benchmarks_is_tried_here():
+    parts = {
+        f"{file.parent.name}/{file.stem}" for file in BENCH.glob("*/*.py") if "def run(report)" in file.read_text()
+    }
+    assert parts == set(ROWS)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(480)  # a machine under load only takes longer
+@pytest.mark.parametrize("part", sorted(ROWS))
+def test_a_part_of_the_benchmarks_ends_and_prints_its_rows(part):
+    folder, name = part.split("/")
+    done = subprocess.run(
+        [sys.executable, BENCH / folder, "--brief", name],
+        capture_output=True,
+        text=True,
+        timeout=470,
+        check=False,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(BENCH.parent / "deploy/local"), str(BENCH.parent / "tests")]),
+        },
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = done.stdout.splitlines()
+    goals, sections = ROWS[part]
+    assert sum((" goal " in line and line.endswith("met")) or line.endswith("NOT MET") for line in lines) == goals
+    assert sum(line.startswith("== ") for line in lines) == sections
+    assert lines[-1].startswith(("every goal met", "not met: "))
