@@ -13,6 +13,7 @@ from itertools import islice
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.lists import Lists
+from rearguard_controller.facts.pieces import computed, in_pieces
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.model import Alert, AlertState, Labels, agree
 
@@ -113,8 +114,11 @@ class AlertsNow:
             last = self._last[1] if self._last else None
             if last is None or not 0 <= self._clock() - last.read_at < max_age:
                 return await self._read()
-            may_be_newer = delivered > last.read_at and not all(map(last.has_firing, alerts))
-            return await self._read() if may_be_newer else last
+            if delivered > last.read_at:
+                async for alert in in_pieces(alerts):
+                    if not last.has_firing(alert):
+                        return await self._read()
+            return last
 
     async def _read(self) -> AlertsReading:
         self._begun += 1
@@ -124,14 +128,13 @@ class AlertsNow:
         except SourceError as error:
             reading = AlertsReading(read_at, fault=error.message, hint=error.hint)
         else:
-            troubled = self.trouble.see(each.labels for each in alerts if each.state == AlertState.FIRING)
+            firing = [each.labels for each in alerts if each.state == AlertState.FIRING]
+            troubled, by_labels, by_name = await computed(
+                len(alerts), lambda: (self.trouble.among(firing), _by_labels(alerts), _by_name(alerts))
+            )
+            self.trouble.saw(*sorted(troubled))
             reading = AlertsReading(
-                read_at,
-                tuple(alerts),
-                rules,
-                troubled=troubled,
-                by_labels=_by_labels(alerts),
-                by_name=_by_name(alerts),
+                read_at, tuple(alerts), rules, troubled=troubled, by_labels=by_labels, by_name=by_name
             )
         if self._last is None or self._last[0] < number:
             self._last = number, reading

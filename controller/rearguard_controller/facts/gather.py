@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from rearguard_controller.facts.alert_facts import Confirmation, confirm
 from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsReading
 from rearguard_controller.facts.measurements import measure
+from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.target_facts import TargetReader, of_others, with_others
 from rearguard_controller.model import Alert, AlertState, Condition, Facts, Measured, Target
@@ -73,7 +74,7 @@ class FactGatherer:
             self._silences.look(),
         )
         trouble = self._alerts_now.trouble
-        confirmed = [self._confirmed(target, alert, reading, facts.now) for alert in alerts]
+        confirmed = [self._confirmed(target, alert, reading, facts.now) async for alert in in_pieces(alerts)]
         if any(isinstance(each, Confirmation) and each.facts.state is AlertState.FIRING for each in confirmed):
             trouble.saw(target.name)
         known = with_others(

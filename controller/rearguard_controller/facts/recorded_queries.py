@@ -15,6 +15,7 @@ from rearguard_controller.adapters.prometheus.agreement import url_of
 from rearguard_controller.adapters.prometheus.figures import is_about
 from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
+from rearguard_controller.facts.pieces import computed
 from rearguard_controller.model import Condition, Evidence, EvidenceSource, Labels, ReasonCode, Sample, agree
 from rearguard_controller.model.labels import VERSION_LABEL
 from rearguard_controller.wording import number
@@ -68,7 +69,7 @@ class RecordedQueries:
             raise
         said = (each.at for each in samples if each.at is not None and abs(each.at - asked_at) <= MOST_APART)
         at = next(said, asked_at)
-        own = self._own(expression, samples)
+        own = await computed(len(samples), lambda: self._own(expression, samples))
         self._keep(expression, at, _in_words(own), own)
         return samples
 

@@ -32,7 +32,13 @@ class Trouble:
                 by_values.setdefault(tuple(wanted[name] for name in sorted(wanted)), set()).add(target.name)
 
     def see(self, firing: Iterable[Labels]) -> frozenset[str]:
-        """Note a reading of all alerts that fire; returns the targets that are in trouble by it.
+        """Note a reading of all alerts that fire; returns the targets that are in trouble by it: see `among`."""
+        now = self.among(firing)
+        self.saw(*sorted(now))
+        return now
+
+    def among(self, firing: Iterable[Labels]) -> frozenset[str]:
+        """The targets that are in trouble by these alerts that fire; nothing is noted.
 
         An alert that matches several targets does not count, because nobody knows which of them it is about.
         """
@@ -45,14 +51,13 @@ class Trouble:
                 owners |= by_values.get(tuple([labels.get(name, "") for name in names]), set())
             if len(owners) == 1:
                 now |= owners
-        for name in sorted(now):
-            self.saw(name)
         return frozenset(now)
 
-    def saw(self, name: str) -> None:
-        """Note that a trigger alert of this target fires now."""
+    def saw(self, *names: str) -> None:
+        """Note that trigger alerts of these targets fire now."""
         self._forget()
-        self._seen[name] = self._monotonic()
+        for name in names:
+            self._seen[name] = self._monotonic()
 
     def recent(self) -> tuple[str, ...]:
         """The targets that had a trigger alert within `limit.within` seconds, those in trouble longest first."""

@@ -5,7 +5,7 @@ Here: what decisions about alerts and decisions about people's requests have in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -86,8 +86,21 @@ class Decisions:
         """
         decision = evidence.kept(decision)
         await self.runtime.lead.record(decision, rollback)
-        self._count(decision, rollback)
+        self._count(decision)
+        self._tell_opened(rollback)
         self.runtime.notices.decided(decision, rollback)
+
+    async def record_several(self, decisions: Sequence[Decision]) -> None:
+        """Keep the leader's decisions about alerts that open nothing, all or none; people are told of each.
+
+        Raises:
+            JournalError, LeaseLostError: none was kept.
+        """
+        kept = [evidence.kept(each) for each in decisions]
+        await self.runtime.lead.record_several(kept)
+        self._count(*kept)
+        for each in kept:
+            self.runtime.notices.decided(each, None)
 
     async def record_by_hand(
         self,
@@ -107,18 +120,22 @@ class Decisions:
         """
         decision = evidence.kept(decision)
         await self.runtime.journal.record(decision, rollback, idempotency_key=idempotency_key, action=action)
-        self._count(decision, rollback)
+        self._count(decision)
+        self._tell_opened(rollback)
 
-    def _count(self, decision: Decision, rollback: Rollback | None) -> None:
-        self.runtime.telemetry.decided(decision)
-        log.info(
-            "decided",
-            target=decision.target,
-            decision=decision.id,
-            verdict=decision.verdict.value,
-            alert=decision.alert.name if decision.alert else None,
-            rollback=decision.rollback_id,
-            because=[reason.code.value for reason in decision.reasons if reason.blocks],
-        )
+    def _count(self, *decisions: Decision) -> None:
+        self.runtime.telemetry.decided(*decisions)
+        for decision in decisions:
+            log.info(
+                "decided",
+                target=decision.target,
+                decision=decision.id,
+                verdict=decision.verdict.value,
+                alert=decision.alert.name if decision.alert else None,
+                rollback=decision.rollback_id,
+                because=[reason.code.value for reason in decision.reasons if reason.blocks],
+            )
+
+    def _tell_opened(self, rollback: Rollback | None) -> None:
         if rollback is not None:
             self.opened()

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
 from rearguard_controller.errors import JournalError
+from rearguard_controller.facts.owners import Owners
+from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.intake.drill_alert import drills_in, is_of_a_drill
 from rearguard_controller.intake.heartbeat import WATCHDOG, Heartbeat
 from rearguard_controller.intake.judging import Judging, set_aside
 from rearguard_controller.intake.queues import RETRY_AFTER, Queues, Waiting
+from rearguard_controller.journal.store import InboxEntry
 from rearguard_controller.model import Alert, Target
 from rearguard_controller.runtime import Runtime
 
@@ -34,7 +37,7 @@ class Intake:
         """Hand alerts to `judging`, one queue for each target; `heartbeat` takes its own alert from deliveries."""
         self._journal, self._lead, self._clock = runtime.journal, runtime.lead, runtime.clock
         self._telemetry, self._notices = runtime.telemetry, runtime.notices
-        self._targets = targets
+        self._owners = Owners(targets)
         self._judging = judging
         self._heartbeat = heartbeat
         self._wake = asyncio.Event()
@@ -74,26 +77,18 @@ class Intake:
         finally:
             await self._queues.close()
 
-    async def consider(self, alerts: Iterable[Alert]) -> None:
+    async def consider(self, alerts: Sequence[Alert]) -> None:
         """Let alerts that the watcher found in Prometheus' own list be judged; returns before they are."""
-        for alert in alerts:
+        async for alert in in_pieces(alerts):
             await self._hand_to_target(Waiting(alert))
 
     async def _hand_out(self) -> bool:
         """Read some of the inbox and give each alert to its target's queue; True when there may be more."""
         entries = await self._journal.unjudged(INBOX_BATCH, but_not=self._queues.in_hand)
-        newest: dict[str, Waiting] = {}
         drills = [entry.id for entry in entries if is_of_a_drill(entry.alert)]
-        for entry in entries:
-            if entry.id in drills:
-                continue
-            if entry.alert.name != WATCHDOG:
-                self._notices.alert(entry.alert, entry.received_at, self._owner)
-            before = newest.get(entry.alert.key)
-            ids = (entry.id,) if before is None else (*before.ids, entry.id)
-            newest[entry.alert.key] = Waiting(entry.alert, entry.received_at, ids, entry.alert.starts_at)
         settled = [tuple(drills)] if drills else []
-        waiting = await self._judging.as_prometheus_has(list(newest.values()))
+        newest = self._newest([entry for entry in entries if not is_of_a_drill(entry.alert)])
+        waiting = await self._judging.as_prometheus_has(newest)
         settled += [each.ids for each in waiting if not await self._hand_to_target(each)]
         if settled:
             await self._lead.mark_judged([number for ids in settled for number in ids], self._clock())
@@ -101,10 +96,31 @@ class Intake:
             self._read_at = asyncio.get_running_loop().time()
         return len(entries) == INBOX_BATCH
 
+    def _newest(self, entries: Sequence[InboxEntry]) -> list[Waiting]:
+        """Each alert once, as it was delivered last; people are told of what is new.
+
+        Repeated deliveries are one object, see `Journal.unjudged`, so they cost next to nothing.
+        """
+        newest: dict[str, tuple[InboxEntry, list[int]]] = {}
+        keys: dict[int, str] = {}  # by the identity of alerts, which live as long as their entries
+        for entry in entries:
+            key = keys.get(id(entry.alert))
+            if key is None:
+                key = keys[id(entry.alert)] = entry.alert.key
+            before, ids = newest.get(key, (None, []))
+            if entry.alert.name != WATCHDOG and (before is None or before.alert is not entry.alert):
+                self._notices.alert(entry.alert, entry.received_at, self._owner)
+            ids.append(entry.id)
+            newest[key] = entry, ids
+        return [
+            Waiting(entry.alert, entry.received_at, tuple(ids), entry.alert.starts_at)
+            for entry, ids in newest.values()
+        ]
+
     def _owner(self, alert: Alert) -> str | None:
         """The one target that an alert belongs to, triggers or not."""
-        owners = [target.name for target in self._targets if target.owns(alert.labels)]
-        return owners[0] if len(owners) == 1 else None
+        owners = self._owners.of(alert.labels)
+        return owners[0].name if len(owners) == 1 else None
 
     async def _hand_to_target(self, one: Waiting) -> bool:
         """Put an alert into its target's queue; False if it has none, so that there is nothing to judge."""

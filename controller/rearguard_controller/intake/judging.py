@@ -18,6 +18,8 @@ import structlog
 from rearguard_controller.errors import ConflictError, DamagedError, JournalError, LeaseLostError
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.gather import FactGatherer, Gathered
+from rearguard_controller.facts.owners import Owners
+from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.queues import Waiting
 from rearguard_controller.judgement import policy, score
@@ -26,7 +28,6 @@ from rearguard_controller.model import (
     AlertState,
     Decision,
     Facts,
-    Labels,
     ReasonCode,
     Rollback,
     Target,
@@ -40,7 +41,10 @@ from rearguard_controller.runtime import Runtime
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 32  # targets that are judged side by side
+MOST_TOGETHER = 32  # decisions that are recorded at once
 MOST_REMEMBERED = 50_000  # alerts whose last answers are kept; the same answers to a forgotten one are recorded again
+
+Leaves = dict[bytes, tuple[bytes, Decision]]  # decisions to be recorded, with their answers, by what they are about
 
 
 class Judging:
@@ -51,6 +55,7 @@ class Judging:
     ) -> None:
         """Judge alerts of these targets by what `gatherer` finds; `decisions` records what is decided."""
         self._targets = {target.name: target for target in targets}
+        self._owners = Owners(targets)
         self._journal, self._lead, self._telemetry = runtime.journal, runtime.lead, runtime.telemetry
         self._clock, self._new_id = runtime.clock, runtime.new_id
         self._gatherer = gatherer
@@ -70,19 +75,19 @@ class Judging:
         delivery stays as it is if no trigger of any target fits it in Prometheus. It will not be confirmed then, and
         the decision says so.
         """
-        hints = [each for each in delivered if each.alert.firing and self._may_trigger(each.alert)]
+        hints = [each for each in delivered if self._is_hint(each.alert)]
         if not hints:
             return list(delivered)
         newest = max((each.received_at or 0.0) for each in hints)
         reading: AlertsReading | None = None
         with set_aside(*(each.alert.name for each in hints)):
             reading = await self._gatherer.reading([each.alert for each in hints], newest)
-        return [one for each in delivered for one in self._meant(each, reading)]
+        return [one async for each in in_pieces(delivered) for one in self._meant(each, reading)]
 
     def _meant(self, delivery: Waiting, reading: AlertsReading | None) -> list[Waiting]:
-        if reading is None or not (delivery.alert.firing and self._may_trigger(delivery.alert)):
+        if reading is None or not self._is_hint(delivery.alert):
             return [delivery]
-        found = [each for each in reading.meant(delivery.alert) if self._is_trigger(each.labels)]
+        found = [each for each in reading.meant(delivery.alert) if self._owners.are_triggered_by(each.labels)]
         firing = [each for each in found if each.state == AlertState.FIRING]
         alerts = [replace(as_alert(each, delivery.alert.source), firing=True) for each in firing or found[:1]]
         if not alerts:
@@ -95,17 +100,22 @@ class Judging:
 
         If it is not, and the alert is a trigger, a decision that says so is recorded.
         """
-        owners = [target for target in self._targets.values() if target.owns(alert.labels)]
+        owners = self._owners.of(alert.labels)
         if not owners:
-            if self._may_trigger(alert):
-                await self._leave(alert, policy.decide(self._new_id("d"), alert, None, Facts(self._clock())))
+            if self._owners.may_trigger(alert.labels):
+                await self._leave_alone(alert, policy.decide(self._new_id("d"), alert, None, Facts(self._clock())))
             return None
         if not any(is_subset(target.policy.alerts, alert.labels) for target in owners):
             return None  # not a trigger: the watcher shows it, nothing is to be decided
         target = owners[0] if len(owners) == 1 else await self._only_recent(owners)
         if target is None:
-            await self._leave(alert, policy.decide_unclear(self._new_id("d"), alert, owners, self._clock()))
+            await self._leave_alone(alert, policy.decide_unclear(self._new_id("d"), alert, owners, self._clock()))
         return target
+
+    async def _leave_alone(self, alert: Alert, decision: Decision) -> None:
+        leaves: Leaves = {}
+        await self._leave(alert, decision, leaves)
+        await self._keep(leaves)
 
     async def judge(self, name: str, waiting: Sequence[Waiting]) -> None:
         """Judge alerts of one target on the same facts, which are gathered anew after each rollback that they open.
@@ -122,27 +132,35 @@ class Judging:
                     delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
                     gathered = await self._gatherer.gather(target, [each.alert for each in left], delivered=delivered)
                 done = len(left)
+                leaves: Leaves = {}
                 for number, found in enumerate(gathered):
                     with set_aside(left[number].alert.name):
                         if isinstance(found, Exception):
                             raise found
-                        if await self._decide(target, found, left[number]):
+                        if await self._decide(target, found, left[number], leaves):
                             done = number + 1
                             break
+                await self._keep(leaves)
                 left = left[done:]
         ids = [number for each in waiting for number in each.ids]
         if ids:
             await self._lead.mark_judged(ids, self._clock())
 
-    async def _decide(self, target: Target, gathered: Gathered, waiting: Waiting) -> bool:
-        """Decide and record; True if the target's facts changed by that."""
+    async def _decide(self, target: Target, gathered: Gathered, waiting: Waiting, leaves: Leaves) -> bool:
+        """Decide and record; True if the target's facts changed by that.
+
+        A decision to leave the alert is put among `leaves`, which are recorded together: that changes no facts.
+        """
+        if target.release.check is not None:  # which may take long: what is decided already does not wait for it
+            await self._keep(leaves)
         facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
         facts, decision = await self._decisions.checked(
             target, facts, lambda facts: policy.decide(number, alert, target, facts)
         )
         if decision.verdict is Verdict.LEAVE:
-            await self._leave(alert, decision)
+            await self._leave(alert, decision, leaves)
             return False
+        await self._keep(leaves)  # decisions are recorded in the order in which they were made
         conditions = () if gathered.condition is None else (gathered.condition,)
         confirmed = next(each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED)
         rollback = self._decisions.rollback(
@@ -158,15 +176,53 @@ class Judging:
         self._telemetry.judged(target.name, decision.decided_at, waiting.received_at, waiting.fired_at)
         return True
 
-    async def _leave(self, alert: Alert, decision: Decision) -> None:
+    async def _leave(self, alert: Alert, decision: Decision, leaves: Leaves) -> None:
+        """Put a decision among those that are recorded next, if its answers are new; many are recorded at once."""
         subject = _digest(alert.key, decision.target, decision.from_version)
         answers = _digest(decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
-        if self._recorded.get(subject) != answers:
-            await self._say(decision, None)
-            await self._decisions.record(decision, None)
+        if subject in leaves and leaves[subject][0] != answers:
+            await self._keep(leaves)
+        if self._recorded.get(subject) == answers:
+            self._recorded.move_to_end(subject)
+        else:
+            leaves[subject] = answers, decision
+        if len(leaves) >= MOST_TOGETHER:
+            await self._keep(leaves)
+
+    async def _keep(self, leaves: Leaves) -> None:
+        """Record these decisions, in one transaction, and forget them.
+
+        A fault of ours with one of them keeps none of the others back.
+
+        Raises:
+            JournalError, LeaseLostError: some were not recorded.
+        """
+        new = dict(leaves)
+        leaves.clear()
+        if not new:
+            return
+        try:
+            await self._record(new)
+        except (JournalError, LeaseLostError) as error:
+            if not isinstance(error, DamagedError):
+                raise
+        except Exception as error:  # each by itself says whose it is
+            log.error("decisions_not_together", exc_info=error)
+        else:
+            return
+        for subject, one in new.items():
+            with set_aside(one[1].alert.name if one[1].alert else ""):
+                await self._record({subject: one})
+
+    async def _record(self, new: Leaves) -> None:
+        said = {each.from_version: each for _, each in reversed(new.values()) if score.is_said(each, None)}
+        for first in said.values():  # it counts once for a version, however many alerts say it
+            await self._say(first, None)
+        await self._decisions.record_several([decision for _, decision in new.values()])
+        for subject, (answers, _) in new.items():
             self._recorded[subject] = answers
-        self._recorded.move_to_end(subject)
-        if len(self._recorded) > MOST_REMEMBERED:
+            self._recorded.move_to_end(subject)
+        while len(self._recorded) > MOST_REMEMBERED:
             self._recorded.popitem(last=False)
 
     async def _say(self, decision: Decision, opened: Rollback | None) -> None:
@@ -189,11 +245,8 @@ class Judging:
                 recent.append(target)
         return recent[0] if len(recent) == 1 else None
 
-    def _is_trigger(self, labels: Labels) -> bool:
-        return any(target.triggered_by(labels) for target in self._targets.values())
-
-    def _may_trigger(self, alert: Alert) -> bool:
-        return any(is_subset(target.policy.alerts, alert.labels) for target in self._targets.values())
+    def _is_hint(self, delivered: Alert) -> bool:
+        return delivered.firing and self._owners.may_trigger(delivered.labels)
 
 
 @contextlib.contextmanager

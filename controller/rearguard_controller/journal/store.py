@@ -78,6 +78,9 @@ class Lead(Protocol):
     async def record(self, decision: Decision, rollback: Rollback | None = None) -> None:
         """Store a decision about an alert, and the rollback that it opens: see `Journal.record`."""
 
+    async def record_several(self, decisions: Sequence[Decision]) -> None:
+        """Store decisions about alerts that open no rollback, in their order and in one transaction."""
+
     async def append(self, rollback_id: str, event: Event) -> Rollback:
         """Fold what happened to a rollback into it and store both, in one transaction; returns the new rollback.
 
@@ -136,7 +139,10 @@ class Journal(Protocol):
         """Store alerts; many concurrent calls share one commit. On return they are on disk."""
 
     async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
-        """Accepted alerts not yet judged, oldest first, without those in `but_not`; sets unreadable ones aside."""
+        """Accepted alerts not yet judged, oldest first, without those in `but_not`; sets unreadable ones aside.
+
+        Alerts that were delivered in the same words are one object.
+        """
 
     async def unjudged_count(self) -> int:
         """How many alerts wait. Cheap: a count up to half a second old, plus what we accepted since."""

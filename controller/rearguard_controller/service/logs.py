@@ -6,6 +6,7 @@ otherwise JSON with the field names of the Elastic Common Schema. Values whose n
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from typing import TextIO
@@ -65,11 +66,16 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replace values whose name suggests a secret by `***`, and remove passwords and the like from addresses."""
     for name, value in event.items():
-        if any(word in name.lower() for word in _SECRET_WORDS):
+        if _is_secret(name):
             event[name] = "***"
         elif isinstance(value, str) and "://" in value:
             event[name] = plain(value)
     return event
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRET_WORDS)
 
 
 def ecs_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

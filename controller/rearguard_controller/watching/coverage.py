@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from rearguard_controller.adapters.prometheus import AlertingRule, Rules, possible
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
+from rearguard_controller.facts.pieces import computed
 from rearguard_controller.model import VERSION_LABEL, Labels, Sample, Target, Trust
 from rearguard_controller.watching.current_figures import Table, rows_of
 from rearguard_controller.watching.label_sets import LabelSets
@@ -96,6 +97,9 @@ class Coverage:
 
     async def _voice(self, rule: AlertingRule, known: Rules, table: Table) -> Voice:
         samples = await self._compared(rule.query)
+        return await computed(len(samples), lambda: self._said(rule, samples, known, table))
+
+    def _said(self, rule: AlertingRule, samples: Sequence[Sample], known: Rules, table: Table) -> Voice:
         labelled = [possible.alert_labels(rule, sample.labels) for sample in samples]
         rows = rows_of(table, [rule])
         told = rule.annotations.get("figure", "").strip()

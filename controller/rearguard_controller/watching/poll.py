@@ -18,9 +18,11 @@ from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules, fig
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
+from rearguard_controller.facts.owners import Owners
+from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
-from rearguard_controller.model import Alert, AlertsSeen, Check, Condition, Target, is_subset
+from rearguard_controller.model import Alert, AlertsSeen, AlertState, Check, Condition, Target, is_subset
 from rearguard_controller.model.checks import (
     CLOCK,
     CURRENT,
@@ -86,7 +88,7 @@ class Watcher:
         self._lead, self._journal = runtime.lead, runtime.journal
         self._clock, self._steady = runtime.clock, runtime.steady
         self._telemetry = runtime.telemetry
-        self._targets = targets
+        self._targets, self._owners = targets, Owners(targets)
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences = sources.silences
         self._coverage = Coverage(sources.prometheus, targets, runtime.steady)
@@ -202,11 +204,12 @@ class Watcher:
                 self._track(target, Watch())
             return
         self._answered_at = self._steady()
-        mine = {
-            target.name: [alert for alert in reading.alerts if target.owns(alert.labels)] for target in self._targets
-        }
+        mine: dict[str, list[PrometheusAlert]] = {target.name: [] for target in self._targets}
+        async for alert in in_pieces(reading.alerts):
+            for target in self._owners.of(alert.labels):
+                mine[target.name].append(alert)
         for target in self._targets:
-            self._see(target, mine[target.name], reading.rules)
+            await self._see(target, mine[target.name], reading.rules)
         self._look_for_storm()
         if self._leads():  # before anything else is asked: what may take long must not hold up a judgement
             triggers = [alert for target in self._targets for alert, _ in self._last[target.name].triggers]
@@ -229,17 +232,16 @@ class Watcher:
         triggers = [rule for rule in rules.alerting if any(can_raise(rule, dict(each)) for each in wanted)]
         return table, Asked(rules, await self._coverage.ask(triggers, rules, table), intervals, known)
 
-    def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
-        firing = [alert for alert in alerts if alert.state == "firing"]
-        self._last[target.name] = replace(
-            self._last[target.name],
-            firing=tuple(as_alert(alert, "prometheus") for alert in firing),
-            triggers=tuple(
-                (as_alert(alert, "prometheus"), figures.condition_of(alert, rules, target))
-                for alert in firing
-                if is_subset(target.policy.alerts, alert.labels)
-            ),
-        )
+    async def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
+        firing: list[Alert] = []
+        triggers: list[tuple[Alert, Condition | None]] = []
+        async for alert in in_pieces(alerts):
+            if alert.state != AlertState.FIRING:
+                continue
+            firing.append(as_alert(alert, "prometheus"))
+            if is_subset(target.policy.alerts, alert.labels):
+                triggers.append((firing[-1], figures.condition_of(alert, rules, target)))
+        self._last[target.name] = replace(self._last[target.name], firing=tuple(firing), triggers=tuple(triggers))
 
     def _look_for_storm(self) -> None:
         trouble = self._alerts_now.trouble

@@ -52,6 +52,13 @@ class Seen:
         if rollback is not None:
             self._controller.see(self._controller.opened, rollback)
 
+    async def record_several(self, decisions):
+        if self._controller.ended:
+            await _never()
+        for each in decisions:
+            await self._controller.recording(each, None)
+        await self._journal.record_several(decisions)
+
     async def prove_lead(self):
         self._controller.proves()
         await self._journal.prove_lead()

@@ -34,6 +34,15 @@ async def test_alerts_wait_in_their_order_until_they_are_judged(journal):
     assert [entry.alert.labels["number"] for entry in await journal.unjudged(9)] == ["3", "4"]
 
 
+async def test_several_decisions_are_stored_in_their_order_all_or_none(journal, store):
+    several = [decision(f"d{number}", decided_at=NOW) for number in range(40)]
+    await journal.record_several(several)
+    assert (await journal.decisions(limit=50)).items == tuple(reversed(several))
+    with pytest.raises(ConflictError):
+        await journal.record_several([decision("d40"), decision("d7"), decision("d41")])
+    assert await store.count("decisions") == 40
+
+
 async def test_a_refused_unit_takes_no_other_with_it(journal, store):
     async def refused(_release):
         await journal.change_release(TARGET, "v7", lambda _known: (_ for _ in ()).throw(NotFoundError("gone")))
@@ -424,6 +433,7 @@ async def test_every_fenced_write_of_a_leader_that_lost_the_lease_changes_nothin
         lead.mark_judged([1], NOW),
         lead.prune(NOW + 1, 0),
         lead.record(decision("d9"), action=act),
+        lead.record_several([decision("d8"), decision("d9")]),
         lead.append("r1", noted("step_started", 0), action=act),
         lead.change_release(TARGET, "v2", lambda _known: serving(), action=act),
         lead.change_target(TARGET, lambda state: replace(state, armed=False), action=act),

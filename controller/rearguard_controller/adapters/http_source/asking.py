@@ -28,6 +28,7 @@ CONNECT_TIMEOUT = 2.0  # seconds of an address' time to connect
 ANSWER_CAP = 16 * 1024 * 1024  # bytes of one answer, without what a sieve drops
 SIEVED_CAP = 64 * ANSWER_CAP  # bytes of an answer that is sieved
 SIEVED_TIMEOUT = 30.0  # seconds for such an answer
+MOST_OBJECTS = 100_000  # JSON objects in one answer that no sieve thins out: a series has two
 BESIDE = 256 * 1024  # bytes from which on an answer is read beside the event loop
 
 _GOOD = 200
@@ -236,6 +237,8 @@ class Asking:
         """The value in a successful answer of one address."""
         source = self._source
         response, body = await self._answer(method, url, path, sent, kept)
+        if kept is None and body.count(b"{") > MOST_OBJECTS:
+            raise self._too_much(url, f"more than {MOST_OBJECTS // 2} series")
 
         def value() -> T:
             if isinstance(sent, bytes) and response.status == _GOOD and not body:
@@ -283,15 +286,15 @@ class Asking:
                 await asyncio.to_thread(sieve.feed, bytes(body))
                 body.clear()
             if len(body if sieve is None else sieve.rest) > ANSWER_CAP or size > SIEVED_CAP:
-                raise self._too_large(url)
+                raise self._too_much(url, f"more than {ANSWER_CAP // 1024 // 1024} MiB")
         if sieve is None:
             return bytes(body)
         sieve.feed(bytes(body))
         return sieve.end()
 
-    def _too_large(self, url: str) -> AnswerTooLargeError:
+    def _too_much(self, url: str, what: str) -> AnswerTooLargeError:
         return AnswerTooLargeError(
-            f"{self._source.name} at {address(url)} answered more than {ANSWER_CAP // 1024 // 1024} MiB",
+            f"{self._source.name} at {address(url)} answered {what}",
             hint="Ask for less: aggregate the expression, ask for a shorter time, let fewer alerts fire.",
         )
 

@@ -26,7 +26,7 @@ def rules_of(labels: Labels, rules: Rules) -> tuple[AlertingRule, ...]:
     alerts of the past): the rules of its name that agree with it in the most labels, and contradict it in none.
     Labels that are templates, and labels that only one side has, are not compared.
     """
-    named = [rule for rule in rules.alerting if rule.name == labels.get("alertname", "")]
+    named = rules.raising(labels.get("alertname", ""))
     items = frozenset(labels.items())
     listing = tuple(rule for rule in named if items in rule.alerts)
     if listing:

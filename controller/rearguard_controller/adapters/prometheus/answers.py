@@ -7,8 +7,8 @@ shape raises `ShapeError`, which names the place.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -74,10 +74,33 @@ class RecordingRule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All rules, in the order of Prometheus' answer."""
+    """All rules, in the order of Prometheus' answer.
+
+    Attributes:
+        reaches: seconds that expressions reach back by these rules, as far as `promql` has worked them out.
+    """
 
     alerting: tuple[AlertingRule, ...] = ()
     recording: tuple[RecordingRule, ...] = ()
+    reaches: dict[tuple[str, str | None], float] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _alerting: dict[str, list[AlertingRule]] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _recording: dict[str, list[RecordingRule]] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Arrange the rules by name: a storm of alerts asks for them thousands of times."""
+        for alerting in self.alerting:
+            self._alerting.setdefault(alerting.name, []).append(alerting)
+        for recording in self.recording:
+            self._recording.setdefault(recording.name, []).append(recording)
+
+    def raising(self, name: str) -> Sequence[AlertingRule]:
+        """The alerting rules of this name."""
+        return self._alerting.get(name, ())
+
+    @property
+    def recorded(self) -> Mapping[str, Sequence[RecordingRule]]:
+        """The recording rules by name."""
+        return self._recording
 
 
 @dataclass(frozen=True, slots=True)

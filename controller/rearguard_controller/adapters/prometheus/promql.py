@@ -49,7 +49,7 @@ def settle_seconds(figure: str, rules: Rules) -> float:
         of the groups that recorded it. 0 for a figure that uses only the newest samples. What stands right of an
         `unless` does not count: it takes values away, and gives none.
     """
-    return _Reach(_by_name(rules), {}).of(figure, 0)
+    return _reach(rules, figure)
 
 
 def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
@@ -67,15 +67,16 @@ def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
         threshold any more, they cannot keep the alert firing.
     """
     name = figure if METRIC_NAME.fullmatch(figure) else None
-    reach = _Reach(_by_name(rules), {}).of(rule.query, 0, name)
-    return reach + rule.keep_firing_for + rule.interval
+    return _reach(rules, rule.query, name) + rule.keep_firing_for + rule.interval
 
 
-def _by_name(rules: Rules) -> dict[str, list[RecordingRule]]:
-    recorded: dict[str, list[RecordingRule]] = {}
-    for rule in rules.recording:
-        recorded.setdefault(rule.name, []).append(rule)
-    return recorded
+def _reach(rules: Rules, expression: str, figure: str | None = None) -> float:
+    """Seconds that an expression reaches back, see `_Reach.of`; worked out once for each reading of the rules."""
+    key = expression, figure
+    found = rules.reaches.get(key)
+    if found is None:
+        found = rules.reaches[key] = _Reach(rules.recorded, {}).of(expression, 0, figure)
+    return found
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ values are closed, or come from the configuration.
 from __future__ import annotations
 
 import time
+from collections import Counter as Counted
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum, unique
 from itertools import product
@@ -180,11 +181,15 @@ class Telemetry:
         if fired_at is not None:
             self.span(target, Span.ALERT_TO_RECEIPT, received_at - fired_at)
 
-    def decided(self, decision: Decision) -> None:
-        """A decision was recorded. Alerts that belong to no target count under an empty target."""
-        self._decisions.labels(decision.target, decision.verdict.value).inc()
-        for reason in decision.reasons:
-            self._reasons.labels(decision.target, reason.code.value, _HOLDS[reason.holds]).inc()
+    def decided(self, *decisions: Decision) -> None:
+        """Decisions were recorded. Alerts that belong to no target count under an empty target."""
+        verdicts = Counted((each.target, each.verdict.value) for each in decisions)
+        reasons = Counted(
+            (each.target, reason.code.value, _HOLDS[reason.holds]) for each in decisions for reason in each.reasons
+        )
+        for metric, counted in ((self._decisions, verdicts), (self._reasons, reasons)):
+            for values, many in counted.items():
+                metric.labels(*values).inc(many)
 
     def opened(self, rollback: Rollback) -> None:
         """This process drives an open rollback from now on."""

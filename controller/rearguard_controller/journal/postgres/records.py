@@ -6,7 +6,7 @@ record that is read to be changed is locked until the transaction ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -28,6 +28,13 @@ async def run(connection: Connection, statement: Statement) -> str:
 async def write_decision(connection: Connection, decision: Decision) -> None:
     """Store a decision."""
     await run(connection, statements.add_decision(decision))
+
+
+async def write_decisions(connection: Connection, decisions: Sequence[Decision]) -> None:
+    """Store decisions by one statement."""
+    rows = [statements.add_decision(each) for each in decisions]
+    for sql in dict.fromkeys(row.sql for row in rows):
+        await connection.executemany(sql, [[storable(value) for value in row.values] for row in rows])
 
 
 async def open_rollback(connection: Connection, rollback: Rollback, idempotency_key: str | None) -> None:

@@ -7,7 +7,7 @@ See journal/store.py for what each method promises.
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from rearguard_controller.journal import statements
@@ -125,6 +125,10 @@ class PostgresJournal(StoreBase):
             await postgres_records.audit(connection, action)
 
         await self._write(work)
+
+    async def record_several(self, decisions: Sequence[Decision]) -> None:
+        """See `Lead.record_several`."""
+        await self._write(lambda connection: postgres_records.write_decisions(connection, decisions))
 
     async def append(self, rollback_id: str, event: Event, *, action: OperatorAction | None = None) -> Rollback:
         """See `Journal.append`."""

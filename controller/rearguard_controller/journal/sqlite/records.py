@@ -6,7 +6,7 @@ Here: rows only. What an event changes stands in `rollback.consequences`, what a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from rearguard_controller.journal import records, statements
@@ -24,6 +24,13 @@ def run(connection: sqlite3.Connection, sql: str, values: tuple[object, ...] = (
 def write_decision(connection: sqlite3.Connection, decision: Decision) -> None:
     """Store a decision."""
     run(connection, *statements.add_decision(decision))
+
+
+def write_decisions(connection: sqlite3.Connection, decisions: Sequence[Decision]) -> None:
+    """Store decisions by one statement."""
+    rows = [statements.add_decision(each) for each in decisions]
+    for sql in dict.fromkeys(row.sql for row in rows):
+        connection.executemany(sql.replace("$", "?"), [row.values for row in rows])
 
 
 def open_rollback(connection: sqlite3.Connection, rollback: Rollback, idempotency_key: str | None) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import copy
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,6 +127,10 @@ class SqliteJournal(StoreBase):
             sqlite_records.audit(connection, action)
 
         await self._write(work)
+
+    async def record_several(self, decisions: Sequence[Decision]) -> None:
+        """See `Lead.record_several`."""
+        await self._write(lambda connection: sqlite_records.write_decisions(connection, decisions))
 
     async def append(self, rollback_id: str, event: Event, *, action: OperatorAction | None = None) -> Rollback:
         """See `Journal.append`."""
