@@ -45,6 +45,7 @@ class Row:
     operator: str
     values: tuple[Sample, ...]
     thresholds: tuple[Sample, ...]
+    limit: str = ""  # PromQL of the thresholds
     _found: dict[object, dict[tuple[str | None, ...], list[int]]] = field(default_factory=dict, compare=False)
 
     def values_near(self, selector: Labels) -> list[Sample]:
@@ -108,7 +109,7 @@ async def row(prometheus: Asks, key: Key, rules: Iterable[AlertingRule]) -> Row:
     values = await prometheus.query(figure)
     number = number_in(expression)
     limits = await prometheus.query(expression) if number is None else (Sample({}, number),)
-    return Row(name, operator, tuple(values), tuple(limits))
+    return Row(name, operator, tuple(values), tuple(limits), expression)
 
 
 def threshold_in(row: Row, selector: Labels) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rearguard_controller.adapters.prometheus import Prometheus, Rules, promql
+from rearguard_controller.adapters.prometheus import Prometheus, Rules, possible, promql
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Check, Sample, Target
@@ -23,6 +23,7 @@ from rearguard_controller.watching.readiness_rules import polled
 from rearguard_controller.watching.unseen import shown
 from rearguard_controller.wording import span
 
+_OVERRIDE = "_override"  # how the names of thresholds of single services end, see rules/thresholds.yml
 MOST_SKEW = 30.0  # seconds between two clocks that nobody needs to be told of
 
 Intervals = Mapping[Address, float] | None  # seconds between scrapes; None: not known
@@ -66,7 +67,7 @@ class PolledChecks:
             polled(PROMETHEUS, holds=True),
             clock(self._prometheus.skews),
             rule_health.check(target, [voice.rule for voice in voices]),
-            _thresholds(target, rows),
+            thresholds(target, rows, asked.rules),
             await self._figures.of(target, voices, asked.rules, addresses, addresses if scraped is None else scraped),
             _scrape_interval(target, instances, scraped),
             one_process.check(target, None if instances is None else addresses, asked.shared),
@@ -94,15 +95,23 @@ def clock(skews: Mapping[str, float]) -> Check:
     return Check(CLOCK, False, detail)
 
 
-def _thresholds(target: Target, rows: Sequence[Row]) -> Check:
-    """Whether every figure that has a value for the target has a threshold, and any other for somebody at least."""
-    return polled(THRESHOLDS, holds=all(_has_threshold(target, row) for row in rows))
+def thresholds(target: Target, rows: Sequence[Row], rules: Rules) -> Check:
+    """Whether every figure that has a value for the target has a threshold, and any other could have one."""
+    return polled(THRESHOLDS, holds=all(_has_threshold(target, row, rules) for row in rows))
 
 
-def _has_threshold(target: Target, row: Row) -> bool:
+def _has_threshold(target: Target, row: Row, rules: Rules) -> bool:
     if current_figures.threshold_in(row, target.telemetry) is not None:
         return True
-    return bool(row.thresholds) and not current_figures.readings(row, target.telemetry)
+    if current_figures.readings(row, target.telemetry):
+        return False
+    return bool(row.thresholds) or not (row.values or _unrecorded(row.limit, rules))
+
+
+def _unrecorded(expression: str, rules: Rules) -> bool:
+    """Whether an expression reads a series that no loaded rule records. Overrides need not be there."""
+    names = possible.raw_metrics(expression, rules)
+    return any(":" in name and not name.endswith(_OVERRIDE) for name in names)
 
 
 def _scrape_interval(target: Target, instances: Sequence[Sample] | None, intervals: Intervals) -> Check:

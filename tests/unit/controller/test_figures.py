@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +23,7 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertState, Condition, Measurement, Sample
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.current_figures import Reading, Row
+from rearguard_controller.watching.polled_checks import thresholds
 from unit.controller.factories import MATCH, NOW, condition, target
 from unit.controller.wire import version
 
@@ -281,6 +284,38 @@ async def test_a_row_holds_every_service_and_readings_are_the_targets_own(wire, 
 def test_readings_without_a_threshold_are_neither_past_nor_not():
     row = Row("A", ">", (Sample(version("1.0"), 0.3),), ())
     assert [reading.past for reading in current_figures.readings(row, MATCH)] == [None]
+
+
+SHIPPED = Path(__file__).parents[3] / "rules"
+
+
+def recorded(*files):
+    """What these files of ours record, as Prometheus lists it."""
+    groups = [each for name in files for each in yaml.safe_load((SHIPPED / f"{name}.yml").read_text())["groups"]]
+    return Rules(
+        recording=tuple(
+            RecordingRule(rule["record"], rule["expr"], {}, "ok", "", group["name"], 5.0)
+            for group in groups
+            for rule in group["rules"]
+            if "record" in rule
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "values", "holds"),
+    [
+        (("thresholds", "recording", "release"), (), True),  # nobody shows the figure, so nobody has a threshold
+        (("recording", "release"), (), False),
+        (("thresholds", "release"), (), False),
+        (("thresholds", "recording", "release"), (Sample(version("1.0"), 0.3),), False),
+        (("thresholds", "recording", "release"), (Sample({"service_name": "other"}, 0.3),), False),
+    ],
+)
+def test_where_nobody_shows_a_figure_it_is_enough_that_its_threshold_is_recorded(files, values, holds):
+    """As where all services are measured by rules of their users alone, beside the shipped ones."""
+    row = Row("HighErrorRate", ">", values, (), "service:http_error_ratio:threshold")
+    assert thresholds(target(), [row], recorded(*files)).holds is holds
 
 
 @pytest.mark.parametrize(
