@@ -7,6 +7,7 @@ JSON. Decisions and side effects belong to the parts in `Services`.
 
 from __future__ import annotations
 
+import functools
 from http import HTTPStatus
 
 from aiohttp import web
@@ -16,10 +17,11 @@ from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import answers, openapi, routing
 from rearguard_controller.api.auth import ForbiddenError, Gate, UnauthenticatedError
 from rearguard_controller.api.commands import Commands
+from rearguard_controller.api.door import Door
 from rearguard_controller.api.health import Health
-from rearguard_controller.api.limits import Connections
-from rearguard_controller.api.listener import CONNECTIONS, Listener
+from rearguard_controller.api.listener import DOOR, Listener
 from rearguard_controller.api.reads import Reads
+from rearguard_controller.api.routing import PRINCIPAL
 from rearguard_controller.api.services import Services
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.versions import Remembered
@@ -45,9 +47,9 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     def opened() -> frozenset[str]:
         return services.now().configuration.open
 
-    connections = Connections(lambda: services.now().configuration.limits)
-    app = web.Application(middlewares=[_around_each_request(services.telemetry, services.warnings, connections, tls)])
-    app[CONNECTIONS] = connections
+    door = Door(lambda: services.now().configuration.limits)
+    app = web.Application(middlewares=[_around_each_request(services.telemetry, services.warnings, door, tls)])
+    app[DOOR] = door
     receiver = Receiver(services)
     reads = Reads(services)
     topics = (receiver, Commands(services), reads, Remembered(services), Health(services, receiver))
@@ -58,14 +60,12 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     return app
 
 
-def _around_each_request(
-    telemetry: Telemetry, warnings: Warnings, connections: Connections, tls: ServerTls | None
-) -> Middleware:
+def _around_each_request(telemetry: Telemetry, warnings: Warnings, door: Door, tls: ServerTls | None) -> Middleware:
     """One middleware for everything: each further one would cost a delivery about as much as parsing it."""
 
     @web.middleware
     async def around(request: web.Request, handler: answers.Handler) -> web.StreamResponse:
-        with connections.inside(request.protocol):
+        with door.inside(request.transport, knows=functools.partial(request.__contains__, PRINCIPAL)):
             try:
                 _check_certificate(request, tls)
                 response = await handler(request)

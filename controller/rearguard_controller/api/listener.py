@@ -1,6 +1,6 @@
-"""The socket: listens, serves an application within its limits, and stops in order.
+"""The listener: serves an application within its limits, and stops in order.
 
-Here: start and stop of aiohttp's server with the limits of headers, and the task that closes idle connections.
+Here: start and stop of aiohttp's server with the limits of headers, behind the door.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import ssl
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from rearguard_controller.api.limits import MAX_FIELD, MAX_HEADERS, MAX_LINE, Connections
+from rearguard_controller.api.door import Door
+from rearguard_controller.api.limits import MAX_FIELD, MAX_HEADERS, MAX_LINE
 
-CONNECTIONS = web.AppKey("connections", Connections)
+DOOR = web.AppKey("door", Door)
 
 
 class Listener:
@@ -23,7 +24,7 @@ class Listener:
 
     def __init__(self, app: web.Application, *, grace: float) -> None:
         """Prepare; `start` listens. `grace`: seconds that answers under way get when it stops."""
-        self._connections = app[CONNECTIONS]
+        self._door = app[DOOR]
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -42,10 +43,12 @@ class Listener:
             OSError: the address is taken, or does not belong to this machine.
         """
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
-        if self._runner.server is not None:
-            self._watch = asyncio.create_task(self._connections.watch(self._runner.server))
-        return int(self._runner.addresses[0][1])
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("aiohttp has made no server")
+        port = await self._door.open(server, host, port, tls)
+        self._watch = asyncio.create_task(self._door.watch())
+        return port
 
     async def close(self) -> None:
         """Stop listening, let answers under way finish, close every connection."""
@@ -53,6 +56,7 @@ class Listener:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
+        self._door.close()
         await self._runner.cleanup()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from rearguard_controller import api, config
+from rearguard_controller.adapters.actions import descriptors
 from rearguard_controller.api import auth
 from rearguard_controller.config import Configuration
 from rearguard_controller.journal.opening import open_journal
@@ -36,8 +37,15 @@ def serve(path: Path, *, insecure: bool = False) -> int:
     """
     configuration = config.load(path)
     logs.configure()
+    _take_descriptors()
     auth.require_protection(configuration.tokens, configuration.listen.host, insecure=insecure)
     return asyncio.run(_serve(path, configuration, insecure=insecure))
+
+
+def _take_descriptors() -> None:
+    before, now = descriptors.raise_limit()
+    if now != before:
+        log.info("descriptor_limit_raised", before=before, now=now)
 
 
 async def _serve(path: Path, configuration: Configuration, *, insecure: bool) -> int:

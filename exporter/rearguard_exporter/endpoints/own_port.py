@@ -17,14 +17,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, METRICS, Endpoints
+from rearguard_exporter.endpoints.held_connections import HeldConnections
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.fork_safety import tell_after_fork
 
 MOST_CONNECTIONS = 16
-"""Connections served at once, a thread each. Further ones are closed."""
+"""Connections served at once, a thread each. Beyond, the idlest of the greediest address makes room."""
 
 REQUEST_SECONDS = 10.0
 """Seconds that a connection has to bring its next request, and to take an answer."""
+
+ROOM_SECONDS = 1.0
+"""Seconds that a connection which makes room has to end, before another one must."""
 
 RETRY = 0.5  # seconds between two looks at whether a port that was taken is free
 
@@ -70,13 +74,15 @@ class OwnPort:
         with self._lock:
             self._is_over.set()
         if self._http is not None:
+            self._http.is_over = True
             self._http.shutdown()
             self._http.server_close()
         self._thread.join()
 
     def _bind(self) -> "_Http | None":
+        held = HeldConnections()
         try:
-            return _Http(self._wanted, _handler(self._endpoints))
+            return _Http(self._wanted, _handler(self._endpoints, held), held)
         except OSError as failure:
             if failure.errno != errno.EADDRINUSE:
                 raise
@@ -97,9 +103,13 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 2 * MOST_CONNECTIONS  # with the usual five, some of a small crowd would wait for a second
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], held: HeldConnections
+    ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self.held = held
+        self.is_over = False
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
@@ -108,14 +118,19 @@ class _Http(ThreadingHTTPServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # never a Unix path
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve the connection in a thread, or close it if there are too many."""
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        """Serve the connection in a thread, once there is room for it."""
+        while not self._free.acquire(blocking=False):
+            self.held.end_idlest(client_address[0])
+            if self._free.acquire(timeout=ROOM_SECONDS):
+                break
+            if self.is_over:
+                self.shutdown_request(request)
+                return
+        self.held.enter(request, client_address[0])
         try:
             super().process_request(request, client_address)
         except BaseException:  # no thread was to be had
-            self._free.release()
+            self._let_go(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -123,7 +138,11 @@ class _Http(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._let_go(request)
+
+    def _let_go(self, request: Any) -> None:
+        self.held.leave(request)
+        self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's shape
         """Log at debug level only: a scraper that hangs up is no fault."""
@@ -154,7 +173,7 @@ class _Reader(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
-def _handler(endpoints: Endpoints) -> type[BaseHTTPRequestHandler]:
+def _handler(endpoints: Endpoints, held: HeldConnections) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -166,15 +185,18 @@ def _handler(endpoints: Endpoints) -> type[BaseHTTPRequestHandler]:
 
         def handle_one_request(self) -> None:
             self._reader.deadline = time.monotonic() + REQUEST_SECONDS
+            held.waits(self.connection)
             super().handle_one_request()
 
         def do_GET(self) -> None:
+            held.renders(self.connection)
             self.connection.settimeout(REQUEST_SECONDS)
             try:
                 status, headers, body = self._answer(urlsplit(self.path).path)
             except Exception:  # noqa: BLE001 - one failed scrape must not end the connection thread with a traceback
                 report("listen")
                 status, headers, body = HTTPStatus.INTERNAL_SERVER_ERROR, {}, b"not available\n"
+            held.waits(self.connection)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

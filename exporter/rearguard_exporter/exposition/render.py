@@ -83,9 +83,8 @@ def asked(accept: str, accept_encoding: str) -> Form:
     return Form(is_openmetrics, _quality(accept_encoding, "gzip") > 0)
 
 
-def render(registries: Sequence[Collector], accept: str, accept_encoding: str, spent: dict[str, float]) -> Exposition:
+def render(registries: Sequence[Collector], form: Form, spent: dict[str, float]) -> Exposition:
     """The whole exposition of all registries; `spent` as in `prepare`."""
-    form = asked(accept, accept_encoding)
     parts = prepare(registries, form, spent)
     body = b"".join(steps(parts, form, spent))
     return Exposition(gzip.compress(body, GZIP_LEVEL) if form.is_gzip else body, form)

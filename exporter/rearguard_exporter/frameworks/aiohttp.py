@@ -74,12 +74,15 @@ def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
         form = asked(accept, encoding)
         warn_if_shared()
-        exposition = await endpoints.metrics.prepare(form)
+        rendering = await endpoints.metrics.shared(form)
         response = web.StreamResponse(headers=form.headers)
+        if request.method == hdrs.METH_HEAD:
+            await response.prepare(request)
+            return response
+        response.content_length = rendering.size
         await response.prepare(request)
-        if request.method != hdrs.METH_HEAD:
-            async for piece in endpoints.metrics.stream(exposition, form):
-                await response.write(piece)
+        if not await endpoints.metrics.send(rendering, response.write) and request.transport is not None:
+            request.transport.abort()  # so that nobody takes half a body for a whole one
         return response
 
     async def healthz(_: web.Request) -> web.StreamResponse:

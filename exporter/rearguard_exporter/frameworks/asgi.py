@@ -158,12 +158,18 @@ class MeasuredApp(ApplicationProxy):
         form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
         warn_if_shared()
         endpoint = self.rearguard_parts.endpoints.metrics
-        exposition = await endpoint.prepare(form)
-        await send(_head(200, form.headers))
-        if scope["method"] != "HEAD":
-            async for piece in endpoint.stream(exposition, form):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        rendering = await endpoint.shared(form)
+        if scope["method"] == "HEAD":
+            await send(_head(200, form.headers))
+            await send({"type": "http.response.body", "body": b""})
+            return
+
+        async def write(piece: bytes) -> None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+        await send(_head(200, form.headers | {"Content-Length": str(rendering.size)}))
+        if await endpoint.send(rendering, write):  # else the server closes the connection: the body is not whole
+            await send({"type": "http.response.body", "body": b""})
 
     async def _healthz(self, scope: Scope, send: Send) -> None:
         await _send_json(scope, send, 200, self.rearguard_parts.endpoints.health.health())

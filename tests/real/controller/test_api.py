@@ -20,7 +20,7 @@ from real.controller.served import BASE, NOWHERE, OPERATOR, SENDER, VIEWER, aler
 from real.prometheus import running
 from rearguard_controller import api
 from rearguard_controller.adapters.telemetry import OWN_FAMILIES, Telemetry
-from rearguard_controller.api.limits import Connections
+from rearguard_controller.api.door import Door
 from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Limits
 
@@ -258,7 +258,7 @@ async def test_an_unforeseen_failure_is_a_500_that_shows_no_internals():
     async def fail(_request):
         raise RuntimeError("secret detail")
 
-    around = api._around_each_request(Telemetry(()), Warnings(time.time), Connections(Limits), None)
+    around = api._around_each_request(Telemetry(()), Warnings(time.time), Door(Limits), None)
     broken = web.Application(middlewares=[around])
     broken.router.add_get("/fails", fail)
     server = web.AppRunner(broken, access_log=None)

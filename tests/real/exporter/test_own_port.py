@@ -1,8 +1,9 @@
 """The port of its own against peers that dribble or come in crowds, and without a name server."""
 
 import socket
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -35,22 +36,118 @@ def test_the_port_opens_without_asking_for_names(monkeypatch):
     assert asked == []
 
 
-def test_connections_are_few_and_the_next_one_is_served_when_one_has_gone(address):
+def dial(address, source="127.0.0.1"):
+    return socket.create_connection(address, 5, (source, 0))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"", b"GET /metr", REQUEST.replace(b"metrics", b"nothing"), REQUEST * 300],
+    ids=["silent", "half a request", "served", "never reading"],
+)
+def test_a_peer_that_holds_every_connection_refuses_no_scrape(address, before):
+    """`up` would be 0, and a release be blamed for it."""
     with ExitStack() as stack:
-        held = [
-            stack.enter_context(socket.create_connection(address, timeout=5))
-            for _ in range(own_port.MOST_CONNECTIONS)
-        ]
-        assert {answer(connection) for connection in held} == {b"HTTP/1.1 200 OK"}
-        beyond = stack.enter_context(socket.create_connection(address, timeout=5))
-        assert answer(beyond) == b""
-        held[0].close()
-        deadline = time.monotonic() + 5
-        while True:
-            with socket.create_connection(address, timeout=5) as late:
-                if answer(late):
-                    break
-            assert time.monotonic() < deadline
+        for _ in range(own_port.MOST_CONNECTIONS):
+            held = stack.enter_context(dial(address))
+            held.setblocking(False)
+            with suppress(BlockingIOError):
+                held.sendall(before)
+        for _ in range(20):
+            with dial(address) as scraper:
+                assert answer(scraper) == b"HTTP/1.1 200 OK"
+
+
+def test_a_peer_that_opens_one_connection_after_the_other_refuses_no_scrape_and_no_threads_pile_up(address):
+    ended = threading.Event()
+
+    def crowd():
+        held = []
+        while not ended.is_set():
+            with suppress(OSError):
+                held.append(dial(address))
+            del held[:-40]
+
+    peers = [threading.Thread(target=crowd) for _ in range(2)]
+    for each in peers:
+        each.start()
+    try:
+        for _ in range(20):
+            with dial(address) as scraper:
+                assert answer(scraper) == b"HTTP/1.1 200 OK"
+            assert threading.active_count() < 2 * own_port.MOST_CONNECTIONS
+    finally:
+        ended.set()
+        for each in peers:
+            each.join()
+
+
+def test_the_crowd_of_one_address_ends_no_connection_of_another(address):
+    with ExitStack() as stack:
+        scraper = stack.enter_context(dial(address, "127.0.0.2"))
+        assert answer(scraper) == b"HTTP/1.1 200 OK"
+        while not scraper.recv(65536).endswith(b"\n"):
+            pass
+        for _ in range(3 * own_port.MOST_CONNECTIONS):
+            stack.enter_context(dial(address))
+        assert answer(scraper) == b"HTTP/1.1 200 OK"
+
+
+def test_no_more_connections_are_served_than_there_are_threads_for(address):
+    with ExitStack() as stack:
+        held = [stack.enter_context(dial(address)) for _ in range(3 * own_port.MOST_CONNECTIONS)]
+        deadline = time.monotonic() + 10
+        for each in held[: 2 * own_port.MOST_CONNECTIONS]:  # the idlest were closed
+            each.settimeout(max(0.1, deadline - time.monotonic()))
+            assert each.recv(1) == b""
+
+
+def test_scrapes_that_wait_for_the_same_rendering_share_it_and_none_gets_an_older_one():
+    """Else a crowd that asks would make Prometheus wait for as many renderings."""
+    monitor = Monitor("shop", "1.0", "test", listen="127.0.0.1:0")
+    gate, times = threading.Event(), []
+
+    class Slow:
+        def collect(self):
+            times.append(time.monotonic())
+            gate.wait(5)
+            return ()
+
+    monitor.registry.register(Slow())
+    try:
+        with ExitStack() as stack:
+            held = [stack.enter_context(dial(monitor.listen_address)) for _ in range(10)]
+            for each in held:
+                each.sendall(REQUEST)
+            deadline = time.monotonic() + 5
+            while not times:
+                assert time.monotonic() < deadline
+            asked = time.monotonic()
+            late = stack.enter_context(dial(monitor.listen_address))
+            late.sendall(REQUEST)
+            time.sleep(0.2)  # all of them ask meanwhile
+            gate.set()
+            for each in (*held, late):
+                assert each.recv(15) == b"HTTP/1.1 200 OK"
+            assert len(times) <= 3
+            assert times[-1] > asked
+    finally:
+        monitor.close()
+
+
+def test_http_1_0_pipelining_and_a_half_closed_connection_are_answered(address):
+    with dial(address) as old:
+        old.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert read(old).startswith(b"HTTP/1.1 200 OK")
+    with dial(address) as half:
+        half.sendall(REQUEST * 3)
+        half.shutdown(socket.SHUT_WR)
+        assert read(half).count(b"HTTP/1.1 200 OK") == 3
+
+
+def read(connection):
+    """All that comes until the peer closes."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def test_a_peer_that_dribbles_its_request_is_cut_off_and_one_that_asks_again_is_not(address, monkeypatch):

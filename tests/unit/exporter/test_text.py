@@ -27,7 +27,7 @@ def registry_of(*collectors):
 
 
 def parsed(registry, accept, parse):
-    text = render([registry], accept, "", {}).body.decode()
+    text = render([registry], asked(accept, ""), {}).body.decode()
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in parse(text)
@@ -72,7 +72,9 @@ def test_every_kind_says_what_the_official_encoder_says(form):
     assert parsed(registry, *form) == official
     assert len(official) == 17 + 1 + 16 + 1
     accept, parse = form
-    heads = {f.name: (f.type, f.documentation) for f in parse(render([registry], accept, "", {}).body.decode())}
+    heads = {
+        f.name: (f.type, f.documentation) for f in parse(render([registry], asked(accept, ""), {}).body.decode())
+    }
     assert heads["level"] == ("gauge", level.help)
     assert heads["websocket_server_connections"][0] == "counter"
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rearguard_controller import durations
-from rearguard_controller.adapters.actions import process_groups, shortage
+from rearguard_controller.adapters.actions import descriptors, process_groups, shortage
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_argument
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.adapters.actions.survivors import Lock
@@ -87,6 +87,8 @@ class _Watch(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note which pipes there are: none for the errors when they go with the output."""
+        if isinstance(transport, asyncio.SubprocessTransport):
+            descriptors.give_back(transport.get_pid())
         if isinstance(transport, asyncio.SubprocessTransport) and transport.get_pipe_transport(2) is None:
             self._open.discard(2)
 

@@ -122,7 +122,8 @@ LIMITS = Section(
             "connections",
             "whole number from 1",
             "`512`",
-            "Open connections; beyond, those that have been idle longest are closed.",
+            "Open connections, and at most half of the file descriptors; beyond, the idlest of the address that"
+            " has the most is closed for a new one.",
         ),
         Key("body_timeout", "duration", "`30s`", "For the whole body of a request; beyond, 408."),
         Key(
