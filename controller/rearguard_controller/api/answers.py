@@ -85,6 +85,10 @@ class TooSlowError(RearguardError):
     """The body did not arrive in time: 408."""
 
 
+class BodyLostError(RearguardError):
+    """The client left before its body was whole: 400, which nobody reads."""
+
+
 class TooManyError(RearguardError):
     """This operator asked for too much at once: 429 with the seconds to wait."""
 
@@ -103,6 +107,7 @@ class MediaTypeError(RearguardError):
 
 _STATUS: tuple[tuple[type[RearguardError], int], ...] = (
     (BadRequestError, 400),
+    (BodyLostError, 400),
     (UnauthenticatedError, 401),
     (ForbiddenError, 403),
     (NotFoundError, 404),

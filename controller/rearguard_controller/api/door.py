@@ -136,7 +136,7 @@ class Door:
         loop.call_later(PAUSE, again)
 
     def _enter(self, connection: socket.socket, address: str) -> None:
-        name = _party(address)
+        name = party_of(address)
         party = self._parties.get(name)
         if party is None:
             party = self._parties[name] = Party(name)
@@ -195,7 +195,7 @@ class Door:
 
 
 @functools.lru_cache(maxsize=4096)
-def _party(address: str) -> str:
+def party_of(address: str) -> str:
     """Who shares a fair part: an IPv4 address, or the 64 bits of an IPv6 address that one customer is given."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])

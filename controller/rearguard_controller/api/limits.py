@@ -5,6 +5,7 @@ Here: counting by the monotonic clock. `door` bounds the connections.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections import deque
@@ -15,9 +16,14 @@ from rearguard_controller.api.answers import BusyError, TooManyError
 
 MINUTE = 60.0
 BODIES_AT_ONCE = 64 * 1024 * 1024  # bytes of deliveries that are read or stored at the same time
+MOST_BODIES = 64  # deliveries of one sender that are read or stored at the same time
 MAX_LINE = 8 * 1024  # bytes of a request line
 MAX_FIELD = 8 * 1024  # bytes of one header
 MAX_HEADERS = 64
+
+Sender = tuple[
+    str, str
+]  # the name of a token, and an address: a proxy has one address, and senders may share a token
 
 
 @dataclass(slots=True)
@@ -46,24 +52,79 @@ class Rate:
         asked.append(now)
 
 
-@dataclass(slots=True)
-class Room:
-    """Bytes that may be held at once."""
+@dataclass(slots=True, eq=False)
+class Body:
+    """What is held of one body."""
 
-    most: int
-    held: int = 0
+    room: Room
+    sender: Sender
+    limit: asyncio.Timeout | None = None  # of its reading, which a body that must make room ends
+    size: int = 0
+    is_whole: bool = False
+    is_pushed_out: bool = False
 
-    @contextlib.contextmanager
-    def take(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes while the block runs. With nothing held, any size is let in.
+    def grow(self, size: int) -> None:
+        """So many bytes more have come.
 
         Raises:
-            BusyError: that would be too much.
+            BusyError: it had to make room, or there is none and nobody who could make it.
         """
-        if self.held and self.held + size > self.most:
-            raise BusyError("Too much is being delivered at once.", hint="Deliver again in a moment.")
-        self.held += size
+        if self.is_pushed_out:
+            raise busy()
+        self.room.grow(self, size)
+
+
+class Room:
+    """Bytes of bodies that may be held at once. What has not come yet takes no room.
+
+    Nobody is kept out by others: whoever holds the most gives way, and of that sender the body that began first.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Hold at most `most` bytes."""
+        self._most = most
+        self._of: dict[Sender, dict[Body, None]] = {}  # the oldest first
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held now."""
+        return sum(map(self._size, self._of))
+
+    @contextlib.contextmanager
+    def take(self, sender: Sender) -> Iterator[Body]:
+        """A body that is held while the block runs. Of one sender's many, the one that began first gives way."""
+        body, own = Body(self, sender), self._of.setdefault(sender, {})
+        if len(own) >= MOST_BODIES:
+            self._push_out(sender)
+        own[body] = None
         try:
-            yield
+            yield body
         finally:
-            self.held -= size
+            own.pop(body, None)
+            if not own and self._of.get(sender) is own:
+                del self._of[sender]
+
+    def grow(self, body: Body, size: int) -> None:
+        """Hold more of a body; `Body.grow` says when that fails."""
+        body.size += size
+        while self.held > self._most:
+            if not self._push_out(max(self._of, key=self._size), newcomer=body):
+                raise busy()
+
+    def _size(self, sender: Sender) -> int:
+        return sum(body.size for body in self._of[sender])
+
+    def _push_out(self, sender: Sender, newcomer: Body | None = None) -> bool:
+        """End the reading of this sender's oldest body; False if it has no other than the newcomer's to read."""
+        for body in self._of[sender]:
+            if body is not newcomer and body.limit is not None and not body.is_whole and not body.limit.expired():
+                body.is_pushed_out, body.size = True, 0
+                del self._of[sender][body]
+                body.limit.reschedule(asyncio.get_running_loop().time())
+                return True
+        return False
+
+
+def busy() -> BusyError:
+    """What a sender is told that has to make room."""
+    return BusyError("Too much is being delivered at once.", hint="Deliver again in a moment.")

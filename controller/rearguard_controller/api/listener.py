@@ -10,7 +10,7 @@ import contextlib
 import logging
 import ssl
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from rearguard_controller.api.door import Door
@@ -70,7 +70,7 @@ def _http_log() -> logging.Logger:
 
 def _without_quotes(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
+    if isinstance(error, (HttpProcessingError, ClientPayloadError, web.RequestPayloadError, ConnectionError)):
         record.msg, record.args = f"unreadable request: {type(error).__name__}", ()
         record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
     return True

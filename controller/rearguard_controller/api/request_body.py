@@ -16,12 +16,21 @@ from typing import TypeVar
 import orjson
 from aiohttp import web
 
-from rearguard_controller.api.answers import BadRequestError, MediaTypeError, TooLargeError, TooSlowError
+from rearguard_controller.api.answers import (
+    BadRequestError,
+    BodyLostError,
+    MediaTypeError,
+    TooLargeError,
+    TooSlowError,
+)
+from rearguard_controller.api.limits import Body, busy
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.wording import seconds_of
 
 WEBHOOK_CAP = 16 * 1024 * 1024  # bytes
 COMMAND_CAP = 64 * 1024
+BODY_GRACE = 5.0  # seconds in which a body may come as slowly as it likes
+LEAST_RATE = 16 * 1024  # bytes a second that must have come on average beyond that
 MOST_TEXT = 4096  # characters of a reason, version or cursor
 DEFAULT_LIMIT = 50
 MOST_LIMIT = 500
@@ -32,40 +41,53 @@ _DIGITS = len(str(MOST_LIMIT))
 E = TypeVar("E", bound=StrEnum)
 
 
-async def read(request: web.Request, cap: int, *, timeout: float) -> bytes:  # noqa: ASYNC109  # the time that the client has
-    """The whole body, decompressed.
+async def read(request: web.Request, cap: int, *, timeout: float, body: Body | None = None) -> bytes:  # noqa: ASYNC109  # the time that the client has
+    """The whole body, decompressed; `body` is told of what has come.
 
     Raises:
         TooLargeError: longer than `cap` bytes; no more than that is ever held.
-        TooSlowError: not complete in `timeout` seconds.
+        TooSlowError: not complete in `timeout` seconds, or slower than `LEAST_RATE` after `BODY_GRACE` seconds.
+        BusyError: it had to make room for others.
+        BodyLostError: the client left.
     """
     if (request.content_length or 0) > cap:
         raise _too_large(cap)
-    if request.content.is_eof():  # it came with its headers: nothing to wait for
-        body = request.content.read_nowait()
-        if len(body) > cap:
-            raise _too_large(cap)
-        return body
-    chunks: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(timeout):
+        if not request.content.is_eof():
+            return await _read_slowly(request, cap, timeout, body)
+        whole = request.content.read_nowait()  # it came with its headers: nothing to wait for
+    except ConnectionError as error:
+        raise BodyLostError("The client left before its request was whole.") from error
+    if len(whole) > cap:
+        raise _too_large(cap)
+    if body is not None:
+        body.grow(len(whole))
+    return whole
+
+
+async def _read_slowly(request: web.Request, cap: int, seconds: float, body: Body | None) -> bytes:
+    chunks: list[bytes] = []
+    size, began = 0, asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(min(seconds, BODY_GRACE)) as limit:
+            if body is not None:
+                body.limit = limit
             async for chunk in request.content.iter_any():
                 size += len(chunk)
                 if size > cap:
                     raise _too_large(cap)
+                if body is not None:
+                    body.grow(len(chunk))
                 chunks.append(chunk)
+                limit.reschedule(began + min(seconds, BODY_GRACE + size / LEAST_RATE))
     except TimeoutError:
+        if body is not None and body.is_pushed_out:
+            raise busy() from None
         raise TooSlowError(
-            f"The body did not arrive within {timeout:g} seconds.", hint="Send it in one go."
+            f"The body did not arrive within {seconds:g} seconds, or more slowly than {LEAST_RATE} bytes a second.",
+            hint="Send it in one go.",
         ) from None
     return b"".join(chunks)
-
-
-def size_of(request: web.Request, cap: int) -> int:
-    """The most bytes that the body can take once decompressed: the announced length, or else the cap."""
-    announced = request.content_length
-    return cap if announced is None or "Content-Encoding" in request.headers else min(announced, cap)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from rearguard_controller import json_views
 from rearguard_controller.api import webhook_body
 from rearguard_controller.api.answers import BusyError, answer
 from rearguard_controller.api.auth import Role
+from rearguard_controller.api.door import party_of
 from rearguard_controller.api.limits import BODIES_AT_ONCE, Room
-from rearguard_controller.api.request_body import WEBHOOK_CAP, bad_request, read, size_of
-from rearguard_controller.api.routing import Route
+from rearguard_controller.api.request_body import WEBHOOK_CAP, bad_request, read
+from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Present, Services
 from rearguard_controller.errors import JournalError
 from rearguard_controller.model import Alert
@@ -43,8 +44,9 @@ class Receiver:
         """202 once all alerts of the body are on disk."""
         now = self.services.now()
         limits = now.configuration.limits
-        with self.room.take(size_of(request, WEBHOOK_CAP)):
-            body = await read(request, WEBHOOK_CAP, timeout=limits.body_timeout)
+        with self.room.take((operator_of(request), party_of(request.remote or ""))) as held:
+            body = await read(request, WEBHOOK_CAP, timeout=limits.body_timeout, body=held)
+            held.is_whole = True
             with bad_request():
                 alerts = webhook_body.parse(body)
             return await self._store(now, alerts)

@@ -5,6 +5,7 @@ It reads everything from what aiohttp leaves on the request, and walks no router
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -81,8 +82,9 @@ def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]
             return response
         response.content_length = rendering.size
         await response.prepare(request)
-        if not await endpoints.metrics.send(rendering, response.write) and request.transport is not None:
-            request.transport.abort()  # so that nobody takes half a body for a whole one
+        with suppress(ConnectionError):  # it left: no fault of the application
+            if not await endpoints.metrics.send(rendering, response.write) and request.transport is not None:
+                request.transport.abort()  # so that nobody takes half a body for a whole one
         return response
 
     async def healthz(_: web.Request) -> web.StreamResponse:

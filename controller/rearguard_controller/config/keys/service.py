@@ -125,7 +125,12 @@ LIMITS = Section(
             "Open connections, and at most half of the file descriptors; beyond, the idlest of the address that"
             " has the most is closed for a new one.",
         ),
-        Key("body_timeout", "duration", "`30s`", "For the whole body of a request; beyond, 408."),
+        Key(
+            "body_timeout",
+            "duration",
+            "`30s`",
+            "For the whole body of a request; beyond, or below 16 KiB a second, 408.",
+        ),
         Key(
             "idle_timeout",
             "duration",
