@@ -25,7 +25,7 @@ from rearguard_controller.config import Limits
 log = structlog.stdlib.get_logger(__name__)
 
 BACKLOG = 1024  # connections that the system keeps until they are accepted; it may keep fewer
-AT_ONCE = 64  # connections accepted before other work gets its turn
+AT_ONCE = 16  # connections accepted in one turn of the loop: a new one has some thirty turns to bring its request
 SWEEP_EVERY = 1.0  # seconds at most between two looks for idle connections
 PAUSE = 0.2  # seconds without accepting after the system had no descriptor
 SHARE = 2  # connections take at most one of so many parts of the descriptors; commands and the journal have the rest

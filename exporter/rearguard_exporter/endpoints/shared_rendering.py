@@ -15,7 +15,7 @@ SEND_SECONDS = 30.0
 MOST_HELD = 4
 """Renderings that readers may hold at once. Beyond, the readers of the oldest are given up."""
 
-PIECE = 1 << 15  # bytes written at once: what each slow reader has of its own in memory
+PIECE = 1 << 16  # bytes written at once: what each slow reader has of its own in memory
 
 
 class Rendering:
@@ -38,6 +38,7 @@ class LoopRenderings:
 
     def __init__(self) -> None:
         self._one_by_one = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._waiting: dict[Form, asyncio.Task[Rendering]] = {}  # none of them has begun
         self._held: dict[Rendering, None] = {}  # the oldest first
 
@@ -63,6 +64,8 @@ class LoopRenderings:
                 self._held[rendering] = None
                 self._bound()
                 for piece in rendering.pieces:
+                    async with self._turn:  # of all readers, one writes in each turn of the loop
+                        await asyncio.sleep(0)
                     await write(piece)
         except TimeoutError:
             if not limit.expired():

@@ -118,7 +118,15 @@ def logged(folder):
 
 
 @needs_prlimit
-@pytest.mark.parametrize("what", ["", "G", HELLO, OPEN], ids=["silent", "a byte", "a handshake", "requests"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("", id="silent"),
+        pytest.param("G", id="a byte", marks=pytest.mark.soak),
+        pytest.param(HELLO, id="a handshake", marks=pytest.mark.soak),
+        pytest.param(OPEN, id="requests"),
+    ],
+)
 def test_a_crowd_without_a_token_takes_no_descriptor_from_commands_and_shuts_nobody_out(tmp_path, what):
     """The usual 1024 descriptors, hard: they cannot be raised."""
     wish = {"target": "checkout", "reason": "r", "dry_run": True}
