@@ -124,7 +124,32 @@ def test_one_series_more_with_any_other_label_leaves_every_rule_to_all_others(na
         "tests": check(name),
     }
     path.write_text(yaml.safe_dump(content, width=1000, sort_keys=False))
-    done = subprocess.run(
+    done = promtool(path)
+    assert done.returncode == 0, re.sub(r"\n\s*\n", "\n", done.stdout + done.stderr)[:4000]
+
+
+def test_an_override_that_is_no_number_leaves_the_default(tmp_path):
+    who = {"service_name": "shop", "deployment_environment_name": "production"}
+    number = {"record": "service:http_error_ratio:threshold_override", "expr": "vector(NaN)", "labels": who}
+    (tmp_path / "own.yml").write_text(yaml.safe_dump({"groups": [{"name": "own", "rules": [number]}]}))
+    info = {"job": "shop", "instance": "shop:80", **who, "service_version": "v1"}
+    expected = {"labels": series("service:http_error_ratio:threshold", who, "")["series"], "value": 0.1}
+    test = {
+        "interval": "5s",
+        "input_series": [series("target_info", info, "1x30")],
+        "promql_expr_test": [
+            {"expr": "service:http_error_ratio:threshold", "eval_time": "2m", "exp_samples": [expected]}
+        ],
+    }
+    files = [*map(str, FILES), str(tmp_path / "own.yml")]
+    path = tmp_path / "nan.test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": files, "evaluation_interval": "5s", "tests": [test]}, width=1000))
+    done = promtool(path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def promtool(path):
+    return subprocess.run(
         [find("promtool"), "test", "rules", path],
         capture_output=True,
         text=True,
@@ -132,4 +157,3 @@ def test_one_series_more_with_any_other_label_leaves_every_rule_to_all_others(na
         timeout=200,
         env=environment(),
     )
-    assert done.returncode == 0, re.sub(r"\n\s*\n", "\n", done.stdout + done.stderr)[:4000]

@@ -12,6 +12,7 @@ from itertools import combinations
 
 from rearguard_controller.adapters.actions import ActionContext, reach
 from rearguard_controller.model import CommandAction, Target
+from rearguard_controller.watching import unseen
 
 MOST_OVERLAPS = 5  # pairs of targets that are named
 TO_VERSION = "{to_version}"
@@ -19,7 +20,9 @@ TO_VERSION = "{to_version}"
 
 def warnings(targets: Sequence[Target]) -> list[str]:
     """What is worth a look, in the order of the targets; then which targets may take the same alert."""
-    found = [sentence for target in targets for sentence in (*_destination(target), *_programs(target))]
+    found = [
+        sentence for target in targets for sentence in (*_destination(target), *_figures(target), *_programs(target))
+    ]
     return found + _overlaps(targets)
 
 
@@ -29,6 +32,12 @@ def _destination(target: Target) -> Iterator[str]:
             f"{target.name}: `rollback` has no {TO_VERSION}, so it is not told which version to put back: add"
             f' "{TO_VERSION}" to its arguments, unless the program reads REARGUARD_TO_VERSION.'
         )
+
+
+def _figures(target: Target) -> Iterator[str]:
+    told = unseen.of_others(target, ())
+    if told:
+        yield f"{target.name}: {told}"
 
 
 def _programs(target: Target) -> Iterator[str]:

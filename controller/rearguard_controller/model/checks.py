@@ -50,7 +50,9 @@ READY_CHECKS = (
     NOTIFY,
 )
 # While one of these does not hold, nobody can see how the target is: no version of it earns trust or is adopted.
-TRUST_CHECKS = (TRIGGER_RULES, FIGURES, ONE_PROCESS)
+TRUST_CHECKS = (TRIGGER_RULES, THRESHOLDS, FIGURES, ONE_PROCESS)
+# The same, but unknown is no failure: who pushes to a collector or gateway has no scrape of its own.
+TRUST_UNLESS_FAILED = (SCRAPE_INTERVAL,)
 DRILL_CHECKS = (
     CURRENT,
     DESTINATION,

@@ -25,7 +25,7 @@ from rearguard_controller.model import (
     TargetState,
     Trust,
 )
-from rearguard_controller.model.checks import FIGURES, TRUST_CHECKS
+from rearguard_controller.model.checks import FIGURES, TRUST_CHECKS, TRUST_UNLESS_FAILED
 from rearguard_controller.model.observations import GAPS_ALLOWED
 from rearguard_controller.releases.rollout import (
     alternates,
@@ -137,14 +137,16 @@ def most_apart(every: float, poll_interval: float) -> float:
 
 
 def against_trust(checks: Iterable[Check], trust: Trust) -> tuple[Check, ...]:
-    """Which of `TRUST_CHECKS` do not hold, or were not answered: while there are any, no version earns trust.
+    """Which checks stand in the way of trust: while there are any, no version earns it.
 
-    If the policy trusts by `up`, no figure is needed.
+    Those of `TRUST_CHECKS` that do not hold, or were not answered, and those of `TRUST_UNLESS_FAILED` that fail. If
+    the policy trusts by `up`, no figure is needed.
     """
     answered = {check.name: check for check in checks}
     names = [name for name in TRUST_CHECKS if name != FIGURES or trust is Trust.FIGURES]
     needed = (answered.get(name) or Check(name, None, "Nobody has been able to tell so far.") for name in names)
-    return tuple(check for check in needed if check.holds is not True)
+    failed = tuple(check for name, check in answered.items() if name in TRUST_UNLESS_FAILED and check.holds is False)
+    return (*(check for check in needed if check.holds is not True), *failed)
 
 
 def stands(name: str, known: TargetFacts, began: float | None, now: float, watch_window: float) -> bool:

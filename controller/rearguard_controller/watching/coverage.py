@@ -15,7 +15,7 @@ from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.pieces import computed
 from rearguard_controller.model import VERSION_LABEL, Labels, Sample, Target, Trust
-from rearguard_controller.watching.current_figures import Table, rows_of
+from rearguard_controller.watching.current_figures import Row, Table, rows_of, threshold_in
 from rearguard_controller.watching.label_sets import LabelSets
 
 HEARD_FOR = 86_400.0  # seconds for which a rule that has spoken of a version counts, while it has nothing to say
@@ -33,6 +33,8 @@ class Voice:
     unforeseen: frozenset[str]  # labels of these alerts that are known only once one fires
     figures: LabelSets | None  # its figure has a value for; None: the rule declares no figure
     presence_only: bool  # it knows nothing but that something is there, or is not
+    reads: frozenset[str] = frozenset()  # the metrics that it tells by in the end
+    row: Row | None = None  # its figure and threshold, of every service
 
     @property
     def told(self) -> str:
@@ -42,12 +44,17 @@ class Voice:
     def versions(self, target: Target) -> Versions:
         """Of which versions of the target it could speak; empty: no alert of it could lead to anything."""
         found = [labels for match in target.match for labels in self.alerts.having(self._foreseen(match))]
-        if self.figures is None:
+        if not found or self.figures is None:
             return frozenset(labels.get(VERSION_LABEL) for labels in found)
-        values = [labels for labels in self.figures.all if not labels] or self.figures.having(target.telemetry)
-        if not found and (self.alerts.all or not any(self.figures.having(match) for match in target.match)):
-            return frozenset()  # the expression compares nothing at all only while no release is young, or the like
-        return frozenset(labels.get(VERSION_LABEL) for labels in values)
+        if self.row is None or threshold_in(self.row, target.telemetry) is None:
+            return frozenset()
+        return frozenset(labels.get(VERSION_LABEL) for labels in self.measures(target))
+
+    def measures(self, target: Target) -> Sequence[Labels]:
+        """The labels of its figure's values that count for the target; one without labels counts for everybody."""
+        if self.figures is None:
+            return ()
+        return [labels for labels in self.figures.all if not labels] or self.figures.having(target.telemetry)
 
     def _foreseen(self, match: Labels) -> Labels:
         return {name: value for name, value in match.items() if name not in self.unforeseen}
@@ -109,6 +116,8 @@ class Coverage:
             frozenset[str]().union(*(names for _, names in labelled)),
             LabelSets(sample.labels for row in rows for sample in row.values) if told else None,
             possible.tells_presence_only(told or rule.query, known),
+            possible.raw_metrics(told or rule.query, known),
+            next(iter(rows), None),
         )
 
     async def _compared(self, expression: str) -> tuple[Sample, ...]:
@@ -117,10 +126,10 @@ class Coverage:
         if samples and self._steady() - asked_at < ASK_AGAIN:
             return samples
         samples = ()
-        for whatever_outcome in (False, True):
+        for outcome, other in ((False, False), (True, False), (True, True)):
             if not samples:
                 try:
-                    question = possible.compared(expression, whatever_outcome=whatever_outcome)
+                    question = possible.compared(expression, whatever_outcome=outcome, whatever_else=other)
                     samples = await self._prometheus.query(question)
                 except SourceError:
                     continue

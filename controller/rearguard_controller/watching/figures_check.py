@@ -7,7 +7,7 @@ of targets that no rule speaks of, or whose instances Prometheus does not scrape
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from rearguard_controller.adapters.prometheus import Prometheus, Rules, possible
@@ -18,6 +18,7 @@ from rearguard_controller.model.checks import FIGURES
 from rearguard_controller.watching import unseen
 from rearguard_controller.watching.coverage import Coverage, Voice
 from rearguard_controller.watching.label_sets import LabelSets
+from rearguard_controller.watching.one_process import Address, address_of
 from rearguard_controller.wording import span
 
 ASK_AGAIN = 60.0  # seconds for which an answer about a single target is taken as it was
@@ -34,8 +35,6 @@ SILENT = (
 
 T = TypeVar("T")
 
-Address = tuple[str, str]  # job and instance
-
 
 class FiguresCheck:
     """Answers the check for one target after another."""
@@ -50,8 +49,8 @@ class FiguresCheck:
         target: Target,
         voices: Sequence[Voice],
         rules: Rules,
-        addresses: Iterable[Address],
-        scraped: Iterable[Address],
+        instances: Sequence[Sample],
+        scraped: Collection[Address] | None,
     ) -> Check:
         """The check of a target.
 
@@ -59,19 +58,36 @@ class FiguresCheck:
             target: whose.
             voices: what its trigger rules could say now.
             rules: all rules, so that recorded names are followed.
-            addresses: of the target's instances.
-            scraped: the addresses that Prometheus scrapes itself.
+            instances: those that the target's telemetry selects.
+            scraped: the addresses that Prometheus scrapes itself; None: not known.
         """
-        addresses = sorted(set(addresses))
+        addresses = sorted({address_of(each.labels) for each in instances})
         names = self._coverage.names(target.name)
+        of_others = unseen.of_others(target, [each.labels for each in instances])
+        if of_others:
+            return Check(FIGURES, False, of_others)
         if not names:
             return Check(FIGURES, False, await self._why_unseen(target, voices, rules, addresses))
-        foreign = sorted(set(addresses) - set(scraped))
+        foreign = [] if scraped is None else [each for each in addresses if each not in scraped]
         if foreign and foreign == addresses and await self._are_silent(target, foreign):
             return Check(FIGURES, False, SILENT.format(span(SILENT_AFTER)))
         every = len({voice.rule.name for voice in voices})
         said = f"{len(names)} of {every} trigger rules can tell how it is: {unseen.few(names)}."
+        unread = await self._unread(target, voices, addresses)
+        if unread:
+            return Check(FIGURES, False, f"{said} None of them reads its requests. {unread}")
         return Check(FIGURES, True, f"{said} {BY_UP}" if target.policy.trust is Trust.BY_UP else said)
+
+    async def _unread(self, target: Target, voices: Sequence[Voice], addresses: Sequence[Address]) -> str:
+        """Which metric of requests no rule that speaks of the target can read; empty if there is none, or unknown."""
+        names = self._coverage.names(target.name)
+        reads = frozenset[str]().union(*(voice.reads for voice in voices if voice.rule.name in names))
+        if target.policy.trust is Trust.BY_UP or any(unseen.tells_of_requests(each) for each in reads):
+            return ""
+        try:
+            return unseen.unread_requests(await self._metrics(target, addresses))
+        except SourceError:
+            return ""
 
     async def _why_unseen(
         self, target: Target, voices: Sequence[Voice], rules: Rules, addresses: Sequence[Address]
@@ -85,11 +101,14 @@ class FiguresCheck:
             )
             if by_labels:
                 return by_labels
+            empty = [each.rule.name for each in voices if not each.alerts.all and each.measures(target)]
+            if empty:
+                return unseen.compares_nothing(empty)
             there = await self._metrics(target, addresses)
         except SourceError as error:
             return f"No trigger rule can tell how it is, and why is not known: {error.message}"
         read = (possible.raw_metrics(voice.told, rules) for voice in voices if not voice.presence_only)
-        needed = frozenset[str]().union(*read) - possible.PRESENCE
+        needed = {each for each in frozenset[str]().union(*read) - possible.PRESENCE if ":" not in each}
         only = sorted({voice.rule.name for voice in voices if voice.presence_only and voice.versions(target)})
         begins = (
             f"Only {unseen.few(only)} can tell whether it is there, and no rule how it is."

@@ -27,6 +27,7 @@ from rearguard_controller.model.checks import (
     CLOCK,
     CURRENT,
     FIGURES,
+    ONE_PROCESS,
     PROMETHEUS,
     READY_CHECKS,
     REPLICAS_AGREE,
@@ -41,7 +42,7 @@ from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
-from rearguard_controller.watching import current_figures, one_process, readiness_rules
+from rearguard_controller.watching import current_figures, one_process, readiness_rules, thresholds_check
 from rearguard_controller.watching.coverage import Coverage, Serving
 from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.pace import Pace
@@ -52,7 +53,16 @@ from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
 log = structlog.get_logger()
 
-ASKED_OF_PROMETHEUS = (SCRAPE_INTERVAL, TRIGGER_RULES, THRESHOLDS, FIGURES, SERVICE_VERSION, REPLICAS_AGREE, CLOCK)
+ASKED_OF_PROMETHEUS = (
+    SCRAPE_INTERVAL,
+    ONE_PROCESS,
+    TRIGGER_RULES,
+    THRESHOLDS,
+    FIGURES,
+    SERVICE_VERSION,
+    REPLICAS_AGREE,
+    CLOCK,
+)
 READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
 
@@ -222,15 +232,16 @@ class Watcher:
 
     async def _ask(self, rules: Rules) -> tuple[Table, Asked]:
         """What is asked once for all targets."""
-        table, intervals, _, known = await asyncio.gather(
+        table, intervals, _, known, odd = await asyncio.gather(
             current_figures.tabulate(self._prometheus, rules.alerting),
             self._checks.intervals(),
             self._replicas.look(rules.alerting),
             one_process.read(self._prometheus, self._clock()),
+            thresholds_check.odd(self._prometheus),
         )
         wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
         triggers = [rule for rule in rules.alerting if any(can_raise(rule, dict(each)) for each in wanted)]
-        return table, Asked(rules, await self._coverage.ask(triggers, rules, table), intervals, known)
+        return table, Asked(rules, await self._coverage.ask(triggers, rules, table), intervals, known, odd)
 
     async def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
         firing: list[Alert] = []

@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rearguard_controller.adapters.prometheus import Prometheus, Rules, possible, promql
+from rearguard_controller.adapters.prometheus import Prometheus, Rules, promql
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Check, Sample, Target
-from rearguard_controller.model.checks import CLOCK, PROMETHEUS, SCRAPE_INTERVAL, THRESHOLDS
+from rearguard_controller.model.checks import CLOCK, PROMETHEUS, SCRAPE_INTERVAL
 from rearguard_controller.model.observations import LONGEST_SCRAPE
-from rearguard_controller.watching import current_figures, one_process, rule_health
+from rearguard_controller.watching import one_process, rule_health, thresholds_check
 from rearguard_controller.watching.coverage import Coverage, Voice
 from rearguard_controller.watching.current_figures import Row
-from rearguard_controller.watching.figures_check import Address, FiguresCheck
+from rearguard_controller.watching.figures_check import FiguresCheck
+from rearguard_controller.watching.one_process import Address, address_of
 from rearguard_controller.watching.readiness_rules import polled
 from rearguard_controller.watching.unseen import shown
 from rearguard_controller.wording import span
 
-_OVERRIDE = "_override"  # how the names of thresholds of single services end, see rules/thresholds.yml
 MOST_SKEW = 30.0  # seconds between two clocks that nobody needs to be told of
 
 Intervals = Mapping[Address, float] | None  # seconds between scrapes; None: not known
@@ -37,6 +37,7 @@ class Asked:
     voices: tuple[Voice, ...]
     intervals: Intervals
     shared: one_process.Shared | None  # addresses that stand for several processes; None: not known
+    odd_thresholds: tuple[Sample, ...] = ()  # that cannot be meant
 
     def of(self, target: Target) -> tuple[Voice, ...]:
         """What the trigger rules of a target could say."""
@@ -62,13 +63,13 @@ class PolledChecks:
         """The checks of a target; `rows` are the figures of its trigger rules, of all services."""
         voices, scraped = asked.of(target), asked.intervals
         instances = await self._instances(target)
-        addresses = [_address(sample) for sample in instances or ()]
+        addresses = [address_of(sample.labels) for sample in instances or ()]
         return (
             polled(PROMETHEUS, holds=True),
             clock(self._prometheus.skews),
             rule_health.check(target, [voice.rule for voice in voices]),
-            thresholds(target, rows, asked.rules),
-            await self._figures.of(target, voices, asked.rules, addresses, addresses if scraped is None else scraped),
+            thresholds_check.check(target, rows, asked.rules, asked.odd_thresholds),
+            await self._figures.of(target, voices, asked.rules, instances or (), scraped),
             _scrape_interval(target, instances, scraped),
             one_process.check(target, None if instances is None else addresses, asked.shared),
         )
@@ -95,35 +96,12 @@ def clock(skews: Mapping[str, float]) -> Check:
     return Check(CLOCK, False, detail)
 
 
-def thresholds(target: Target, rows: Sequence[Row], rules: Rules) -> Check:
-    """Whether every figure that has a value for the target has a threshold, and any other could have one."""
-    return polled(THRESHOLDS, holds=all(_has_threshold(target, row, rules) for row in rows))
-
-
-def _has_threshold(target: Target, row: Row, rules: Rules) -> bool:
-    if current_figures.threshold_in(row, target.telemetry) is not None:
-        return True
-    if current_figures.readings(row, target.telemetry):
-        return False
-    return bool(row.thresholds) or not (row.values or _unrecorded(row.limit, rules))
-
-
-def _unrecorded(expression: str, rules: Rules) -> bool:
-    """Whether an expression reads a series that no loaded rule records. Overrides need not be there."""
-    names = possible.raw_metrics(expression, rules)
-    return any(":" in name and not name.endswith(_OVERRIDE) for name in names)
-
-
 def _scrape_interval(target: Target, instances: Sequence[Sample] | None, intervals: Intervals) -> Check:
     if instances is not None and not instances:
         told = f"No instance of it is seen: no target_info and no `up` has {shown(target.telemetry)}."
         return Check(SCRAPE_INTERVAL, None, f"{told} Correct `telemetry` (or `match`), or let Prometheus scrape it.")
     if intervals is None or instances is None:
         return polled(SCRAPE_INTERVAL, holds=None)
-    mine = [intervals.get(_address(sample)) for sample in instances]
+    mine = [intervals.get(address_of(sample.labels)) for sample in instances]
     known = [interval for interval in mine if interval is not None]
     return polled(SCRAPE_INTERVAL, holds=all(each <= LONGEST_SCRAPE for each in known) if known else None)
-
-
-def _address(sample: Sample) -> Address:
-    return sample.labels.get("job", ""), sample.labels.get("instance", "")

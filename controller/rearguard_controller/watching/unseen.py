@@ -16,10 +16,16 @@ from rearguard_controller.watching.label_sets import LabelSets
 
 MOST_NAMED = 5  # labels, values or metrics that a sentence names
 _NEEDED_OF_TARGET_INFO = ("service_name", ENVIRONMENT_LABEL)  # by the shipped rules
+_ADVICE_ONE = {
+    ENVIRONMENT_LABEL: f"Name {ENVIRONMENT_LABEL} in `match` (and `telemetry`).",
+    "service_namespace": "The shipped rules know a service by its name alone: give each a service_name of its own.",
+}
 _OF_SHIPPED_ALERTS = frozenset({*_NEEDED_OF_TARGET_INFO, VERSION_LABEL})
 
 _REQUESTS = "http_server_request_duration_seconds_count"
 _OLDER = re.compile(r"http_server_duration(?:_|$)")
+_READS_REQUESTS = re.compile(r"(?:http|grpc|rpc|request|latency|calls)", re.IGNORECASE)
+_ONE_SERVICE = (ENVIRONMENT_LABEL, "service_namespace")  # labels that differ between services of one name
 _OF_REQUESTS = re.compile(r"(?:http|grpc|rpc|request|latency|duration|calls)", re.IGNORECASE)
 _BESIDE = re.compile(r"(?:target_info|up|scrape_|push_|promhttp_|prometheus_|otelcol_)")  # say nothing of the service
 
@@ -110,6 +116,55 @@ def _nearest(value: str, values: Collection[str]) -> str:
     return few([*sorted(near), *sorted(set(values) - set(near))])
 
 
+def of_others(target: Target, instances: Iterable[Labels]) -> str:
+    """Why the target's figures may be somebody else's; empty when `telemetry` selects one service, that of `match`.
+
+    Args:
+        target: whose `telemetry` is looked at.
+        instances: labels of those that it selects.
+    """
+    telemetry = normalised(target.telemetry)
+    matches = [normalised(match) for match in target.match]
+    for name, value in telemetry.items():
+        others = [match.get(name, value) for match in matches]
+        if value not in others:
+            return (
+                f'`telemetry` says {name}="{value}", and `match` {name}="{others[0]}": alerts of one service would be'
+                " judged by figures of another. Let both say the same."
+            )
+    known = [normalised(labels) for labels in instances]
+    for name in _ONE_SERVICE:
+        values = {labels[name] for labels in known if labels.get(name)}
+        if len(values) > 1 and not values <= {match.get(name) for match in matches}:
+            return (
+                f"`telemetry` ({shown(telemetry)}) selects instances with {name} {few(sorted(values))}: figures and"
+                f" alerts of one would count for the other. {_ADVICE_ONE[name]}"
+            )
+    return ""
+
+
+def compares_nothing(rules: Collection[str]) -> str:
+    """What is said of rules whose figure has a value for a target, and whose expression has none for anybody."""
+    return (
+        f"The expression of {few(sorted(rules))} compares nothing, so that it could never fire, although its figure"
+        " has a value: see whether Prometheus has every series that it names."
+    )
+
+
+def tells_of_requests(metric: str) -> bool:
+    """Whether a metric seems to say how requests went."""
+    return _READS_REQUESTS.search(metric) is not None
+
+
+def unread_requests(there: Collection[str]) -> str:
+    """What instances show of requests that the shipped rules cannot read; empty when there is nothing of the kind."""
+    told = _instead(there)
+    is_unread = any(_OLDER.match(name) for name in there) or (
+        _REQUESTS not in there and _REQUESTS.removesuffix("_count") in there
+    )
+    return told if is_unread or any("." in name and "http.server" in name for name in there) else ""
+
+
 def by_metrics(needed: Collection[str], there: Collection[str]) -> str:
     """Which metrics the figures of the trigger rules lack, and what the instances show instead.
 
@@ -120,7 +175,8 @@ def by_metrics(needed: Collection[str], there: Collection[str]) -> str:
     found = sorted(set(needed) & set(there))
     if found:
         return (
-            f"{few(found)} is there, and no figure comes of it yet: no request, or nothing else, was counted so far."
+            f"{few(found)} is there, and no figure comes of it yet: nothing was counted so far, or no request with"
+            " the label http_response_status_code."
         )
     missing = sorted(needed, key=lambda name: (name != _REQUESTS, name))
     return f"The figures need one of {few(missing)}, and its instances show none of them. {_instead(there)}"

@@ -108,9 +108,9 @@ async def test_prometheus_that_cannot_be_reached_is_told_with_its_cause(tmp_path
         detail = (await said(service, "prometheus", "did not answer"))["detail"]
         assert "127.0.0.1:9" in detail
         found = await not_ready(service)
-        assert {found[name]["detail"] for name in ("scrape_interval", "trigger_rules", "thresholds")} == {
-            "Not known while Prometheus does not answer."
-        }
+        assert {
+            found[name]["detail"] for name in ("scrape_interval", "trigger_rules", "one_process_per_address")
+        } == {"Not known while Prometheus does not answer."}
 
 
 @pytest.mark.parametrize("shown", [{}, {"service_version": "unknown"}, {"service_version": ""}])

@@ -56,6 +56,9 @@ RULES = [  # expression, figure, threshold, labels
     ("max by (job) (errors) > 0.1", "max by (service_name) (errors)", "> 0.1", {}),
     ("errors > 0.1 and on (job) young", "errors", "> 0.1", {}),
     ("up == 0", "", "", {}),
+    ("misspelt > 0.1", "errors", "> 0.1", {}),
+    ('failures{status="500"} / ignoring (status, code) requests > 0.1', "", "", {}),
+    ('errors{service_name="orders"} > 0.1 and on () (misspelt or on () young)', "errors", "> 0.1", {}),
 ]
 
 
@@ -160,6 +163,7 @@ def test_a_rule_that_is_said_to_speak_of_a_target_leads_to_a_decision_about_it(a
         ({"job": "plain"}, 6),  # no failure was ever counted while all was well
         ({"job": "kube", "namespace": "shop"}, 7),
         ({"service_name": "orders", "job": "orders"}, 10),  # nothing is young yet
+        ({"service_name": "orders"}, 14),
     ],
 )
 def test_a_rule_of_each_kind_speaks_of_its_target_while_all_is_well(address, match, number):
@@ -176,6 +180,9 @@ def test_a_rule_of_each_kind_speaks_of_its_target_while_all_is_well(address, mat
         ({"service_name": "orders", "deployment_environment_name": "prod"}, 1),
         ({"service_name": "orders"}, 9),  # its figure could be measured, and no alert of it belongs to the target
         ({"job": "orders"}, 11),  # `up` alone
+        ({"service_name": "orders"}, 12),  # its figure has a value, and its expression reads what nobody shows
+        ({"service_name": "orders"}, 13),  # nobody has the label by which it tells failures
+        ({"service_name": "basket"}, 14),  # compared is another service alone
     ],
 )
 def test_a_rule_whose_alerts_lack_a_label_does_not_speak_of_the_target(address, match, number):

@@ -421,6 +421,12 @@ def test_check_names_a_program_that_is_not_there(tmp_path, wrong, name, program)
     assert told.startswith(f"orders: {name}: {program} is not there, or not executable")
 
 
+def test_check_names_a_telemetry_of_another_service_than_match(tmp_path):
+    named = "{service_name: orders, deployment_environment_name: production}, telemetry: {service_name: basket}"
+    (told,) = worth_a_look(tmp_path, added(match=named))
+    assert told.startswith('orders: `telemetry` says service_name="basket", and `match` service_name="orders"')
+
+
 @pytest.mark.parametrize(
     ("match", "overlap"),
     [

@@ -19,11 +19,12 @@ from rearguard_controller.adapters.prometheus import (
     promql,
     settle_seconds,
 )
+from rearguard_controller.adapters.prometheus.figures import threshold_for
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertState, Condition, Measurement, Sample
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.current_figures import Reading, Row
-from rearguard_controller.watching.polled_checks import thresholds
+from rearguard_controller.watching.thresholds_check import check as thresholds
 from unit.controller.factories import MATCH, NOW, condition, target
 from unit.controller.wire import version
 
@@ -324,3 +325,10 @@ def test_where_nobody_shows_a_figure_it_is_enough_that_its_threshold_is_recorded
 )
 def test_the_worst_value_is_the_one_furthest_past(operator, values, expected):
     assert figures.worst(values, operator) == expected
+
+
+def test_of_several_thresholds_the_one_that_shares_most_labels_counts():
+    found = [Sample({}, 0.9), Sample({"service_name": "checkout"}, 0.7), Sample(dict(MATCH), 0.2)]
+    assert threshold_for(found, MATCH) == 0.2
+    assert threshold_for(found[:2], MATCH) == 0.7
+    assert threshold_for(found[:1], MATCH) == 0.9

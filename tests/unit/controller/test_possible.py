@@ -30,8 +30,11 @@ def test_what_an_expression_compares_is_asked_without_its_comparisons(expression
 @pytest.mark.parametrize(
     ("expression", "asked"),
     [
-        ('rate(r{job="a", code=~"5.."}[1m])', 'rate(r{job="a"}[1m])'),
-        ('r{code="500"}', "r{}"),
+        ('rate(r{job="a", code=~"5.."}[1m])', 'rate(r{job="a",code!=""}[1m])'),  # nothing without one has an outcome
+        ('r{code="500"}', 'r{code!=""}'),
+        ('r{code!~"2..", job="a"}', 'r{job="a"}'),
+        ('r{exception="Timeout"}', "r{}"),  # there while something fails, at some
+        ('r_bucket{le="0.5"}', 'r_bucket{le="0.5"}'),  # there from the start, or never
         ('{__name__="r", error_type!="", job="a"}', '{__name__="r",job="a"}'),
         ('r{encode="x"}', 'r{encode="x"}'),
         ('r{job="code=5"}', 'r{job="code=5"}'),

@@ -71,6 +71,12 @@ def test_checks_that_trust_does_not_need_deny_nothing():
     assert against_trust([*HOLDING, Check("notify", False, "Nobody could be told.")], Trust.FIGURES) == ()
 
 
+def test_scrapes_that_are_too_rare_deny_trust_and_scrapes_that_are_not_known_do_not():
+    for holds, denied in ((False, ["scrape_interval"]), (None, []), (True, [])):
+        checks = [*HOLDING, Check("scrape_interval", holds, "Every minute.")]
+        assert [check.name for check in against_trust(checks, Trust.FIGURES)] == denied
+
+
 def test_only_a_policy_that_trusts_by_up_needs_no_figure():
     unseen = [check for check in HOLDING if check.name != "figures"]
     assert [check.name for check in against_trust(unseen, Trust.FIGURES)] == ["figures"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 from dataclasses import replace
 
 import pytest
@@ -266,6 +267,14 @@ def test_an_unknown_check_is_not_ready(telemetry):
     telemetry.ready("shop", {"thresholds": True, "trigger_rules": None})
     assert value(telemetry, "rearguard_target_ready", target="shop", check="thresholds") == 1
     assert value(telemetry, "rearguard_target_ready", target="shop", check="trigger_rules") == 0
+
+
+def test_a_replica_of_prometheus_that_is_away_alerts_for_no_target(telemetry):
+    telemetry.leads(leading=True)
+    telemetry.ready("shop", {"replicas_agree": None})
+    assert math.isnan(value(telemetry, "rearguard_target_ready", target="shop", check="replicas_agree"))
+    telemetry.ready("shop", {"replicas_agree": False})
+    assert value(telemetry, "rearguard_target_ready", target="shop", check="replicas_agree") == 0
 
 
 def test_an_age_is_read_at_the_scrape_and_grows_from_the_start_when_nothing_was_ever_seen(telemetry):

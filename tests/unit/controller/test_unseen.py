@@ -95,3 +95,56 @@ def test_what_is_missing_is_named_with_what_is_shown_instead(there, told):
     sentence = unseen.by_metrics(NEEDED, there)
     assert told in sentence
     assert ("http_server_request_duration_seconds_count" in sentence) is True
+
+
+OTHER = {"service_name": "orders", "deployment_environment_name": "production"}
+
+
+@pytest.mark.parametrize(
+    ("match", "telemetry", "instances", "told"),
+    [
+        ({"service_name": "orders"}, {"service_name": "basket"}, [], '`telemetry` says service_name="basket"'),
+        (
+            {"service_name": "orders", "deployment_environment": "production"},
+            {"service_name": "orders", "deployment_environment_name": "staging"},
+            [],
+            'says deployment_environment_name="staging"',
+        ),
+        (
+            {"service_name": "orders"},
+            {"service_name": "orders"},
+            [{"deployment_environment_name": "production"}, {"deployment_environment": "staging"}],
+            "instances with deployment_environment_name production, staging",
+        ),
+        (OTHER, OTHER, [{"service_namespace": "a"}, {"service_namespace": "b"}, {}], "service_namespace a, b"),
+        (OTHER, OTHER, [{"service_namespace": "a", **OTHER}, {"job": "orders"}], ""),
+        ({"namespace": "shop"}, {"service_name": "orders"}, [OTHER], ""),
+    ],
+)
+def test_figures_that_may_be_of_another_service_are_told_of(match, telemetry, instances, told):
+    sentence = unseen.of_others(target(match=(match,), telemetry=telemetry), instances)
+    assert told in sentence
+    assert bool(sentence) is bool(told)
+
+
+def test_environments_that_match_names_belong_together():
+    both = tuple({"service_name": "orders", "deployment_environment_name": each} for each in ("eu", "us"))
+    it = target(match=both, telemetry={"service_name": "orders"})
+    assert unseen.of_others(it, both) == ""
+
+
+@pytest.mark.parametrize(
+    ("there", "unread"),
+    [
+        ({"process_memory_usage_bytes", "http_server_duration_milliseconds_count"}, True),
+        ({"process_memory_usage_bytes", "http_server_request_duration_seconds"}, True),
+        ({"process_memory_usage_bytes", "http.server.request.duration_count"}, True),
+        (
+            {"process_memory_usage_bytes", "http_server_request_duration_seconds_count"},
+            False,
+        ),  # none yet, as at night
+        ({"process_memory_usage_bytes", "jobs_done_total"}, False),
+    ],
+)
+def test_requests_that_no_rule_can_read_are_told_of(there, unread):
+    assert bool(unseen.unread_requests(there)) is unread

@@ -245,13 +245,15 @@ def number_in(expression: str) -> float | None:
 
 
 def threshold_for(samples: Iterable[Sample], selector: Labels) -> float | None:
-    """The first threshold that belongs to this selector; None when there is none.
+    """The threshold that belongs to this selector, of several the one that shares most labels; None: there is none.
 
     A threshold without labels belongs to everybody. Any other must share a label with the selector and contradict
     none: one that has no label in common may be of any service.
     """
     wanted = normalised(selector)
-    return next((sample.value for sample in samples if _shares(normalised(sample.labels), wanted)), None)
+    known = [(normalised(sample.labels), sample.value) for sample in samples]
+    mine = [(len(labels.keys() & wanted.keys()), value) for labels, value in known if _shares(labels, wanted)]
+    return max(mine, key=lambda each: each[0])[1] if mine else None
 
 
 def _shares(labels: Labels, wanted: Labels) -> bool:

@@ -8,7 +8,7 @@ what they cannot read they leave as it is, and Prometheus will say what is wrong
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from rearguard_controller.adapters.prometheus.alert_rules import filled
 from rearguard_controller.adapters.prometheus.answers import AlertingRule, RecordingRule, Rules
@@ -23,10 +23,15 @@ _NEVER = "rearguard_no_such_series"
 # Labels that say how something went, not whose it is: without a failure so far, no series has the value of one.
 _OUTCOMES = (
     "code|status|status_code|status_class|http_status|http_status_code|http_response_status_code|grpc_code|grpc_status"
-    "|rpc_grpc_status_code|error|error_type|exception|outcome|result|success|le|quantile"
+    "|rpc_grpc_status_code|outcome|result|success"
 )
+_ERRORS = "error|error_type|exception"  # the same; what went well may lack the label
 _TEXT = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
-_OUTCOME = re.compile(rf"(?:^|(?<=[{{,]))\s*(?:{_OUTCOMES})\s*(?:=~|!~|!=|=)\s*{_TEXT}\s*,?")
+_OUTCOME = re.compile(
+    rf"(?:^|(?<=[{{,]))\s*(?P<name>{_OUTCOMES}|{_ERRORS})\s*(?P<operator>=~|!~|!=|=)\s*(?P<value>{_TEXT})"
+    r"\s*(?P<comma>,?)"
+)
+
 _EQUALS = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*({_TEXT})")
 _NAME_IN_BRACES = re.compile(r"""__name__\s*=\s*["']([A-Za-z_:][A-Za-z0-9_:]*)["']""")
 _NO_METRIC = SET_OPERATORS | WITH_LABELS | {"bool", "offset", "inf", "nan", "atan2"}
@@ -36,7 +41,7 @@ _MAX_DEPTH = 50  # recorded names that stand for recorded names
 Token = tuple[str, str]  # kind and text
 
 
-def compared(expression: str, *, whatever_outcome: bool = False) -> str:
+def compared(expression: str, *, whatever_outcome: bool = False, whatever_else: bool = False) -> str:
     """PromQL of the series that an expression compares, with the labels that its alerts would have.
 
     A comparison that filters is asked with `bool`, so that it gives a value for each pair of series that it can
@@ -44,9 +49,10 @@ def compared(expression: str, *, whatever_outcome: bool = False) -> str:
 
     Args:
         expression: a rule's.
-        whatever_outcome: also without the matchers of status codes and the like, of which a healthy service has none.
+        whatever_outcome: also without the values of status codes and the like, of which a healthy service has none.
+        whatever_else: also without what `and` demands, such as a release of the last minutes.
     """
-    tokens = _without_unless(_all_tokens(expression))
+    tokens = _without(_all_tokens(expression), {"unless", "and"} if whatever_else else {"unless"})
     written: list[str] = []
     for number, (kind, text) in enumerate(tokens):
         before = next((each for each in reversed(tokens[:number]) if each[0] != "skip"), ("", ""))
@@ -104,7 +110,8 @@ def _all_tokens(expression: str) -> list[Token]:
     return found
 
 
-def _without_unless(tokens: Sequence[Token]) -> list[Token]:
+def _without(tokens: Sequence[Token], words: Collection[str]) -> list[Token]:
+    """The tokens without these set operators and the operands right of them."""
     kept: list[Token] = []
     depth, dropped_at = 0, -1
     for kind, text in tokens:
@@ -112,7 +119,7 @@ def _without_unless(tokens: Sequence[Token]) -> list[Token]:
         ends = depth == dropped_at and (is_operator or text in (")", ","))
         dropped_at = -1 if ends else dropped_at
         depth += (text == "(") - (text == ")")
-        if dropped_at < 0 and is_operator and text.lower() == "unless":
+        if dropped_at < 0 and is_operator and text.lower() in words:
             dropped_at = depth
         if dropped_at < 0:
             kept.append((kind, text))
@@ -124,8 +131,15 @@ def _next(tokens: Sequence[Token], at: int) -> Token:
 
 
 def _any_outcome(selector: str, *, named: bool) -> str:
-    inside = _OUTCOME.sub("", selector[1:-1]) if selector.endswith("}") else selector[1:]
+    inside = _OUTCOME.sub(_any_value, selector[1:-1]) if selector.endswith("}") else selector[1:]
     return "{" + inside.strip().rstrip(",") + "}" if named or inside.strip() else selector
+
+
+def _any_value(matcher: re.Match[str]) -> str:
+    """A matcher of an outcome that takes any: a series without the label has none, and can never have a failure."""
+    is_needed = matcher["operator"] in ("=", "=~") and len(matcher["value"]) > len('""')
+    is_needed &= matcher["name"] not in _ERRORS.split("|")
+    return f'{matcher["name"]}!=""{matcher["comma"]}' if is_needed else ""
 
 
 def _always_absent(expression: str) -> str:

@@ -57,7 +57,8 @@ OWN_FAMILIES = (
         "rearguard_target_ready",
         "gauge",
         ("target", "check"),
-        "1 when the check holds; 0 also when unknown, or where this process does not lead.",
+        "1 when the check holds; 0 also when unknown, or where this process does not lead; NaN for `replicas_agree`"
+        " while a replica of Prometheus does not answer.",
     ),
     Family(
         "rearguard_target_version_info",

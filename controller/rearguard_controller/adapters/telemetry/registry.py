@@ -7,6 +7,7 @@ values are closed, or come from the configuration.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter as Counted
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.model.checks import READY_CHECKS
+from rearguard_controller.model.checks import READY_CHECKS, REPLICAS_AGREE
 from rearguard_controller.model.observations import SCORE_COUNTS
 from rearguard_controller.rollback.plan import plan
 
@@ -254,11 +255,16 @@ class Telemetry:
                 self._start_unknown(name)
 
     def ready(self, target: str, checks: Mapping[str, bool | None]) -> None:
-        """The readiness checks of a target; unknown (None) is shown as 0. Only a leader shows them."""
+        """The readiness checks of a target; unknown (None) is shown as 0. Only a leader shows them.
+
+        `replicas_agree` is NaN while it is unknown: one replica of Prometheus is away, and the others decide. 0 would
+        raise an alert for each target.
+        """
         if not self._shows(target):
             return
         for check, holds in checks.items():
-            self._ready.labels(target, check).set(holds is True)
+            is_unknown = holds is None and check == REPLICAS_AGREE
+            self._ready.labels(target, check).set(math.nan if is_unknown else holds is True)
 
     def versions(
         self, target: str, *, serving: str | None, last_known_good: str | None, bad: str | None = None
