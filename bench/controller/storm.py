@@ -22,7 +22,7 @@ TARGETS = 20
 WITHIN = 10.0  # seconds in which the alerts are sent
 IN_ONE = 50  # alerts of one delivery
 GIVE_UP = 90.0  # seconds
-BRIEF = {"ALERTS": 500, "WITHIN": 1.0}
+BRIEF = {"ALERTS": 100, "TARGETS": 2, "WITHIN": 1.0, "GIVE_UP": 300.0}
 LOOK_EVERY = 0.2  # seconds between two looks into the journal: by so much the figures are too high
 
 

@@ -84,6 +84,23 @@ async def test_a_damaged_record_of_one_target_does_not_stop_the_judging_of_the_o
         assert "Unjudgeable" not in await decided(service)
 
 
+async def test_a_decision_that_cannot_be_stored_keeps_no_other_of_its_delivery_back(tmp_path):
+    async with serving(tmp_path) as service:
+        with beside(tmp_path / "journal.db") as connection:
+            connection.execute(
+                "create trigger refuse before insert on decisions when new.alert = 'Refused'"
+                " begin select raise(abort, 'refused'); end"
+            )
+        body = alerts("First", "Refused", "Last", service_name="checkout", **PRODUCTION)
+        assert (await service.post("/webhook/alertmanager", body, SENDER))[0] == 202
+
+        async def judged():
+            return {"First", "Last"} <= await decided(service) and not await service.controller.journal.unjudged(1)
+
+        await until(judged, "the others are decided, and nothing waits for ever")
+        assert "Refused" not in await decided(service)
+
+
 async def test_a_rollback_whose_decision_is_damaged_is_carried_out_all_the_same(tmp_path):
     (tmp_path / "hold").touch()
     async with serving(tmp_path) as service:
