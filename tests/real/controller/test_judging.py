@@ -97,7 +97,7 @@ async def test_a_decision_that_cannot_be_stored_keeps_no_other_of_its_delivery_b
         async def judged():
             return {"First", "Last"} <= await decided(service) and not await service.controller.journal.unjudged(1)
 
-        await until(judged, "the others are decided, and nothing waits for ever")
+        await until(judged, "the others are decided, and nothing waits for ever", within=60)
         assert "Refused" not in await decided(service)
 
 
