@@ -68,6 +68,37 @@ def because(detail: str) -> str:
     return f": {detail}" if detail.endswith(".") else f": {detail}."
 
 
+def printable(text: str, *, keep: str = "", as_json: bool = False) -> str:
+    r"""Text in which every character that is not shown is spelt out, such as \x1b or \u202e.
+
+    These are control characters (also C1 and DEL), those that turn the direction of writing, unusual blanks and line
+    ends, and other invisible ones.
+
+    Args:
+        text: may hold lone surrogates.
+        keep: characters that stay in any case.
+        as_json: escape as JSON does, so that a JSON text means what it meant.
+    """
+    if text.isprintable():
+        return text
+    spelt = _json_escape if as_json else _escape
+    return "".join(each if each.isprintable() or each in keep else spelt(each) for each in text)
+
+
+def one_line(text: str) -> str:
+    """Text with a blank for each line end and tab: nobody's words can look like a line of ours."""
+    return text.replace("\r\n", " ").replace("\n", " ").replace("\r", " ").replace("\t", " ")
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
 @overload
 def moment(seconds: float) -> str: ...
 

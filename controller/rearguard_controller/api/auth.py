@@ -1,29 +1,38 @@
 """Who may do what: tokens with roles, read from files.
 
-Here: the three roles, the token files (read again when they change, so that two tokens can be live while one is
-replaced), the comparison in constant time, and the rule that a service without tokens does not start where others
-reach it. A caller passes the text of the Authorization header and gets a principal or an error.
+Here: the three roles, the token files, the comparison in constant time, and the rule that a service without tokens
+does not start where others reach it. Files are read again when they change, so that two tokens can be live while one
+is replaced. A caller passes the text of the Authorization header and gets a principal or an error.
 Tokens are never logged; only their digests are kept.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import hashlib
 import hmac
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from rearguard_controller.config import is_loopback
-from rearguard_controller.config.secret_files import FileMark, file_mark, read_token_lines
-from rearguard_controller.errors import RearguardError
+from rearguard_controller.config.exposure import remarks_on_tokens
+from rearguard_controller.config.named_files import beside
+from rearguard_controller.config.secret_files import TOO_SHORT, FileMark, TokenLine, file_mark, read_token_lines
+from rearguard_controller.errors import ConfigError, RearguardError
 
 log = structlog.stdlib.get_logger(__name__)
 
 ANONYMOUS = "anonymous"
+FRESH = 0.01  # seconds for which a look at the token files counts
+LOOK_WITHIN = 1.0  # seconds for which a request waits for such a look; what was read last counts until it ends
+_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 @unique
@@ -88,17 +97,50 @@ class Gate:
         Raises:
             RearguardError: a file cannot be read or holds a line that is no token.
         """
-        self.use(tokens)
+        self._files = _files(tokens)
+        self._read = _read_all(self._files)
+        self._looks: dict[Role, asyncio.Task[None]] = {}
+        self._looked_at = float("-inf")
+        self._unseen: set[Role] = set()  # roles whose file hangs, which the log has told
 
-    def use(self, tokens: Mapping[str, str | Path]) -> None:
+    async def use(self, tokens: Mapping[str, str | Path]) -> None:
         """Check against these files from now on (a reload). After an error the old files still count.
 
         Raises:
             RearguardError: a file cannot be read or holds a line that is no token.
         """
-        files = {Role(role): Path(path) for role, path in tokens.items()}
-        self._read = {role: _Read(file_mark(path), read_tokens(path, role)) for role, path in files.items()}
-        self._files, self._open = files, not files
+        files = _files(tokens)
+        self._read = await beside(partial(_read_all, files), files.values()) if files else {}
+        self._files, self._unseen = files, set()
+
+    async def look(self) -> None:
+        """Read the token files that changed, beside the event loop, so that `admit` goes by what they say now.
+
+        While a file hangs, what was read last counts, and nobody waits for it again.
+        """
+        now = time.monotonic()
+        if not self._looks and now - self._looked_at < FRESH:
+            return
+        if not self._looks:
+            self._looked_at = now
+            self._looks = {role: asyncio.create_task(self._look(role)) for role in self._files}
+        if self._looks and now - self._looked_at < LOOK_WITHIN:
+            await asyncio.wait(self._looks.values(), timeout=LOOK_WITHIN)
+
+    async def _look(self, role: Role) -> None:
+        path, last = self._files[role], self._read[role]
+        try:
+            found = await beside(partial(_read_again, path, role, last), [path])
+        except ConfigError as error:  # it hangs
+            if role not in self._unseen:
+                log.warning("token_file_not_seen", role=role.value, error=error.message, hint=error.hint)
+            self._unseen.add(role)
+        else:
+            self._unseen.discard(role)
+            if self._files.get(role) == path and self._read[role] is last:  # no reload in between
+                self._read[role] = found
+        finally:
+            self._looks.pop(role, None)
 
     def admit(self, authorization: str | None, role: Role) -> Principal:
         """Who sent this Authorization header, if they may act in `role`.
@@ -107,7 +149,7 @@ class Gate:
             UnauthenticatedError: no bearer token, or an unknown one.
             ForbiddenError: the token is known, but not for this role.
         """
-        if self._open:
+        if not self._files:
             return ANYBODY
         principal = self._identify(_bearer(authorization))
         if principal is None:
@@ -127,42 +169,63 @@ class Gate:
         digest = _digest(token)
         name, may = "", frozenset[Role]()
         for role in self._files:
-            for entry in self._entries(role):  # always all of them, so that the time betrays nothing
+            for entry in self._read[role].entries:  # always all of them, so that the time betrays nothing
                 if hmac.compare_digest(entry.digest, digest):
                     name, may = entry.name, may | GRANTS[entry.role]
         return Principal(name, may) if may else None
-
-    def _entries(self, role: Role) -> tuple[_Entry, ...]:
-        path, last = self._files[role], self._read[role]
-        mark = file_mark(path)
-        if mark == last.mark:
-            return last.entries
-        try:
-            entries = read_tokens(path, role)
-        except RearguardError as error:  # a removed file revokes its tokens: the role lets nobody in until it is back
-            log.warning("token_file_unreadable", role=role.value, file=str(path), error=error.message)
-            entries = ()
-        self._read[role] = _Read(mark, entries)
-        return entries
 
 
 def read_tokens(path: Path, role: Role) -> tuple[_Entry, ...]:
     """Read a file of `name:token` lines or bare tokens (named after the role); `#` begins a comment line.
 
     Raises:
-        RearguardError: unreadable, not UTF-8, or a line without a token; no message repeats a token.
+        RearguardError: it cannot be read, a line is no entry, or a token is too short; no message repeats a token.
     """
-    hint = f"Give tokens.{role} a file that this process may read, one name:token per line."
-    entries = []
-    for line in read_token_lines(path, hint=hint):
-        name = role.value if line.name is None else line.name
-        if not line.token or not name or any(character.isspace() for character in line.token):
+    lines = _lines(path, role)
+    for line in lines:
+        if len(line.token) < TOO_SHORT:
             raise RearguardError(
-                f"Line {line.number} of the token file {path} holds no token.",
-                hint="Write name:token, or the token alone; a token has no spaces.",
+                f"The token in line {line.number} of the token file {path} has only {len(line.token)} characters.",
+                hint=f"A token has at least {TOO_SHORT} characters, better 32: openssl rand -hex 16.",
             )
-        entries.append(_Entry(_digest(line.token), name, role))
-    return tuple(entries)
+    return _entries(lines, role)
+
+
+def _files(tokens: Mapping[str, str | Path]) -> dict[Role, Path]:
+    return {Role(role): Path(path) for role, path in tokens.items()}
+
+
+def _read_all(files: Mapping[Role, Path]) -> dict[Role, _Read]:
+    return {role: _Read(file_mark(path), read_tokens(path, role)) for role, path in files.items()}
+
+
+def _read_again(path: Path, role: Role, last: _Read) -> _Read:
+    """The file as it is now. One that is gone or spoilt lets nobody in until it is back: its tokens are revoked.
+
+    A want of descriptors or memory says nothing about the file: what was read last counts, and is tried again.
+    """
+    mark = file_mark(path)
+    if mark == last.mark:
+        return last
+    try:
+        lines = _lines(path, role)
+    except RearguardError as error:
+        log.warning("token_file_unreadable", role=role.value, file=str(path), error=error.message)
+        system = None if error.__cause__ is None else error.__cause__.__cause__
+        return last if isinstance(system, OSError) and system.errno in _SHORTAGE else _Read(mark, ())
+    for problem in remarks_on_tokens(path):
+        log.warning("secret_file_not_safe", role=role.value, problem=problem)
+    return _Read(mark, _entries([line for line in lines if len(line.token) >= TOO_SHORT], role))
+
+
+def _lines(path: Path, role: Role) -> list[TokenLine]:
+    return read_token_lines(
+        path, hint=f"Give tokens.{role} a file that this process may read, one name:token per line."
+    )
+
+
+def _entries(lines: list[TokenLine], role: Role) -> tuple[_Entry, ...]:
+    return tuple(_Entry(_digest(line.token), role.value if line.name is None else line.name, role) for line in lines)
 
 
 def require_protection(tokens: Mapping[str, str | Path], host: str, *, insecure: bool) -> None:

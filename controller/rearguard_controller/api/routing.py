@@ -50,12 +50,14 @@ def register(app: web.Application, gate: Gate, route: Route, opened: Callable[[]
     async def guarded(request: web.Request) -> web.StreamResponse:
         role = route.needs(opened())
         if role is not None:
+            await gate.look()
             request[PRINCIPAL] = gate.admit(request.headers.get("Authorization"), role)
         return await route.handle(request)
 
     async def expect(request: web.Request) -> web.StreamResponse | None:
         role = route.needs(opened())
         if role is not None:
+            await gate.look()
             try:
                 gate.admit(request.headers.get("Authorization"), role)
             except RearguardError as error:

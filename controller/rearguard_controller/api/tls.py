@@ -7,6 +7,7 @@ state while they cannot be used; and which names a client's certificate must car
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import ssl
 from collections.abc import Iterator, Mapping
@@ -17,10 +18,13 @@ from typing import Self
 import structlog
 
 from rearguard_controller.config import TlsSettings, load_web
+from rearguard_controller.config.named_files import UnreadableFileError, beside, require_regular
 from rearguard_controller.config.secret_files import FileMark, file_mark
 from rearguard_controller.errors import ConfigError
 
 log = structlog.stdlib.get_logger(__name__)
+
+LOOK_EVERY = 0.5  # seconds between two looks at the files
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class _Loaded:
 
 
 class ServerTls(ssl.SSLContext):
-    """A server's context that follows its files: each new connection gets the present certificates.
+    """A server's context that follows its files while `follow` runs.
 
     asyncio has a context wrap each connection; this one lets the present context do it. Open connections keep the
     certificates they began with.
@@ -65,7 +69,7 @@ class ServerTls(ssl.SSLContext):
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
         """Wrap one connection with the present certificates."""
-        return self._present().context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        return self._loaded.context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
     def admits(self, certificate: Mapping[str, object] | None) -> bool:
         """Whether a client with this certificate, in the form of `getpeercert`, is let in.
@@ -81,26 +85,42 @@ class ServerTls(ssl.SSLContext):
         wanted = {_plain(name) for name in settings.client_sans}
         return any(_plain(name) in wanted for name in _names(certificate))
 
-    def _present(self) -> _Loaded:
-        if {path: file_mark(path) for path in self._loaded.marks} == self._loaded.marks:
-            return self._loaded
-        try:
-            self._loaded = _load(self._path)
-            log.info("tls_files_read_again", file=str(self._path))
-        except ConfigError as error:  # half-written files are usual while certificates are replaced
-            log.error("tls_files_unusable", file=str(self._path), error=error.message, hint=error.hint)
-        return self._loaded
+    async def follow(self) -> None:
+        """Take over files that change, for ever; looks at them every `LOOK_EVERY` seconds, beside the event loop."""
+        told = ""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                found = await beside(self._changed, self._loaded.marks)
+            except ConfigError as error:  # half-written files are usual while certificates are replaced
+                if error.message != told:
+                    log.error("tls_files_unusable", file=str(self._path), error=error.message, hint=error.hint)
+                told = error.message
+                continue
+            if found is not None:
+                self._loaded = found
+                log.info("tls_files_read_again", file=str(self._path))
+            told = ""
+
+    def _changed(self) -> _Loaded | None:
+        """The files as they are now; None if nothing has changed."""
+        marks = self._loaded.marks
+        return None if {path: file_mark(path) for path in marks} == marks else _load(self._path)
 
 
 def _load(path: Path) -> _Loaded:
     mark = file_mark(path)  # before reading: what changes meanwhile is read again
     settings = load_web(path)
-    files = [settings.cert_file, settings.key_file, *([settings.client_ca_file] if settings.client_ca_file else [])]
-    marks = {path: mark, **{file: file_mark(file) for file in files}}
+    marks = {path: mark, **{file: file_mark(file) for file in files_of(settings)}}
     return _Loaded(settings, _context(settings), marks)
 
 
 def _context(settings: TlsSettings) -> ssl.SSLContext:
+    for file, key in files_of(settings).items():
+        try:
+            require_regular(file)  # OpenSSL would wait for the other end of a pipe
+        except UnreadableFileError as error:
+            raise _unusable(str(file), str(error), key) from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = settings.min_version, settings.max_version
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
@@ -114,18 +134,28 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
         # a key that wants a password would stop the process and ask for it on its terminal
         context.load_cert_chain(settings.cert_file, settings.key_file, password=lambda: "")
     except (OSError, ValueError) as error:
-        raise _unusable(f"{settings.cert_file} and {settings.key_file}", error, "cert_file and key_file") from None
+        files = f"{settings.cert_file} and {settings.key_file}"
+        raise _unusable(files, _reason(error), "cert_file and key_file") from None
     if settings.client_ca_file is not None:
         try:
             context.load_verify_locations(cafile=settings.client_ca_file)
         except (OSError, ValueError) as error:
-            raise _unusable(str(settings.client_ca_file), error, "client_ca_file") from None
+            raise _unusable(str(settings.client_ca_file), _reason(error), "client_ca_file") from None
     context.verify_mode = settings.client_auth
     return context
 
 
-def _unusable(files: str, error: Exception, keys: str) -> ConfigError:
-    why = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+def files_of(settings: TlsSettings) -> dict[Path, str]:
+    """The files with certificates and keys, each with its key of the web configuration."""
+    files = {settings.cert_file: "cert_file", settings.key_file: "key_file"}
+    return files if settings.client_ca_file is None else {**files, settings.client_ca_file: "client_ca_file"}
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__)
+
+
+def _unusable(files: str, why: str, keys: str) -> ConfigError:
     return ConfigError(
         f"{files} cannot be used for TLS: {why}.",
         hint=f"{keys} must name readable PEM files that belong together, the key without a password.",

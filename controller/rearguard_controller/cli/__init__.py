@@ -97,9 +97,9 @@ def _command(name: str) -> Callable[..., int]:
 
 
 def _complain(error: RearguardError) -> int:
-    from rearguard_controller.cli.terminal import clean  # noqa: PLC0415  # loads only what this path needs
+    from rearguard_controller.cli.terminal import note  # noqa: PLC0415  # loads only what this path needs
 
-    print(f"rearguard: {clean(error.message)}", file=sys.stderr)  # noqa: T201  # where a command complains
+    note(f"rearguard: {error.message}")
     if error.hint:
-        print(f"  hint: {clean(error.hint)}", file=sys.stderr)  # noqa: T201  # the same
+        note(f"  hint: {error.hint}")
     return CODES.get(type(error).__name__, FAILED)

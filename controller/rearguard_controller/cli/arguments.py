@@ -6,7 +6,7 @@ Here: the parser. It imports nothing but argparse, so that help and complaints a
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # argparse hides this type behind a private name that only type checkers may see
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # the reason above
@@ -25,9 +25,18 @@ exit codes: 0 good, 1 failed, 2 wrong use or a library is not installed,
 OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, needs_a_person, interrupted ..."
 
 
+class _Parser(argparse.ArgumentParser):
+    """Spells out what could control the terminal where a complaint repeats an argument."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        from rearguard_controller.wording import printable  # noqa: PLC0415  # loads what only this path needs
+
+        super()._print_message(printable(message, keep="\n\t") if message else message, file)
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `command` is None when no command was given."""
-    words = argparse.ArgumentParser(
+    words: argparse.ArgumentParser = _Parser(
         prog="rearguard",
         usage="rearguard [-h] [--version] COMMAND ...",
         description="Puts the last version that earned trust back when a release is to blame, and explains why.",

@@ -16,6 +16,7 @@ import requests
 from requests.auth import AuthBase
 
 from rearguard_controller.config import is_loopback
+from rearguard_controller.config.named_files import UnreadableFileError, require_regular
 from rearguard_controller.config.secret_files import read_token_lines
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.wording import address
@@ -97,8 +98,8 @@ class Client:
         """
         files = [environment.get(name) or None for name in TLS_VARIABLES]
         for name, file in zip(TLS_VARIABLES, files, strict=True):
-            if file is not None and not os.access(file, os.R_OK):
-                raise RearguardError(f"The file {file} cannot be read.", hint=f"{name} names it.")
+            if file is not None:
+                _require_readable(Path(file), name)
         return cls(
             environment.get("REARGUARD_URL") or DEFAULT_URL,
             _token(environment.get("REARGUARD_TOKEN_FILE")),
@@ -217,6 +218,15 @@ _URL_HINT = "Is it running (rearguard serve), and is REARGUARD_URL its address?"
 def segment(text: str) -> str:
     """Quote text as one segment of a path."""
     return quote(text, safe="")
+
+
+def _require_readable(file: Path, variable: str) -> None:
+    try:
+        require_regular(file)
+    except UnreadableFileError as error:
+        raise RearguardError(f"The file {file} cannot be read: {error}.", hint=f"{variable} names it.") from None
+    if not os.access(file, os.R_OK):
+        raise RearguardError(f"The file {file} cannot be read.", hint=f"{variable} names it.")
 
 
 def _token(file: str | None) -> str | None:

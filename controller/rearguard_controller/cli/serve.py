@@ -15,6 +15,7 @@ from rearguard_controller.api import auth
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.check_warnings import warnings
+from rearguard_controller.config.exposure import remarks
 from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.permissions import PRODUCTION
@@ -77,7 +78,7 @@ def _show(found: config.Configuration, file: str) -> None:
     warning = _protection(found)
     if warning:
         terminal.line(f"\nserve will refuse to start: {warning}")
-    worth_a_look = warnings(found.targets)
+    worth_a_look = _worth_a_look(found)
     if worth_a_look:
         terminal.heading("Worth a look")
         for sentence in worth_a_look:
@@ -96,9 +97,13 @@ def _told(found: config.Configuration, file: str) -> dict[str, object]:
             for entry in found.notify
         ],
         "serve_refuses": _protection(found),
-        "warnings": warnings(found.targets),
+        "warnings": _worth_a_look(found),
         "targets": [_target(target) for target in found.targets],
     }
+
+
+def _worth_a_look(found: config.Configuration) -> list[str]:
+    return [*warnings(found.targets), *remarks(found)]
 
 
 def _alertmanager(found: config.Configuration) -> list[str]:

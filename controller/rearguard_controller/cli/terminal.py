@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from rearguard_controller.wording import seconds_of
+from rearguard_controller.wording import one_line, printable, seconds_of
 
 STYLES = {
     "recovered": "green", "completed": "green", "done": "green", "steady": "green", "yes": "green", "ready": "green",
@@ -26,11 +26,8 @@ NARROWEST, USUAL, WIDEST = 60, 100, 118  # columns of prose
 
 
 def clean(text: str) -> str:
-    """Text in which control characters are spelt out; line ends and tabs stay."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else f"\\x{ord(character):02x}"
-        for character in text.encode("utf-8", "replace").decode("utf-8")
-    )
+    """Text for a terminal: whatever could control it is spelt out, as `printable` does; line ends and tabs stay."""
+    return printable(text, keep="\n\t")
 
 
 def cell(value: object) -> str:
@@ -39,7 +36,7 @@ def cell(value: object) -> str:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return clean(str(value)).replace("\n", " ").replace("\t", " ")
+    return clean(one_line(str(value)))
 
 
 def when(value: object) -> str:
@@ -64,18 +61,20 @@ def lasted(start: object, end: object) -> str:
 
 
 def as_json(value: object) -> None:
-    """Print a value as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Print a value as JSON. What a terminal would not show as it stands is escaped, as JSON itself does it."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    sys.stdout.write(printable(text, keep="\n", as_json=True) + "\n")
 
 
 def line(text: str = "") -> None:
-    """Print text and a line end."""
-    sys.stdout.write(clean(text) + "\n")
+    """Print one line; an empty one before it if the text begins with a line end."""
+    before = "\n" if text.startswith("\n") else ""
+    sys.stdout.write(f"{before}{clean(one_line(text.removeprefix(before)))}\n")
 
 
 def note(text: str) -> None:
     """Print a remark on standard error, which keeps it out of the answer."""
-    sys.stderr.write(clean(text) + "\n")
+    sys.stderr.write(clean(one_line(text)) + "\n")
 
 
 def heading(text: str) -> None:

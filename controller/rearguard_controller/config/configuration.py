@@ -16,6 +16,7 @@ from rearguard_controller import durations
 from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
 from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.service import ALERTMANAGER, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
+from rearguard_controller.config.named_files import MOST_LONG, UnreadableFileError, read_text
 from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.policies import policies as read_policies
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
@@ -117,15 +118,12 @@ def load(path: Path) -> Configuration:
         ConfigError: it cannot be read or used; the message names file, line and key.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        folder = path.resolve().parent
-    except OSError as error:
+        text = read_text(path, MOST_LONG)
+    except UnreadableFileError as error:
         raise ConfigError(
-            f"{path}: the configuration cannot be read: {error.strerror}", hint="Name a file with --config."
+            f"{path}: the configuration cannot be read: {error}", hint="Name a file with --config."
         ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8", hint="Save the file as UTF-8.") from None
-    return parse(text, file=str(path), folder=folder)
+    return parse(text, file=str(path), folder=path.resolve().parent)
 
 
 def parse(text: str, *, file: str, folder: Path) -> Configuration:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rearguard_controller.config.named_files import UnreadableFileError, lines_of, read_text
 from rearguard_controller.errors import ConfigError, RearguardError
 
-CAP = 64 * 1024  # bytes that are read of such a file
+LONG_ENOUGH = 16  # characters of a token that nobody guesses
+TOO_SHORT = 4  # a token with fewer is none: anybody finds it within minutes
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
@@ -58,9 +60,20 @@ def file_mark(path: Path) -> FileMark | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
+def exposed(file: Path) -> str:
+    """Who else may use a file that holds secrets, as a sentence; empty: nobody, or it cannot be seen."""
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    if mode & stat.S_IWOTH:
+        return f"{file} is writable by others: whoever has an account here may put a secret of their own into it."
+    return f"{file} is readable by others: every account here may use what is in it." if mode & stat.S_IROTH else ""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenLine:
-    """An entry of a token file, not checked; `name` is None where the token stands alone."""
+    """An entry of a token file; `name` is None where the token stands alone."""
 
     number: int
     name: str | None
@@ -71,21 +84,34 @@ def read_token_lines(file: Path, *, hint: str) -> list[TokenLine]:
     """The entries of a file of `name:token` lines or tokens alone; empty lines and `#` comments are left out.
 
     Raises:
-        RearguardError: it cannot be read, or is not UTF-8.
+        RearguardError: it cannot be read, or a line is no entry; no message repeats a token.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RearguardError(f"The token file {file} cannot be read: {type(error).__name__}.", hint=hint) from error
+        lines = lines_of(read_text(file))
+    except UnreadableFileError as error:
+        raise RearguardError(f"The token file {file} cannot be read: {error}.", hint=hint) from error
     entries = []
     for number, line in enumerate(lines, start=1):
-        entry = line.strip()
+        entry = line.strip(_BLANKS)
         if entry and not entry.startswith("#"):
-            name, colon, token = entry.partition(":")
-            entries.append(
-                TokenLine(number, name.strip(), token.strip()) if colon else TokenLine(number, None, entry)
-            )
+            name, colon, token = (part.strip(_BLANKS) for part in entry.partition(":"))
+            found = TokenLine(number, name, token) if colon else TokenLine(number, None, entry)
+            if not _is_entry(found):
+                raise RearguardError(
+                    f"Line {number} of the token file {file} holds no token.",
+                    hint="Write name:token, or the token alone; a token has no spaces and no invisible characters.",
+                )
+            entries.append(found)
     return entries
+
+
+_BLANKS = " \t"
+
+
+def _is_entry(line: TokenLine) -> bool:
+    """Whether name and token are such as people see them: a character that is not shown may hide a second entry."""
+    is_name = line.name is None or (line.name != "" and line.name.isprintable())
+    return is_name and line.token != "" and line.token.isprintable() and " " not in line.token
 
 
 def read_headers(file: Path) -> dict[str, str]:
@@ -95,30 +121,22 @@ def read_headers(file: Path) -> dict[str, str]:
         ConfigError: it cannot be read, or a line is something else.
     """
     headers: dict[str, str] = {}
-    for number, line in enumerate(_text(file, "headers").splitlines(), start=1):
+    for number, line in enumerate(lines_of(_text(file, "headers")), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, separator, value = line.partition(":")
-        if not separator or not HEADER_NAME.fullmatch(name.strip()) or not value.strip().isprintable():
+        name, separator, value = (part.strip(_BLANKS) for part in line.partition(":"))
+        if not separator or not HEADER_NAME.fullmatch(name) or not value.isprintable():
             raise ConfigError(
                 f"line {number} of the headers file {file} is not `Name: value`", hint="Write one header on a line."
             )
-        headers[name.strip()] = value.strip()
+        headers[name] = value
     return headers
 
 
 def _text(file: Path, what: str) -> str:
     try:
-        return _start_of(file).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(file)
+    except UnreadableFileError as error:
         raise ConfigError(
-            f"the {what} file {file} cannot be read ({type(error).__name__})",
-            hint="Make it a file that the controller may read.",
-        ) from (error if isinstance(error, OSError) else None)
-
-
-def _start_of(file: Path) -> bytes:
-    if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would wait for its other end
-        raise OSError
-    with file.open("rb") as stream:
-        return stream.read(CAP)
+            f"the {what} file {file} cannot be read: {error}", hint="Make it a file that the controller may read."
+        ) from error

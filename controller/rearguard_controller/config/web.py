@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rearguard_controller.config.keys.web import TLS_SERVER, WEB
+from rearguard_controller.config.named_files import MOST_LONG, UnreadableFileError, read_text
 from rearguard_controller.config.reading import Block, Place, compose
 from rearguard_controller.errors import ConfigError
 
@@ -69,10 +70,10 @@ def load_web(path: Path) -> TlsSettings:
         ConfigError: it cannot be read or used; the message names file, line and key.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, MOST_LONG)
+    except UnreadableFileError as error:
         raise ConfigError(
-            f"{path}: the web configuration cannot be read: {type(error).__name__}",
+            f"{path}: the web configuration cannot be read: {error}",
             hint="tls_config_file must name a file that this process may read.",
             field="tls_config_file",
         ) from None

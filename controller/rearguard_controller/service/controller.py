@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,7 +19,7 @@ import structlog
 from rearguard_controller import api, config
 from rearguard_controller.adapters.actions import Actions, Shortages, Survivors, state_folder
 from rearguard_controller.adapters.alertmanager import Alertmanager
-from rearguard_controller.adapters.notices.delivery import Notify
+from rearguard_controller.adapters.notices.delivery import Notify, services_of
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.replicas import connect
 from rearguard_controller.adapters.telemetry import Telemetry
@@ -27,6 +28,8 @@ from rearguard_controller.api.auth import Gate
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
+from rearguard_controller.config.exposure import remarks
+from rearguard_controller.config.named_files import beside
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
 from rearguard_controller.execution.waiting import WELL_FOR
 from rearguard_controller.facts.alerts_now import AlertsNow
@@ -109,6 +112,9 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(leadership.run(self._lead))
             group.create_task(self._heartbeat.run())
+            group.create_task(_warn_of_secrets(self.parts.configuration))
+            if self.tls is not None:
+                group.create_task(self.tls.follow())
             group.create_task(self._through_reloads(lambda parts: parts.watcher.run(parts.intake)))
 
     async def reload(self) -> None:
@@ -133,10 +139,11 @@ class Controller:
                 raise
 
     async def _reload(self) -> None:
-        configuration = await asyncio.to_thread(config.load, self._path)
+        configuration = await beside(partial(config.load, self._path), [self._path])
         auth.require_protection(configuration.tokens, configuration.listen.host, insecure=self._insecure)
         _refuse_fixed(self.parts.configuration, configuration)
-        self._gate.use(configuration.tokens)
+        services = await services_of(configuration.notify)
+        await self._gate.use(configuration.tokens)
         asked_before: list[Prometheus | Alertmanager] = []
         if configuration.prometheus != self.parts.configuration.prometheus:
             asked_before.append(self._prometheus)
@@ -147,12 +154,13 @@ class Controller:
             self._alertmanager = _alertmanager(configuration, self._runtime.clock)
             self._silences = self._silences_of(self._alertmanager)
         self._telemetry.know(configuration.targets)
-        self._engine.tell(configuration)
+        self._engine.tell(configuration, services)
         self.parts = self._make(configuration)
         self._telemetry.reloaded(success=True)
         self._warnings.reloaded()
         self._reloaded.set()
         self._reloaded = asyncio.Event()
+        await _warn_of_secrets(configuration)
         log.info("reloaded", targets=[target.name for target in configuration.targets])
         for source in asked_before:
             await source.retire()
@@ -243,3 +251,13 @@ def _refuse_fixed(old: Configuration, new: Configuration) -> None:
             raise ConfigError(
                 f"{key} changed, which a reload cannot follow.", hint="Restart the controller, or undo it.", field=key
             )
+
+
+async def _warn_of_secrets(configuration: Configuration) -> None:
+    """Log whose secrets others may read, or guess."""
+    try:
+        problems = await beside(partial(remarks, configuration), configuration.tokens.values())
+    except ConfigError as error:
+        problems = [error.message]
+    for problem in problems:
+        log.warning("secret_file_not_safe", problem=problem)

@@ -1,20 +1,23 @@
 """Sets up the log: one event name and its ids per line, to standard error.
 
 Here: the configuration of structlog and of the standard library's logging. Lines are readable text on a terminal, and
-otherwise JSON with the field names of the Elastic Common Schema. Values whose name suggests a secret are masked.
+otherwise JSON with the field names of the Elastic Common Schema. Values whose name suggests a secret are masked, and
+what could control a terminal is spelt out: many people read logs on one.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import sys
-from typing import TextIO
+import traceback
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from rearguard_controller.wording import plain
+from rearguard_controller.wording import plain, printable
 
 ECS_VERSION = "8.11.0"
 SERVICE = "rearguard"
@@ -42,10 +45,11 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
     ]
     last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if json_lines:
-        last += [structlog.processors.format_exc_info, ecs_fields, structlog.processors.JSONRenderer(default=str)]
+        render = structlog.processors.JSONRenderer(default=str, serializer=_json)
+        last += [structlog.processors.format_exc_info, ecs_fields, render]
     else:
-        plain = structlog.dev.plain_traceback  # the other formatters print local variables, secrets included
-        last.append(structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain))
+        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=_write_traceback)
+        last += [spell_out, renderer]
     handler = logging.StreamHandler(out)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared))
     root = logging.getLogger()
@@ -61,6 +65,21 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def spell_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Spell out what could control a terminal or begin another line; the renderer does it for what is not text."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _write_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    """A traceback without local variables, which may be secret, and without what could control a terminal."""
+    text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+    stream.write("\n" + printable(text, keep="\n\t"))
+
+
+def _json(event: object, **options: Any) -> str:
+    return json.dumps(event, **options).replace("\x7f", "\\u007f")  # the one that JSON does not escape
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

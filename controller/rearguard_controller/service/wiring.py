@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.api.people import People
-from rearguard_controller.config import Configuration
+from rearguard_controller.config import Configuration, NotifyEntry
 from rearguard_controller.execution.by_people import RollbackWords
 from rearguard_controller.execution.effects import Effects
 from rearguard_controller.execution.runner import Runner
@@ -72,9 +72,9 @@ class Engine:
             trouble=Trouble(runtime.steady),
         )
 
-    def tell(self, configuration: Configuration) -> None:
-        """From now on, tell people of what happens as this configuration says."""
-        self.notify.use(configuration.notify)
+    def tell(self, configuration: Configuration, services: Mapping[NotifyEntry, str] | None = None) -> None:
+        """From now on, tell people of what happens as this configuration says; `services` as of `Notify.use`."""
+        self.notify.use(configuration.notify, services)
         self.runtime.telemetry.know_services(self.notify.services)
 
 

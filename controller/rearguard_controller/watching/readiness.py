@@ -18,6 +18,7 @@ from rearguard_controller.adapters.actions import ActionContext, Actions
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
+from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, SourceError
 from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target, TargetFacts
 from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, NOTIFY, ROLLBACK_COMMAND
@@ -216,12 +217,11 @@ class Readiness:
 
     async def _unreachable(self, entry: NotifyEntry, *, connect: bool) -> str:
         try:
-            await asyncio.to_thread(delivery.check, entry)
-            address = await asyncio.to_thread(delivery.address_of, entry)
+            address, _ = await delivery.post_to(entry)
         except ConfigError as error:
             return f"Notices cannot be sent: {readiness_rules.told(error)}"
         problem = await self._actions.connects(address) if connect else ""
-        service = await asyncio.to_thread(delivery.service_of, entry)
+        service = entry.name or host_of(address)
         return f"Notices to {service} would not arrive: {problem}." if problem else ""
 
 

@@ -18,7 +18,7 @@ from local_stack.binaries import environment, find
 from local_stack.process import Program, free_ports, wait_until
 from real.controller.hosted import hosted
 from real.controller.served import SENDER, VIEWER, alerts
-from rearguard_controller.api.tls import ServerTls
+from rearguard_controller.api.tls import LOOK_EVERY, ServerTls
 from rearguard_controller.config import parse_web
 from rearguard_controller.errors import ConfigError
 
@@ -111,6 +111,7 @@ async def test_versions_and_suites_are_those_of_the_file(tmp_path, authority):
         assert (await ask(port, trusting(authority, tmp_path, newest=old)))[0] == 0
         suite = "ECDHE-ECDSA-AES256-GCM-SHA384"
         write(tmp_path, authority, "  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]\n")
+        await looked()
         only, other = trusting(authority, tmp_path, newest=old), trusting(authority, tmp_path, newest=old)
         only.set_ciphers(suite)
         other.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
@@ -118,22 +119,35 @@ async def test_versions_and_suites_are_those_of_the_file(tmp_path, authority):
         assert (await ask(port, other))[0] == 0
 
 
-async def test_changed_files_count_at_the_next_connection_and_spoilt_ones_leave_the_last_good(tmp_path, authority):
+async def looked():
+    """The time within which changed files are seen, twice."""
+    await asyncio.sleep(2 * LOOK_EVERY)
+
+
+async def test_changed_files_count_after_the_next_look_and_spoilt_ones_leave_the_last_good(tmp_path, authority):
     write(tmp_path, authority, MUTUAL)
     later = trustme.CA()
     async with hosted(tmp_path, "tls_config_file: web.yml\n") as (_, port):
         before = trusting(authority, tmp_path, "am")
         assert (await ask(port, before))[0] == 200
         (tmp_path / "key.pem").write_text("spoilt")
+        await looked()
         assert (await ask(port, before))[0] == 200
         (tmp_path / "web.yml").write_text("tls_server_config: {}\n")
+        await looked()
+        (tmp_path / "key.pem").unlink()
+        os.mkfifo(tmp_path / "key.pem")  # waits for its other end for ever, but nobody waits for it
+        await looked()
         assert (await ask(port, before))[0] == 200
+        (tmp_path / "key.pem").unlink()
         write(tmp_path, later, MUTUAL)
+        await looked()
         assert (await ask(port, before))[0] == 0
         assert (await ask(port, trusting(later, tmp_path, "am")))[0] == 200
         old_client = trusting(later, tmp_path, "am", issuer=authority)
         assert (await ask(port, old_client))[0] == 0  # its authority is no longer believed
         write(tmp_path, later)
+        await looked()
         assert (await ask(port, trusting(later, tmp_path)))[0] == 200  # no certificate asked for any more
 
 

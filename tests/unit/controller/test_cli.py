@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,8 @@ def test_a_controller_that_is_away_is_an_error_with_a_hint_not_a_traceback():
         ({"REARGUARD_URL": "localhost:9465"}, "not an HTTP address"),
         ({"REARGUARD_URL": "http://[::1"}, "not an HTTP address"),
         ({"REARGUARD_TOKEN_FILE": "/does/not/exist"}, "/does/not/exist"),
-        ({"REARGUARD_TOKEN_FILE": os.devnull}, "holds no token"),
+        ({"REARGUARD_TOKEN_FILE": os.devnull}, "no regular file"),
+        ({"REARGUARD_CA_FILE": os.devnull}, "no regular file"),
     ],
 )
 def test_a_wrong_environment_is_named(environment, named):
@@ -271,8 +273,45 @@ def test_an_address_must_be_http():
 
 
 def test_text_from_outside_cannot_steer_a_terminal():
-    assert terminal.clean("a\x1b[2Jb\x07\u202e\ud800") == "a\\x1b[2Jb\\x07\\x202e?"
+    assert terminal.clean("a\x1b[2Jb\x07\u202e\ud800") == "a\\x1b[2Jb\\x07\\u202e\\ud800"
     assert terminal.cell("two\nlines") == "two lines"
+
+
+def invisible():
+    """Every character of Unicode that controls, formats or separates, and a lone surrogate."""
+    kinds = ("Cc", "Cf", "Zl", "Zp", "Zs")
+    return [*(each for each in map(chr, range(0xE0080)) if unicodedata.category(each) in kinds), "\udcff"]
+
+
+def test_no_way_of_printing_lets_a_character_through_that_is_not_shown(capsys):
+    evil = "".join(invisible()) + "é→"
+    terminal.as_json({evil: [evil]})
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == {evil: [evil]}
+    assert "é→" in shown
+    terminal.line(evil)
+    terminal.note(evil)
+    terminal.heading(evil)
+    terminal.facts({"name": evil})
+    terminal.paragraph(evil)
+    terminal.table(("A", "B"), [[evil, evil]], wrapped=True)
+    others = "".join(capsys.readouterr())
+    assert {each for each in shown + others if not each.isprintable()} == {"\n"}
+
+
+def test_nobodys_words_look_like_a_line_of_ours(capsys):
+    terminal.line("\nbecause\nrearguard: all is well\r\nsecond")
+    terminal.note("because\nrearguard: all is well")
+    out, err = capsys.readouterr()
+    assert out == "\nbecause rearguard: all is well second\n"
+    assert err == "because rearguard: all is well\n"
+
+
+def test_a_complaint_about_wrong_use_spells_out_what_could_steer_a_terminal():
+    done = run("status", "\x1b[2J\u202e")
+    assert done.returncode == 2
+    assert "\\x1b[2J\\u202e" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 @pytest.mark.parametrize("is_bad", [True, False])
@@ -445,6 +484,17 @@ def test_check_prints_what_is_worth_a_look_below_its_summary(tmp_path):
     done = checked(tmp_path, f"  - {added(current='bin/releas')}\n")
     _, below = done.stdout.split("\nWorth a look\n")
     assert "orders: `current`: bin/releas is not there" in below
+
+
+def test_check_tells_of_secrets_that_others_may_read_and_of_short_tokens(tmp_path):
+    (tmp_path / "view").write_text("ann:short-one\n")
+    (tmp_path / "view").chmod(0o644)
+    done = checked(tmp_path, "tokens: {viewer: view}\n")
+    assert done.returncode == 0
+    _, below = done.stdout.split("\nWorth a look\n")
+    assert f"{tmp_path / 'view'} is readable by others" in below
+    assert "(line 1) has fewer than 16 characters" in below
+    assert "short-one" not in done.stdout + done.stderr
 
 
 def test_check_fails_when_a_token_file_cannot_be_read(tmp_path):

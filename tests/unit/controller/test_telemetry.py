@@ -325,6 +325,19 @@ def test_lines_of_libraries_look_the_same_and_tracebacks_hide_local_variables(li
     assert "password =" not in lines.getvalue()
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_no_line_of_the_log_controls_a_terminal_or_begins_a_second_line(lines, as_json):
+    logs.configure(stream=lines, as_json=as_json)
+    evil = "\x1b]0;t\x07\x9b31m\u202e\u2028\x85\x7f\r\nFAKE"
+    structlog.get_logger("rearguard").warning("step" + evil, rollback=evil, labels=[evil, {evil: evil}])
+    logging.getLogger("asyncio").warning("foreign %s", evil)
+    assert len(lines.getvalue().splitlines()) == 2
+    structlog.get_logger("rearguard").error("broken", exc_info=ValueError(evil))
+    text = lines.getvalue()
+    assert {each for each in text if not each.isprintable()} == {"\n"}
+    assert "FAKE" in text
+
+
 def test_a_terminal_gets_text_without_local_variables(lines):
     logs.configure(stream=lines, as_json=False)
     try:

@@ -17,10 +17,11 @@ from rearguard_controller.adapters.actions import command, reach, request
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, shown
 from rearguard_controller.adapters.actions.shortage import Shortages
 from rearguard_controller.adapters.actions.survivors import Lock, Survivors
+from rearguard_controller.config.named_files import lines_of
 from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.model import Action, CommandAction, HealthCheck, HttpAction
 from rearguard_controller.model.versions import VERSION_HINT, is_version
-from rearguard_controller.wording import plain
+from rearguard_controller.wording import plain, printable
 
 log = structlog.get_logger()
 
@@ -149,10 +150,10 @@ class Actions:
         if result.never_began:
             raise ShortageError(f"{result.detail}.", hint=SHORTAGE_HINT)
         if not result.ok:
-            last = result.output.strip().splitlines()[-1:]
+            last = lines_of(result.output.strip())[-1:]
             sentence = f"{_line(action)} failed: {result.detail}" + (f" ({shown(last[0])})" if last else "")
             raise SourceError(sentence, hint="Run it by hand in the folder of the configuration file.")
-        lines = tuple(line.strip() for line in result.output.splitlines() if line.strip())
+        lines = tuple(line.strip() for line in lines_of(result.output) if line.strip())
         if len(lines) > _MAX_VERSIONS:
             raise SourceError(f"{_line(action)} printed {len(lines)} lines", hint="Print the newest versions only.")
         return lines
@@ -175,5 +176,4 @@ def _no_version(action: CommandAction, line: str) -> SourceError:
 
 def _line(action: CommandAction) -> str:
     """A command as a sentence may name it: on one line, without what is secret of its addresses and variables."""
-    line = command.secrets_of(action).hide(plain(" ".join(action.argv)))
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+    return printable(command.secrets_of(action).hide(plain(" ".join(action.argv))))

@@ -11,11 +11,13 @@ import asyncio
 import os
 import shutil
 import ssl
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rearguard_controller.adapters.actions import command
 from rearguard_controller.adapters.actions.context import ActionContext, Refused, check, fill_address
+from rearguard_controller.config.named_files import beside
 from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Action, CommandAction
@@ -27,12 +29,13 @@ _PORTS = {"http": 80, "https": 443}
 
 async def obstacle(action: Action, context: ActionContext) -> str:
     """Why an action could not be started, as the end of a sentence; empty if nothing is in its way."""
-    if isinstance(action, CommandAction):
-        return await asyncio.to_thread(_no_program, action, context)
     try:
+        if isinstance(action, CommandAction):
+            return await beside(partial(_no_program, action, context), [Path(action.cwd)])
         check(context)
         if action.headers_file is not None:
-            await asyncio.to_thread(read_headers, Path(action.headers_file))
+            file = Path(action.headers_file)
+            await beside(partial(read_headers, file), [file])
         return await connects(fill_address(action.url, context))
     except (Refused, ConfigError) as error:
         return str(error)

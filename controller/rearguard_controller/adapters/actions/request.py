@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +19,7 @@ from rearguard_controller import durations
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_address
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.adapters.actions.shortage import Patience, Shortages, missing, sentence
+from rearguard_controller.config.named_files import beside
 from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import HttpAction
@@ -57,7 +59,7 @@ async def _try(
     try:
         check(context)
         url = fill_address(action.url, context)
-        of_file = _headers_of(action.headers_file)
+        of_file = await _headers_of(action.headers_file)
         headers, secrets = {**action.headers, **of_file}, Secrets.of_headers(of_file)
         status, reason, body = await _send(session, action, url, headers)
     except Refused as refused:
@@ -101,8 +103,11 @@ async def _send(
         return response.status, response.reason or "", bytes(body)
 
 
-def _headers_of(file: str | None) -> dict[str, str]:
+async def _headers_of(file: str | None) -> dict[str, str]:
+    if file is None:
+        return {}
+    path = Path(file)
     try:
-        return {} if file is None else read_headers(Path(file))
+        return await beside(partial(read_headers, path), [path])
     except ConfigError as error:
         raise Refused(f"refused: {error.message}") from error

@@ -251,7 +251,8 @@ class Asking:
         self, method: str, url: str, path: str, sent: Mapping[str, str] | bytes, kept: Kept | None
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         source = self._source
-        headers = identity.headers(source.http, source.key) + ([_JSON] if isinstance(sent, bytes) else [])
+        headers = await identity.headers(source.http, source.key) + ([_JSON] if isinstance(sent, bytes) else [])
+        context = await self._tls.context()
         limit = source.timeout if kept is None else max(source.timeout, SIEVED_TIMEOUT)
         try:
             async with self._http().request(
@@ -260,7 +261,7 @@ class Asking:
                 data=sent or None,
                 headers=headers,
                 allow_redirects=False,
-                ssl=self._tls.context(),
+                ssl=context,
                 server_hostname=source.http.tls.server_name or None,
                 timeout=aiohttp.ClientTimeout(total=limit, sock_connect=CONNECT_TIMEOUT),
             ) as response:

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import base64
 import ssl
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from rearguard_controller.config.http_config import HttpConfig, TlsConfig
+from rearguard_controller.config.named_files import UnreadableFileError, beside, read_text, require_regular
 from rearguard_controller.config.secret_files import FileMark, file_mark
-from rearguard_controller.errors import SourceError
+from rearguard_controller.errors import ConfigError, SourceError
+
+T = TypeVar("T")
 
 
-def headers(http: HttpConfig, key: str) -> list[tuple[str, str]]:
-    """The headers that a request carries, in order; a name may come twice.
+async def headers(http: HttpConfig, key: str) -> list[tuple[str, str]]:
+    """The headers that a request carries, in order; a name may come twice. Files are read beside the event loop.
 
     Args:
         http: the settings.
@@ -24,6 +30,13 @@ def headers(http: HttpConfig, key: str) -> list[tuple[str, str]]:
     Raises:
         SourceError: a file of a secret cannot be read.
     """
+    files = [file for header in http.headers.values() for file in header.files]
+    if http.secret_file is not None:
+        files.append(http.secret_file)
+    return await _beside(partial(_headers, http, key), files, key) if files else _headers(http, key)
+
+
+def _headers(http: HttpConfig, key: str) -> list[tuple[str, str]]:
     found = [(name, value) for name, header in http.headers.items() for value in header.values]
     for name, header in http.headers.items():
         found += [(name, _secret(file, f"{key}.http_headers.{name}")) for file in header.files]
@@ -35,6 +48,18 @@ def headers(http: HttpConfig, key: str) -> list[tuple[str, str]]:
     return found
 
 
+async def _beside(read: Callable[[], T], files: Sequence[Path], key: str) -> T:
+    try:
+        return await beside(read, files)
+    except ConfigError as error:
+        raise SourceError(f"a file of {key} cannot be used: {error.message}", hint=error.hint) from error
+
+
+class _Made(NamedTuple):
+    marks: tuple[FileMark | None, ...]
+    context: ssl.SSLContext
+
+
 class Tls:
     """The TLS context of a source, made anew when one of its files changed."""
 
@@ -42,10 +67,9 @@ class Tls:
         """Nothing is read yet; `key` is the part of the configuration, for hints."""
         self._config = config
         self._key = key
-        self._marks: tuple[FileMark | None, ...] | None = None
-        self._context: ssl.SSLContext | None = None
+        self._made: _Made | None = None
 
-    def context(self) -> ssl.SSLContext | bool:
+    async def context(self) -> ssl.SSLContext | bool:
         """For aiohttp's `ssl`; True stands for the system's own certificates.
 
         Raises:
@@ -55,13 +79,23 @@ class Tls:
         files = [file for file in (config.ca_file, config.cert_file, config.key_file) if file is not None]
         if not files:
             return True
-        marks = tuple(map(file_mark, files))
-        if self._context is None or marks != self._marks:
-            self._context, self._marks = self._made(), marks
-        return self._context
+        self._made = await _beside(partial(self._now, files, self._made), files, self._key)
+        return self._made.context
 
-    def _made(self) -> ssl.SSLContext:
+    def _now(self, files: Sequence[Path], last: _Made | None) -> _Made:
+        """The context that the files make now; the last one if none of them has changed."""
+        marks = tuple(map(file_mark, files))
+        return last if last is not None and marks == last.marks else _Made(marks, self._context())
+
+    def _context(self) -> ssl.SSLContext:
         config = self._config
+        for name in ("ca_file", "cert_file", "key_file"):
+            file = getattr(config, name)
+            if file is not None:
+                try:
+                    require_regular(file)  # OpenSSL would wait for the other end of a pipe
+                except UnreadableFileError as error:
+                    raise self._unusable(file, name, error) from None
         context = ssl.create_default_context()
         if config.ca_file is not None:
             try:
@@ -90,12 +124,11 @@ def _no_password() -> str:
 
 def _secret(file: Path, key: str) -> str:
     try:
-        secret = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        secret = read_text(file).strip()
+    except UnreadableFileError as error:
+        what = "token file" if key.endswith("token_file") else "file"
         raise SourceError(
-            f"the token file {file} cannot be read ({type(error).__name__})"
-            if key.endswith("token_file")
-            else f"the file {file} cannot be read ({type(error).__name__})",
+            f"the {what} {file} cannot be read: {error}",
             hint=f"Make the file of {key} readable for the controller.",
         ) from None
     if not secret.isprintable() or not secret:

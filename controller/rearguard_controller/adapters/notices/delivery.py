@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 
 import aiohttp
@@ -22,6 +23,7 @@ import structlog
 from rearguard_controller.adapters.notices import notice as notices
 from rearguard_controller.adapters.notices.notice import Notice
 from rearguard_controller.config import NotifyEntry, secret_files
+from rearguard_controller.config.named_files import beside
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step
 
@@ -57,21 +59,28 @@ class Notify:
         """The entries' names in metrics."""
         return tuple(receiver.service for receiver in self._receivers)
 
-    def use(self, entries: Sequence[NotifyEntry]) -> None:
+    def use(self, entries: Sequence[NotifyEntry], services: Mapping[NotifyEntry, str] | None = None) -> None:
         """Tell these from now on.
 
         Unchanged entries go on; what waits for a changed one goes to the new one of its name.
+
+        Args:
+            entries: in their order.
+            services: as `services_of` gives them; None reads them now, and waits for the files.
         """
+        services = {entry: service_of(entry) for entry in entries} if services is None else services
         before = {receiver.entry: receiver for receiver in self._receivers}
         kept = {entry: before.pop(entry) for entry in entries if entry in before}
-        for receiver in kept.values():
-            receiver.name()
+        for entry, receiver in kept.items():
+            receiver.service = services[entry]
         left: dict[str, list[Notice]] = {}
         for receiver in before.values():
             left.setdefault(receiver.service, []).extend(receiver.stop())
         found = []
         for entry in entries:
-            receiver = kept.get(entry) or Receiver(entry, self._count, back_off=self._back_off, give_up=self._give_up)
+            receiver = kept.get(entry) or Receiver(
+                entry, services[entry], self._count, back_off=self._back_off, give_up=self._give_up
+            )
             receiver.take_over(left.pop(receiver.service, ()))
             found.append(receiver)
         self._receivers = tuple(found)
@@ -139,20 +148,15 @@ class Notify:
 class Receiver:
     """One entry: what waits for it, and the task that posts it while something waits."""
 
-    def __init__(self, entry: NotifyEntry, count: Count, *, back_off: float, give_up: float) -> None:
+    def __init__(self, entry: NotifyEntry, service: str, count: Count, *, back_off: float, give_up: float) -> None:
         """Nothing waits yet."""
         self.entry = entry
-        self.service = UNKNOWN
-        self.name()
+        self.service = service
         self.task: asyncio.Task[None] | None = None
         self._count = count
         self._back_off, self._give_up = back_off, give_up
         self._waiting: deque[Notice] = deque()
         self._is_full = False
-
-    def name(self) -> None:
-        """Take the service from the entry, else from the host that its address has now."""
-        self.service = service_of(self.entry)
 
     def put(self, notice: Notice) -> None:
         """Add a notice to the queue. If the queue is full, the oldest alert is dropped, else the oldest notice."""
@@ -223,7 +227,7 @@ class Receiver:
     async def _post(self, session: aiohttp.ClientSession, notice: Notice) -> tuple[str, bool]:
         """What went wrong, or nothing; and whether another attempt may help."""
         try:
-            url, headers = await asyncio.to_thread(_address, self.entry)
+            url, headers = await post_to(self.entry)
             async with session.post(
                 url,
                 data=orjson.dumps(notices.body(notice)),
@@ -246,13 +250,26 @@ class Receiver:
         return f"answered {status}{redirect}", status in _AGAIN
 
 
-def address_of(entry: NotifyEntry) -> str:
-    """Where an entry's notices go now: a secret, but for its host.
+async def post_to(entry: NotifyEntry) -> tuple[str, dict[str, str]]:
+    """Where an entry's notices go now, and with which headers: a secret, but for the host.
+
+    Files are read beside the event loop.
 
     Raises:
-        ConfigError: as `check`.
+        ConfigError: as `check`, or a file hangs.
     """
-    return _address(entry)[0]
+    files = [file for file in (entry.url_file, entry.headers_file) if file is not None]
+    return await beside(partial(_address, entry), files) if files else _address(entry)
+
+
+async def services_of(entries: Sequence[NotifyEntry]) -> dict[NotifyEntry, str]:
+    """What `service_of` says of each entry; files are read beside the event loop.
+
+    Raises:
+        ConfigError: a file hangs.
+    """
+    files = [entry.url_file for entry in entries if entry.url_file is not None]
+    return await beside(lambda: {entry: service_of(entry) for entry in entries}, files)
 
 
 def check(entry: NotifyEntry) -> None:

@@ -11,14 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from rearguard_controller.errors import ConflictError, JournalError
+from rearguard_controller.config.named_files import UnreadableFileError, beside, require_regular
+from rearguard_controller.errors import ConfigError, ConflictError, JournalError
 from rearguard_controller.journal import records
 from rearguard_controller.journal.postgres import migration
 from rearguard_controller.journal.store import Fence
@@ -38,6 +43,7 @@ LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.Interfac
 FAILED = (*LOST, asyncpg.PostgresError)
 LONGEST = 2 * LIMIT  # seconds that a whole transaction may last; `end_hung` ends older ones
 APPLICATION = "rearguard"
+_FILES = frozenset({"passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl"})  # parameters that name one
 ENDING = 2.0  # seconds that ending hung sessions may take
 SETTINGS = {
     "application_name": APPLICATION,
@@ -65,9 +71,14 @@ class Connections:
             JournalError: it cannot be reached or used, a newer version wrote it, or another process migrates it for
                 too long.
         """
+
+        async def connect(*arguments: Any, **named: Any) -> Any:
+            await _require_files(url)  # the driver reads them within the event loop, and waits for a pipe
+            return await asyncpg.connect(*arguments, **named)
+
         try:
             settings = {**SETTINGS, "application_name": migration.MIGRATOR}
-            connection = await asyncpg.connect(url, timeout=LIMIT, server_settings=settings)
+            connection = await connect(url, timeout=LIMIT, server_settings=settings)
             try:
                 await migration.migrate(connection)
             finally:
@@ -80,6 +91,7 @@ class Connections:
                 timeout=LIMIT,
                 server_settings=SETTINGS,
                 reset=_nothing_to_reset,
+                connect=connect,
             )
         except (*FAILED, ValueError) as error:
             raise translate(error) from error
@@ -187,6 +199,22 @@ class Connections:
             raise
         finally:
             await self._pool.release(connection, timeout=LIMIT)  # ends a transaction that is still open
+
+
+async def _require_files(url: str) -> None:
+    """Refuse to connect while a file that the URL or PGPASSFILE names would have to be waited for.
+
+    Raises:
+        OSError: it is no regular file, or hangs. One that is not there is the driver's to judge.
+    """
+    named = [value for name, value in parse_qsl(urlsplit(url).query) if name in _FILES]
+    files = [Path(name) for name in (*named, os.environ.get("PGPASSFILE")) if name]
+    for file in files:
+        try:
+            await beside(partial(require_regular, file), [file])
+        except (UnreadableFileError, ConfigError) as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise OSError(f"{file} cannot be read: {error}") from None
 
 
 @contextlib.asynccontextmanager
