@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -141,21 +141,18 @@ async def test_what_is_open_without_a_token_follows_a_reload_both_ways(service):
 
 
 async def test_of_two_reloads_that_overlap_the_younger_file_wins(service):
-    """The older file is a pipe, which is read for as long as its writer pleases."""
+    """The older file is long, so that reading it takes longer than reading the younger one."""
     file = service.folder / "rearguard.yaml"
-    old = file.read_text()
-    file.unlink()
-    os.mkfifo(file)
-    first = asyncio.create_task(service.controller.reload())
-    writer = await asyncio.to_thread(os.open, file, os.O_WRONLY)  # opened: the first is reading
-    (service.folder / "younger").write_text(old + THIRD)
-    (service.folder / "younger").rename(file)
-    second = asyncio.create_task(service.controller.reload())
-    await asyncio.wait([second], timeout=0.3)  # it has ended, or it waits for the first
-    os.write(writer, old.encode())
-    os.close(writer)
-    await asyncio.gather(first, second)
-    assert await names(service) == ["checkout", "search", "basket"]
+    young = file.read_text() + THIRD
+    old = file.read_text() + "".join(THIRD.replace("basket", f"old-{number}") for number in range(50))
+    for _ in range(3):
+        file.write_text(old)
+        first = asyncio.create_task(service.controller.reload())
+        await asyncio.sleep(0.01)  # it reads
+        (service.folder / "younger").write_text(young)
+        (service.folder / "younger").rename(file)
+        await asyncio.gather(first, service.controller.reload())
+        assert await names(service) == ["checkout", "search", "basket"]
 
 
 async def test_no_connection_to_a_prometheus_of_before_is_left(tmp_path):
@@ -184,11 +181,15 @@ async def wait_for(condition, *, what, within=5.0):
         await asyncio.sleep(0.02)
 
 
-async def test_a_reload_by_signal_that_fails_in_an_unforeseen_way_is_logged_and_shown(service, capsys):
-    loop = asyncio.get_running_loop()
-    threads = ThreadPoolExecutor()
-    loop.set_default_executor(threads)
-    threads.shutdown()  # none is to be had to read the file
+async def test_a_reload_by_signal_that_fails_in_an_unforeseen_way_is_logged_and_shown(service, capsys, monkeypatch):
+    loop, start = asyncio.get_running_loop(), threading.Thread.start
+
+    def without_memory(thread):
+        if thread.name == "named-files":
+            raise MemoryError
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", without_memory)
     process._signals(service.controller)
     try:
         os.kill(os.getpid(), signal.SIGHUP)
@@ -200,8 +201,9 @@ async def test_a_reload_by_signal_that_fails_in_an_unforeseen_way_is_logged_and_
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
     assert "not_reloaded" in capsys.readouterr().out
-    assert (await reloaded(service))[0] == 500
-    loop.set_default_executor(ThreadPoolExecutor())
+    with pytest.raises(MemoryError):
+        await service.controller.reload()
+    monkeypatch.undo()
     assert (await reloaded(service))[0] == 200
     assert shown.get_sample_value("rearguard_config_reload_success") == 1
 
