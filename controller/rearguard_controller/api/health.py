@@ -1,7 +1,8 @@
 """`/metrics`, `/healthz`, `/readyz`: the controller's own condition.
 
-Readiness fails for one reason only: the last delivery of alerts could not be stored. An old heartbeat and a silent
-Prometheus are shown as details: a controller taken out of service for them could never see them come back.
+Readiness fails for two reasons only: the last delivery of alerts could not be stored, or the journal was harmed. An
+old heartbeat and a silent Prometheus are shown as details: a controller taken out of service for them could never see
+them come back.
 """
 
 from __future__ import annotations
@@ -73,11 +74,13 @@ class Health:
         return answer(shown)
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """503 when the last delivery of alerts could not be stored within the last minute."""
-        stores = self.receiver.stores()
+        """503 when the last delivery of alerts could not be stored within the last minute, or the journal fails."""
+        usable = self.services.journal.fault() is None
+        stores = usable and self.receiver.stores()
         details: json_views.Ready = {
             "status": Readiness.READY if stores else Readiness.NOT_READY,
-            "webhook_stored": stores,
+            "webhook_stored": self.receiver.stores(),
+            "journal_usable": usable,
             "prometheus_age_s": self.services.now().watcher.prometheus_age(),
             "watchdog_age_s": self.services.heartbeat_age(),
             "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),

@@ -72,7 +72,7 @@ class Reads:
             "state": json_views.worst([target["state"] for target in targets]),
             "at": wording.moment(self.services.clock()),
             "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
-            "warnings": self.services.warnings.told(),
+            "warnings": self.services.warnings.told(self.services.journal.fault()),
             "targets": targets,
             "active_triggers": list(_active_triggers(now)),
             "open": [json_views.rollback(rollback) for rollback in open_now],

@@ -54,9 +54,10 @@ class Warnings:
         """It was read again and is used."""
         self._not_reloaded = ""
 
-    def told(self) -> list[str]:
-        """The sentences; none when nothing is wrong."""
-        told = [self._not_reloaded] if self._not_reloaded else []
+    def told(self, fault: RearguardError | None = None) -> list[str]:
+        """The sentences; none when nothing is wrong. `fault` is why the journal cannot be used."""
+        told = [] if fault is None else [_said(fault)]
+        told += [self._not_reloaded] if self._not_reloaded else []
         ago = self.clock() - self._refused_at
         if self._refused and ago <= TOLD_FOR:
             times = "once" if self._refused == 1 else f"{self._refused} times"

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
-from rearguard_controller.errors import NotFoundError
+from rearguard_controller.errors import JournalError, NotFoundError
 from rearguard_controller.journal import records, statements
 from rearguard_controller.journal.inbox import Inbox
 from rearguard_controller.journal.pages import Listing
@@ -46,6 +46,10 @@ class StoreBase(ABC):
         Raises:
             JournalError: the database could not be read.
         """
+
+    def fault(self) -> JournalError | None:
+        """See `Journal.fault`."""
+        return None
 
     # --- inbox
 

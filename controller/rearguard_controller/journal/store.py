@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from rearguard_controller.errors import JournalError
 from rearguard_controller.model import (
     Alert,
     Decision,
@@ -118,6 +119,9 @@ class Journal(Protocol):
     @property
     def shared(self) -> bool:
         """Whether other processes may use it at the same time, so that a lease can pass to them."""
+
+    def fault(self) -> JournalError | None:
+        """Why nothing can be stored or read now, as far as it is known without asking; None if nothing is wrong."""
 
     def fenced(self, fence: Fence) -> Lead:
         """The same store for what only the leader may write, under this fence."""

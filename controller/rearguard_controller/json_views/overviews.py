@@ -67,8 +67,9 @@ class Dashboard(TypedDict):
 class Ready(TypedDict):
     """Whether deliveries are stored, and what may be wrong besides."""
 
-    status: Annotated[Readiness, "Not ready: the last delivery, within the last minute, could not be stored."]
+    status: Annotated[Readiness, "Not ready: a delivery of the last minute was not stored, or the journal fails."]
     webhook_stored: Annotated[bool, "Whether the last delivery was stored, or is too old to mean anything."]
+    journal_usable: Annotated[bool, "Whether the journal is as it was left; if not, status and log say what to do."]
     prometheus_age_s: Annotated[float | None, "Seconds since Prometheus last answered; null before it ever did."]
     watchdog_age_s: Annotated[float | None, "The same as `heartbeat.age_s`."]
     heartbeat: Annotated[Heartbeat, "Whether alerts arrive at all."]

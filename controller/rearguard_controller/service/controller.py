@@ -117,6 +117,10 @@ class Controller:
                 group.create_task(self.tls.follow())
             group.create_task(self._through_reloads(lambda parts: parts.watcher.run(parts.intake)))
 
+    def adopt_orphans(self) -> None:
+        """Make this process the parent of what its commands leave behind: for a process that runs nothing else."""
+        self._engine.actions.children.adopt()
+
     async def reload(self) -> None:
         """Read the configuration again and use it; open rollbacks keep their frozen plans.
 

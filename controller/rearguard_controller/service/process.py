@@ -51,6 +51,7 @@ def _take_descriptors() -> None:
 async def _serve(path: Path, configuration: Configuration, *, insecure: bool) -> int:
     journal = await open_journal(configuration.journal)
     controller = Controller(path, configuration, journal, insecure=insecure)
+    controller.adopt_orphans()
     listener = api.Listener(controller.web, grace=STOP_GRACE)
     stop = _signals(controller)
     try:

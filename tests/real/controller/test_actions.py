@@ -99,6 +99,7 @@ async def test_a_command_gets_a_clean_environment_and_the_decision_on_standard_i
     expected |= {"EXTRA": "1", "HANDED_ON": "yes", "REARGUARD_TARGET": "checkout", "REARGUARD_FROM_VERSION": "v2"}
     expected |= {"REARGUARD_TO_VERSION": "v1", "REARGUARD_ROLLBACK_ID": "r-1", "REARGUARD_STEP": "drain"}
     expected |= {"REARGUARD_ATTEMPT": "2"}
+    assert len(variables.pop("REARGUARD_RUN")) == 16  # of this start alone
     assert variables == expected
     assert folder == str(tmp_path)
     assert decision == {"id": "d-1"}

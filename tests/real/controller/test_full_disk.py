@@ -10,7 +10,8 @@ import pytest
 from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.sqlite.reserve import ROOM, SIZE, Reserve
 from rearguard_controller.journal.sqlite.store import SqliteJournal
-from unit.controller.factories import NOW, alert
+from rearguard_controller.model import OperatorAction
+from unit.controller.factories import NOW, TARGET, alert, decision, release, rollback
 
 BLOCK = 4096
 
@@ -63,4 +64,18 @@ async def test_a_full_disk_refuses_alerts_looks_for_room_once_a_second_and_then_
             await asyncio.sleep(0.05)
     assert time.monotonic() - opened >= 1.0
     assert len(await journal.unjudged(10)) == 1
+    await journal.close()
+
+
+async def test_what_a_person_asks_is_written_on_a_full_disk(tmp_path, disk):
+    journal = SqliteJournal.open(tmp_path / "journal.db")
+    disk.free = 0
+    asked = OperatorAction(NOW, "ann", "trigger", TARGET, "it burns")
+    await journal.record(decision("d1"), rollback("r1"), action=asked)
+    await journal.change_release(TARGET, "v1", lambda _: release("v1"), action=asked)
+    await journal.change_target(TARGET, lambda state: state, action=asked)
+    with pytest.raises(JournalError, match="disk is full"):
+        await journal.record(decision("d2"))
+    assert [each.id for each in await journal.open_rollbacks()] == ["r1"]
+    assert len(await journal.operator_actions()) == 3
     await journal.close()

@@ -15,6 +15,7 @@ import structlog
 from rearguard_controller import durations
 from rearguard_controller.adapters.actions import command, reach, request
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, shown
+from rearguard_controller.adapters.actions.descendants import Children
 from rearguard_controller.adapters.actions.shortage import Shortages
 from rearguard_controller.adapters.actions.survivors import Lock, Survivors
 from rearguard_controller.config.named_files import lines_of
@@ -36,6 +37,7 @@ class Actions:
 
     def __init__(self, survivors: Survivors | None = None, shortages: Shortages | None = None) -> None:
         """Wire it; without `survivors`, commands that outlive a killed controller are not waited for."""
+        self.children = Children()
         self._survivors = survivors
         self._shortages = Shortages() if shortages is None else shortages
         self._session: aiohttp.ClientSession | None = None
@@ -159,7 +161,7 @@ class Actions:
         return lines
 
     def _start(self, lock: Lock | None = None, *, patience: float | None = None) -> command.Start:
-        return command.Start(lock, patience, self._shortages)
+        return command.Start(lock, patience, self._shortages, self.children)
 
     def _http(self) -> aiohttp.ClientSession:
         """The session, made at first use: it belongs to the running loop."""

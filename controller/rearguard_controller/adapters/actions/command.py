@@ -1,7 +1,7 @@
 """Running a command: its own process group, a clean environment, a limit, and output that is kept but capped.
 
 A command that ends by itself may leave processes behind (that is how some deploy commands work); one that times out
-or is cancelled dies whole: SIGTERM to the group, SIGKILL after a grace.
+or is cancelled dies whole, with all that it started: see `descendants`.
 Never here: shells, retries, or the meaning of an exit code beyond zero or not.
 """
 
@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import structlog
+
 from rearguard_controller import durations
-from rearguard_controller.adapters.actions import descriptors, process_groups, shortage
+from rearguard_controller.adapters.actions import descendants, descriptors, process_groups, shortage
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_argument
+from rearguard_controller.adapters.actions.descendants import RUN, Children, Ended
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.adapters.actions.survivors import Lock
 from rearguard_controller.model import CommandAction
+
+log = structlog.get_logger()
 
 OUTPUT_CAP = 64 * 1024  # bytes kept of an output: the first and the last half
 _DRAIN_GRACE = 0.5  # seconds that output may still come after the command ended: processes left behind hold the pipe
@@ -68,17 +74,22 @@ class Start:
         patience: seconds for which a start that fails for want of a resource is tried again; None: the limit of the
             command.
         shortages: where such tries are noted.
+        children: what runs beside it.
+        run: what tells its processes from all others.
     """
 
     lock: Lock | None = None
     patience: float | None = None
     shortages: shortage.Shortages = field(default_factory=shortage.Shortages)
+    children: Children = field(default_factory=Children)
+    run: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 class _Watch(asyncio.SubprocessProtocol):
     """Collects the output and notices the end. Reading never stops, so the child never blocks on a full pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, reaped: Callable[[], None] = lambda: None) -> None:
+        self._reaped = reaped
         self.out = CappedOutput()
         self.err = CappedOutput()
         self.exited = asyncio.Event()
@@ -105,6 +116,7 @@ class _Watch(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         """Notice the end of the command itself."""
         self.exited.set()
+        self._reaped()
 
 
 async def run(
@@ -129,26 +141,27 @@ async def run(
     transport, watch = begun
     group = transport.get_pid()
     timed_out = False
+    ended = Ended()
     if lock is not None:
         lock.started(group)
     try:
         timed_out = await _until_end(transport, watch, action.timeout, context.stdin)
         if timed_out:
-            await _end_group(group, watch)
+            ended = await _end(group, watch, start)
         await _at_most(_DRAIN_GRACE, watch.drained)
     except asyncio.CancelledError:
         if timed_out or not _ended(group, watch):  # what a command left behind is not ours to end
-            await _end_whatever_happens(group, watch)
+            await _end_whatever_happens(group, watch, start)
         raise
     finally:
         code = transport.get_returncode()
         transport.close()
     ok = code == 0 and not timed_out
-    secrets = Secrets() if ok and errors_apart else secrets_of(action)
+    hidden = Secrets() if ok and errors_apart else secrets_of(action)
     return ActionResult(
         ok=ok,
-        output=watch.out.text(secrets) + (watch.err.text(secrets) if errors_apart and not ok else ""),
-        detail=_sentence(code, action.timeout, timed_out=timed_out),
+        output=watch.out.text(hidden) + (watch.err.text(hidden) if errors_apart and not ok else ""),
+        detail=_sentence(code, action.timeout, timed_out=timed_out, ended=ended),
         seconds=time.monotonic() - started,
         timed_out=timed_out,
     )
@@ -163,7 +176,7 @@ async def _begin(
     resource, detail = "", ""
     while True:
         try:
-            return await _start(action, context, errors_apart=errors_apart, lock=start.lock)
+            return await _start(action, context, start, errors_apart=errors_apart)
         except Refused as refused:
             detail = str(refused)
         except OSError as error:
@@ -185,32 +198,45 @@ async def _begin(
 
 
 async def _start(
-    action: CommandAction, context: ActionContext, *, errors_apart: bool, lock: Lock | None
+    action: CommandAction, context: ActionContext, start: Start, *, errors_apart: bool
 ) -> tuple[asyncio.SubprocessTransport, _Watch]:
     check(context)
     argv = [fill_argument(argument, context) for argument in action.argv]
+    lock = start.lock
     if lock is not None:
         lock.starting()
-    starting = asyncio.ensure_future(
-        asyncio.get_running_loop().subprocess_exec(
-            _Watch,
-            *argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE if errors_apart else asyncio.subprocess.STDOUT,
-            cwd=action.cwd,
-            env=environment(action, context, os.environ),
-            start_new_session=True,
-            pass_fds=() if lock is None else (lock.descriptor,),
-        )
-    )
+
+    async def spawn() -> tuple[asyncio.SubprocessTransport, _Watch]:
+        pid: int | None = None
+        watch = _Watch(lambda: None if pid is None else start.children.ended(pid))
+        start.children.starting()
+        try:
+            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                lambda: watch,
+                *argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE if errors_apart else asyncio.subprocess.STDOUT,
+                cwd=action.cwd,
+                env={**environment(action, context, os.environ), RUN: start.run},
+                start_new_session=True,
+                pass_fds=() if lock is None else (lock.descriptor,),
+            )
+            pid = transport.get_pid()
+        finally:
+            start.children.started(pid)
+        if watch.exited.is_set():
+            start.children.ended(pid)
+        return transport, watch
+
+    starting = asyncio.ensure_future(spawn())
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
         with suppress(OSError, ValueError):  # it never started: nothing to end
             transport, watch = await starting
             if not _ended(transport.get_pid(), watch):
-                await _end_whatever_happens(transport.get_pid(), watch)
+                await _end_whatever_happens(transport.get_pid(), watch, start)
             transport.close()
         raise
 
@@ -256,25 +282,36 @@ def _ended(pid: int, watch: _Watch) -> bool:
     return watch.exited.is_set() or process_groups.began(pid) is None
 
 
-async def _end_whatever_happens(group: int, watch: _Watch) -> None:
-    """End the group although we are cancelled. If we are cancelled again meanwhile, kill it at once."""
-    ending = asyncio.ensure_future(_end_group(group, watch))
+async def _end_whatever_happens(leader: int, watch: _Watch, start: Start) -> None:
+    """End the command although we are cancelled. If we are cancelled again meanwhile, kill it at once."""
+    ending = asyncio.ensure_future(_end(leader, watch, start))
     try:
         await asyncio.shield(ending)
     except asyncio.CancelledError:
         ending.cancel()
-        process_groups.send(group, signal.SIGKILL)
+        descendants.kill(leader, start.run)
         raise
 
 
-async def _end_group(group: int, watch: _Watch) -> None:
-    await process_groups.end(group)
+async def _end(leader: int, watch: _Watch, start: Start) -> Ended:
+    """End the command with all that it started."""
+    ended = await descendants.end(leader, start.run, orphans=start.children.orphans_of(leader))
     await _at_most(process_groups.REAP_GRACE, watch.exited)
+    if ended.running:
+        log.warning("command_still_runs", leader=leader, pids=ended.running)
+    return ended
 
 
-def _sentence(code: int | None, limit: float, *, timed_out: bool) -> str:
+def _sentence(code: int | None, limit: float, *, timed_out: bool, ended: Ended) -> str:
     if timed_out:
-        return f"timed out after {durations.render(limit)}; its process group was ended"
+        said = f"timed out after {durations.render(limit)}; its process group was ended"
+        if ended.outside:
+            several = "a process" if ended.outside == 1 else f"{ended.outside} processes"
+            said += f", and {several} that had left it"
+        if ended.running:
+            pids = ", ".join(str(pid) for pid in ended.running)
+            said += f"; still running, although killed: {pids}"
+        return said
     if code is None:
         return "ended in an unknown way"
     if code < 0:

@@ -18,7 +18,7 @@ from rearguard_controller.adapters.actions.shortage import missing
 REAP_GRACE = 2.0  # seconds for a killed process to go; one that cannot be ended must not keep traffic drained
 TERM_GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 _POLL = 0.02  # seconds between two looks at a process group
-_ENDED = ("Z", "X")  # only waiting to be reaped
+ENDED = ("Z", "X")  # only waiting to be reaped
 
 
 async def end(group: int) -> None:
@@ -50,7 +50,7 @@ def began(pid: int) -> int | None:
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return None if fields[0] in _ENDED else int(fields[19])
+        return None if fields[0] in ENDED else int(fields[19])
     except (OSError, IndexError, ValueError) as error:
         if not missing(error) and Path("/proc/self/stat").exists():
             return None
@@ -103,7 +103,7 @@ def _is_member(file: Path, group: int) -> bool:
     """
     try:
         state, _, member_of = file.read_text(errors="replace").rpartition(")")[2].split()[:3]
-        return int(member_of) == group and state not in _ENDED
+        return int(member_of) == group and state not in ENDED
     except ValueError:
         return False
     except OSError as error:  # else it ended meanwhile

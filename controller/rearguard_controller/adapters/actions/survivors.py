@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 import orjson
 import structlog
 
-from rearguard_controller.adapters.actions import process_groups
+from rearguard_controller import own_files
+from rearguard_controller.adapters.actions import descendants, process_groups
 from rearguard_controller.adapters.actions.shortage import Patience, missing
 from rearguard_controller.errors import ConfigError
 
@@ -147,7 +148,7 @@ def state_folder(journal: str) -> Path:
         ConfigError: it cannot be made, or belongs to somebody else.
     """
     if not journal.startswith(_POSTGRES):
-        folder = Path(f"{journal}.commands")
+        folder = Path(f"{os.path.realpath(journal)}.commands")  # one for all paths that lead to the journal
     else:
         where = urlsplit(journal)
         name = sha256(f"{where.hostname}:{where.port}{where.path}".encode()).hexdigest()[:12]
@@ -183,7 +184,7 @@ def _refuse_strangers(folder: Path) -> None:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    return own_files.open_own(path)
 
 
 def _renew(descriptor: int, path: Path) -> int:
@@ -252,7 +253,7 @@ async def _outlasts(record: Record, path: Path) -> bool:
         await asyncio.sleep(_POLL)
         return False
     log.warning("survivor_ended", target=path.stem, pid=record.pid, why="its time is up")
-    await process_groups.end(record.pid)
+    await descendants.end(record.pid)
     for _ in range(int(process_groups.REAP_GRACE / _POLL)):
         if not _lives(record):
             return False
@@ -268,4 +269,4 @@ async def _end_unnamed(descriptor: int, record: Record | None, path: Path) -> No
             group = os.getpgid(pid)
             if pid not in spared and group not in spared:
                 log.warning("survivor_ended", target=path.stem, pid=pid, why="its time is up")
-                await process_groups.end(group)
+                await descendants.end(group)

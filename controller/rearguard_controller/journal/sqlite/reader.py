@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.sqlite.harm import Harm, is_damage
 from rearguard_controller.journal.sqlite.records import run
 from rearguard_controller.journal.sqlite.writer import Work, translate
 
@@ -20,9 +21,11 @@ T = TypeVar("T")
 class Reader:
     """Runs units of work in the order they were given."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, harm: Harm) -> None:
         """Take over a connection that no other thread uses."""
+        self.fault: JournalError | None = None  # of the last reading
         self._connection = connection
+        self._harm = harm
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
 
     async def do(self, work: Work[T]) -> T:
@@ -36,9 +39,14 @@ class Reader:
         except RuntimeError as error:  # a thread that has been shut down takes no work
             raise JournalError("The journal is closed.") from error
         try:
-            return await reading
+            found = await reading
         except sqlite3.Error as error:
-            raise translate(error) from error
+            if is_damage(error):
+                self._harm.suspect()
+            self.fault = translate(error)
+            raise self.fault from error
+        self.fault = None
+        return found
 
     async def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows of one statement, whose values are marked $1, $2, ..."""

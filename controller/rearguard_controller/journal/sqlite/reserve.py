@@ -1,4 +1,4 @@
-"""Room on the disk that is kept for open rollbacks.
+"""Room on the disk that is kept for open rollbacks and for what people ask.
 
 Here: a file beside the journal that takes up the room, its release, and making it again when the disk has room.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+
+from rearguard_controller import own_files
 
 SIZE = 4 * 1024 * 1024  # bytes: hundreds of events
 ROOM = 2 * SIZE  # free bytes that the disk must have before it is made again
@@ -19,12 +21,14 @@ class Reserve:
     def __init__(self, path: Path) -> None:
         """Look at the file that an earlier run may have left; nothing is made yet."""
         self._path = path
+        with contextlib.suppress(OSError):
+            os.close(own_files.open_own(path, create=False))  # takes away what others may do with it
 
     @property
     def held(self) -> bool:
-        """Whether the room is there to be released."""
+        """Whether the room is there to be released. What a link points at is no room of ours."""
         try:
-            return self._path.stat().st_size >= SIZE
+            return own_files.is_own(self._path) and self._path.lstat().st_size >= SIZE
         except OSError:
             return False
 
@@ -41,7 +45,8 @@ class Reserve:
             disk = os.statvfs(self._path.parent)
             if disk.f_bavail * disk.f_frsize < ROOM:
                 return False
-            with self._path.open("wb") as file:
+            self._path.unlink(missing_ok=True)  # a half one, or a link: what it points at stays as it is
+            with os.fdopen(own_files.open_own(self._path), "wb") as file:
                 block = os.urandom(64 * 1024)  # random, so that no file system compresses it or leaves it out
                 for _ in range(SIZE // len(block)):
                     file.write(block)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rearguard_controller.errors import JournalError
 from rearguard_controller.journal import records, statements
 from rearguard_controller.journal.base import StoreBase
 from rearguard_controller.journal.sqlite import records as sqlite_records
@@ -38,9 +38,9 @@ class SqliteJournal(StoreBase):
 
     def __init__(self, file: JournalFile) -> None:
         """Use `open`."""
-        self._writer = Writer(file.writer, file.reserve)
-        self._reader = Reader(file.reader)
-        self._lock = file.lock
+        self._writer = Writer(file.writer, file.reserve, file.harm)
+        self._reader = Reader(file.reader, file.harm)
+        self._place, self._harm = file.place, file.harm
         self._fence: Fence | None = None
         self._inbox = SqliteInbox(self._reader, self._write)
 
@@ -61,7 +61,11 @@ class SqliteJournal(StoreBase):
         await self._inbox.close()
         await asyncio.to_thread(self._writer.close)
         self._reader.close()
-        os.close(self._lock)
+        self._place.close()
+
+    def fault(self) -> JournalError | None:
+        """See `Journal.fault`."""
+        return self._harm.fault or self._reader.fault
 
     # --- leading
 
@@ -126,7 +130,7 @@ class SqliteJournal(StoreBase):
                 sqlite_records.open_rollback(connection, rollback, idempotency_key)
             sqlite_records.audit(connection, action)
 
-        await self._write(work)
+        await self._write(work, urgent=action is not None)  # what a person asks must not have to wait for room
 
     async def record_several(self, decisions: Sequence[Decision]) -> None:
         """See `Lead.record_several`."""
@@ -159,7 +163,7 @@ class SqliteJournal(StoreBase):
             sqlite_records.audit(connection, action)
             return after
 
-        return await self._write(work)
+        return await self._write(work, urgent=action is not None)
 
     async def change_target(
         self,
@@ -175,7 +179,7 @@ class SqliteJournal(StoreBase):
             sqlite_records.audit(connection, action)
             return after
 
-        return await self._write(work, urgent=action is not None)  # a person who disarms must not have to wait
+        return await self._write(work, urgent=action is not None)
 
     async def note_heartbeat(self, at: float) -> None:
         """See `Journal.note_heartbeat`."""

@@ -6,7 +6,7 @@ has its own savepoint, so that a refused unit does not undo the others.
 
 When the disk is full, the reserve is released. Until it can be made again, only urgent units are written (open
 rollbacks, leading, what a person asks); others are refused. Senders of alerts try again, and a rollback that has
-begun is finished.
+begun is finished. When the files were harmed from outside, nothing is written: see `harm`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import structlog
 
 from rearguard_controller.errors import ConflictError, JournalError, RearguardError
+from rearguard_controller.journal.sqlite.harm import Harm, is_damage
 from rearguard_controller.journal.sqlite.reserve import Reserve
 
 T = TypeVar("T")
@@ -31,7 +32,9 @@ Work = Callable[[sqlite3.Connection], T]
 log = structlog.get_logger()
 
 UNITS_PER_COMMIT = 512
-LOOK_EVERY = 1.0  # seconds between two looks whether the disk has room again
+LOOK_EVERY = (
+    1.0  # seconds between two looks whether the disk has room again, and at the files while nothing is written
+)
 PAGES_OF_LOG = 1000  # SQLite's own default: pages in the write-ahead log before they move into the file
 PAGES_OF_LOG_WHEN_FULL = 64
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -50,10 +53,11 @@ class _Unit:
 class Writer:
     """Runs units of work in the order they were given; each returns once its commit is on disk."""
 
-    def __init__(self, connection: sqlite3.Connection, reserve: Reserve) -> None:
+    def __init__(self, connection: sqlite3.Connection, reserve: Reserve, harm: Harm) -> None:
         """Take over a connection in autocommit mode that no other thread uses."""
         self._connection = connection
         self._reserve = reserve
+        self._harm = harm
         self._full = not reserve.held
         self._looked_at = time.monotonic()
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
@@ -71,6 +75,9 @@ class Writer:
         future: asyncio.Future[T] = loop.create_future()
         if not self._thread.is_alive():
             raise JournalError("The journal is closed.")
+        harmed = self._harm.fault
+        if harmed is not None:  # at once: what was stored is being saved, which may take a while
+            raise harmed
         self._queue.put(_Unit(work, future, loop, urgent))
         return await asyncio.shield(future)  # the work is done even if the caller is cancelled
 
@@ -83,9 +90,7 @@ class Writer:
     def _run(self) -> None:
         closing = False
         while not closing:
-            units = [self._queue.get()]
-            while len(units) < UNITS_PER_COMMIT and not self._queue.empty():
-                units.append(self._queue.get())
+            units = self._next()
             closing = None in units
             batch = [unit for unit in units if unit is not None]
             if batch:
@@ -95,8 +100,25 @@ class Writer:
                     mine = [unit for unit in batch if unit.loop is loop]
                     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                         loop.call_soon_threadsafe(_resolve, mine)
+            else:
+                self._harm.look(self._connection)
+            self._harm.save(self._connection)
+
+    def _next(self) -> list[_Unit | None]:
+        """What waits; nothing if nothing came for a while."""
+        try:
+            units = [self._queue.get(timeout=LOOK_EVERY)]
+        except queue.Empty:
+            return []
+        while len(units) < UNITS_PER_COMMIT and not self._queue.empty():
+            units.append(self._queue.get())
+        return units
 
     def _serve(self, batch: list[_Unit]) -> None:
+        if self._harm.look(self._connection) is not None:
+            for unit in batch:
+                unit.error = self._harm.fault
+            return
         if self._full:
             self._look_for_room()
         if not self._full:
@@ -126,7 +148,14 @@ class Writer:
                     self._connection.execute("rollback")
             for unit in batch:
                 unit.error = unit.error or translate(error)
+            self._harm.note(self._connection)
+            if is_damage(error):
+                self._harm.suspect()
             return error
+        if not self._harm.note(self._connection):
+            self._harm.look(self._connection)
+            for unit in batch:
+                unit.error = unit.error or self._harm.fault
         return None
 
     def _attempt(self, unit: _Unit) -> None:
@@ -167,6 +196,7 @@ class Writer:
         with contextlib.suppress(sqlite3.Error):  # it saves room, and is tried again at the next commit
             self._connection.execute(f"pragma wal_autocheckpoint = {pages}")
             self._connection.execute("pragma wal_checkpoint(truncate)")
+        self._harm.note(self._connection)
 
 
 def translate(error: sqlite3.Error) -> JournalError:
@@ -176,6 +206,10 @@ def translate(error: sqlite3.Error) -> JournalError:
         hint = "Free space on the journal's disk; nothing is lost, senders are asked to try again."
     elif "readonly" in text or "unable to open" in text:
         hint = "Give the controller's user write access to the journal's folder."
+    elif is_damage(error):
+        hint = (
+            "Stop the controller and restore the journal from a backup, or from what the controller saved beside it."
+        )
     else:
         hint = "Look at the journal's disk and at the controller's log."
     return JournalError(f"The journal could not be used: {text}.", hint=hint)

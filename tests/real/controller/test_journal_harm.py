@@ -1,0 +1,236 @@
+"""A journal whose files are deleted, moved, replaced, cut or overwritten while it is open: nothing is lost.""" ""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import time
+
+import pytest
+
+from real.controller.journal_kit import beside
+from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.sqlite.store import SqliteJournal
+from unit.controller.factories import NOW, alert
+
+FILES = ("", "-wal", "-shm")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+async def journal(path):
+    opened = SqliteJournal.open(path)
+    for number in range(3):
+        await opened.accept([alert(number=str(number))], NOW)
+    yield opened
+    await opened.close()
+
+
+def delete_all(path):
+    for end in FILES:
+        path.with_name(path.name + end).unlink()
+
+
+def replace(path):
+    other = path.with_name("other.db")
+    with beside(other) as connection:
+        connection.execute("create table x (y)")
+    other.replace(path)
+
+
+def wal_of_another(path):
+    path.with_name("journal.db-wal").unlink()
+    path.with_name("journal.db-wal").write_bytes(b"of somebody else")
+
+
+def junk_in_the_log(path):
+    with path.with_name("journal.db-wal").open("r+b") as file:
+        file.write(os.urandom(30_000))
+
+
+GONE = {  # what is done to the files: what is said of it
+    "all deleted": (delete_all, "was deleted"),
+    "file deleted": (lambda path: path.unlink(), "was deleted"),
+    "replaced": (replace, "was replaced"),
+    "cut to nothing": (lambda path: os.truncate(path, 0), "was cut"),
+    "log overwritten": (junk_in_the_log, "was damaged from outside"),
+}
+LOG_GONE = {
+    "log and index deleted": lambda path: [path.with_name(f"journal.db{end}").unlink() for end in FILES[1:]],
+    "log deleted": lambda path: path.with_name("journal.db-wal").unlink(),
+    "index deleted": lambda path: path.with_name("journal.db-shm").unlink(),
+    "log replaced": wal_of_another,
+}
+
+
+async def until(condition, seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def numbers(path) -> set[str]:
+    journal = SqliteJournal.open(path)
+
+    async def read() -> set[str]:
+        try:
+            return {entry.alert.labels["number"] for entry in await journal.unjudged(1000)}
+        finally:
+            await journal.close()
+
+    return asyncio.run(read())
+
+
+def saved(path):
+    return sorted(path.parent.glob("journal.db.rescued-*"))
+
+
+@pytest.mark.parametrize("kind", [*GONE, *LOG_GONE])
+async def test_the_first_alert_after_a_harm_is_refused_with_what_to_do(journal, path, kind):
+    (GONE[kind][0] if kind in GONE else LOG_GONE[kind])(path)
+    with pytest.raises(
+        JournalError, match=GONE[kind][1] if kind in GONE else "while the controller uses it"
+    ) as caught:
+        await journal.accept([alert(number="later")], NOW)
+    assert caught.value.hint
+    with pytest.raises(JournalError):  # also what is urgent
+        await journal.prove_lead()
+
+
+@pytest.mark.parametrize("kind", [*GONE, *LOG_GONE])
+async def test_a_harm_is_noticed_without_any_write(journal, path, kind):
+    assert journal.fault() is None
+    (GONE[kind][0] if kind in GONE else LOG_GONE[kind])(path)
+    await until(lambda: journal.fault() is not None)
+
+
+@pytest.mark.parametrize("kind", [*GONE])
+def test_what_was_stored_is_saved_beside_and_the_restart_says_how_to_go_on(path, kind):
+    async def use() -> None:
+        journal = SqliteJournal.open(path)
+        for number in range(3):
+            await journal.accept([alert(number=str(number))], NOW)
+        GONE[kind][0](path)
+        await until(lambda: journal.fault() is not None and ".rescued-" in journal.fault().hint)
+        await journal.close()
+
+    asyncio.run(use())
+    [copy] = saved(path)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(JournalError) as caught:
+        SqliteJournal.open(path)
+    assert str(copy) in caught.value.hint
+    copy.rename(path)
+    assert numbers(path) == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("kind", [*LOG_GONE])
+def test_when_only_the_log_is_gone_a_restart_finds_everything(path, kind):
+    async def use() -> None:
+        journal = SqliteJournal.open(path)
+        for number in range(3):
+            await journal.accept([alert(number=str(number))], NOW)
+        LOG_GONE[kind](path)
+        await until(lambda: journal.fault() is not None and "restart" in journal.fault().hint)
+        await until(lambda: "All that was stored" in journal.fault().hint)
+        await journal.close()
+
+    asyncio.run(use())
+    assert numbers(path) == {"0", "1", "2"}
+    assert not saved(path)
+
+
+async def test_a_journal_that_was_moved_away_is_used_again_when_it_is_back(journal, path, tmp_path):
+    (tmp_path / "away").mkdir()
+    for end in FILES:
+        path.with_name(path.name + end).rename(tmp_path / "away" / (path.name + end))
+    with pytest.raises(JournalError, match=str(tmp_path / "away")):
+        await journal.accept([alert(number="later")], NOW)
+    await until(lambda: saved(path))
+    for end in FILES:
+        (tmp_path / "away" / (path.name + end)).rename(path.with_name(path.name + end))
+    await until(lambda: journal.fault() is None)
+    await journal.accept([alert(number="back")], NOW)
+    assert [entry.alert.labels["number"] for entry in await journal.unjudged(9)] == ["0", "1", "2", "back"]
+    assert not saved(path)
+
+
+async def test_a_folder_that_was_moved_away_stops_the_journal_until_it_is_back(tmp_path):
+    (tmp_path / "state").mkdir()
+    journal = SqliteJournal.open(tmp_path / "state" / "journal.db")
+    (tmp_path / "state").rename(tmp_path / "elsewhere")
+    with pytest.raises(JournalError, match="moved away"):
+        await journal.accept([alert()], NOW)
+    (tmp_path / "elsewhere").rename(tmp_path / "state")
+    await until(lambda: journal.fault() is None)
+    await journal.accept([alert()], NOW)
+    await journal.close()
+
+
+async def test_another_process_that_writes_properly_does_no_harm(journal, path):
+    with beside(path) as connection:
+        connection.execute("insert into meta (key, value) values ('theirs', '1')")
+        connection.execute("pragma wal_checkpoint(truncate)")
+    await journal.accept([alert(number="later")], NOW)
+    await journal.accept([alert(number="last")], NOW)
+    assert journal.fault() is None
+    assert len(await journal.unjudged(9)) == 5
+
+
+async def test_an_older_copy_that_is_written_over_the_journal_is_noticed(journal, path):
+    with beside(path) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+    await journal.accept([alert(number="mid")], NOW)
+    shutil.copy(path, path.with_name("copy"))
+    for number in range(200):
+        await journal.accept([alert(number=str(number), padding="x" * 3000)], NOW)
+    with beside(path) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+    await journal.accept([alert(number="kept")], NOW)
+    shutil.copy(path.with_name("copy"), path)
+    with pytest.raises(JournalError):
+        await journal.accept([alert(number="later")], NOW)
+
+
+def test_another_database_in_the_journals_place_is_refused_and_left_as_it_is(path):
+    with beside(path) as connection:
+        connection.execute("create table x (y)")
+    with pytest.raises(JournalError, match="something else"):
+        SqliteJournal.open(path)
+    with beside(path) as connection:
+        assert connection.execute("select name from sqlite_schema").fetchall() == [("x",)]
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "another"])
+def test_a_journal_that_vanished_while_nothing_ran_is_not_replaced_by_an_empty_one(path, tmp_path, how):
+    asyncio.run(SqliteJournal.open(path).close())
+    path.unlink()
+    if how == "emptied":
+        path.touch(0o600)
+    if how == "another":
+        asyncio.run(SqliteJournal.open(tmp_path / "another.db").close())
+        (tmp_path / "another.db").rename(path)
+    with pytest.raises(JournalError) as caught:
+        SqliteJournal.open(path)
+    assert "journal.db.lock" in caught.value.hint
+    (tmp_path / "journal.db.lock").unlink()  # as it says
+    asyncio.run(SqliteJournal.open(path).close())
+
+
+def test_a_backup_of_the_journal_may_be_put_in_its_place(path):
+    async def use() -> None:
+        journal = SqliteJournal.open(path)
+        await journal.accept([alert(number="0")], NOW)
+        with beside(path) as connection, sqlite3.connect(path.with_name("backup")) as target:
+            connection.backup(target)
+        await journal.accept([alert(number="1")], NOW)
+        await journal.close()
+
+    asyncio.run(use())
+    path.with_name("backup").replace(path)
+    assert numbers(path) == {"0"}
