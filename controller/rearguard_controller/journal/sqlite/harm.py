@@ -46,7 +46,7 @@ def quick_check(connection: sqlite3.Connection) -> str:
         if is_damage(error):
             return str(error)
         raise
-    return "" if found == "ok" else found
+    return "" if found == "ok" else " ".join(found.removeprefix("*** in database main ***").split())
 
 
 @dataclass(frozen=True, slots=True)
