@@ -21,6 +21,8 @@ _UNITS = (  # name, milliseconds, whether formatting uses it only when nothing s
     ("ms", 1, False),
 )
 _PATTERN = re.compile("".join(rf"(?:([0-9]{{1,15}}){unit})?" for unit, _, _ in _UNITS))
+_LENIENT = re.compile("".join(rf"(?:([0-9]+(?:\.[0-9]+)?){unit})?" for unit, _, _ in _UNITS))
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 LONGEST = 200 * 365 * 86_400.0  # seconds; Prometheus itself overflows at about 292 years
 _SHOWN = 40  # characters of a bad text that an error repeats
 _HINT = "Write a Prometheus duration such as 30s, 5m, 1h30m or 14d."
@@ -48,6 +50,26 @@ def parse(text: str) -> float:
     if total > LONGEST * _MS:
         raise InvalidInputError(f"{shown} is longer than 200 years", hint=_HINT)
     return total / _MS
+
+
+def of_answer(text: str) -> float | None:
+    """Read a duration that a Prometheus of any version may have written into an answer.
+
+    That is a duration as `parse` takes it, also with decimals, or a number of seconds. A longer one than `LONGEST`
+    counts as `LONGEST`: Prometheus' own bound is 292 years.
+
+    Returns:
+        Seconds, from 0 to `LONGEST`; None if the text is no duration.
+    """
+    if _SECONDS.fullmatch(text):
+        return min(float(text), LONGEST)
+    match = _LENIENT.fullmatch(text)
+    if match is None or not text:
+        return None
+    total = sum(
+        float(count) * size for count, (_, size, _) in zip(match.groups(), _UNITS, strict=True) if count is not None
+    )
+    return min(total / _MS, LONGEST)
 
 
 def render(seconds: float) -> str:

@@ -1,15 +1,15 @@
-"""Numbers, durations, times, measurements and addresses as text for people, and RFC 3339 times back to seconds."""
+"""Numbers, durations, times, measurements and addresses as text for people. None of these functions ever raises."""
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import UTC, datetime
 from typing import overload
 
+from rearguard_controller import times
 from rearguard_controller.model import Decision, Measurement, Trigger
 from rearguard_controller.model.observations import EXISTS
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
@@ -42,6 +42,8 @@ def number(value: float | None) -> str:
 
 def span(seconds: float) -> str:
     """A duration for people, in its two largest units."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
     rest = round(seconds)
     if abs(rest) < 1:
         return f"{seconds:.1f}s"
@@ -54,11 +56,11 @@ def span(seconds: float) -> str:
 
 
 def clock_time(seconds: float) -> str:
-    """A moment (seconds since the epoch) for people: RFC 3339 in UTC, to the second."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError):  # beyond the year 9999
-        return "a time beyond the calendar"
+    """A moment (seconds since the epoch) for people: RFC 3339 in UTC, to the second.
+
+    One that no calendar shows, as a journal of an earlier version may hold, is the calendar's first or last moment.
+    """
+    return times.shown(seconds).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
 def because(detail: str) -> str:
@@ -112,22 +114,13 @@ def moment(seconds: float | None) -> str | None: ...
 
 
 def moment(seconds: float | None) -> str | None:
-    """Seconds since the epoch as RFC 3339 in UTC, to the millisecond; None stays None."""
+    """Seconds since the epoch as RFC 3339 in UTC, to the millisecond; None stays None.
+
+    One that no calendar shows is the calendar's first or last moment.
+    """
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def seconds_of(text: str) -> float:
-    """RFC 3339 as seconds since the epoch.
-
-    Raises:
-        ValueError: it is no time, or one without a zone.
-    """
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return (found - _EPOCH).total_seconds()
+    return times.shown(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def address(url: str) -> str:

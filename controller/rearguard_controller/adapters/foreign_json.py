@@ -1,22 +1,61 @@
 """Foreign JSON documents as typed values.
 
 Here: what an answer of an outside system must be made of; a wrong shape raises `ShapeError`, which names the place.
+`decoder` makes that the only error that a reader of answers can raise.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import ParamSpec, TypeVar
 
 import orjson
 
+from rearguard_controller import durations, times
 from rearguard_controller.model import Labels
-from rearguard_controller.wording import seconds_of
 
-_YEAR_2 = seconds_of("0002-01-01T00:00:00Z")  # Go's zero time, which means no time, is earlier
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|Inf|NaN)")  # as Go's
 
 
 class ShapeError(Exception):
     """An answer is not shaped as the API promises; the text names the place."""
+
+
+class UnreadableError(ShapeError):
+    """Reading an answer failed in a way that nobody foresaw; the cause is the fault itself."""
+
+
+def decoder(read: Callable[P, T]) -> Callable[P, T]:
+    """A reader of answers that raises nothing but `ShapeError`.
+
+    Whatever else happens while it reads becomes an `UnreadableError`: then the answer is none, and whoever asked goes
+    on. Readers touch nothing but the answer, so no other fault hides in there.
+    """
+
+    @functools.wraps(read)
+    def decoded(*args: P.args, **kwargs: P.kwargs) -> T:
+        with reading():
+            return read(*args, **kwargs)
+
+    return decoded
+
+
+@contextlib.contextmanager
+def reading(*expected: type[Exception]) -> Iterator[None]:
+    """Turn every fault but `ShapeError` and the expected ones into an `UnreadableError` while the block runs."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (ShapeError, *expected)):
+            raise
+        raise UnreadableError(f"it cannot be read ({type(error).__name__})") from error
 
 
 def mapping(value: object, place: str) -> Mapping[str, object]:
@@ -86,23 +125,48 @@ def text(value: object, place: str) -> str:
 
 def number(value: object, place: str) -> float:
     """A number, or a number as text (`1e+00`, `NaN`, `+Inf`), as Prometheus writes sample values."""
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
+        except OverflowError:
             pass
     raise ShapeError(f"{place} is no number")
 
 
+def seconds(value: object, place: str) -> float:
+    """A length of time as a number of seconds; a longer one than `durations.LONGEST` counts as that."""
+    found = number(value, place)
+    if not 0 <= found < math.inf:  # false for NaN, too
+        raise ShapeError(f"{place} is no length of time")
+    return min(found, durations.LONGEST)
+
+
+def unix_time(value: object, place: str) -> float:
+    """A moment as a number of seconds since the epoch, as samples have it."""
+    try:
+        return times.bounded(number(value, place))
+    except times.OutOfRangeError:
+        raise ShapeError(f"{place} is no time of the years {times.FIRST_YEAR} to {times.LAST_YEAR}") from None
+
+
 def moment(value: object, place: str) -> float | None:
-    """RFC 3339 to seconds since the epoch; None when absent or Go's zero time, which has the year 1."""
+    """RFC 3339 to seconds since the epoch; None when absent or Go's zero time, which has the year 1.
+
+    Raises:
+        OutOfRangeError: it is a time after the last year that is let in. The caller says what that means.
+    """
     if value is None:
         return None
     try:
-        found = seconds_of(text(value, place))
+        return times.seconds_of(text(value, place))
+    except times.TooEarlyError:
+        return None
+    except times.OutOfRangeError:
+        raise
     except ValueError:
         raise ShapeError(f"{place} is no time with a zone") from None
-    return None if found < _YEAR_2 else found
 
 
 def texts(value: object, place: str) -> tuple[str, ...]:

@@ -106,7 +106,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "One decision with all its reasons.", {200: json_views.Decision}, (404, *_READ)
     ),
     ("GET", f"{BASE}/audit"): Operation(
-        "What people did, newest first: who, when and why.", {200: json_views.ActionPage}, _READ, (_SUBJECT, _LIMIT)
+        "What people did, newest first: who, when and why.",
+        {200: json_views.ActionPage},
+        _READ,
+        (_SUBJECT, _LIMIT, _BEFORE),
     ),
     ("POST", f"{BASE}/targets/{{name}}/arm"): Operation(
         "Allow automatic rollbacks of a target.",

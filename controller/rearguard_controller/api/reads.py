@@ -15,6 +15,7 @@ from rearguard_controller import json_views, wording
 from rearguard_controller.api import audit, request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.auth import Role
+from rearguard_controller.api.bounded import AlertRoom, shown_of
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Figure, Present, Services
 from rearguard_controller.model import Alert, Health, Outcome, Rollback, Target, Verdict, is_subset
@@ -48,7 +49,8 @@ class Reads:
         """Every target: health, version, firing alerts, current figures."""
         request_body.check_parameters(request, ())
         now = self.services.now()
-        targets = [await self._dashboard_of(now, target) for target in now.configuration.targets]
+        room = AlertRoom()
+        targets = [await self._dashboard_of(now, target, room) for target in now.configuration.targets]
         shown: json_views.Dashboard = {
             "status": max((each["health"] for each in targets), key=list(Health).index, default=Health.HEALTHY),
             "at": wording.moment(self.services.clock()),
@@ -63,9 +65,11 @@ class Reads:
         now = self.services.now()
         open_now = await self.services.journal.open_rollbacks()
         by_target = {rollback.target: rollback for rollback in open_now}
+        room = AlertRoom()
         targets = [
-            await self._target(now, target, by_target.get(target.name)) for target in now.configuration.targets
+            await self._target(now, target, by_target.get(target.name), room) for target in now.configuration.targets
         ]
+        triggers, left_out = _active_triggers(now)
         recent = await self.services.journal.rollbacks(limit=RECENT + len(open_now))
         closed = [rollback for rollback in recent.items if rollback.outcome is not None]
         shown: json_views.Status = {
@@ -74,10 +78,12 @@ class Reads:
             "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
             "warnings": self.services.warnings.told(self.services.journal.fault()),
             "targets": targets,
-            "active_triggers": list(_active_triggers(now)),
+            "active_triggers": triggers,
             "open": [json_views.rollback(rollback) for rollback in open_now],
             "recent": [json_views.rollback(rollback) for rollback in closed[:RECENT]],
         }
+        if left_out:
+            shown["active_triggers_left_out"] = left_out
         return answer(shown)
 
     async def history(self, request: web.Request) -> web.Response:
@@ -90,10 +96,8 @@ class Reads:
                 limit=request_body.limit(request),
                 before=request_body.parameter(request, "before"),
             )
-        shown: json_views.RollbackPage = {
-            "rollbacks": [json_views.rollback(each) for each in page.items],
-            "next": page.next,
-        }
+        found, unreadable = shown_of(page, json_views.rollback)
+        shown: json_views.RollbackPage = {"rollbacks": found, **unreadable, "next": page.next}
         return answer(shown)
 
     async def rollback(self, request: web.Request) -> web.Response:
@@ -120,10 +124,8 @@ class Reads:
                 limit=request_body.limit(request),
                 before=request_body.parameter(request, "before"),
             )
-        shown: json_views.DecisionPage = {
-            "decisions": [json_views.decision(each) for each in page.items],
-            "next": page.next,
-        }
+        found, unreadable = shown_of(page, json_views.decision)
+        shown: json_views.DecisionPage = {"decisions": found, **unreadable, "next": page.next}
         return answer(shown)
 
     async def decision(self, request: web.Request) -> web.Response:
@@ -132,13 +134,15 @@ class Reads:
         return answer(json_views.decision(await self.services.journal.decision(request.match_info["id"])))
 
     async def audit(self, request: web.Request) -> web.Response:
-        """What people did, newest first; one page, so that `next` is always null."""
-        request_body.check_parameters(request, ("subject", "limit"))
+        """What people did, newest first."""
+        request_body.check_parameters(request, ("subject", "limit", "before"))
         with request_body.bad_request():
-            done = await self.services.journal.operator_actions(
-                subject=request_body.parameter(request, "subject"), limit=request_body.limit(request)
+            page = await self.services.journal.audit(
+                subject=request_body.parameter(request, "subject"),
+                limit=request_body.limit(request),
+                before=request_body.parameter(request, "before"),
             )
-        shown: json_views.ActionPage = {"actions": [audit.action(each) for each in done], "next": None}
+        shown: json_views.ActionPage = {"actions": [audit.action(each) for each in page.items], "next": page.next}
         return answer(shown)
 
     async def drills(self, request: web.Request) -> web.Response:
@@ -151,36 +155,45 @@ class Reads:
                 limit=request_body.limit(request),
                 before=request_body.parameter(request, "before"),
             )
-        shown: json_views.DrillPage = {"drills": [json_views.drill(each) for each in page.items], "next": page.next}
+        found, unreadable = shown_of(page, json_views.drill)
+        shown: json_views.DrillPage = {"drills": found, **unreadable, "next": page.next}
         return answer(shown)
 
-    async def _target(self, now: Present, target: Target, open_rollback: Rollback | None) -> json_views.Target:
+    async def _target(
+        self, now: Present, target: Target, open_rollback: Rollback | None, room: AlertRoom
+    ) -> json_views.Target:
         state = await self.services.journal.target_state(target.name)
         drills = await self.services.journal.drills(target=target.name, limit=1)
+        firing, left_out = room.take(now.watcher.firing(target.name))
         return json_views.target(
             target,
             state,
             now=self.services.clock(),
             releases=await self.services.journal.releases(target.name),
             open_rollback=open_rollback,
-            firing=now.watcher.firing(target.name),
+            firing=firing,
+            firing_left_out=left_out,
             checks={**dict.fromkeys(READY_CHECKS), **now.watcher.ready(target.name)},  # not looked: unknown
             not_ready=now.watcher.not_ready(target.name),
             armed_by=await audit.armed_by(self.services, state),
             last_drill=drills.items[0] if drills.items else None,
         )
 
-    async def _dashboard_of(self, now: Present, target: Target) -> json_views.TargetHealth:
+    async def _dashboard_of(self, now: Present, target: Target, room: AlertRoom) -> json_views.TargetHealth:
         state = await self.services.journal.target_state(target.name)
         firing = now.watcher.firing(target.name)
-        return {
+        fitting, left_out = room.take(firing)
+        shown: json_views.TargetHealth = {
             "name": target.name,
             "environment": target.environment,
             "health": _health(now, target, firing),
             "serving_version": state.serving_version,
-            "firing": [json_views.alert(alert) for alert in firing],
+            "firing": [json_views.alert(alert) for alert in fitting],
             "figures": [_figure(figure) for figure in now.watcher.figures(target.name)],
         }
+        if left_out:
+            shown["firing_left_out"] = left_out
+        return shown
 
 
 def _health(now: Present, target: Target, firing: Iterable[Alert]) -> Health:
@@ -193,11 +206,14 @@ def _health(now: Present, target: Target, firing: Iterable[Alert]) -> Health:
     return Health.DEGRADED if alerts else Health.HEALTHY
 
 
-def _active_triggers(now: Present) -> Iterable[json_views.ActiveTrigger]:
+def _active_triggers(now: Present) -> tuple[list[json_views.ActiveTrigger], int]:
+    """The alerts that fire and may trigger, as far as there is room for them, and how many are left out."""
+    room, shown, left_out = AlertRoom(), list[json_views.ActiveTrigger](), 0
     for target in now.configuration.targets:
-        for alert in now.watcher.firing(target.name):
-            if _triggers(target, alert):
-                yield {"target": target.name, **json_views.alert(alert)}
+        fitting, beyond = room.take([each for each in now.watcher.firing(target.name) if _triggers(target, each)])
+        shown += [{"target": target.name, **json_views.alert(each)} for each in fitting]
+        left_out += beyond
+    return shown, left_out
 
 
 def _triggers(target: Target, alert: Alert) -> bool:

@@ -25,7 +25,7 @@ from rearguard_controller.api.answers import (
 )
 from rearguard_controller.api.limits import Body, busy
 from rearguard_controller.errors import InvalidInputError
-from rearguard_controller.wording import seconds_of
+from rearguard_controller.times import LAST_YEAR, seconds_of
 
 WEBHOOK_CAP = 16 * 1024 * 1024  # bytes
 COMMAND_CAP = 64 * 1024
@@ -34,8 +34,6 @@ LEAST_RATE = 16 * 1024  # bytes a second that must have come on average beyond t
 MOST_TEXT = 4096  # characters of a reason, version or cursor
 DEFAULT_LIMIT = 50
 MOST_LIMIT = 500
-LAST_YEAR = 9000  # of a time in a body: every zone can still show it
-_TOO_LATE = seconds_of(f"{LAST_YEAR + 1}-01-01T00:00:00Z")
 _DIGITS = len(str(MOST_LIMIT))
 
 E = TypeVar("E", bound=StrEnum)
@@ -138,16 +136,13 @@ class Fields:
         if value is None:
             return None
         try:
-            seconds = seconds_of(value)
+            return seconds_of(value)
         except ValueError:
-            seconds = _TOO_LATE
-        if seconds >= _TOO_LATE:
             raise InvalidInputError(
                 f"{name} must be a time with a zone, up to the year {LAST_YEAR}.",
                 hint="For example 2026-01-31T18:00:00Z.",
                 field=name,
-            )
-        return seconds
+            ) from None
 
 
 async def read_fields(request: web.Request, known: Collection[str], *, timeout: float) -> Fields:  # noqa: ASYNC109  # as `read`

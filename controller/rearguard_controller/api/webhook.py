@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+import structlog
 from aiohttp import web
 
 from rearguard_controller import json_views
@@ -21,10 +22,13 @@ from rearguard_controller.api.limits import BODIES_AT_ONCE, Room
 from rearguard_controller.api.request_body import WEBHOOK_CAP, bad_request, read
 from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Present, Services
-from rearguard_controller.errors import JournalError
+from rearguard_controller.errors import InvalidInputError, JournalError
 from rearguard_controller.model import Alert
 
+log = structlog.get_logger()
+
 PATH = "/webhook/alertmanager"
+MOST_TOLD = 20  # alerts that were refused, of which the answer says why
 UNSTORED_FOR = 60.0  # seconds: a service that stays not ready gets no delivery, and could never be ready again
 
 
@@ -41,17 +45,24 @@ class Receiver:
         return (Route("POST", PATH, Role.SENDER, self.receive),)
 
     async def receive(self, request: web.Request) -> web.Response:
-        """202 once all alerts of the body are on disk."""
+        """202 once all alerts of the body are on disk, without those whose time is out of bounds."""
         now = self.services.now()
         limits = now.configuration.limits
         with self.room.take((operator_of(request), party_of(request.remote or ""))) as held:
             body = await read(request, WEBHOOK_CAP, timeout=limits.body_timeout, body=held)
             held.is_whole = True
+            refused: list[InvalidInputError] = []
             with bad_request():
-                alerts = webhook_body.parse(body)
-            return await self._store(now, alerts)
+                alerts = webhook_body.parse(body, refused)
+                if refused and not alerts:
+                    raise refused[0]
+            if refused:
+                log.warning("alerts_refused", alerts=len(refused), error=refused[0].message, hint=refused[0].hint)
+            return await self._store(now, alerts, refused)
 
-    async def _store(self, now: Present, alerts: Sequence[Alert]) -> web.Response:
+    async def _store(
+        self, now: Present, alerts: Sequence[Alert], refused: Sequence[InvalidInputError]
+    ) -> web.Response:
         try:
             waiting = await self.services.journal.unjudged_count()
             if waiting + len(alerts) > now.configuration.limits.waiting_alerts:
@@ -65,6 +76,8 @@ class Receiver:
             raise
         self.unstored_at = None
         shown: json_views.Accepted = {"accepted": len(alerts)}
+        if refused:
+            shown["refused"] = [{"field": each.field or "", "message": each.message} for each in refused[:MOST_TOLD]]
         return answer(shown, status=HTTPStatus.ACCEPTED)
 
     def stores(self) -> bool:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import orjson
 
-from rearguard_controller.adapters import foreign_json
+from rearguard_controller import times
 from rearguard_controller.errors import InvalidInputError, shortened
 from rearguard_controller.model import Alert, AlertStatus, Labels
+from rearguard_controller.model.annotations import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS_BYTES, cut, level, size_of
 
 MAX_ALERTS = 10_000  # about 5 MB as Alertmanager writes them
 MAX_LABELS = 256  # in one set of labels or annotations
 MAX_NAME_BYTES = 1_024  # of a label's name
-MAX_VALUE_BYTES = 64 * 1_024  # of a label's value, which is refused beyond, or an annotation's, which is cut
+MAX_VALUE_BYTES = (
+    MAX_ANNOTATION_BYTES  # of a label's value, which is refused beyond, or an annotation's, which is cut
+)
+MAX_DELIVERED_ANNOTATIONS = 8 * 1_024 * 1_024  # bytes of all annotations of a delivery; beyond, the longest are cut
 MAX_LABEL_BYTES = 64 * 1_024  # of all labels of one alert, names and values: they are kept in memory
 MAX_FINGERPRINT = 128  # characters; Alertmanager writes 16
 
@@ -34,8 +39,13 @@ _MOST_BYTES_OF_A_CHARACTER = 4  # in UTF-8: text that is short enough by its cha
 _SHOWN = 60  # characters of a bad value that an error repeats
 
 
-def parse(body: bytes) -> tuple[Alert, ...]:
-    """Read a webhook body, all or nothing.
+def parse(body: bytes, refused: list[InvalidInputError] | None = None) -> tuple[Alert, ...]:
+    """Read a webhook body, all or nothing but for times that are out of bounds.
+
+    Args:
+        body: JSON.
+        refused: takes what is wrong with each alert whose time is out of bounds; the others are still returned.
+            Without it, such an alert is an error, too.
 
     Returns:
         The alerts in the order of the body; an empty list is no error.
@@ -66,7 +76,31 @@ def parse(body: bytes) -> tuple[Alert, ...]:
             hint="Set max_alerts on the receiver, or group by more labels.",
             field="alerts",
         )
-    return tuple(_alert(entry, f"alerts[{index}]") for index, entry in enumerate(entries))
+    alerts: list[Alert] = []
+    for index, entry in enumerate(entries):
+        try:
+            alerts.append(_alert(entry, f"alerts[{index}]"))
+        except _TimeOutOfRangeError as error:
+            if refused is None:
+                raise
+            refused.append(error)
+    return tuple(_cut_together(alerts))
+
+
+class _TimeOutOfRangeError(InvalidInputError):
+    """An alert's time is one that cannot be shown in every zone."""
+
+
+def _cut_together(alerts: Sequence[Alert]) -> Iterable[Alert]:
+    """The alerts with annotations of at most `MAX_DELIVERED_ANNOTATIONS` bytes in all."""
+    sizes = [size_of(alert.annotations) for alert in alerts]
+    if sum(sizes) <= MAX_DELIVERED_ANNOTATIONS:
+        return alerts
+    most = level(sizes, MAX_DELIVERED_ANNOTATIONS)
+    return (
+        alert if size <= most else replace(alert, annotations=cut(alert.annotations, most))
+        for alert, size in zip(alerts, sizes, strict=True)
+    )
 
 
 def _alert(value: object, place: str) -> Alert:
@@ -108,17 +142,8 @@ def _labels(value: object, place: str) -> Labels:
 
 
 def _annotations(value: object, place: str) -> Labels:
-    """A set of annotations. One that is too long is cut: people read them, and they decide nothing."""
-    return {
-        name: _cut(text) if _longer(text, MAX_VALUE_BYTES) else text for name, text in _texts(value, place).items()
-    }
-
-
-def _cut(text: str) -> str:
-    """The beginning of a text, with a mark that says how long it was; both fit into MAX_VALUE_BYTES."""
-    given = text.encode()
-    mark = f" … (cut: it had {len(given)} bytes)"
-    return given[: MAX_VALUE_BYTES - len(mark.encode())].decode(errors="ignore") + mark
+    """A set of annotations. What is too long is cut: people read it, and it decides nothing."""
+    return cut(_texts(value, place), MAX_ANNOTATIONS_BYTES)
 
 
 def _longer(text: str, most: int) -> bool:
@@ -155,8 +180,16 @@ def _time(value: object, place: str) -> float | None:
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         raise _wrong(place, "an RFC 3339 time", value)
     try:
-        return foreign_json.moment(value.upper(), place)
-    except foreign_json.ShapeError:
+        return times.seconds_of(value.upper())
+    except times.TooEarlyError:
+        return None
+    except times.OutOfRangeError:
+        raise _TimeOutOfRangeError(
+            f"{place} is {_shown(value)}: it must be a time up to the year {times.LAST_YEAR}",
+            hint="Correct the clock of the sender.",
+            field=place,
+        ) from None
+    except ValueError:
         raise _wrong(place, "an RFC 3339 time", value) from None
 
 

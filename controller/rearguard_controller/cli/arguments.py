@@ -131,8 +131,7 @@ def _reading(commands: Commands) -> None:
     watch.add_argument("--json", action="store_true", help="print the result as JSON")
     audit = _add(commands, "audit", "what people did, newest first: who, when and why")
     audit.add_argument("--subject", metavar="SUBJECT", help="done to this target or rollback only")
-    _limit(audit)
-    _json(audit)
+    _paging(audit)
 
 
 def _rollbacks(commands: Commands) -> None:

@@ -23,6 +23,7 @@ from rearguard_controller.config import Configuration, PrometheusSettings
 from rearguard_controller.errors import InvalidInputError, NotFoundError, WrongUseError
 from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
+from rearguard_controller.times import bounded
 from rearguard_controller.wording import address, moment, span
 
 TIMEOUT = 60.0  # seconds for one query; some read a week of a series
@@ -100,7 +101,7 @@ def _time(text: str, now: float, option: str) -> float:
         pass
     try:
         at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        return bounded((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         raise WrongUseError(
             f"{option}: {text!r} is neither a duration nor a time.", hint="Write 14d, or 2026-01-31T18:00:00Z."

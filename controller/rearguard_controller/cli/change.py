@@ -16,6 +16,8 @@ from rearguard_controller.cli.explain import one_decision
 from rearguard_controller.cli.http_client import Client, Json, segment
 from rearguard_controller.cli.show import BASE, objects, one_rollback, steps
 from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.times import seconds_of
+from rearguard_controller.wording import moment
 
 
 def rollback(options: Namespace) -> int:
@@ -136,8 +138,9 @@ def _moment(text: str | None) -> str | None:
     except InvalidInputError:
         pass
     try:
-        return datetime.fromisoformat(text).astimezone(UTC).isoformat()
-    except (ValueError, OverflowError):  # in UTC it may lie before year 1 or after year 9999
+        at = datetime.fromisoformat(text)
+        return moment(seconds_of((at if at.tzinfo else at.astimezone()).isoformat()))
+    except (ValueError, OverflowError):  # also beyond what every zone can show
         raise InvalidInputError(
             f"{text!r} is neither a duration nor a time.", hint="Write 2h, or 2026-01-31T18:00:00Z.", field="until"
         ) from None

@@ -171,7 +171,7 @@ class Client:
     def _read(self, response: requests.Response) -> Json:
         try:
             answer: object = response.json()
-        except requests.JSONDecodeError:
+        except (requests.JSONDecodeError, RecursionError):  # nested too deeply for anything of ours
             answer = None
         if response.status_code in (requests.codes.ok, requests.codes.accepted) and isinstance(answer, dict):
             return answer

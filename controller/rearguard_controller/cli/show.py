@@ -12,7 +12,7 @@ from typing import cast
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.http_client import Client, Json, segment
 from rearguard_controller.model.observations import SCORE_COUNTS
-from rearguard_controller.wording import moment, seconds_of, span
+from rearguard_controller.wording import moment, span
 
 BASE = "/api/monitoring"
 NOT_FOUND = 404
@@ -98,7 +98,9 @@ def decisions(options: Namespace) -> int:
 
 def audit(options: Namespace) -> int:
     """Print what people did, newest first."""
-    answer = Client.from_environment().get(f"{BASE}/audit", {"subject": options.subject, "limit": options.limit})
+    answer = Client.from_environment().get(
+        f"{BASE}/audit", {"subject": options.subject, "limit": options.limit, "before": options.before}
+    )
     if options.json:
         terminal.as_json(answer)
         return 0
@@ -107,6 +109,7 @@ def audit(options: Namespace) -> int:
         for each in objects(answer, "actions")
     ]
     terminal.table(("AT", "OPERATOR", "ACTION", "SUBJECT", "REASON"), rows)
+    _more(answer)
     return 0
 
 
@@ -181,9 +184,8 @@ def _after_roll_back(rollback: Json, field: str) -> str | None:
     """
     step = next((each for each in objects(rollback, "steps") if each["kind"] == "roll_back"), None)
     most = max((cast("float", each.get(field) or 0) for each in objects(rollback, "conditions")), default=0.0)
-    if step is None or step["state"] != "done" or not step["ended_at"] or rollback["outcome"] or not most:
-        return None
-    return terminal.when(moment(seconds_of(str(step["ended_at"])) + most))
+    ended = None if step is None or step["state"] != "done" else terminal.moment_of(step["ended_at"])
+    return None if ended is None or rollback["outcome"] or not most else terminal.when(moment(ended + most))
 
 
 def _waits_for(rollback: Json) -> str | None:
@@ -334,6 +336,10 @@ def _action(action: object) -> str:
 
 
 def _more(answer: Json) -> None:
+    """Print which records could not be shown, and how to get the next page."""
+    unreadable = cast("list[str]", answer.get("unreadable") or [])
+    if unreadable:
+        terminal.line(f"\nDamaged, so not shown (the controller's log says why): {', '.join(unreadable)}")
     if answer.get("next"):
         terminal.line(f"\nMore: --before {answer['next']}")
 

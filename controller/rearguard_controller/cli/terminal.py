@@ -13,7 +13,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from rearguard_controller.wording import one_line, printable, seconds_of
+from rearguard_controller.times import seconds_of
+from rearguard_controller.wording import one_line, printable
 
 STYLES = {
     "recovered": "green", "completed": "green", "done": "green", "steady": "green", "yes": "green", "ready": "green",
@@ -45,15 +46,24 @@ def when(value: object) -> str:
         return NOTHING
     try:
         return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except ValueError:
+    except (ValueError, OverflowError):  # of a time at the end of the calendar not every zone has one
         return cell(value)
+
+
+def moment_of(value: object) -> float | None:
+    """A time of the API as seconds since the epoch; None without one, or if it is out of bounds."""
+    try:
+        return seconds_of(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def lasted(start: object, end: object) -> str:
     """The time between two times of the API, such as `4.2s` or `3m07s`."""
-    if not isinstance(start, str) or not isinstance(end, str):
+    began, ended = moment_of(start), moment_of(end)
+    if began is None or ended is None:
         return NOTHING
-    seconds = seconds_of(end) - seconds_of(start)
+    seconds = ended - began
     if seconds < 60:  # noqa: PLR2004  # a minute
         return f"{seconds:.1f}s"
     minutes, seconds = divmod(round(seconds), 60)

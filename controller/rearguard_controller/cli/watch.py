@@ -27,7 +27,6 @@ from rearguard_controller.cli.watch_result import (
     Result,
     judge,
 )
-from rearguard_controller.wording import seconds_of
 
 LOOK_EVERY = 5.0  # seconds between two looks at the controller
 LOOK_FIRST = 0.2  # seconds; a short watch looks more often
@@ -132,11 +131,11 @@ def _look(client: Client, target: str, version: str) -> Look:
     rollbacks = objects(client.get(f"{BASE}/rollback/history", of_target), "rollbacks")
     release = next(iter(objects(service, "releases")), {})
     return Look(
-        at=_at(service["at"]) or 0.0,
+        at=terminal.moment_of(service["at"]) or 0.0,
         serving=cast("str | None", service["serving_version"]),
-        serving_since=_at(service["serving_since"]),
+        serving_since=terminal.moment_of(service["serving_since"]),
         clean_for=cast("float | None", service["clean_for_s"]),
-        known_good_at=_at(release.get("known_good_at")),
+        known_good_at=terminal.moment_of(release.get("known_good_at")),
         lacking=_lacking(service),
         triggers=tuple(map(str, cast("list[object]", service["triggers"]))),
         leavings=tuple(_leaving(each) for each in rollbacks if each["from_version"] == version),
@@ -151,7 +150,7 @@ def _leaving(rollback: Json) -> Leaving:
     return Leaving(
         id=str(rollback["id"]),
         to_version=str(rollback["to_version"]),
-        at=_at(rollback["started_at"]) or 0.0,
+        at=terminal.moment_of(rollback["started_at"]) or 0.0,
         begun=any(step["attempt"] for step in objects(rollback, "steps")),
         waiting=rollback["phase"] == "waiting",
         outcome=None if outcome is None else str(outcome),
@@ -162,7 +161,12 @@ def _leaving(rollback: Json) -> Leaving:
 def _blame(decision: Json) -> Blame:
     alert = cast("Json", decision["alert"] or {})
     why_not = next((str(each["detail"]) for each in objects(decision, "reasons") if each["blocks"]), "")
-    return Blame(str(decision["id"]), _at(decision["decided_at"]) or 0.0, str(alert.get("name", "a fault")), why_not)
+    return Blame(
+        str(decision["id"]),
+        terminal.moment_of(decision["decided_at"]) or 0.0,
+        str(alert.get("name", "a fault")),
+        why_not,
+    )
 
 
 def _lacking(service: Json) -> str:
@@ -177,10 +181,6 @@ def _lacking(service: Json) -> str:
     if failing:
         return f"the checks {', '.join(failing)} do not hold"
     return "not all instances are scraped, an alert is pending, or the controller has not looked lately"
-
-
-def _at(value: object) -> float | None:
-    return None if value is None else seconds_of(str(value))
 
 
 COMMANDS: Mapping[str, Callable[[Namespace], int]] = {"watch": watch}

@@ -16,6 +16,7 @@ from rearguard_controller.facts.lists import Lists
 from rearguard_controller.facts.pieces import computed, in_pieces
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.model import Alert, AlertState, Labels, agree
+from rearguard_controller.model.annotations import cut
 
 READING_HOLDS = 1.0  # seconds for which all who ask share one reading
 MOST_COMPARED = 1000  # alerts of one name that a delivery is compared with
@@ -146,7 +147,7 @@ def as_alert(found: PrometheusAlert, source: str) -> Alert:
     return Alert(
         name=found.labels.get("alertname", ""),
         labels=found.labels,
-        annotations=found.annotations,
+        annotations=cut(found.annotations),
         firing=found.state == AlertState.FIRING,
         starts_at=found.active_at,
         source=source,

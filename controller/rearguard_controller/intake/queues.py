@@ -14,10 +14,12 @@ import structlog
 
 from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.model import Alert
+from rearguard_controller.model.annotations import size_of
 
 log = structlog.get_logger()
 
 MOST_WAITING = 1000  # alerts of one target
+MOST_BYTES = 4 * 1024 * 1024  # of labels and annotations of these; an ordinary alert has about one thousand
 RETRY_AFTER = 1.0  # seconds until what a fault of the journal has stopped is tried again
 
 
@@ -34,6 +36,7 @@ class Waiting:
 @dataclass(slots=True)
 class _Queue:
     waiting: dict[str, Waiting] = field(default_factory=dict)  # by the alert's key
+    size: int = 0  # bytes of what was put in since the last batch was taken
     beyond: set[int] = field(default_factory=set)  # numbers of what did not fit: to be read again later
     task: asyncio.Task[None] | None = None
 
@@ -71,9 +74,14 @@ class Queues:
         queue = self._queues.setdefault(target, _Queue())
         self._in_hand.update(one.ids)
         before = queue.waiting.get(one.alert.key)
-        if before is None and len(queue.waiting) >= MOST_WAITING:
+        size = _size(one) - (0 if before is None else _size(before))
+        is_full = queue.size + size > MOST_BYTES and bool(queue.waiting)
+        if before is None and (is_full or len(queue.waiting) >= MOST_WAITING):
             queue.beyond.update(one.ids)
             return
+        if before is not None and is_full:  # annotations decide nothing, so the shorter ones of before do
+            one, size = replace(one, alert=replace(one.alert, annotations=before.alert.annotations)), 0
+        queue.size += size
         if before is not None:
             last = before if one.received_at is None else one
             one = replace(one, ids=before.ids + one.ids, received_at=last.received_at, fired_at=last.fired_at)
@@ -93,7 +101,7 @@ class Queues:
     async def _work(self, target: str, queue: _Queue) -> None:
         try:
             while queue.waiting:
-                batch, queue.waiting = tuple(queue.waiting.values()), {}
+                batch, queue.waiting, queue.size = tuple(queue.waiting.values()), {}, 0
                 try:
                     await self._judge(target, batch)
                 except LeaseLostError:
@@ -108,3 +116,8 @@ class Queues:
                 self._drained()
         finally:
             queue.task = None
+
+
+def _size(one: Waiting) -> int:
+    """Bytes of an alert's labels and annotations."""
+    return size_of(one.alert.labels) + size_of(one.alert.annotations)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from rearguard_controller.errors import JournalError, NotFoundError
-from rearguard_controller.journal import records, statements
+from rearguard_controller.journal import pages, records, statements
 from rearguard_controller.journal.inbox import Inbox
 from rearguard_controller.journal.pages import Listing
 from rearguard_controller.journal.store import InboxEntry, Page
@@ -171,6 +171,13 @@ class StoreBase(ABC):
         )
         return tuple(OperatorAction(*row) for row in rows)
 
+    async def audit(
+        self, *, subject: str | None = None, limit: int = 50, before: str | None = None
+    ) -> Page[OperatorAction]:
+        """See `Journal.audit`."""
+        sql, values = pages.audit(subject, limit, before)
+        return pages.read_audit(await self._rows(sql, *values), limit)
+
     async def heartbeat_at(self) -> float | None:
         """See `Journal.heartbeat_at`."""
         rows = await self._rows("select value from meta where key = 'heartbeat_at'")
@@ -192,6 +199,6 @@ class StoreBase(ABC):
         found = [] if listing.before is None else await self._rows(listing.place(), listing.before)
         sql, values = listing.page(found[0][0] if found else None)
         rows = await self._rows(sql, *values)
-        if sum(len(body) for _, body in rows) < SMALL_PAGE:
+        if sum(len(body) for _, body, _ in rows) < SMALL_PAGE:
             return listing.read(rows)
         return await asyncio.to_thread(listing.read, rows)  # decoding a large page would hold up the event loop

@@ -40,10 +40,17 @@ class InboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some records, newest first, and the `before` cursor of the next page (None at the end)."""
+    """Some records, newest first.
+
+    Attributes:
+        items: at most as many as were asked for; fewer where their text would be too much for one answer.
+        next: the `before` cursor of the next page; None at the end.
+        unreadable: ids of records that belong to this page, and are damaged.
+    """
 
     items: tuple[T, ...]
     next: str | None
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -248,7 +255,12 @@ class Journal(Protocol):
         """Read, change and store what is remembered of a target, in one transaction; returns the new value."""
 
     async def operator_actions(self, *, subject: str | None = None, limit: int = 50) -> tuple[OperatorAction, ...]:
-        """The audit, newest first."""
+        """The newest entries of the audit, newest first."""
+
+    async def audit(
+        self, *, subject: str | None = None, limit: int = 50, before: str | None = None
+    ) -> Page[OperatorAction]:
+        """The audit page by page, newest first. `before` is a cursor from the previous page."""
 
     async def note_heartbeat(self, at: float) -> None:
         """Remember when a heartbeat came, instead of the one before."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+import math
+from typing import Annotated, NotRequired, TypedDict
 
 from rearguard_controller import model
-from rearguard_controller.json_views.terms import Cursor, Labels, Time
+from rearguard_controller.json_views.terms import Cursor, Labels, Time, Unreadable
 from rearguard_controller.model import AlertStatus, EvidenceSource, ReasonCode, Trigger, Verdict
+from rearguard_controller.model.annotations import cut
 from rearguard_controller.wording import moment, summary
 
 
@@ -42,7 +44,7 @@ class EvidenceValue(TypedDict):
     """One number of an answer."""
 
     labels: Annotated[Labels, "The labels that distinguish it from the target's other series."]
-    value: Annotated[float, "The number; of a range the median of its series."]
+    value: Annotated[float | None, "The number; of a range the median of its series. Null: it is infinite."]
 
 
 class Evidence(TypedDict):
@@ -80,7 +82,8 @@ class Decision(TypedDict):
 class DecisionPage(TypedDict):
     """Decisions, newest first."""
 
-    decisions: Annotated[list[Decision], "At most `limit` of them."]
+    decisions: Annotated[list[Decision], "At most `limit` of them, and about 1 MiB."]
+    unreadable: NotRequired[Unreadable]
     next: Cursor
 
 
@@ -90,7 +93,7 @@ def alert(value: model.Alert) -> Alert:
         "name": value.name,
         "status": AlertStatus.FIRING if value.firing else AlertStatus.RESOLVED,
         "labels": dict(value.labels),
-        "annotations": dict(value.annotations),
+        "annotations": dict(cut(value.annotations)),  # a journal of before may hold longer ones
         "starts_at": moment(value.starts_at),
         "fingerprint": value.fingerprint,
         "source": value.source,
@@ -137,6 +140,11 @@ def evidence(value: model.Evidence) -> Evidence:
         "start": moment(value.start),
         "step_s": value.step,
         "answer": value.answer,
-        "values": [{"labels": dict(each.labels), "value": each.value} for each in value.values],
+        "values": [{"labels": dict(each.labels), "value": finite(each.value)} for each in value.values],
         "serves": list(value.serves),
     }
+
+
+def finite(value: float | None) -> float | None:
+    """A number as JSON can hold it; None for an infinite one, and where a journal holds none."""
+    return value if value is not None and math.isfinite(value) else None

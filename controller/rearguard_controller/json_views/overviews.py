@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from rearguard_controller.json_views.decisions import ActiveTrigger, Alert
 from rearguard_controller.json_views.rollbacks import Rollback
 from rearguard_controller.json_views.targets import Target
-from rearguard_controller.json_views.terms import Count, Time
+from rearguard_controller.json_views.terms import Count, LeftOut, Time
 from rearguard_controller.model import Health, HeartbeatState, Readiness, Standing
 
 HEARTBEAT_LATE = 300.0  # seconds without one: the alert RearguardHeartbeatLost knows the same number
@@ -29,6 +29,7 @@ class Status(TypedDict):
     warnings: Annotated[list[str], "What is wrong with the controller itself, each with what to do; usually empty."]
     targets: Annotated[list[Target], "In the order of the configuration."]
     active_triggers: Annotated[list[ActiveTrigger], "Alerts that fire and may trigger a rollback."]
+    active_triggers_left_out: NotRequired[LeftOut]
     open: Annotated[list[Rollback], "Rollbacks that are open."]
     recent: Annotated[list[Rollback], "The last rollbacks that were closed, newest first."]
 
@@ -52,6 +53,7 @@ class TargetHealth(TypedDict):
     health: Annotated[Health, "How well it does, in a word."]
     serving_version: Annotated[str | None, "The version that serves; null when it is unknown."]
     firing: Annotated[list[Alert], "Its alerts that fire, by Prometheus."]
+    firing_left_out: NotRequired[LeftOut]
     figures: Annotated[list[Figure], "The figures of its triggers, by version."]
 
 
@@ -81,10 +83,20 @@ class Alive(TypedDict):
     status: Annotated[Literal["ok"], "Always `ok`."]
 
 
+class Refused(TypedDict):
+    """An alert of a delivery that was not taken."""
+
+    field: Annotated[str, "Which of its fields is at fault."]
+    message: Annotated[str, "What is wrong with it."]
+
+
 class Accepted(TypedDict):
     """A delivery is on disk."""
 
-    accepted: Annotated[Count, "How many alerts it held."]
+    accepted: Annotated[Count, "How many of its alerts were taken."]
+    refused: NotRequired[
+        Annotated[list[Refused], "Alerts whose time is out of bounds; only if there are any. At most 20 are told."]
+    ]
 
 
 class Reloaded(TypedDict):

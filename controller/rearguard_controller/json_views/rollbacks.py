@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict, assert_never
 
 from rearguard_controller import model
 from rearguard_controller.json_views.decisions import Decision
-from rearguard_controller.json_views.terms import Cursor, Labels, Time
+from rearguard_controller.json_views.terms import Cursor, Labels, Time, Unreadable
 from rearguard_controller.model import (
     AfterCrash,
     CommandAction,
@@ -108,7 +108,8 @@ class Rollback(TypedDict):
 class RollbackPage(TypedDict):
     """Rollbacks, newest first."""
 
-    rollbacks: Annotated[list[Rollback], "At most `limit` of them."]
+    rollbacks: Annotated[list[Rollback], "At most `limit` of them, and about 1 MiB."]
+    unreadable: NotRequired[Unreadable]
     next: Cursor
 
 
@@ -123,10 +124,10 @@ class Action(TypedDict):
 
 
 class ActionPage(TypedDict):
-    """What people did, newest first; always one page."""
+    """What people did, newest first."""
 
-    actions: Annotated[list[Action], "At most `limit` of them."]
-    next: Annotated[None, "Always null."]
+    actions: Annotated[list[Action], "At most `limit` of them, and about 1 MiB."]
+    next: Cursor
 
 
 class RollbackInFull(Rollback):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 from rearguard_controller import model
 from rearguard_controller.json_views import decisions
-from rearguard_controller.json_views.terms import Checks, Count, Cursor, Time
+from rearguard_controller.json_views.terms import Checks, Count, Cursor, LeftOut, Time, Unreadable
 from rearguard_controller.model import Mode, Phase, Standing, TargetState
 from rearguard_controller.model.checks import DRILL_CHECKS
 from rearguard_controller.model.observations import is_armed, is_given_up, last_known_good
@@ -65,7 +65,8 @@ class Drill(DrillInShort):
 class DrillPage(TypedDict):
     """Drills, newest first."""
 
-    drills: Annotated[list[Drill], "At most `limit` of them."]
+    drills: Annotated[list[Drill], "At most `limit` of them, and about 1 MiB."]
+    unreadable: NotRequired[Unreadable]
     next: Cursor
 
 
@@ -79,6 +80,10 @@ class Score(TypedDict):
     lead_s: Annotated[
         float | None, "Mean of the seconds from when it said so until people went back; null before they agreed."
     ]
+
+
+class _MoreFiring(TypedDict, total=False):
+    firing_left_out: LeftOut
 
 
 class Target(Arming):
@@ -101,6 +106,7 @@ class Target(Arming):
     checks: Annotated[Checks, "The readiness checks by name: whether each holds; null when it is unknown."]
     open_rollback: Annotated[str | None, "The rollback that is open, if any."]
     firing: Annotated[list[decisions.Alert], "Its alerts that fire, by Prometheus."]
+    firing_left_out: NotRequired[LeftOut]
     score: Annotated[Score, "What it would have done against what people did."]
     last_drill: Annotated[DrillInShort | None, "Its last drill; null when it never was drilled."]
     not_ready: Annotated[list[Check], "The checks that do not hold or are unknown, with what to do."]
@@ -130,6 +136,7 @@ def target(
     releases: Sequence[model.Release],
     open_rollback: model.Rollback | None,
     firing: Sequence[model.Alert],
+    firing_left_out: int = 0,
     checks: Mapping[str, bool | None],
     not_ready: Sequence[model.Check],
     armed_by: str | None,
@@ -138,6 +145,7 @@ def target(
     """A target as `status` shows it. `ready` is true only when every check is known and holds."""
     good = last_known_good(releases)
     serving = next((each for each in releases if each.version == state.serving_version), None)
+    more: _MoreFiring = {"firing_left_out": firing_left_out} if firing_left_out else {}
     return {
         **armed(state, now),
         "mode": value.policy.mode,
@@ -153,6 +161,7 @@ def target(
         "checks": dict(checks),
         "open_rollback": None if open_rollback is None else open_rollback.id,
         "firing": [decisions.alert(each) for each in firing],
+        **more,
         "score": score(state.score),
         "armed_by": armed_by,
         "last_drill": None if last_drill is None else drill_in_short(last_drill),

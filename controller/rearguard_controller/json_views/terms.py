@@ -14,4 +14,12 @@ Time = Annotated[str, ("format", "date-time")]  # RFC 3339 in UTC, to the millis
 Count = Annotated[int, ("minimum", 0)]
 Labels = Mapping[str, str]
 Checks = Mapping[str, bool | None]
+Unreadable = Annotated[
+    list[str], "Ids of records of this page that are damaged or cannot be shown; only if there are any."
+]
+LeftOut = Annotated[
+    int,
+    ("minimum", 0),
+    "Further ones that are left out, because the answer would be too large; only if there are any.",
+]
 Cursor = Annotated[str | None, "Give it as `before` to get the page after this one; null on the last page."]

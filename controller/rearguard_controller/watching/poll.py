@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -42,9 +42,10 @@ from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
-from rearguard_controller.watching import current_figures, one_process, readiness_rules, thresholds_check
+from rearguard_controller.watching import current_figures, one_process, overlaps, readiness_rules, thresholds_check
 from rearguard_controller.watching.coverage import Coverage, Serving
 from rearguard_controller.watching.current_figures import Reading, Table
+from rearguard_controller.watching.faults import Faults
 from rearguard_controller.watching.pace import Pace
 from rearguard_controller.watching.polled_checks import Asked, PolledChecks
 from rearguard_controller.watching.readiness import Readiness
@@ -113,8 +114,9 @@ class Watcher:
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._tracking: dict[str, asyncio.Task[None]] = {}
         self._answered_at: float | None = None
-        self._matches = matches(targets)
+        self._matches = overlaps.checks(targets)
         self._pace = Pace(runtime.steady, poll_interval)
+        self._faults = Faults()
 
     # --- what was seen last -----------------------------------------------------------------------------------
 
@@ -191,27 +193,42 @@ class Watcher:
             await asyncio.gather(*self._tracking.values(), return_exceptions=True)
 
     async def poll(self, intake: Intake) -> None:
-        """Look once at everything."""
+        """Look once at everything. A fault of ours makes unknown what was not looked at; the next poll looks again.
+
+        Raises:
+            JournalError, LeaseLostError: what was found could not be handed on.
+        """
         self._pace.begin()
         try:
             await self._poll(intake)
+        except (JournalError, LeaseLostError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever an answer makes of our code: others still wait for the next poll
+            self._faults.note("poll_failed", error)
+            for target in self._targets:
+                self._not_asked(target, readiness_rules.broke, readiness_rules.broke(PROMETHEUS))
         finally:
             self._pace.end()
+
+    def _not_asked(self, target: Target, why: Callable[[str], Check], *known: Check) -> None:
+        """Nothing of Prometheus counts for a target at this poll; only what serves is looked at."""
+        before = self._last[target.name].checks
+        names = (*ASKED_OF_PROMETHEUS, *(name for name in before if name not in READ_BESIDE))
+        checks = {name: why(name) for name in names}
+        own = (*known, self._pace.check(target.name), self._matches[target.name])
+        checks |= {check.name: check for check in own}
+        checks |= {name: before[name] for name in READ_BESIDE if name in before}
+        self._last[target.name] = replace(self._last[target.name], checks=checks)
+        self._track(target, Watch())
 
     async def _poll(self, intake: Intake) -> None:
         await self._prometheus.compare_clocks()
         reading, _ = await asyncio.gather(self._alerts_now.read(max_age=0.0), self._silences.look())
         if reading.fault:
             log.warning("prometheus_away", error=reading.fault, hint=reading.hint)
+            away = readiness_rules.prometheus(reading.fault, reading.hint)
             for target in self._targets:
-                known = self._last[target.name].checks
-                names = (*ASKED_OF_PROMETHEUS, *(name for name in known if name not in READ_BESIDE))
-                checks = {name: readiness_rules.while_away(name) for name in names}
-                checks[PROMETHEUS] = readiness_rules.prometheus(reading.fault, reading.hint)
-                checks |= {each.name: each for each in (self._pace.check(target.name), self._matches[target.name])}
-                checks |= {name: known[name] for name in READ_BESIDE if name in known}
-                self._last[target.name] = replace(self._last[target.name], checks=checks)
-                self._track(target, Watch())
+                self._not_asked(target, readiness_rules.while_away, away)
             return
         self._answered_at = self._steady()
         mine: dict[str, list[PrometheusAlert]] = {target.name: [] for target in self._targets}
@@ -228,7 +245,7 @@ class Watcher:
         table, asked = await self._ask(reading.rules)
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
-                group.create_task(self._check(target, mine[target.name], reading, table, asked))
+                group.create_task(self._check_alone(target, mine[target.name], reading, table, asked))
 
     async def _ask(self, rules: Rules) -> tuple[Table, Asked]:
         """What is asked once for all targets."""
@@ -251,14 +268,37 @@ class Watcher:
                 continue
             firing.append(as_alert(alert, "prometheus"))
             if is_subset(target.policy.alerts, alert.labels):
-                triggers.append((firing[-1], figures.condition_of(alert, rules, target)))
+                triggers.append((firing[-1], self._condition_of(alert, rules, target)))
         self._last[target.name] = replace(self._last[target.name], firing=tuple(firing), triggers=tuple(triggers))
+
+    def _condition_of(self, alert: PrometheusAlert, rules: Rules, target: Target) -> Condition | None:
+        """The condition of an alert; None also if its figure breaks our reader: then nothing is known of it."""
+        try:
+            return figures.condition_of(alert, rules, target)
+        except Exception as error:  # noqa: BLE001  # one rule must not hide the alerts of all others
+            self._faults.note("condition_unreadable", error, target=target.name, alert=alert.name)
+            return None
 
     def _look_for_storm(self) -> None:
         trouble = self._alerts_now.trouble
         troubled, limit = trouble.recent(), trouble.limit
         if len(troubled) > limit.targets:
             log.warning("storm", targets=list(troubled), most=limit.targets, within=limit.within)
+
+    async def _check_alone(
+        self,
+        target: Target,
+        alerts: Sequence[PrometheusAlert],
+        reading: AlertsReading,
+        table: Table,
+        asked: Asked,
+    ) -> None:
+        """Check one target; a fault of ours makes its checks unknown, and those of no other."""
+        try:
+            await self._check(target, alerts, reading, table, asked)
+        except Exception as error:  # noqa: BLE001  # the others are checked all the same
+            self._faults.note("target_not_checked", error, target=target.name)
+            self._not_asked(target, readiness_rules.broke, readiness_rules.broke(PROMETHEUS))
 
     async def _check(
         self,
@@ -318,8 +358,8 @@ class Watcher:
             self._telemetry.journal_failed()
             log.error("target_not_tracked", target=name, error=error.message, hint=error.hint)
             return
-        except Exception as error:  # a fault of ours must not pass for a target that is well
-            log.error("target_not_tracked", target=name, exc_info=error)
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not pass for a target that is well
+            self._faults.note("target_not_tracked", error, target=name)
             self._last[name] = replace(
                 self._last[name], checks={**self._last[name].checks, CURRENT: readiness_rules.broke(CURRENT)}
             )
@@ -346,25 +386,6 @@ class Watcher:
         self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)
         if serving.version is None:
             log.warning("target_unreadable", target=name, error=serving.detail)
-
-
-def matches(targets: Sequence[Target]) -> dict[str, Check]:
-    """The check `match` of each target: it depends on the configuration alone."""
-    by_names: dict[tuple[str, ...], dict[tuple[str, ...], list[Target]]] = {}
-    for target in targets:
-        for labels in target.match:
-            names = tuple(sorted(labels))
-            by_names.setdefault(names, {}).setdefault(tuple(labels[name] for name in names), []).append(target)
-    found: dict[str, dict[str, Target]] = {target.name: {} for target in targets}
-    for target in targets:
-        for labels in target.match:
-            for names, of_values in by_names.items():
-                wider = of_values.get(tuple(labels.get(name, "") for name in names), ())
-                for other in wider:
-                    if other is not target:
-                        found[target.name][other.name] = other
-                        found[other.name][target.name] = target
-    return {target.name: readiness_rules.match(target, list(found[target.name].values())) for target in targets}
 
 
 def _began(alerts: Iterable[PrometheusAlert]) -> dict[str, float]:

@@ -42,3 +42,29 @@ async def test_a_full_queue_leaves_new_alerts_in_the_inbox_and_takes_repetitions
     assert (batch[7].ids, batch[7].received_at) == ((7, 5000), NOW + 1)
     assert queues.in_hand == frozenset()  # what did not fit is read again
     await queues.close()
+
+
+async def test_a_queue_holds_alerts_up_to_a_bound_in_bytes_and_the_others_stay_in_the_inbox():
+    batches, drained = [], asyncio.Event()
+
+    async def judge(_target, batch):
+        batches.append(batch)
+
+    def wordy(number, size):
+        return replace(alert(f"A{number}"), annotations={"text": "x" * size})
+
+    queues = Queues(judge, failed=lambda: None, drained=drained.set)
+    for number in range(100):
+        queues.put(TARGET, Waiting(wordy(number, 100_000), received_at=NOW, ids=(number,)))
+    queues.put(TARGET, Waiting(wordy(3, 180_000), received_at=NOW + 1, ids=(300,)))
+    await asyncio.wait_for(drained.wait(), 5)
+    (batch,) = batches
+    assert 35 < len(batch) < 42
+    assert sum(len(each.alert.annotations["text"]) for each in batch) <= 4 * 1024 * 1024
+    assert batch[3].ids == (3, 300)
+    assert queues.in_hand == frozenset()  # what did not fit is read again
+    drained.clear()
+    queues.put(TARGET, Waiting(wordy(0, 5_000_000), received_at=NOW, ids=(0,)))
+    await asyncio.wait_for(drained.wait(), 5)
+    assert [len(each) for each in batches[1:]] == [1]  # one alert always fits
+    await queues.close()

@@ -70,7 +70,7 @@ async def _try(
         seconds = time.monotonic() - started
         return ActionResult(ok=False, output="", detail=detail, seconds=seconds, timed_out=True), ""
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        said = secrets.hide(plain(str(error))) or type(error).__name__
+        said = secrets.hide(_printable(plain(str(error)))) or type(error).__name__
         detail = f"{action.method} {address(url)} failed: {said}"
         result = ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
         return result, missing(error) if isinstance(error, aiohttp.ClientConnectorError) else ""
@@ -78,7 +78,7 @@ async def _try(
     result = ActionResult(
         ok=status in _GOOD,
         output=secrets.hide(text, cut_after=len(body) >= BODY_CAP),
-        detail=f"{action.method} {address(url)} answered {status} {secrets.hide(reason)}".rstrip()
+        detail=f"{action.method} {address(url)} answered {status} {secrets.hide(_printable(reason))}".rstrip()
         + (" (redirects are not followed)" if status in _REDIRECTS else ""),
         seconds=time.monotonic() - started,
     )
@@ -101,6 +101,11 @@ async def _send(
         while len(body) < BODY_CAP and (piece := await response.content.read(BODY_CAP - len(body))):
             body += piece
         return response.status, response.reason or "", bytes(body)
+
+
+def _printable(text: str) -> str:
+    """What a server said, as a sentence may repeat it: what is no text, and control characters, are replaced."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 async def _headers_of(file: str | None) -> dict[str, str]:

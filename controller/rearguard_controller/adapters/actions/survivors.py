@@ -49,6 +49,9 @@ class Record:
     until: float  # when its time is up, by the clock that never jumps
 
 
+_KINDS = {"world": (str,), "controller": (int,), "pid": (int, type(None)), "began": (int,), "until": (int, float)}
+
+
 class Lock:
     """A target's lock, held by us and by the command that inherits `descriptor`."""
 
@@ -216,9 +219,11 @@ def _lock(descriptor: int) -> bool:
 
 def _read(descriptor: int) -> Record | None:
     try:
-        return Record(**orjson.loads(os.pread(descriptor, _SIZE, 0)))
+        record = Record(**orjson.loads(os.pread(descriptor, _SIZE, 0)))
     except (orjson.JSONDecodeError, TypeError):  # empty, or half written by a process that was killed
         return None
+    sound = all(type(getattr(record, name)) in kinds for name, kinds in _KINDS.items())
+    return record if sound else None  # a command may write into its own lock file
 
 
 def _store(descriptor: int, content: bytes) -> None:

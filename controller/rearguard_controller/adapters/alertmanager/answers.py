@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rearguard_controller import times
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.model import Labels
 
@@ -53,6 +54,7 @@ class Silence:
     comment: str
 
 
+@foreign_json.decoder
 def alerts(data: object) -> tuple[ManagedAlert, ...]:
     """The answer of `/api/v2/alerts`."""
     found: list[ManagedAlert] = []
@@ -69,6 +71,7 @@ def alerts(data: object) -> tuple[ManagedAlert, ...]:
     return tuple(found)
 
 
+@foreign_json.decoder
 def silences(data: object) -> tuple[Silence, ...]:
     """The answer of `/api/v2/silences`, without those that are expired."""
     return tuple(
@@ -99,7 +102,11 @@ def _matcher(place: str, entry: Mapping[str, object]) -> Matcher:
 
 
 def _moment(value: object, place: str) -> float:
-    found = foreign_json.moment(value, place)
+    """A time of a silence; one after the last that is let in counts as that: somebody meant for ever."""
+    try:
+        found = foreign_json.moment(value, place)
+    except times.OutOfRangeError:
+        return times.LAST
     if found is None:
         raise foreign_json.ShapeError(f"{place} is no time")
     return found

@@ -15,14 +15,17 @@ from typing import NamedTuple, TypeVar
 
 import aiohttp
 import orjson
+import structlog
 
-from rearguard_controller.adapters.foreign_json import ShapeError
+from rearguard_controller.adapters.foreign_json import ShapeError, UnreadableError, reading
 from rearguard_controller.adapters.http_source import hints, identity
 from rearguard_controller.adapters.http_source.hints import Asked, Refusal
 from rearguard_controller.adapters.http_source.sieve import Sieve
 from rearguard_controller.config.http_config import HttpConfig
 from rearguard_controller.errors import SourceError
 from rearguard_controller.wording import address, plain
+
+log = structlog.get_logger()
 
 CONNECT_TIMEOUT = 2.0  # seconds of an address' time to connect
 ANSWER_CAP = 16 * 1024 * 1024  # bytes of one answer, without what a sieve drops
@@ -32,6 +35,7 @@ MOST_OBJECTS = 100_000  # JSON objects in one answer that no sieve thins out: a 
 BESIDE = 256 * 1024  # bytes from which on an answer is read beside the event loop
 
 _GOOD = 200
+_MOST_KINDS = 100  # of faults of reading that are remembered, so that each is logged once
 _SHOWN = 300  # characters of an error text that a sentence repeats
 _JSON = ("Content-Type", "application/json")
 
@@ -155,6 +159,7 @@ class Asking:
         self._source = source
         self._tls = identity.Tls(source.http.tls, source.key)
         self._session: aiohttp.ClientSession | None = None
+        self._logged: set[tuple[str, str]] = set()  # faults of reading: path and kind
         self._under_way = 0
         self._retired = False
         self._date = ""  # the header `Date` of the last answer
@@ -219,11 +224,19 @@ class Asking:
             except NextAddressError as one:
                 failed.append(one)
             except ShapeError as error:
+                self._log_once(path, error)
                 raise SourceError(
                     f"{self._source.name} at {address(url)} gave an unexpected answer to {path}: {error}",
                     hint=self._source.wanted,
                 ) from None
         raise AwayError("; ".join(one.sentence for one in failed), hint=failed[-1].hint)
+
+    def _log_once(self, path: str, error: ShapeError) -> None:
+        """Log an answer that broke its reader, once for each kind: it may be our fault, which the traceback shows."""
+        kind = path.partition("?")[0], repr(error.__cause__)[:_SHOWN].partition("(")[0]
+        if isinstance(error, UnreadableError) and kind not in self._logged and len(self._logged) < _MOST_KINDS:
+            self._logged.add(kind)
+            log.error("answer_unreadable", source=self._source.name, path=kind[0], exc_info=error.__cause__)
 
     async def _shaped(
         self,
@@ -234,18 +247,19 @@ class Asking:
         shape: Callable[[object], T],
         kept: Kept | None,
     ) -> T:
-        """The value in a successful answer of one address."""
+        """The value in a successful answer of one address; whatever fails while it is read, the answer is none."""
         source = self._source
-        response, body = await self._answer(method, url, path, sent, kept)
-        if kept is None and body.count(b"{") > MOST_OBJECTS:
-            raise self._too_much(url, f"more than {MOST_OBJECTS // 2} series")
 
         def value() -> T:
             if isinstance(sent, bytes) and response.status == _GOOD and not body:
                 return shape(None)  # what was handed over was taken; there is nothing to say
             return shape(source.content(_read(source, url, url + path, response, body)))
 
-        return value() if len(body) < BESIDE else await asyncio.to_thread(_unhurried, value)
+        with reading(NextAddressError, SourceError):
+            response, body = await self._answer(method, url, path, sent, kept)
+            if kept is None and body.count(b"{") > MOST_OBJECTS:
+                raise self._too_much(url, f"more than {MOST_OBJECTS // 2} series")
+            return value() if len(body) < BESIDE else await asyncio.to_thread(_unhurried, value)
 
     async def _answer(
         self, method: str, url: str, path: str, sent: Mapping[str, str] | bytes, kept: Kept | None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from rearguard_controller import durations
+from rearguard_controller import durations, times
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.model import AlertState, Labels, Sample
 
@@ -111,6 +111,7 @@ class Series:
     points: tuple[tuple[float, float], ...]
 
 
+@foreign_json.decoder
 def short_target(entry: bytes) -> bytes:
     """An entry of `/api/v1/targets` with what `scrape_intervals` reads of it: a tenth of its length."""
     try:
@@ -122,19 +123,25 @@ def short_target(entry: bytes) -> bytes:
     return orjson.dumps({"labels": names, "scrapeInterval": fields.get("scrapeInterval")})
 
 
+@foreign_json.decoder
 def scrape_intervals(data: object) -> dict[tuple[str, str], float]:
-    """The `data` of `/api/v1/targets`: seconds between two scrapes by (job, instance)."""
+    """The `data` of `/api/v1/targets`: seconds between two scrapes by (job, instance).
+
+    A target without an interval that can be read is left out: it is not known how often that one is scraped.
+    """
     intervals: dict[tuple[str, str], float] = {}
     for place, entry in foreign_json.entries(
         foreign_json.mapping(data, "data").get("activeTargets"), "data.activeTargets"
     ):
         labels = foreign_json.labels(entry.get("labels"), f"{place}.labels")
-        interval = entry.get("scrapeInterval")
-        if isinstance(interval, str):  # since Prometheus 2.33
-            intervals[labels.get("job", ""), labels.get("instance", "")] = durations.parse(interval)
+        written = entry.get("scrapeInterval")  # since Prometheus 2.33
+        interval = durations.of_answer(written) if isinstance(written, str) else None
+        if interval is not None:
+            intervals[labels.get("job", ""), labels.get("instance", "")] = interval
     return intervals
 
 
+@foreign_json.decoder
 def alerts(data: object) -> tuple[PrometheusAlert, ...]:
     """The `data` of `/api/v1/alerts`."""
     entries = foreign_json.entries(foreign_json.mapping(data, "data").get("alerts"), "data.alerts")
@@ -143,20 +150,32 @@ def alerts(data: object) -> tuple[PrometheusAlert, ...]:
             labels=foreign_json.labels(entry.get("labels"), f"{place}.labels"),
             annotations=foreign_json.labels(entry.get("annotations", {}), f"{place}.annotations"),
             state=_STATES.get(foreign_json.text(entry.get("state"), f"{place}.state"), AlertState.UNKNOWN),
-            active_at=foreign_json.moment(entry.get("activeAt"), f"{place}.activeAt"),
+            active_at=_active_at(entry.get("activeAt"), f"{place}.activeAt"),
             value=None if (value := entry.get("value")) is None else foreign_json.number(value, f"{place}.value"),
         )
         for place, entry in entries
     )
 
 
+def _active_at(value: object, place: str) -> float | None:
+    """When an alert's expression became true; None, which is unknown, also for a time that is out of bounds.
+
+    The alert itself stays: one that is left out would count as one that does not fire.
+    """
+    try:
+        return foreign_json.moment(value, place)
+    except times.OutOfRangeError:
+        return None
+
+
+@foreign_json.decoder
 def rules(data: object) -> Rules:
     """The `data` of `/api/v1/rules`; rules of unknown types are left out."""
     alerting: list[AlertingRule] = []
     recording: list[RecordingRule] = []
     for group_place, group in foreign_json.entries(foreign_json.mapping(data, "data").get("groups"), "data.groups"):
         name = foreign_json.text(group.get("name"), f"{group_place}.name")
-        interval = foreign_json.number(group.get("interval", 0), f"{group_place}.interval")
+        interval = foreign_json.seconds(group.get("interval", 0), f"{group_place}.interval")
         for place, rule in foreign_json.entries(group.get("rules"), f"{group_place}.rules"):
             match rule.get("type"):
                 case "alerting":
@@ -174,12 +193,12 @@ def _alerting(rule: Mapping[str, object], place: str, group: str, interval: floa
         query=foreign_json.text(rule.get("query"), f"{place}.query"),
         labels=foreign_json.labels(rule.get("labels", {}), f"{place}.labels"),
         annotations=foreign_json.labels(rule.get("annotations", {}), f"{place}.annotations"),
-        for_seconds=foreign_json.number(rule.get("duration", 0), f"{place}.duration"),
+        for_seconds=foreign_json.seconds(rule.get("duration", 0), f"{place}.duration"),
         health=foreign_json.text(rule.get("health", "unknown"), f"{place}.health"),
         last_error=foreign_json.text(rule.get("lastError", ""), f"{place}.lastError"),
         group=group,
         interval=interval,
-        keep_firing_for=foreign_json.number(rule.get("keepFiringFor", 0), f"{place}.keepFiringFor"),
+        keep_firing_for=foreign_json.seconds(rule.get("keepFiringFor", 0), f"{place}.keepFiringFor"),
         alerts=frozenset(
             frozenset(foreign_json.labels(entry.get("labels"), f"{where}.labels").items())
             for where, entry in foreign_json.entries(rule.get("alerts"), f"{place}.alerts")
@@ -199,6 +218,7 @@ def _recording(rule: Mapping[str, object], place: str, group: str, interval: flo
     )
 
 
+@foreign_json.decoder
 def samples(data: object) -> tuple[Sample, ...]:
     """The `data` of `/api/v1/query`, a vector or a scalar (then without labels); NaN is no value, Inf is one."""
     fields = foreign_json.mapping(data, "data")
@@ -218,6 +238,7 @@ def samples(data: object) -> tuple[Sample, ...]:
     return tuple(found)
 
 
+@foreign_json.decoder
 def series(data: object) -> tuple[Series, ...]:
     """The `data` of `/api/v1/query_range`."""
     fields = foreign_json.mapping(data, "data")
@@ -244,6 +265,6 @@ def _shown(kind: object) -> str:
 def _point(value: object, place: str) -> tuple[float, float]:
     match value:
         case [moment, number]:
-            return foreign_json.number(moment, place), foreign_json.number(number, place)
+            return foreign_json.unix_time(moment, place), foreign_json.number(number, place)
         case _:
             raise foreign_json.ShapeError(f"{place} is no pair of time and value")

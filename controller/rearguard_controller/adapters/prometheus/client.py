@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
+from rearguard_controller import times
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.foreign_json import Wanted
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
@@ -81,10 +82,10 @@ class Prometheus(Asking):
             return
         steady = asyncio.get_running_loop().time
         asked_at, began = self._clock(), steady()
-        with contextlib.suppress(SourceError):
+        with contextlib.suppress(SourceError, times.OutOfRangeError):  # such a clock tells nothing
             for said in await self.ask("POST", "/api/v1/query", {"query": "time()"}, answers.samples):
                 if not said.labels:  # else it is no scalar, and nobody's time
-                    self._skew = skew(said.value, asked_at, steady() - began)
+                    self._skew = skew(times.bounded(said.value), asked_at, steady() - began)
 
     async def _shift(self) -> float:
         """Seconds to add to our times to get theirs."""
