@@ -148,9 +148,9 @@ async def test_tls_where_nobody_speaks_it_and_a_certificate_that_is_none_are_tol
 
 async def test_a_large_answer_is_read_beside_the_event_loop(wire):
     entry = b'{"metric":{"instance":"10.0.0.1:9464","job":"shop"},"value":[1,"1"]}'
-    body = b'{"status":"success","data":{"resultType":"vector","result":[' + b",".join([entry] * 100_000) + b"]}}"
+    body = b'{"status":"success","data":{"resultType":"vector","result":[' + b",".join([entry] * 40_000) + b"]}}"
     began = time.perf_counter()
-    assert len(answers.samples(json.loads(body)["data"])) == 100_000
+    assert len(answers.samples(json.loads(body)["data"])) == 40_000
     takes = time.perf_counter() - began
     wire["body"], edge, late = body, Prometheus(PrometheusSettings((wire["url"],))), []
 
@@ -161,7 +161,7 @@ async def test_a_large_answer_is_read_beside_the_event_loop(wire):
             late.append(time.perf_counter() - before)
 
     ticking = asyncio.create_task(tick())
-    assert len(await edge.query("up")) == 100_000
+    assert len(await edge.query("up")) == 40_000
     ticking.cancel()
     await edge.close()
     assert max(late) < takes / 2  # the loop never stands still for as long as reading the answer takes
