@@ -2,16 +2,13 @@
 
 import asyncio
 import contextlib
-import http.server
-import threading
 import time
-from contextlib import contextmanager
 
 import pytest
 import yaml
 
 from local_stack.process import free_ports
-from real.prometheus import running
+from real.prometheus import page, running
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
@@ -56,35 +53,17 @@ def rules():
     return {"groups": [{"name": name, "rules": each, "interval": every} for name, (each, every) in groups.items()]}
 
 
-@contextmanager
-def exporter():
-    """The port of a page with the lag of many queues."""
+def lags():
+    """A page with the lag of many queues."""
     lines = [f'queue_lag_seconds{{tenant="customer-{number:06d}",queue="orders"}} 900' for number in range(MANY)]
     lines += [f'queue_few{{tenant="customer-{number:06d}"}} 1' for number in range(2 * MOST_OF_A_TARGET)]
-    page = ("\n".join(lines) + "\n").encode()
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(page)
-
-        def log_message(self, *_words):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
+    return ("\n".join(lines) + "\n").encode()
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flood")
-    with exporter() as port:
+    with page(lags()) as port:
         (folder / "prometheus.yml").write_text(yaml.safe_dump(settings(port)))
         (folder / "rules.yml").write_text(yaml.safe_dump(rules()))
         with running(folder, port=free_ports(1)[0]) as found:

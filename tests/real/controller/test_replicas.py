@@ -1,16 +1,14 @@
 """Two real replicas of Prometheus: one that is cut off from the target confirms nothing, one that is down is told."""
 
 import asyncio
-import http.server
-import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 import yaml
 
 from local_stack.process import free_ports
-from real.prometheus import running
+from real.prometheus import page, running
 from rearguard_controller.adapters.prometheus import figures
 from rearguard_controller.adapters.prometheus.replicas import connect
 from rearguard_controller.config import PrometheusSettings
@@ -35,28 +33,6 @@ ERRORS = {
     "labels": TRIGGER,
     "annotations": {"figure": f"max by ({BY}) (requests_failed_ratio)", "threshold": "> 0.1"},
 }
-
-
-@contextmanager
-def page():
-    """The port of a target that is healthy."""
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(PAGE)
-
-        def log_message(self, *_words):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def replica(folder, port, stack, rules=(DOWN, ERRORS)):
@@ -95,7 +71,7 @@ async def agree(prometheus, it):
 
 
 async def test_a_replica_that_is_cut_off_from_the_target_confirms_nothing_and_is_told(tmp_path, stack):
-    it, port = target(), stack.enter_context(page())
+    it, port = target(), stack.enter_context(page(PAGE))
     good, cut = replica(tmp_path / "good", port, stack), replica(tmp_path / "cut", free_ports(1)[0], stack)
     both = connect(PrometheusSettings((cut, good)))
 
@@ -143,7 +119,7 @@ async def test_replicas_that_agree_confirm_and_one_that_goes_down_is_told_and_le
 
 
 async def test_a_replica_without_the_rules_figures_is_told(tmp_path, stack):
-    it, port = target(), stack.enter_context(page())
+    it, port = target(), stack.enter_context(page(PAGE))
     recorded = {"record": "failed:ratio", "expr": f"max by ({BY}) (requests_failed_ratio)"}
     own = {**ERRORS, "annotations": {"figure": "failed:ratio", "threshold": "> 0.1"}}
     full = replica(tmp_path / "full", port, stack, (recorded, own))
