@@ -6,9 +6,9 @@ import math
 import re
 from typing import overload
 
-from rearguard_controller import times
 from rearguard_controller.model import Decision, Measurement, Trigger
 from rearguard_controller.model.observations import EXISTS
+from rearguard_controller.times import moments
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
@@ -60,7 +60,7 @@ def clock_time(seconds: float) -> str:
 
     One that no calendar shows, as a journal of an earlier version may hold, is the calendar's first or last moment.
     """
-    return times.shown(seconds).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    return moments.shown(seconds).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
 def because(detail: str) -> str:
@@ -120,7 +120,7 @@ def moment(seconds: float | None) -> str | None:
     """
     if seconds is None:
         return None
-    return times.shown(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moments.shown(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def address(url: str) -> str:

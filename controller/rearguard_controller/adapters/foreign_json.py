@@ -15,8 +15,8 @@ from typing import ParamSpec, TypeVar
 
 import orjson
 
-from rearguard_controller import durations, times
 from rearguard_controller.model import Labels
+from rearguard_controller.times import durations, moments
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -146,9 +146,9 @@ def seconds(value: object, place: str) -> float:
 def unix_time(value: object, place: str) -> float:
     """A moment as a number of seconds since the epoch, as samples have it."""
     try:
-        return times.bounded(number(value, place))
-    except times.OutOfRangeError:
-        raise ShapeError(f"{place} is no time of the years {times.FIRST_YEAR} to {times.LAST_YEAR}") from None
+        return moments.bounded(number(value, place))
+    except moments.OutOfRangeError:
+        raise ShapeError(f"{place} is no time of the years {moments.FIRST_YEAR} to {moments.LAST_YEAR}") from None
 
 
 def moment(value: object, place: str) -> float | None:
@@ -160,10 +160,10 @@ def moment(value: object, place: str) -> float | None:
     if value is None:
         return None
     try:
-        return times.seconds_of(text(value, place))
-    except times.TooEarlyError:
+        return moments.seconds_of(text(value, place))
+    except moments.TooEarlyError:
         return None
-    except times.OutOfRangeError:
+    except moments.OutOfRangeError:
         raise
     except ValueError:
         raise ShapeError(f"{place} is no time with a zone") from None

@@ -25,7 +25,7 @@ from rearguard_controller.api.answers import (
 )
 from rearguard_controller.api.limits import Body, busy
 from rearguard_controller.errors import InvalidInputError
-from rearguard_controller.times import LAST_YEAR, seconds_of
+from rearguard_controller.times.moments import LAST_YEAR, seconds_of
 
 WEBHOOK_CAP = 16 * 1024 * 1024  # bytes
 COMMAND_CAP = 64 * 1024

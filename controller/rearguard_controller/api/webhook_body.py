@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import orjson
 
-from rearguard_controller import times
 from rearguard_controller.errors import InvalidInputError, shortened
 from rearguard_controller.model import Alert, AlertStatus, Labels
 from rearguard_controller.model.annotations import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS_BYTES, cut, level, size_of
+from rearguard_controller.times import moments
 
 MAX_ALERTS = 10_000  # about 5 MB as Alertmanager writes them
 MAX_LABELS = 256  # in one set of labels or annotations
@@ -180,12 +180,12 @@ def _time(value: object, place: str) -> float | None:
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         raise _wrong(place, "an RFC 3339 time", value)
     try:
-        return times.seconds_of(value.upper())
-    except times.TooEarlyError:
+        return moments.seconds_of(value.upper())
+    except moments.TooEarlyError:
         return None
-    except times.OutOfRangeError:
+    except moments.OutOfRangeError:
         raise _TimeOutOfRangeError(
-            f"{place} is {_shown(value)}: it must be a time up to the year {times.LAST_YEAR}",
+            f"{place} is {_shown(value)}: it must be a time up to the year {moments.LAST_YEAR}",
             hint="Correct the clock of the sender.",
             field=place,
         ) from None

@@ -194,7 +194,8 @@ def _reason(command: argparse.ArgumentParser) -> None:
 
 def _duration(text: str) -> float:
     """Read a duration of more than 0 seconds; the result is in seconds."""
-    from rearguard_controller import durations, errors  # noqa: PLC0415  # not needed for help
+    from rearguard_controller import errors  # noqa: PLC0415  # not needed for help
+    from rearguard_controller.times import durations  # noqa: PLC0415  # not needed for help
 
     try:
         seconds = durations.parse(text)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rearguard_controller import backtest, config, durations
+from rearguard_controller import backtest, config
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.backtest.nouns import Record
 from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback, obstacle
@@ -23,7 +23,8 @@ from rearguard_controller.config import Configuration, PrometheusSettings
 from rearguard_controller.errors import InvalidInputError, NotFoundError, WrongUseError
 from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
-from rearguard_controller.times import bounded
+from rearguard_controller.times import durations
+from rearguard_controller.times.moments import bounded
 from rearguard_controller.wording import address, moment, span
 
 TIMEOUT = 60.0  # seconds for one query; some read a week of a series

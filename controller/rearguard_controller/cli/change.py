@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from rearguard_controller import durations
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.explain import one_decision
 from rearguard_controller.cli.http_client import Client, Json, segment
 from rearguard_controller.cli.show import BASE, objects, one_rollback, steps
 from rearguard_controller.errors import InvalidInputError
-from rearguard_controller.times import seconds_of
+from rearguard_controller.times import durations
+from rearguard_controller.times.moments import seconds_of
 from rearguard_controller.wording import moment
 
 

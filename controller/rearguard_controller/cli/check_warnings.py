@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from rearguard_controller.adapters.actions import ActionContext, reach
+from rearguard_controller.config import selectors
 from rearguard_controller.model import CommandAction, Target
-from rearguard_controller.watching import unseen
 
 MOST_OVERLAPS = 5  # pairs of targets that are named
 TO_VERSION = "{to_version}"
@@ -35,7 +35,7 @@ def _destination(target: Target) -> Iterator[str]:
 
 
 def _figures(target: Target) -> Iterator[str]:
-    told = unseen.of_others(target, ())
+    told = selectors.differ(target)
     if told:
         yield f"{target.name}: {told}"
 

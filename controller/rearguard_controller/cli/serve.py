@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rearguard_controller import config, durations
+from rearguard_controller import config
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.api import auth
 from rearguard_controller.api.tls import ServerTls
@@ -21,6 +21,7 @@ from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.permissions import PRODUCTION
 from rearguard_controller.model import Mode, NoticeEvent, Target
 from rearguard_controller.rollback.plan import plan
+from rearguard_controller.times import durations
 from rearguard_controller.wording import address
 
 ACTS = "acts"

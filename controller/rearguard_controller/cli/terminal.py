@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from rearguard_controller.times import seconds_of
+from rearguard_controller.times.moments import seconds_of
 from rearguard_controller.wording import one_line, printable
 
 STYLES = {

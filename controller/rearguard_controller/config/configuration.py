@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rearguard_controller import durations
 from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
 from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.service import ALERTMANAGER, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
@@ -23,6 +22,7 @@ from rearguard_controller.config.reading import SECOND, Block, Place, compose
 from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Policy, StormLimit, Target
+from rearguard_controller.times import durations
 
 _POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[^/@?#\s]+(?:\?[^#\s]*)?")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import yaml
 
-from rearguard_controller import durations
 from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.section import Section
 from rearguard_controller.errors import ConfigError, InvalidInputError
+from rearguard_controller.times import durations
 
 MAX_CHARACTERS = 1_000_000  # of a configuration file
 SECOND = 1.0  # the least of most durations

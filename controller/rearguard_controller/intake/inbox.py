@@ -18,8 +18,7 @@ from rearguard_controller.intake.drill_alert import drills_in, is_of_a_drill
 from rearguard_controller.intake.heartbeat import WATCHDOG, Heartbeat
 from rearguard_controller.intake.judging import Judging, set_aside
 from rearguard_controller.intake.queues import RETRY_AFTER, Queues, Waiting
-from rearguard_controller.journal.store import InboxEntry
-from rearguard_controller.model import Alert, Target
+from rearguard_controller.model import Alert, InboxEntry, Target
 from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger()

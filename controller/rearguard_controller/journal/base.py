@@ -15,11 +15,12 @@ from rearguard_controller.errors import JournalError, NotFoundError
 from rearguard_controller.journal import pages, records, statements
 from rearguard_controller.journal.inbox import Inbox
 from rearguard_controller.journal.pages import Listing
-from rearguard_controller.journal.store import InboxEntry, Page
+from rearguard_controller.journal.store import Page
 from rearguard_controller.model import (
     Alert,
     Decision,
     Drill,
+    InboxEntry,
     OperatorAction,
     Outcome,
     Release,

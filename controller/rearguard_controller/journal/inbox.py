@@ -12,8 +12,7 @@ from typing import Self
 
 from rearguard_controller.journal import codec, records
 from rearguard_controller.journal.gathering import Backlog, Gathering, Rows
-from rearguard_controller.journal.store import InboxEntry
-from rearguard_controller.model import Alert
+from rearguard_controller.model import Alert, InboxEntry
 
 MOST_COUNTED = 200_000  # the count of waiting alerts stops here
 WAITING = "judged_at is null and damage is null"

@@ -17,6 +17,7 @@ from rearguard_controller.model import (
     Alert,
     Decision,
     Drill,
+    InboxEntry,
     OperatorAction,
     Outcome,
     Release,
@@ -27,15 +28,6 @@ from rearguard_controller.model import (
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class InboxEntry:
-    """An accepted alert that waits to be judged."""
-
-    id: int
-    alert: Alert
-    received_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,15 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """An accepted alert that waits to be judged."""
+
+    id: int
+    alert: Alert
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class SharedFault:
     """A fault that an older version showed beside a release, so that the release is not to blame for it.
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
+from rearguard_controller.config import selectors
 from rearguard_controller.model import VERSION_LABEL, Labels, Target, normalised
 from rearguard_controller.model.labels import ENVIRONMENT_LABEL
 from rearguard_controller.watching.label_sets import LabelSets
@@ -123,22 +124,17 @@ def of_others(target: Target, instances: Iterable[Labels]) -> str:
         target: whose `telemetry` is looked at.
         instances: labels of those that it selects.
     """
-    telemetry = normalised(target.telemetry)
+    differ = selectors.differ(target)
+    if differ:
+        return differ
     matches = [normalised(match) for match in target.match]
-    for name, value in telemetry.items():
-        others = [match.get(name, value) for match in matches]
-        if value not in others:
-            return (
-                f'`telemetry` says {name}="{value}", and `match` {name}="{others[0]}": alerts of one service would be'
-                " judged by figures of another. Let both say the same."
-            )
     known = [normalised(labels) for labels in instances]
     for name in _ONE_SERVICE:
         values = {labels[name] for labels in known if labels.get(name)}
         if len(values) > 1 and not values <= {match.get(name) for match in matches}:
             return (
-                f"`telemetry` ({shown(telemetry)}) selects instances with {name} {few(sorted(values))}: figures and"
-                f" alerts of one would count for the other. {_ADVICE_ONE[name]}"
+                f"`telemetry` ({shown(normalised(target.telemetry))}) selects instances with {name}"
+                f" {few(sorted(values))}: figures and alerts of one would count for the other. {_ADVICE_ONE[name]}"
             )
     return ""
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rearguard_controller import durations
 from rearguard_controller.errors import InvalidInputError
+from rearguard_controller.times import durations
 
 
 @pytest.mark.parametrize(

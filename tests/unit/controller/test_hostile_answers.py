@@ -13,7 +13,6 @@ import pytest
 import structlog.testing
 from aiohttp import web
 
-from rearguard_controller import durations, times
 from rearguard_controller.adapters.actions import ActionContext, Actions, survivors
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.alertmanager import answers as of_alertmanager
@@ -25,6 +24,7 @@ from rearguard_controller.config import AlertmanagerSettings, PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, HttpAction
 from rearguard_controller.model.versions import is_version
+from rearguard_controller.times import durations, moments
 from unit.controller import factories as make
 from unit.controller import hostile
 
@@ -79,7 +79,7 @@ def test_of_any_field_of_any_answer_a_hostile_value_is_read_or_the_answer_has_th
             value = read(document)
         except ShapeError:
             continue
-        assert all(times.FIRST <= at <= times.LAST for at in times_in(value)), place
+        assert all(moments.FIRST <= at <= moments.LAST for at in times_in(value)), place
         assert all(0 <= length <= durations.LONGEST for length in lengths_in(value)), place
     assert tried > 200
 

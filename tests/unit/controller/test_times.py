@@ -9,7 +9,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller import json_views, times, wording
+from rearguard_controller import json_views, wording
 from rearguard_controller.adapters.alertmanager import answers as of_alertmanager
 from rearguard_controller.adapters.foreign_json import ShapeError
 from rearguard_controller.adapters.prometheus import Prometheus
@@ -19,6 +19,7 @@ from rearguard_controller.cli import terminal
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.model import Evidence, EvidenceSource, Sample
+from rearguard_controller.times import moments
 from unit.controller import factories as make
 from unit.controller import hostile
 
@@ -29,8 +30,8 @@ NUMBERS = [math.nan, math.inf, -math.inf, 1e300, -1e300, 253402300800.0, -621355
 
 @pytest.mark.parametrize("text", TOO_LATE + TOO_EARLY)
 def test_a_time_outside_the_bounds_is_refused(text):
-    with pytest.raises(times.OutOfRangeError):
-        times.seconds_of(text)
+    with pytest.raises(moments.OutOfRangeError):
+        moments.seconds_of(text)
 
 
 @given(st.floats())
@@ -41,10 +42,10 @@ def test_any_number_is_refused_or_shown_exactly_and_in_every_zone(seconds):
     assert wording.span(seconds)
     assert terminal.when(shown)
     try:
-        times.bounded(seconds)
-    except times.OutOfRangeError:
+        moments.bounded(seconds)
+    except moments.OutOfRangeError:
         return
-    assert abs(times.seconds_of(shown) - seconds) <= 0.001
+    assert abs(moments.seconds_of(shown) - seconds) <= 0.001
 
 
 @pytest.mark.parametrize("seconds", NUMBERS)
@@ -86,7 +87,7 @@ def test_an_alert_of_prometheus_stays_and_its_time_is_unknown(text):
 @pytest.mark.parametrize("text", TOO_LATE)
 def test_a_silence_without_an_end_in_sight_holds(text):
     [silence] = of_alertmanager.silences([{**hostile.SILENCE, "endsAt": text}])
-    assert silence.ends_at == times.LAST
+    assert silence.ends_at == moments.LAST
     assert wording.clock_time(silence.ends_at).startswith("9000-12-31")
 
 

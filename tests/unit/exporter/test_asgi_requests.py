@@ -1,9 +1,11 @@
 """ASGI requests called by hand: when an answer is over, who left, and which paths are the exporter's."""
 
 import asyncio
+import inspect
 from http import HTTPStatus
 
 import pytest
+from starlette import responses
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, PlainTextResponse
@@ -11,6 +13,9 @@ from starlette.routing import Route
 
 from rearguard_exporter import Monitor
 from unit.exporter.counts import active, counted, seconds
+
+HANDS_OVER = "http.response.pathsend" in inspect.getsource(responses)  # versions before 0.39 read files themselves
+SENDS_FILES = "http.response.pathsend" if HANDS_OVER else "http.response.body"
 
 
 @pytest.fixture
@@ -108,7 +113,7 @@ async def test_starlette_s_files_that_the_server_sends_are_counted_before_their_
     asked = asyncio.create_task(ask(app, sent=sent, extensions={"http.response.pathsend": {}}))
     await until(lambda: counted(monitor))
     assert counted(monitor) == {("200", ""): 1}
-    assert sent[-1]["type"] == "http.response.pathsend"
+    assert sent[-1]["type"] == SENDS_FILES
     over.set()
     await asked
 

@@ -12,7 +12,6 @@ from typing import assert_never
 import aiohttp
 import structlog
 
-from rearguard_controller import durations
 from rearguard_controller.adapters.actions import command, reach, request
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, shown
 from rearguard_controller.adapters.actions.descendants import Children
@@ -22,6 +21,7 @@ from rearguard_controller.config.named_files import lines_of
 from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.model import Action, CommandAction, HealthCheck, HttpAction
 from rearguard_controller.model.versions import VERSION_HINT, is_version
+from rearguard_controller.times import durations
 from rearguard_controller.wording import plain, printable
 
 log = structlog.get_logger()

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from rearguard_controller import durations
 from rearguard_controller.adapters.actions import descendants, descriptors, process_groups, shortage
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_argument
 from rearguard_controller.adapters.actions.descendants import RUN, Children, Ended
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.adapters.actions.survivors import Lock
 from rearguard_controller.model import CommandAction
+from rearguard_controller.times import durations
 
 log = structlog.get_logger()
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import aiohttp
 
-from rearguard_controller import durations
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_address
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.adapters.actions.shortage import Patience, Shortages, missing, sentence
@@ -23,6 +22,7 @@ from rearguard_controller.config.named_files import beside
 from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import HttpAction
+from rearguard_controller.times import durations
 from rearguard_controller.wording import address, plain
 
 BODY_CAP = 4 * 1024  # bytes kept of an answer

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rearguard_controller import times
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.model import Labels
+from rearguard_controller.times import moments
 
 _EXPIRED = "expired"
 
@@ -105,8 +105,8 @@ def _moment(value: object, place: str) -> float:
     """A time of a silence; one after the last that is let in counts as that: somebody meant for ever."""
     try:
         found = foreign_json.moment(value, place)
-    except times.OutOfRangeError:
-        return times.LAST
+    except moments.OutOfRangeError:
+        return moments.LAST
     if found is None:
         raise foreign_json.ShapeError(f"{place} is no time")
     return found

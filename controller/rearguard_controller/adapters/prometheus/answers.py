@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from rearguard_controller import durations, times
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.model import AlertState, Labels, Sample
+from rearguard_controller.times import durations, moments
 
 LabelItems = frozenset[tuple[str, str]]  # labels, so that they can be looked up
 
@@ -164,7 +164,7 @@ def _active_at(value: object, place: str) -> float | None:
     """
     try:
         return foreign_json.moment(value, place)
-    except times.OutOfRangeError:
+    except moments.OutOfRangeError:
         return None
 
 

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
-from rearguard_controller import times
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.foreign_json import Wanted
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
@@ -21,6 +20,7 @@ from rearguard_controller.adapters.prometheus.promql import duration, selector_t
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Labels, Sample
+from rearguard_controller.times import moments
 
 TIMEOUT = 5.0  # seconds for one address
 MOST_PARTS = 128  # of a range query that is too much at once
@@ -82,10 +82,10 @@ class Prometheus(Asking):
             return
         steady = asyncio.get_running_loop().time
         asked_at, began = self._clock(), steady()
-        with contextlib.suppress(SourceError, times.OutOfRangeError):  # such a clock tells nothing
+        with contextlib.suppress(SourceError, moments.OutOfRangeError):  # such a clock tells nothing
             for said in await self.ask("POST", "/api/v1/query", {"query": "time()"}, answers.samples):
                 if not said.labels:  # else it is no scalar, and nobody's time
-                    self._skew = skew(times.bounded(said.value), asked_at, steady() - began)
+                    self._skew = skew(moments.bounded(said.value), asked_at, steady() - began)
 
     async def _shift(self) -> float:
         """Seconds to add to our times to get theirs."""

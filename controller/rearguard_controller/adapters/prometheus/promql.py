@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rearguard_controller import durations
 from rearguard_controller.adapters.prometheus.answers import AlertingRule, RecordingRule, Rules
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.model import Labels
 from rearguard_controller.model.labels import ENVIRONMENT_LABEL, LABEL_NAME, OLDER_ENVIRONMENT_LABEL, normalised
+from rearguard_controller.times import durations
 
 LOOK_BACK = 300.0  # seconds after its last sample for which Prometheus still shows a series, by default
 _LONGEST_TEXT = 8_000  # characters; a longer expression is not scanned

@@ -1,0 +1,81 @@
+"""The lowest versions that pyproject.toml allows, in an environment of their own: the unit tests and one demo."""
+
+import os
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+
+from local_stack.binaries import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ITSELF = PROJECT["name"]
+
+pytestmark = [pytest.mark.soak, pytest.mark.alone]  # alone: the demo tells how long it took, and has limits
+
+
+def lowest(requirement):
+    """A requirement that only its own lower bound satisfies; as it is where it has none."""
+    bounds = [each.version for each in requirement.specifier if each.operator == ">="]
+    assert len(bounds) == len(requirement.specifier), f"{requirement}: only lower bounds are expected"
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}{''.join(f'=={each}' for each in bounds)}"
+
+
+def pins():
+    """One line for each library. Where two extras name different bounds, the higher one counts: both are allowed."""
+    found = {}
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    for requirement in (Requirement(each) for group in groups for each in group):
+        if requirement.name == ITSELF:
+            continue
+        name = requirement.name.lower()
+        known = found.get(name)
+        if known is not None:
+            requirement.extras |= known.extras
+            if bound(known) > bound(requirement):
+                requirement.specifier = known.specifier
+        found[name] = requirement
+    return sorted(map(lowest, found.values()))
+
+
+def bound(requirement):
+    return [int(part) for each in requirement.specifier for part in each.version.split(".") if part.isdigit()]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """A Python that has the lowest versions and this tree, as one who installs it."""
+    home = tmp_path_factory.mktemp("lowest")
+    (home / "pins.txt").write_text("\n".join(pins()) + "\n")
+    found = home / "env/bin/python"
+    ran(sys.executable, "-m", "venv", home / "env")
+    install = [found, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    ran(*install, "-r", home / "pins.txt")
+    ran(*install, "--no-deps", ROOT)
+    return found
+
+
+def ran(*words, **more):
+    """What a program prints; it must end well."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | more
+    environment.pop("PYTHONPATH", None) if "PYTHONPATH" not in more else None
+    done = subprocess.run(
+        list(map(str, words)), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, words))}\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.mark.timeout(1500)
+def test_the_unit_tests_pass_on_the_lowest_versions(python):
+    told = ran(python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", "not soak", "tests/unit")
+    assert " passed" in told
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_rolls_back_on_the_lowest_versions(python):
+    told = ran(python, "-m", "local_stack.demo", PYTHONPATH=str(ROOT / "deploy/local"))
+    assert len([line for line in told.splitlines() if line.startswith("yes  ")]) == 4, told
