@@ -228,6 +228,10 @@ async def test_many_scrapes_at_once_hold_up_nothing_else(tmp_path):
 
 async def test_every_act_of_an_operator_is_kept_with_who_when_and_why(tmp_path):
     async with calling(tmp_path) as (controller, caller):
+
+        async def told():
+            return (await caller.get(f"{BASE}/rollback/{rollback}"))[1]
+
         began = time.time()
         checkout, bob = f"{BASE}/targets/checkout", "Bearer act-2"
         assert (await caller.post(f"{checkout}/releases", {"version": "v1", "good": True}, bob))[0] == 200
@@ -236,11 +240,15 @@ async def test_every_act_of_an_operator_is_kept_with_who_when_and_why(tmp_path):
         status, body = await caller.post(path, {"target": "checkout", "reason": "slow"})
         assert status == 202
         rollback = body["rollback_id"]
+        deadline = time.monotonic() + 20
+        while not any(step["state"] == "started" for step in (await told())["steps"]):  # or an abort ends it at once
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
         assert (await caller.post(f"{BASE}/rollback/{rollback}/abort", {"reason": "wrong one"}, bob))[0] == 200
         assert (await caller.post(f"{BASE}/rollback/{rollback}/close", {"reason": "now"}))[0] == 200
         (tmp_path / "hold").unlink()
         deadline = time.monotonic() + 20
-        while (await caller.get(f"{BASE}/rollback/{rollback}"))[1]["phase"] != "closed":  # its close disarms
+        while (await told())["phase"] != "closed":  # its close disarms
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         assert (await caller.post(f"{checkout}/disarm", {"reason": "sale"}, bob))[1]["armed_by"] == "bob"
