@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from rearguard_controller.errors import ShortageError
 from rearguard_controller.model import CommandAction, HttpAction
 
 CONTEXT = ActionContext("checkout", "v2", "v1", "r1", "drain")
-NOBODY = 65534
+SOMEBODY = 54_321 + os.getpid()  # whose processes are all of one test
 
 
 @contextlib.contextmanager
@@ -177,10 +178,11 @@ FEW_PROCESSES = textwrap.dedent(
         os.setgid(int(sys.argv[1]))
         os.setuid(int(sys.argv[1]))  # somebody whom the limit binds
         actions = Actions(shortages=Shortages(noted.append))
-        action = CommandAction(("true",), 20.0, "/")
-        await actions.run(action, ActionContext("checkout"))
+        await actions.run(CommandAction(("true",), 20.0, "/"), ActionContext("checkout"))
+        action = CommandAction(("sh", "-c", f"echo begun >> {sys.argv[2]}"), 20.0, "/")
         hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, hard))
+        threads = len(os.listdir("/proc/self/task"))
+        resource.setrlimit(resource.RLIMIT_NPROC, (threads + int(sys.argv[3]), hard))
         running = asyncio.ensure_future(actions.run(action, ActionContext("checkout")))
         await asyncio.sleep(0.5)
         waits = not running.done()
@@ -194,10 +196,16 @@ FEW_PROCESSES = textwrap.dedent(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody who has few processes")
-def test_a_command_that_finds_no_process_left_is_started_once_there_is_one():
-    """RLIMIT_NPROC, which does not bind root."""
-    words = [sys.executable, "-c", FEW_PROCESSES, str(NOBODY)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    waits, ok, noted = json.loads(done.stdout.splitlines()[-1])
-    assert (waits, ok, noted) == (True, True, ["processes"])
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_a_command_that_finds_no_process_left_is_started_once_as_soon_as_there_is_one(room):
+    """RLIMIT_NPROC, which does not bind root; it also counts threads."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        begun = Path(folder) / "begun"
+        words = [sys.executable, "-c", FEW_PROCESSES, str(SOMEBODY), str(begun), str(room)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        waits, ok, noted = json.loads(done.stdout.splitlines()[-1])
+        assert waits is (room == 0)
+        assert (ok, noted) == (True, ["processes"] if waits else [])
+        assert begun.read_text() == "begun\n"

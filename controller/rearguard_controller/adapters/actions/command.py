@@ -21,6 +21,7 @@ import structlog
 from rearguard_controller.adapters.actions import descendants, descriptors, process_groups, shortage
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_argument
 from rearguard_controller.adapters.actions.descendants import RUN, Children, Ended
+from rearguard_controller.adapters.actions.ends import notice_by_descriptors
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.adapters.actions.survivors import Lock
 from rearguard_controller.model import CommandAction
@@ -210,6 +211,7 @@ async def _start(
         pid: int | None = None
         watch = _Watch(lambda: None if pid is None else start.children.ended(pid))
         start.children.starting()
+        notice_by_descriptors()
         try:
             transport, _ = await asyncio.get_running_loop().subprocess_exec(
                 lambda: watch,

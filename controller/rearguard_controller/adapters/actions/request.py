@@ -69,11 +69,11 @@ async def _try(
         detail = f"{action.method} {address(url)} timed out after {durations.render(action.timeout)}"
         seconds = time.monotonic() - started
         return ActionResult(ok=False, output="", detail=detail, seconds=seconds, timed_out=True), ""
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
         said = secrets.hide(_printable(plain(str(error)))) or type(error).__name__
         detail = f"{action.method} {address(url)} failed: {said}"
         result = ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
-        return result, missing(error) if isinstance(error, aiohttp.ClientConnectorError) else ""
+        return result, missing(error) if isinstance(error, aiohttp.ClientConnectorError | RuntimeError) else ""
     text = body.decode("utf-8", errors="replace").replace("\x00", "\ufffd")
     result = ActionResult(
         ok=status in _GOOD,

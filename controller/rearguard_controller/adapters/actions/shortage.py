@@ -27,6 +27,7 @@ _ERRNOS = {
     errno.ENOBUFS: MEMORY,
     errno.EAGAIN: PROCESSES,  # of fork and exec; a connection never gives it
 }
+_NO_THREAD = "can't start new thread"  # Python has no type for it; a name is looked up in a thread
 
 
 class Shortages:
@@ -66,6 +67,8 @@ def missing(error: BaseException) -> str:
     while found is not None:
         if isinstance(found, MemoryError):
             return MEMORY
+        if isinstance(found, RuntimeError) and _NO_THREAD in str(found):
+            return PROCESSES
         if isinstance(found, socket.gaierror):  # its number does not tell
             return DESCRIPTORS if _no_descriptor_is_left() else ""
         if isinstance(found, OSError) and found.errno in _ERRNOS:
