@@ -1,14 +1,35 @@
 """The lowest versions that pyproject.toml allows, in an environment of their own: the unit tests and one demo."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
 
+import psutil
 import pytest
 from packaging.requirements import Requirement
 
 from local_stack.binaries import ROOT
+
+STORY = [
+    "started",
+    "v1 is known good",
+    "fault began",
+    "alert pending ReleaseErrorRate",
+    "alert firing ReleaseErrorRate",
+    "webhook received ReleaseErrorRate",
+    "decision: roll_back ReleaseErrorRate",
+    "save-state",
+    "drain",
+    "rollback",
+    "health",
+    "restore",
+    "clear-cache",
+    "recovery",
+    "recovered",
+    "alerts over",
+]
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ITSELF = PROJECT["name"]
@@ -60,10 +81,11 @@ def python(tmp_path_factory):
 
 def ran(*words, **more):
     """What a program prints; it must end well."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | more
-    environment.pop("PYTHONPATH", None) if "PYTHONPATH" not in more else None
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYT")
+    }  # no PYTHONPATH, no PYTEST_…
     done = subprocess.run(
-        list(map(str, words)), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
+        list(map(str, words)), cwd=ROOT, env=own | more, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, f"{' '.join(map(str, words))}\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
     return done.stdout
@@ -76,6 +98,16 @@ def test_the_unit_tests_pass_on_the_lowest_versions(python):
 
 
 @pytest.mark.timeout(600)
-def test_the_demo_rolls_back_on_the_lowest_versions(python):
-    told = ran(python, "-m", "local_stack.demo", PYTHONPATH=str(ROOT / "deploy/local"))
-    assert len([line for line in told.splitlines() if line.startswith("yes  ")]) == 4, told
+def test_the_demo_rolls_back_once_and_proves_it_on_the_lowest_versions(python, tmp_path):
+    """Versions as pinned go the same way in test_end_to_end.py."""
+    text = ran(python, "-m", "local_stack.demo", PYTHONPATH=str(ROOT / "deploy/local"), TMPDIR=str(tmp_path))
+    lines = text.splitlines()
+    told = [" ".join(re.sub(r"^ *-?[\d.]* +", "", line).split()) for line in lines]
+    places = [next((n for n, line in enumerate(told) if line.startswith(what)), None) for what in STORY]
+    assert None not in places, dict(zip(STORY, places, strict=True))
+    assert places == sorted(places), text
+    assert len([line for line in lines if line.startswith("yes  ")]) == 4
+    decided = next(line for line in lines if line.startswith("fault began → decision"))
+    assert float(decided.split()[-2]) <= 60
+    assert list(tmp_path.iterdir()) == []
+    assert [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(each.info["cmdline"])] == []

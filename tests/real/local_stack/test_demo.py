@@ -1,7 +1,6 @@
-"""`make demo` itself: the whole story with every real part, and its end by a signal."""
+"""`make demo` ended by a signal. Its whole story is in test_lowest_versions.py and test_end_to_end.py."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,25 +11,6 @@ import pytest
 
 from local_stack.binaries import ROOT
 from local_stack.process import wait_until
-
-STORY = [
-    "started",
-    "v1 is known good",
-    "fault began",
-    "alert pending ReleaseErrorRate",
-    "alert firing ReleaseErrorRate",
-    "webhook received ReleaseErrorRate",
-    "decision: roll_back ReleaseErrorRate",
-    "save-state",
-    "drain",
-    "rollback",
-    "health",
-    "restore",
-    "clear-cache",
-    "recovery",
-    "recovered",
-    "alerts over",
-]
 
 
 @pytest.fixture
@@ -62,24 +42,6 @@ def left_running(folder):
         if any(str(folder) in word for word in about) and process.pid != os.getpid():
             found.append(process.pid)
     return found
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.alone
-@pytest.mark.soak  # two minutes; test_end_to_end.py goes the same way in every run
-def test_the_demo_rolls_back_once_and_proves_it(demo, tmp_path):
-    text, _ = demo.communicate(timeout=270)
-    assert demo.returncode == 0, text
-    lines = text.splitlines()
-    told = [" ".join(re.sub(r"^ *-?[\d.]* +", "", line).split()) for line in lines]
-    places = [next((n for n, line in enumerate(told) if line.startswith(what)), None) for what in STORY]
-    assert None not in places, dict(zip(STORY, places, strict=True))
-    assert places == sorted(places), text
-    assert len([line for line in lines if line.startswith("yes  ")]) == 4
-    decided = next(line for line in lines if line.startswith("fault began → decision"))
-    assert float(decided.split()[-2]) <= 60
-    assert list(tmp_path.iterdir()) == []
-    assert left_running(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
