@@ -70,8 +70,7 @@ async def _lateness(encoding):
     form = asked("", encoding)
 
     async def scrape():
-        async for _ in endpoint.stream(await endpoint.prepare(form), form):
-            pass
+        await endpoint.shared(form)
 
     idle, worst = [], []
     for _ in range(ROUNDS):

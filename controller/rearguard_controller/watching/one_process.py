@@ -115,33 +115,31 @@ def check(target: Target, instances: Iterable[Address] | None, known: Shared | N
     """
     if known is None or instances is None:
         return Check(ONE_PROCESS, None, _UNKNOWN)
-    mine = set(instances)
-    selectors = (target.telemetry, *target.match)
-    ambiguous = {
-        address_of(each.labels)
-        for each in known.ambiguous
-        if address_of(each.labels) in mine or any(is_subset(selector, each.labels) for selector in selectors)
-    }
-    said = [_is_ambiguous(address, known.ambiguous) for address in sorted(ambiguous)]
+    mine, selectors = set(instances), (target.telemetry, *target.match)
+    shown: dict[Address, set[str]] = {}  # what each ambiguous address of the target shows
+    concerned: set[Address] = set()
+    for each in known.ambiguous:
+        address = address_of(each.labels)
+        who = (each.labels.get("service_name"), each.labels.get("service_version"))
+        shown.setdefault(address, set()).add(" ".join(filter(None, who)))
+        if address in mine or any(is_subset(selector, each.labels) for selector in selectors):
+            concerned.add(address)
+    said = [_is_ambiguous(address, shown[address]) for address in sorted(concerned)[:_MOST_NAMED]]
+    turning = known.in_turn & mine - concerned
     said += [
         f"{_named(address)} is answered by several processes in turn: what they count goes back and forth "
         "(workers behind one port, or a load balancer)."
-        for address in sorted(known.in_turn & mine - ambiguous)
+        for address in sorted(turning)[: _MOST_NAMED - len(said)]
     ]
     if not said:
         return Check(ONE_PROCESS, True, _GOOD)
-    more = f" {len(said) - _MOST_NAMED} more are alike." if len(said) > _MOST_NAMED else ""
-    return Check(ONE_PROCESS, False, f"{' '.join(said[:_MOST_NAMED])}{more} No figure of them is right. {_ADVICE}")
+    left_out = len(concerned) + len(turning) - len(said)
+    more = f" {left_out} more are alike." if left_out else ""
+    return Check(ONE_PROCESS, False, f"{' '.join(said)}{more} No figure of them is right. {_ADVICE}")
 
 
-def _is_ambiguous(address: Address, samples: Iterable[Sample]) -> str:
-    shown = sorted(
-        {
-            " ".join(filter(None, (each.labels.get("service_name"), each.labels.get("service_version"))))
-            for each in samples
-            if address_of(each.labels) == address
-        }
-    )
+def _is_ambiguous(address: Address, processes: Iterable[str]) -> str:
+    shown = sorted(processes)
     if len(shown) == 1:
         return f"{_named(address)} stands for several processes of {shown[0]}."
     return f"{_named(address)} stands for several processes: {', '.join(shown[:-1])} and {shown[-1]}."
