@@ -244,7 +244,7 @@ class Releases:
     ) -> Serving:
         """One poll: which version serves, what it shows in Prometheus, and whether it earns trust.
 
-        `every` is how many seconds the last two looks at the target really lie apart; by default `poll_interval`.
+        `every` is how many seconds the two looks before this one lie apart; by default `poll_interval`.
         """
         serving = await self.look(target)
         if serving.version is None:

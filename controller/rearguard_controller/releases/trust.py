@@ -130,7 +130,7 @@ def most_apart(every: float, poll_interval: float) -> float:
     After `LONGEST_UNSEEN` nobody can tell what happened in between, however long a poll lasts.
 
     Args:
-        every: seconds between the last two looks.
+        every: seconds between the two looks before them.
         poll_interval: seconds between two polls, as configured.
     """
     return max(GAPS_ALLOWED * poll_interval, min(GAPS_ALLOWED * every, LONGEST_UNSEEN))

@@ -28,6 +28,7 @@ class Pace:
         self._lasted = 0.0  # the poll that ended last
         self._looked: dict[str, float] = {}  # target -> when the last look at it began
         self._every: dict[str, float] = {}  # target -> seconds between its last two looks
+        self._every_before: dict[str, float] = {}  # target -> seconds between the two looks before
 
     def begin(self) -> None:
         """A poll begins."""
@@ -46,6 +47,7 @@ class Pace:
         """A look at a target begins."""
         now = self._steady()
         before = self._looked.get(target_name)
+        self._every_before[target_name] = self.every(target_name)
         self._every[target_name] = self._poll_interval if before is None else max(self._poll_interval, now - before)
         self._looked[target_name] = now
 
@@ -56,6 +58,13 @@ class Pace:
     def every(self, target_name: str) -> float:
         """Seconds between the last two looks at a target, at least `poll_interval`."""
         return self._every.get(target_name, self._poll_interval)
+
+    def every_before(self, target_name: str) -> float:
+        """Seconds between the two looks before the last one: what the last gap is to be measured by.
+
+        No gap may be its own measure: else the looks that a stopped process did not make would count as made.
+        """
+        return self._every_before.get(target_name, self._poll_interval)
 
     def check(self, target_name: str) -> Check:
         """Whether a target is looked at often enough to tell whether its service is unbroken."""

@@ -341,7 +341,7 @@ class Watcher:
         name = target.name
         try:
             serving = await self._releases.track(
-                target, watch, poll_interval=self._poll_interval, every=self._pace.every(name)
+                target, watch, poll_interval=self._poll_interval, every=self._pace.every_before(name)
             )
             known = await self._journal.releases(name)
             now_serving = serving.version or serving.state.serving_version

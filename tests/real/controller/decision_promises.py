@@ -30,6 +30,7 @@ class Promises:
         self.order = {"v1": 0}  # version -> when it first served, counted
         self.barriers = set()
         self.clean = (None, 0.0, 0.0)  # version, since when without a break, last poll
+        self.looked = (None, 0.0, POLL)  # the process that polled last, when by the clock that never jumps, and the gap
         self.disarmed = False
         self.refused = set()  # versions that a person vetoed
         self.acted_at = None  # by the clock that never jumps
@@ -47,16 +48,27 @@ class Promises:
     # --- what the controller may know of the world
 
     def note_service(self):
-        """Trust as it is earned: good service at every poll, by the wall clock, for long enough."""
+        """Trust as it is earned: good service at every poll, by the wall clock, for long enough.
+
+        Two looks may be missed, of those that the same process really made.
+        """
         world, (version, since, last) = self.world, self.clean
+        apart = self.gap()
         self.order.setdefault(world.serving, len(self.order))
         if world.fires or world.away or world.unreadable:
             self.clean = (None, 0.0, 0.0)
             return
-        unbroken = version == world.serving and 0 <= world.now - last <= 3 * POLL
+        unbroken = version == world.serving and 0 <= world.now - last <= max(3 * POLL, min(3 * apart, 300.0))
         self.clean = (world.serving, since if unbroken else world.now, world.now)
         if world.now - self.clean[1] >= TRUST_AFTER and world.serving not in self.distrusted:
             self.earned.add(world.serving)
+
+    def gap(self):
+        """Seconds between the two polls before this one; a new process begins anew."""
+        (process, at, before), steady = self.looked, self.world.steady
+        same = process is self.controller.parts
+        self.looked = (self.controller.parts, steady, max(POLL, steady - at) if same else POLL)
+        return before if same else POLL
 
     def note_change(self):
         """A release is a version without trust that follows another one, as seen at a look."""

@@ -118,6 +118,21 @@ async def test_one_poll_that_does_not_find_it_so_begins_the_time_anew(polls, bro
     assert [await polls() for _ in range(5 - begun)] == [*[False] * (4 - begun), True]
 
 
+def test_the_looks_that_a_held_up_process_did_not_make_earn_nothing(scene):
+    """76 s without a look, of polls every 5 s, counted as unbroken service: the gap was its own measure."""
+    it = scene(known_good_after=60.0).controller
+
+    def earned(after):
+        it.run_for(after)
+        it.poll()
+        return any(each.known_good_at for each in it.do(it.file.releases(it.target.name)))
+
+    assert not earned(5.0)
+    assert not earned(76.0)
+    assert not any(earned(5.0) for _ in range(11))
+    assert earned(5.0)
+
+
 async def test_polls_that_all_last_longer_than_three_intervals_earn_trust(polls):
     """With 1,000 targets every poll took 75 s, and no version ever became known good."""
     long = 5 * POLL

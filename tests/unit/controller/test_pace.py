@@ -70,6 +70,15 @@ def test_a_target_is_not_ready_before_the_time_between_two_looks_costs_it_trust(
     assert holds or 2 * apart < most_apart(apart, 15.0)  # a look in time still counts as unbroken
 
 
+def test_a_gap_is_measured_by_the_looks_before_it_never_by_itself(pace, clock):
+    """76 s without a look, of a process that was held up, counted as unbroken service: its own gap allowed it."""
+    pace.look("checkout")
+    for gap, most in [(15.0, 45.0), (76.0, 45.0), (76.0, 228.0), (15.0, 228.0), (76.0, 45.0)]:
+        clock.now += gap
+        pace.look("checkout")
+        assert most_apart(pace.every_before("checkout"), 15.0) == most
+
+
 def test_a_look_that_never_ends_is_told_while_it_lasts(pace, clock):
     pace.look("checkout")
     clock.now += 200.0
