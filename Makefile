@@ -13,11 +13,11 @@ BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER),$(ONLY))
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt tests/servers.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Rearguard needs Python 3.11 or later; say which with: make PYTHON=python3.12 ..."; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "This Python has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
 	@echo "setting up $(VENV) (once) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]' -r tests/servers.txt
 	@touch $@
 
 setup: $(STAMP) ## the virtual environment, and Prometheus, Alertmanager, HAProxy, PostgreSQL in .local
