@@ -1,0 +1,128 @@
+"""The behaviours as a plain ASGI application."""
+
+import asyncio
+
+from real.exporter.oracle.apps.parts import FILE, LARGE, begins, cancel_own_task, fail_in_group, monitor, pieces
+
+
+class CallerLeftError(Exception):
+    """The rest of the body never comes."""
+
+
+async def answer(send, status=200, body=b"ok", headers=(), more=False):
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def read(receive):
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerLeftError
+        size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return size
+
+
+async def stream(send, body):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    async for piece in body:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def waits(_, receive, send):
+    """As the specification allows: nothing is answered to a caller who left."""
+    begins("waits")
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def upload(_, receive, send):
+    begins("upload")
+    await answer(send, body=b"%d" % await read(receive))
+
+
+async def upload_in_group(_, receive, send):
+    begins("upload_in_group")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read(receive))
+    await answer(send)
+
+
+async def raises(_, receive, send):
+    raise LookupError("oracle")
+
+
+async def cancels(_, receive, send):
+    await cancel_own_task()
+
+
+async def group(_, receive, send):
+    await fail_in_group()
+
+
+async def os_error(_, receive, send):
+    raise ConnectionResetError("oracle")
+
+
+async def preparing(_, receive, send):
+    await answer(send, headers=[(b"x", None)])
+
+
+async def raises_streaming(_, receive, send):
+    await stream(send, pieces("raises_streaming", LookupError("oracle")))
+
+
+async def cancels_streaming(_, receive, send):
+    await answer(send, more=True)
+    await cancel_own_task()
+
+
+async def os_error_streaming(_, receive, send):
+    await stream(send, pieces("os_error_streaming", ConnectionResetError("oracle")))
+
+
+async def expects(_, receive, send):
+    await answer(send, body=b"%d" % await read(receive))
+
+
+HANDLERS = {
+    "quick": lambda _scope, _receive, send: answer(send),
+    "done": lambda _scope, _receive, send: answer(send),
+    "head": lambda _scope, _receive, send: answer(send, headers=[(b"content-length", b"2")], body=b""),
+    "missing": lambda _scope, _receive, send: answer(send, 404),
+    "waits": waits,
+    "streams": lambda _scope, _receive, send: stream(send, pieces("streams")),
+    "large": lambda _scope, _receive, send: answer(send, body=LARGE),
+    "upload": upload,
+    "upload_in_group": upload_in_group,
+    "raises": raises,
+    "cancels": cancels,
+    "group": group,
+    "os_error": os_error,
+    "preparing": preparing,
+    "raises_streaming": raises_streaming,
+    "cancels_streaming": cancels_streaming,
+    "os_error_streaming": os_error_streaming,
+    "answers_500": lambda _scope, _receive, send: answer(send, 500),
+    "range": lambda _scope, _receive, send: answer(send, 206, FILE.read_bytes()[2:6]),
+    "beyond": lambda _scope, _receive, send: answer(send, 416),
+    "unchanged": lambda _scope, _receive, send: answer(send, 304, b""),
+    "expects": expects,
+}
+
+
+async def bare(scope, receive, send):
+    """The application without a monitor."""
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    await HANDLERS[scope["path"].strip("/")](scope, receive, send)
+
+
+app = monitor().instrument_asgi(bare)

@@ -1,0 +1,115 @@
+"""The behaviours as functions of Starlette's request, for Starlette and for FastAPI."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+
+from real.exporter.oracle.apps.parts import FILE, LARGE, begins, cancel_own_task, fail_in_group, pieces, until_left
+
+
+async def quick(request: Request):
+    return PlainTextResponse("ok")
+
+
+async def done(request: Request):
+    return PlainTextResponse("ok")
+
+
+async def head(request: Request):
+    return PlainTextResponse("ok")
+
+
+async def missing(request: Request):
+    return PlainTextResponse("no", 404)
+
+
+async def waits(request: Request):
+    begins("waits")
+    await until_left("waits")
+    return PlainTextResponse("late")
+
+
+async def streams(request: Request):
+    return StreamingResponse(pieces("streams"))
+
+
+async def large(request: Request):
+    return Response(LARGE)
+
+
+async def upload(request: Request):
+    begins("upload")
+    return PlainTextResponse(str(len(await request.body())))
+
+
+async def upload_in_group(request: Request):
+    begins("upload_in_group")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(request.body())
+    return PlainTextResponse("ok")
+
+
+async def raises(request: Request):
+    raise LookupError("oracle")
+
+
+async def cancels(request: Request):
+    await cancel_own_task()
+
+
+async def group(request: Request):
+    await fail_in_group()
+
+
+async def os_error(request: Request):
+    raise ConnectionResetError("oracle")
+
+
+async def preparing(request: Request):
+    response = PlainTextResponse("ok")
+    response.raw_headers.append((b"x", None))
+    return response
+
+
+async def raises_streaming(request: Request):
+    return StreamingResponse(pieces("raises_streaming", LookupError("oracle")))
+
+
+async def cancels_streaming(request: Request):
+    async def body():
+        yield b"x" * 1000
+        await cancel_own_task()
+
+    return StreamingResponse(body())
+
+
+async def os_error_streaming(request: Request):
+    return StreamingResponse(pieces("os_error_streaming", ConnectionResetError("oracle")))
+
+
+async def answers_500(request: Request):
+    return PlainTextResponse("no", 500)
+
+
+async def range_(request: Request):
+    return FileResponse(FILE)
+
+
+async def beyond(request: Request):
+    return FileResponse(FILE)
+
+
+async def unchanged(request: Request):
+    return Response(status_code=304)
+
+
+async def expects(request: Request):
+    return PlainTextResponse(str(len(await request.body())))
+
+
+HANDLERS = (
+    quick, done, head, missing, waits, streams, large, upload, upload_in_group, raises, cancels, group, os_error,
+    preparing, raises_streaming, cancels_streaming, os_error_streaming, answers_500,
+    range_, beyond, unchanged, expects,
+)  # fmt: skip

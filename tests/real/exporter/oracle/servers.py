@@ -1,0 +1,75 @@
+"""The servers under test, each a process of its own: how it is started, when it listens, and what it logged."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_stack.binaries import ROOT
+from local_stack.process import free_ports, wait_until
+
+_BIN = Path(sys.executable).parent
+_TESTS = ROOT / "tests"
+
+ASGI: Mapping[str, tuple[str, ...]] = {
+    "uvicorn-h11": ("python", "-m", "uvicorn", "--http", "h11", "--loop", "asyncio", "--port", "{port}", "{app}"),
+    "uvicorn-httptools": ("python", "-m", "uvicorn", "--http", "httptools", "--port", "{port}", "{app}"),
+}
+"""The command of each server of ASGI applications."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs."""
+
+    port: int
+    folder: Path
+    log: Path
+
+    def said(self) -> str:
+        """What it logged until now."""
+        return self.log.read_text(errors="replace")
+
+
+@contextmanager
+def serve(command: tuple[str, ...], app: str, folder: Path, **environment: str) -> Iterator[Served]:
+    """Run this server with this application (`module:name` in `apps`) as long as the context lasts."""
+    [port] = free_ports(1)
+    words = [word.format(port=port, app=f"real.exporter.oracle.apps.{app}") for word in command]
+    log = folder / "log"
+    paths = os.pathsep.join(map(str, (_TESTS, ROOT / "deploy/local")))
+    environment = {
+        "PATH": f"{_BIN}:/usr/bin:/bin", "PYTHONPATH": paths, "ORACLE_FOLDER": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1", **environment,
+    }  # fmt: skip
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [_BIN / words[0], *words[1:]], cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        wait_until(lambda: _listens(port, process, log), within=30, what=f"{words[0]} listens")
+        yield Served(port, folder, log)
+    finally:
+        _end(process)
+
+
+def _listens(port: int, process: subprocess.Popen[bytes], log: Path) -> bool:
+    assert process.poll() is None, log.read_text(errors="replace")
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    with suppress(ProcessLookupError):  # workers that outlive a killed parent
+        os.killpg(process.pid, signal.SIGKILL)
