@@ -5,40 +5,87 @@ makes. The exceptions are learned from their signals. Other applications leave n
 """
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import quiet
 
-_FAILURE = "rearguard_exporter.failure"  # in an environ: the class of the exception behind an answer of 500
-_ROUTE = "rearguard_exporter.route"  # in an environ: the route that Django resolved
+NOTES: Final = "rearguard_exporter.notes"
+"""In an environ: a dictionary of what was learned of the request. An environ that is copied shares it."""
+
+MOST_MOUNTS: Final = 100
+"""Mounts whose routes are told apart. Those of further ones begin with `/{mount}`: they may be made of raw paths."""
+
+_FAILURE = "failure"  # in the notes: the class of the exception behind an answer of 500
+_ROUTE = "route"  # in the notes: the route that Django resolved
+_DEPTH = 8  # wrappers that are looked through for Django's handler
+
+_mounts: dict[str, str] = {}  # SCRIPT_NAME -> the prefix of its routes
 
 
 def route_of(environ: Mapping[str, Any]) -> str:
-    """The template that Flask or Django matched, never the raw path."""
-    request = environ.get("werkzeug.request")
-    if request is not None:
-        rule = getattr(request, "url_rule", None)
-        route: str = UNMATCHED if rule is None else rule.rule
-    else:
-        route = environ.get(_ROUTE, UNMATCHED)
-    return route
+    """The template that Flask or Django matched, below the mount that SCRIPT_NAME names; never the raw path."""
+    request = environ.get("werkzeug.request")  # the one made last, which need not be Flask's
+    rule = getattr(request, "url_rule", None)
+    if rule is None:
+        return _noted_route(environ[NOTES])
+    mount = environ.get("SCRIPT_NAME")
+    route: str = rule.rule
+    return _below(mount, route) if mount else route
 
 
 def failure_of(environ: Mapping[str, Any]) -> str:
     """The class of the exception that Flask or Django answered; empty if there was none."""
-    failure: str = environ.get(_FAILURE, "")
+    failure: str = environ[NOTES].get(_FAILURE, "")
     return failure
+
+
+def _noted_route(notes: Mapping[str, str]) -> str:
+    """The route that Django resolved, or that of the request that Flask answers now, whatever environ it has."""
+    if _ROUTE in notes:
+        return notes[_ROUTE]
+    flask = sys.modules.get("flask")
+    if flask is not None and flask.has_request_context():
+        request = flask.request
+        if request.url_rule is not None and request.environ.get(NOTES) is notes:
+            return _below(request.environ.get("SCRIPT_NAME", ""), request.url_rule.rule)
+    return UNMATCHED
+
+
+def _below(mount: str, route: str) -> str:
+    prefix = _mounts.get(mount)
+    if prefix is None:
+        if len(_mounts) >= MOST_MOUNTS:
+            prefix = "/{mount}"
+        else:
+            text = mount.encode("latin-1", "replace").decode("utf-8", "replace")  # an environ has bytes as Latin-1
+            prefix = _mounts[mount] = text.rstrip("/")
+    return prefix + route
 
 
 @quiet
 def follow_django(app: Any) -> None:
-    """Learn routes and exceptions of this application, if it is Django's handler."""
+    """Learn routes and exceptions of this application, if it is Django's handler or has it inside."""
     module = sys.modules.get("django.core.handlers.wsgi")  # imported by whoever has such an application
-    if module is None or not isinstance(app, module.WSGIHandler):
+    if module is None:
         return
-    resolve = app.resolve_request
+    for handler in _inside(app, module.WSGIHandler):
+        _follow(handler)
+
+
+def _inside(app: Any, kind: type, depth: int = _DEPTH) -> Iterator[Any]:
+    """Each object of this kind among what `app` wraps: its attributes, and the values of those that are mappings."""
+    if isinstance(app, kind):
+        yield app
+    elif depth and callable(app):
+        for value in list(getattr(app, "__dict__", {}).values()):
+            for inner in value.values() if isinstance(value, dict) else (value,):
+                yield from _inside(inner, kind, depth - 1)
+
+
+def _follow(handler: Any) -> None:
+    resolve = handler.resolve_request
 
     def resolved(request: Any) -> Any:
         match = resolve(request)
@@ -46,20 +93,22 @@ def follow_django(app: Any) -> None:
         return match
 
     # Not the request itself: environ and request would hold each other until the garbage collector comes.
-    app.resolve_request = resolved
+    handler.resolve_request = resolved
     signals = sys.modules["django.core.signals"]
     signals.got_request_exception.connect(_django_failed, dispatch_uid=_FAILURE)
 
 
 @quiet
 def _note_route(request: Any, match: Any) -> None:
-    request.environ[_ROUTE] = f"/{match.route.removeprefix('/')}"
+    environ = request.environ
+    notes = environ.get(NOTES)
+    if notes is not None:
+        route, mount = f"/{match.route.removeprefix('/')}", environ.get("SCRIPT_NAME")
+        notes[_ROUTE] = _below(mount, route) if mount else route
 
 
 def _django_failed(request: Any = None, **_: Any) -> None:
-    failure, environ = sys.exception(), getattr(request, "environ", None)  # a request by ASGI has none
-    if isinstance(environ, dict) and failure is not None:
-        environ[_FAILURE] = type(failure).__name__
+    _note_failure(getattr(request, "environ", None), sys.exception())  # a request by ASGI has no environ
 
 
 @quiet
@@ -73,5 +122,11 @@ def follow_flask() -> None:
 
 def _flask_failed(_: Any, exception: BaseException | None = None, **__: Any) -> None:
     module = sys.modules["flask"]
-    if exception is not None and module.has_request_context():  # jobs may report theirs without a request
-        module.request.environ[_FAILURE] = type(exception).__name__
+    if module.has_request_context():  # jobs may report theirs without a request
+        _note_failure(module.request.environ, exception)
+
+
+def _note_failure(environ: Any, failure: BaseException | None) -> None:
+    notes = environ.get(NOTES) if isinstance(environ, dict) else None
+    if notes is not None and failure is not None:
+        notes[_FAILURE] = type(failure).__name__

@@ -30,7 +30,11 @@ class Promises:
         self.order = {"v1": 0}  # version -> when it first served, counted
         self.barriers = set()
         self.clean = (None, 0.0, 0.0)  # version, since when without a break, last poll
-        self.looked = (None, 0.0, POLL)  # the process that polled last, when by the clock that never jumps, and the gap
+        self.looked = (
+            None,
+            0.0,
+            POLL,
+        )  # the process that polled last, when by the clock that never jumps, and the gap
         self.disarmed = False
         self.refused = set()  # versions that a person vetoed
         self.acted_at = None  # by the clock that never jumps

@@ -19,6 +19,9 @@ from django.test import AsyncClient
 from django.urls import include
 from django.urls import path as django_path
 from flask import Blueprint, Flask, Response, got_request_exception
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.middleware.shared_data import SharedDataMiddleware
 
 from real.exporter.conftest import Scrape
 from rearguard_exporter import Monitor
@@ -196,6 +199,19 @@ def test_a_body_that_another_thread_finishes_is_counted_where_only_that_thread_w
     assert active.counts()[0] == 0
     assert monitor._instruments.http_active.table[active.key][0] == -1
     assert counted(app) == {("__unmatched__", "200", ""): 1}
+
+
+def test_django_has_its_routes_and_failures_also_inside_other_wrappers(monitor):
+    inner = SharedDataMiddleware(django_app(), {})
+    app = monitor.instrument_wsgi(ProxyFix(DispatcherMiddleware(flask_app(), {"/back": inner})))
+    for path in ("/back/items/1", "/items/1", "/back/crash", "/back/missing"):
+        call(app, path)
+    assert counted(app) == {
+        ("/back/items/<str:item>", "200", ""): 1,
+        ("/items/<item>", "200", ""): 1,
+        ("/back/crash", "500", "LookupError"): 1,
+        ("__unmatched__", "404", ""): 1,
+    }
 
 
 @pytest.mark.parametrize("make", [flask_app, django_app])

@@ -1,0 +1,183 @@
+"""One WSGI request: its answer is watched to the last byte, or until the server stops asking for it.
+
+Here: what a server's way to end an answer means (all was sent, the caller left, the answer was refused).
+Never here: the application's wrapper (wsgi), routes (wsgi_route).
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from copy import copy
+from time import perf_counter
+from typing import Any, Final
+
+from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.frameworks.wsgi_route import failure_of, route_of
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, content_type_in
+
+_CODES: Final = {str(code): code for code in range(100, 1000)}
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
+
+def tells_of_a_leaver(failure: BaseException | None) -> bool:
+    """Whether a server raises this where it sends to, or reads from, a caller who left."""
+    # waitress's own class is no OSError.
+    return isinstance(failure, OSError) or type(failure).__name__ == "ClientDisconnected"
+
+
+class WsgiRequest(MeasuredRequest):
+    """What the application calls as `start_response`, and then the body that the server iterates over."""
+
+    __slots__ = ("__weakref__", "_headers", "_sent", "_unclosed", "_write", "body")
+    body: Iterable[bytes]
+    _headers: Any  # absent until the application starts its response
+    _sent: int  # bytes of the body that the server took; absent until the first piece
+    _unclosed: "_Unclosed"  # absent until the server drops the body before its end
+
+    @property
+    def reported_error(self) -> str:  # type: ignore[override]  # frameworks may report it until the request ends
+        """The class of the exception that Flask or Django answered."""
+        return failure_of(self.subject)
+
+    def content_type(self) -> str:
+        """As the headers say."""
+        return content_type_in(getattr(self, "_headers", ()))
+
+    def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
+        """What the application calls as `start_response`."""
+        try:
+            if self.since is None:  # else the head was sent, and stays what it was
+                self.status = _CODES.get(status[:3], 0)
+                self._headers = headers
+            self.route = route_of(self.subject)  # now: Flask takes its request away when its handler returns
+            extras = self.lane.extras
+            if extras is not None and self.is_open:
+                self.trace = extras.trace()  # now: the framework's span ends with its handler
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("WSGI response")
+        if exc_info is None:
+            self._write = self.forward(status, headers)
+        else:
+            self._write = self.forward(status, headers, exc_info)
+        return self
+
+    def __call__(self, piece: bytes) -> None:
+        """The server's `write`, which `start` returns to the application."""
+        if self.since is None:
+            self.since = perf_counter()
+        else:
+            self.is_stream = True
+        try:
+            self._write(piece)
+        except BaseException as failure:
+            self.client_left = tells_of_a_leaver(failure)
+            raise
+        self._sent = getattr(self, "_sent", 0) + len(piece)
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self.body:
+                if self.since is None:
+                    self.since = perf_counter()
+                    self._sent = len(piece) if piece else 0
+                else:
+                    self.is_stream = True
+                    self._sent = getattr(self, "_sent", 0) + (len(piece) if piece else 0)
+                yield piece
+        except GeneratorExit:
+            # The server drops the iterator first and closes the body then, or, against the protocol, never.
+            if self.is_open:
+                self._unclosed = _Unclosed(self)
+            raise
+        except BaseException as failure:
+            self.failed(failure)
+            raise
+        self.change_thread()  # servers may ask for a body in another thread than they called the application in
+        self.end()
+
+    def close(self) -> None:
+        """Servers call this at the end, also if the caller left."""
+        if self.is_open:  # first: what the application does when its body is closed is no part of the answer
+            self.stop(sys.exception())
+        close = getattr(self.body, "close", None)
+        self.body = ()  # it may hold our `start`, and so this object
+        if close is not None:
+            close()
+
+    def stop(self, failure: BaseException | None) -> None:
+        """The server asks for no more of the body, because it raised `failure`, or of its own accord."""
+        unclosed = getattr(self, "_unclosed", None)
+        if unclosed is not None:
+            unclosed.request = None
+        if isinstance(failure, Exception) and not tells_of_a_leaver(failure):
+            self._refused(failure)
+            return
+        if failure is not None or (self.since is not None and not self._is_whole()):
+            self.client_left = True
+        self.change_thread()
+        self.end()
+
+    def failed(self, failure: BaseException) -> None:
+        """The application raised."""
+        self.change_thread()
+        if self.since is None:
+            self.status = SERVER_ERROR  # servers send the head with the first piece, so it was not sent
+        self.end(failure)
+
+    def _refused(self, failure: Exception) -> None:
+        # The server could not send the last piece: text instead of bytes, more than Content-Length says.
+        if not self.is_stream:
+            self.since = None
+        self.failed(failure)
+
+    def _is_whole(self) -> bool:
+        """Whether the server has all of the body. It need not ask again once it has what Content-Length says."""
+        if self.subject.get("REQUEST_METHOD") == "HEAD" or self.status in _WITHOUT_BODY:
+            return True
+        try:
+            for name, value in self._headers:
+                if name.lower() == "content-length":
+                    return bool(self._sent >= int(value))
+            return not self.is_stream and len(self.body) == 1  # type: ignore[arg-type]  # most bodies have no length
+        except Exception:  # noqa: BLE001 - bodies and headers of any shape
+            return False
+
+
+class ReadyBody(list[bytes]):
+    """A body that is a list, as the application made it. Its request ends when the server closes it.
+
+    It stays a list, because servers treat lists apart.
+    """
+
+    __slots__ = ("request",)
+    request: WsgiRequest
+
+    def close(self) -> None:
+        """Servers call this at the end, also if the caller left or the body was refused."""
+        request = self.request
+        if request.is_open:
+            failure = sys.exception()
+            if failure is None:
+                request.change_thread()
+                request.end()
+            else:
+                request.stop(failure)
+
+    def __del__(self) -> None:
+        """Some callers, tests among them, close nothing."""
+        request = self.request
+        if request.is_open:
+            request.change_thread()
+            request.end()
+
+
+class _Unclosed:
+    """Ends a request whose body was dropped, if the server goes away without closing it."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: WsgiRequest) -> None:
+        self.request: WsgiRequest | None = copy(request)  # the request holds this, so this cannot hold the request
+
+    def __del__(self) -> None:
+        if self.request is not None:
+            self.request.stop(None)

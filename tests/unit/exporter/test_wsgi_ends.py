@@ -1,0 +1,162 @@
+"""How a WSGI answer ends when the server asks for no more: all was sent, the caller left, it was refused."""
+
+import gc
+from io import BytesIO, StringIO
+from wsgiref.handlers import SimpleHandler
+
+import pytest
+from flask import Flask
+from werkzeug.test import Client
+
+from rearguard_exporter import Monitor
+from unit.exporter.counts import active, counted
+
+
+@pytest.fixture
+def monitor():
+    made = Monitor("shop", "1.0", "test")
+    yield made
+    made.close()
+
+
+def answering(pieces, *headers, status="200 OK"):
+    """An application whose body is these pieces, one by one."""
+
+    def app(_environ, start_response):
+        start_response(status, [*headers])
+        yield from pieces
+
+    return app
+
+
+def ask(app, method="GET"):
+    return app({"REQUEST_METHOD": method, "PATH_INFO": "/"}, lambda *_: None)
+
+
+def take(app, pieces, method="GET"):
+    """Take so many pieces and close the body, as a server does that knows where it ends."""
+    body = ask(app, method)
+    taken = iter(body)
+    for _ in range(pieces):
+        next(taken)
+    body.close()
+
+
+def send(app, failure):
+    """Take one piece, fail to send it, and close the body, as every server in Python does."""
+    body = ask(app)
+    try:
+        for _ in body:
+            raise failure
+    except type(failure):
+        body.close()
+
+
+TEN = ("Content-Length", "10")
+
+
+@pytest.mark.parametrize("pieces", [[b"0123456789"], [b"01234", b"56789"], [b"", b"0123456789"], [b"0123456789ab"]])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_body_of_which_the_server_has_what_content_length_says_is_the_answer_that_was_made(monitor, pieces, method):
+    take(monitor.instrument_wsgi(answering([*pieces, b""], TEN)), len(pieces), method)
+    assert counted(monitor) == {("200", ""): 1}
+
+
+def test_a_body_that_was_written_in_part_is_whole_with_what_content_length_says(monitor):
+    def app(_environ, start_response):
+        write = start_response("201 Made", [TEN])
+        write(b"01234")
+        return iter([b"56789", b""])
+
+    app = monitor.instrument_wsgi(app)
+    body = app({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *_: lambda _: None)
+    next(iter(body))
+    body.close()
+    assert counted(monitor) == {("201", ""): 1}
+
+
+@pytest.mark.parametrize("headers", [[TEN], [], [("Content-Length", "ten")]])
+def test_a_body_that_is_closed_before_its_end_is_that_of_a_caller_who_left(monitor, headers):
+    take(monitor.instrument_wsgi(answering([b"01234", b"56789"], *headers)), 1)
+    assert counted(monitor) == {("499", ""): 1}
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_an_answer_without_a_body_is_complete_whenever_it_is_closed(monitor, status):
+    take(monitor.instrument_wsgi(answering([b"", b""], TEN, status=status)), 1)
+    assert counted(monitor) == {(status[:3], ""): 1}
+
+
+class ClientDisconnected(Exception):  # noqa: N818 - as waitress has it
+    pass
+
+
+@pytest.mark.parametrize("failure", [BrokenPipeError(), ConnectionResetError(), TimeoutError(), ClientDisconnected()])
+@pytest.mark.parametrize("as_list", [True, False])
+def test_a_server_that_cannot_send_tells_of_a_caller_who_left_even_if_it_has_all(monitor, failure, as_list):
+    def listed(_environ, start_response):
+        start_response("200 OK", [TEN])
+        return [b"0123456789"]
+
+    send(monitor.instrument_wsgi(listed if as_list else answering([b"0123456789"], TEN)), failure)
+    assert counted(monitor) == {("499", ""): 1}
+    assert active(monitor) == 0
+
+
+def test_a_stopping_server_that_ends_an_answer_is_no_failure_of_it(monitor):
+    send(monitor.instrument_wsgi(answering([b"a", b"b"])), SystemExit())
+    assert counted(monitor) == {("499", ""): 1}
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_an_answer_that_a_real_server_refuses_is_a_failure_with_the_status_that_was_sent(monitor, as_list):
+    def listed(_environ, start_response):
+        start_response("200 OK", [])
+        return ["text instead of bytes"]
+
+    app = monitor.instrument_wsgi(listed if as_list else answering(["text instead of bytes"]))
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_PROTOCOL": "HTTP/1.1"}
+    sent = BytesIO()
+    SimpleHandler(BytesIO(), sent, StringIO(), environ).run(app)
+    assert b"500 Internal Server Error" in sent.getvalue()
+    assert counted(monitor) == {("500", "AssertionError"): 1}
+
+
+@pytest.mark.parametrize(
+    ("app", "expected"),
+    [
+        (answering([b"0123456789", b""], TEN), ("200", "")),
+        (answering([b"a", b"b"]), ("499", "")),
+        (lambda _environ, start: (start("200 OK", []) and None) or [b"a", b"b"], ("200", "")),
+    ],
+)
+def test_a_body_that_nobody_closes_is_counted_once_it_is_dropped(monitor, app, expected):
+    def dropped():
+        next(iter(ask(monitor.instrument_wsgi(app))))
+
+    dropped()
+    gc.collect()
+    assert counted(monitor) == {expected: 1}
+    assert active(monitor) == 0
+
+
+@pytest.fixture
+def shop():
+    app = Flask("shop")
+    app.add_url_rule("/page", "page", lambda: "page")
+    app.add_url_rule("/file", "file", lambda: app.response_class(iter([b"01234", b"56789"]), headers=dict([TEN])))
+    return app
+
+
+@pytest.mark.parametrize("path", ["/page", "/file", "/missing"])
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("make", [Flask.test_client, Client])
+def test_an_answer_that_a_test_client_has_is_the_answer_whether_it_is_read_or_not(monitor, shop, path, reads, make):
+    shop.wsgi_app = monitor.instrument_wsgi(shop.wsgi_app)
+    answer = make(shop).get(path)
+    if reads or path == "/file":  # of which only a part was taken
+        assert answer.data
+    answer.close()
+    del answer
+    gc.collect()
+    assert counted(monitor) == {("404" if path == "/missing" else "200", ""): 1}
