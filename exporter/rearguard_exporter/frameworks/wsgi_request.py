@@ -7,6 +7,7 @@ Never here: the application's wrapper (wsgi), routes (wsgi_route).
 import sys
 from collections.abc import Iterable, Iterator
 from copy import copy
+from threading import get_ident
 from time import perf_counter
 from typing import Any, Final
 
@@ -91,7 +92,8 @@ class WsgiRequest(MeasuredRequest):
         except BaseException as failure:
             self.failed(failure)
             raise
-        self.change_thread()  # servers may ask for a body in another thread than they called the application in
+        if self.lane.thread != get_ident():  # servers may ask for a body in another thread
+            self.change_thread()
         self.end()
 
     def close(self) -> None:
@@ -157,7 +159,8 @@ class ReadyBody(list[bytes]):
         if request.is_open:
             failure = sys.exception()
             if failure is None:
-                request.change_thread()
+                if request.lane.thread != get_ident():
+                    request.change_thread()
                 request.end()
             else:
                 request.stop(failure)

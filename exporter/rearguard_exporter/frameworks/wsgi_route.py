@@ -22,14 +22,16 @@ _ROUTE = "route"  # in the notes: the route that Django resolved
 _DEPTH = 8  # wrappers that are looked through for Django's handler
 
 _mounts: dict[str, str] = {}  # SCRIPT_NAME -> the prefix of its routes
+_flask: Any = None  # the module, where it is imported before an application is measured
 
 
 def route_of(environ: Mapping[str, Any]) -> str:
     """The template that Flask or Django matched, below the mount that SCRIPT_NAME names; never the raw path."""
     request = environ.get("werkzeug.request")  # the one made last, which need not be Flask's
-    rule = getattr(request, "url_rule", None)
+    rule = None if request is None else getattr(request, "url_rule", None)
     if rule is None:
-        return _noted_route(environ[NOTES])
+        notes = environ[NOTES]
+        return _noted_route(notes) if notes or _flask is not None else UNMATCHED
     mount = environ.get("SCRIPT_NAME")
     route: str = rule.rule
     return _below(mount, route) if mount else route
@@ -45,9 +47,8 @@ def _noted_route(notes: Mapping[str, str]) -> str:
     """The route that Django resolved, or that of the request that Flask answers now, whatever environ it has."""
     if _ROUTE in notes:
         return notes[_ROUTE]
-    flask = sys.modules.get("flask")
-    if flask is not None and flask.has_request_context():
-        request = flask.request
+    if _flask is not None and _flask.has_request_context():
+        request = _flask.request
         if request.url_rule is not None and request.environ.get(NOTES) is notes:
             return _below(request.environ.get("SCRIPT_NAME", ""), request.url_rule.rule)
     return UNMATCHED
@@ -114,16 +115,15 @@ def _django_failed(request: Any = None, **_: Any) -> None:
 @quiet
 def follow_flask() -> None:
     """Learn exceptions of Flask's applications, if Flask is imported."""
-    module = sys.modules.get("flask")
-    if module is None:
-        return
-    module.got_request_exception.connect(_flask_failed)  # connected twice, it is called once
+    global _flask  # noqa: PLW0603 - one module
+    _flask = sys.modules.get("flask")
+    if _flask is not None:
+        _flask.got_request_exception.connect(_flask_failed)  # connected twice, it is called once
 
 
 def _flask_failed(_: Any, exception: BaseException | None = None, **__: Any) -> None:
-    module = sys.modules["flask"]
-    if module.has_request_context():  # jobs may report theirs without a request
-        _note_failure(module.request.environ, exception)
+    if _flask is not None and _flask.has_request_context():  # jobs may report theirs without a request
+        _note_failure(_flask.request.environ, exception)
 
 
 def _note_failure(environ: Any, failure: BaseException | None) -> None:
