@@ -7,23 +7,19 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from time import perf_counter
-from traceback import walk_tb
 from typing import Any
 
 from rearguard_exporter.endpoints.dashboard import Json
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.exposition.render import asked
-from rearguard_exporter.fault_barrier import quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
-from rearguard_exporter.frameworks.asgi_route import route_of
+from rearguard_exporter.frameworks.asgi_request import Request
 from rearguard_exporter.frameworks.asgi_socket import Handshake, Socket
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
 from rearguard_exporter.traffic.lanes import Lanes
-from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, content_type_in
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,8 +29,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Answer = Callable[[Scope, Send], Awaitable[None]]
 
 _MEASURED = "rearguard_exporter"  # in a scope: it is measured by an outer wrapper
-_PATIENCE = 1.0  # seconds for which an answer of 500 waits for the exception behind it
-_SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
 
 
 def instrument(app: App, parts: MonitorParts) -> "MeasuredApp":
@@ -86,15 +80,16 @@ class MeasuredApp(ApplicationProxy):
             return
         scope[_MEASURED] = True
         method = scope["method"]
-        request = _Request(own.lanes.of.get(method) or own.lanes.open(method), scope, send)
+        request = Request(own.lanes.of.get(method) or own.lanes.open(method), scope, send)
+        request.ask = receive
         try:
-            await self.app(scope, receive, request.send)
+            await self.app(scope, request.receive, request.send)
         except BaseException as failure:
             if request.is_open:
                 request.failed(failure)
             raise
-        if request.is_open:  # the body was not finished: servers answer 500 if there was no head either
-            request.end()
+        if request.is_open:
+            request.over()
 
     async def _is_served(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Serve what is no request to be measured. True if it was served."""
@@ -181,70 +176,6 @@ class MeasuredApp(ApplicationProxy):
     async def _dashboard(self, scope: Scope, send: Send) -> None:
         document = await asyncio.wrap_future(self.rearguard_parts.endpoints.dashboard.submit())
         await _send_json(scope, send, 200, document)
-
-
-class _Request(MeasuredRequest):
-    """One request. `send` is what the application calls, so it sees the answer to its last byte."""
-
-    __slots__ = ("_head",)
-    _head: Message  # absent until it is sent
-    route_of = staticmethod(route_of)
-
-    def content_type(self) -> str:
-        """As the headers say."""
-        return content_type_in(self._head.get("headers", ())) if hasattr(self, "_head") else ""
-
-    def send(self, message: Message) -> Awaitable[None]:
-        """The server's `send`."""
-        kind = message.get("type")
-        if kind == "http.response.body":
-            return self._send_body(message)
-        if kind == "http.response.start":
-            status = message.get("status")
-            self.status = status if isinstance(status, int) else 0
-            self._head = message
-        elif kind in _SENT_BY_SERVER:
-            return self._send_body(message)
-        sending: Awaitable[None] = self.forward(message)
-        return sending
-
-    async def _send_body(self, message: Message) -> None:
-        await self.forward(message)
-        if message.get("more_body", False):
-            self.since = self.since or perf_counter()
-            self.is_stream = True
-        elif self.is_open:
-            if self.status != SERVER_ERROR:
-                self.end()
-            else:
-                self.complete = perf_counter()
-                self._await_failure()
-
-    @quiet
-    def _await_failure(self) -> None:
-        # Frameworks answer 500 and then raise the exception behind it. If there is none, background work may go on.
-        asyncio.get_running_loop().call_later(_PATIENCE, self.end)
-
-    def failed(self, failure: BaseException) -> None:
-        """The application raised."""
-        self.client_left = _has_left(failure, self.forward)
-        self.change_thread()  # the garbage collector may end an abandoned request in any thread
-        self.end(failure)
-
-
-def _has_left(failure: BaseException, send: Send) -> bool:
-    """Whether this exception says that the caller left, or that the server stops."""
-    # Starlette raises ClientDisconnect if a handler reads a body of which the rest never comes.
-    if isinstance(failure, asyncio.CancelledError) or type(failure).__name__ == "ClientDisconnect":
-        return True
-    # Since ASGI 2.4 servers say so by an OSError of `send`.
-    return isinstance(failure, OSError) and _is_of(failure, send)
-
-
-def _is_of(failure: BaseException, function: Callable[..., Any]) -> bool:
-    """Whether this exception was raised in a call of this function."""
-    code = getattr(function, "__code__", None)  # functions that are not written in Python have none
-    return any(frame.f_code is code for frame, _ in walk_tb(failure.__traceback__))
 
 
 def _path(scope: Scope) -> str:

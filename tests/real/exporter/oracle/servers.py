@@ -16,9 +16,23 @@ from local_stack.process import free_ports, wait_until
 _BIN = Path(sys.executable).parent
 _TESTS = ROOT / "tests"
 
+_UVICORN = ("python", "-m", "uvicorn", "--port", "{port}", "--timeout-graceful-shutdown", "1", "{app}")
+_HYPERCORN = ("hypercorn", "-b", "127.0.0.1:{port}", "--graceful-timeout", "1", "{app}")
+_GUNICORN = ("gunicorn", "-b", "127.0.0.1:{port}", "--graceful-timeout", "1", "{app}")
+_GRANIAN = ("granian", "--interface", "asgi", "--port", "{port}", "--workers-kill-timeout", "1", "{app}")
+_DAPHNE = ("daphne", "-b", "127.0.0.1", "-p", "{port}", "{app}")
+
 ASGI: Mapping[str, tuple[str, ...]] = {
-    "uvicorn-h11": ("python", "-m", "uvicorn", "--http", "h11", "--loop", "asyncio", "--port", "{port}", "{app}"),
-    "uvicorn-httptools": ("python", "-m", "uvicorn", "--http", "httptools", "--port", "{port}", "{app}"),
+    "uvicorn-h11": (*_UVICORN, "--http", "h11", "--loop", "asyncio"),
+    "uvicorn-httptools": (*_UVICORN, "--http", "httptools", "--loop", "asyncio"),
+    "uvicorn-uvloop": (*_UVICORN, "--http", "httptools", "--loop", "uvloop"),
+    "hypercorn": _HYPERCORN,
+    "hypercorn-uvloop": (*_HYPERCORN, "-k", "uvloop"),
+    "hypercorn-trio": (*_HYPERCORN, "-k", "trio"),
+    "daphne": _DAPHNE,
+    "granian": _GRANIAN,
+    "gunicorn-asgi": (*_GUNICORN, "-k", "asgi"),
+    "gunicorn-uvicorn": (*_GUNICORN, "-k", "uvicorn_worker.UvicornWorker"),
 }
 """The command of each server of ASGI applications."""
 

@@ -1,0 +1,149 @@
+"""One HTTP request of an ASGI application, between the server and the application."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from rearguard_exporter.fault_barrier import quiet
+from rearguard_exporter.frameworks.asgi_caller import (
+    GONE,
+    breaks_stream,
+    has_left,
+    is_raised_in,
+    may_hide_failure,
+    origin,
+    tells_departure,
+)
+from rearguard_exporter.frameworks.asgi_route import route_of
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, content_type_in
+
+Message = MutableMapping[str, Any]
+
+_PATIENCE = 1.0  # seconds for which an answer of 500 waits for the exception behind it
+_SOON = 0.001  # seconds within which no server notices that a caller left; asking costs more than this comparison
+_WITHOUT_BODY = frozenset({204, 304})
+_SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
+
+
+class UnfinishedResponseError(Exception):
+    """An application returned in the middle of its answer. Never raised: its name is the error type."""
+
+
+class Request(MeasuredRequest):
+    """One request. `receive` and `send` are what the application calls, so it sees the answer to its last byte."""
+
+    __slots__ = ("_head", "_is_last", "_sent", "_timer", "ask")
+    ask: Callable[[], Awaitable[Message]]  # the server's `receive`
+    _head: Message  # absent until it is sent
+    _is_last: bool  # of the part of the body that is sent; absent until there is one
+    _sent: int  # bytes of the parts before the last; absent until there is one
+    _timer: asyncio.TimerHandle  # absent unless the end of the application is waited for
+    route_of = staticmethod(route_of)
+
+    def content_type(self) -> str:
+        """As the headers say."""
+        return content_type_in(self._head.get("headers", ())) if hasattr(self, "_head") else ""
+
+    async def receive(self) -> Message:
+        """The server's `receive`."""
+        message = await self.ask()
+        if message.get("type") == GONE:
+            self._note_departure()
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """The server's `send`."""
+        kind = message.get("type")
+        if kind == "http.response.body":
+            return self._send_body(message)
+        if kind == "http.response.start":
+            status = message.get("status")
+            self.status = status if isinstance(status, int) else 0
+            self._head = message
+        elif kind in _SENT_BY_SERVER:
+            return self._send_body(message)
+        sending: Awaitable[None] = self.forward(message)
+        return sending
+
+    async def _send_body(self, message: Message) -> None:
+        if perf_counter() - self.began > _SOON and has_left(self.ask):
+            self._note_departure()
+        is_last = self._is_last = not message.get("more_body", False)
+        try:
+            await self.forward(message)
+        except OSError:
+            self._is_last = False
+            self._note_departure()
+            raise
+        if not is_last:
+            self._count(message)
+        elif self.is_open:
+            if self.status != SERVER_ERROR and not (self.is_stream and may_hide_failure()):
+                self.end()
+            else:
+                self.complete = perf_counter()
+                self._await_failure()
+
+    @quiet
+    def _count(self, message: Message) -> None:
+        if self.since is None:
+            self.since, self.is_stream, self._sent = perf_counter(), True, 0
+        self._sent += len(message.get("body", b""))
+
+    @quiet
+    def _note_departure(self) -> None:
+        """The caller left now. Of an answer that is whole, or that is about to be, this is the ordinary end."""
+        if self.is_open and not getattr(self, "_is_last", False) and not self._is_whole():
+            self.client_left = True
+
+    def _is_whole(self) -> bool:
+        """Whether the caller has all that the head promises, although the application may not have said so."""
+        if not self.status:
+            return False
+        if self.subject["method"] == "HEAD" or self.status in _WITHOUT_BODY:
+            return True
+        lengths = [value for name, value in self._head.get("headers", ()) if name.lower() == b"content-length"]
+        return bool(lengths) and getattr(self, "_sent", 0) >= int(lengths[0])
+
+    @quiet
+    def _await_failure(self) -> None:
+        # Frameworks answer 500, and BaseHTTPMiddleware ends a broken stream in good order; then they raise the
+        # exception behind it. If there is none, background work may go on.
+        try:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self.end)
+        except RuntimeError:  # another kind of event loop
+            self.end()
+
+    @quiet
+    def over(self) -> None:
+        """The application returned and has not said that the answer is complete, or has said so just now."""
+        if self.complete is not None:
+            self._timer.cancel()
+            self.end()
+            return
+        if has_left(self.ask):
+            self._note_departure()
+        # Servers answer 500 if there was no head.
+        self.end(UnfinishedResponseError() if self.status and not self._is_whole() else None)
+
+    @quiet
+    def failed(self, failure: BaseException) -> None:
+        """The application raised."""
+        self.change_thread()  # the garbage collector may end an abandoned request in any thread
+        if self.complete is not None:
+            self._timer.cancel()
+            self.end(failure if self.status == SERVER_ERROR or breaks_stream(failure) else None)
+            return
+        if not self.client_left:
+            if tells_departure(failure, self.forward):
+                self.client_left = not self._is_whole()
+            elif not hasattr(self, "_is_last") and self._is_of_head(failure):
+                self.status = 0
+            elif has_left(self.ask):
+                self._note_departure()
+        self.end(origin(failure))
+
+    def _is_of_head(self, failure: BaseException) -> bool:
+        """Whether the server refused to send the head. Servers that are not written in Python do so when called."""
+        return is_raised_in(failure, self.forward) or is_raised_in(failure, Request.send)

@@ -1,0 +1,9 @@
+"""The behaviours on Django behind Channels' router of protocols."""
+
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+
+from real.exporter.oracle.apps import django_handlers  # noqa: F401 - its settings
+from real.exporter.oracle.apps.parts import monitor
+
+app = monitor().instrument_asgi(ProtocolTypeRouter({"http": get_asgi_application()}))

@@ -1,0 +1,104 @@
+"""The behaviours as Django's asynchronous views."""
+
+from django.conf import settings
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+from real.exporter.oracle.apps.parts import FILE, LARGE, begins, cancel_own_task, fail_in_group, pieces, until_left
+
+if not settings.configured:
+    settings.configure(
+        SECRET_KEY="oracle", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None, MIDDLEWARE=[]
+    )
+
+
+async def quick(request):
+    return HttpResponse("ok")
+
+
+async def missing(request):
+    return HttpResponse("no", status=404)
+
+
+async def waits(request):
+    begins("waits")
+    await until_left("waits")
+    return HttpResponse("late")
+
+
+async def streams(request):
+    return StreamingHttpResponse(pieces("streams"))
+
+
+async def large(request):
+    return HttpResponse(LARGE)
+
+
+async def upload(request):
+    begins(request.path.strip("/"))
+    return HttpResponse(str(len(request.body)))
+
+
+async def raises(request):
+    raise LookupError("oracle")
+
+
+async def cancels(request):
+    await cancel_own_task()
+
+
+async def group(request):
+    await fail_in_group()
+
+
+async def os_error(request):
+    raise ConnectionResetError("oracle")
+
+
+async def preparing(request):
+    response = HttpResponse("ok")
+    response.headers["x"] = "a"
+    response.headers._store["x"] = ("x", None)
+    return response
+
+
+async def raises_streaming(request):
+    return StreamingHttpResponse(pieces("raises_streaming", LookupError("oracle")))
+
+
+async def cancels_streaming(request):
+    async def body():
+        yield b"x" * 1000
+        await cancel_own_task()
+
+    return StreamingHttpResponse(body())
+
+
+async def os_error_streaming(request):
+    return StreamingHttpResponse(pieces("os_error_streaming", ConnectionResetError("oracle")))
+
+
+async def answers_500(request):
+    return HttpResponse("no", status=500)
+
+
+async def range_(request):
+    return HttpResponse(FILE.read_bytes()[2:6], status=206)
+
+
+async def beyond(request):
+    return HttpResponse(status=416)
+
+
+async def unchanged(request):
+    return HttpResponse(status=304)
+
+
+HANDLERS = {
+    "quick": quick, "done": quick, "head": quick, "missing": missing, "waits": waits, "streams": streams,
+    "large": large, "upload": upload, "upload_in_group": upload, "raises": raises, "cancels": cancels, "group": group,
+    "os_error": os_error, "preparing": preparing, "raises_streaming": raises_streaming,
+    "cancels_streaming": cancels_streaming, "os_error_streaming": os_error_streaming, "answers_500": answers_500,
+    "range": range_, "beyond": beyond, "unchanged": unchanged, "expects": upload,
+}  # fmt: skip
+urlpatterns = [path(name, handler) for name, handler in HANDLERS.items()]

@@ -1,0 +1,53 @@
+"""What a server or a framework does not tell, so that the record is not the truth. The README has the reasons."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from real.exporter.oracle.truth import Recorded
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Cells (patterns of servers and applications, names of behaviours) whose record may differ from the truth."""
+
+    servers: Iterable[str]
+    apps: Iterable[str]
+    behaviours: frozenset[str]
+    recorded: Recorded | None  # instead of the truth; None: nothing
+    reason: str  # as in the table of limits in exporter/README.md
+
+    def holds(self, server: str, app: str, behaviour: str) -> bool:
+        """Whether this cell is one of them."""
+        return (
+            behaviour in self.behaviours
+            and any(fnmatch(server, each) for each in self.servers)
+            and any(fnmatch(app, each) for each in self.apps)
+        )
+
+
+_OK = Recorded("200", is_error=False)
+
+LIMITS = (
+    Limit(
+        ("uvicorn-*", "hypercorn*", "daphne", "granian", "gunicorn-uvicorn"), ("*",), frozenset({"large"}), _OK,
+        "takes a body that is sent at once as a whole, before the caller has read it",
+    ),
+    Limit(
+        ("granian",), ("plain_asgi", "starlette*", "fastapi*"), frozenset({"waits", "streams"}), _OK,
+        "tells only applications that call `receive`",
+    ),
+    Limit(
+        ("daphne",), ("*",), frozenset({"upload", "upload_in_group"}), None,
+        "calls the application once the whole body is there; before that there is no request",
+    ),
+    Limit(
+        ("*",), ("starlette_base",), frozenset({"cancels_streaming"}), _OK,
+        "ends such a stream in good order, and raises and logs nothing",
+    ),
+)  # fmt: skip
+
+
+def limit_of(server: str, app: str, behaviour: str) -> Limit | None:
+    """The limit that this cell stands under, if any."""
+    return next((each for each in LIMITS if each.holds(server, app, behaviour)), None)
