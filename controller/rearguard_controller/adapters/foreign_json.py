@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
 import orjson
@@ -22,6 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|Inf|NaN)")  # as Go's
+_PLAIN = b"0123456789+-.eE"  # of what is made of these, `float` takes what `_NUMBER` does
+_TIMES = frozenset({int, float})
 
 
 class ShapeError(Exception):
@@ -133,6 +135,35 @@ def number(value: object, place: str) -> float:
         except OverflowError:
             pass
     raise ShapeError(f"{place} is no number")
+
+
+def points(values: Sequence[object], place: str) -> tuple[tuple[float, float], ...]:
+    """Pairs of a moment and a number, as range answers have them; NaN is left out. One such answer has 100,000s."""
+    return _points_at_once(values) or tuple(
+        pair for pair in (point(value, place) for value in values) if not math.isnan(pair[1])
+    )
+
+
+def point(value: object, place: str) -> tuple[float, float]:
+    """A pair of a moment and a number."""
+    match value:
+        case [moment, found]:
+            return unix_time(moment, place), number(found, place)
+        case _:
+            raise ShapeError(f"{place} is no pair of time and value")
+
+
+def _points_at_once(values: Sequence[object]) -> tuple[tuple[float, float], ...]:
+    """The pairs, checked together; nothing if there is none, or one that needs a closer look."""
+    try:
+        times, texts = zip(*(pair for pair in values if pair[1] != "NaN"), strict=True)  # type: ignore[index]
+        if not _TIMES.issuperset(map(type, times)) or "".join(texts).encode().translate(None, _PLAIN):
+            return ()
+        if min(times) < moments.FIRST or max(times) > moments.LAST:
+            return ()
+        return tuple(zip(map(float, times), map(float, texts), strict=True))
+    except (TypeError, ValueError, LookupError):  # what is no pair, or no number, is told by `point`
+        return ()
 
 
 def seconds(value: object, place: str) -> float:

@@ -28,7 +28,7 @@ from rearguard_controller.errors import (
     SourceError,
 )
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

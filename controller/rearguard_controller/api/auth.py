@@ -27,7 +27,7 @@ from rearguard_controller.config.named_files import beside
 from rearguard_controller.config.secret_files import TOO_SHORT, FileMark, TokenLine, file_mark, read_token_lines
 from rearguard_controller.errors import ConfigError, RearguardError
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 ANONYMOUS = "anonymous"
 FRESH = 0.01  # seconds for which a look at the token files counts

@@ -15,7 +15,7 @@ from rearguard_controller.journal.store import Page
 from rearguard_controller.model import Alert, Decision, Drill, Rollback
 from rearguard_controller.model.annotations import cut, size_of
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 MOST_BYTES = 1024 * 1024  # of the labels and annotations of all alerts in one list of an answer
 _OF_AN_ALERT = 256  # bytes of an alert's other fields

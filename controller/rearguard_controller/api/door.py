@@ -22,7 +22,7 @@ import structlog
 from rearguard_controller.api.guests import GRACE, Guest, Party, State
 from rearguard_controller.config import Limits
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 BACKLOG = 1024  # connections that the system keeps until they are accepted; it may keep fewer
 AT_ONCE = 16  # connections accepted in one turn of the loop: a new one has some thirty turns to bring its request

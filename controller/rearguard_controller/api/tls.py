@@ -22,7 +22,7 @@ from rearguard_controller.config.named_files import UnreadableFileError, beside,
 from rearguard_controller.config.secret_files import FileMark, file_mark
 from rearguard_controller.errors import ConfigError
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 0.5  # seconds between two looks at the files
 

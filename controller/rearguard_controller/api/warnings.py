@@ -13,7 +13,7 @@ import structlog
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.wording import clock_time, span
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 TOLD_FOR = 600.0  # seconds since the last refusal in which status tells of it
 LOGGED_EVERY = 60.0  # seconds between two lines about refused deliveries

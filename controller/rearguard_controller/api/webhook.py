@@ -25,7 +25,7 @@ from rearguard_controller.api.services import Present, Services
 from rearguard_controller.errors import InvalidInputError, JournalError
 from rearguard_controller.model import Alert
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 PATH = "/webhook/alertmanager"
 MOST_TOLD = 20  # alerts that were refused, of which the answer says why

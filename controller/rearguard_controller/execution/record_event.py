@@ -16,7 +16,7 @@ from rearguard_controller.model import Decision, Phase, Rollback, Trigger
 from rearguard_controller.rollback import Event
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 JOURNAL_RETRY_FIRST = 0.5  # seconds before a refused commit is tried again; doubles up to JOURNAL_RETRY_MOST

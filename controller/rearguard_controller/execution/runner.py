@@ -24,7 +24,7 @@ from rearguard_controller.model import Decision, Phase, Rollback
 from rearguard_controller.rollback import JudgeAgain, Move, Note, RunStep, WaitUntil, next_move
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 ASIDE_FOR = 30.0  # seconds until a rollback that a fault of ours has stopped is taken up again
 

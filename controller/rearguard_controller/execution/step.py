@@ -34,7 +34,7 @@ from rearguard_controller.rollback import Event, EventKind, RunStep
 from rearguard_controller.rollback.next_move import not_changed
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 1.0  # seconds between looks for what people, or other replicas, have put into the journal
 LOOKS_IN_TURN = 10  # further readings of a `current` that prints two versions in turn

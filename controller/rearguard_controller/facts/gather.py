@@ -20,6 +20,8 @@ from rearguard_controller.model import Alert, AlertState, Condition, Facts, Meas
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 
+_UNMEASURED = Measured()
+
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
@@ -119,7 +121,7 @@ class FactGatherer:
         if found is None and said.condition is not None:
             found = await measure(self._prometheus, said.condition, facts, self._clock)
             measured.append((said.condition, found))
-        facts = replace(facts, alert=said.facts, measured=found or Measured())
+        facts = replace(facts, alert=said.facts, measured=found or _UNMEASURED)
         return Gathered(facts, said.alert, said.condition)
 
     async def _remember(self, target: Target, gathered: Gathered) -> None:

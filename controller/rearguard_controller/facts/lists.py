@@ -16,7 +16,7 @@ from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Labels
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 PATIENCE = 2.0  # seconds that a reading waits for the lists
 LISTS_PAUSE = 30.0  # seconds after the end of a long reading before the lists are asked for again

@@ -18,7 +18,7 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.alerts_now import READING_HOLDS
 from rearguard_controller.model import DRILL_LABEL, Alert, Labels, Silencing
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 FAILURE_HOLDS = 5.0  # seconds until an Alertmanager that did not answer is asked again: judgements wait for it
 MOST_INDEXED = 100  # sets of label names by which the list is looked up
@@ -83,7 +83,7 @@ class Silences:
             return None
         if self._read_at is None:
             return Silencing(None, self._fault)
-        age = self._monotonic() - self._read_at
+        age = round(self._monotonic() - self._read_at, 1)  # so that alerts that are judged together are alike
         known = self._known(alert.labels)
         ids = {each for one in known for each in one.silenced_by}
         now, unsure = self._clock(), self._has_all and not known

@@ -18,7 +18,7 @@ from rearguard_controller.errors import JournalError
 from rearguard_controller.model import Alert
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 WATCHDOG = "RearguardWatchdog"
 EXCHANGE_EVERY = 10.0  # the fewest seconds between two writes, and about as many between two reads

@@ -21,7 +21,7 @@ from rearguard_controller.intake.queues import RETRY_AFTER, Queues, Waiting
 from rearguard_controller.model import Alert, InboxEntry, Target
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 INBOX_BATCH = 250  # alerts that are read at once: each may have tens of kilobytes
 LOOK_EVERY = 1.0  # seconds between looks for alerts that other replicas accepted

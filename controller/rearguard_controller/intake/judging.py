@@ -23,11 +23,13 @@ from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.queues import Waiting
 from rearguard_controller.judgement import policy, score
+from rearguard_controller.judgement.questions import Asking
 from rearguard_controller.model import (
     Alert,
     AlertState,
     Decision,
     Facts,
+    Reason,
     ReasonCode,
     Rollback,
     Target,
@@ -38,7 +40,7 @@ from rearguard_controller.releases.trust import recently_released
 from rearguard_controller.rollback.plan import plan, waiting_for
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 32  # targets that are judged side by side
 MOST_TOGETHER = 32  # decisions that are recorded at once
@@ -63,6 +65,7 @@ class Judging:
         self._one_by_one = {name: asyncio.Lock() for name in self._targets}
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self._recorded: OrderedDict[bytes, bytes] = OrderedDict()  # of a judgement's subject and of its answers
+        self._marked: tuple[tuple[Reason, ...], bytes] = ((), _digest())  # the last reasons, in a few bytes
 
     def alone(self, target_name: str) -> contextlib.AbstractAsyncContextManager[object]:
         """While it is entered, nobody else judges this target."""
@@ -131,13 +134,13 @@ class Judging:
                 with set_aside(*(each.alert.name for each in left)):
                     delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
                     gathered = await self._gatherer.gather(target, [each.alert for each in left], delivered=delivered)
-                done = len(left)
+                done, asking = len(left), Asking()
                 leaves: Leaves = {}
                 for number, found in enumerate(gathered):
                     with set_aside(left[number].alert.name):
                         if isinstance(found, Exception):
                             raise found
-                        if await self._decide(target, found, left[number], leaves):
+                        if await self._decide(target, found, left[number], leaves, asking):
                             done = number + 1
                             break
                 await self._keep(leaves)
@@ -146,7 +149,9 @@ class Judging:
         if ids:
             await self._lead.mark_judged(ids, self._clock())
 
-    async def _decide(self, target: Target, gathered: Gathered, waiting: Waiting, leaves: Leaves) -> bool:
+    async def _decide(
+        self, target: Target, gathered: Gathered, waiting: Waiting, leaves: Leaves, asking: Asking
+    ) -> bool:
         """Decide and record; True if the target's facts changed by that.
 
         A decision to leave the alert is put among `leaves`, which are recorded together: that changes no facts.
@@ -155,7 +160,7 @@ class Judging:
             await self._keep(leaves)
         facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
         facts, decision = await self._decisions.checked(
-            target, facts, lambda facts: policy.decide(number, alert, target, facts)
+            target, facts, lambda facts: policy.decide(number, alert, target, facts, asking)
         )
         if decision.verdict is Verdict.LEAVE:
             await self._leave(alert, decision, leaves)
@@ -179,7 +184,7 @@ class Judging:
     async def _leave(self, alert: Alert, decision: Decision, leaves: Leaves) -> None:
         """Put a decision among those that are recorded next, if its answers are new; many are recorded at once."""
         subject = _digest(alert.key, decision.target, decision.from_version)
-        answers = _digest(decision.verdict, *((reason.code, reason.holds) for reason in decision.reasons))
+        answers = self._mark(decision)
         if subject in leaves and leaves[subject][0] != answers:
             await self._keep(leaves)
         if self._recorded.get(subject) == answers:
@@ -188,6 +193,14 @@ class Judging:
             leaves[subject] = answers, decision
         if len(leaves) >= MOST_TOGETHER:
             await self._keep(leaves)
+
+    def _mark(self, decision: Decision) -> bytes:
+        """The decision's answers in a few bytes. Alerts that are alike share their reasons, one after another."""
+        reasons, mark = self._marked
+        if reasons is not decision.reasons:
+            mark = _digest(*(f"{each.code} {each.holds}" for each in decision.reasons))
+            self._marked = decision.reasons, mark
+        return mark
 
     async def _keep(self, leaves: Leaves) -> None:
         """Record these decisions, in one transaction, and forget them.

@@ -16,7 +16,7 @@ from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.model import Alert
 from rearguard_controller.model.annotations import size_of
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 MOST_WAITING = 1000  # alerts of one target
 MOST_BYTES = 4 * 1024 * 1024  # of labels and annotations of these; an ordinary alert has about one thousand

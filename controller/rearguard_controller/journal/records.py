@@ -20,7 +20,7 @@ from rearguard_controller.model import Release, Rollback, TargetState
 
 T = TypeVar("T")
 N = TypeVar("N")
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 # --- rows to values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rearguard_controller.model import Alert, Facts, Release, Target
+from rearguard_controller.model import VERSION_LABEL, Alert, Facts, Release, Target
 from rearguard_controller.wording import clock_time, span
 
 READ_PROMETHEUS = "Prometheus would have to answer: see `prometheus.url` and whether it runs."
@@ -13,12 +13,23 @@ READ_CURRENT = "The target's command `current` would have to print the version t
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An alert about a target, with everything known; `destination` is where a rollback would go, if anywhere."""
+    """An alert about a target, with everything known.
+
+    Attributes:
+        alert: what questions may see of it: see `seen_of`.
+        destination: where a rollback would go, if anywhere.
+    """
 
     alert: Alert
     target: Target
     facts: Facts
     destination: Release | None
+
+
+def seen_of(alert: Alert) -> Alert:
+    """What questions may see of an alert: its name and its version. So alerts of many instances are alike."""
+    version = alert.labels.get(VERSION_LABEL)
+    return Alert(alert.name, {} if version is None else {VERSION_LABEL: version})
 
 
 def a_person_can(target: Target) -> str:

@@ -12,7 +12,6 @@ from enum import StrEnum, unique
 
 from rearguard_controller.judgement import questions, remedies
 from rearguard_controller.judgement.brakes import no_open_rollback_of
-from rearguard_controller.judgement.case import Case
 from rearguard_controller.judgement.destination import choose_destination, obstacle
 from rearguard_controller.judgement.permissions import of_no_target
 from rearguard_controller.judgement.way_back import known_good_of, said_by_up
@@ -55,7 +54,9 @@ class Wish:
     note: str = ""
 
 
-def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) -> Decision:
+def decide(
+    decision_id: str, alert: Alert, target: Target | None, facts: Facts, asking: questions.Asking | None = None
+) -> Decision:
     """Judge an alert.
 
     Args:
@@ -63,6 +64,7 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
         alert: as Prometheus has it now, or as it was delivered when Prometheus does not know it.
         target: whose alert it is; None when it matches none.
         facts: everything known, gathered before.
+        asking: what was asked of alerts that are judged together with this one, and is not asked again.
 
     Returns:
         `roll_back` if no reason stands in the way, else `leave`. `ask` replaces `roll_back` in mode `ask`, and for a
@@ -76,8 +78,7 @@ def decide(decision_id: str, alert: Alert, target: Target | None, facts: Facts) 
             decision_id, "", Verdict.LEAVE, Verdict.LEAVE, facts.now, Trigger.ALERT, (known,), alert=alert
         )
     destination = choose_destination(facts.target)
-    case = Case(alert, target, facts, destination)
-    reasons = questions.answers(case)
+    reasons = (asking or questions.Asking()).answers(alert, target, facts, destination)
     blocking = {reason.code for reason in reasons if reason.blocks}
     asks = target.policy.mode is Mode.ASK or _may_be_the_database(alert, reasons)
     best = Verdict.ASK if asks else Verdict.ROLL_BACK

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rearguard_controller.judgement import brakes, cause, permissions, way_back
-from rearguard_controller.judgement.case import Case
-from rearguard_controller.model import Reason, ReasonCode
+from rearguard_controller.judgement.case import Case, seen_of
+from rearguard_controller.model import Alert, Facts, Reason, ReasonCode, Release, Target
 
 
 class Question(NamedTuple):
@@ -49,8 +49,38 @@ QUESTIONS: dict[ReasonCode, Question] = {
 }
 
 
-def answers(case: Case) -> tuple[Reason, ...]:
-    """The answers to all questions; each answer that stands in the way comes with its remedy."""
+class Asking:
+    """Asks all questions of alerts about one target, one after another; alerts that are alike are asked about once.
+
+    Alerts of a storm differ in labels that no question sees, such as the pod.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was asked."""
+        self._answered: dict[tuple[object, ...], tuple[Case, tuple[Reason, ...]]] = {}
+
+    def answers(self, alert: Alert, target: Target, facts: Facts, destination: Release | None) -> tuple[Reason, ...]:
+        """The answers to all questions; each answer that stands in the way comes with its remedy.
+
+        Args:
+            alert: the one that is judged.
+            target: whose alert it is.
+            facts: everything known.
+            destination: where a rollback would go, if anywhere.
+        """
+        seen, said = seen_of(alert), facts.alert
+        key = (
+            seen.name, *seen.labels.values(), said.state, said.detail, said.silencing, said.is_foreign, facts.now,
+            id(target), id(facts.target), id(facts.measured), id(destination),
+        )  # fmt: skip
+        known = self._answered.get(key)
+        if known is None:  # the case is kept, so that no other object gets one of these ids
+            case = Case(seen, target, facts, destination)
+            known = self._answered[key] = case, _answers(case)
+        return known[1]
+
+
+def _answers(case: Case) -> tuple[Reason, ...]:
     found = [question.ask(case) for question in QUESTIONS.values()]
     return tuple(replace(each, remedy=remedy(each.code, case)) if each.blocks else each for each in found)
 

@@ -28,7 +28,7 @@ from rearguard_controller.releases.adoption import (
 from rearguard_controller.releases.past import service_of
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 SHORTER = 0.25  # after each failure the time looked back shrinks to this part of it
 MOST_AT_ONCE = 4  # targets whose past is asked for side by side

@@ -15,7 +15,7 @@ from rearguard_controller.releases.trust import has_returned
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.wording import moment
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 LOOKED_THROUGH = 100  # newest rollbacks of a target that are searched for the one that led away
 

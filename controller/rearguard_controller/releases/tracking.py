@@ -51,7 +51,7 @@ from rearguard_controller.releases.trust import (
 )
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 TARGET_INFO = "target_info"
 NO_VERSION = ("", "unknown")  # values of `service_version` that tell nothing

@@ -42,7 +42,7 @@ from rearguard_controller.service import wiring
 from rearguard_controller.service.leadership import Leadership
 from rearguard_controller.service.wiring import Engine, Parts
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 PRUNE_FIRST = 2.0  # seconds into a term: what is open and what waits comes first
 PRUNE_EVERY = 3600.0  # seconds from then on

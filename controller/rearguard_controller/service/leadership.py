@@ -19,7 +19,7 @@ from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.runtime import Runtime
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 LEASE = 15.0  # seconds that a lease holds
 RENEW_EVERY = 5.0  # seconds between renewals

@@ -20,7 +20,7 @@ from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.service import logs
 from rearguard_controller.service.controller import Controller
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 STOP_GRACE = 10.0  # seconds for requests under way to finish at the end
 

@@ -52,7 +52,7 @@ from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import readiness_rules
 from rearguard_controller.watching.readiness import Readiness
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 BACK_WITHIN = 60.0  # seconds for an alert to come back: a route may group for half a minute
 GRACE = 30.0  # seconds that it fires longer, so that Alertmanager can still be asked about it

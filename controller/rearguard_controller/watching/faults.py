@@ -6,7 +6,7 @@ import traceback
 
 import structlog
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 MOST_KINDS = 100  # that are remembered; further ones are not logged
 

@@ -52,7 +52,7 @@ from rearguard_controller.watching.readiness import Readiness
 from rearguard_controller.watching.replicas_agree import ReplicasAgree
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 ASKED_OF_PROMETHEUS = (
     SCRAPE_INTERVAL,

@@ -27,7 +27,7 @@ from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import readiness_rules
 from rearguard_controller.wording import span
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 EVERY = 300.0  # seconds between two looks at a target, more or less: targets spread themselves
 SPREAD = 0.2  # of that, in both directions

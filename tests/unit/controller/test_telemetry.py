@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -336,6 +337,33 @@ def test_no_line_of_the_log_controls_a_terminal_or_begins_a_second_line(lines, a
     text = lines.getvalue()
     assert {each for each in text if not each.isprintable()} == {"\n"}
     assert "FAKE" in text
+
+
+class Full(io.StringIO):
+    """A stream whose disk is full."""
+
+    def write(self, _text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_nobody_takes_is_no_fault_of_whoever_logs(lines):
+    logs.configure(stream=Full())
+    structlog.get_logger("rearguard").warning("lost")
+    logs.configure(stream=lines)
+    structlog.get_logger("rearguard").warning("kept")
+    assert json.loads(lines.getvalue())["message"] == "kept"
+    lines_of_a_closed_stream = io.StringIO()
+    logs.configure(stream=lines_of_a_closed_stream)
+    lines_of_a_closed_stream.close()
+    structlog.get_logger("rearguard").warning("lost")
+
+
+def test_lines_below_the_level_are_not_written(lines):
+    logs.configure(stream=lines, level="warning")
+    structlog.get_logger("rearguard").info("quiet")
+    logging.getLogger("asyncio").info("quiet")
+    structlog.get_logger("rearguard").warning("loud")
+    assert [json.loads(line)["message"] for line in lines.getvalue().splitlines()] == ["loud"]
 
 
 def test_a_terminal_gets_text_without_local_variables(lines):

@@ -24,7 +24,7 @@ from rearguard_controller.model.versions import VERSION_HINT, is_version
 from rearguard_controller.times import durations
 from rearguard_controller.wording import plain, printable
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _PROBE_TIMEOUT = 5.0  # seconds for one health request, or its interval when that is longer
 READ_PATIENCE = 5.0  # seconds for which a reading that cannot begin for want of a resource is tried again

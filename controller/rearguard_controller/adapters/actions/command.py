@@ -27,7 +27,7 @@ from rearguard_controller.adapters.actions.survivors import Lock
 from rearguard_controller.model import CommandAction
 from rearguard_controller.times import durations
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 OUTPUT_CAP = 64 * 1024  # bytes kept of an output: the first and the last half
 _DRAIN_GRACE = 0.5  # seconds that output may still come after the command ended: processes left behind hold the pipe

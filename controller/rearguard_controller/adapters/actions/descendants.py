@@ -22,7 +22,7 @@ import structlog
 from rearguard_controller.adapters.actions import process_groups
 from rearguard_controller.adapters.actions.shortage import missing
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 RUN = "REARGUARD_RUN"  # the variable whose value is another one for each start of a command
 REAP_EVERY = 2.0  # seconds between two looks for adopted processes that ended

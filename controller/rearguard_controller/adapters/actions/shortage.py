@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 DESCRIPTORS, MEMORY, PROCESSES = "file descriptors", "memory", "processes"
 SHORT_OF = (DESCRIPTORS, MEMORY, PROCESSES)

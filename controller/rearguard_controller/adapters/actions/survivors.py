@@ -31,7 +31,7 @@ from rearguard_controller.adapters.actions import descendants, process_groups
 from rearguard_controller.adapters.actions.shortage import Patience, missing
 from rearguard_controller.errors import ConfigError
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _POLL = 0.05  # seconds between two looks at a lock
 _SIZE = 512  # bytes of a record: the file keeps its size, so that a full disk refuses only the first one

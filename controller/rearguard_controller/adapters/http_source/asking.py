@@ -25,7 +25,7 @@ from rearguard_controller.config.http_config import HttpConfig
 from rearguard_controller.errors import SourceError
 from rearguard_controller.wording import address, plain
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT = 2.0  # seconds of an address' time to connect
 ANSWER_CAP = 16 * 1024 * 1024  # bytes of one answer, without what a sieve drops

@@ -27,7 +27,7 @@ from rearguard_controller.config.named_files import beside
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 QUEUE = 256  # notices that wait for one receiver; beyond, the oldest alert goes, else the oldest of all
 ATTEMPTS = 5

@@ -224,7 +224,7 @@ def samples(data: object) -> tuple[Sample, ...]:
     fields = foreign_json.mapping(data, "data")
     kind, result = fields.get("resultType"), fields.get("result")
     if kind == "scalar":
-        at, value = _point(result, "data.result")
+        at, value = foreign_json.point(result, "data.result")
         return () if math.isnan(value) else (Sample({}, value, at),)
     if kind != "vector":
         raise foreign_json.ShapeError(f"the expression gives a {_shown(kind)}, where one value per series is needed")
@@ -232,7 +232,7 @@ def samples(data: object) -> tuple[Sample, ...]:
     for place, entry in foreign_json.entries(result, "data.result"):
         if "value" not in entry:  # a native histogram is no number
             continue
-        at, value = _point(entry["value"], f"{place}.value")
+        at, value = foreign_json.point(entry["value"], f"{place}.value")
         if not math.isnan(value):
             found.append(Sample(foreign_json.labels(entry.get("metric"), f"{place}.metric"), value, at))
     return tuple(found)
@@ -251,20 +251,11 @@ def series(data: object) -> tuple[Series, ...]:
         values = entry.get("values", [])
         if not isinstance(values, list):
             raise foreign_json.ShapeError(f"{place}.values is no list")
-        points = tuple(_point(value, f"{place}.values") for value in values)
-        kept = tuple(point for point in points if not math.isnan(point[1]))
-        if kept:
-            found.append(Series(foreign_json.labels(entry.get("metric"), f"{place}.metric"), kept))
+        points = foreign_json.points(values, f"{place}.values")
+        if points:
+            found.append(Series(foreign_json.labels(entry.get("metric"), f"{place}.metric"), points))
     return tuple(found)
 
 
 def _shown(kind: object) -> str:
     return kind if isinstance(kind, str) and kind.isalpha() else repr(kind)
-
-
-def _point(value: object, place: str) -> tuple[float, float]:
-    match value:
-        case [moment, number]:
-            return foreign_json.unix_time(moment, place), foreign_json.number(number, place)
-        case _:
-            raise foreign_json.ShapeError(f"{place} is no pair of time and value")

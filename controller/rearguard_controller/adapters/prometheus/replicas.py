@@ -29,7 +29,7 @@ from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertState, Labels, Sample
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 REST = 10.0  # seconds for which a replica that did not answer is not asked: every question would wait for it
 

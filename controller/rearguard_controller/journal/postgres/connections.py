@@ -28,7 +28,7 @@ from rearguard_controller.journal import records
 from rearguard_controller.journal.postgres import migration
 from rearguard_controller.journal.store import Fence
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # In words: the driver's classes take a parameter only in its stubs.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"

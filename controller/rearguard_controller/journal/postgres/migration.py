@@ -16,7 +16,7 @@ import structlog
 from rearguard_controller.errors import JournalError
 from rearguard_controller.journal import migrations
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -19,7 +19,7 @@ from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.sqlite import rescue
 from rearguard_controller.journal.sqlite.place import Place
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 SAVE_AGAIN_EVERY = 30.0  # seconds between two tries to save a copy
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

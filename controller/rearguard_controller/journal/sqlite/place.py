@@ -21,7 +21,7 @@ import structlog
 from rearguard_controller import own_files
 from rearguard_controller.errors import JournalError
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # SQLite locks single bytes of its file from here on, with locks that belong to the process. Ours belong to the open
 # descriptor and lie elsewhere in the file: neither kind drops or meets the other.

@@ -17,7 +17,7 @@ import structlog
 
 from rearguard_controller import own_files
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

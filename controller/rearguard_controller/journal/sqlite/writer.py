@@ -29,7 +29,7 @@ from rearguard_controller.journal.sqlite.reserve import Reserve
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 UNITS_PER_COMMIT = 512
 LOOK_EVERY = (
