@@ -90,7 +90,10 @@ HTTP_DURATION = Family(
     _HTTP_BOUNDS,
 )
 HTTP_ACTIVE = _gauge(
-    "http_server_active_requests", "HTTP requests being answered at this moment.", "http_request_method"
+    "http_server_active_requests",
+    "HTTP requests being answered at this moment.",
+    "http_request_method",
+    "url_scheme",
 )
 
 SOCKET_ACTIVE = _gauge(

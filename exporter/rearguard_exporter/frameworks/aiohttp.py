@@ -215,8 +215,8 @@ def _middleware(parts: MonitorParts, own: frozenset[web.AbstractRoute]) -> Any:
                 if request[_MEASURED].lane.instruments is not instruments:
                     parts.warn_of_second_monitor()
             elif template:
-                method = request.method
-                measured = request[_MEASURED] = _Request(lanes.of.get(method) or lanes.open(method), template)
+                kind = request.method, request.scheme
+                measured = request[_MEASURED] = _Request(lanes.of.get(kind) or lanes.open(*kind), template)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("aiohttp request")
         if measured is None:

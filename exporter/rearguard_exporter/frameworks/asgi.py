@@ -79,8 +79,8 @@ class MeasuredApp(ApplicationProxy):
         ):
             return
         scope[_MEASURED] = True
-        method = scope["method"]
-        request = Request(own.lanes.of.get(method) or own.lanes.open(method), scope, send)
+        kind = scope["method"], scope.get("scheme", "http")
+        request = Request(own.lanes.of.get(kind) or own.lanes.open(*kind), scope, send)
         request.ask = receive
         try:
             await self.app(scope, request.receive, request.send)
@@ -110,7 +110,7 @@ class MeasuredApp(ApplicationProxy):
             return True
         if kind == "websocket":
             scope[_MEASURED] = True
-            socket = Socket(Handshake(self._own.lanes.open("GET"), scope), receive, send)
+            socket = Socket(Handshake(self._own.lanes.open("GET", scope.get("scheme", "ws")), scope), receive, send)
             await socket.serve(self.app)
             return True
         return False

@@ -75,15 +75,15 @@ class MeasuredApp(ApplicationProxy):
             return _answered(answer(environ), method, start_response)
         if own.excluded is not None and environ.get("PATH_INFO", "") in own.excluded:
             return self.app(environ, start_response)
-        lanes = own.lanes
-        request = WsgiRequest(lanes.of.get(method) or lanes.open(method), environ, start_response)
+        kind = method, environ.get("wsgi.url_scheme", "http")
+        request = WsgiRequest(own.lanes.of.get(kind) or own.lanes.open(*kind), environ, start_response)
         try:
             body = self.app(environ, request.start)
         except BaseException as failure:
             request.failed(failure)
             raise
-        kind = type(body)
-        if kind is list or kind is tuple:
+        made = type(body)
+        if made is list or made is tuple:
             ready = ReadyBody(body)
             ready.request = request
             return ready

@@ -1,4 +1,4 @@
-"""Where requests are counted: each thread has a `Lane` for each method, so that nothing is locked."""
+"""Where requests are counted: each thread has a `Lane` for each method and scheme: nothing is locked."""
 
 import threading
 from bisect import bisect_left
@@ -15,6 +15,8 @@ KNOWN_METHODS: Final = frozenset(
 )
 """The methods that OpenTelemetry's HTTP conventions know."""
 
+_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
 _BOUNDS: Final = HTTP_DURATION.bounds
 
 
@@ -23,25 +25,31 @@ def method_label(method: str) -> str:
     return method if method in KNOWN_METHODS else OTHER
 
 
+def scheme_label(scheme: str) -> str:
+    """`http` or `https`, also of a WebSocket's handshake; anything else is `_OTHER`, because a header may say it."""
+    return _SCHEMES.get(scheme, OTHER)
+
+
 class Lane:
-    """What one thread counts of the requests of one method. No other thread may use it."""
+    """What one thread counts of the requests of one method and scheme. No other thread may use it."""
 
-    __slots__ = ("_durations", "_table", "active", "extras", "instruments", "lanes", "method", "thread")
+    __slots__ = ("_durations", "_table", "active", "extras", "instruments", "lanes", "method", "scheme", "thread")
 
-    def __init__(self, lanes: "Lanes", instruments: Instruments, method: str) -> None:
+    def __init__(self, lanes: "Lanes", instruments: Instruments, method: str, scheme: str) -> None:
         self.lanes = lanes
         self.instruments = instruments
         self.method = method
+        self.scheme = scheme
         self.thread = get_ident()
-        self.active = instruments.http_active.mine(instruments.http_active.child(method))
+        self.active = instruments.http_active.mine(instruments.http_active.child(method, scheme))
         """Its only item: how many requests began on this lane, less those that ended on it."""
         self.extras = instruments.extras()
         self._durations = instruments.http_duration
         self._table = instruments.http_duration.table
 
     def here(self) -> "Lane":
-        """The lane of this method for the thread that asks."""
-        return self if self.thread == get_ident() else self.lanes.of.get(self.method) or self.lanes.open(self.method)
+        """The lane of the same requests for the thread that asks."""
+        return self if self.thread == get_ident() else self.lanes.open(self.method, self.scheme)
 
     def observe(
         self, route: str, status: str, error_type: str, seconds: float, request: object, trace: Trace | None
@@ -66,16 +74,16 @@ class Lane:
 
 
 class Lanes(threading.local):
-    """The lanes of the thread that asks, by method in `of`; `open` makes those that are missing."""
+    """The lanes of the thread that asks, by method and scheme in `of`; `open` makes those that are missing."""
 
     def __init__(self, instruments: Instruments) -> None:
-        self.of: dict[str, Lane] = {}
+        self.of: dict[tuple[str, str], Lane] = {}
         self._instruments = instruments
 
-    def open(self, method: str) -> Lane:
-        """The lane of this method. Unknown methods share one lane, which `of` has under the name `_OTHER`."""
-        method = method_label(method)
-        lane = self.of.get(method)
+    def open(self, method: str, scheme: str = "http") -> Lane:
+        """The lane of this method and scheme. Unknown ones share the lanes that `of` has under the name `_OTHER`."""
+        shown = method_label(method), scheme_label(scheme)
+        lane = self.of.get(shown)
         if lane is None:
-            lane = self.of[method] = Lane(self, self._instruments, method)
+            lane = self.of[shown] = Lane(self, self._instruments, *shown)
         return lane

@@ -37,6 +37,7 @@ def _overflow(_: str) -> str:
 # are few folded series.
 _FOLDS: Mapping[str, Callable[[str], str]] = {
     "http_request_method": _keep,
+    "url_scheme": _keep,
     "http_response_status_code": _status_class,
     "error_type": _whether,
     "reason": _keep,

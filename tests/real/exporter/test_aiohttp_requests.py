@@ -1,12 +1,15 @@
 """Requests against a real aiohttp server: what is counted, under which labels, and what is not."""
 
 import asyncio
+import ssl
 import threading
 import time
 from contextlib import suppress
 
 import pytest
-from aiohttp import ClientPayloadError, web
+import trustme
+from aiohttp import ClientPayloadError, ClientSession, web
+from aiohttp.test_utils import TestServer
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 
@@ -114,6 +117,26 @@ async def test_a_caller_who_leaves_is_no_error_of_the_service(serve, eventually)
     scrape = await eventually(recorded)
     assert scrape.value(COUNT, http_response_status_code="499", error_type="") == 1
     assert scrape.value("http_server_active_requests", http_request_method="GET") == 0
+
+
+async def test_a_request_by_tls_is_shown_under_https():
+    seen = []
+
+    async def look(_):
+        active = [family for family in monitor.registry.collect() if family.name == "http_server_active_requests"]
+        seen.extend((sample.labels["url_scheme"], sample.value) for family in active for sample in family.samples)
+        return web.Response()
+
+    monitor = Monitor("shop", "1.0", "test")
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = TestServer(app_with([web.get("/", look)], monitor))
+    await server.start_server(ssl=context)
+    trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+    async with ClientSession() as client, client.get(server.make_url("/"), ssl=trusting) as response:
+        assert response.status == 200
+    await server.close()
+    assert seen == [("https", 1)]
 
 
 async def test_active_requests_return_to_zero_whatever_the_handler_does(serve):

@@ -190,7 +190,7 @@ async def test_a_handshake_that_comes_to_nothing_is_a_request(connect, monitor, 
     exposed = generate_latest(monitor.registry).decode()
     assert f'http_response_status_code="{status}"' in exposed
     assert "websocket_server_connections_total{" not in exposed
-    assert 'http_server_active_requests{http_request_method="GET"} 0.0' in exposed
+    assert 'http_server_active_requests{http_request_method="GET",url_scheme="http"} 0.0' in exposed
 
 
 async def _handshake_lost(monitor, raised):

@@ -16,3 +16,13 @@ def seconds(monitor):
 def active(monitor):
     """How many requests are under way."""
     return sum(child.counts()[0] for child in monitor._instruments.http_active.known().values())
+
+
+def in_flight(monitor):
+    """Requests in flight, by method and scheme."""
+    return {
+        (sample.labels["http_request_method"], sample.labels["url_scheme"]): sample.value
+        for family in monitor.registry.collect()
+        if family.name == "http_server_active_requests"
+        for sample in family.samples
+    }

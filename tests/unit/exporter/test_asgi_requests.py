@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Route
 
 from rearguard_exporter import Monitor
-from unit.exporter.counts import active, counted, seconds
+from unit.exporter.counts import active, counted, in_flight, seconds
 
 HANDS_OVER = "http.response.pathsend" in inspect.getsource(responses)  # versions before 0.39 read files themselves
 SENDS_FILES = "http.response.pathsend" if HANDS_OVER else "http.response.body"
@@ -47,6 +47,33 @@ async def until(true, seconds=5):
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({}, "http"),  # `ask` says http
+        ({"scheme": "https"}, "https"),
+        ({"scheme": "gopher"}, "_OTHER"),  # behind a proxy a header may say it
+        ({"type": "websocket", "scheme": "ws"}, "http"),
+        ({"type": "websocket", "scheme": "wss"}, "https"),
+    ],
+)
+async def test_a_request_in_flight_is_shown_under_its_scheme(monitor, told, shown):
+    async def app(_scope, _receive, _send):
+        assert in_flight(monitor) == {("GET", shown): 1}
+
+    await ask(monitor.instrument_asgi(app), **told)
+    assert in_flight(monitor) == {("GET", shown): 0}
+
+
+async def test_a_server_that_names_no_scheme_speaks_http(monitor):
+    async def app(scope, _receive, _send):
+        del scope  # the specification lets a server leave the scheme out
+
+    bare = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    await monitor.instrument_asgi(app)(bare, None, None)
+    assert in_flight(monitor) == {("GET", "http"): 0}
 
 
 class Hasty(asyncio.SelectorEventLoop):

@@ -14,7 +14,7 @@ PROMISED = {
         "http_response_status_code",
         "error_type",
     },
-    "http_server_active_requests": {"http_request_method"},
+    "http_server_active_requests": {"http_request_method", "url_scheme"},
     "websocket_server_active_connections": {"http_route"},
     "websocket_server_connections_total": {"http_route"},
     "websocket_server_connection_duration_seconds": {"http_route"},

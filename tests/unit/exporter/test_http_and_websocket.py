@@ -1,5 +1,6 @@
 """Decisions that hold for every framework: methods, errors, endless streams, close codes."""
 
+import threading
 import time
 
 import pytest
@@ -47,6 +48,17 @@ def _request(instruments, kind=MeasuredRequest):
     made = kind(Lanes(instruments).open("GET"))
     made.route, made.status = "/a", 200
     return made
+
+
+def test_a_request_that_ends_in_another_thread_ends_under_its_own_method_and_scheme(instruments):
+    request = MeasuredRequest(Lanes(instruments).open("POST", "https"))
+    request.route, request.status = "/a", 200
+    thread = threading.Thread(target=lambda: (request.change_thread(), request.end()))
+    thread.start()
+    thread.join()
+    assert {key: child.counts()[0] for key, child in instruments.http_active.known().items()} == {
+        ("POST", "https"): 0
+    }
 
 
 def test_a_request_ends_once(instruments):

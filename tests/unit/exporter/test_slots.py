@@ -78,9 +78,9 @@ def test_a_thread_that_ends_while_tables_are_folded_loses_nothing():
 
 def test_a_gauge_raised_in_one_thread_and_lowered_in_another_is_even():
     slots = Slots(HTTP_ACTIVE, 10)
-    in_threads(slots.child("GET").inc, 3)
-    slots.child("GET").dec()
-    assert slots.child("GET").counts()[0] == 2
+    in_threads(slots.child("GET", "http").inc, 3)
+    slots.child("GET", "http").dec()
+    assert slots.child("GET", "http").counts()[0] == 2
 
 
 def test_a_gauge_that_is_set_is_what_was_set_last_by_whatever_thread():
@@ -114,7 +114,7 @@ def test_two_keys_of_one_text_are_one_series():
 
 def test_a_wrong_number_of_labels_is_refused():
     with pytest.raises(ValueError, match="has the labels"):
-        Slots(HTTP_ACTIVE, 10).child("GET", "/a")
+        Slots(HTTP_ACTIVE, 10).child("GET")
 
 
 def test_two_monitors_cannot_share_a_registry():

@@ -6,7 +6,7 @@ from io import BytesIO
 import pytest
 
 from rearguard_exporter import Monitor
-from unit.exporter.counts import active, counted, seconds
+from unit.exporter.counts import active, counted, in_flight, seconds
 
 
 @pytest.fixture
@@ -35,6 +35,17 @@ def server(*, refuses=()):
 
 def ask(app, start_response, **environ):
     return app({"REQUEST_METHOD": "GET", "PATH_INFO": "/", **environ}, start_response)
+
+
+@pytest.mark.parametrize(("told", "shown"), [("http", "http"), ("https", "https"), ("gopher", "_OTHER")])
+def test_a_request_in_flight_is_shown_under_its_scheme(monitor, told, shown):
+    def app(_environ, start_response):
+        assert in_flight(monitor) == {("GET", shown): 1}
+        start_response("200 OK", [])
+        return []
+
+    ask(monitor.instrument_wsgi(app), server()[0], **{"wsgi.url_scheme": told})
+    assert in_flight(monitor) == {("GET", shown): 0}
 
 
 def failure():
