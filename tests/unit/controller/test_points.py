@@ -55,3 +55,11 @@ def test_one_value_that_is_no_number_refuses_all(bad):
 def test_what_has_no_value_is_left_out():
     assert foreign_json.points([[1, "NaN"], [2, "0.5"], [3, "NaN"]], "p") == ((2.0, 0.5),)
     assert foreign_json.points([[1, "NaN"]], "p") == ()
+
+
+def test_a_long_answer_is_read_whole_and_one_bad_value_anywhere_refuses_it():
+    values = [[number, "NaN" if number % 7 == 0 else f"{number}e-3"] for number in range(12_000)]
+    assert foreign_json.points(values, "p") == tuple((float(n), n / 1000) for n in range(12_000) if n % 7)
+    values[9_000] = [9_000, "nan"]
+    with pytest.raises(ShapeError, match="is no number"):
+        foreign_json.points(values, "p")
