@@ -6,8 +6,10 @@ import shutil
 import sqlite3
 import time
 
+import aiohttp
 import pytest
 
+from real.controller.hosted import hosted
 from real.controller.journal_kit import beside
 from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.sqlite.store import SqliteJournal
@@ -234,3 +236,26 @@ def test_a_backup_of_the_journal_may_be_put_in_its_place(path):
     asyncio.run(use())
     path.with_name("backup").replace(path)
     assert numbers(path) == {"0"}
+
+
+async def test_a_controller_whose_journal_is_gone_acknowledges_nothing_and_says_so_to_its_alert(tmp_path):
+    body = {"alerts": [{"status": "firing", "labels": {"alertname": "A"}, "startsAt": "2026-01-01T00:00:00Z"}]}
+    async with hosted(tmp_path) as (_, port), aiohttp.ClientSession(trust_env=False) as session:
+        url = f"http://127.0.0.1:{port}"
+
+        async def ask(method, path, name="read-1", **more):
+            headers = {"Authorization": f"Bearer {name}"}
+            async with session.request(method, url + path, headers=headers, **more) as answer:
+                return answer.status, await answer.text()
+
+        async def errors():
+            lines = (await ask("GET", "/metrics"))[1].splitlines()
+            return sum(float(line.split()[-1]) for line in lines if line.startswith("rearguard_journal_errors_total"))
+
+        assert (await ask("POST", "/webhook/alertmanager", "send-1", json=body))[0] == 202
+        before = await errors()
+        delete_all(tmp_path / "journal.db")
+        status, said = await ask("POST", "/webhook/alertmanager", "send-1", json=body)
+        assert (status, "was deleted" in said) == (503, True)
+        assert (await ask("GET", "/readyz"))[0] == 503
+        assert await errors() > before  # RearguardJournalErrors fires by it
