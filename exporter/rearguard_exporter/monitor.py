@@ -20,6 +20,7 @@ from rearguard_exporter.endpoints.dashboard import Dashboard
 from rearguard_exporter.endpoints.endpoints import Endpoints
 from rearguard_exporter.endpoints.health import Health
 from rearguard_exporter.endpoints.metrics import MetricsEndpoint
+from rearguard_exporter.endpoints.reloaders import call_before_reloader, follow_reloaders
 from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.identity import Identity, resolve
@@ -157,6 +158,7 @@ class Monitor:
         """The application (Flask, Django, any WSGI), measured, with the endpoints. Serve it instead of `app`."""
         from rearguard_exporter.frameworks import wsgi  # noqa: PLC0415 - not every application needs it
 
+        follow_reloaders()  # again: the library that reloads may be imported by now
         return wsgi.instrument(app, self._parts)
 
     def instrument_sqlalchemy(self, engine: Engine | AsyncEngine, name: str | None = None) -> None:
@@ -235,6 +237,8 @@ class Monitor:
             log.exception("rearguard_exporter: cannot listen on %s:%s; nothing is exposed", *address)
             return None
         self._lifecycle.listens("{}:{}".format(*(port.address or address)))
+        call_before_reloader(port.close)
+        call_before_reloader(self._lifecycle.stop)
         return port
 
 
