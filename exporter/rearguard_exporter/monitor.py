@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from rearguard_exporter.background.interpreters import is_sub_interpreter
 from rearguard_exporter.background.lifecycle import Lifecycle
 from rearguard_exporter.background.threads import Worker
 from rearguard_exporter.database.pools import Pools
@@ -111,6 +112,7 @@ class Monitor:
         dashboard = Dashboard(self.identity, self._instruments, figures, self._pools, watches, worker)
         self._lifecycle = Lifecycle(dashboard.sample, watches, worker, self._instruments.loop_lag)
         own.register(self._lifecycle)
+        self._instruments.db_duration.tell_if_forked(self._lifecycle.counts_in_fork)
         metrics = MetricsEndpoint(registries, cost.render_seconds, worker)
         self._endpoints = Endpoints(metrics, dashboard, Health(self.identity, watches))
         self._parts = MonitorParts(
@@ -231,6 +233,8 @@ class Monitor:
     def _listen(self, address: tuple[str, int]) -> OwnPort | None:
         from rearguard_exporter.endpoints.own_port import OwnPort  # noqa: PLC0415 - http.server takes long to import
 
+        if is_sub_interpreter():
+            return None
         try:
             port = OwnPort(self._endpoints, *address)
         except OSError:

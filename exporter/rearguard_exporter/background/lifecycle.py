@@ -1,6 +1,7 @@
 """When the exporter's threads and event-loop jobs run: from the first request or scrape until the end."""
 
 import asyncio
+import mmap
 import os
 import threading
 import time
@@ -9,11 +10,12 @@ from collections.abc import Callable, Iterable
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
+from rearguard_exporter.background.interpreters import is_sub_interpreter
 from rearguard_exporter.background.loops import LoopJobs, SpareLoop
 from rearguard_exporter.background.threads import Ticker, Worker, wait_for
 from rearguard_exporter.database.watch import Watch
 from rearguard_exporter.database.watches import Watches
-from rearguard_exporter.fault_barrier import log, report
+from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.values.slots import Child
 
@@ -40,8 +42,16 @@ class Lifecycle(Collector):
         self._jobs = LoopJobs(lag)
         self._spare_loop = SpareLoop("rearguard-loop", self._jobs)
         self._port: tuple[int, str] | None = None  # the process that listens, and its address
+        self._has_told = mmap.mmap(-1, 1)  # that forked processes are unseen; they share this byte, and say it once
         self.forget_parent()
         tell_after_fork(self)
+        self._has_no_threads = is_sub_interpreter()
+        if self._has_no_threads:
+            log.warning(
+                "rearguard_exporter: Python aborts where a sub-interpreter ends before its threads, so that none is "
+                "started in this one: no checks of databases, and no port. Use the main one (mod_wsgi: "
+                "WSGIApplicationGroup %{GLOBAL})"
+            )
 
     def forget_parent(self) -> None:
         """In a forked process nothing runs until it serves a request or is scraped."""
@@ -63,7 +73,20 @@ class Lifecycle(Collector):
         checker = Ticker(f"rearguard-watch-{watch.name}", watch.check_in_thread, watch.interval)
         self._checkers.append(checker)
         if self._runs:
-            checker.start()
+            self._start(checker)
+
+    @quiet
+    def counts_in_fork(self) -> None:
+        """Say, once for all forked processes, that nobody sees what they count; nothing where this one serves."""
+        if not self._is_fresh or self._has_told[0]:
+            return
+        self._has_told[0] = 1
+        log.warning(
+            "rearguard_exporter: process %d, forked by %d, counts, but nothing shows it: it serves no requests and "
+            "has no port. Run jobs in the process that listens (rq: SimpleWorker; Celery: --pool threads), or call "
+            "`listen` in each process of a pool: see 'Workers that fork' in exporter/README.md",
+            os.getpid(), os.getppid(),
+        )  # fmt: skip
 
     def listens(self, address: str) -> None:
         """Say that this process serves a port of its own, and start."""
@@ -79,8 +102,7 @@ class Lifecycle(Collector):
                 self._port[1], self._port[0], os.getpid(),
             )  # fmt: skip
         self._is_fresh, self._runs = False, True
-        for ticker in (self._sampler, *self._checkers):
-            ticker.start()
+        self._start(self._sampler, *self._checkers)
 
     def start_without_loop(self) -> None:
         """Start the threads for an application without an event loop; coroutine checks get a spare loop."""
@@ -94,7 +116,7 @@ class Lifecycle(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """No families. A scrape starts the threads, in a process that exposes its registry by other means."""
-        if self._is_fresh:
+        if self._is_fresh or self._has_no_threads:
             self.start()
         return ()
 
@@ -125,6 +147,16 @@ class Lifecycle(Collector):
         except Exception:  # noqa: BLE001 - the application's own clean-up goes on
             report("stopping")
 
+    def _start(self, *tickers: Ticker) -> None:
+        if self._has_no_threads:
+            quiet(self._tick)()
+            return
+        try:
+            for ticker in tickers:
+                ticker.start()
+        except RuntimeError as failure:
+            log.warning("rearguard_exporter: %s; process figures and checks of databases are missing", failure)
+
     def _tick(self) -> None:
         self._sample()
         self._remind()
@@ -141,6 +173,8 @@ class Lifecycle(Collector):
         )  # fmt: skip
 
     def _find_loop(self) -> None:
+        if self._has_no_threads:
+            return
         if self._has_no_loop and not self._jobs.has_home and any(watch.is_async for watch in self.watches):
             self._spare_loop.start()
 

@@ -36,13 +36,18 @@ class Ticker:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Start the thread, unless it runs already."""
+        """Start the thread, unless it runs already.
+
+        Raises:
+            RuntimeError: no thread is to be had.
+        """
         with self._lock:
             if self.alive:
                 return
             self._stop = threading.Event()
-            self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
+            thread.start()
+            self._thread = thread
 
     def stop(self) -> threading.Thread | None:
         """Ask the thread to end, without waiting. Returns the thread, to be passed to `wait_for`."""

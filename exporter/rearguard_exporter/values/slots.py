@@ -48,6 +48,20 @@ class _Mine(threading.local):
         join(self.owner, self.table)
 
 
+class _FirstInFork:
+    """Stands for the table of the thread that asks, in a forked process until the first one asks."""
+
+    __slots__ = ("_begin",)
+
+    def __init__(self, begin: Callable[[], Table]) -> None:
+        self._begin = begin
+
+    @property
+    def table(self) -> Table:
+        """The table, of which there is one from now on."""
+        return self._begin()
+
+
 @dataclass(frozen=True, slots=True)
 class Exemplar:
     """One observation that can be looked up elsewhere."""
@@ -144,16 +158,23 @@ class Slots(Collector):
         self._children: dict[Key, Child] = {}
         self._folds: dict[Key, Child] = {}
         self._cleaned: dict[Key, Child] = {}  # of keys that had to be cleaned: two may become one
+        self._on_forked: Callable[[], None] | None = None
         self.forget_parent()
         tell_after_fork(self)
         self._tables: list[tuple[weakref.ref[_Owner], Table]] = []
         self._past: Table = {}
         self._fold_at = _FOLD_AFTER
-        self._mine = _Mine(self._join)
+        self._mine: _Mine | _FirstInFork = _Mine(self._join)
 
     def forget_parent(self) -> None:
         """What the parent counted stays. Its lock is replaced, because the parent may have held it at the fork."""
         self._lock = threading.Lock()
+        if self._on_forked is not None:
+            self._mine = _FirstInFork(self._begin_in_fork)
+
+    def tell_if_forked(self, call: Callable[[], None]) -> None:
+        """Call this when a forked process counts here for the first time. Nobody may keep the `table`."""
+        self._on_forked = call
 
     def observe(self, key: Key, value: float) -> None:
         """Count `value` in the histogram of this key."""
@@ -243,6 +264,16 @@ class Slots(Collector):
                 self._fold()
                 self._fold_at = len(self._tables) + _FOLD_AFTER
             self._tables.append((weakref.ref(owner), table))
+
+    def _begin_in_fork(self) -> Table:
+        begun = _Mine(self._join)
+        with self._lock:
+            is_first = isinstance(self._mine, _FirstInFork)
+            if is_first:
+                self._mine = begun
+        if is_first and self._on_forked is not None:
+            self._on_forked()
+        return self._mine.table
 
     def _fold(self) -> None:
         """Add the tables of ended threads to the past: to a new table, because somebody may read the old one."""

@@ -1,6 +1,7 @@
 """A process that is forked after its monitor was made: nothing hangs, and its own threads run once it serves."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 import traceback
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from rearguard_exporter import Monitor
 
@@ -191,3 +193,92 @@ def test_a_process_forked_from_one_that_serves_checks_its_databases_by_itself():
 
     assert in_child(serves) == ""
     monitor.close()
+
+
+@pytest.fixture
+def engine(monitor, tmp_path):
+    """A database that the monitor measures."""
+    made = create_engine(f"sqlite:///{tmp_path}/jobs.db")
+    monitor.instrument_sqlalchemy(made, "jobs")
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def said(tmp_path):
+    """What this process and those forked from it log; a call returns it."""
+    handler = logging.FileHandler(tmp_path / "log")
+    logging.getLogger("rearguard_exporter").addHandler(handler)
+    yield (tmp_path / "log").read_text
+    logging.getLogger("rearguard_exporter").removeHandler(handler)
+    handler.close()
+
+
+def job(engine):
+    with engine.connect() as connection:
+        connection.execute(text("select 1"))
+
+
+def statements(monitor):
+    return sum(sum(child.counts()[:-1]) for child in monitor._instruments.db_duration.known().values())
+
+
+@pytest.mark.parametrize("parent_works", [True, False])
+def test_processes_that_are_forked_for_one_job_each_say_once_together_that_nobody_sees_them(
+    monitor, engine, said, parent_works
+):
+    if parent_works:
+        job(engine)
+
+    def works():
+        before = statements(monitor)
+        job(engine)
+        job(engine)
+        assert statements(monitor) == before + 2
+
+    for _ in range(3):
+        assert in_child(works) == ""
+    assert said().count("nothing shows it") == 1
+    assert f"forked by {os.getpid()}" in said()
+    job(engine)  # the parent's is shown, and it says nothing more
+    assert statements(monitor) == parent_works + 1
+    assert said().count("\n") == 1
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_forked_process_that_serves_or_listens_is_seen_and_says_nothing_of_its_statements(
+    monitor, engine, said, listens
+):
+    app = monitor.instrument_wsgi(hello)
+
+    def serves():
+        if listens:
+            monitor.listen("127.0.0.1:0")
+        else:
+            ask(app, "/")
+        job(engine)
+
+    assert in_child(serves) == ""
+    assert "nothing shows it" not in said()
+
+
+def test_threads_of_a_forked_process_that_count_at_once_lose_nothing(monitor, engine):
+    durations, key = monitor._instruments.db_duration, ("sqlite", "jobs", "SELECT", "")
+
+    def works():
+        ready = threading.Barrier(8)
+
+        def count():
+            ready.wait()
+            for _ in range(1000):
+                durations.observe(key, 0.001)
+
+        threads = [threading.Thread(target=count) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert statements(monitor) == 8000
+
+    for _ in range(5):
+        assert in_child(works) == ""
