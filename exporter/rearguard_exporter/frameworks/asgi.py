@@ -7,14 +7,17 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rearguard_exporter.endpoints.dashboard import Json
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.exposition.render import asked
+from rearguard_exporter.fault_barrier import log, quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
+from rearguard_exporter.frameworks.asgi_loop import beside_loop, running_loop
 from rearguard_exporter.frameworks.asgi_request import Request
 from rearguard_exporter.frameworks.asgi_socket import Handshake, Socket
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
@@ -121,7 +124,7 @@ class MeasuredApp(ApplicationProxy):
         if answer is None or scope["method"] not in {"GET", "HEAD"}:
             return False
         scope[_MEASURED] = True
-        if self._own.entered and self._loop.is_closed():
+        if self._own.entered and self._loop is not None and self._loop.is_closed():
             self._enter()  # the loop before ended without cancelling its tasks, so nobody told us
         await answer(scope, send)
         return True
@@ -143,16 +146,32 @@ class MeasuredApp(ApplicationProxy):
     async def _leave(self) -> None:
         if self._own.entered:
             self._own.entered = False
-            await self.rearguard_parts.lifecycle.leave()
+            lifecycle = self.rearguard_parts.lifecycle
+            await (lifecycle.leave() if self._loop is not None else beside_loop(lifecycle.stop))
 
     def _enter(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._own.entered = self.rearguard_parts.lifecycle.enter(self.forget_parent)
+        self._loop = running_loop()
+        if self._loop is not None:
+            self._own.entered = self.rearguard_parts.lifecycle.enter(self.forget_parent)
+            return
+        self._own.entered = True
+        log.warning(
+            "rearguard_exporter: this application runs on an event loop that is not asyncio's: its requests are "
+            "measured, the loop's lag is not; checks that are coroutine functions run on a loop of the exporter's"
+        )
+        self._start_without_loop()
+
+    @quiet
+    def _start_without_loop(self) -> None:
+        self.rearguard_parts.lifecycle.start_without_loop()
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
         warn_if_shared()
         endpoint = self.rearguard_parts.endpoints.metrics
+        if self._loop is None:
+            await self._metrics_at_once(scope, send)
+            return
         rendering = await endpoint.shared(form)
         if scope["method"] == "HEAD":
             await send(_head(200, form.headers))
@@ -166,6 +185,12 @@ class MeasuredApp(ApplicationProxy):
         if await endpoint.send(rendering, write):  # else the server closes the connection: the body is not whole
             await send({"type": "http.response.body", "body": b""})
 
+    async def _metrics_at_once(self, scope: Scope, send: Send) -> None:
+        accept, encoding = _header(scope, b"accept"), _header(scope, b"accept-encoding")
+        made = await beside_loop(partial(self.rearguard_parts.endpoints.metrics.render, accept, encoding))
+        await send(_head(200, made.headers))
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else made.body})
+
     async def _healthz(self, scope: Scope, send: Send) -> None:
         await _send_json(scope, send, 200, self.rearguard_parts.endpoints.health.health())
 
@@ -174,7 +199,8 @@ class MeasuredApp(ApplicationProxy):
         await _send_json(scope, send, 200 if ready else 503, body)
 
     async def _dashboard(self, scope: Scope, send: Send) -> None:
-        document = await asyncio.wrap_future(self.rearguard_parts.endpoints.dashboard.submit())
+        making = self.rearguard_parts.endpoints.dashboard.submit()
+        document = await (asyncio.wrap_future(making) if self._loop is not None else beside_loop(making.result))
         await _send_json(scope, send, 200, document)
 
 

@@ -62,6 +62,8 @@ def is_cancelled_by_server(failure: BaseException | None) -> bool:
         except RuntimeError:  # ended by the garbage collector, beside any loop
             return True
         return task is None or task.cancelling() > 0
+    if isinstance(failure, BaseExceptionGroup):  # of a nursery of trio's
+        return all(is_cancelled_by_server(each) for each in failure.exceptions)
     # trio never lets a cancellation out of the scope that was cancelled.
     return type(failure).__name__ == "Cancelled" and type(failure).__module__.startswith("trio")
 

@@ -15,6 +15,7 @@ from rearguard_exporter.frameworks.asgi_caller import (
     origin,
     tells_departure,
 )
+from rearguard_exporter.frameworks.asgi_loop import running_loop
 from rearguard_exporter.frameworks.asgi_route import route_of
 from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, content_type_in
 
@@ -109,40 +110,45 @@ class Request(MeasuredRequest):
     @quiet
     def _await_failure(self) -> None:
         # Frameworks answer 500, and BaseHTTPMiddleware ends a broken stream in good order; then they raise the
-        # exception behind it. If there is none, background work may go on.
-        try:
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self.end)
-        except RuntimeError:  # another kind of event loop
-            self.end()
+        # exception behind it. If there is none, background work may go on: only asyncio's loops do not wait for that.
+        loop = running_loop()
+        if loop is not None:
+            self._timer = loop.call_later(_PATIENCE, self.end)
 
     @quiet
     def over(self) -> None:
         """The application returned and has not said that the answer is complete, or has said so just now."""
         if self.complete is not None:
-            self._timer.cancel()
+            self._stop_waiting()
             self.end()
             return
         if has_left(self.ask):
             self._note_departure()
-        # Servers answer 500 if there was no head.
-        self.end(UnfinishedResponseError() if self.status and not self._is_whole() else None)
+        # Servers answer 500 if there was no head. The sending of the last part may be given up once it has been read.
+        is_unfinished = self.status and not getattr(self, "_is_last", False) and not self._is_whole()
+        self.end(UnfinishedResponseError() if is_unfinished else None)
 
     @quiet
     def failed(self, failure: BaseException) -> None:
         """The application raised."""
         self.change_thread()  # the garbage collector may end an abandoned request in any thread
+        fault: BaseException | None = origin(failure)
         if self.complete is not None:
-            self._timer.cancel()
-            self.end(failure if self.status == SERVER_ERROR or breaks_stream(failure) else None)
-            return
-        if not self.client_left:
+            self._stop_waiting()
+            if self.status != SERVER_ERROR and not breaks_stream(failure):
+                fault = None
+        elif not self.client_left:
             if tells_departure(failure, self.forward):
-                self.client_left = not self._is_whole()
+                self.client_left, fault = not self._is_whole(), None
             elif not hasattr(self, "_is_last") and self._is_of_head(failure):
                 self.status = 0
             elif has_left(self.ask):
                 self._note_departure()
-        self.end(origin(failure))
+        self.end(fault)
+
+    def _stop_waiting(self) -> None:
+        if hasattr(self, "_timer"):
+            self._timer.cancel()
 
     def _is_of_head(self, failure: BaseException) -> bool:
         """Whether the server refused to send the head. Servers that are not written in Python do so when called."""

@@ -3,11 +3,12 @@
 A handshake that the application refuses is an ordinary request, answered 403 or as the application says.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from rearguard_exporter.fault_barrier import quiet, report
+from rearguard_exporter.frameworks.asgi_caller import is_cancelled_by_server
+from rearguard_exporter.frameworks.asgi_loop import running_loop
 from rearguard_exporter.frameworks.asgi_route import route_of
 from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest
 from rearguard_exporter.traffic.websocket import Connection, Reason, reason_of_code
@@ -116,8 +117,7 @@ class Socket:
         if self._handshake.status:  # it was answered: what is raised after that is no fault of the answer
             self._handshake.end()
             return
-        is_cancelled = isinstance(failure, asyncio.CancelledError)
-        self._handshake.client_left = self._ended is not None or self._lost or is_cancelled
+        self._handshake.client_left = self._ended is not None or self._lost or is_cancelled_by_server(failure)
         self._handshake.end(failure)
 
     def _reason(self, failure: BaseException | None) -> Reason:
@@ -135,6 +135,8 @@ class Socket:
         goodbye = getattr(server, "close_rcvd", None)  # of uvicorn's older protocol, which tells nothing at once
         if goodbye is not None:
             return reason_of_code(goodbye.code, sent=False)
+        if running_loop() is None:
+            return None  # other event loops do not bear a question that is given up
         for _ in range(_MOST_UNREAD):
             message = _at_once(self._receive())
             if message is None:
@@ -175,7 +177,7 @@ def _reason_of(message: Message, server: object) -> Reason:
 def _why(ended: Reason | None, failure: BaseException | None) -> Reason:
     if ended is not None:
         return ended  # what is raised after the end is a consequence of it
-    if isinstance(failure, asyncio.CancelledError):
+    if is_cancelled_by_server(failure):
         return Reason.GOING_AWAY
     if isinstance(failure, TimeoutError):
         return Reason.TIMEOUT

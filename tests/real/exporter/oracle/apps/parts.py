@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+import anyio
+
 from rearguard_exporter import Monitor
 
 FOLDER = Path(os.environ["ORACLE_FOLDER"])
@@ -40,8 +42,8 @@ async def until_left(name):
     """Wait until the caller has left, and a while longer."""
     deadline = time.monotonic() + _PATIENCE
     while not has_left(name) and time.monotonic() < deadline:  # noqa: ASYNC110 - another process tells
-        await asyncio.sleep(0.02)
-    await asyncio.sleep(LINGER)
+        await anyio.sleep(0.02)
+    await anyio.sleep(LINGER)
 
 
 def until_left_blocking(name):
@@ -61,7 +63,7 @@ async def pieces(name, failure=None):
     left = None
     deadline = time.monotonic() + _PATIENCE
     while (left is None or time.monotonic() < left + LINGER) and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
+        await anyio.sleep(0.05)
         left = left or (time.monotonic() if has_left(name) else None)
         yield b"x" * 1000
 
@@ -80,5 +82,5 @@ async def fail_in_group():
     async def fail():
         raise LookupError("oracle")
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(fail())
+    async with anyio.create_task_group() as group:  # also on trio
+        group.start_soon(fail)

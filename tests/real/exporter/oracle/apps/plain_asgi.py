@@ -1,6 +1,6 @@
 """The behaviours as a plain ASGI application."""
 
-import asyncio
+import anyio
 
 from real.exporter.oracle.apps.parts import FILE, LARGE, begins, cancel_own_task, fail_in_group, monitor, pieces
 
@@ -46,8 +46,8 @@ async def upload(_, receive, send):
 
 async def upload_in_group(_, receive, send):
     begins("upload_in_group")
-    async with asyncio.TaskGroup() as group:
-        group.create_task(read(receive))
+    async with anyio.create_task_group() as group:
+        group.start_soon(read, receive)
     await answer(send)
 
 

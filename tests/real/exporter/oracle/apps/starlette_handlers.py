@@ -1,7 +1,6 @@
 """The behaviours as functions of Starlette's request, for Starlette and for FastAPI."""
 
-import asyncio
-
+import anyio
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
@@ -45,8 +44,8 @@ async def upload(request: Request):
 
 async def upload_in_group(request: Request):
     begins("upload_in_group")
-    async with asyncio.TaskGroup() as group:
-        group.create_task(request.body())
+    async with anyio.create_task_group() as group:
+        group.start_soon(request.body)
     return PlainTextResponse("ok")
 
 
