@@ -114,7 +114,7 @@ SOCKET_MESSAGES = _counter(
     "websocket_server_messages_total",
     "WebSocket messages, by direction (receive, transmit).",
     "http_route",
-    "network_io_direction",
+    "websocket_message_direction",
 )
 
 DB_DURATION = Family(
@@ -154,9 +154,19 @@ MEMORY_USAGE = _gauge("process_memory_usage_bytes", "Resident memory of this pro
 MEMORY_LIMIT = _gauge(
     "process_memory_limit_bytes", "Memory this process may use: the cgroup's limit, else the host's memory."
 )
-PROCESS_CPU = _gauge("process_cpu_utilization_ratio", "Use of one processor by this process; 2 is two of them.")
-SYSTEM_CPU = _gauge("system_cpu_utilization_ratio", "Use of all processors of the host, 0 to 1.")
-SYSTEM_MEMORY = _gauge("system_memory_utilization_ratio", "Memory of the host in use, 0 to 1.")
+PROCESS_CPU = _gauge(
+    "process_cpu_utilization_ratio",
+    "Use of one processor by this process, by mode (user, system); 2 is two of them.",
+    "cpu_mode",
+)
+SYSTEM_CPU = _gauge(
+    "system_cpu_utilization_ratio",
+    "Use of all processors of the host, by mode; all modes together 0 to 1.",
+    "cpu_mode",
+)
+SYSTEM_MEMORY = _gauge(
+    "system_memory_utilization_ratio", "Memory of the host, by state (used), 0 to 1.", "system_memory_state"
+)
 LOOP_LAG = Family(
     "python_event_loop_lag_seconds",
     Kind.HISTOGRAM,

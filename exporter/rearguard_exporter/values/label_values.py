@@ -41,7 +41,7 @@ _FOLDS: Mapping[str, Callable[[str], str]] = {
     "http_response_status_code": _status_class,
     "error_type": _whether,
     "reason": _keep,
-    "network_io_direction": _keep,
+    "websocket_message_direction": _keep,
     "db_client_connection_state": _keep,
     "db_system_name": _keep,
 }

@@ -7,8 +7,9 @@ Memory is in bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from rearguard_exporter import families
 from rearguard_exporter.families import Family
+from rearguard_exporter.values.processor_use import ProcessorUse, of_host, of_process
 
 if TYPE_CHECKING:  # slow to import, so that is done with the first monitor
     import psutil
@@ -72,35 +74,37 @@ class ProcessFigures(Collector):
 
         self._psutil = psutil
         self._process: psutil.Process | None = None
-        self._figures: dict[Family, float] = {}
+        self._of_process, self._of_host = ProcessorUse(), ProcessorUse()
+        self._figures: dict[Family, Mapping[str, float]] = {}  # by the value of the family's label; "" without one
 
     def sample(self) -> None:
         """Measure now. This reads a few files of /proc. Call it from one thread at a time."""
         psutil, process = self._psutil, self._process
-        first = process is None or process.pid != os.getpid()
-        if process is None or first:
+        if process is None or process.pid != os.getpid():
             process = self._process = psutil.Process()
+            self._of_process, self._of_host = ProcessorUse(), ProcessorUse()
         memory = psutil.virtual_memory()
-        figures = {
-            families.MEMORY_USAGE: float(process.memory_info().rss),
-            families.MEMORY_LIMIT: float(memory_limit(host=memory.total)),
-            families.SYSTEM_MEMORY: memory.percent / _PERCENT,
+        self._figures = {
+            families.MEMORY_USAGE: {"": float(process.memory_info().rss)},
+            families.MEMORY_LIMIT: {"": float(memory_limit(host=memory.total))},
+            families.SYSTEM_MEMORY: {"used": memory.percent / _PERCENT},
+            families.PROCESS_CPU: self._of_process.since_last(of_process(process.cpu_times()), monotonic()),
+            families.SYSTEM_CPU: self._of_host.since_last(*of_host(psutil.cpu_times())),
         }
-        used, busy = process.cpu_percent(), psutil.cpu_percent()
-        if not first:  # the first call only starts the measurement
-            figures[families.PROCESS_CPU] = used / _PERCENT
-            figures[families.SYSTEM_CPU] = busy / _PERCENT
-        self._figures = figures
 
     def figures(self) -> dict[str, float]:
-        """The last sample, by metric name."""
-        return {family.name: value for family, value in self._figures.items()}
+        """The last sample, by metric name; of processors the use in all modes."""
+        return {family.name: sum(values.values()) for family, values in self._figures.items() if values}
 
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that registering does not collect."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge for each figure."""
-        for family, value in self._figures.items():
-            yield GaugeMetricFamily(family.name, family.help, value=value)
+        """One gauge for each family that there is a figure of."""
+        for family, values in self._figures.items():
+            gauge = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+            for value, figure in values.items():
+                gauge.add_metric([value] if family.labels else [], figure)
+            if values:
+                yield gauge

@@ -85,8 +85,8 @@ async def test_messages_and_connections_are_counted_and_stay_out_of_the_requests
     assert await ended(site, eventually, "/echo") == ["clean"]
     scrape = await site.scrape()
     messages = "websocket_server_messages_total"
-    assert scrape.value(messages, network_io_direction="receive") == 3
-    assert scrape.value(messages, network_io_direction="transmit") == 3
+    assert scrape.value(messages, websocket_message_direction="receive") == 3
+    assert scrape.value(messages, websocket_message_direction="transmit") == 3
     assert scrape.value("websocket_server_connections_total", http_route="/echo") == 1
     assert scrape.value("websocket_server_active_connections", http_route="/echo") == 0
     assert scrape.value("websocket_server_connection_duration_seconds_count", http_route="/echo") == 1
@@ -292,7 +292,7 @@ async def test_frames_that_are_sent_by_themselves_are_messages_and_pings_are_non
         await socket.receive()
     assert await ended(rough, eventually, "/send_frames") == ["clean"]
     scrape = await rough.scrape()
-    assert scrape.value("websocket_server_messages_total", network_io_direction="transmit") == 1
+    assert scrape.value("websocket_server_messages_total", websocket_message_direction="transmit") == 1
 
 
 async def test_handlers_that_a_stopping_server_cancels_are_going_away():

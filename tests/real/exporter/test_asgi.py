@@ -325,7 +325,7 @@ async def test_sockets_are_counted_with_the_reason_of_their_end(host, eventually
     scrape = await eventually(ended)
     reasons = {s.labels["reason"]: s.value for s in scrape.all("websocket_server_disconnects_total")}
     assert reasons == {**dict.fromkeys(("clean", "going_away", "abnormal", "error", "timeout"), 0), reason: 1}
-    assert scrape.value("websocket_server_messages_total", network_io_direction="transmit") == 1
+    assert scrape.value("websocket_server_messages_total", websocket_message_direction="transmit") == 1
     assert scrape.value("websocket_server_connection_duration_seconds_count") == 1
     assert scrape.all(COUNT) == []  # kept out of request latency
 

@@ -86,7 +86,7 @@ async def test_every_end_of_a_real_client_has_its_reason(make, eventually):
     reasons = {s.labels["reason"]: s.value for s in scrape.all("websocket_server_disconnects_total")}
     assert reasons == {"abnormal": 1, "timeout": 1, "going_away": 1, "clean": 1, "error": 0}
     for direction in ("receive", "transmit"):
-        assert scrape.value("websocket_server_messages_total", network_io_direction=direction) == 4
+        assert scrape.value("websocket_server_messages_total", websocket_message_direction=direction) == 4
     assert scrape.value("websocket_server_connection_duration_seconds_count") == 4
     assert scrape.all("http_server_request_duration_seconds_count") == []
     monitor.close()

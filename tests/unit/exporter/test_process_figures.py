@@ -1,11 +1,14 @@
 """The memory limit out of cgroup trees, and the sampler."""
 
 import os
+import time
+from typing import NamedTuple
 
 import psutil
 import pytest
 
 from rearguard_exporter.values.process_figures import ProcessFigures, memory_limit
+from rearguard_exporter.values.processor_use import ProcessorUse, of_host
 
 HOST = 16 << 30
 
@@ -82,4 +85,57 @@ def test_a_sample_agrees_with_the_operating_system():
     sum(range(3_000_000))
     system.sample()
     assert 0 < system.figures()["process_cpu_utilization_ratio"] <= (os.cpu_count() or 1) * 1.5
-    assert 0 <= system.figures()["system_cpu_utilization_ratio"] <= 1
+    assert 0 <= system.figures()["system_cpu_utilization_ratio"] <= 1 + 1e-6  # a sum of rounded numbers
+
+
+def test_a_process_that_computes_is_busy_in_user_mode():
+    system = ProcessFigures()
+    system.sample()
+    before, began = psutil.Process().cpu_times(), time.monotonic()
+    while psutil.Process().cpu_times().user - before.user < 0.3:
+        sum(range(100_000))
+    system.sample()
+    took = time.monotonic() - began
+    shares = {
+        sample.labels["cpu_mode"]: sample.value
+        for family in system.collect()
+        if family.name == "process_cpu_utilization_ratio"
+        for sample in family.samples
+    }
+    assert set(shares) == {"user", "system"}
+    assert shares["user"] == pytest.approx(0.3 / took, rel=0.3)
+    assert system.figures()["process_cpu_utilization_ratio"] == pytest.approx(sum(shares.values()))
+
+
+def times(name, modes):
+    return NamedTuple(name, [(mode, float) for mode in modes.split()])
+
+
+LINUX = times("LINUX", "user nice system idle iowait irq softirq steal guest guest_nice")
+MACOS = times("MACOS", "user nice system idle")
+WINDOWS = times("WINDOWS", "user system idle interrupt dpc")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "shares"),
+    [
+        (
+            LINUX(0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+            LINUX(30, 5, 20, 20, 10, 4, 6, 5, 15, 2),  # the guests' seconds are in `user` and `nice`, too
+            {"user": 0.3, "nice": 0.05, "system": 0.2, "interrupt": 0.1, "steal": 0.05},
+        ),
+        (MACOS(100, 0, 50, 100), MACOS(110, 0, 55, 135), {"user": 0.2, "nice": 0, "system": 0.1, "interrupt": 0}),
+        (WINDOWS(0, 0, 0, 0, 0), WINDOWS(25, 25, 45, 5, 0), {"user": 0.25, "system": 0.25, "interrupt": 0.05}),
+    ],
+)
+def test_the_host_s_use_is_told_by_the_modes_that_its_system_has(first, then, shares):
+    use = ProcessorUse()
+    assert use.since_last(*of_host(first)) == {}
+    assert use.since_last(*of_host(then)) == pytest.approx(shares)
+    assert use.since_last(*of_host(then)) == pytest.approx(shares)  # the clock has not moved
+
+
+def test_a_clock_that_is_set_back_shows_no_negative_use():
+    use = ProcessorUse()
+    use.since_last({"user": 10.0, "system": 10.0}, 100.0)
+    assert use.since_last({"user": 9.0, "system": 11.0}, 110.0) == {"user": 0.0, "system": 0.1}
