@@ -12,7 +12,9 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.exposition.render import asked, prepare, steps
+from rearguard_exporter.exposition.accept import asked
+from rearguard_exporter.exposition.foreign import Patience
+from rearguard_exporter.exposition.render import Sources, prepare, steps
 from rearguard_exporter.families import HTTP_DURATION
 from rearguard_exporter.values.slots import Slots
 
@@ -44,13 +46,12 @@ def _fill(slots, keys=KEYS):
 
 
 def _render():
-    slots, registry, form = Slots(HTTP_DURATION, CHILDREN), CollectorRegistry(), asked("", "")
-    registry.register(slots)
+    slots, form = Slots(HTTP_DURATION, CHILDREN), asked("", "")
     _fill(slots)
     took = []
     for _ in range(2):
         began = perf_counter()
-        for _ in steps(prepare([registry], form, {}), form, {}):
+        for _ in steps(prepare(Sources([slots]), form, Patience(1), {}), form, {}):
             pass
         took.append((perf_counter() - began) / LINES * 1e6)
         _fill(slots, KEYS[::10])

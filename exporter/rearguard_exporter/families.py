@@ -184,6 +184,11 @@ EXPORTER_FOLDED = _counter(
 EXPORTER_RENDER = _gauge(
     "rearguard_exporter_render_seconds", "Time the last exposition spent on each family.", "family"
 )
+EXPORTER_TIMEOUTS = _counter(
+    "rearguard_exporter_collector_timeouts_total",
+    "Scrapes that went without a collector of the application, because it did not answer in time.",
+    "collector",
+)
 
 OWN = (
     TARGET_INFO,
@@ -210,6 +215,7 @@ OWN = (
     EXPORTER_SERIES,
     EXPORTER_FOLDED,
     EXPORTER_RENDER,
+    EXPORTER_TIMEOUTS,
 )
 """What this package defines."""
 

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from rearguard_exporter.background.interpreters import is_sub_interpreter
 from rearguard_exporter.background.lifecycle import Lifecycle
-from rearguard_exporter.background.threads import Worker
+from rearguard_exporter.background.threads import AtOnce, Worker
 from rearguard_exporter.database.pools import Pools
 from rearguard_exporter.database.watch import Check, Watch
 from rearguard_exporter.database.watches import Watches
@@ -22,13 +22,15 @@ from rearguard_exporter.endpoints.endpoints import Endpoints
 from rearguard_exporter.endpoints.health import Health
 from rearguard_exporter.endpoints.metrics import MetricsEndpoint
 from rearguard_exporter.endpoints.reloaders import call_before_reloader, follow_reloaders
+from rearguard_exporter.exposition.foreign import ForeignCollectors
+from rearguard_exporter.exposition.render import Sources
 from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.identity import Identity, resolve
 from rearguard_exporter.optional_libraries import need
 from rearguard_exporter.settings import parse_address, resolve_settings
 from rearguard_exporter.values.instruments import LABEL_LIMIT, Instruments
-from rearguard_exporter.values.own_collectors import OwnCost, TargetInfo
+from rearguard_exporter.values.own_collectors import OwnCost, OwnRegistry, TargetInfo
 from rearguard_exporter.values.process_figures import ProcessFigures
 from rearguard_exporter.values.user_labels import Hook, Labelled
 
@@ -65,6 +67,8 @@ class Monitor:
         labels: constant labels on every family; `REARGUARD_LABELS`: name=value,name=value.
         request_labels: name -> function that gives a label to each request; it is called when the request ends, with
             aiohttp's request, the ASGI scope or the WSGI environ, and returns text, a number or None.
+        created: whether OpenMetrics expositions say when counters and histograms began (`_created`), which Prometheus
+            takes for further series unless told otherwise; `REARGUARD_CREATED`: on, off (the default).
         label_limit: values that each label of `request_labels` may have; further ones become `__overflow__`.
 
     Raises:
@@ -86,6 +90,7 @@ class Monitor:
         labels: Mapping[str, object] | None = None,
         request_labels: Mapping[str, Hook] | None = None,
         label_limit: int = LABEL_LIMIT,
+        created: bool | None = None,
     ) -> None:
         self.identity: Identity = resolve(service, version, environment)
         own = CollectorRegistry() if registry is None else registry
@@ -97,23 +102,27 @@ class Monitor:
             labels=labels,
             request_labels=request_labels,
             label_limit=label_limit,
+            created=created,
         )
-        constant = settings.options.labels
+        constant, mine = settings.options.labels, OwnRegistry(own)
         info = TargetInfo((self.identity.service, self.identity.version, self.identity.environment))
-        _register(own, info, constant)
-        self._instruments = Instruments(own, series_limit, settings.options)
+        _register(mine, info, constant)
+        self._instruments = Instruments(mine, series_limit, settings.options)
         self._pools = Pools(series_limit)
         cost, figures = OwnCost(self._instruments, self._pools), ProcessFigures()
         for collector in (self._pools, figures, cost):
-            _register(own, collector, constant)
-        _add_standard(own, constant)
+            _register(mine, collector, constant)
+        _add_standard(mine, constant)
         registries: tuple[Collector, ...] = (own,) if registry is not None else (own, REGISTRY)
-        worker, watches = Worker("rearguard-render"), Watches()
-        dashboard = Dashboard(self.identity, self._instruments, figures, self._pools, watches, worker)
-        self._lifecycle = Lifecycle(dashboard.sample, watches, worker, self._instruments.loop_lag)
-        own.register(self._lifecycle)
+        # Three, because the application's collectors may hang, and one that waits for them holds up expositions only.
+        workers = renders, collects, shows = [_thread(f"rearguard-{name}") for name in ("render", "collect", "show")]
+        watches = Watches()
+        dashboard = Dashboard(self.identity, self._instruments, figures, self._pools, watches, shows)
+        self._lifecycle = Lifecycle(dashboard.sample, watches, workers, self._instruments.loop_lag)
+        mine.register(self._lifecycle)
         self._instruments.db_duration.tell_if_forked(self._lifecycle.counts_in_fork)
-        metrics = MetricsEndpoint(registries, cost.render_seconds, worker)
+        sources = Sources(mine.collectors, ForeignCollectors(registries, mine.collectors, collects, cost.timeouts))
+        metrics = MetricsEndpoint(sources, cost.render_seconds, renders, has_created=settings.has_created)
         self._endpoints = Endpoints(metrics, dashboard, Health(self.identity, watches))
         self._parts = MonitorParts(
             self._instruments,
@@ -224,7 +233,11 @@ class Monitor:
         )
 
     def close(self) -> None:
-        """End the threads and the port. With the last aiohttp or ASGI application the threads end by themselves."""
+        """End the threads and the port, in at most two seconds.
+
+        With the last aiohttp or ASGI application the threads end by themselves, and so do those of a monitor that
+        nobody holds any more. One that listens lives until it is closed.
+        """
         if self._port is not None:  # first: it asks for renderings
             self._port.close()
             self._port = None
@@ -246,13 +259,17 @@ class Monitor:
         return port
 
 
-def _register(registry: CollectorRegistry, collector: Collector, labels: Mapping[str, str]) -> None:
+def _thread(name: str) -> Worker:
+    return AtOnce(name) if is_sub_interpreter() else Worker(name)
+
+
+def _register(registry: OwnRegistry, collector: Collector, labels: Mapping[str, str]) -> None:
     registry.register(Labelled(collector, labels) if labels else collector)
 
 
-def _add_standard(registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+def _add_standard(registry: OwnRegistry, labels: Mapping[str, str]) -> None:
     for kind in (ProcessCollector, PlatformCollector, GCCollector):
-        apart = CollectorRegistry() if labels else registry
+        apart: Any = CollectorRegistry() if labels else registry
         try:
             kind(registry=apart)
             if labels:

@@ -17,6 +17,7 @@ class Settings:
     listen: tuple[str, int] | None  # host and port that the exporter serves itself
     excluded: ExcludedPaths | None
     options: Options
+    has_created: bool = False
 
 
 def resolve_settings(
@@ -27,6 +28,7 @@ def resolve_settings(
     labels: Mapping[str, object] | None,
     request_labels: Mapping[str, Hook] | None,
     label_limit: int,
+    created: bool | None,
 ) -> Settings:
     """The settings; an argument that is empty or None is taken from the environment.
 
@@ -46,7 +48,8 @@ def resolve_settings(
         request_labels=dict(request_labels or {}),
         label_limit=label_limit,
     )
-    return Settings(address, ExcludedPaths(paths) if paths else None, options)
+    has_created = _switch("REARGUARD_CREATED") if created is None else created
+    return Settings(address, ExcludedPaths(paths) if paths else None, options, has_created=bool(has_created))
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -5,7 +5,8 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
@@ -29,18 +30,20 @@ class Lifecycle(Collector):
     """Starts and stops the background work of one monitor.
 
     `sample` is called every `SAMPLE_INTERVAL` seconds. `lag` observes the lag of each event loop that serves.
-    `worker` does what the endpoints submit, and is closed with everything else.
+    `workers` do what the endpoints submit, and are closed with everything else. Threads and tasks do not keep it
+    alive: they end when it is garbage-collected.
     """
 
-    def __init__(self, sample: Callable[[], None], watches: Watches, worker: Worker, lag: Child) -> None:
+    def __init__(self, sample: Callable[[], None], watches: Watches, workers: Sequence[Worker], lag: Child) -> None:
         self.watches = watches
         self._sample = sample
-        self._worker = worker
+        self._workers = workers
         self._began = time.monotonic()
         self._sampler = Ticker("rearguard-system", self._tick, SAMPLE_INTERVAL)
         self._checkers: list[Ticker] = []
         self._jobs = LoopJobs(lag)
         self._spare_loop = SpareLoop("rearguard-loop", self._jobs)
+        weakref.finalize(self, self._spare_loop.stop).atexit = False
         self._port: tuple[int, str] | None = None  # the process that listens, and its address
         self._has_told = mmap.mmap(-1, 1)  # that forked processes are unseen; they share this byte, and say it once
         self.forget_parent()
@@ -67,7 +70,7 @@ class Lifecycle(Collector):
         """
         self.watches.add(watch)
         if watch.is_async:
-            self._jobs.add(watch.run)
+            self._jobs.add(watch.job())
             self._find_loop()
             return
         checker = Ticker(f"rearguard-watch-{watch.name}", watch.check_in_thread, watch.interval)
@@ -180,5 +183,9 @@ class Lifecycle(Collector):
 
     def _ask_to_end(self) -> list[threading.Thread | None]:
         self._runs = self._has_no_loop = False
-        self._worker.close()
-        return [self._spare_loop.stop(), *(ticker.stop() for ticker in (self._sampler, *self._checkers))]
+        tickers = (self._sampler, *self._checkers)
+        return [
+            self._spare_loop.stop(),
+            *(ticker.stop() for ticker in tickers),
+            *(worker.close() for worker in self._workers),
+        ]

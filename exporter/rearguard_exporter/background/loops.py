@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,7 +74,7 @@ def _nothing() -> None:
 class _Loop:
     users: int = 0
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    on_lost: list[Callable[[], None]] = field(default_factory=list)
+    on_lost: list[Callable[[], Callable[[], None] | None]] = field(default_factory=list)  # weak, as the tasks are
 
 
 class LoopJobs:
@@ -122,9 +123,9 @@ class LoopJobs:
             state = self._loops.setdefault(loop, _Loop())
             state.users += 1
             if on_lost is not None:
-                state.on_lost.append(on_lost)
+                state.on_lost.append(weakref.WeakMethod(on_lost) if hasattr(on_lost, "__self__") else lambda: on_lost)
             if state.users == 1 and measured:
-                due.append(partial(self._probe_lag, loop))
+                due.append(partial(_probe_lag, weakref.ref(self), self._lag, loop))
             if self._home is None:
                 self._home = loop
                 due.extend(self._jobs)
@@ -167,24 +168,30 @@ class LoopJobs:
         if state is not None:
             state.tasks.extend(loop.create_task(_run(job)) for job in jobs)
 
-    async def _probe_lag(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            while True:
-                due = time.perf_counter() + LAG_INTERVAL
-                await asyncio.sleep(LAG_INTERVAL)
-                self._lag.observe(max(0.0, time.perf_counter() - due))
-        finally:
-            self._lose(loop)
-
-    def _lose(self, loop: asyncio.AbstractEventLoop) -> None:
+    def lose(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say that this loop ends, or lost its tasks."""
         with self._lock:
             lost = self._loops.pop(loop, None)
             if lost is None:  # its last application left
                 return
             if self._home is loop:
                 self._move_home()
-        for call in lost.on_lost:
-            call()
+        for weak in lost.on_lost:
+            if (call := weak()) is not None:
+                call()
+
+
+async def _probe_lag(weak: "weakref.ref[LoopJobs]", lag: Child, loop: asyncio.AbstractEventLoop) -> None:
+    """Observe how late the loop is until it ends, or nobody has the jobs any more."""
+    try:
+        while weak() is not None:
+            due = time.perf_counter() + LAG_INTERVAL
+            await asyncio.sleep(LAG_INTERVAL)
+            lag.observe(max(0.0, time.perf_counter() - due))
+    finally:
+        jobs = weak()
+        if jobs is not None:
+            jobs.lose(loop)
 
 
 async def _run(job: LoopJob) -> None:

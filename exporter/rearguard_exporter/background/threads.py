@@ -1,10 +1,16 @@
-"""Daemon threads that run beside the application: one that repeats a call, one that does what is submitted to it."""
+"""Daemon threads that run beside the application: one that repeats a call, one that does what is submitted to it.
 
+A thread holds its owner only weakly: it ends when the owner is garbage-collected. Both wait on a `SimpleQueue`, whose
+`put` may be called by the garbage collector, in whatever code it interrupts.
+"""
+
+import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from typing import Any, TypeAlias, TypeVar
 
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.fork_safety import tell_after_fork
@@ -13,13 +19,18 @@ _JOIN = 2.0  # seconds to wait for threads that were asked to end
 
 Result = TypeVar("Result")
 
+_Works: TypeAlias = "queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]"  # None: nothing follows
+
 
 class Ticker:
-    """A daemon thread that calls `tick` every `interval` seconds until it is stopped. It can be started again."""
+    """A daemon thread that calls `tick` every `interval` seconds until it is stopped. It can be started again.
+
+    If `tick` is a method, its object is not kept alive.
+    """
 
     def __init__(self, name: str, tick: Callable[[], None], interval: float) -> None:
         self._name = name
-        self._tick = tick
+        self._tick = weakref.WeakMethod(tick) if hasattr(tick, "__self__") else _constant(tick)
         self._interval = interval
         self.forget_parent()
         tell_after_fork(self)
@@ -27,7 +38,7 @@ class Ticker:
     def forget_parent(self) -> None:
         """In a forked process the thread does not run yet."""
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._stop: queue.SimpleQueue[None] | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -44,25 +55,40 @@ class Ticker:
         with self._lock:
             if self.alive:
                 return
-            self._stop = threading.Event()
-            thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
+            stop: queue.SimpleQueue[None] = queue.SimpleQueue()
+            arguments = (self._tick, stop, self._name, self._interval)
+            thread = threading.Thread(target=_tick_until, args=arguments, name=self._name, daemon=True)
             thread.start()
-            self._thread = thread
+            self._thread, self._stop = thread, stop
+            weakref.finalize(self, stop.put, None).atexit = False
 
     def stop(self) -> threading.Thread | None:
         """Ask the thread to end, without waiting. Returns the thread, to be passed to `wait_for`."""
         with self._lock:
-            self._stop.set()
-            thread, self._thread = self._thread, None
+            if self._stop is not None:
+                self._stop.put(None)
+            thread, self._thread, self._stop = self._thread, None, None
         return thread
 
-    def _run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                self._tick()
-            except Exception:  # noqa: BLE001 - the next tick is another chance
-                report(self._name)
-            stop.wait(self._interval)
+
+def _constant(tick: Callable[[], None]) -> Callable[[], Callable[[], None]]:
+    return lambda: tick
+
+
+def _tick_until(
+    weak: Callable[[], Callable[[], None] | None], stop: "queue.SimpleQueue[None]", name: str, interval: float
+) -> None:
+    while (tick := weak()) is not None:
+        try:
+            tick()
+        except Exception:  # noqa: BLE001 - the next tick is another chance
+            report(name)
+        del tick
+        try:
+            stop.get(timeout=interval)
+        except queue.Empty:
+            continue
+        return
 
 
 def wait_for(threads: Iterable[threading.Thread | None]) -> None:
@@ -74,7 +100,10 @@ def wait_for(threads: Iterable[threading.Thread | None]) -> None:
 
 
 class Worker:
-    """One thread that does what is submitted, in order. `submit` creates it, also after `close` or a fork."""
+    """One daemon thread that does what is submitted, in order. `submit` creates it, also after `close` or a fork.
+
+    The end of the process does not wait for it, as it would for a thread of a `ThreadPoolExecutor`.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -84,18 +113,60 @@ class Worker:
     def forget_parent(self) -> None:
         """In a forked process there is no thread yet."""
         self._lock = threading.Lock()
-        self._executor: ThreadPoolExecutor | None = None
+        self._works: _Works | None = None
+        self._thread: threading.Thread | None = None
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
-        """Run `work` in the thread. The future holds its result or its exception."""
+        """Run `work` in the thread. The future holds its result or its exception.
+
+        Raises:
+            RuntimeError: no thread is to be had.
+        """
+        future: Future[Result] = Future()
         with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
-            return self._executor.submit(work)
+            if self._works is None:
+                works: _Works = queue.SimpleQueue()
+                thread = threading.Thread(target=_work_until_none, args=(works,), name=self._name, daemon=True)
+                thread.start()
+                self._thread, self._works = thread, works
+                weakref.finalize(self, works.put, None).atexit = False
+            self._works.put((work, future))
+        return future
+
+    def close(self) -> threading.Thread | None:
+        """Let the thread end after the work that was submitted, without waiting for it. Returns the thread."""
+        with self._lock:
+            if self._works is not None:
+                self._works.put(None)
+            thread, self._thread, self._works = self._thread, None, None
+        return thread
+
+
+class AtOnce(Worker):
+    """Does what is submitted at once, in the calling thread: for interpreters in which no thread is safe."""
+
+    def submit(self, work: Callable[[], Result]) -> Future[Result]:
+        """Run `work` now. The future holds its result or its exception."""
+        future: Future[Result] = Future()
+        _do(work, future)
+        return future
 
     def close(self) -> None:
-        """Let the thread end after the work that was submitted, without waiting for it."""
-        with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False)
+        """Nothing: there is no thread."""
+
+
+def _work_until_none(works: _Works) -> None:
+    while (item := works.get()) is not None:
+        _do(*item)
+        del item  # while it waits, the thread holds nothing
+
+
+def _do(work: Callable[[], Any], future: Future[Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as failure:  # noqa: BLE001 - whoever waits for the future gets it
+        future.set_exception(failure)
+    else:
+        future.set_result(result)

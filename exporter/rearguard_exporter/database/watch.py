@@ -7,8 +7,10 @@ check runs in a daemon thread of its own. So a check that hangs holds up neither
 import asyncio
 import inspect
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from rearguard_exporter.database.pools import Pools
 from rearguard_exporter.fault_barrier import log
@@ -73,11 +75,9 @@ class Watch:
             getattr(check, "__call__", None)  # noqa: B004 - not whether it is callable: what its call returns
         )
 
-    async def run(self) -> None:
-        """Check on the running loop, every `interval` seconds, until cancelled."""
-        while True:
-            await self.check_async()
-            await asyncio.sleep(self.interval)
+    def job(self) -> Callable[[], Awaitable[None]]:
+        """Checks on the running loop, every `interval` seconds, until cancelled, or until nobody has this watch."""
+        return partial(_repeat, weakref.ref(self))
 
     async def check_async(self) -> None:
         """Check once on the running loop, for at most `timeout` seconds. While a check hangs no other is started."""
@@ -154,6 +154,14 @@ class Watch:
             log.info("rearguard_exporter: database %s is %s", self.name, state)
         self._up.child(self.name).set(1 if result.ok else 0)
         self.last = result
+
+
+async def _repeat(weak: "weakref.ref[Watch]") -> None:
+    while (watch := weak()) is not None:
+        await watch.check_async()
+        interval = watch.interval
+        del watch
+        await asyncio.sleep(interval)
 
 
 async def _wait(answer: Awaitable[object]) -> object:

@@ -47,10 +47,9 @@ class Dashboard:
         self._recent = Recent(self._began)
 
     def sample(self) -> None:
-        """Measure the process, and remember what was counted until now. Called every few seconds."""
-        now = time.monotonic()
-        self._figures.sample()
-        self._recent.note(now, totals(self._instruments))
+        """Remember what was counted until now, and measure the process. Called every few seconds."""
+        self._recent.note(time.monotonic(), totals(self._instruments))
+        self._figures.sample()  # last: whatever fails there, the window moves on
 
     def document(self) -> Json:
         """The document now."""

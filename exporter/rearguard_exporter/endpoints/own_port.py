@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, METRICS, Endpoints
 from rearguard_exporter.endpoints.held_connections import HeldConnections
+from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, seconds_allowed
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.fork_safety import tell_after_fork
 
@@ -208,7 +209,8 @@ def _handler(endpoints: Endpoints, held: HeldConnections) -> type[BaseHTTPReques
             if path == METRICS:
                 accept = ",".join(self.headers.get_all("Accept", ()))
                 encoding = ",".join(self.headers.get_all("Accept-Encoding", ()))
-                made = endpoints.metrics.submit(accept, encoding).result()
+                seconds = seconds_allowed(self.headers.get(SCRAPE_TIMEOUT, ""))
+                made = endpoints.metrics.submit(accept, encoding, seconds).result()
                 return HTTPStatus.OK, made.headers, made.body
             if path == DASHBOARD:
                 body = json.dumps(endpoints.dashboard.submit().result()).encode()

@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 
-from rearguard_exporter.exposition.render import Form
+from rearguard_exporter.exposition.accept import Form
+from rearguard_exporter.exposition.foreign import Patience
 
 SEND_SECONDS = 30.0
 """Seconds that a reader has to take the whole body."""
@@ -39,14 +40,17 @@ class LoopRenderings:
     def __init__(self) -> None:
         self._one_by_one = asyncio.Lock()
         self._turn = asyncio.Lock()
-        self._waiting: dict[Form, asyncio.Task[Rendering]] = {}  # none of them has begun
+        self._waiting: dict[Form, tuple[asyncio.Task[Rendering], Patience]] = {}  # none of them has begun
         self._held: dict[Rendering, None] = {}  # the oldest first
 
-    async def next(self, form: Form, pieces: Callable[[], AsyncIterator[bytes]]) -> Rendering:
-        """The next rendering of this form, shared with all who wait for it, too."""
-        task = self._waiting.get(form)
-        if task is None:
-            task = self._waiting[form] = asyncio.create_task(self._make(form, pieces))
+    async def next(self, form: Form, patience: Patience, pieces: Callable[[], AsyncIterator[bytes]]) -> Rendering:
+        """The next rendering of this form, shared with all who wait for it, and as patient as the least of them."""
+        if form in self._waiting:
+            task, shared = self._waiting[form]
+            shared.shorten(patience.until)
+        else:
+            task = asyncio.create_task(self._make(form, pieces))
+            self._waiting[form] = (task, patience)
             task.add_done_callback(_look)
         return await asyncio.shield(task)
 

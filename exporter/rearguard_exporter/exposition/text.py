@@ -1,7 +1,8 @@
 """The lines of one family of slots, in both text formats.
 
 Each family has a template. Each child keeps its escaped labels and its last lines, which are copied while its
-counts do not change. The formats differ only in the head of a family and in exemplars. There are no timestamps.
+counts do not change. The formats differ only in the head of a family, in exemplars and in `_created`. Samples have no
+timestamps.
 """
 
 from array import array
@@ -13,15 +14,18 @@ from rearguard_exporter.families import Family, Kind, written_number
 from rearguard_exporter.values.slots import Child, Counts, Exemplar, Slots, Table, add_up, tables_of
 
 
-def lines(slots: Slots, *, is_openmetrics: bool) -> Iterator[str]:
-    """The head of the family, then the lines of one child after the other."""
+def lines(slots: Slots, *, is_openmetrics: bool, has_created: bool = False) -> Iterator[str]:
+    """The head of the family, then the lines of one child after the other; in OpenMetrics also when each began."""
     family = slots.family
+    has_created = has_created and is_openmetrics and family.kind is not Kind.GAUGE
     yield head(family, is_openmetrics=is_openmetrics)
     tables = slots.tables()
     template = _template(family)
     for child in slots.children():
         written = _written(child, tables, template)
         yield _with_exemplars(written, child.exemplars) if is_openmetrics and child.exemplars else written
+        if has_created:
+            yield f"{family.name.removesuffix('_total')}_created{_braced(child)} {child.created:.3f}\n"
 
 
 def head(family: Family, *, is_openmetrics: bool) -> str:

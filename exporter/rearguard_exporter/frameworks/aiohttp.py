@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
-from rearguard_exporter.exposition.render import asked
+from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_allowed
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.frameworks.aiohttp_socket import Link, is_gone, note_shutdown
@@ -75,7 +75,8 @@ def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
         form = asked(accept, encoding)
         warn_if_shared()
-        rendering = await endpoints.metrics.shared(form)
+        seconds = seconds_allowed(request.headers.get(SCRAPE_TIMEOUT, ""))
+        rendering = await endpoints.metrics.shared(form, seconds)
         response = web.StreamResponse(headers=form.headers)
         if request.method == hdrs.METH_HEAD:
             await response.prepare(request)

@@ -13,7 +13,7 @@ from typing import Any
 from rearguard_exporter.endpoints.dashboard import Json
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
-from rearguard_exporter.exposition.render import asked
+from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_allowed
 from rearguard_exporter.fault_barrier import log, quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
@@ -32,6 +32,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Answer = Callable[[Scope, Send], Awaitable[None]]
 
 _MEASURED = "rearguard_exporter"  # in a scope: it is measured by an outer wrapper
+_SCRAPE_TIMEOUT = SCRAPE_TIMEOUT.lower().encode()
 
 
 def instrument(app: App, parts: MonitorParts) -> "MeasuredApp":
@@ -169,10 +170,11 @@ class MeasuredApp(ApplicationProxy):
         form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
         warn_if_shared()
         endpoint = self.rearguard_parts.endpoints.metrics
+        seconds = seconds_allowed(_header(scope, _SCRAPE_TIMEOUT))
         if self._loop is None:
-            await self._metrics_at_once(scope, send)
+            await self._metrics_at_once(scope, send, seconds)
             return
-        rendering = await endpoint.shared(form)
+        rendering = await endpoint.shared(form, seconds)
         if scope["method"] == "HEAD":
             await send(_head(200, form.headers))
             await send({"type": "http.response.body", "body": b""})
@@ -185,9 +187,9 @@ class MeasuredApp(ApplicationProxy):
         if await endpoint.send(rendering, write):  # else the server closes the connection: the body is not whole
             await send({"type": "http.response.body", "body": b""})
 
-    async def _metrics_at_once(self, scope: Scope, send: Send) -> None:
+    async def _metrics_at_once(self, scope: Scope, send: Send, seconds: float) -> None:
         accept, encoding = _header(scope, b"accept"), _header(scope, b"accept-encoding")
-        made = await beside_loop(partial(self.rearguard_parts.endpoints.metrics.render, accept, encoding))
+        made = await beside_loop(partial(self.rearguard_parts.endpoints.metrics.render, accept, encoding, seconds))
         await send(_head(200, made.headers))
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else made.body})
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
+from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, seconds_allowed
 from rearguard_exporter.fault_barrier import quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
@@ -20,6 +21,8 @@ from rearguard_exporter.traffic.lanes import Lanes
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Answer = Callable[[Environ], tuple[int, Mapping[str, str], bytes]]
+
+_SCRAPE_TIMEOUT = f"HTTP_{SCRAPE_TIMEOUT.upper().replace('-', '_')}"
 
 
 def instrument(app: App, parts: MonitorParts) -> "MeasuredApp":
@@ -102,7 +105,8 @@ class MeasuredApp(ApplicationProxy):
     def _metrics(self, environ: Environ) -> tuple[int, Mapping[str, str], bytes]:
         warn_if_shared(says_so=bool(environ.get("wsgi.multiprocess")))
         endpoint = self.rearguard_parts.endpoints.metrics
-        made = endpoint.render(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
+        accept, encoding = environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", "")
+        made = endpoint.render(accept, encoding, seconds_allowed(environ.get(_SCRAPE_TIMEOUT, "")))
         return 200, made.headers, made.body
 
     def _healthz(self, _: Environ) -> tuple[int, Mapping[str, str], bytes]:

@@ -5,8 +5,9 @@ Adapters observe through `Instruments` and nothing else, so they need not change
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from prometheus_client.registry import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from rearguard_exporter import families
 from rearguard_exporter.families import Family
@@ -29,10 +30,21 @@ class Options:
     label_limit: int = LABEL_LIMIT
 
 
+class Registers(Protocol):
+    """Where the families are registered."""
+
+    def register(self, collector: Collector) -> None:
+        """Register one.
+
+        Raises:
+            ValueError: another collector has one of its names.
+        """
+
+
 class Instruments:
     """One attribute for each family, all registered in one registry. `limit` is each family's limit of series."""
 
-    def __init__(self, registry: CollectorRegistry, limit: int, options: Options | None = None) -> None:
+    def __init__(self, registry: Registers, limit: int, options: Options | None = None) -> None:
         told = options or Options()
         self.exemplars = Exemplars(told.exemplars)
         self.request_labels: RequestLabels | None = None

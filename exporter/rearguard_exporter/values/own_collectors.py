@@ -1,10 +1,10 @@
-"""Collectors of what is constant, and of what the exporter itself costs."""
+"""Collectors of what is constant and of what the exporter itself costs, and how they are told from others."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from rearguard_exporter import families
 from rearguard_exporter.families import Family
@@ -23,10 +23,11 @@ class Counted(Protocol):
 
 
 class OwnCost(Collector):
-    """What the exporter itself costs: series held, values folded, seconds spent on rendering."""
+    """What the exporter itself costs: series held, values folded, seconds spent on rendering; and who was late."""
 
     def __init__(self, instruments: Instruments, *others: Counted) -> None:
         self.render_seconds: dict[str, float] = {}
+        self.timeouts: dict[str, int] = {}  # of collectors of the application, by name
         self._counted: tuple[Counted, ...] = (*instruments.capped(), *others)
 
     def describe(self) -> Iterable[Metric]:
@@ -47,6 +48,28 @@ class OwnCost(Collector):
         for name, seconds in tuple(self.render_seconds.items()):
             spent.add_metric((name,), seconds)
         yield spent
+        timeouts = families.EXPORTER_TIMEOUTS
+        late = CounterMetricFamily(timeouts.name, timeouts.help, labels=timeouts.labels)
+        for name, count in tuple(self.timeouts.items()):
+            late.add_metric((name,), count)
+        yield late
+
+
+class OwnRegistry:
+    """Registers the exporter's collectors in a registry, and knows them from those of the application there."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self.collectors: list[Collector] = []
+
+    def register(self, collector: Collector) -> None:
+        """Register it.
+
+        Raises:
+            ValueError: another collector has one of its names.
+        """
+        self._registry.register(collector)
+        self.collectors.append(collector)
 
 
 class TargetInfo(Collector):

@@ -1,5 +1,6 @@
 """Figures of the process and the host, sampled by psutil in a thread and read at each scrape.
 
+Each figure is measured by itself: what a container hides of /proc, or a sandbox refuses, costs the others nothing.
 Ratios of the host are between 0 and 1. The processor ratio of the process is 1 for each processor that it uses.
 Memory is in bytes.
 """
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from rearguard_exporter import families
 from rearguard_exporter.families import Family
+from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.values.processor_use import ProcessorUse, of_host, of_process
 
 if TYPE_CHECKING:  # slow to import, so that is done with the first monitor
@@ -25,6 +27,7 @@ if TYPE_CHECKING:  # slow to import, so that is done with the first monitor
 _CGROUP = Path("/sys/fs/cgroup")
 _SELF = Path("/proc/self/cgroup")
 _PERCENT = 100.0
+_NO_LIMIT = 1 << 60  # bytes; cgroup version 1 writes about eight times this where nothing is limited
 
 
 def memory_limit(root: Path = _CGROUP, membership: Path = _SELF, host: int | None = None) -> int:
@@ -33,12 +36,19 @@ def memory_limit(root: Path = _CGROUP, membership: Path = _SELF, host: int | Non
     cgroup version 2 has it in `memory.max`, version 1 in `memory/**/memory.limit_in_bytes`. "max", and numbers not
     below the host's memory, mean no limit. Inside a container the root of the tree is the container's own group.
     """
-    if host is None:
-        import psutil  # noqa: PLC0415 - as above
+    limits = [limit for limit in _cgroup_limits(root, membership) if 0 < limit < _NO_LIMIT]
+    try:
+        limits.append(_host_memory() if host is None else host)
+    except Exception:
+        if not limits:  # a sandbox may hide the host, and a container still has its limit
+            raise
+    return min(limits)
 
-        host = psutil.virtual_memory().total
-    limits = [limit for limit in _cgroup_limits(root, membership) if 0 < limit < host]
-    return min(limits, default=host)
+
+def _host_memory() -> int:
+    import psutil  # noqa: PLC0415 - as above
+
+    return psutil.virtual_memory().total
 
 
 def _cgroup_limits(root: Path, membership: Path) -> Iterator[int]:
@@ -73,24 +83,49 @@ class ProcessFigures(Collector):
         import psutil  # noqa: PLC0415 - as above
 
         self._psutil = psutil
+        self._pid = 0  # whose figures these are
         self._process: psutil.Process | None = None
         self._of_process, self._of_host = ProcessorUse(), ProcessorUse()
         self._figures: dict[Family, Mapping[str, float]] = {}  # by the value of the family's label; "" without one
 
     def sample(self) -> None:
         """Measure now. This reads a few files of /proc. Call it from one thread at a time."""
-        psutil, process = self._psutil, self._process
-        if process is None or process.pid != os.getpid():
-            process = self._process = psutil.Process()
+        if self._pid != os.getpid():  # a fork
+            self._pid, self._process = os.getpid(), None
             self._of_process, self._of_host = ProcessorUse(), ProcessorUse()
-        memory = psutil.virtual_memory()
-        self._figures = {
-            families.MEMORY_USAGE: {"": float(process.memory_info().rss)},
-            families.MEMORY_LIMIT: {"": float(memory_limit(host=memory.total))},
-            families.SYSTEM_MEMORY: {"used": memory.percent / _PERCENT},
-            families.PROCESS_CPU: self._of_process.since_last(of_process(process.cpu_times()), monotonic()),
-            families.SYSTEM_CPU: self._of_host.since_last(*of_host(psutil.cpu_times())),
-        }
+        figures: dict[Family, Mapping[str, float]] = {}
+        for family, measure in (
+            (families.MEMORY_USAGE, self._memory_usage),
+            (families.MEMORY_LIMIT, self._memory_limit),
+            (families.SYSTEM_MEMORY, self._system_memory),
+            (families.PROCESS_CPU, self._process_cpu),
+            (families.SYSTEM_CPU, self._system_cpu),
+        ):
+            try:
+                figures[family] = measure()
+            except Exception:  # noqa: BLE001 - psutil raises what the system does, and what it cannot parse
+                report(f"measuring {family.name}")
+        self._figures = figures
+
+    def _this(self) -> psutil.Process:
+        if self._process is None:
+            self._process = self._psutil.Process()
+        return self._process
+
+    def _memory_usage(self) -> Mapping[str, float]:
+        return {"": float(self._this().memory_info().rss)}
+
+    def _memory_limit(self) -> Mapping[str, float]:
+        return {"": float(memory_limit())}
+
+    def _system_memory(self) -> Mapping[str, float]:
+        return {"used": self._psutil.virtual_memory().percent / _PERCENT}
+
+    def _process_cpu(self) -> Mapping[str, float]:
+        return self._of_process.since_last(of_process(self._this().cpu_times()), monotonic())
+
+    def _system_cpu(self) -> Mapping[str, float]:
+        return self._of_host.since_last(*of_host(self._psutil.cpu_times()))
 
     def figures(self) -> dict[str, float]:
         """The last sample, by metric name; of processors the use in all modes."""

@@ -6,6 +6,7 @@ past. A family keeps at most `limit` keys as they are; further ones fold into a 
 """
 
 import threading
+import time
 import weakref
 from array import array
 from bisect import bisect_left
@@ -74,11 +75,12 @@ class Exemplar:
 class Child:
     """One set of label values of a family, for callers that observe it again and again."""
 
-    __slots__ = ("exemplars", "key", "labels", "slots", "written")
+    __slots__ = ("created", "exemplars", "key", "labels", "slots", "written")
 
     def __init__(self, slots: "Slots", key: Key) -> None:
         self.slots = slots
         self.key = key
+        self.created = time.time()
         self.labels: str | None = None  # as both formats escape them, made when first written (text)
         self.written: tuple[bytes, str] | None = None  # what was written last, and its lines (text)
         self.exemplars: dict[int, Exemplar] | None = None  # by bucket; made with the first one
@@ -158,7 +160,7 @@ class Slots(Collector):
         self._children: dict[Key, Child] = {}
         self._folds: dict[Key, Child] = {}
         self._cleaned: dict[Key, Child] = {}  # of keys that had to be cleaned: two may become one
-        self._on_forked: Callable[[], None] | None = None
+        self._on_forked: weakref.WeakMethod[Callable[[], None]] | None = None
         self.forget_parent()
         tell_after_fork(self)
         self._tables: list[tuple[weakref.ref[_Owner], Table]] = []
@@ -173,8 +175,11 @@ class Slots(Collector):
             self._mine = _FirstInFork(self._begin_in_fork)
 
     def tell_if_forked(self, call: Callable[[], None]) -> None:
-        """Call this when a forked process counts here for the first time. Nobody may keep the `table`."""
-        self._on_forked = call
+        """Call this method when a forked process counts here for the first time, if its object still lives.
+
+        Nobody may keep the `table`.
+        """
+        self._on_forked = weakref.WeakMethod(call)
 
     def observe(self, key: Key, value: float) -> None:
         """Count `value` in the histogram of this key."""
@@ -271,8 +276,9 @@ class Slots(Collector):
             is_first = isinstance(self._mine, _FirstInFork)
             if is_first:
                 self._mine = begun
-        if is_first and self._on_forked is not None:
-            self._on_forked()
+        call = self._on_forked() if is_first and self._on_forked is not None else None
+        if call is not None:
+            call()
         return self._mine.table
 
     def _fold(self) -> None:

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from local_stack.binaries import environment, find
 from real.prometheus import running
@@ -14,14 +15,24 @@ HOSTILE = 'quote " and \\ back\nslash\r "} 1\nfake_metric 4711\n# nul\0 \ud800 æ
 
 
 @pytest.fixture
-async def site(serve):
+def registry():
+    """What the application measures itself, under names that Prometheus 2 cannot tell from ours or each other."""
+    made = CollectorRegistry()
+    Histogram("http.server.request.duration", "x", unit="seconds", registry=made).observe(3)
+    for name in ("shop.queue", "shop_queue"):
+        Gauge(name, "x", registry=made).set(1)
+    return made
+
+
+@pytest.fixture
+async def site(serve, registry):
     app = web.Application()
 
     async def crash(_):
         raise LookupError
 
     app.router.add_get("/crash/{id}", crash)
-    Monitor(HOSTILE, "1.0", "test").instrument_aiohttp(app)
+    Monitor(HOSTILE, "1.0", "test", registry=registry).instrument_aiohttp(app)
     site = await serve(app)
     await site.get("/crash/1")
     return site
@@ -58,6 +69,17 @@ async def test_prometheus_reads_hostile_values_back_and_nothing_else(site, prome
         site, prometheus, 'http_server_request_duration_seconds_count{error_type!="",http_route="/crash/{id}"}'
     )
     assert errors["value"][1] == "1"
+
+
+async def test_prometheus_counts_our_requests_alone_whatever_the_application_calls_its_own(
+    site, prometheus, eventually
+):
+    async def count():
+        return await query(site, prometheus, "http_server_request_duration_seconds_count")
+
+    (requests,) = await eventually(count, 30)
+    assert (requests["metric"]["http_route"], requests["value"][1]) == ("/crash/{id}", "1")
+    assert len(await query(site, prometheus, "shop_queue")) == 1
 
 
 async def test_promtool_has_nothing_to_criticise(site):

@@ -91,7 +91,7 @@ def test_labels_are_attributes_of_the_conventions_or_this_exporter_s_own():
             constants = vars(importlib.import_module(f"{package}.{module.name}"))
             known |= {each.replace(".", "_") for each in constants.values() if isinstance(each, str)}
     used = {label for family in OWN for label in family.labels}
-    assert used - known == {"reason", "websocket_message_direction", "family"}
+    assert used - known == {"reason", "websocket_message_direction", "family", "collector"}
 
 
 def test_a_direction_of_messages_is_not_one_of_network_interfaces():

@@ -1,10 +1,13 @@
 """The dashboard document: sums, quantiles, reasons."""
 
 import json
+import time
 
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
+from rearguard_exporter import Monitor
 from rearguard_exporter.endpoints.dashboard import build, memory_used, quantile, totals
 from rearguard_exporter.endpoints.status import Status, Totals
 from rearguard_exporter.identity import Identity
@@ -88,3 +91,26 @@ def test_totals_are_what_was_counted():
 def test_the_memory_used_is_unknown_until_it_was_measured():
     assert memory_used({}) is None
     assert memory_used({"process_memory_usage_bytes": 30.0, "process_memory_limit_bytes": 120.0}) == 0.25
+
+
+def test_the_window_moves_on_whatever_the_figures_of_the_process_do(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monitor = Monitor("shop", "1.0", "test")
+    durations = monitor._instruments.http_duration
+
+    def refuse():
+        raise PermissionError("/proc/meminfo")
+
+    monkeypatch.setattr(monitor._endpoints.dashboard._figures, "_process", None)
+    monkeypatch.setattr(psutil, "virtual_memory", refuse)
+    monkeypatch.setattr(psutil, "Process", refuse)
+    monkeypatch.setattr(psutil, "cpu_times", refuse)
+    for _ in range(100):
+        durations.child("GET", "/a", "500", "KeyError").observe(0.1)
+    monitor._endpoints.dashboard.sample()
+    assert monitor._endpoints.dashboard.document()["status"] == "unhealthy"
+    for _ in range(130):
+        now += 5
+        monitor._endpoints.dashboard.sample()
+    assert monitor._endpoints.dashboard.document()["status"] == "healthy"

@@ -41,6 +41,7 @@ PROMISED = {
     "rearguard_exporter_series": {"family"},
     "rearguard_exporter_folded_total": {"family"},
     "rearguard_exporter_render_seconds": {"family"},
+    "rearguard_exporter_collector_timeouts_total": {"collector"},
 }
 
 

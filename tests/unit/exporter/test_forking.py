@@ -141,7 +141,7 @@ def test_locks_that_a_thread_of_the_parent_held_at_the_fork_stop_nothing_in_the_
     held, over = threading.Event(), threading.Event()
 
     def hold():
-        with durations._lock, monitor._lifecycle._sampler._lock, monitor._lifecycle._worker._lock:
+        with durations._lock, monitor._lifecycle._sampler._lock, monitor._lifecycle._workers[0]._lock:
             held.set()
             over.wait(10)
 

@@ -13,7 +13,7 @@ from rearguard_exporter import Monitor
 
 
 def render_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("rearguard-render")]
+    return [thread for thread in threading.enumerate() if thread.name in {"rearguard-render", "rearguard-show"}]
 
 
 def test_a_process_that_was_forked_after_a_scrape_renders_too():

@@ -17,13 +17,13 @@ HOST = 16 << 30
 def tree(tmp_path):
     """Writes cgroup files below a folder that stands for the mount point."""
 
-    def write(membership, files):
+    def write(membership, files, host=HOST):
         (tmp_path / "self").write_text(membership)
         for name, text in files.items():
             file = tmp_path / "root" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        return memory_limit(tmp_path / "root", tmp_path / "self", HOST)
+        return memory_limit(tmp_path / "root", tmp_path / "self", host)
 
     return write
 
@@ -139,3 +139,42 @@ def test_a_clock_that_is_set_back_shows_no_negative_use():
     use = ProcessorUse()
     use.since_last({"user": 10.0, "system": 10.0}, 100.0)
     assert use.since_last({"user": 9.0, "system": 11.0}, 110.0) == {"user": 0.0, "system": 0.1}
+
+
+FIGURES = {
+    "process_memory_usage_bytes", "process_memory_limit_bytes", "process_cpu_utilization_ratio",
+    "system_memory_utilization_ratio", "system_cpu_utilization_ratio",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "lost"),
+    [
+        (psutil, "virtual_memory", {"system_memory_utilization_ratio", "process_memory_limit_bytes"}),
+        (psutil, "cpu_times", {"system_cpu_utilization_ratio"}),
+        (psutil.Process, "memory_info", {"process_memory_usage_bytes"}),
+        (psutil.Process, "cpu_times", {"process_cpu_utilization_ratio"}),
+        (psutil, "Process", {"process_memory_usage_bytes", "process_cpu_utilization_ratio"}),
+    ],
+)
+@pytest.mark.parametrize("failure", [PermissionError("/proc"), psutil.AccessDenied(1), IndexError("no such line")])
+def test_what_the_system_hides_costs_the_other_figures_nothing(monkeypatch, where, what, lost, failure):
+    def refuse(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(where, what, refuse)
+    system = ProcessFigures()
+    deadline = time.monotonic() + 5
+    while not system.figures().keys() >= FIGURES - lost:  # of processors once their clock has moved
+        assert time.monotonic() < deadline, system.figures()
+        system.sample()
+
+
+def test_the_limit_of_a_container_is_known_though_the_host_is_hidden(monkeypatch, tree):
+    def refuse():
+        raise PermissionError("/proc/meminfo")
+
+    monkeypatch.setattr(psutil, "virtual_memory", refuse)
+    assert tree("0::/\n", {"memory.max": "1048576"}, host=None) == 1 << 20
+    with pytest.raises(PermissionError):
+        tree("0::/\n", {"memory.max": "max"}, host=None)

@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from rearguard_exporter.exposition.render import asked, prepare, render, steps
+from rearguard_exporter.exposition.accept import asked
+from rearguard_exporter.exposition.foreign import Patience
+from rearguard_exporter.exposition.render import Sources, prepare, render, steps
 from rearguard_exporter.families import DB_DURATION, HTTP_DURATION, LOOP_LAG, SOCKET_CONNECTIONS, Family, Kind
 from rearguard_exporter.values.label_values import clean
 from rearguard_exporter.values.slots import Slots
@@ -27,7 +29,7 @@ def registry_of(*collectors):
 
 
 def parsed(registry, accept, parse):
-    text = render([registry], asked(accept, ""), {}).body.decode()
+    text = render(Sources([registry]), asked(accept, ""), Patience(1), {}).body.decode()
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in parse(text)
@@ -73,7 +75,8 @@ def test_every_kind_says_what_the_official_encoder_says(form):
     assert len(official) == 17 + 1 + 16 + 1
     accept, parse = form
     heads = {
-        f.name: (f.type, f.documentation) for f in parse(render([registry], asked(accept, ""), {}).body.decode())
+        f.name: (f.type, f.documentation)
+        for f in parse(render(Sources([registry]), asked(accept, ""), Patience(1), {}).body.decode())
     }
     assert heads["level"] == ("gauge", level.help)
     assert heads["websocket_server_connections"][0] == "counter"
@@ -95,7 +98,7 @@ def test_a_large_family_is_written_in_many_short_steps():
     for number in range(3000):
         slots.observe(("GET", f"/{number}", "200", ""), 0.1)
     form = asked("", "")
-    parts = prepare([registry_of(slots)], form, {})
+    parts = prepare(Sources([slots]), form, Patience(1), {})
     took = []
     began = time.process_time()
     for piece in steps(parts, form, {}):
