@@ -57,6 +57,15 @@ def few(path, asked, now):
     return {"resultType": "vector", "result": [{"metric": instance, "value": [now, "0.3"]}]}
 
 
+def points(series):
+    """Series of a thousand points each."""
+    values = [[number, "0.3"] for number in range(1000)]
+    return {
+        "resultType": "matrix",
+        "result": [{"metric": {**LABELS, "i": str(number)}, "values": values} for number in range(series)],
+    }
+
+
 MANY = {
     "alerts of one target": ("/api/v1/alerts", lambda: {"alerts": [alert(number) for number in range(45_000)]}),
     "alerts of nobody": (
@@ -82,6 +91,8 @@ MANY = {
             "result": [{"metric": {"i": str(n)}, "value": [1, "0.5"]} for n in range(180_000)],
         },
     ),
+    "points of a range": ("/api/v1/query_range", lambda: points(190)),
+    "more points than are read": ("/api/v1/query_range", lambda: points(880)),
     "scraped instances": (
         "/api/v1/targets",
         lambda: {

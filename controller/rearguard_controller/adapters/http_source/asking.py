@@ -32,6 +32,7 @@ ANSWER_CAP = 16 * 1024 * 1024  # bytes of one answer, without what a sieve drops
 SIEVED_CAP = 64 * ANSWER_CAP  # bytes of an answer that is sieved
 SIEVED_TIMEOUT = 30.0  # seconds for such an answer
 MOST_OBJECTS = 100_000  # JSON objects in one answer that no sieve thins out: a series has two
+MOST_LISTS = 200_000  # JSON lists in one such answer: a point is one
 BESIDE = 256 * 1024  # bytes from which on an answer is read beside the event loop
 
 _GOOD = 200
@@ -259,6 +260,8 @@ class Asking:
             response, body = await self._answer(method, url, path, sent, kept)
             if kept is None and body.count(b"{") > MOST_OBJECTS:
                 raise self._too_much(url, f"more than {MOST_OBJECTS // 2} series")
+            if kept is None and body.count(b"[") > MOST_LISTS:
+                raise self._too_much(url, f"more than {MOST_LISTS} points")
             return value() if len(body) < BESIDE else await asyncio.to_thread(_unhurried, value)
 
     async def _answer(
