@@ -17,6 +17,7 @@ from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_
 from rearguard_exporter.fault_barrier import log, quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
+from rearguard_exporter.frameworks.asgi_copies import MEASURED, watch_router
 from rearguard_exporter.frameworks.asgi_loop import beside_loop, running_loop
 from rearguard_exporter.frameworks.asgi_request import Request
 from rearguard_exporter.frameworks.asgi_socket import Handshake, Socket
@@ -31,7 +32,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Answer = Callable[[Scope, Send], Awaitable[None]]
 
-_MEASURED = "rearguard_exporter"  # in a scope: it is measured by an outer wrapper
 _SCRAPE_TIMEOUT = SCRAPE_TIMEOUT.lower().encode()
 
 
@@ -75,25 +75,27 @@ class MeasuredApp(ApplicationProxy):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, socket or lifespan. What the application raises is raised again."""
         own = self._own
-        if not own.entered or scope["type"] != "http" or _MEASURED in scope or own.excluded is not None:
+        if not own.entered or scope["type"] != "http" or MEASURED in scope or own.excluded is not None:
             if await self._is_served(scope, receive, send):
                 return
         elif (_path(scope) if scope.get("root_path") else scope["path"]) in own.endpoints and (
             await self._is_answered(scope, send)
         ):
             return
-        scope[_MEASURED] = True
         kind = scope["method"], scope.get("scheme", "http")
         request = Request(own.lanes.of.get(kind) or own.lanes.open(*kind), scope, send)
+        scope[MEASURED] = request
         request.ask = receive
         try:
             await self.app(scope, request.receive, request.send)
+            if request.is_open:
+                request.over()
         except BaseException as failure:
             if request.is_open:
                 request.failed(failure)
             raise
-        if request.is_open:
-            request.over()
+        finally:
+            request.subject = None  # the scope has the request: no cycle stays for the garbage collector
 
     async def _is_served(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Serve what is no request to be measured. True if it was served."""
@@ -101,7 +103,7 @@ class MeasuredApp(ApplicationProxy):
         if kind == "lifespan":
             await self._lifespan(scope, receive, send)
             return True
-        if _MEASURED in scope or kind not in {"http", "websocket"}:
+        if MEASURED in scope or kind not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return True
         if not self._own.entered:
@@ -109,13 +111,15 @@ class MeasuredApp(ApplicationProxy):
         if kind == "http" and await self._is_answered(scope, send):
             return True
         if self._own.excluded is not None and _path(scope) in self._own.excluded:
-            scope[_MEASURED] = True
+            scope[MEASURED] = True
             await self.app(scope, receive, send)
             return True
         if kind == "websocket":
-            scope[_MEASURED] = True
-            socket = Socket(Handshake(self._own.lanes.open("GET", scope.get("scheme", "ws")), scope), receive, send)
-            await socket.serve(self.app)
+            handshake = scope[MEASURED] = Handshake(self._own.lanes.open("GET", scope.get("scheme", "ws")), scope)
+            try:
+                await Socket(handshake, receive, send).serve(self.app)
+            finally:
+                handshake.subject = None
             return True
         return False
 
@@ -124,7 +128,7 @@ class MeasuredApp(ApplicationProxy):
         answer = self._own.endpoints.get(_path(scope))
         if answer is None or scope["method"] not in {"GET", "HEAD"}:
             return False
-        scope[_MEASURED] = True
+        scope[MEASURED] = True
         if self._own.entered and self._loop is not None and self._loop.is_closed():
             self._enter()  # the loop before ended without cancelling its tasks, so nobody told us
         await answer(scope, send)
@@ -151,6 +155,7 @@ class MeasuredApp(ApplicationProxy):
             await (lifecycle.leave() if self._loop is not None else beside_loop(lifecycle.stop))
 
     def _enter(self) -> None:
+        watch_router(self.app)
         self._loop = running_loop()
         if self._loop is not None:
             self._own.entered = self.rearguard_parts.lifecycle.enter(self.forget_parent)

@@ -7,6 +7,12 @@ def counted(monitor):
     return {key[2:]: sum(child.counts()[:-1]) for key, child in known.items()}
 
 
+def routes(monitor):
+    """How often each route was counted."""
+    known = monitor._instruments.http_duration.known()
+    return {key[1]: sum(child.counts()[:-1]) for key, child in known.items()}
+
+
 def seconds(monitor):
     """The time of all requests, which were of one kind."""
     (child,) = monitor._instruments.http_duration.known().values()
