@@ -15,6 +15,7 @@ from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.frameworks.wsgi_request import ReadyBody, WsgiRequest
 from rearguard_exporter.frameworks.wsgi_route import NOTES, follow_django, follow_flask
+from rearguard_exporter.frameworks.wsgi_upload import watch
 from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
 from rearguard_exporter.traffic.lanes import Lanes
 
@@ -80,6 +81,8 @@ class MeasuredApp(ApplicationProxy):
             return self.app(environ, start_response)
         kind = method, environ.get("wsgi.url_scheme", "http")
         request = WsgiRequest(own.lanes.of.get(kind) or own.lanes.open(*kind), environ, start_response)
+        if method != "GET" and (environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ):
+            watch(environ, request)
         try:
             body = self.app(environ, request.start)
         except BaseException as failure:
@@ -92,7 +95,10 @@ class MeasuredApp(ApplicationProxy):
             return ready
         wrapper = environ.get("wsgi.file_wrapper")
         if wrapper is not None and _is_file(body, wrapper):
-            request.end()  # sent by the server itself, out of our sight
+            if isinstance(wrapper, type):
+                request.follow_file(body)
+            else:
+                request.end()  # sent by the server itself, out of our sight
             return body
         request.body = body
         return request

@@ -12,17 +12,12 @@ from time import perf_counter
 from typing import Any, Final
 
 from rearguard_exporter.fault_barrier import report
+from rearguard_exporter.frameworks.wsgi_leavers import tells_of_a_leaver
 from rearguard_exporter.frameworks.wsgi_route import failure_of, route_of
 from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, content_type_in
 
 _CODES: Final = {str(code): code for code in range(100, 1000)}
 _WITHOUT_BODY: Final = frozenset({204, 304})
-
-
-def tells_of_a_leaver(failure: BaseException | None) -> bool:
-    """Whether a server raises this where it sends to, or reads from, a caller who left."""
-    # waitress's own class is no OSError.
-    return isinstance(failure, OSError) or type(failure).__name__ == "ClientDisconnected"
 
 
 class WsgiRequest(MeasuredRequest):
@@ -110,12 +105,14 @@ class WsgiRequest(MeasuredRequest):
         unclosed = getattr(self, "_unclosed", None)
         if unclosed is not None:
             unclosed.request = None
+        self.change_thread()
         if isinstance(failure, Exception) and not tells_of_a_leaver(failure):
-            self._refused(failure)
+            self.end(
+                failure
+            )  # the server could not send a piece: text instead of bytes, more than Content-Length says
             return
         if failure is not None or (self.since is not None and not self._is_whole()):
             self.client_left = True
-        self.change_thread()
         self.end()
 
     def failed(self, failure: BaseException) -> None:
@@ -125,11 +122,32 @@ class WsgiRequest(MeasuredRequest):
             self.status = SERVER_ERROR  # servers send the head with the first piece, so it was not sent
         self.end(failure)
 
-    def _refused(self, failure: Exception) -> None:
-        # The server could not send the last piece: text instead of bytes, more than Content-Length says.
-        if not self.is_stream:
-            self.since = None
-        self.failed(failure)
+    def closed(self) -> None:
+        """A body that is a list or a file is closed by the server. If that raises nothing, everything was sent."""
+        if self.is_open:
+            failure = sys.exception()
+            if failure is None:
+                if self.lane.thread != get_ident():
+                    self.change_thread()
+                self.end()
+            else:
+                self.stop(failure)
+
+    def follow_file(self, body: Any) -> None:
+        """End when the server closes this file, which it sends by itself; at once if it cannot be told to say so."""
+        close = getattr(body, "close", None)
+
+        def closed() -> None:
+            self.closed()
+            if close is not None:
+                close()
+
+        try:
+            body.close = closed
+        except (AttributeError, TypeError):  # it was made in C
+            self.end()
+        else:
+            self.since = perf_counter()
 
     def _is_whole(self) -> bool:
         """Whether the server has all of the body. It need not ask again once it has what Content-Length says."""
@@ -155,15 +173,7 @@ class ReadyBody(list[bytes]):
 
     def close(self) -> None:
         """Servers call this at the end, also if the caller left or the body was refused."""
-        request = self.request
-        if request.is_open:
-            failure = sys.exception()
-            if failure is None:
-                if request.lane.thread != get_ident():
-                    request.change_thread()
-                request.end()
-            else:
-                request.stop(failure)
+        self.request.closed()
 
     def __del__(self) -> None:
         """Some callers, tests among them, close nothing."""

@@ -168,7 +168,10 @@ def test_a_file_that_the_server_is_to_send_is_given_back_as_it_is(monitor, wrapp
 
     body = ask(monitor.instrument_wsgi(app), server()[0], **{"wsgi.file_wrapper": wrapper})
     assert body is made[0]
+    if hasattr(body, "close"):
+        body.close()
     assert counted(monitor) == {("200", ""): 1}
+    assert active(monitor) == 0
 
 
 @pytest.mark.parametrize("wrapper", [None, Wrapper, sendfile])

@@ -60,4 +60,10 @@ TABLE = (
     Behaviour("unchanged", headers=(("If-None-Match", "*"),)),
     Behaviour("expects", method="POST", headers=(("Expect", "100-continue"),), body=b"x" * 1000),
 )
-NAMES = frozenset(each.name for each in TABLE)
+_OF_LOOPS = frozenset({"cancels", "cancels_streaming", "upload_in_group"})
+WSGI_TABLE = (
+    Behaviour("upload_fails", **_UPLOAD),  # the handler fails because the body is too short
+    *(each for each in TABLE if each.name not in _OF_LOOPS),
+    Behaviour("large_stream", leaves=Leaves.READING),  # a large body as one piece of an iterator
+    Behaviour("large_file", leaves=Leaves.READING),  # which the server may send by itself
+)

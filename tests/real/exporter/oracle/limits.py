@@ -30,7 +30,8 @@ _OK = Recorded("200", is_error=False)
 
 LIMITS = (
     Limit(
-        ("uvicorn-*", "hypercorn*", "daphne", "granian", "gunicorn-uvicorn"), ("*",), frozenset({"large"}), _OK,
+        ("uvicorn-*", "hypercorn*", "daphne", "granian", "gunicorn-uvicorn", "waitress"), ("*",),
+        frozenset({"large", "large_stream"}), _OK,
         "takes a body that is sent at once as a whole, before the caller has read it",
     ),
     Limit(
@@ -38,8 +39,16 @@ LIMITS = (
         "tells only applications that call `receive`",
     ),
     Limit(
-        ("daphne",), ("*",), frozenset({"upload", "upload_in_group"}), None,
+        ("daphne", "waitress"), ("*",), frozenset({"upload", "upload_fails", "upload_in_group"}), None,
         "calls the application once the whole body is there; before that there is no request",
+    ),
+    Limit(
+        ("waitress",), ("*",), frozenset({"waits"}), _OK,
+        "sends from another thread, so that a small answer is complete once it is made",
+    ),
+    Limit(
+        ("cheroot",), ("*",), frozenset({"upload", "upload_fails"}), None,
+        "at times calls no application while its caller is silent; then there is no request",
     ),
     Limit(
         ("*",), ("starlette_base",), frozenset({"cancels_streaming"}), _OK,

@@ -36,6 +36,16 @@ ASGI: Mapping[str, tuple[str, ...]] = {
 }
 """The command of each server of ASGI applications."""
 
+WSGI: Mapping[str, tuple[str, ...]] = {
+    "gunicorn-sync": _GUNICORN,
+    "gunicorn-gthread": (*_GUNICORN, "-k", "gthread", "--threads", "32"),
+    "gunicorn-gevent": (*_GUNICORN, "-k", "gevent"),
+    "waitress": ("waitress-serve", "--listen", "127.0.0.1:{port}", "--threads", "32", "{app}"),
+    "cheroot": ("cheroot", "{app}", "--bind", "127.0.0.1:{port}", "--threads", "32"),
+    "werkzeug": ("python", "-m", "real.exporter.oracle.werkzeug_server", "{port}", "{app}"),
+}
+"""The command of each server of WSGI applications."""
+
 
 @dataclass(frozen=True)
 class Served:

@@ -1,0 +1,78 @@
+"""The behaviours on Django by WSGI."""
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+from real.exporter.oracle.apps.parts import FILE, LARGE, begins, monitor, until_left_blocking
+from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces
+
+settings.configure(
+    SECRET_KEY="oracle", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None, MIDDLEWARE=[]
+)
+
+
+class Unprepared(HttpResponse):
+    """An answer whose head cannot be made."""
+
+    def items(self):
+        raise LookupError("oracle")
+
+
+def waits(_):
+    begins("waits")
+    until_left_blocking("waits")
+    return HttpResponse("late")
+
+
+def read(request):
+    begins(request.path.strip("/"))
+    return HttpResponse(str(len(request.body)))
+
+
+def upload_fails(request):
+    begins("upload_fails")
+    if len(request.body) < 100_000:
+        raise LookupError("oracle")
+    return HttpResponse("ok")
+
+
+def raises(_):
+    raise LookupError("oracle")
+
+
+def group(_):
+    fail_in_group()
+
+
+def os_error(_):
+    raise ConnectionResetError("oracle")
+
+
+HANDLERS = {
+    "quick": lambda _: HttpResponse("ok"),
+    "done": lambda _: HttpResponse("ok"),
+    "head": lambda _: HttpResponse("ok"),
+    "missing": lambda _: HttpResponse("no", status=404),
+    "waits": waits,
+    "streams": lambda _: StreamingHttpResponse(pieces("streams")),
+    "large": lambda _: HttpResponse(LARGE),
+    "large_stream": lambda _: StreamingHttpResponse(iter([LARGE]), headers={"Content-Length": str(len(LARGE))}),
+    "large_file": lambda _: FileResponse(LARGE_FILE.open("rb")),
+    "upload": read,
+    "upload_fails": upload_fails,
+    "raises": raises,
+    "group": group,
+    "os_error": os_error,
+    "preparing": lambda _: Unprepared("ok"),
+    "raises_streaming": lambda _: StreamingHttpResponse(pieces("raises_streaming", LookupError("oracle"))),
+    "os_error_streaming": lambda _: StreamingHttpResponse(pieces("os_error_streaming", ConnectionResetError("x"))),
+    "answers_500": lambda _: HttpResponse("no", status=500),
+    "range": lambda _: HttpResponse(FILE.read_bytes()[2:6], status=206),
+    "beyond": lambda _: HttpResponse(status=416),
+    "unchanged": lambda _: HttpResponse(status=304),
+    "expects": read,
+}
+urlpatterns = [path(name, handler) for name, handler in HANDLERS.items()]
+app = monitor().instrument_wsgi(get_wsgi_application())

@@ -1,0 +1,69 @@
+"""The behaviours on Flask."""
+
+from flask import Flask, Response, request, send_file
+
+from real.exporter.oracle.apps.parts import FILE, LARGE, begins, monitor, until_left_blocking
+from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces
+
+
+class Unprepared(Response):
+    """An answer whose head cannot be made."""
+
+    def get_wsgi_headers(self, environ):  # noqa: ARG002 - Werkzeug's shape
+        raise LookupError("oracle")
+
+
+def waits():
+    begins("waits")
+    until_left_blocking("waits")
+    return "late"
+
+
+def read():
+    begins(request.path.strip("/"))
+    return str(len(request.get_data()))
+
+
+def upload_fails():
+    begins("upload_fails")
+    if len(request.environ["wsgi.input"].read(100_000)) < 100_000:
+        raise LookupError("oracle")
+    return "ok"
+
+
+def raises():
+    raise LookupError("oracle")
+
+
+def os_error():
+    raise ConnectionResetError("oracle")
+
+
+HANDLERS = {
+    "quick": lambda: "ok",
+    "done": lambda: "ok",
+    "head": lambda: "ok",
+    "missing": lambda: ("no", 404),
+    "waits": waits,
+    "streams": lambda: Response(pieces("streams")),
+    "large": lambda: Response(LARGE),
+    "large_stream": lambda: Response(iter([LARGE]), headers={"Content-Length": str(len(LARGE))}),
+    "large_file": lambda: send_file(LARGE_FILE),
+    "upload": read,
+    "upload_fails": upload_fails,
+    "raises": raises,
+    "group": fail_in_group,
+    "os_error": os_error,
+    "preparing": lambda: Unprepared("ok"),
+    "raises_streaming": lambda: Response(pieces("raises_streaming", LookupError("oracle"))),
+    "os_error_streaming": lambda: Response(pieces("os_error_streaming", ConnectionResetError("oracle"))),
+    "answers_500": lambda: ("no", 500),
+    "range": lambda: send_file(FILE),
+    "beyond": lambda: send_file(FILE),
+    "unchanged": lambda: send_file(FILE),
+    "expects": read,
+}
+flask = Flask(__name__)
+for name, handler in HANDLERS.items():
+    flask.add_url_rule(f"/{name}", name, handler, methods=["GET", "POST"])
+app = monitor().instrument_wsgi(flask)

@@ -1,0 +1,105 @@
+"""The behaviours as a plain WSGI application."""
+
+from real.exporter.oracle.apps.parts import FILE, LARGE, begins, monitor, until_left_blocking
+from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces
+
+
+def answer(start, status="200 OK", body=b"ok"):
+    start(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def stream(start, body):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return body
+
+
+def waits(_, start):
+    begins("waits")
+    until_left_blocking("waits")
+    return answer(start, body=b"late")
+
+
+def read(environ, start):
+    begins(environ["PATH_INFO"].strip("/"))
+    size = len(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+    return answer(start, body=str(size).encode())
+
+
+def upload_fails(environ, start):
+    begins("upload_fails")
+    if len(environ["wsgi.input"].read(100_000)) < 100_000:
+        raise LookupError("oracle")
+    return answer(start)
+
+
+def raises(_environ, _start):
+    raise LookupError("oracle")
+
+
+def group(_environ, _start):
+    fail_in_group()
+
+
+def os_error(_environ, _start):
+    raise ConnectionResetError("oracle")
+
+
+def preparing(_, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return ["text instead of bytes"]
+
+
+def empty(status):
+    def handler(_, start):
+        start(status, [])
+        return []
+
+    return handler
+
+
+def large_stream(_, start):
+    start("200 OK", [("Content-Length", str(len(LARGE)))])
+    return iter([LARGE])
+
+
+def large_file(environ, start):
+    start("200 OK", [("Content-Length", str(len(LARGE)))])
+    file = LARGE_FILE.open("rb")
+    if "wsgi.file_wrapper" in environ:
+        return environ["wsgi.file_wrapper"](file)
+    return iter(lambda: file.read(8192), b"")
+
+
+HANDLERS = {
+    "quick": lambda _, start: answer(start),
+    "done": lambda _, start: answer(start),
+    "head": lambda _, start: answer(start)[:0],
+    "missing": lambda _, start: answer(start, "404 Not Found"),
+    "waits": waits,
+    "streams": lambda _, start: stream(start, pieces("streams")),
+    "large": lambda _, start: answer(start, body=LARGE),
+    "large_stream": large_stream,
+    "large_file": large_file,
+    "upload": read,
+    "upload_fails": upload_fails,
+    "raises": raises,
+    "group": group,
+    "os_error": os_error,
+    "preparing": preparing,
+    "raises_streaming": lambda _, start: stream(start, pieces("raises_streaming", LookupError("oracle"))),
+    "os_error_streaming": lambda _, start: stream(start, pieces("os_error_streaming", ConnectionResetError("x"))),
+    "answers_500": lambda _, start: answer(start, "500 Internal Server Error"),
+    "range": lambda _, start: answer(start, "206 Partial Content", FILE.read_bytes()[2:6]),
+    "beyond": lambda _, start: answer(start, "416 Range Not Satisfiable"),
+    "unchanged": empty("304 Not Modified"),
+    "expects": read,
+}
+
+
+def bare(environ, start):
+    """The application without a monitor."""
+    return HANDLERS[environ["PATH_INFO"].strip("/")](environ, start)
+
+
+app = monitor().instrument_wsgi(bare)
