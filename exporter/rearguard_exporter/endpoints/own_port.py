@@ -31,6 +31,10 @@ REQUEST_SECONDS = 10.0
 ROOM_SECONDS = 1.0
 """Seconds that a connection which makes room has to end, before another one must."""
 
+_PATHS = (METRICS, DASHBOARD)
+_TEXT = {"Content-Type": "text/plain"}
+_UNKNOWN = f"{METRICS}, {DASHBOARD}\n".encode()
+
 RETRY = 0.5  # seconds between two looks at whether a port that was taken is free
 
 
@@ -83,7 +87,9 @@ class OwnPort:
     def _bind(self) -> "_Http | None":
         held = HeldConnections()
         try:
-            return _Http(self._wanted, _handler(self._endpoints, held), held)
+            return _Http(
+                self._wanted, type("_Bound", (_Handler,), {"endpoints": self._endpoints, "held": held}), held
+            )
         except OSError as failure:
             if failure.errno != errno.EADDRINUSE:
                 raise
@@ -174,50 +180,78 @@ class _Reader(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
-def _handler(endpoints: Endpoints, held: HeldConnections) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection, until it ends."""
 
-        def setup(self) -> None:
-            super().setup()
-            self.rfile.close()
-            self._reader = _Reader(self.connection)
-            self.rfile = io.BufferedReader(self._reader)
+    protocol_version = "HTTP/1.1"
+    endpoints: Endpoints
+    held: HeldConnections
 
-        def handle_one_request(self) -> None:
-            self._reader.deadline = time.monotonic() + REQUEST_SECONDS
-            held.waits(self.connection)
-            super().handle_one_request()
+    def setup(self) -> None:
+        """Read within the limits."""
+        super().setup()
+        self.rfile.close()
+        self._reader = _Reader(self.connection)
+        self.rfile = io.BufferedReader(self._reader)
 
-        def do_GET(self) -> None:
-            held.renders(self.connection)
-            self.connection.settimeout(REQUEST_SECONDS)
-            try:
-                status, headers, body = self._answer(urlsplit(self.path).path)
-            except Exception:  # noqa: BLE001 - one failed scrape must not end the connection thread with a traceback
-                report("listen")
-                status, headers, body = HTTPStatus.INTERNAL_SERVER_ERROR, {}, b"not available\n"
-            held.waits(self.connection)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
+    def handle_one_request(self) -> None:
+        """Give the next request its time."""
+        self._reader.deadline = time.monotonic() + REQUEST_SECONDS
+        self.held.waits(self.connection)
+        super().handle_one_request()
+
+    def do_GET(self) -> None:
+        """Answer a request."""
+        self._reply(*self._made())
+
+    def do_HEAD(self) -> None:
+        """As `do_GET`, without the body."""
+        self._reply(*self._made())
+
+    def refuse(self) -> None:
+        """Answer any other method."""
+        self.close_connection = True  # a body may follow, which nobody reads
+        if urlsplit(self.path).path in _PATHS:
+            refused = {**_TEXT, "Allow": "GET, HEAD", "Connection": "close"}
+            self._reply(HTTPStatus.METHOD_NOT_ALLOWED, refused, b"GET, HEAD\n")
+        else:
+            self._reply(HTTPStatus.NOT_FOUND, {**_TEXT, "Connection": "close"}, _UNKNOWN)
+
+    def _made(self) -> tuple[HTTPStatus, dict[str, str], bytes]:
+        self.held.renders(self.connection)
+        self.connection.settimeout(REQUEST_SECONDS)
+        try:
+            status, headers, body = self._answer(urlsplit(self.path).path)
+        except Exception:  # noqa: BLE001 - one failed scrape must not end the connection thread with a traceback
+            report("listen")
+            status, headers, body = HTTPStatus.INTERNAL_SERVER_ERROR, {}, b"not available\n"
+        self.held.waits(self.connection)
+        return status, headers, body
+
+    def _reply(self, status: HTTPStatus, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
             self.wfile.write(body)
 
-        def _answer(self, path: str) -> tuple[HTTPStatus, dict[str, str], bytes]:
-            if path == METRICS:
-                accept = ",".join(self.headers.get_all("Accept", ()))
-                encoding = ",".join(self.headers.get_all("Accept-Encoding", ()))
-                seconds = seconds_allowed(self.headers.get(SCRAPE_TIMEOUT, ""))
-                made = endpoints.metrics.submit(accept, encoding, seconds).result()
-                return HTTPStatus.OK, made.headers, made.body
-            if path == DASHBOARD:
-                body = json.dumps(endpoints.dashboard.submit().result()).encode()
-                return HTTPStatus.OK, {"Content-Type": "application/json"}, body
-            return HTTPStatus.NOT_FOUND, {"Content-Type": "text/plain"}, f"{METRICS}, {DASHBOARD}\n".encode()
+    def _answer(self, path: str) -> tuple[HTTPStatus, dict[str, str], bytes]:
+        if path == METRICS:
+            accept = ",".join(self.headers.get_all("Accept", ()))
+            encoding = ",".join(self.headers.get_all("Accept-Encoding", ()))
+            seconds = seconds_allowed(self.headers.get(SCRAPE_TIMEOUT, ""))
+            made = self.endpoints.metrics.submit(accept, encoding, seconds).result()
+            return HTTPStatus.OK, made.headers, made.body
+        if path == DASHBOARD:
+            body = json.dumps(self.endpoints.dashboard.submit().result()).encode()
+            return HTTPStatus.OK, {"Content-Type": "application/json"}, body
+        return HTTPStatus.NOT_FOUND, _TEXT, _UNKNOWN
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-            """Log nothing: there is a scrape every few seconds."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+        """Log nothing: there is a scrape every few seconds."""
 
-    return Handler
+
+for _method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"):
+    setattr(_Handler, f"do_{_method}", _Handler.refuse)

@@ -1,12 +1,12 @@
 """The aiohttp adapter: one middleware, one signal, the endpoints, and background work tied to the application.
 
 It reads everything from what aiohttp leaves on the request, and walks no router.
+Here: how an application is instrumented. Never here: what became of a request (aiohttp_request).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from time import perf_counter
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -16,19 +16,21 @@ from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_allowed
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import log, quiet, report
-from rearguard_exporter.frameworks.aiohttp_socket import Link, is_gone, note_shutdown
+from rearguard_exporter.frameworks.aiohttp_request import (
+    BEGIN,
+    SERVED,
+    AiohttpRequest,
+    Begin,
+    Handler,
+    Served,
+    serve_alone,
+    watch,
+)
+from rearguard_exporter.frameworks.aiohttp_socket import note_shutdown
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
-from rearguard_exporter.traffic.lanes import Lane, Lanes
-from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest
-from rearguard_exporter.traffic.websocket import Connection
+from rearguard_exporter.traffic.lanes import Lanes
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_STATE = "rearguard_exporter.measured"
-# Typed keys came with aiohttp 3.14, which warns about the plain ones.
-_MEASURED: Any = web.RequestKey(_STATE, object) if hasattr(web, "RequestKey") else _STATE
 _INSTALLED: web.AppKey[MonitorParts] = web.AppKey("rearguard_exporter.installed", MonitorParts)
-_TIMED_OUT = 504  # what aiohttp answers to a TimeoutError
 _MOST_ROUTES = 10_000  # templates kept at most: an application's own resources may make a new route for each request
 
 
@@ -45,11 +47,13 @@ def instrument(app: web.Application, parts: MonitorParts) -> None:
     app[_INSTALLED] = parts
     endpoints = _add_endpoints(app, parts)
     own = frozenset(route for endpoint in endpoints for route in endpoint)
-    app.middlewares.insert(0, _middleware(parts, own))
+    app[BEGIN] = begin = _beginning(parts, own)
+    app.middlewares.insert(0, _middleware(begin))
     if parts.instruments.exemplars.on:
         app.middlewares.append(_note_trace)  # inside whatever middleware traces
     app.on_response_prepare.append(_on_prepare)
     note_shutdown(app)
+    watch()
     app.cleanup_ctx.append(_background(parts, endpoints))
 
 
@@ -132,103 +136,44 @@ def _background(parts: MonitorParts, endpoints: list[_Endpoint]) -> Callable[[we
     return run
 
 
-class _Request(MeasuredRequest):
-    """What is known of one request between the middleware and the signal."""
-
-    __slots__ = ("link", "response")
-
-    def __init__(self, lane: Lane, route: str) -> None:
-        MeasuredRequest.__init__(self, lane)  # for every request: `super()` takes longer
-        self.route = route
-        self.response: web.StreamResponse | None = None  # which the handler itself sends
-        self.link: Link | None = None  # once it became a socket
-
-    def content_type(self) -> str:
-        """As aiohttp has it."""
-        return "" if self.response is None else self.response.content_type
-
-    @quiet
-    def prepared(self, response: web.StreamResponse, request: web.Request) -> None:
-        """Headers are about to be sent."""
-        if isinstance(response, web.WebSocketResponse):
-            self.leave()
-            self.link = Link(response, Connection(self.lane.instruments, self.route), request)
-            self.link.follow()
-        elif not isinstance(response, web.Response):
-            self.response = response
-            self.since = perf_counter()
-            self.is_stream = True
-
-    def answered(self, status: int, request: web.Request) -> None:
-        """The handler returned a response of this status. Raises nothing."""
-        if self.link is not None:
-            self._end_link(None)
-            return
-        self.status = status
-        self.subject = request
-        self.end()
-        self.subject = None  # the request holds this object: both would wait for the garbage collector
-
-    @quiet
-    def failed(self, failure: BaseException, request: web.Request) -> None:
-        """The handler raised; an HTTPException is an answer like any other."""
-        if self.link is not None:
-            self._end_link(failure)
-            return
-        if isinstance(failure, web.HTTPException):
-            self.answered(failure.status, request)
-            return
-        sent, is_cancelled = self.response, isinstance(failure, asyncio.CancelledError)
-        # A stream is cancelled when the server stops or the caller left. Neither is a fault.
-        self.client_left = (is_cancelled and sent is not None) or (
-            (is_cancelled or isinstance(failure, ConnectionResetError)) and is_gone(request)
-        )
-        if sent is not None:
-            self.status = sent.status
-        else:
-            self.status = _TIMED_OUT if isinstance(failure, TimeoutError) else SERVER_ERROR
-        self.subject = request
-        self.end(failure)
-        self.subject = None  # as above
-
-    @quiet
-    def _end_link(self, failure: BaseException | None) -> None:
-        if self.link is not None:
-            self.link.over(failure)
-
-
-def _middleware(parts: MonitorParts, own: frozenset[web.AbstractRoute]) -> Any:
+def _beginning(parts: MonitorParts, own: frozenset[web.AbstractRoute]) -> Begin:
+    """What begins to measure a request of this application."""
     instruments, excluded = parts.instruments, parts.excluded
     lanes = Lanes(instruments)
-    templates: dict[web.AbstractRoute, str] = dict.fromkeys(own, "")
+    templates: dict[web.AbstractRoute | None, str] = dict.fromkeys(own, "")
+    templates[None] = UNMATCHED  # aiohttp refused the request before it looked for a route
 
-    @web.middleware
-    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-        measured: _Request | None = None
+    def begin(this: Served, request: web.Request) -> None:
         try:
-            matched = request.match_info.route
+            if this.is_seen:  # an outer application measures it
+                if this.measured is not None and this.measured.lane.instruments is not instruments:
+                    parts.warn_of_second_monitor()
+                return
+            this.is_seen = True
+            match_info = request._match_info  # noqa: SLF001 - `match_info` insists that there is one
+            matched = None if match_info is None else match_info.route
             template = templates.get(matched)
             if template is None:
                 template = _template(matched, templates)
             if excluded is not None and request.path in excluded:
-                template = ""
-            if len(request) and _MEASURED in request:  # an outer application measures it
-                if request[_MEASURED].lane.instruments is not instruments:
-                    parts.warn_of_second_monitor()
-            elif template:
+                return
+            if template:
                 kind = request.method, request.scheme
-                measured = request[_MEASURED] = _Request(lanes.of.get(kind) or lanes.open(*kind), template)
+                this.measured = AiohttpRequest(lanes.of.get(kind) or lanes.open(*kind), template)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("aiohttp request")
-        if measured is None:
-            return await handler(request)
-        try:
-            response = await handler(request)
-        except BaseException as failure:
-            measured.failed(failure, request)
-            raise
-        measured.answered(getattr(response, "status", SERVER_ERROR), request)
-        return response
+
+    return begin
+
+
+def _middleware(begin: Begin) -> Any:
+    @web.middleware
+    def measure(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        this = SERVED.get()
+        if this is None or this.request is not request:
+            return serve_alone(request, handler, begin)
+        begin(this, request)
+        return handler(request)
 
     return measure
 
@@ -238,14 +183,19 @@ async def _note_trace(request: web.Request, handler: Handler) -> web.StreamRespo
     try:
         return await handler(request)
     finally:
-        measured = request.get(_MEASURED)
-        if isinstance(measured, _Request) and measured.lane.extras is not None:
-            measured.trace = measured.lane.extras.trace()
+        this = SERVED.get()
+        if (
+            this is not None
+            and this.request is request
+            and this.measured is not None
+            and this.measured.lane.extras is not None
+        ):
+            this.measured.trace = this.measured.lane.extras.trace()
 
 
-def _template(route: web.AbstractRoute, known: dict[web.AbstractRoute, str]) -> str:
+def _template(route: web.AbstractRoute | None, known: dict[web.AbstractRoute | None, str]) -> str:
     """The template of a route with the prefixes of sub-applications, never the raw path."""
-    resource = route.resource
+    resource = None if route is None else route.resource
     if resource is None:
         return UNMATCHED  # a route that aiohttp made for this request alone
     if len(known) < _MOST_ROUTES:
@@ -254,7 +204,9 @@ def _template(route: web.AbstractRoute, known: dict[web.AbstractRoute, str]) -> 
 
 
 async def _on_prepare(request: web.Request, response: web.StreamResponse) -> None:
-    measured = request.get(_MEASURED)
-    # What is prepared after the handler returned is sent by aiohttp, out of our sight.
-    if isinstance(measured, _Request) and measured.is_open and measured.response is None:
-        measured.prepared(response, request)
+    this = SERVED.get()
+    if this is not None and this.request is request and this.measured is not None:
+        try:
+            this.measured.prepared(response, request)
+        except Exception:  # noqa: BLE001 - as above
+            report("aiohttp response")

@@ -31,16 +31,29 @@ def is_gone(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
+def is_stopping(request: web.Request) -> bool:
+    """Whether the application of this request stops."""
+    stopping = request.config_dict.get(_STOPPING)
+    return stopping is not None and stopping.is_set()
+
+
+def is_cancelled() -> bool:
+    """Whether somebody cancelled the task that asks. A CancelledError without that is the application's own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Link:
     """A request that became a socket."""
 
-    __slots__ = ("_connection", "_lost", "_request", "asked", "said", "socket")
+    __slots__ = ("_connection", "_is_silent", "_lost", "_request", "asked", "said", "socket")
 
     def __init__(self, socket: web.WebSocketResponse, connection: Connection, request: web.Request) -> None:
         self.socket = socket
         self._connection = connection
         self._request = request
         self._lost = False  # a message found nobody to be sent to
+        self._is_silent = False  # the handler waited for a message in vain
         self.asked: object = None
         """The first code with which the application closed the socket; the peer has to confirm it."""
         self.said: object = None
@@ -51,6 +64,7 @@ class Link:
         socket: Any = self.socket
         socket.receive = self._receiving(socket.receive)
         socket.close = self._closing(socket.close)
+        socket.write_eof = self._ending(socket.write_eof)
         # Every other way out (send_json …) goes through these.
         socket.send_str = self._sending(socket.send_str)
         socket.send_bytes = self._sending(socket.send_bytes)
@@ -69,13 +83,13 @@ class Link:
     def _why(self, failure: BaseException | None) -> Reason:
         if self.said is not None:
             return reason_of_code(self.said, sent=False)  # what is raised after the end is a consequence of it
-        is_cancelled = isinstance(failure, asyncio.CancelledError)
-        if is_cancelled and self._is_stopping():
+        was_cancelled = isinstance(failure, asyncio.CancelledError) and is_cancelled()
+        if was_cancelled and is_stopping(self._request):
             return Reason.GOING_AWAY
         if isinstance(self.socket.exception(), TimeoutError):
             return Reason.TIMEOUT
         code: object = self.socket.close_code
-        if code is None and (self._lost or is_cancelled or failure is None):
+        if code is None and (self._lost or was_cancelled or failure is None):
             code = _unread(self.socket)
         if code is None:
             return self._by_failure(failure)
@@ -85,21 +99,23 @@ class Link:
         return reason
 
     def _by_failure(self, failure: BaseException | None) -> Reason:
-        gone = is_gone(self._request)
-        if isinstance(failure, asyncio.CancelledError):
-            return Reason.ABNORMAL if gone else Reason.GOING_AWAY
-        if isinstance(failure, TimeoutError):
+        if isinstance(failure, TimeoutError) and self._is_silent:
             return Reason.TIMEOUT
-        if self._lost or (isinstance(failure, ConnectionResetError) and gone):
+        gone = is_gone(self._request)
+        was_cancelled = isinstance(failure, asyncio.CancelledError) and is_cancelled()
+        if self._lost or (gone and (was_cancelled or isinstance(failure, ConnectionResetError))):
             return Reason.ABNORMAL
         if failure is not None:
             return Reason.ERROR
         # No closing handshake yet: aiohttp does it with 1000 after the handler, if anybody is there.
         return Reason.ABNORMAL if gone else Reason.CLEAN
 
-    def _is_stopping(self) -> bool:
-        stopping = self._request.config_dict.get(_STOPPING)
-        return stopping is not None and stopping.is_set()
+    def _ending(self, write_eof: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def noted(*args: Any, **kwargs: Any) -> Any:
+            self.over(None)  # aiohttp calls it once the handler has returned
+            return await write_eof(*args, **kwargs)
+
+        return noted
 
     def _closing(self, close: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def noted(*, code: int = WSCloseCode.OK, **kwargs: Any) -> Any:
@@ -111,7 +127,9 @@ class Link:
 
     def _receiving(self, receive: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def counted(*args: Any, **kwargs: Any) -> Any:
+            self._is_silent = True
             message = await receive(*args, **kwargs)
+            self._is_silent = False
             if message.type in _MESSAGES:
                 self._connection.received()
             elif message.type is WSMsgType.CLOSE:

@@ -323,7 +323,7 @@ async def test_every_family_exposed_is_declared_with_its_labels(serve, eventuall
 
     async def sampled():
         scrape = await site.scrape()
-        return scrape.value("process_cpu_utilization_ratio") is not None and scrape
+        return scrape.all("process_cpu_utilization_ratio") and scrape
 
     scrape = await eventually(sampled)
     for family in scrape.families:

@@ -335,3 +335,22 @@ async def test_a_hundred_sockets_with_large_messages_lose_nothing(rough, eventua
     assert scrape.value(DISCONNECTS, http_route="/echo", reason="clean") == 100
     assert {sample.value for sample in scrape.all("websocket_server_messages_total", http_route="/echo")} == {100}
     assert scrape.value("websocket_server_connections_total", http_route="/echo") == 100
+
+
+@pytest.mark.parametrize("failure", [asyncio.CancelledError, TimeoutError, ConnectionResetError])
+@pytest.mark.parametrize("cancelling", [False, True])
+async def test_what_a_handler_raises_by_itself_is_its_error(serve, eventually, failure, cancelling):
+    async def fail(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        raise failure
+
+    app = web.Application()
+    app.router.add_get("/fail", fail)
+    Monitor("shop", "1.0", "test").instrument_aiohttp(app)
+    site = await serve(app, handler_cancellation=cancelling)
+    async with site.client.ws_connect(site.url + "/fail") as socket:
+        await socket.send_str("x")
+        await socket.receive()
+        assert await ended(site, eventually, "/fail") == ["error"]

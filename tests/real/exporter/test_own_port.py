@@ -1,5 +1,7 @@
 """The port of its own against peers that dribble or come in crowds, and without a name server."""
 
+import http.client
+import re
 import socket
 import threading
 import time
@@ -86,8 +88,11 @@ def test_the_crowd_of_one_address_ends_no_connection_of_another(address):
     with ExitStack() as stack:
         scraper = stack.enter_context(dial(address, "127.0.0.2"))
         assert answer(scraper) == b"HTTP/1.1 200 OK"
-        while not scraper.recv(65536).endswith(b"\n"):
-            pass
+        rest = b""
+        while not (found := re.search(rb"Content-Length: (\d+)\r\n\r\n", rest)) or len(rest) < found.end() + int(
+            found[1]
+        ):
+            rest += scraper.recv(65536)
         for _ in range(3 * own_port.MOST_CONNECTIONS):
             stack.enter_context(dial(address))
         assert answer(scraper) == b"HTTP/1.1 200 OK"
@@ -165,3 +170,40 @@ def test_a_peer_that_dribbles_its_request_is_cut_off_and_one_that_asks_again_is_
         except (ConnectionResetError, BrokenPipeError):
             pass
         assert time.monotonic() - began < 2
+
+
+def asked(address, method, path):
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/monitoring/dashboard", "/elsewhere"])
+def test_head_is_answered_like_get_without_a_body(address, path):
+    status, headers, body = asked(address, "GET", path)
+    seen, of_head, nothing = asked(address, "HEAD", path)
+    assert (seen, of_head["Content-Type"]) == (status, headers["Content-Type"])
+    assert int(of_head["Content-Length"]) > 0
+    assert body
+    assert nothing == b""
+
+
+def test_a_connection_is_asked_again_after_head(address):
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    for method in ("HEAD", "GET"):
+        connection.request(method, "/metrics")
+        response = connection.getresponse()
+        assert response.status == 200
+        assert bool(response.read()) == (method == "GET")
+    connection.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_another_method_is_told_which_ones_there_are(address, method):
+    status, headers, _ = asked(address, method, "/metrics")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+    assert asked(address, method, "/elsewhere")[0] == 404

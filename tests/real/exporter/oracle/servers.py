@@ -46,6 +46,15 @@ WSGI: Mapping[str, tuple[str, ...]] = {
 }
 """The command of each server of WSGI applications."""
 
+_ITSELF = ("python", "-m", "real.exporter.oracle.apps.aiohttp_app", "{port}")
+AIOHTTP: Mapping[str, tuple[str, ...]] = {
+    "aiohttp": _ITSELF,
+    "aiohttp-cancelling": (*_ITSELF, "cancelling"),  # it cancels handlers whose caller left
+    "gunicorn-aiohttp": (*_GUNICORN, "-k", "aiohttp.GunicornWebWorker"),
+    "gunicorn-aiohttp-uvloop": (*_GUNICORN, "-k", "aiohttp.GunicornUVLoopWebWorker"),
+}
+"""The command of each server of aiohttp's applications."""
+
 
 @dataclass(frozen=True)
 class Served:
