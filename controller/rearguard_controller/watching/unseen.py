@@ -28,6 +28,10 @@ _OLDER = re.compile(r"http_server_duration(?:_|$)")
 _READS_REQUESTS = re.compile(r"(?:http|grpc|rpc|request|latency|calls)", re.IGNORECASE)
 _ONE_SERVICE = (ENVIRONMENT_LABEL, "service_namespace")  # labels that differ between services of one name
 _OF_REQUESTS = re.compile(r"(?:http|grpc|rpc|request|latency|duration|calls)", re.IGNORECASE)
+_PARTS = {  # metrics that tell a share only beside another
+    "process_memory_usage_bytes": "process_memory_limit_bytes",
+    "container_memory_usage_bytes": "container_memory_available_bytes",
+}
 _BESIDE = re.compile(r"(?:target_info|up|scrape_|push_|promhttp_|prometheus_|otelcol_)")  # say nothing of the service
 
 
@@ -168,14 +172,16 @@ def by_metrics(needed: Collection[str], there: Collection[str]) -> str:
         needed: what the figures read in the end, without what only tells that something is there.
         there: every metric that the target's instances show.
     """
-    found = sorted(set(needed) & set(there))
+    lone = {name: part for name, part in sorted(_PARTS.items()) if name in there and part not in there}
+    found = sorted((set(needed) & set(there)) - lone.keys() - set(lone.values()))
     if found:
         return (
             f"{few(found)} is there, and no figure comes of it yet: nothing was counted so far, or no request with"
             " the label http_response_status_code."
         )
-    missing = sorted(needed, key=lambda name: (name != _REQUESTS, name))
-    return f"The figures need one of {few(missing)}, and its instances show none of them. {_instead(there)}"
+    missing = sorted(set(needed) - lone.keys(), key=lambda name: (name != _REQUESTS, name))
+    halves = f" {few(lone)} says nothing without {few(lone.values())}." if set(needed) & lone.keys() else ""
+    return f"The figures need one of {few(missing)}, and its instances show none of them.{halves} {_instead(there)}"
 
 
 def _instead(there: Collection[str]) -> str:

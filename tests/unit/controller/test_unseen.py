@@ -97,6 +97,32 @@ def test_what_is_missing_is_named_with_what_is_shown_instead(there, told):
     assert ("http_server_request_duration_seconds_count" in sentence) is True
 
 
+@pytest.mark.parametrize(
+    ("there", "lone"),
+    [
+        (
+            {"process_memory_usage_bytes"},
+            "process_memory_usage_bytes says nothing without process_memory_limit_bytes.",
+        ),
+        (
+            {"container_memory_usage_bytes", "go_goroutines"},
+            "container_memory_usage_bytes says nothing without container_memory_available_bytes.",
+        ),
+    ],
+)
+def test_a_metric_that_tells_a_share_only_beside_another_is_not_taken_for_a_count_that_will_come(there, lone):
+    """OpenTelemetry shows how much memory a process uses, and no limit of it."""
+    sentence = unseen.by_metrics({*NEEDED, "process_memory_usage_bytes", "container_memory_usage_bytes"}, there)
+    assert lone in sentence
+    assert "no figure comes of it yet" not in sentence
+    assert "They show nothing of requests" in sentence
+
+
+def test_a_share_whose_parts_are_both_there_comes_with_time():
+    there = {"process_memory_usage_bytes", "process_memory_limit_bytes"}
+    assert "no figure comes of it yet" in unseen.by_metrics({*NEEDED, *there}, there)
+
+
 OTHER = {"service_name": "orders", "deployment_environment_name": "production"}
 
 
