@@ -122,7 +122,7 @@ class Monitor:
         mine.register(self._lifecycle)
         self._instruments.db_duration.tell_if_forked(self._lifecycle.counts_in_fork)
         sources = Sources(mine.collectors, ForeignCollectors(registries, mine.collectors, collects, cost.timeouts))
-        metrics = MetricsEndpoint(sources, cost.render_seconds, renders, has_created=settings.has_created)
+        metrics = MetricsEndpoint(sources, cost.render_seconds, renders, has_created=settings.options.has_created)
         self._endpoints = Endpoints(metrics, dashboard, Health(self.identity, watches))
         self._parts = MonitorParts(
             self._instruments,

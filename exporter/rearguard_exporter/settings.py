@@ -17,7 +17,6 @@ class Settings:
     listen: tuple[str, int] | None  # host and port that the exporter serves itself
     excluded: ExcludedPaths | None
     options: Options
-    has_created: bool = False
 
 
 def resolve_settings(
@@ -47,9 +46,9 @@ def resolve_settings(
         ),
         request_labels=dict(request_labels or {}),
         label_limit=label_limit,
+        has_created=bool(_switch("REARGUARD_CREATED") if created is None else created),
     )
-    has_created = _switch("REARGUARD_CREATED") if created is None else created
-    return Settings(address, ExcludedPaths(paths) if paths else None, options, has_created=bool(has_created))
+    return Settings(address, ExcludedPaths(paths) if paths else None, options)
 
 
 def parse_address(text: str) -> tuple[str, int]:

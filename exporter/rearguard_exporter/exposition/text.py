@@ -17,15 +17,15 @@ from rearguard_exporter.values.slots import Child, Counts, Exemplar, Slots, Tabl
 def lines(slots: Slots, *, is_openmetrics: bool, has_created: bool = False) -> Iterator[str]:
     """The head of the family, then the lines of one child after the other; in OpenMetrics also when each began."""
     family = slots.family
-    has_created = has_created and is_openmetrics and family.kind is not Kind.GAUGE
+    began = slots.began if has_created and is_openmetrics and family.kind is not Kind.GAUGE else None
     yield head(family, is_openmetrics=is_openmetrics)
     tables = slots.tables()
     template = _template(family)
     for child in slots.children():
         written = _written(child, tables, template)
         yield _with_exemplars(written, child.exemplars) if is_openmetrics and child.exemplars else written
-        if has_created:
-            yield f"{family.name.removesuffix('_total')}_created{_braced(child)} {child.created:.3f}\n"
+        if began is not None:
+            yield f"{family.name.removesuffix('_total')}_created{_braced(child)} {began[child.key]:.3f}\n"
 
 
 def head(family: Family, *, is_openmetrics: bool) -> str:

@@ -28,6 +28,7 @@ class Options:
     labels: Mapping[str, str] = field(default_factory=dict)  # constant
     request_labels: Mapping[str, Hook] = field(default_factory=dict)
     label_limit: int = LABEL_LIMIT
+    has_created: bool = False  # whether it is kept when each child was made
 
 
 class Registers(Protocol):
@@ -51,6 +52,7 @@ class Instruments:
 
         def slots(family: Family) -> Slots:
             made = Slots(family, limit, told.labels)
+            made.began = {} if told.has_created else None
             registry.register(made)
             return made
 

@@ -75,12 +75,11 @@ class Exemplar:
 class Child:
     """One set of label values of a family, for callers that observe it again and again."""
 
-    __slots__ = ("created", "exemplars", "key", "labels", "slots", "written")
+    __slots__ = ("exemplars", "key", "labels", "slots", "written")
 
     def __init__(self, slots: "Slots", key: Key) -> None:
         self.slots = slots
         self.key = key
-        self.created = time.time()
         self.labels: str | None = None  # as both formats escape them, made when first written (text)
         self.written: tuple[bytes, str] | None = None  # what was written last, and its lines (text)
         self.exemplars: dict[int, Exemplar] | None = None  # by bucket; made with the first one
@@ -154,6 +153,7 @@ class Slots(Collector):
         self.family = family
         self.constant = dict(constant or {})  # labels of every child
         self.folded = 0
+        self.began: dict[Key, float] | None = None  # when each child was made, Unix time; None: nobody wants to know
         self.width = len(family.bounds) + 2 if family.kind is Kind.HISTOGRAM else 1
         self._bounds = family.bounds
         self._limit = limit
@@ -313,11 +313,16 @@ class Slots(Collector):
         cleaned = tuple(clean(value) for value in values)
         if cleaned == values:
             # A child of the same text may exist already, by a key that had to be cleaned or was folded.
-            return self._cleaned.get(values) or self._folds.get(values) or Child(self, values)
+            return self._cleaned.get(values) or self._folds.get(values) or self._begin(values)
         found = self._cleaned.get(cleaned) or self._children.get(cleaned)
         if found is None:
-            found = self._cleaned[cleaned] = Child(self, cleaned)
+            found = self._cleaned[cleaned] = self._begin(cleaned)
         return found
+
+    def _begin(self, key: Key) -> Child:
+        if self.began is not None:
+            self.began[key] = time.time()
+        return Child(self, key)
 
 
 def tables_of(tables: Iterable[Table], key: Key) -> list[Counts]:
