@@ -11,7 +11,7 @@ SCRAPE_TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 DEFAULT_SECONDS = 2.0
 """Seconds that collectors of the application have for a scrape whose sender does not say how long it waits."""
 
-_MOST_SECONDS = 120.0
+_LEAST_SECONDS, _MOST_SECONDS = 0.1, 120.0
 _SHARE, _MOST_SPARED = 0.8, 1.0  # of the scraper's time, and seconds: the rest is for writing and sending
 
 _TEXT, _OPENMETRICS = "text/plain", "application/openmetrics-text"
@@ -72,7 +72,7 @@ def seconds_allowed(timeout: str) -> float:
         return DEFAULT_SECONDS
     if not math.isfinite(told) or told <= 0:
         return DEFAULT_SECONDS
-    return min(_MOST_SECONDS, max(told * _SHARE, told - _MOST_SPARED))
+    return min(_MOST_SECONDS, max(_LEAST_SECONDS, told * _SHARE, told - _MOST_SPARED))
 
 
 @dataclass(frozen=True, slots=True)

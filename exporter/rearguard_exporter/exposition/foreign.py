@@ -19,6 +19,7 @@ from rearguard_exporter.families import OVERFLOW
 from rearguard_exporter.fault_barrier import log, report
 from rearguard_exporter.fork_safety import tell_after_fork
 
+_LEAST = 0.4  # seconds that a scrape has for collectors, whoever waits for it
 _MOST_NAMED = 20  # collectors that are named in logs and metrics; applications may register new ones without end
 
 
@@ -103,6 +104,7 @@ class ForeignCollectors:
         """In a forked process nobody is being asked."""
         self._changed = threading.Condition()
         self._running: Patience | None = None
+        self._least = 0.0  # the moment until which the one that runs is not hurried
         self._late: dict[Collector, _Asked] = {}
 
     def hurry(self, patience: Patience) -> None:
@@ -110,7 +112,7 @@ class ForeignCollectors:
         with self._changed:
             if self._running is not None:
                 now = time.monotonic()
-                self._running.shorten(now + (patience.until - now) / 2)
+                self._running.shorten(max(self._least, now + (patience.until - now) / 2))
                 self._changed.notify_all()
 
     def collect(self, patience: Patience) -> list[Metric]:
@@ -120,7 +122,7 @@ class ForeignCollectors:
             time_left = patience.until - time.monotonic()
             if not self._changed.wait_for(lambda: self._running is None, max(0.0, time_left)):
                 return []
-            self._running = patience
+            self._running, self._least = patience, time.monotonic() + _LEAST
         try:
             return self._collect(patience)
         except Exception:  # noqa: BLE001 - no thread was to be had, or a registry cannot be read

@@ -67,6 +67,14 @@ SERVERS = {
     "uvicorn": ("asgi", (sys.executable, "-m", "uvicorn", "site_:app", "--port", "{port}")),
     "uvicorn, a port of its own": ("asgi", (sys.executable, "-m", "uvicorn", "site_:app", "--port", "{port}")),
     "gunicorn": ("wsgi", (sys.executable, "-m", "gunicorn", "-b", "127.0.0.1:{port}", "--threads", "4", "site_:app")),
+    "gunicorn, gevent": (
+        "wsgi",
+        (sys.executable, "-m", "gunicorn", "-b", "127.0.0.1:{port}", "-k", "gevent", "site_:app"),
+    ),
+    "hypercorn, trio": (
+        "asgi",
+        (sys.executable, "-m", "hypercorn", "-b", "127.0.0.1:{port}", "-k", "trio", "site_:app"),
+    ),
     "aiohttp": ("aiohttp", (sys.executable, "-c", RUN_AIOHTTP, "{port}")),
 }
 
@@ -100,7 +108,10 @@ class Site:
         return time.monotonic() - began
 
 
-@pytest.fixture(params=SERVERS)
+SELDOM = {"gunicorn, gevent", "hypercorn, trio"}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.soak if name in SELDOM else ()) for name in SERVERS])
 def site(request, tmp_path):
     kind, command = SERVERS[request.param]
     environment, [port] = {}, free_ports(1)

@@ -49,7 +49,9 @@ def test_the_best_form_that_the_scraper_names_is_the_one_it_gets(accept, content
     assert asked(accept, "").headers["Content-Type"] == content_type
 
 
-@pytest.mark.parametrize(("told", "allowed"), [("10", 9.0), ("1", 0.8), ("15.5", 14.5), ("0.5", 0.4), ("300", 120.0)])
+@pytest.mark.parametrize(
+    ("told", "allowed"), [("10", 9.0), ("1", 0.8), ("15.5", 14.5), ("0.5", 0.4), ("0.001", 0.1), ("300", 120.0)]
+)
 def test_collectors_have_a_bit_less_time_than_the_scraper(told, allowed):
     assert seconds_allowed(told) == pytest.approx(allowed)
 

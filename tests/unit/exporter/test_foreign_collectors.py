@@ -135,6 +135,21 @@ def test_a_scrape_with_little_time_is_not_held_up_by_one_with_much(site, far):
     assert not patient.is_alive()
 
 
+def test_scrapers_without_any_time_do_not_cut_others_short(site, far):
+    far.hangs.set()
+    far.answered.clear()
+    patient = threading.Thread(target=lambda: found.append(scrape(site, 20.0)))
+    found = []
+    patient.start()
+    while far.inside == 0:
+        time.sleep(0.001)
+    for _ in range(5):
+        scrape(site, 0.001)
+    answer(far)
+    patient.join(5)
+    assert "far_queue_length" in found[0][0]
+
+
 def test_neither_exit_nor_a_collection_without_end_reaches_the_scrape(far):
     class Exits:
         def collect(self):
