@@ -15,6 +15,18 @@ RULES = ROOT / "rules"
 FILES = sorted(RULES.glob("*.yml"))
 TESTS = sorted((RULES / "tests").glob("*.test.yml"))
 
+OPENTELEMETRY = {
+    "container_memory_usage_bytes": {"id"},
+    "container_memory_available_bytes": {"id"},
+    "process_memory_utilization_ratio": set[str](),
+    "process_cpu_time_seconds_total": set[str](),
+    "cpython_gc_collections_total": set[str](),
+}
+"""What rules and dashboard read of services that OpenTelemetry instruments, and the labels that they name.
+
+By `id` they leave out cAdvisor's metric of the same name.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

@@ -18,7 +18,7 @@ from opentelemetry.semconv._incubating.metrics import container_metrics
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from check.rule_files import ROOT, reads, rules
+from check.rule_files import OPENTELEMETRY, ROOT, reads, rules
 from local_stack.binaries import environment, fetch, find
 from rearguard_controller.adapters.prometheus.possible import PRESENCE
 from rearguard_exporter import FAMILIES
@@ -155,6 +155,10 @@ def test_the_rules_page_names_exactly_those_alerts_that_opentelemetry_alone_can_
             fed = raw <= PRESENCE or any(_is_of(name, conventions) for name in raw - PRESENCE)
             answers["fires" if fed else "never"].add(rule.name)
     assert told == answers
+
+
+def test_what_rules_and_dashboard_read_in_place_of_the_exporter_s_names_is_opentelemetry_s(conventions):
+    assert [name for name in OPENTELEMETRY if not _is_of(name, conventions)] == []
 
 
 def _series(name, labels):

@@ -17,6 +17,7 @@ import pytest
 import requests
 import yaml
 
+from check.rule_files import OPENTELEMETRY
 from local_stack.binaries import environment, fetch, find
 from local_stack.process import Program, free_ports, wait_until
 from rearguard_controller.adapters import telemetry
@@ -47,7 +48,7 @@ QUERIES = [
 
 
 def _filled(expression):
-    return re.sub(r"\$(\w+)", lambda found: VALUES[found[1]], expression)
+    return re.sub(r"\$([a-z_]\w*)", lambda found: VALUES[found[1]], expression)
 
 
 def _recorded():
@@ -60,7 +61,7 @@ def _recorded():
 
 
 def _exposed():
-    names, labels = set(_recorded()), set(ADDED)
+    names, labels = {*_recorded(), *OPENTELEMETRY}, ADDED.union(*OPENTELEMETRY.values())
     for family in families.FAMILIES:
         names |= set(family.series)
         labels |= set(family.labels)
@@ -76,7 +77,7 @@ def _names_in(expression):
     labels = set(re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"', expression))
     for listed in re.findall(r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\(([^)]*)\)", expression):
         labels |= {label.strip() for label in listed.split(",") if label.strip()}
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", " ", expression)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"", " ", expression)
     bare = re.sub(r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)", " ", bare)
     words = set(re.findall(r"(?<![\w$])[a-z_][\w:]*(?!\s*\()\b(?!\()", bare))
     return words - {"by", "on", "or", "and", "unless", "offset", "bool"}, labels
@@ -122,7 +123,7 @@ def test_every_panel_explains_itself(panel):
 
 def test_every_variable_is_defined_and_used():
     defined = {variable["name"] for variable in VARIABLES}
-    used = set(re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD["panels"]) + json.dumps(ANNOTATIONS)))
+    used = set(re.findall(r"\$\{?([a-z_]\w*)", json.dumps(DASHBOARD["panels"]) + json.dumps(ANNOTATIONS)))
     assert {name for name in used if not name.startswith("__")} == defined
     for variable in VARIABLES[1:]:
         assert variable["datasource"] == SOURCE
@@ -217,6 +218,53 @@ def test_what_the_old_version_did_is_not_drawn_under_the_new_one_at_the_same_add
     drawn = {"Error ratio, by version": 0.0, "Latency, by version": 0.1}
     checks = [(panels[title, "A"], "115s", [{"labels": labels, "value": value}]) for title, value in drawn.items()]
     _promtool(tmp_path, series, checks)
+
+
+SCRAPED = 'job="shop", instance="a", otel_scope_name="shop"'
+
+
+@pytest.mark.parametrize(
+    ("title", "ref", "series", "drawn"),
+    [
+        (
+            "Memory",
+            "A",
+            {"container_memory_usage_bytes": "600x40", "container_memory_available_bytes": "400x40"},
+            {"": 0.6},
+        ),
+        ("Memory", "A", {"process_memory_utilization_ratio": "0.3x40"}, {"": 0.3}),
+        ("Memory and its limit", "A", {"container_memory_usage_bytes": "600x40"}, {"instance": 600}),
+        (
+            "Memory and its limit",
+            "B",
+            {"container_memory_usage_bytes": "600x40", "container_memory_available_bytes": "400x40"},
+            {"": 1000},
+        ),
+        ("Processors in use", "A", {"process_cpu_time_seconds_total": "0+10x40"}, {"instance": 2}),
+        ("Garbage collections per second", "A", {"cpython_gc_collections_total": "0+5x40"}, {"instance": 1}),
+    ],
+)
+def test_what_opentelemetry_alone_shows_is_drawn_in_the_same_panel(tmp_path, title, ref, series, drawn):
+    panels = {(name, letter): expression for name, letter, expression, _ in QUERIES}
+    ((label, value),) = drawn.items()
+    labels = 'service_name="shop"' + (', service_version="v1", instance="a"' if label else "")
+    shown = {f"{name}{{{SCRAPED}}}": values for name, values in series.items()}
+    checks = [(panels[title, ref], "150s", [{"labels": f"{{{labels}}}", "value": value}])]
+    _promtool(tmp_path, {INFO % "v1": "1x40", **shown}, checks)
+
+
+def test_messages_are_drawn_by_the_old_label_of_their_direction_and_by_the_new_one(tmp_path):
+    (expression,) = [one[2] for one in QUERIES if one[0].startswith("Messages per second")]
+    series = {
+        INFO % "v1": "1x40",
+        f'websocket_server_messages_total{{{SCRAPED}, network_io_direction="receive"}}': "0+5x40",
+        f'websocket_server_messages_total{{{SCRAPED}, websocket_message_direction="transmit"}}': "0+10x40",
+    }
+    samples = [
+        {"labels": f'{{service_name="shop", websocket_message_direction="{direction}"}}', "value": value}
+        for direction, value in (("receive", 1), ("transmit", 2))
+    ]
+    _promtool(tmp_path, series, [(expression, "150s", samples)])
 
 
 # --- against a real Prometheus -------------------------------------------------------------------------------------

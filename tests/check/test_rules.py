@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from check.rule_files import FILES, ROOT, RULES, TESTS, Rule, alert_tests, grouping, reads, rules
+from check.rule_files import FILES, OPENTELEMETRY, ROOT, RULES, TESTS, Rule, alert_tests, grouping, reads, rules
 from local_stack.binaries import environment, fetch, find
 from rearguard_controller.adapters import telemetry
 from rearguard_exporter import families
@@ -42,12 +42,10 @@ SERVICE = {"service_name", "service_version", "deployment_environment_name"}
 STREAMS = "default:stream_route:info"  # of users who name the routes of their streams; nobody has to
 LONGEST_WINDOW = 61.0  # seconds that a figure may reach back: recovery cannot be proved sooner
 # What others expose and our code does not: the scrape's own series, OpenTelemetry's older name of a label, and labels
-# that tell processes apart; and what OpenTelemetry has in the place of a limit of memory, without cAdvisor's `id`.
+# that tell processes apart; and what OpenTelemetry has in the place of a limit of memory.
 FOREIGN = {
     "up": ADDED,
-    "container_memory_usage_bytes": {"id"},
-    "container_memory_available_bytes": {"id"},
-    "process_memory_utilization_ratio": set(),
+    **OPENTELEMETRY,
     "target_info": {"deployment_environment", "service_instance_id", "exported_job", "exported_instance"},
 }
 
