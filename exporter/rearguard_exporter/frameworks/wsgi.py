@@ -13,7 +13,7 @@ from rearguard_exporter.fault_barrier import quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
-from rearguard_exporter.frameworks.wsgi_request import ReadyBody, WsgiRequest
+from rearguard_exporter.frameworks.wsgi_request import WsgiRequest
 from rearguard_exporter.frameworks.wsgi_route import NOTES, follow_django, follow_flask
 from rearguard_exporter.frameworks.wsgi_upload import watch
 from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
@@ -90,9 +90,7 @@ class MeasuredApp(ApplicationProxy):
             raise
         made = type(body)
         if made is list or made is tuple:
-            ready = ReadyBody(body)
-            ready.request = request
-            return ready
+            return request.ready(body)
         wrapper = environ.get("wsgi.file_wrapper")
         if wrapper is not None and _is_file(body, wrapper):
             if isinstance(wrapper, type):

@@ -4,9 +4,9 @@ Here: what a server's way to end an answer means (all was sent, the caller left,
 Never here: the application's wrapper (wsgi), routes (wsgi_route).
 """
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
+from sys import exception
 from threading import get_ident
 from time import perf_counter
 from typing import Any, Final
@@ -18,13 +18,16 @@ from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, co
 
 _CODES: Final = {str(code): code for code in range(100, 1000)}
 _WITHOUT_BODY: Final = frozenset({204, 304})
+_SMALL: Final = 65536  # bytes that a server need not wait to send
+_QUICK: Final = 0.01  # seconds in which hardly a caller leaves
 
 
 class WsgiRequest(MeasuredRequest):
     """What the application calls as `start_response`, and then the body that the server iterates over."""
 
-    __slots__ = ("__weakref__", "_headers", "_sent", "_unclosed", "_write", "body")
+    __slots__ = ("__weakref__", "_headers", "_sent", "_unclosed", "_write", "before", "body")
     body: Iterable[bytes]
+    before: BaseException | None  # that was being handled already when the application was called
     _headers: Any  # absent until the application starts its response
     _sent: int  # bytes of the body that the server took; absent until the first piece
     _unclosed: "_Unclosed"  # absent until the server drops the body before its end
@@ -94,7 +97,7 @@ class WsgiRequest(MeasuredRequest):
     def close(self) -> None:
         """Servers call this at the end, also if the caller left."""
         if self.is_open:  # first: what the application does when its body is closed is no part of the answer
-            self.stop(sys.exception())
+            self.stop(exception())
         close = getattr(self.body, "close", None)
         self.body = ()  # it may hold our `start`, and so this object
         if close is not None:
@@ -107,9 +110,7 @@ class WsgiRequest(MeasuredRequest):
             unclosed.request = None
         self.change_thread()
         if isinstance(failure, Exception) and not tells_of_a_leaver(failure):
-            self.end(
-                failure
-            )  # the server could not send a piece: text instead of bytes, more than Content-Length says
+            self.end(failure)  # it could not send a piece: text instead of bytes, more than Content-Length says
             return
         if failure is not None or (self.since is not None and not self._is_whole()):
             self.client_left = True
@@ -122,11 +123,23 @@ class WsgiRequest(MeasuredRequest):
             self.status = SERVER_ERROR  # servers send the head with the first piece, so it was not sent
         self.end(failure)
 
+    def ready(self, body: Any) -> Iterable[bytes]:
+        """What to return in the place of this list. One that is small and was quickly made is taken for sent."""
+        if len(body) == 1 and type(body[0]) is bytes and len(body[0]) <= _SMALL:
+            now = perf_counter()
+            if now - self.began < _QUICK:
+                self.complete = now
+                self.end()
+                return body  # type: ignore[no-any-return]
+        made = ReadyBody(body)
+        made.request, made.close, self.before = self, self.closed, exception()
+        return made
+
     def closed(self) -> None:
         """A body that is a list or a file is closed by the server. If that raises nothing, everything was sent."""
         if self.is_open:
-            failure = sys.exception()
-            if failure is None:
+            failure = exception()
+            if failure is self.before:
                 if self.lane.thread != get_ident():
                     self.change_thread()
                 self.end()
@@ -136,6 +149,7 @@ class WsgiRequest(MeasuredRequest):
     def follow_file(self, body: Any) -> None:
         """End when the server closes this file, which it sends by itself; at once if it cannot be told to say so."""
         close = getattr(body, "close", None)
+        self.before = exception()
 
         def closed() -> None:
             self.closed()
@@ -168,12 +182,9 @@ class ReadyBody(list[bytes]):
     It stays a list, because servers treat lists apart.
     """
 
-    __slots__ = ("request",)
+    __slots__ = ("close", "request")
     request: WsgiRequest
-
-    def close(self) -> None:
-        """Servers call this at the end, also if the caller left or the body was refused."""
-        self.request.closed()
+    close: Callable[[], None]  # servers call this at the end, also if the caller left or the body was refused
 
     def __del__(self) -> None:
         """Some callers, tests among them, close nothing."""

@@ -1,6 +1,7 @@
 """How a WSGI answer ends when the server asks for no more: all was sent, the caller left, it was refused."""
 
 import gc
+import time
 from io import BytesIO, StringIO
 from wsgiref.handlers import SimpleHandler
 
@@ -42,18 +43,18 @@ def take(app, pieces, method="GET"):
     body.close()
 
 
-def fail_and_close(failure, body):
+def while_handling(failure, call):
     try:
         raise failure
     except type(failure):
-        body.close()
+        call()
 
 
 def send(app, failure):
     """Take one piece, fail to send it, and close the body, as every server in Python does."""
     body = ask(app)
     for _ in body:
-        fail_and_close(failure, body)
+        while_handling(failure, body.close)
         break
 
 
@@ -97,15 +98,29 @@ class ClientDisconnected(Exception):  # noqa: N818 - as waitress has it
 
 
 @pytest.mark.parametrize("failure", [BrokenPipeError(), ConnectionResetError(), TimeoutError(), ClientDisconnected()])
-@pytest.mark.parametrize("as_list", [True, False])
-def test_a_server_that_cannot_send_tells_of_a_caller_who_left_even_if_it_has_all(monitor, failure, as_list):
+@pytest.mark.parametrize("kind", ["iterator", "large list", "late list", "list of two", "late tuple"])
+def test_a_server_that_cannot_send_tells_of_a_caller_who_left_even_if_it_has_all(monitor, failure, kind):
     def listed(_environ, start_response):
-        start_response("200 OK", [TEN])
-        return [b"0123456789"]
+        start_response("200 OK", [])
+        if "late" in kind:
+            time.sleep(0.02)
+        pieces = {"large list": [b"x" * 70_000], "list of two": [b"a", b"b"], "late tuple": (b"a",)}
+        return pieces.get(kind, [b"0123456789"])
 
-    send(monitor.instrument_wsgi(listed if as_list else answering([b"0123456789"], TEN)), failure)
+    send(monitor.instrument_wsgi(answering([b"0123456789"], TEN) if kind == "iterator" else listed), failure)
     assert counted(monitor) == {("499", ""): 1}
     assert active(monitor) == 0
+
+
+def test_an_application_that_is_called_while_an_exception_is_handled_has_its_own_answer(monitor):
+    def listed(_environ, start_response):
+        start_response("200 OK", [])
+        return [b"x" * 70_000]
+
+    app = monitor.instrument_wsgi(listed)
+    while_handling(BrokenPipeError(), lambda: ask(app).close())
+    while_handling(BrokenPipeError(), lambda: send(app, ConnectionResetError()))
+    assert counted(monitor) == {("200", ""): 1, ("499", ""): 1}
 
 
 def test_a_stopping_server_that_ends_an_answer_is_no_failure_of_it(monitor):
@@ -198,6 +213,6 @@ def test_a_file_that_the_server_sends_is_under_way_until_it_is_closed(monitor):
 def test_a_caller_who_leaves_while_the_server_sends_a_file_has_left(monitor):
     opened = BytesIO()
     body = ask_for_file(monitor, opened)
-    fail_and_close(BrokenPipeError(), body)
+    while_handling(BrokenPipeError(), body.close)
     assert counted(monitor) == {("499", ""): 1}
     assert opened.closed

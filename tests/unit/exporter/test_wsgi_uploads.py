@@ -57,7 +57,7 @@ def ask(monitor, read, source, announced, **environ):
         return [b"ok"]
 
     posted = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "CONTENT_LENGTH": str(announced), "wsgi.input": source}
-    monitor.instrument_wsgi(app)(posted | environ, lambda *_: None).close()
+    monitor.instrument_wsgi(app)(posted | environ, lambda *_: None)
     return got[0]
 
 
