@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
+from rearguard_exporter.endpoints.untraced import leave_untraced
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_allowed
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import log, quiet, report
@@ -110,10 +111,18 @@ def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]
     for path, handler in handlers.items():
         endpoint = _Endpoint(path)
         for method in (hdrs.METH_HEAD, hdrs.METH_GET):
-            endpoint.add_route(method, handler)
+            endpoint.add_route(method, _untraced(handler))
         app.router.register_resource(endpoint)
         resources.append(endpoint)
     return resources
+
+
+def _untraced(handler: Handler) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        leave_untraced()
+        return await handler(request)
+
+    return answer
 
 
 @quiet

@@ -107,8 +107,9 @@ class AiohttpRequest(MeasuredRequest):
             if is_reset:
                 # What sends a file knows before the transport that nobody takes it.
                 is_file = isinstance(response, web.FileResponse) and request.writer.output_size > 0
-                self.client_left = is_file or is_gone(request)
-                if not self.client_left:
+                left = is_file or is_gone(request)
+                self.client_left = left and not self._is_whole()
+                if not left:
                     failure = ConnectionError()  # of the body's own source; aiohttp keeps its class to itself
             self._over(failure, request)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
@@ -123,8 +124,16 @@ class AiohttpRequest(MeasuredRequest):
         if was_cancelled and is_stopping(request):
             self.client_left = request.writer.output_size > 0  # a stopping server ends streams: no fault of either
         else:
-            self.client_left = is_gone(request)
+            left = is_gone(request)
+            self.client_left = left and not self._is_whole()
+            if left and self._is_whole():  # the caller had the answer: what is raised later concerns nobody
+                self._over(None, request)
+                return
         self._over(failure, request)
+
+    def _is_whole(self) -> bool:
+        """Whether the last byte was sent; aiohttp notes the length then."""
+        return self.response is not None and self.response.body_length > 0
 
     def _over(self, failure: BaseException | None, request: web.Request) -> None:
         if self.link is not None:

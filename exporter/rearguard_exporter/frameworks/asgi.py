@@ -13,6 +13,7 @@ from typing import Any
 from rearguard_exporter.endpoints.dashboard import Json
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
+from rearguard_exporter.endpoints.untraced import leave_untraced
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_allowed
 from rearguard_exporter.fault_barrier import log, quiet
 from rearguard_exporter.fork_safety import tell_after_fork
@@ -131,6 +132,7 @@ class MeasuredApp(ApplicationProxy):
         scope[MEASURED] = True
         if self._own.entered and self._loop is not None and self._loop.is_closed():
             self._enter()  # the loop before ended without cancelling its tasks, so nobody told us
+        leave_untraced()
         await answer(scope, send)
         return True
 

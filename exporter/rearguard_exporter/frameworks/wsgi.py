@@ -8,6 +8,7 @@ from typing import Any
 
 from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
+from rearguard_exporter.endpoints.untraced import leave_untraced
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, seconds_allowed
 from rearguard_exporter.fault_barrier import quiet
 from rearguard_exporter.fork_safety import tell_after_fork
@@ -76,6 +77,7 @@ class MeasuredApp(ApplicationProxy):
         method = environ.get("REQUEST_METHOD", "")
         if environ.get("PATH_INFO") in own.endpoints and method in {"GET", "HEAD"}:
             answer = own.endpoints[environ["PATH_INFO"]]
+            leave_untraced()
             return _answered(answer(environ), method, start_response)
         if own.excluded is not None and environ.get("PATH_INFO", "") in own.excluded:
             return self.app(environ, start_response)
