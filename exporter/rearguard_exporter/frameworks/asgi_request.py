@@ -97,6 +97,7 @@ class Request(MeasuredRequest):
         """The caller left now. Of an answer that is whole, or that is about to be, this is the ordinary end."""
         if self.is_open and not getattr(self, "_is_last", False) and not self._is_whole():
             self.client_left = True
+            self.end()  # some servers never come back to an application that still sends
 
     def _is_whole(self) -> bool:
         """Whether the caller has all that the head promises, although the application may not have said so."""

@@ -122,7 +122,8 @@ class Socket:
 
     def _reason(self, failure: BaseException | None) -> Reason:
         ended = self._ended
-        if ended is None and (self._lost or failure is None or _is_disconnect(failure)):
+        is_told = self._lost or failure is None or _is_disconnect(failure) or is_cancelled_by_server(failure)
+        if ended is None and is_told:
             ended = self._unread() or (Reason.ABNORMAL if self._lost else None)
         return _why(ended, failure)
 

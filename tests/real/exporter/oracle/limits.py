@@ -30,12 +30,20 @@ _OK = Recorded("200", is_error=False)
 
 LIMITS = (
     Limit(
-        ("uvicorn-*", "hypercorn*", "daphne", "granian", "gunicorn-uvicorn", "waitress"), ("*",),
-        frozenset({"large", "large_stream"}), _OK,
+        ("h2-hypercorn",), ("*",), frozenset({"large"}), None,
+        "never comes back to an application that sends on a stream that was reset",
+    ),
+    Limit(
+        ("h2-granian",), ("starlette*",), frozenset({"head"}), _OK,
+        "sends a body in answer to HEAD over HTTP/2, which breaks the stream",
+    ),
+    Limit(
+        ("uvicorn-*", "hypercorn*", "h2-hypercorn-trio", "daphne", "*granian", "gunicorn-uvicorn", "waitress"),
+        ("*",), frozenset({"large", "large_stream"}), _OK,
         "takes a body that is sent at once as a whole, before the caller has read it",
     ),
     Limit(
-        ("granian",), ("plain_asgi", "starlette*", "fastapi*"), frozenset({"waits", "streams"}), _OK,
+        ("*granian",), ("plain_asgi", "starlette*", "fastapi*"), frozenset({"waits", "streams"}), _OK,
         "tells only applications that call `receive`",
     ),
     Limit(
@@ -60,3 +68,41 @@ LIMITS = (
 def limit_of(server: str, app: str, behaviour: str) -> Limit | None:
     """The limit that this cell stands under, if any."""
     return next((each for each in LIMITS if each.holds(server, app, behaviour)), None)
+
+
+@dataclass(frozen=True)
+class SocketLimit:
+    """As `Limit`, of WebSockets behind servers that match."""
+
+    servers: Iterable[str]
+    behaviours: frozenset[str]
+    recorded: str | None  # the reason; None: no end, as long as the handler goes on
+    reason: str
+
+
+SOCKET_LIMITS = (
+    SocketLimit(
+        ("hypercorn*",), frozenset({"talks", "page"}), "abnormal",
+        "nothing but 1006 of whatever end a client began: all are `abnormal`",
+    ),
+    SocketLimit(
+        ("granian",), frozenset({"lost", "in_group"}), "clean",
+        "a vanished peer as a close without a code: `clean`",
+    ),
+    SocketLimit(
+        ("hypercorn*", "granian"), frozenset({"only_sends"}), None,
+        "nothing to a handler that only sends: it goes on, and so does its connection",
+    ),
+)  # fmt: skip
+
+
+def socket_limit_of(server: str, behaviour: str) -> SocketLimit | None:
+    """The limit that this cell stands under, if any."""
+    return next(
+        (
+            each
+            for each in SOCKET_LIMITS
+            if behaviour in each.behaviours and any(fnmatch(server, pattern) for pattern in each.servers)
+        ),
+        None,
+    )

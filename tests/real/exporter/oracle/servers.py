@@ -36,6 +36,11 @@ ASGI: Mapping[str, tuple[str, ...]] = {
 }
 """The command of each server of ASGI applications."""
 
+HTTP2: Mapping[str, tuple[str, ...]] = {
+    f"h2-{name}": ASGI[name] for name in ("hypercorn", "hypercorn-trio", "granian")
+}
+"""Those that speak HTTP/2 without TLS."""
+
 WSGI: Mapping[str, tuple[str, ...]] = {
     "gunicorn-sync": _GUNICORN,
     "gunicorn-gthread": (*_GUNICORN, "-k", "gthread", "--threads", "32"),

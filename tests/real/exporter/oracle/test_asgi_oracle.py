@@ -7,8 +7,11 @@ import pytest
 from local_stack.binaries import ROOT
 from real.exporter.oracle.behaviours import TABLE
 from real.exporter.oracle.comparison import wrong_cells
-from real.exporter.oracle.limits import LIMITS, limit_of
-from real.exporter.oracle.servers import ASGI, serve
+from real.exporter.oracle.limits import LIMITS, SOCKET_LIMITS, limit_of, socket_limit_of
+from real.exporter.oracle.servers import ASGI, HTTP2, serve
+from real.exporter.oracle.sockets import refused, wrong_reasons
+from real.exporter.oracle.wire import ask
+from real.exporter.oracle.wire_h2 import ask as ask_h2
 
 QUICK = [
     ("uvicorn-h11", "plain_asgi"),
@@ -20,14 +23,16 @@ COMMON = ("plain_asgi", "starlette", "starlette_base", "fastapi", "fastapi_insid
 CELLS = [
     *((server, app) for server in ASGI if "loop" not in server for app in COMMON),
     *((server, app) for server in ASGI if "loop" in server for app in ("plain_asgi", "starlette")),
+    *((server, app) for server in HTTP2 for app in ("plain_asgi", "starlette")),
     *((server, "channels") for server in ("daphne", "uvicorn-httptools", "gunicorn-asgi")),
 ]
 
 
 def judge(server, app, folder):
-    """The wrong cells of one server with one application, and what that server said."""
-    with serve(ASGI[server], f"{app}:app", folder) as served:
-        wrong = wrong_cells(served, TABLE, partial(limit_of, server, app))
+    """Fails with the wrong cells of one server with one application, and with what that server said."""
+    command, asking = (HTTP2[server], ask_h2) if server in HTTP2 else (ASGI[server], ask)
+    with serve(command, f"{app}:app", folder) as served:
+        wrong = wrong_cells(served, TABLE, partial(limit_of, server, app), asking)
         assert wrong == {}, served.said()
 
 
@@ -42,6 +47,24 @@ def test_what_is_recorded_is_what_the_caller_saw_behind_every_server(server, app
     judge(server, app, tmp_path)
 
 
+def judge_sockets(server, app, folder):
+    with serve(ASGI[server], f"{app}:app", folder) as served:
+        wrong = wrong_reasons(served, partial(socket_limit_of, server))
+        assert wrong == {}, served.said()
+        assert refused(served.port) == 403
+
+
+def test_the_reason_of_a_socket_s_end_is_what_caller_and_handler_did(tmp_path):
+    judge_sockets("uvicorn-httptools", "sockets_starlette", tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("app", ["sockets_asgi", "sockets_starlette"])
+@pytest.mark.parametrize("server", ASGI)
+def test_the_reason_of_a_socket_s_end_is_what_caller_and_handler_did_behind_every_server(server, app, tmp_path):
+    judge_sockets(server, app, tmp_path)
+
+
 def test_every_limit_stands_in_the_readme_with_its_reason():
     readme = (ROOT / "exporter" / "README.md").read_text()
-    assert [each.reason for each in LIMITS if f"| {each.reason} |" not in readme] == []
+    assert [each.reason for each in (*LIMITS, *SOCKET_LIMITS) if f"| {each.reason} |" not in readme] == []

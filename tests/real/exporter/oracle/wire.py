@@ -12,7 +12,7 @@ from local_stack.process import StackError, wait_until
 from real.exporter.oracle.behaviours import Behaviour, Leaves
 
 PATIENCE = 8.0  # seconds for each step
-_UNTIL_CALLED = 5.0  # seconds until a handler runs, if it runs before its request is whole
+UNTIL_CALLED = 5.0  # seconds until a handler runs, if it runs before its request is whole
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class _Exchange:
             self._send(h11.Data(data=asked.body))
         if leaves in {Leaves.UPLOADING, Leaves.WAITING}:
             with suppress(StackError):  # some servers call no application before the whole body is there
-                wait_until(self._began.exists, within=_UNTIL_CALLED, what=f"{asked.name}: the handler runs")
+                wait_until(self._began.exists, within=UNTIL_CALLED, what=f"{asked.name}: the handler runs")
             return Seen(None, whole=False, left=True)
         self._send(h11.EndOfMessage())
         return self._read(self._event())
