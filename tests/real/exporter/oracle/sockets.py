@@ -2,13 +2,13 @@
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import requests
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from local_stack.process import StackError, wait_until
 from real.exporter.conftest import Scrape
@@ -73,7 +73,7 @@ def _ends(served: Served) -> dict[str, float]:
 
 
 def _behave(port: int, asked: SocketBehaviour) -> None:
-    with _open(port, asked) as caller:
+    with connect(f"ws://127.0.0.1:{port}/ws/{asked.name}", ping_interval=None, close_timeout=5) as caller:
         assert caller.recv(timeout=10) == "hello"
         match asked.then:
             case "vanishes":
@@ -87,20 +87,10 @@ def _behave(port: int, asked: SocketBehaviour) -> None:
                 caller.close(int(code))
 
 
-@contextmanager
-def _open(port: int, asked: SocketBehaviour) -> Iterator[ClientConnection]:
-    caller = connect(f"ws://127.0.0.1:{port}/ws/{asked.name}", ping_interval=None, close_timeout=5)
-    try:
-        yield caller
-    finally:
-        with suppress(OSError):
-            caller.close()
-
-
 def refused(port: int) -> int | None:
     """The status with which a handshake is refused; None if it is not."""
     try:
-        connect(f"ws://127.0.0.1:{port}/ws/refuses", ping_interval=None).close()
+        with connect(f"ws://127.0.0.1:{port}/ws/refuses", ping_interval=None):
+            return None
     except InvalidStatus as refusal:
         return refusal.response.status_code
-    return None
