@@ -44,7 +44,7 @@ class Promises:
         self.fired = False  # at the last poll
         self.mode = ""
         self.turned = {}  # what last changed in the world, and when
-        self.opened_at = {}  # rollback -> when, by the clock that never jumps
+        self.opened_at = {}  # rollback -> when, by the clock that never jumps and by the wall clock, and the process
         self.approved = set()
         self.stopped = set()  # rollbacks that a person ended
         self.next_word = None  # said in the very moment before the next event is stored
@@ -91,7 +91,7 @@ class Promises:
         return getattr(self.world, what) is wanted or just_turned
 
     def opened(self, rollback):
-        self.opened_at[rollback.id] = self.world.steady
+        self.opened_at[rollback.id] = (self.world.steady, self.world.now, self.controller.parts)
         self.is_right(rollback)
         assert rollback.from_version not in self.refused, "a person refused it"
         is_release, since, old_until, fired = self.came
@@ -153,7 +153,10 @@ class Promises:
             self.acted_at = self.world.steady
 
     def first_step_began(self, rollback):
-        waited = self.world.steady - self.opened_at[rollback.id]
+        steady, wall, process = self.opened_at[rollback.id]
+        waited = self.world.steady - steady
+        if process is not self.controller.parts:  # another one knows of it by the wall clock only
+            waited = max(waited, self.world.now - wall)
         assert self.mode != "ask" or rollback.id in self.approved, "never before a person approved it"
         assert self.mode != "veto" or rollback.id in self.approved or waited >= VETO, "never before the veto's end"
         assert self.world.unreadable or self.world.serving == rollback.from_version, "never for another version"
