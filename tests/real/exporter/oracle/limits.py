@@ -38,7 +38,7 @@ LIMITS = (
         "sends a body in answer to HEAD over HTTP/2, which breaks the stream",
     ),
     Limit(
-        ("uvicorn-*", "hypercorn*", "h2-hypercorn-trio", "daphne", "*granian", "gunicorn-uvicorn", "waitress"),
+        ("uvicorn-*", "hypercorn*", "daphne", "*granian", "gunicorn-uvicorn", "waitress"),
         ("*",), frozenset({"large", "large_stream"}), _OK,
         "takes a body that is sent at once as a whole, before the caller has read it",
     ),
