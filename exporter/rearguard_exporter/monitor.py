@@ -5,7 +5,8 @@ Never here: how anything is measured. Each method calls one module, which is imp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
@@ -159,8 +160,16 @@ class Monitor:
 
         aiohttp.instrument(app, self._parts)
 
-    def instrument_asgi(self, app: asgi.App) -> asgi.MeasuredApp:
-        """The application (FastAPI, Starlette, any ASGI), measured, with the endpoints. Serve it instead of `app`."""
+    @property
+    def instrument_asgi(self) -> Callable[[asgi.App], asgi.MeasuredApp]:
+        """Measures an application: `instrument_asgi(app)` is the one to serve instead of `app`, with the endpoints.
+
+        The application may be FastAPI's, Starlette's or any other of ASGI. It may also be given as a middleware:
+        `app.add_middleware(monitor.instrument_asgi)`.
+        """
+        return partial(self._instrument_asgi)  # no method: Sentry's SDK sets an attribute on each middleware
+
+    def _instrument_asgi(self, app: asgi.App) -> asgi.MeasuredApp:
         from rearguard_exporter.frameworks import asgi  # noqa: PLC0415 - not every application needs it
 
         return asgi.instrument(app, self._parts)

@@ -65,7 +65,7 @@ def starlette(inside):
 
     app = Starlette(routes=[Route("/app", view)])
     if inside:
-        app.add_middleware(lambda app: monitor.instrument_asgi(app))
+        app.add_middleware(monitor.instrument_asgi)
     asyncio.run(by_asgi(app if inside else monitor.instrument_asgi(app)))
 
 
