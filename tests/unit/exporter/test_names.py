@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Summary, enable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -147,7 +147,6 @@ def test_labels_that_would_become_one_cost_their_family_alone(expose):
 
 
 def test_began_is_told_where_it_is_asked_for_and_by_openmetrics_alone(expose):
-    enable_created_metrics()  # the controller, whose tests may run in this process, turns them off for all of it
     fill = lambda registry: Counter("orders", "x", registry=registry).inc()  # noqa: E731
     assert "_created" not in expose(OPENMETRICS[0], fill)
     assert "_created" not in expose(TEXT[0], fill, created=True)
