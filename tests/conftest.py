@@ -1,8 +1,9 @@
 """What all tests share: how hypothesis finds its examples.
 
 It counts examples, not milliseconds, because shared machines stall now and then. Tests of a change see the same
-examples at each run, so that what fails is the change; the long campaigns (`-m soak`) look for new ones, and so does
-everything with REARGUARD_EXPLORE=1. With REARGUARD_FIRST_FAULT=1 a fault is not made smaller, which may take minutes:
+examples at each run, so that what fails is the change. The long campaigns (`-m soak`) look for new ones, and so does
+everything with REARGUARD_EXPLORE=1; with REARGUARD_EXPLORE=0, as in CI, the campaigns see the same ones, too.
+With REARGUARD_FIRST_FAULT=1 a fault is not made smaller, which may take minutes:
 `make mutants` only wants to know that there is one.
 """
 
@@ -20,4 +21,5 @@ def pytest_configure(config):
     if os.environ.get("REARGUARD_FIRST_FAULT"):
         settings.load_profile("hasty")
     else:
-        settings.load_profile("exploring" if is_campaign or os.environ.get("REARGUARD_EXPLORE") else "steady")
+        explores = os.environ.get("REARGUARD_EXPLORE", "1" if is_campaign else "0") != "0"
+        settings.load_profile("exploring" if explores else "steady")
