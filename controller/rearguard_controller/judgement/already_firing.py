@@ -74,10 +74,12 @@ def changed_after(state: TargetState | None) -> float | None:
 def came_in_turn(state: TargetState) -> bool:
     """Whether `current` printed the serving version and the one before in turn while it was rolled out.
 
-    Then it may have served, unseen, before it was first read.
+    Then it may have served, unseen, before it was first read. Turns with any other version say nothing of that time.
     """
     turns, since = state.alternation, state.serving_since
-    return turns is not None and since is not None and turns.since >= since
+    if turns is None or since is None or turns.other != state.previous_version:
+        return False
+    return turns.since >= since
 
 
 def stood_long(name: str, known: TargetFacts) -> bool:

@@ -103,6 +103,17 @@ def test_without_turns_an_alert_that_was_pending_before_the_first_sight_is_not_b
     assert not already_firing.stood_long("Errors", known)  # but it denies trust, too
 
 
+def test_turns_with_another_version_than_the_one_before_excuse_nothing_that_was_there_before():
+    """v2 failed, v3 came, somebody went back to v1 and forth to v3: what v2 had begun is not v3's fault."""
+    polls = Polls(alert_from=NOW, failing=(replace(FAILING[0], since=NOW + 1),))
+    state = polls.read_all(["v2", "v2", "v2", "v3", "v1", "v3"])
+    assert (state.serving_version, state.previous_version, state.alternation.other) == ("v3", "v2", "v1")
+    third = replace(NEW, version="v3", service_version="3.0")
+    known = TargetFacts(serving_version="v3", state=state, releases=(OLD, NEW, third))
+    assert already_firing.already("Errors", known)[0] is False
+    assert began_with(replace(known, state=replace(state, alerts_before=None)), since=NOW + 1).holds is False
+
+
 def test_an_alert_that_was_there_before_the_first_sight_stays_before_it():
     polls = Polls(alert_from=NOW - POLL)
     assert polls.read_all(["v2", "v1", "v2"]).alerts_before.alerts == FAILING
