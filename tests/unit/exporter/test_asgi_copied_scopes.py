@@ -1,8 +1,10 @@
 """Middlewares that copy the scope: the route is found in the copy, and the log says so once."""
 
+import asyncio
 import logging
 
 import pytest
+import starlette
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,6 +16,8 @@ from rearguard_exporter import Monitor
 from unit.exporter.counts import routes
 
 SAID = "passes on a copy of the scope"
+LEAVES_ROUTES = tuple(map(int, starlette.__version__.split(".")[:2])) >= (1, 7)  # else only FastAPI's are known
+UNKNOWN = {"/shops/{shop}/items/{item_id}": "/shops/{shop}/{path}"}
 
 
 class Copying:
@@ -73,8 +77,10 @@ def inside(app, monitor):
 
 
 async def ask(app, path):
+    messages = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return messages.pop() if messages else await asyncio.Event().wait()  # the caller stays, and says no more
 
     async def send(_):
         pass
@@ -112,7 +118,7 @@ async def test_the_route_is_found_in_the_copy_and_the_log_says_so_once(monitor, 
     with caplog.at_level(logging.WARNING, "rearguard_exporter"):
         for _ in range(2):
             await ask(app, path)
-    assert routes(monitor) == {route: 2}
+    assert routes(monitor) == {route if LEAVES_ROUTES or "outer" in path else UNKNOWN.get(route, "__unmatched__"): 2}
     assert [SAID in record.message for record in caplog.records] == [True]
 
 
