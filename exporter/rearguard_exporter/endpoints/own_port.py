@@ -208,6 +208,12 @@ class _Handler(BaseHTTPRequestHandler):
         """As `do_GET`, without the body."""
         self._reply(*self._made())
 
+    def __getattr__(self, name: str) -> Any:
+        """The base class looks for a function `do_METHOD`: all other methods are refused."""
+        if name.startswith("do_"):
+            return self.refuse
+        raise AttributeError(name)
+
     def refuse(self) -> None:
         """Answer any other method."""
         self.close_connection = True  # a body may follow, which nobody reads
@@ -251,7 +257,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
         """Log nothing: there is a scrape every few seconds."""
-
-
-for _method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"):
-    setattr(_Handler, f"do_{_method}", _Handler.refuse)

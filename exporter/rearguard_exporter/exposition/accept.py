@@ -50,10 +50,13 @@ class Form:
 def asked(accept: str, accept_encoding: str) -> Form:
     """The form that these headers prefer."""
     is_gzip = max((each.weight for each in _ranges(accept_encoding) if each.value == "gzip"), default=0.0) > 0
-    possible = [each for each in _ranges(accept) if each.value in _VERSIONS]
+    ranges = _ranges(accept)
+    possible = [each for each in ranges if each.value in _VERSIONS]
     known = [each for each in possible if each.version in _VERSIONS[each.value]] or possible
-    # Of the same weight: text, and of this the first.
-    best = max(known, key=lambda each: (each.weight, each.value == _TEXT), default=None)
+    # Of the same weight: what is named, of this text, and of this the first.
+    best = max(
+        [*known, *_unnamed(ranges)], key=lambda each: (each.weight, each.is_named, each.value == _TEXT), default=None
+    )
     if best is None or best.weight <= 0:
         return Form(is_gzip=is_gzip)
     is_openmetrics = best.value == _OPENMETRICS
@@ -83,10 +86,23 @@ class _Range:
     weight: float = 1.0
     version: str = ""
     escaping: Escaping | None = None
+    is_named: bool = True
 
 
 def _ranges(header: str) -> list[_Range]:
     return [_range(part) for part in header.split(",")]
+
+
+def _unnamed(ranges: list[_Range]) -> list[_Range]:
+    """The types that no range names, each with the weight of the closest range with a `*`, if there is one."""
+    weights: dict[str, float] = {}
+    for each in ranges:
+        weights[each.value] = max(each.weight, weights.get(each.value, 0.0))
+    found = []
+    for kind in _VERSIONS.keys() - weights.keys():
+        close = f"{kind.partition('/')[0]}/*"
+        found.append(_Range(kind, weights.get(close, weights.get("*/*", 0.0)), is_named=False))
+    return found
 
 
 def _range(part: str) -> _Range:

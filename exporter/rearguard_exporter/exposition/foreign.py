@@ -20,6 +20,7 @@ from rearguard_exporter.fault_barrier import log, report
 from rearguard_exporter.fork_safety import tell_after_fork
 
 _LEAST = 0.4  # seconds that a scrape has for collectors, whoever waits for it
+_MOST_FAMILIES = 10_000  # of one collector: one that never ends would leave no time to write what it collects
 _MOST_NAMED = 20  # collectors that are named in logs and metrics; applications may register new ones without end
 
 
@@ -193,10 +194,7 @@ class ForeignCollectors:
                 asked = _Asked(collection.left.popleft())
                 collection.asked.append(asked)
             try:
-                for metric in asked.collector.collect():
-                    asked.metrics.append(metric)
-                    if collection.has_ended():  # also of one that never ends
-                        break
+                _fill(asked, collection)
             except BaseException:  # noqa: BLE001 - also SystemExit: it is the collector's, not the process's
                 report(f"collecting {name_of(asked.collector)}")
             with self._changed:
@@ -215,6 +213,20 @@ class ForeignCollectors:
             else:
                 name = OVERFLOW
         self._timeouts[name] = self._timeouts.get(name, 0) + 1
+
+
+def _fill(asked: _Asked, collection: _Collection) -> None:
+    """Ask this collector, until it is done or nobody waits any more.
+
+    Raises:
+        OverflowError: it gives families without end.
+    """
+    for metric in asked.collector.collect():
+        asked.metrics.append(metric)
+        if collection.has_ended():
+            return
+        if len(asked.metrics) >= _MOST_FAMILIES:
+            raise OverflowError(f"it collects {_MOST_FAMILIES} families and more")
 
 
 def collectors(registry: Collector) -> list[Collector]:

@@ -90,12 +90,12 @@ def prepare(sources: Sources, form: Form, patience: Patience, spent: dict[str, f
     times[FOREIGN] = time.perf_counter() - began
     began = time.perf_counter()
     for metric in _all(sources.own, foreign):
-        name = _key(metric)
+        name, content = FOREIGN, None
         try:
+            name = _key(metric)
             content = _content(metric, form, taken)
         except Exception:  # noqa: BLE001 - one family that cannot be written must not cost the others
-            report(f"encoding {metric.name}")
-            content = None
+            report(f"encoding {getattr(metric, 'name', type(metric).__name__)}")
         if content is not None:
             parts.append(Part(name, content))
         now = time.perf_counter()

@@ -202,7 +202,7 @@ def test_a_connection_is_asked_again_after_head(address):
     connection.close()
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
 def test_another_method_is_told_which_ones_there_are(address, method):
     status, headers, _ = asked(address, method, "/metrics")
     assert (status, headers["Allow"]) == (405, "GET, HEAD")

@@ -42,6 +42,13 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
         ("text/plain", "text/plain; version=0.0.4; charset=utf-8"),
         ("", "text/plain; version=0.0.4; charset=utf-8"),
         ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        # A `*` stands for what is not named.
+        ("text/plain;q=0,*/*", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("application/openmetrics-text;q=0.5,*/*;q=0.9", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text,*/*", OPENMETRICS),
+        ("application/openmetrics-text;q=0,*/*;q=0.1", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;q=0,application/*;q=0.1,*/*;q=0", OPENMETRICS),
+        ("text/html,*/*;q=0.8", "text/plain; version=0.0.4; charset=utf-8"),
         ("text/plain;q=nan,application/openmetrics-text;q=nan", "text/plain; version=0.0.4; charset=utf-8"),
     ],
 )

@@ -172,6 +172,50 @@ def test_neither_exit_nor_a_collection_without_end_reaches_the_scrape(far):
         monitor.close()
 
 
+class Nameless:
+    name, type, documentation, unit, samples = ["no name"], "gauge", "", "", ()
+
+
+class Gives:
+    def __init__(self, given):
+        self.given = given
+
+    def collect(self):
+        return self.given
+
+
+@pytest.mark.parametrize(
+    "given", [[1, None, object()], "text", {"key": 1}, [Nameless()], None, 5], ids=lambda given: type(given).__name__
+)
+def test_what_is_no_family_costs_nothing_else(given, far):
+    registry = CollectorRegistry()
+    for each in (Gives(given), far):
+        registry.register(each)
+    monitor = Monitor("shop", "1.0", "test", registry=registry)
+    try:
+        names, _, _ = scrape(monitor._endpoints.metrics)
+        assert {"target_info", "process_cpu_seconds_total", "far_queue_length"} <= names
+    finally:
+        monitor.close()
+
+
+def test_a_collector_that_gives_families_quickly_without_end_leaves_the_time_to_write_them(far):
+    def families():
+        while True:
+            yield GaugeMetricFamily("endless", "x", value=1)
+
+    registry = CollectorRegistry()
+    for each in (Gives(families()), far):
+        registry.register(each)
+    monitor = Monitor("shop", "1.0", "test", registry=registry)
+    try:
+        names, took, _ = scrape(monitor._endpoints.metrics, 1.6)
+        assert {"target_info", "endless", "far_queue_length"} <= names
+        assert took < 1.6
+    finally:
+        monitor.close()
+
+
 def test_a_late_collector_does_not_hold_up_the_dashboard(far):
     registry = CollectorRegistry()
     registry.register(far)
