@@ -258,7 +258,7 @@ class Monitor:
         if is_sub_interpreter():
             return None
         try:
-            port = OwnPort(self._endpoints, *address)
+            port = OwnPort(self._endpoints, *address, self._lifecycle.is_idle)
         except OSError:
             log.exception("rearguard_exporter: cannot listen on %s:%s; nothing is exposed", *address)
             return None

@@ -59,6 +59,7 @@ class Lifecycle(Collector):
     def forget_parent(self) -> None:
         """In a forked process nothing runs until it serves a request or is scraped."""
         self._is_fresh = True
+        self._has_served = False
         self._is_reminded = False
         self._runs = False
         self._has_no_loop = False
@@ -91,6 +92,10 @@ class Lifecycle(Collector):
             os.getpid(), os.getppid(),
         )  # fmt: skip
 
+    def is_idle(self) -> bool:
+        """Whether no application was served in this process."""
+        return not self._has_served
+
     def listens(self, address: str) -> None:
         """Say that this process serves a port of its own, and start."""
         self._port = (os.getpid(), address)
@@ -110,7 +115,7 @@ class Lifecycle(Collector):
     def start_without_loop(self) -> None:
         """Start the threads for an application without an event loop; coroutine checks get a spare loop."""
         self.start()
-        self._has_no_loop = True
+        self._has_served = self._has_no_loop = True
         self._find_loop()
 
     def describe(self) -> Iterable[Metric]:
@@ -134,6 +139,7 @@ class Lifecycle(Collector):
         """
         try:
             self.start()
+            self._has_served = True
             self._jobs.enter(on_lost)
             self._spare_loop.stop()  # coroutine checks belong on the application's loop
         except Exception:  # noqa: BLE001 - the application starts even if no thread can be made

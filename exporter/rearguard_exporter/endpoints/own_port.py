@@ -11,6 +11,8 @@ import socketserver
 import sys
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -37,25 +39,32 @@ _UNKNOWN = f"{METRICS}, {DASHBOARD}\n".encode()
 
 RETRY = 0.5  # seconds between two looks at whether a port that was taken is free
 
+_ports: "weakref.WeakSet[OwnPort]" = weakref.WeakSet()  # of this process
+
 
 class OwnPort:
     """A listening port. If another process has it (the one that this one replaces), it waits until the port is free.
 
     The port belongs to the process that opened it. A forked process closes its copy, so that the port is free when
-    the parent ends.
+    the parent ends. Within a process, a port passes from a monitor that serves nothing (`is_idle`) to a newer one: a
+    program that a server imports once more makes its monitor twice.
 
     Raises:
         OSError: the port cannot be opened, for another reason than that it is taken.
     """
 
-    def __init__(self, endpoints: Endpoints, host: str, port: int) -> None:
+    def __init__(self, endpoints: Endpoints, host: str, port: int, is_idle: Callable[[], bool]) -> None:
         self._endpoints = endpoints
+        self._is_idle = is_idle
         self._wanted = (host, port)
         self._lock = threading.Lock()
         self._is_over = threading.Event()
         self._http = self._bind()
+        if self._http is None and self._take_over():
+            self._http = self._bind()
         self.is_parents = False
         tell_after_fork(self)
+        _ports.add(self)
         if self._http is None:
             log.warning("rearguard_exporter: %s:%s is taken; nothing is exposed until it is free", *self._wanted)
         self._thread = threading.Thread(target=self._run, name="rearguard-listen", daemon=True)
@@ -82,7 +91,18 @@ class OwnPort:
             self._http.is_over = True
             self._http.shutdown()
             self._http.server_close()
+            self._http = None
         self._thread.join()
+
+    def _take_over(self) -> bool:
+        for other in list(_ports):
+            if other.is_parents or other.address is None or other.address[1] != self._wanted[1]:
+                continue
+            if other._is_idle():  # noqa: SLF001 - of the same class
+                other.close()
+                log.info("rearguard_exporter: %s:%s passes to the newer monitor of this process", *self._wanted)
+                return True
+        return False
 
     def _bind(self) -> "_Http | None":
         held = HeldConnections()

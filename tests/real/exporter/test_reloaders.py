@@ -58,6 +58,42 @@ from django.urls import path
 urlpatterns = [path("", lambda request: HttpResponse("ok"))]
 """
 DJANGO = {"settings.py": SETTINGS, "wsgi.py": WSGI, "urls.py": URLS}
+ASGI = """
+import os
+import sys
+from rearguard_exporter import Monitor
+
+async def bare(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+app = Monitor(service="shop", version="1").instrument_asgi(bare)
+
+if __name__ == "__main__":
+    port = int(os.environ["PORT"])
+    match sys.argv[1]:
+        case "uvicorn":
+            import uvicorn
+            uvicorn.run("shop:app", port=port)
+        case "uvicorn-reload":
+            import uvicorn
+            uvicorn.run("shop:app", port=port, reload=True)
+        case "granian":
+            from granian import Granian
+            Granian("shop:app", port=port, interface="asgi").serve()
+        case "hypercorn":
+            from hypercorn.config import Config
+            from hypercorn.run import run
+            config = Config()
+            config.bind, config.application_path = [f"127.0.0.1:{port}"], "shop:app"
+            run(config)
+"""
 # name -> the files, the command, and the file that changes
 SERVERS = {
     "flask run": ({"shop.py": FLASK}, "-m flask --app shop run --debug --port {port}", "shop.py"),
@@ -67,14 +103,20 @@ SERVERS = {
         "-m flask --app shop run --debug --port {port}",
         "shop.py",
     ),
+    "uvicorn.run, reload": ({"shop.py": ASGI}, "shop.py uvicorn-reload", "shop.py"),
     "runserver": (DJANGO, "-m django runserver 127.0.0.1:{port}", "urls.py"),
+}
+# Programs that their server imports once more, in the same process or in a child.
+PROGRAMS = {
+    f"{server}.run": ({"shop.py": ASGI}, f"shop.py {server}", "shop.py")
+    for server in ("uvicorn", "granian", "hypercorn")
 }
 
 
 @pytest.fixture
 def served(tmp_path, request):
     """The ports of the application and of the monitor, the file that changes, and the log."""
-    files, words, changes = SERVERS[request.param]
+    files, words, changes = (SERVERS | PROGRAMS)[request.param]
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     port, listen = free_ports(2)
@@ -120,3 +162,11 @@ def test_the_port_shows_the_process_that_serves_also_after_a_reload(served):
     began = shown(listen, "process_start_time_seconds")
     changes.write_text(changes.read_text() + "\n# changed\n")
     wait_until(lambda: shown(listen, "process_start_time_seconds") > began, within=20, what="the new process shows")
+
+
+@pytest.mark.parametrize("served", PROGRAMS, indirect=True)
+def test_the_port_shows_the_application_of_a_program_that_is_imported_twice(served):
+    port, listen, _, _ = served
+    wait_until(lambda: answers(port), within=20, what="the application listens")
+    requests.get(f"http://127.0.0.1:{port}/", timeout=10)
+    wait_until(lambda: shown(listen, COUNT) == 1, within=6, what="the request is shown")
