@@ -72,6 +72,13 @@ _HTTP_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5,
 _DB_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 # No convention exists: from a failed handshake's second to a day of an open page.
 _SOCKET_BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+# Each contains the two bounds by which Web Vitals are rated good and poor.
+_LCP_BOUNDS = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 7.5, 10.0, 20.0, 60.0)
+_INP_BOUNDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0)
+_FCP_BOUNDS = (0.25, 0.5, 1.0, 1.5, 1.8, 2.4, 3.0, 4.0, 5.0, 7.5, 10.0, 20.0)
+_TTFB_BOUNDS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2, 1.8, 2.5, 5.0, 10.0)
+_CLS_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.0)
+_TIMING_BOUNDS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0, 5.0, 7.5, 10.0, 20.0, 60.0)
 _LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 TARGET_INFO = _gauge(
@@ -150,6 +157,31 @@ DB_UP = _gauge(
     "db_up", "Whether the last check of the database succeeded (1) or not (0).", "db_client_connection_pool_name"
 )
 
+
+def _vital(name: str, text: str, bounds: tuple[float, ...]) -> Family:
+    labels = ("page", "browser_web_vital_navigation_type")
+    return Family(f"browser_web_vital_{name}", Kind.HISTOGRAM, text, labels, bounds)
+
+
+# By the name that beacons have for them.
+WEB_VITALS = {
+    "lcp": _vital("lcp_seconds", "Largest Contentful Paint of page views.", _LCP_BOUNDS),
+    "inp": _vital("inp_seconds", "Interaction to Next Paint of page views.", _INP_BOUNDS),
+    "fcp": _vital("fcp_seconds", "First Contentful Paint of page views.", _FCP_BOUNDS),
+    "ttfb": _vital("ttfb_seconds", "Time to First Byte of page views.", _TTFB_BOUNDS),
+    "cls": _vital("cls", "Cumulative Layout Shift of page views, without unit.", _CLS_BOUNDS),
+}
+BROWSER_TIMING = Family(
+    "browser_timing_seconds",
+    Kind.HISTOGRAM,
+    "Times that pages measured themselves, by the names that the service allows.",
+    ("browser_timing_name",),
+    _TIMING_BOUNDS,
+)
+BROWSER_ERRORS = _counter(
+    "browser_javascript_errors_total", "Uncaught JavaScript errors and rejections, by type.", "page", "error_type"
+)
+
 MEMORY_USAGE = _gauge("process_memory_usage_bytes", "Resident memory of this process.")
 MEMORY_LIMIT = _gauge(
     "process_memory_limit_bytes", "Memory this process may use: the cgroup's limit, else the host's memory."
@@ -189,6 +221,11 @@ EXPORTER_TIMEOUTS = _counter(
     "Scrapes that went without a collector of the application, because it did not answer in time.",
     "collector",
 )
+EXPORTER_BEACONS = _counter(
+    "rearguard_exporter_beacons_total",
+    "Beacons of browsers, by what became of them (taken, or why they were refused).",
+    "result",
+)
 
 OWN = (
     TARGET_INFO,
@@ -206,6 +243,9 @@ OWN = (
     POOL_TIMEOUTS,
     POOL_FAILURES,
     DB_UP,
+    *WEB_VITALS.values(),
+    BROWSER_TIMING,
+    BROWSER_ERRORS,
     MEMORY_USAGE,
     MEMORY_LIMIT,
     PROCESS_CPU,
@@ -216,6 +256,7 @@ OWN = (
     EXPORTER_FOLDED,
     EXPORTER_RENDER,
     EXPORTER_TIMEOUTS,
+    EXPORTER_BEACONS,
 )
 """What this package defines."""
 

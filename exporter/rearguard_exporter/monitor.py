@@ -15,9 +15,11 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from rearguard_exporter.background.interpreters import is_sub_interpreter
 from rearguard_exporter.background.lifecycle import Lifecycle
 from rearguard_exporter.background.threads import AtOnce, Worker
+from rearguard_exporter.browser.vitals import Vitals
 from rearguard_exporter.database.pools import Pools
 from rearguard_exporter.database.watch import Check, Watch
 from rearguard_exporter.database.watches import Watches
+from rearguard_exporter.endpoints.beacons import BeaconEndpoint
 from rearguard_exporter.endpoints.dashboard import Dashboard
 from rearguard_exporter.endpoints.endpoints import Endpoints
 from rearguard_exporter.endpoints.health import Health
@@ -70,11 +72,13 @@ class Monitor:
             aiohttp's request, the ASGI scope or the WSGI environ, and returns text, a number or None.
         created: whether OpenMetrics expositions say when counters and histograms began (`_created`), which Prometheus
             takes for further series unless told otherwise; `REARGUARD_CREATED`: on, off (the default).
+        vitals: what browsers measure: a `Vitals`, or the pages that metrics tell apart; `REARGUARD_VITALS_PAGES` and
+            further variables. Without it the application serves no script and takes no beacons.
         label_limit: values that each label of `request_labels` may have; further ones become `__overflow__`.
 
     Raises:
         ValueError: `listen` is no address, `registry` holds another monitor's families already, a path cannot be
-            excluded so, or a label cannot have this name.
+            excluded so, a label cannot have this name, or `vitals` cannot be meant so.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Monitor:
         request_labels: Mapping[str, Hook] | None = None,
         label_limit: int = LABEL_LIMIT,
         created: bool | None = None,
+        vitals: Vitals | Iterable[str] | None = None,
     ) -> None:
         self.identity: Identity = resolve(service, version, environment)
         own = CollectorRegistry() if registry is None else registry
@@ -104,6 +109,7 @@ class Monitor:
             request_labels=request_labels,
             label_limit=label_limit,
             created=created,
+            vitals=vitals,
         )
         constant, mine = settings.options.labels, OwnRegistry(own)
         info = TargetInfo((self.identity.service, self.identity.version, self.identity.environment))
@@ -124,7 +130,8 @@ class Monitor:
         self._instruments.db_duration.tell_if_forked(self._lifecycle.counts_in_fork)
         sources = Sources(mine.collectors, ForeignCollectors(registries, mine.collectors, collects, cost.timeouts))
         metrics = MetricsEndpoint(sources, cost.render_seconds, renders, has_created=settings.options.has_created)
-        self._endpoints = Endpoints(metrics, dashboard, Health(self.identity, watches))
+        beacons = None if settings.vitals is None else BeaconEndpoint(settings.vitals, self._instruments)
+        self._endpoints = Endpoints(metrics, dashboard, Health(self.identity, watches), beacons)
         self._parts = MonitorParts(
             self._instruments,
             self._endpoints,

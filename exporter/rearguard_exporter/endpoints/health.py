@@ -4,7 +4,7 @@ Health means that the process answers at all. Readiness asks only the databases 
 """
 
 from rearguard_exporter.database.watches import Watches
-from rearguard_exporter.endpoints.dashboard import Json
+from rearguard_exporter.endpoints.sums import Json
 from rearguard_exporter.identity import Identity
 
 

@@ -11,12 +11,22 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
+from rearguard_exporter.endpoints.endpoints import (
+    DASHBOARD,
+    HEALTH,
+    METHODS,
+    METRICS,
+    READINESS,
+    READING,
+    SCRIPT,
+    VITALS,
+)
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.endpoints.untraced import leave_untraced
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_allowed
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import log, quiet, report
+from rearguard_exporter.frameworks.aiohttp_beacons import beacon_handler, script_handler
 from rearguard_exporter.frameworks.aiohttp_request import (
     BEGIN,
     SERVED,
@@ -106,11 +116,13 @@ def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]
     handlers: dict[str, Handler] = {HEALTH: healthz, READINESS: readyz}
     if not parts.has_own_port:
         handlers |= {METRICS: metrics, DASHBOARD: dashboard}
+    if endpoints.beacons is not None:
+        handlers |= {SCRIPT: script_handler(endpoints.beacons), VITALS: beacon_handler(endpoints.beacons)}
     # Added now: at the start, the router of a nested application is frozen already.
     resources: list[_Endpoint] = []
     for path, handler in handlers.items():
         endpoint = _Endpoint(path)
-        for method in (hdrs.METH_HEAD, hdrs.METH_GET):
+        for method in METHODS.get(path, READING):
             endpoint.add_route(method, _untraced(handler))
         app.router.register_resource(endpoint)
         resources.append(endpoint)

@@ -10,14 +10,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rearguard_exporter.endpoints.dashboard import Json
-from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
+from rearguard_exporter.endpoints.endpoints import (
+    DASHBOARD,
+    HEALTH,
+    METHODS,
+    METRICS,
+    READINESS,
+    READING,
+    SCRIPT,
+    VITALS,
+)
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
+from rearguard_exporter.endpoints.sums import Json
 from rearguard_exporter.endpoints.untraced import leave_untraced
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_allowed
 from rearguard_exporter.fault_barrier import log, quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
+from rearguard_exporter.frameworks.asgi_beacons import beacon_answer, script_answer
 from rearguard_exporter.frameworks.asgi_copies import MEASURED, watch_router
 from rearguard_exporter.frameworks.asgi_loop import beside_loop, running_loop
 from rearguard_exporter.frameworks.asgi_request import Request
@@ -31,7 +41,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Answer = Callable[[Scope, Send], Awaitable[None]]
+Answer = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SCRAPE_TIMEOUT = SCRAPE_TIMEOUT.lower().encode()
 
@@ -66,6 +76,11 @@ class MeasuredApp(ApplicationProxy):
         endpoints: dict[str, Answer] = {HEALTH: self._healthz, READINESS: self._readyz}
         if not parts.has_own_port:
             endpoints |= {METRICS: self._metrics, DASHBOARD: self._dashboard}
+        if parts.endpoints.beacons is not None:
+            endpoints |= {
+                SCRIPT: script_answer(parts.endpoints.beacons),
+                VITALS: beacon_answer(parts.endpoints.beacons),
+            }
         self._own = _Own(parts.excluded, endpoints, Lanes(parts.instruments))
         tell_after_fork(self)
 
@@ -80,7 +95,7 @@ class MeasuredApp(ApplicationProxy):
             if await self._is_served(scope, receive, send):
                 return
         elif (_path(scope) if scope.get("root_path") else scope["path"]) in own.endpoints and (
-            await self._is_answered(scope, send)
+            await self._is_answered(scope, receive, send)
         ):
             return
         kind = scope["method"], scope.get("scheme", "http")
@@ -109,7 +124,7 @@ class MeasuredApp(ApplicationProxy):
             return True
         if not self._own.entered:
             self._enter()  # a server that does without lifespan
-        if kind == "http" and await self._is_answered(scope, send):
+        if kind == "http" and await self._is_answered(scope, receive, send):
             return True
         if self._own.excluded is not None and _path(scope) in self._own.excluded:
             scope[MEASURED] = True
@@ -124,16 +139,17 @@ class MeasuredApp(ApplicationProxy):
             return True
         return False
 
-    async def _is_answered(self, scope: Scope, send: Send) -> bool:
+    async def _is_answered(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer a request for one of the exporter's endpoints. True if it was one."""
-        answer = self._own.endpoints.get(_path(scope))
-        if answer is None or scope["method"] not in {"GET", "HEAD"}:
+        path = _path(scope)
+        answer = self._own.endpoints.get(path)
+        if answer is None or scope["method"] not in METHODS.get(path, READING):
             return False
         scope[MEASURED] = True
         if self._own.entered and self._loop is not None and self._loop.is_closed():
             self._enter()  # the loop before ended without cancelling its tasks, so nobody told us
         leave_untraced()
-        await answer(scope, send)
+        await answer(scope, receive, send)
         return True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -173,7 +189,7 @@ class MeasuredApp(ApplicationProxy):
     def _start_without_loop(self) -> None:
         self.rearguard_parts.lifecycle.start_without_loop()
 
-    async def _metrics(self, scope: Scope, send: Send) -> None:
+    async def _metrics(self, scope: Scope, _: Receive, send: Send) -> None:
         form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
         warn_if_shared()
         endpoint = self.rearguard_parts.endpoints.metrics
@@ -200,14 +216,14 @@ class MeasuredApp(ApplicationProxy):
         await send(_head(200, made.headers))
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else made.body})
 
-    async def _healthz(self, scope: Scope, send: Send) -> None:
+    async def _healthz(self, scope: Scope, _: Receive, send: Send) -> None:
         await _send_json(scope, send, 200, self.rearguard_parts.endpoints.health.health())
 
-    async def _readyz(self, scope: Scope, send: Send) -> None:
+    async def _readyz(self, scope: Scope, _: Receive, send: Send) -> None:
         ready, body = self.rearguard_parts.endpoints.health.readiness()
         await _send_json(scope, send, 200 if ready else 503, body)
 
-    async def _dashboard(self, scope: Scope, send: Send) -> None:
+    async def _dashboard(self, scope: Scope, _: Receive, send: Send) -> None:
         making = self.rearguard_parts.endpoints.dashboard.submit()
         document = await (asyncio.wrap_future(making) if self._loop is not None else beside_loop(making.result))
         await _send_json(scope, send, 200, document)

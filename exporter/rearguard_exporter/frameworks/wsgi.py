@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from rearguard_exporter.endpoints.endpoints import DASHBOARD, HEALTH, METRICS, READINESS
+from rearguard_exporter.endpoints.endpoints import (
+    DASHBOARD,
+    HEALTH,
+    METHODS,
+    METRICS,
+    READINESS,
+    READING,
+    SCRIPT,
+    VITALS,
+)
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.endpoints.untraced import leave_untraced
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, seconds_allowed
@@ -14,6 +23,7 @@ from rearguard_exporter.fault_barrier import quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
+from rearguard_exporter.frameworks.wsgi_beacons import beacon_answer, script_answer
 from rearguard_exporter.frameworks.wsgi_request import WsgiRequest
 from rearguard_exporter.frameworks.wsgi_route import NOTES, follow_django, follow_flask
 from rearguard_exporter.frameworks.wsgi_upload import watch
@@ -57,6 +67,11 @@ class MeasuredApp(ApplicationProxy):
         endpoints: dict[str, Answer] = {HEALTH: self._healthz, READINESS: self._readyz}
         if not parts.has_own_port:
             endpoints |= {METRICS: self._metrics, DASHBOARD: self._dashboard}
+        if parts.endpoints.beacons is not None:
+            endpoints |= {
+                SCRIPT: script_answer(parts.endpoints.beacons),
+                VITALS: beacon_answer(parts.endpoints.beacons),
+            }
         self._own = _Own(parts.excluded, endpoints, Lanes(parts.instruments))
         tell_after_fork(self)
         follow_django(app)
@@ -75,7 +90,7 @@ class MeasuredApp(ApplicationProxy):
         if not own.entered:
             self._start()
         method = environ.get("REQUEST_METHOD", "")
-        if environ.get("PATH_INFO") in own.endpoints and method in {"GET", "HEAD"}:
+        if environ.get("PATH_INFO") in own.endpoints and method in METHODS.get(environ["PATH_INFO"], READING):
             answer = own.endpoints[environ["PATH_INFO"]]
             leave_untraced()
             return _answered(answer(environ), method, start_response)
@@ -133,7 +148,11 @@ def _answered(
     answer: tuple[int, Mapping[str, str], bytes], method: str, start_response: Callable[..., Any]
 ) -> Iterable[bytes]:
     status, headers, body = answer
-    lines = [*headers.items(), ("Content-Length", str(len(body)))]
+    lines = (
+        [*headers.items()]
+        if status == HTTPStatus.NO_CONTENT
+        else [*headers.items(), ("Content-Length", str(len(body)))]
+    )
     start_response(f"{status} {HTTPStatus(status).phrase}", lines)
     return [] if method == "HEAD" else [body]
 

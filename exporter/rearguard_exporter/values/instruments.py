@@ -71,6 +71,10 @@ class Instruments:
         self.pool_timeouts = slots(families.POOL_TIMEOUTS)
         self.pool_failures = slots(families.POOL_FAILURES)
         self.db_up = slots(families.DB_UP)
+        self.vitals = {name: slots(family) for name, family in families.WEB_VITALS.items()}
+        self.browser_timing = slots(families.BROWSER_TIMING)
+        self.browser_errors = slots(families.BROWSER_ERRORS)
+        self.beacons = slots(families.EXPORTER_BEACONS)
         self.loop_lag = slots(families.LOOP_LAG).child()
 
     def extras(self) -> RequestExtras | None:
@@ -93,4 +97,7 @@ class Instruments:
             self.pool_timeouts,
             self.pool_failures,
             self.db_up,
+            *self.vitals.values(),
+            self.browser_timing,
+            self.browser_errors,
         )

@@ -44,6 +44,7 @@ _FOLDS: Mapping[str, Callable[[str], str]] = {
     "websocket_message_direction": _keep,
     "db_client_connection_state": _keep,
     "db_system_name": _keep,
+    "browser_web_vital_navigation_type": _keep,
 }
 
 

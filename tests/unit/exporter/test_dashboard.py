@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from rearguard_exporter import Monitor
-from rearguard_exporter.endpoints.dashboard import build, memory_used, quantile, totals
+from rearguard_exporter.endpoints.dashboard import build, memory_used, totals
 from rearguard_exporter.endpoints.status import Status, Totals
+from rearguard_exporter.endpoints.sums import quantile
 from rearguard_exporter.identity import Identity
 from rearguard_exporter.values.instruments import Instruments
 

@@ -32,6 +32,13 @@ PROMISED = {
     "db_client_connection_timeouts_total": {"db_client_connection_pool_name"},
     "db_client_connection_failures_total": {"db_client_connection_pool_name"},
     "db_up": {"db_client_connection_pool_name"},
+    "browser_web_vital_lcp_seconds": {"page", "browser_web_vital_navigation_type"},
+    "browser_web_vital_inp_seconds": {"page", "browser_web_vital_navigation_type"},
+    "browser_web_vital_fcp_seconds": {"page", "browser_web_vital_navigation_type"},
+    "browser_web_vital_ttfb_seconds": {"page", "browser_web_vital_navigation_type"},
+    "browser_web_vital_cls": {"page", "browser_web_vital_navigation_type"},
+    "browser_timing_seconds": {"browser_timing_name"},
+    "browser_javascript_errors_total": {"page", "error_type"},
     "process_memory_usage_bytes": set(),
     "process_memory_limit_bytes": set(),
     "process_cpu_utilization_ratio": {"cpu_mode"},
@@ -42,6 +49,7 @@ PROMISED = {
     "rearguard_exporter_folded_total": {"family"},
     "rearguard_exporter_render_seconds": {"family"},
     "rearguard_exporter_collector_timeouts_total": {"collector"},
+    "rearguard_exporter_beacons_total": {"result"},
 }
 
 
@@ -58,6 +66,21 @@ def test_names_are_unique_and_well_formed():
         assert family.help.endswith(".")
         assert list(family.bounds) == sorted(set(family.bounds))
         assert bool(family.bounds) == (family.kind is Kind.HISTOGRAM)
+
+
+# https://web.dev/articles/vitals: good up to the first, poor above the second.
+RATED = {
+    "browser_web_vital_lcp_seconds": {2.5, 4.0},
+    "browser_web_vital_inp_seconds": {0.2, 0.5},
+    "browser_web_vital_cls": {0.1, 0.25},
+    "browser_web_vital_fcp_seconds": {1.8, 3.0},
+    "browser_web_vital_ttfb_seconds": {0.8, 1.8},
+}
+
+
+def test_web_vitals_can_be_rated_by_their_buckets():
+    bounds = {family.name: set(family.bounds) for family in OWN}
+    assert {name: rated & bounds[name] for name, rated in RATED.items()} == RATED
 
 
 def test_a_histogram_is_found_under_its_three_names():

@@ -24,7 +24,7 @@ made.lifecycle.stop()
 """
 
 
-@pytest.mark.parametrize("name", ["aiohttp", "FastAPI", "Middleware", "Flask", "Django", "Databases"])
+@pytest.mark.parametrize("name", ["aiohttp", "FastAPI", "Middleware", "Flask", "Django", "Databases", "Vitals"])
 def test_every_program_of_the_readme_runs(name, tmp_path):
     program = (DJANGO if name == "Django" else "") + PROGRAMS[name] + EXPOSED
     done = subprocess.run(

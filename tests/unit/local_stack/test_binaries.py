@@ -23,12 +23,14 @@ def run(*words, path):
 
 @pytest.mark.parametrize("name", binaries.PROGRAMS)
 def test_every_program_is_found_and_starts(name):
+    if name in binaries.OPTIONAL and binaries.missing([name]):
+        pytest.skip(f"{name} is not to be had here")
     flag = "-v" if name == "haproxy" else "--version"
     done = subprocess.run(
         [binaries.find(name), flag], env=binaries.environment(), capture_output=True, text=True, check=True
     )
     said = done.stdout.lower() + done.stderr.lower()
-    assert "version" in said or "(postgresql) " in said
+    assert "version" in said or "(postgresql) " in said or "chrom" in said
 
 
 def test_path_comes_before_what_was_fetched_and_upstreams_name_is_known(tmp_path):
@@ -49,7 +51,8 @@ def test_fetching_again_does_nothing_and_is_quick():
     done = run("-m", "local_stack.binaries", path=os.environ["PATH"])
     assert done.returncode == 0
     assert "fetching" not in done.stdout
-    assert [line.split()[0] for line in done.stdout.splitlines()] == list(binaries.PROGRAMS)
+    found = [name for name in binaries.PROGRAMS if name not in binaries.OPTIONAL or not binaries.missing([name])]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == found
 
 
 def test_without_apt_one_sentence_says_what_to_install(tmp_path):
@@ -117,18 +120,21 @@ echo "$(basename "$0") $*" >> {folder}/asked
 case "$(basename "$0") $*" in
   *depends*--recurse*) ;;
   *depends*postgresql) {depends} ;;
+  *depends*chromium-common) {browser} ;;
   *pkgnames*) {names} ;;
   *download*) exit {code} ;;
 esac
 """
 
 
-def asked_of_apt(tmp_path, *words, depends=":", names=":", code=0):
+def asked_of_apt(tmp_path, *words, depends=":", names=":", browser=":", code=0, calls="raise SystemExit(b.main())"):
     """What is downloaded where nothing is installed, on a release that has these packages."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("apt-get", "apt-cache"):
-        (tools / name).write_text(APT.format(folder=tmp_path, depends=depends, names=names, code=code))
+        (tools / name).write_text(
+            APT.format(folder=tmp_path, depends=depends, names=names, browser=browser, code=code)
+        )
         (tools / name).chmod(0o755)
     package = tmp_path / "deploy/local/local_stack"
     package.mkdir(parents=True)
@@ -138,7 +144,7 @@ def asked_of_apt(tmp_path, *words, depends=":", names=":", code=0):
         (tools / name).symlink_to(shutil.which(name))
     code = (
         "import sys, local_stack.binaries as b; b._SYSTEM_FOLDERS = (); b._SERVER_FOLDERS = 'none';"
-        f" sys.argv = ['binaries', *{list(words)!r}]; raise SystemExit(b.main())"
+        f" sys.argv = ['binaries', *{list(words)!r}]; b.LOCAL.mkdir(exist_ok=True); {calls}"
     )
     subprocess.run(
         [sys.executable, "-c", code],
@@ -162,6 +168,23 @@ def test_the_server_of_this_release_is_the_one_that_the_meta_package_depends_on(
 def test_without_a_meta_package_the_newest_server_is_taken(tmp_path):
     names = "printf 'postgresql-9\\npostgresql-17\\npostgresql-15\\npostgresql-17-cron\\npostgresql-client-18\\n'"
     assert "postgresql-17" in asked_of_apt(tmp_path, names=names)
+
+
+BROWSER = """printf 'chromium\\n  Depends: libshop9\\n |Depends: libgtk-3-0\\n  Depends: chromium-common\\n'"""
+
+
+def test_a_browser_comes_with_the_rest_of_it_and_without_a_desktop(tmp_path):
+    code = "b.fetch_packages(['chromium'])"
+    assert asked_of_apt(tmp_path, calls=code, browser=BROWSER) == ["chromium", "chromium-common", "libshop9"]
+
+
+def test_where_there_is_no_browser_a_note_says_so_and_the_setup_succeeds(tmp_path):
+    nowhere = "b._SYSTEM_FOLDERS = (); b.LOCAL = b.Path(sys.argv[1]); b.PROGRAMS = {'chromium': ()}"
+    code = f"import sys, local_stack.binaries as b; {nowhere}; raise SystemExit(b.main())"
+    done = run("-c", code, str(tmp_path / "local"), path=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == "fetching chromium into .local/ (once) ...\n"
+    assert done.stderr.startswith("note: the tests in a browser are left out: Install chromium with ")
 
 
 def test_the_demo_asks_for_no_postgresql(tmp_path):
