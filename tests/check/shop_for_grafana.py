@@ -74,7 +74,7 @@ async def _rollback(_request):
 
 def main():
     telemetry.leads(leading=True)
-    monitor = Monitor(service="shop", version=VERSION, environment="production")
+    monitor = Monitor(service="shop", version=VERSION, environment="production", vitals=["/cart"])
     app = web.Application()
     app.router.add_get("/orders", _order)
     app.router.add_get("/fail", _fail)

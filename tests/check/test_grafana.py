@@ -37,6 +37,10 @@ VALUES = {
 }
 # Labels that Prometheus itself adds to every scraped series, and to histograms.
 ADDED = {"job", "instance", "le"}
+BEACON = (
+    '{"page": "/cart", "navigation": "navigate", "vitals": {"lcp": 3500, "inp": 350, "cls": 0.2}, '
+    '"timings": [["checkout_rendered", 900]], "errors": {"TypeError": 1}}'
+)
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 ANNOTATIONS = DASHBOARD["annotations"]["list"]
 VARIABLES = DASHBOARD["templating"]["list"]
@@ -293,6 +297,8 @@ async def _visit(address):
                 await answer.read()
         async with session.post("/rollback") as answer:
             assert answer.status == 200
+        async with session.post("/api/monitoring/vitals", data=BEACON) as answer:
+            assert answer.status == 204
         async with session.ws_connect("/feed") as socket:
             await socket.send_str("hello")
             await socket.receive(timeout=5)

@@ -19,7 +19,7 @@ RECORDED = {rule.name for rule in ALL if not rule.alerting}
 TRIGGERS = [rule for rule in ALERTS if rule.labels.get("action") == "rollback"]
 RUNBOOKS = "https://github.com/rearguard/rearguard/blob/main/docs/runbooks.md"
 
-# alert -> (waits for, may roll back), as users are promised. PoorWebVitals comes with its metrics.
+# alert -> (waits for, may roll back), as users are promised.
 PROMISED = {
     "HighErrorRate": ("5m", True),
     "SlowResponses": ("3m", True),
@@ -28,6 +28,7 @@ PROMISED = {
     "DatabaseConnectionFailures": ("1m", True),
     "SlowDatabaseQueries": ("5m", False),
     "WebSocketDrops": ("2m", True),
+    "PoorWebVitals": ("10m", False),
     "ServiceDown": ("1m", False),
     "ReleaseDown": ("1m", True),
     "ReleaseErrorRate": ("30s", True),
@@ -77,6 +78,8 @@ def exposed() -> dict[str, set[str]]:
     for family in telemetry.FAMILIES:
         suffixes = ("_bucket", "_sum", "_count") if family.type == "histogram" else ("",)
         series |= {family.name + suffix: set(family.labels) for suffix in suffixes}
+    for name in series:
+        series[name] |= {"le"} if name.endswith("_bucket") else set()
     for name, labels in FOREIGN.items():
         series[name] = series.get(name, set()) | labels
     return series
