@@ -87,23 +87,24 @@ def labels(value: object, place: str) -> Labels:
 Wanted = Callable[[Labels, str], bool]  # by labels and state
 
 
-def only(wanted: Wanted | None, key: str = "labels") -> Callable[[bytes], bytes]:
-    """Keeps of alerts, each given as JSON by itself, those whose labels under a key, and state, are wanted.
+def only(maker: Callable[[], Wanted] | None, key: str = "labels") -> Callable[[bytes], bytes]:
+    """Keeps of the alerts of one answer, each given as JSON by itself, those that are wanted; None keeps all.
 
-    None keeps all.
+    They are asked about by their state and by their labels, which stand under a key.
     """
+    wanted = None if maker is None else maker()
 
     def keep(entry: bytes) -> bytes:
         if wanted is None:
             return entry
-        fields = _entry(entry)
+        fields = entry_of(entry)
         found = labels(fields.get(key), f"an entry's {key}")
-        return entry if wanted(found, _state(fields, found)) else b""
+        return entry if wanted(found, state_of(fields, found)) else b""
 
     return keep
 
 
-def _state(fields: Mapping[str, object], found: Labels) -> str:
+def state_of(fields: Mapping[str, object], found: Labels) -> str:
     """The state of an alert of Prometheus, of Alertmanager, or of a series `ALERTS`; empty if there is none."""
     status = fields.get("status")
     of_status = status.get("state") if isinstance(status, dict) else None
@@ -111,7 +112,8 @@ def _state(fields: Mapping[str, object], found: Labels) -> str:
     return state if isinstance(state, str) else ""
 
 
-def _entry(entry: bytes) -> Mapping[str, object]:
+def entry_of(entry: bytes) -> Mapping[str, object]:
+    """An entry of a list, which came by itself as JSON."""
     try:
         fields: object = orjson.loads(entry)
     except orjson.JSONDecodeError:

@@ -6,13 +6,15 @@ Here: the one reader of these lists. The poll and all judgements share its readi
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules
 from rearguard_controller.errors import SourceError
-from rearguard_controller.facts.lists import Lists
+from rearguard_controller.facts.lists import PATIENCE, Lists, noticed
 from rearguard_controller.facts.pieces import computed, in_pieces
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.model import Alert, AlertState, Labels, agree
@@ -68,6 +70,23 @@ class AlertsReading:
         return any(each.state == AlertState.FIRING for each in self.meant(alert))
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The last reading; readings are numbered as they were begun, and `took` is in seconds."""
+
+    number: int
+    reading: AlertsReading
+    took: float
+
+    def serves(self, age: float, max_age: float) -> bool:
+        """Whether it is young enough; one that took long has to serve longer, or all would always wait."""
+        return 0 <= age < max(max_age, 3 * self.took)
+
+    def is_due(self, age: float, max_age: float) -> bool:
+        """Whether the next one should be begun, so that it is there in time; half of the time at most is spent so."""
+        return age >= max(max_age - self.took, 2 * self.took)
+
+
 class AlertsNow:
     """Reads Prometheus' alerts and rules for everybody, so that a storm of alerts does not ask again and again.
 
@@ -95,14 +114,17 @@ class AlertsNow:
         self.trouble = trouble
         self._lists = Lists(prometheus, triggers)
         self._clock = clock
-        self._one_reads = asyncio.Lock()
         self._begun = 0  # readings, so that the one begun last is kept, whichever ends last
-        self._last: tuple[int, AlertsReading] | None = None
+        self._last: _Kept | None = None
+        self._under_way: asyncio.Task[AlertsReading] | None = None  # for all who may share a reading
 
     async def read(
         self, *, max_age: float = READING_HOLDS, alerts: Sequence[Alert] = (), delivered: float = 0.0
     ) -> AlertsReading:
-        """A reading that is less than `max_age` seconds old; with 0 always a new one.
+        """A reading that is not much older than `max_age` seconds; with 0 always a new one.
+
+        A list that takes long to read is read again before its last reading is too old, and that one serves until the
+        new one is there, so that in a storm nobody waits for a reading but the first.
 
         Exception: an alert of `alerts` that was delivered (at `delivered`, seconds since the epoch) after the last
         reading, and does not fire in it, makes us read again, because it may have started in between.
@@ -111,19 +133,32 @@ class AlertsNow:
         """
         if max_age <= 0:  # waits for nobody else's reading
             return await self._read()
-        async with self._one_reads:
-            last = self._last[1] if self._last else None
-            if last is None or not 0 <= self._clock() - last.read_at < max_age:
-                return await self._read()
-            if delivered > last.read_at:
-                async for alert in in_pieces(alerts):
-                    if not last.has_firing(alert):
-                        return await self._read()
-            return last
+        asked = self._begun
+        while True:
+            last = self._last
+            if last is not None and last.number > asked:  # begun after we asked: there is none that knows more
+                return last.reading
+            age = math.inf if last is None else self._clock() - last.reading.read_at
+            if (
+                last is not None
+                and last.serves(age, max_age)
+                and (delivered <= last.reading.read_at or await _all_fire(last.reading, alerts))
+            ):
+                if last.is_due(age, max_age):
+                    self._begin()
+                return last.reading
+            await asyncio.shield(self._begin())
+
+    def _begin(self) -> asyncio.Task[AlertsReading]:
+        """The reading under way that is shared; one is begun if there is none."""
+        if self._under_way is None or self._under_way.done():
+            self._under_way = asyncio.create_task(self._read(), name="alerts of Prometheus")
+            self._under_way.add_done_callback(noticed)
+        return self._under_way
 
     async def _read(self) -> AlertsReading:
         self._begun += 1
-        number, read_at = self._begun, self._clock()
+        number, read_at, began = self._begun, self._clock(), time.monotonic()
         try:
             alerts, rules = await self._lists.read()
         except SourceError as error:
@@ -137,9 +172,16 @@ class AlertsNow:
             reading = AlertsReading(
                 read_at, tuple(alerts), rules, troubled=troubled, by_labels=by_labels, by_name=by_name
             )
-        if self._last is None or self._last[0] < number:
-            self._last = number, reading
+        if self._last is None or self._last.number < number:
+            self._last = _Kept(number, reading, min(time.monotonic() - began, PATIENCE))
         return reading
+
+
+async def _all_fire(reading: AlertsReading, alerts: Sequence[Alert]) -> bool:
+    async for alert in in_pieces(alerts):
+        if not reading.has_firing(alert):
+            return False
+    return True
 
 
 def as_alert(found: PrometheusAlert, source: str) -> Alert:

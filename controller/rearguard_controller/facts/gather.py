@@ -126,7 +126,8 @@ class FactGatherer:
 
     async def _remember(self, target: Target, gathered: Gathered) -> None:
         """Keep what an older version was found to have shown beside the release, so that it holds for good."""
-        serving, fault = gathered.facts.target.serving, gathered.facts.measured.shared
+        fault = gathered.facts.measured.shared
+        serving = None if fault is None else gathered.facts.target.serving
         if serving is not None and fault is not None and fault not in serving.shared_faults:
             await self._releases.remember_shared(target, serving.version, fault)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -45,7 +46,7 @@ class Lists:
         if self._long is not None or asyncio.get_running_loop().time() < self._next_at:
             return await self._triggers_alone()
         reading = asyncio.create_task(self._all(), name="lists of Prometheus")
-        reading.add_done_callback(_noticed)
+        reading.add_done_callback(noticed)
         try:
             await asyncio.wait({reading}, timeout=PATIENCE if self._triggers else None)
             if reading.done():
@@ -84,7 +85,7 @@ class Lists:
         return tuple(alerts.values()), rules
 
 
-def _noticed(reading: asyncio.Task[Found]) -> None:
+def noticed(reading: asyncio.Task[Any]) -> None:
     """Whoever waited may have been ended in the moment in which the reading failed: then nobody else asks why."""
     if not reading.cancelled():
         reading.exception()

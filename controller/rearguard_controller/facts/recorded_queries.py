@@ -12,6 +12,7 @@ from statistics import median
 
 from rearguard_controller.adapters.prometheus import Series
 from rearguard_controller.adapters.prometheus.agreement import url_of
+from rearguard_controller.adapters.prometheus.answers import About
 from rearguard_controller.adapters.prometheus.figures import is_about
 from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
@@ -73,10 +74,12 @@ class RecordedQueries:
         self._keep(expression, at, _in_words(own), own)
         return samples
 
-    async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
+    async def query_range(
+        self, expression: str, start: float, end: float, step: float, about: About | None = None
+    ) -> tuple[Series, ...]:
         """See `Prometheus.query_range`. The value that is kept of a series is its median."""
         try:
-            series = await self._asks.query_range(expression, start, end, step)
+            series = await self._asks.query_range(expression, start, end, step, about or self._is_near)
         except SourceError as error:
             self._keep(expression, end, f"no answer: {error.message}", start=start, step=step)
             raise
@@ -123,6 +126,10 @@ class RecordedQueries:
             for each in samples
             if self._is_own(expression, each.labels)
         ]
+
+    def _is_near(self, labels: Labels) -> bool:
+        """Whether a series may be about the target or about everyone."""
+        return is_about(labels, self._condition, None) or agree(self._condition.selector, labels)
 
     def _is_own(self, expression: str, labels: Labels) -> bool:
         of = self._condition

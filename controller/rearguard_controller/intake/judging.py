@@ -43,7 +43,7 @@ from rearguard_controller.runtime import Runtime
 log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 32  # targets that are judged side by side
-MOST_TOGETHER = 32  # decisions that are recorded at once
+MOST_TOGETHER = 100  # decisions that are recorded at once
 MOST_REMEMBERED = 50_000  # alerts whose last answers are kept; the same answers to a forgotten one are recorded again
 
 Leaves = dict[bytes, tuple[bytes, Decision]]  # decisions to be recorded, with their answers, by what they are about

@@ -5,7 +5,8 @@ Here: statements only. Their values are marked $1, $2, ...; the SQLite store tur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from rearguard_controller.journal import codec
@@ -29,17 +30,23 @@ def indexed_name(name: str | None) -> str | None:
 
 def add_decision(decision: Decision) -> Statement:
     """Store a decision."""
-    return _insert(
-        "decisions",
-        {
-            "id": decision.id,
-            "target": decision.target,
-            "verdict": decision.verdict,
-            "alert": indexed_name(None if decision.alert is None else decision.alert.name),
-            "decided_at": decision.decided_at,
-            "body": codec.dump(decision),
-        },
-    )
+    return _insert("decisions", _of_decision(decision))
+
+
+def add_decisions(decisions: Sequence[Decision]) -> Statement:
+    """Store some decisions, at least one."""
+    return _insert("decisions", *map(_of_decision, decisions))
+
+
+def _of_decision(decision: Decision) -> dict[str, object]:
+    return {
+        "id": decision.id,
+        "target": decision.target,
+        "verdict": decision.verdict,
+        "alert": indexed_name(None if decision.alert is None else decision.alert.name),
+        "decided_at": decision.decided_at,
+        "body": codec.dump(decision),
+    }
 
 
 def add_rollback(rollback: Rollback, idempotency_key: str | None) -> Statement:
@@ -164,7 +171,10 @@ def note_drill_back(drill_id: str, at: float) -> Statement:
     return Statement("update drills set back_at = $2 where id = $1 and back_at is null", (drill_id, at))
 
 
-def _insert(table: str, columns: Mapping[str, object]) -> Statement:
-    names = ", ".join(f'"{name}"' for name in columns)  # quoted, for "trigger" is a word of SQL
-    marks = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    return Statement(f"insert into {table} ({names}) values ({marks})", tuple(columns.values()))  # noqa: S608  # our own names
+def _insert(table: str, *rows: Mapping[str, object]) -> Statement:
+    """Store rows that have the same columns."""
+    names = ", ".join(f'"{name}"' for name in rows[0])  # quoted, for "trigger" is a word of SQL
+    numbers = count(1)
+    marks = ", ".join(f"({', '.join(f'${next(numbers)}' for _ in row)})" for row in rows)
+    values = tuple(value for row in rows for value in row.values())
+    return Statement(f"insert into {table} ({names}) values {marks}", values)  # noqa: S608  # our own names

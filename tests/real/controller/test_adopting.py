@@ -33,7 +33,7 @@ class Prometheus:
         now = time.time() + 1  # scraped since the change
         return (Sample(self.labels(), now if expression.startswith("timestamp") else 1.0),)
 
-    async def query_range(self, expression, start, end, step):
+    async def query_range(self, expression, start, end, step, _about=None):
         self.asked += [] if "errors" in expression else [end - start]
         if self.away:
             raise SourceError("Prometheus is away.")

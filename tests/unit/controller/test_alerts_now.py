@@ -106,8 +106,40 @@ async def test_who_reads_anew_does_not_wait_for_the_others_and_the_reading_begun
     scene.lists.firing = [alert()]
     assert (await asyncio.wait_for(scene.read(max_age=0.0), 5)).has_firing(alert())
     held.set()
-    assert not (await slow).has_firing(alert())
+    assert (await slow).has_firing(alert())  # what is newer serves whoever waited, too
     assert (await scene.read()).has_firing(alert())
+
+
+async def test_all_who_waited_for_a_reading_share_it_however_long_it_took():
+    """Each read again after the other, because the reading had become too old while they waited."""
+    scene = Scene(alert())
+    scene.lists.answers.clear()
+    asking = [asyncio.create_task(scene.read()) for _ in range(20)]
+    await scene.lists.asked.wait()
+    scene.now = NOW + 10 * READING_HOLDS
+    scene.lists.answers.set()
+    assert {each.read_at for each in await asyncio.gather(*asking)} == {NOW}
+    assert scene.lists.reads == 1
+
+
+async def test_a_list_that_takes_long_is_read_again_before_it_is_too_old_and_nobody_waits_for_that():
+    scene = Scene(alert())
+    scene.lists.answers.clear()
+    first = asyncio.create_task(scene.read())
+    await scene.lists.asked.wait()
+    await asyncio.sleep(0.3 * READING_HOLDS)  # it takes so long
+    scene.lists.answers.set()
+    await first
+    scene.lists.answers.clear()
+    scene.lists.asked.clear()
+    scene.now = NOW + 0.99 * READING_HOLDS
+    assert (await asyncio.wait_for(scene.read(), 5)).read_at == NOW
+    await asyncio.wait_for(scene.lists.asked.wait(), 5)
+    assert (await asyncio.wait_for(scene.read(), 5)).read_at == NOW
+    scene.lists.answers.set()
+    scene.now = NOW + 60
+    assert (await scene.read()).read_at >= NOW + 0.99 * READING_HOLDS
+    assert scene.lists.reads <= 3
 
 
 async def test_prometheus_that_is_away_is_a_reading_without_alerts_that_says_why():

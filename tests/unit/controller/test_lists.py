@@ -137,7 +137,7 @@ def test_of_a_flood_every_target_keeps_its_alerts_and_others_only_a_few():
 )
 def test_an_alert_that_fires_is_kept_after_any_number_of_pending_ones_of_its_name(shape, key):
     """One rule with an alert for each customer of the target."""
-    keep = foreign_json.only(Concern([target()]).of_reading(), key)
+    keep = foreign_json.only(Concern([target()]).of_reading, key)
     labels = {"alertname": "OrdersFail", **MATCH, **TRIGGER}
     flood = [shape({**labels, "tenant": str(number)}, "pending") for number in range(MOST_OF_A_TARGET + 5)]
     assert sum(bool(keep(json.dumps(each).encode())) for each in flood) == MOST_OF_A_TARGET

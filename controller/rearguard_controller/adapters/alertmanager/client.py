@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from urllib.parse import quote
 
 import orjson
@@ -72,8 +73,7 @@ class Alertmanager(Asking):
     async def alerts(self, *, only_held: bool) -> tuple[ManagedAlert, ...]:
         """The wanted alerts that it knows now; with `only_held` those that are silenced or inhibited."""
         path = (_HELD if only_held else _ALL + "?active=true") + self._filter
-        wanted = None if self._wanted is None else self._wanted()
-        kept = Kept("", foreign_json.only(wanted))
+        kept = Kept("", partial(foreign_json.only, self._wanted))
         return await self.ask("GET", path, {}, answers.alerts, kept=kept)
 
     async def drills(self) -> tuple[ManagedAlert, ...]:

@@ -65,7 +65,7 @@ class Kept(NamedTuple):
     """What is left of the elements of long lists of an answer: see `Sieve`."""
 
     key: str
-    keep: Callable[[bytes], bytes]
+    begin: Callable[[], Callable[[bytes], bytes | None]]  # gives what is asked about each element of one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,14 +296,14 @@ class Asking:
         """All of an answer; with `kept` only what a sieve leaves of it."""
         body, sieve, size = bytearray(), None, 0
         if kept is not None and response.status == _GOOD:
-            sieve = Sieve(kept.key, kept.keep)
+            sieve = Sieve(kept.key, kept.begin())
         async for piece in response.content.iter_any():
             body += piece
             size += len(piece)
             if sieve is not None and len(body) >= BESIDE:
                 await asyncio.to_thread(sieve.feed, bytes(body))
                 body.clear()
-            if len(body if sieve is None else sieve.rest) > ANSWER_CAP or size > SIEVED_CAP:
+            if (len(body) if sieve is None else len(sieve.rest) + sieve.taken) > ANSWER_CAP or size > SIEVED_CAP:
                 raise self._too_much(url, f"more than {ANSWER_CAP // 1024 // 1024} MiB")
         if sieve is None:
             return bytes(body)

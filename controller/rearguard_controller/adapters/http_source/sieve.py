@@ -24,12 +24,12 @@ _END = re.compile(rb"\s*+\]")
 class Sieve:
     """Takes an answer piece by piece; `rest` is the answer with what is left of its elements."""
 
-    def __init__(self, key: str, keep: Callable[[bytes], bytes]) -> None:
+    def __init__(self, key: str, keep: Callable[[bytes], bytes | None]) -> None:
         """Nothing has arrived.
 
         Args:
             key: whose lists are sieved, wherever they stand; empty: the answer itself is the list.
-            keep: what is left of an element, both as JSON; empty: nothing.
+            keep: what is left of an element, both as JSON; empty: nothing; None: the element, but somewhere else.
         """
         opening = rb"\A\s*+\[" if not key else b'"' + key.encode() + rb'"\s*+:\s*+\['
         self._opening = re.compile(opening)
@@ -40,6 +40,7 @@ class Sieve:
         self._inside = False
         self._first = True
         self.rest = bytearray()
+        self.taken = 0  # bytes of elements that are left somewhere else
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece.
@@ -80,7 +81,9 @@ class Sieve:
         while (found := _ELEMENT.match(data, at)) is not None:
             at = found.end()
             left = self._keep(found[1])
-            if left:
+            if left is None:
+                self.taken += len(found[1])
+            elif left:
                 self.rest += left if self._first else b"," + left
                 self._first = False
         end = _END.match(data, at)

@@ -27,10 +27,11 @@ def rules_of(labels: Labels, rules: Rules) -> tuple[AlertingRule, ...]:
     Labels that are templates, and labels that only one side has, are not compared.
     """
     named = rules.raising(labels.get("alertname", ""))
-    items = frozenset(labels.items())
-    listing = tuple(rule for rule in named if items in rule.alerts)
-    if listing:
-        return listing
+    if any(rule.alerts for rule in named):
+        items = frozenset(labels.items())
+        listing = tuple(rule for rule in named if items in rule.alerts)
+        if listing:
+            return listing
     agreeing = [(count, rule) for rule in named if (count := _agreement(rule, labels)) is not None]
     most = max((count for count, _ in agreeing), default=0)
     return tuple(rule for count, rule in agreeing if count == most)
@@ -84,5 +85,10 @@ def filled(template: str, labels: Labels) -> str:
 
 def _agreement(rule: AlertingRule, labels: Labels) -> int | None:
     """How many labels of a rule an alert has with the same value; None if it has one with another value."""
-    both = [name for name, value in rule.labels.items() if name in labels and _TEMPLATE not in value]
-    return len(both) if all(rule.labels[name] == labels[name] for name in both) else None
+    count = 0
+    for name, value in rule.labels.items():
+        if name in labels and _TEMPLATE not in value:
+            if labels[name] != value:
+                return None
+            count += 1
+    return count

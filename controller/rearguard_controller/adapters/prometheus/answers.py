@@ -7,7 +7,7 @@ shape raises `ShapeError`, which names the place.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -16,6 +16,7 @@ from rearguard_controller.adapters import foreign_json
 from rearguard_controller.model import AlertState, Labels, Sample
 from rearguard_controller.times import durations, moments
 
+About = Callable[[Labels], bool]  # whether a series with these labels is wanted
 LabelItems = frozenset[tuple[str, str]]  # labels, so that they can be looked up
 
 _STATES = {"firing": AlertState.FIRING, "pending": AlertState.PENDING, "inactive": AlertState.INACTIVE}
@@ -145,15 +146,18 @@ def scrape_intervals(data: object) -> dict[tuple[str, str], float]:
 def alerts(data: object) -> tuple[PrometheusAlert, ...]:
     """The `data` of `/api/v1/alerts`."""
     entries = foreign_json.entries(foreign_json.mapping(data, "data").get("alerts"), "data.alerts")
-    return tuple(
-        PrometheusAlert(
-            labels=foreign_json.labels(entry.get("labels"), f"{place}.labels"),
-            annotations=foreign_json.labels(entry.get("annotations", {}), f"{place}.annotations"),
-            state=_STATES.get(foreign_json.text(entry.get("state"), f"{place}.state"), AlertState.UNKNOWN),
-            active_at=_active_at(entry.get("activeAt"), f"{place}.activeAt"),
-            value=None if (value := entry.get("value")) is None else foreign_json.number(value, f"{place}.value"),
-        )
-        for place, entry in entries
+    return tuple(alert(entry, place) for place, entry in entries)
+
+
+@foreign_json.decoder
+def alert(entry: Mapping[str, object], place: str) -> PrometheusAlert:
+    """One of them, which stands at this place."""
+    return PrometheusAlert(
+        labels=foreign_json.labels(entry.get("labels"), f"{place}.labels"),
+        annotations=foreign_json.labels(entry.get("annotations", {}), f"{place}.annotations"),
+        state=_STATES.get(foreign_json.text(entry.get("state"), f"{place}.state"), AlertState.UNKNOWN),
+        active_at=_active_at(entry.get("activeAt"), f"{place}.activeAt"),
+        value=None if (value := entry.get("value")) is None else foreign_json.number(value, f"{place}.value"),
     )
 
 
@@ -239,8 +243,8 @@ def samples(data: object) -> tuple[Sample, ...]:
 
 
 @foreign_json.decoder
-def series(data: object) -> tuple[Series, ...]:
-    """The `data` of `/api/v1/query_range`."""
+def series(data: object, about: About | None = None) -> tuple[Series, ...]:
+    """The `data` of `/api/v1/query_range`; with `about` only the series whose labels it accepts."""
     fields = foreign_json.mapping(data, "data")
     if fields.get("resultType") != "matrix":
         raise foreign_json.ShapeError(
@@ -251,9 +255,12 @@ def series(data: object) -> tuple[Series, ...]:
         values = entry.get("values", [])
         if not isinstance(values, list):
             raise foreign_json.ShapeError(f"{place}.values is no list")
+        labels = foreign_json.labels(entry.get("metric"), f"{place}.metric")
+        if about is not None and not about(labels):
+            continue
         points = foreign_json.points(values, f"{place}.values")
         if points:
-            found.append(Series(foreign_json.labels(entry.get("metric"), f"{place}.metric"), points))
+            found.append(Series(labels, points))
     return tuple(found)
 
 

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.foreign_json import Wanted
 from rearguard_controller.adapters.http_source import Answer, AnswerTooLargeError, Asking, Kept, Source, quoted
 from rearguard_controller.adapters.http_source.clock import Skew, skew
 from rearguard_controller.adapters.prometheus import answers, series_of_alerts
-from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Rules, Series
+from rearguard_controller.adapters.prometheus.alert_entries import AlertEntries
+from rearguard_controller.adapters.prometheus.answers import About, PrometheusAlert, Rules, Series
 from rearguard_controller.adapters.prometheus.clock import ours_of_alerts, ours_of_samples, ours_of_series
 from rearguard_controller.adapters.prometheus.promql import duration, selector_text
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Labels, Sample
 from rearguard_controller.times import moments
+
+AskRange = Callable[[float, float, float], Awaitable[tuple[Series, ...]]]  # by start, end and step
 
 TIMEOUT = 5.0  # seconds for one address
 MOST_PARTS = 128  # of a range query that is too much at once
@@ -46,6 +50,7 @@ class Prometheus(Asking):
         self._clock = clock
         self._skew: Skew | None = None
         self._wanted: Callable[[], Wanted] | None = None
+        self._entries = AlertEntries()
         super().__init__(
             Source(
                 name="Prometheus",
@@ -104,16 +109,15 @@ class Prometheus(Asking):
     async def alerts(self) -> tuple[PrometheusAlert, ...]:
         """The wanted alerts that are pending or firing now."""
         shift = await self._shift()
-        found = await self.ask("GET", "/api/v1/alerts", {}, answers.alerts, kept=self._kept())
+        listing = self._entries.listing(self._wanted)
+        kept = Kept("alerts", listing.begin)
+        found = await self.ask("GET", "/api/v1/alerts", {}, listing.alerts, kept=kept)
         return ours_of_alerts(found, shift)
 
     async def rules(self) -> Rules:
         """All rules that are loaded, with their wanted alerts."""
-        return await self.ask("GET", "/api/v1/rules", {}, answers.rules, kept=self._kept())
-
-    def _kept(self) -> Kept:
-        wanted = None if self._wanted is None else self._wanted()
-        return Kept("alerts", foreign_json.only(wanted))
+        kept = Kept("alerts", partial(foreign_json.only, self._wanted))
+        return await self.ask("GET", "/api/v1/rules", {}, answers.rules, kept=kept)
 
     async def alerting(self, labels: Labels, rules: Rules) -> tuple[PrometheusAlert, ...]:
         """The wanted alerts that have these labels, by their series: quick however many alerts there are.
@@ -128,14 +132,13 @@ class Prometheus(Asking):
         return ours_of_alerts(series_of_alerts.alerts(shown, since, rules), shift)
 
     async def _series_of_alerts(self, name: str, labels: Labels) -> tuple[Sample, ...]:
-        wanted = None if self._wanted is None else self._wanted()
-        kept = Kept("result", foreign_json.only(wanted, "metric"))
+        kept = Kept("result", partial(foreign_json.only, self._wanted, "metric"))
         fields = {"query": f"{name}{selector_text(labels)}", "timeout": f"{self._timeout:g}s"}
         return await self.ask("POST", "/api/v1/query", fields, answers.samples, kept=kept)
 
     async def scrape_intervals(self) -> dict[tuple[str, str], float]:
         """Seconds between two scrapes of each active target, by (job, instance)."""
-        kept = Kept("activeTargets", answers.short_target)
+        kept = Kept("activeTargets", lambda: answers.short_target)
         return await self.ask("GET", "/api/v1/targets?state=active", {}, answers.scrape_intervals, kept=kept)
 
     async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
@@ -146,34 +149,49 @@ class Prometheus(Asking):
             fields["time"] = f"{time + shift:.3f}"
         return ours_of_samples(await self.ask("POST", "/api/v1/query", fields, answers.samples), shift)
 
-    async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
+    async def query_range(
+        self, expression: str, start: float, end: float, step: float, about: About | None = None
+    ) -> tuple[Series, ...]:
         """A figure from `start` to `end` (seconds since the epoch) every `step` seconds.
 
         If that is too much for one answer, halves of the time are asked for, and again halves of these.
+
+        Args:
+            expression: PromQL.
+            start: the first moment.
+            end: the last.
+            step: seconds between two moments.
+            about: whether series with these labels are returned; a figure of a fleet has thousands of others.
 
         Raises:
             AnswerTooLargeError: even a part of 1/`MOST_PARTS` is too much.
         """
         shift = await self._shift()
         least = int((end - start) / step) // MOST_PARTS
-        return ours_of_series(await self._in_parts(expression, start + shift, end + shift, step, least), shift)
+        ask = partial(self._range, expression, partial(answers.series, about=about))
+        return ours_of_series(await self._in_parts(ask, start + shift, end + shift, step, least), shift)
 
-    async def _in_parts(
-        self, expression: str, start: float, end: float, step: float, least: int
-    ) -> tuple[Series, ...]:
+    async def _in_parts(self, ask: AskRange, start: float, end: float, step: float, least: int) -> tuple[Series, ...]:
         """The answer for this time; `least` is the number of steps that is not halved any more."""
         try:
-            return await self._range(expression, start, end, step)
+            return await ask(start, end, step)
         except AnswerTooLargeError:
             steps = int((end - start) / step)
             if steps <= least:
                 raise
         middle = start + step * (steps // 2)
-        first = await self._in_parts(expression, start, middle, step, least)
-        second = await self._in_parts(expression, middle + step, end, step, least)
+        first = await self._in_parts(ask, start, middle, step, least)
+        second = await self._in_parts(ask, middle + step, end, step, least)
         return _joined(first, second)
 
-    async def _range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
+    async def _range(
+        self,
+        expression: str,
+        shape: Callable[[object], tuple[Series, ...]],
+        start: float,
+        end: float,
+        step: float,
+    ) -> tuple[Series, ...]:
         fields = {
             "query": expression,
             "start": f"{start:.3f}",
@@ -181,7 +199,7 @@ class Prometheus(Asking):
             "step": f"{step:g}",
             "timeout": f"{self._timeout:g}s",
         }
-        return await self.ask("POST", "/api/v1/query_range", fields, answers.series)
+        return await self.ask("POST", "/api/v1/query_range", fields, shape)
 
     async def stored(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
         """The samples as Prometheus stored them, from `start` to `end` (seconds since the epoch).

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from rearguard_controller.adapters.prometheus import Series
+from rearguard_controller.adapters.prometheus.answers import About
 from rearguard_controller.model import Sample
 
 
@@ -18,8 +19,10 @@ class Asks(Protocol):
     async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
         """A vector or scalar at a moment (seconds since the epoch), or now."""
 
-    async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
-        """A figure from `start` to `end` (seconds since the epoch) every `step` seconds."""
+    async def query_range(
+        self, expression: str, start: float, end: float, step: float, about: About | None = None
+    ) -> tuple[Series, ...]:
+        """A figure from `start` to `end` (seconds since the epoch) every `step` seconds; `about`: of these series."""
 
 
 @runtime_checkable

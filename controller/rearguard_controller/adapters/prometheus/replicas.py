@@ -17,6 +17,7 @@ import structlog
 from rearguard_controller.adapters.foreign_json import Wanted
 from rearguard_controller.adapters.http_source import AwayError
 from rearguard_controller.adapters.prometheus.answers import (
+    About,
     AlertingRule,
     LabelItems,
     PrometheusAlert,
@@ -115,9 +116,11 @@ class Replicas(Prometheus):
         """See `Prometheus.query`; a series that several replicas have comes once from each."""
         return _joined(await self._ask_each(lambda each: each.query(expression, time)))
 
-    async def query_range(self, expression: str, start: float, end: float, step: float) -> tuple[Series, ...]:
+    async def query_range(
+        self, expression: str, start: float, end: float, step: float, about: About | None = None
+    ) -> tuple[Series, ...]:
         """See `Prometheus.query_range`; a series that several replicas have comes once from each."""
-        return _joined(await self._ask_each(lambda each: each.query_range(expression, start, end, step)))
+        return _joined(await self._ask_each(lambda each: each.query_range(expression, start, end, step, about)))
 
     async def stored(self, selector: str, start: float, end: float) -> tuple[Series, ...]:
         """See `Prometheus.stored`; a series that several replicas have comes once from each."""

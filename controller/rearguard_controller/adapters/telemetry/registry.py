@@ -185,9 +185,11 @@ class Telemetry:
     def decided(self, *decisions: Decision) -> None:
         """Decisions were recorded. Alerts that belong to no target count under an empty target."""
         verdicts = Counted((each.target, each.verdict.value) for each in decisions)
-        reasons = Counted(
-            (each.target, reason.code.value, _HOLDS[reason.holds]) for each in decisions for reason in each.reasons
-        )
+        reasons: Counted[tuple[str, str, str]] = Counted()
+        shared = {id(each.reasons): each.reasons for each in decisions}  # alerts that are alike share their reasons
+        for (target, those), many in Counted((each.target, id(each.reasons)) for each in decisions).items():
+            for reason in shared[those]:
+                reasons[target, reason.code.value, _HOLDS[reason.holds]] += many
         for metric, counted in ((self._decisions, verdicts), (self._reasons, reasons)):
             for values, many in counted.items():
                 metric.labels(*values).inc(many)

@@ -32,9 +32,8 @@ async def write_decision(connection: Connection, decision: Decision) -> None:
 
 async def write_decisions(connection: Connection, decisions: Sequence[Decision]) -> None:
     """Store decisions by one statement."""
-    rows = [statements.add_decision(each) for each in decisions]
-    for sql in dict.fromkeys(row.sql for row in rows):
-        await connection.executemany(sql, [[storable(value) for value in row.values] for row in rows])
+    if decisions:
+        await run(connection, statements.add_decisions(decisions))
 
 
 async def open_rollback(connection: Connection, rollback: Rollback, idempotency_key: str | None) -> None:

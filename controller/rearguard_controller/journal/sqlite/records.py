@@ -27,10 +27,9 @@ def write_decision(connection: sqlite3.Connection, decision: Decision) -> None:
 
 
 def write_decisions(connection: sqlite3.Connection, decisions: Sequence[Decision]) -> None:
-    """Store decisions by one statement."""
-    rows = [statements.add_decision(each) for each in decisions]
-    for sql in dict.fromkeys(row.sql for row in rows):
-        connection.executemany(sql.replace("$", "?"), [row.values for row in rows])
+    """Store decisions by one statement: after each one this thread has to wait for its turn again."""
+    if decisions:
+        run(connection, *statements.add_decisions(decisions))
 
 
 def open_rollback(connection: sqlite3.Connection, rollback: Rollback, idempotency_key: str | None) -> None:
