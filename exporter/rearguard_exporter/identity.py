@@ -1,7 +1,8 @@
 """Who this process is: service, version and environment, from arguments or environment variables.
 
 Precedence: argument, `REARGUARD_*`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` (pairs
-`key=value`, comma-separated, percent-encoded: https://opentelemetry.io/docs/specs/otel/resource/sdk/), default.
+`key=value`, comma-separated, percent-encoded: https://opentelemetry.io/docs/specs/otel/resource/sdk/), the variables
+of Datadog and Sentry, default.
 """
 
 import os
@@ -36,12 +37,20 @@ def resolve(
         or env.get("REARGUARD_SERVICE")
         or env.get("OTEL_SERVICE_NAME")
         or resource.get("service.name")
+        or env.get("DD_SERVICE")
         or UNKNOWN_SERVICE,
-        version=version or env.get("REARGUARD_VERSION") or resource.get("service.version") or UNKNOWN,
+        version=version
+        or env.get("REARGUARD_VERSION")
+        or resource.get("service.version")
+        or env.get("DD_VERSION")
+        or env.get("SENTRY_RELEASE")
+        or UNKNOWN,
         environment=environment
         or env.get("REARGUARD_ENVIRONMENT")
         or resource.get("deployment.environment.name")
         or resource.get("deployment.environment")  # its name until semantic conventions 1.27
+        or env.get("DD_ENV")
+        or env.get("SENTRY_ENVIRONMENT")
         or UNKNOWN,
     )
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from rearguard_exporter.apm.set_up import set_up
+from rearguard_exporter.apm.tags import tags_of
 from rearguard_exporter.background.interpreters import is_sub_interpreter
 from rearguard_exporter.background.lifecycle import Lifecycle
 from rearguard_exporter.background.threads import AtOnce, Worker
@@ -75,10 +77,17 @@ class Monitor:
         vitals: what browsers measure: a `Vitals`, or the pages that metrics tell apart; `REARGUARD_VITALS_PAGES` and
             further variables. Without it the application serves no script and takes no beacons.
         label_limit: values that each label of `request_labels` may have; further ones become `__overflow__`.
+        sentry: whether errors and traces go to Sentry, or a mapping of options of `sentry_sdk.init`; by default if
+            `SENTRY_DSN` is set.
+        datadog: whether traces go to Datadog's agent; by default if `DD_AGENT_HOST` or `DD_TRACE_AGENT_URL` is set.
+        profiling: whether those of the two that are used profile, too; `REARGUARD_PROFILING`: on, off (the default).
 
     Raises:
         ValueError: `listen` is no address, `registry` holds another monitor's families already, a path cannot be
-            excluded so, a label cannot have this name, or `vitals` cannot be meant so.
+            excluded so, a label cannot have this name, `vitals` cannot be meant so, or `sentry` has a DSN that is
+            none.
+        TypeError: `sentry` is neither a switch nor options of `sentry_sdk.init`.
+        ModuleNotFoundError: `sentry` or `datadog` asks for an SDK that is not installed.
     """
 
     def __init__(
@@ -97,6 +106,9 @@ class Monitor:
         label_limit: int = LABEL_LIMIT,
         created: bool | None = None,
         vitals: Vitals | Iterable[str] | None = None,
+        sentry: bool | Mapping[str, Any] | None = None,
+        datadog: bool | None = None,
+        profiling: bool | None = None,
     ) -> None:
         self.identity: Identity = resolve(service, version, environment)
         own = CollectorRegistry() if registry is None else registry
@@ -110,11 +122,17 @@ class Monitor:
             label_limit=label_limit,
             created=created,
             vitals=vitals,
+            sentry=sentry,
+            datadog=datadog,
+            profiling=profiling,
         )
+        tracers = set_up(settings.apm, tags_of(self.identity))
         constant, mine = settings.options.labels, OwnRegistry(own)
         info = TargetInfo((self.identity.service, self.identity.version, self.identity.environment))
         _register(mine, info, constant)
         self._instruments = Instruments(mine, series_limit, settings.options)
+        if tracers and settings.options.exemplars is None:
+            self._instruments.exemplars.ask_always()
         self._pools = Pools(series_limit)
         cost, figures = OwnCost(self._instruments, self._pools), ProcessFigures()
         for collector in (self._pools, figures, cost):
@@ -136,6 +154,7 @@ class Monitor:
             self._instruments,
             self._endpoints,
             self._lifecycle,
+            tracers,
             settings.excluded,
             has_own_port=settings.listen is not None,
         )

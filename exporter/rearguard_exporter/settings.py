@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+from rearguard_exporter.apm.set_up import Wanted
 from rearguard_exporter.browser.vitals import Vitals, resolve_vitals
 from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
 from rearguard_exporter.values.instruments import Options
@@ -19,6 +21,7 @@ class Settings:
     excluded: ExcludedPaths | None
     options: Options
     vitals: Vitals | None  # None: nothing is measured in browsers
+    apm: Wanted
 
 
 def resolve_settings(
@@ -31,12 +34,16 @@ def resolve_settings(
     label_limit: int,
     created: bool | None,
     vitals: Vitals | Iterable[str] | None,
+    sentry: bool | Mapping[str, Any] | None,
+    datadog: bool | None,
+    profiling: bool | None,
 ) -> Settings:
     """The settings; an argument that is empty or None is taken from the environment.
 
     Raises:
         ValueError: `listen` is no address, a path cannot be excluded so, a label cannot have this name, or `vitals`
             cannot be meant so.
+        TypeError: `sentry` is neither a switch nor options.
     """
     listen = listen or _variable("REARGUARD_LISTEN")
     address = parse_address(listen) if listen else None
@@ -52,7 +59,25 @@ def resolve_settings(
         label_limit=label_limit,
         has_created=bool(_switch("REARGUARD_CREATED") if created is None else created),
     )
-    return Settings(address, ExcludedPaths(paths) if paths else None, options, resolve_vitals(vitals))
+    apm = _wanted(
+        sentry, datadog, is_profiling=bool(_switch("REARGUARD_PROFILING") if profiling is None else profiling)
+    )
+    return Settings(address, ExcludedPaths(paths) if paths else None, options, resolve_vitals(vitals), apm)
+
+
+def _wanted(sentry: bool | Mapping[str, Any] | None, datadog: bool | None, *, is_profiling: bool) -> Wanted:
+    if not isinstance(sentry, bool | Mapping | None):
+        raise TypeError("sentry is True, False, or a mapping of options of sentry_sdk.init")  # not its value: a DSN?
+    options = sentry if isinstance(sentry, Mapping) else None
+    is_named = bool(_variable("DD_AGENT_HOST") or _variable("DD_TRACE_AGENT_URL"))
+    return Wanted(
+        sentry=options,
+        has_sentry=bool(_variable("SENTRY_DSN")) if sentry is None else options is not None or bool(sentry),
+        is_sentry_argued=sentry is not None,
+        has_datadog=is_named if datadog is None else datadog,
+        is_datadog_argued=datadog is not None,
+        is_profiling=is_profiling,
+    )
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -38,6 +38,7 @@ from rearguard_exporter.frameworks.aiohttp_request import (
     watch,
 )
 from rearguard_exporter.frameworks.aiohttp_socket import note_shutdown
+from rearguard_exporter.frameworks.aiohttp_traced import tracing
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.traffic.lanes import Lanes
 
@@ -62,6 +63,9 @@ def instrument(app: web.Application, parts: MonitorParts) -> None:
     app.middlewares.insert(0, _middleware(begin))
     if parts.instruments.exemplars.on:
         app.middlewares.append(_note_trace)  # inside whatever middleware traces
+    if parts.tracers:
+        parts.tracers.around_aiohttp(app)
+        app.middlewares.append(tracing(parts.tracers))
     app.on_response_prepare.append(_on_prepare)
     note_shutdown(app)
     watch()

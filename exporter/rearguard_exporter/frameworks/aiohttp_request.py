@@ -53,7 +53,7 @@ SERVED: ContextVar[Served | None] = ContextVar("rearguard_exporter.served", defa
 class AiohttpRequest(MeasuredRequest):
     """One request that is measured."""
 
-    __slots__ = ("broken", "head_at", "link", "reported_error", "response")
+    __slots__ = ("broken", "head_at", "link", "opening", "reported_error", "response")
 
     def __init__(self, lane: Lane, route: str) -> None:
         MeasuredRequest.__init__(self, lane)  # for every request: `super()` takes longer
@@ -63,6 +63,7 @@ class AiohttpRequest(MeasuredRequest):
         self.response: web.StreamResponse | None = None  # whose head is sent
         self.broken: BaseException | None = None  # what was answered although another head had been sent
         self.link: Link | None = None  # once it became a socket
+        self.opening: Callable[[], None] | None = None  # to be called when it does
 
     def content_type(self) -> str:
         """As aiohttp has it."""
@@ -84,6 +85,8 @@ class AiohttpRequest(MeasuredRequest):
                 self.leave()
                 self.link = Link(response, Connection(self.lane.instruments, self.route), request)
                 self.link.follow()
+                if self.opening is not None:
+                    self.opening()
         elif status >= SERVER_ERROR:
             failure = sys.exception()  # aiohttp answers it with this response
             if failure is not None and not isinstance(failure, web.HTTPException):

@@ -74,13 +74,14 @@ class Link:
     def over(self, failure: BaseException | None) -> None:
         """The handler returned or raised."""
         try:
-            reason = self._why(failure)
+            reason = self.why(failure)
         except Exception:  # noqa: BLE001 - a socket of any kind; it is closed in any case
             report("aiohttp socket")
             reason = Reason.CLEAN if failure is None else Reason.ERROR
         self._connection.close(reason)
 
-    def _why(self, failure: BaseException | None) -> Reason:
+    def why(self, failure: BaseException | None) -> Reason:
+        """The reason of the end, now that the handler returned or raised `failure`."""
         if self.said is not None:
             return reason_of_code(self.said, sent=False)  # what is raised after the end is a consequence of it
         was_cancelled = isinstance(failure, asyncio.CancelledError) and is_cancelled()

@@ -32,6 +32,7 @@ from rearguard_exporter.frameworks.asgi_copies import MEASURED, watch_router
 from rearguard_exporter.frameworks.asgi_loop import beside_loop, running_loop
 from rearguard_exporter.frameworks.asgi_request import Request
 from rearguard_exporter.frameworks.asgi_socket import Handshake, Socket
+from rearguard_exporter.frameworks.asgi_traced import TracedApp
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
 from rearguard_exporter.traffic.lanes import Lanes
@@ -59,9 +60,11 @@ def instrument(app: App, parts: MonitorParts) -> "MeasuredApp":
 class _Own:
     """What every request needs of its wrapper. It is apart because attributes of a proxy take longer to read."""
 
+    app: App  # inside the vendors' middlewares, where there are any
     excluded: ExcludedPaths | None
     endpoints: dict[str, Answer]
     lanes: Lanes
+    is_traced: bool = False
     entered: bool = False
 
 
@@ -81,7 +84,9 @@ class MeasuredApp(ApplicationProxy):
                 SCRIPT: script_answer(parts.endpoints.beacons),
                 VITALS: beacon_answer(parts.endpoints.beacons),
             }
-        self._own = _Own(parts.excluded, endpoints, Lanes(parts.instruments))
+        tracers = parts.tracers
+        traced = tracers.around_asgi(TracedApp(app, tracers)) if tracers else app
+        self._own = _Own(traced, parts.excluded, endpoints, Lanes(parts.instruments), bool(tracers))
         tell_after_fork(self)
 
     def forget_parent(self) -> None:
@@ -103,7 +108,7 @@ class MeasuredApp(ApplicationProxy):
         scope[MEASURED] = request
         request.ask = receive
         try:
-            await self.app(scope, request.receive, request.send)
+            await own.app(scope, request.receive, request.send)
             if request.is_open:
                 request.over()
         except BaseException as failure:
@@ -128,14 +133,15 @@ class MeasuredApp(ApplicationProxy):
             return True
         if self._own.excluded is not None and _path(scope) in self._own.excluded:
             scope[MEASURED] = True
-            await self.app(scope, receive, send)
+            await self._own.app(scope, receive, send)
             return True
         if kind == "websocket":
             handshake = scope[MEASURED] = Handshake(self._own.lanes.open("GET", scope.get("scheme", "ws")), scope)
             try:
-                await Socket(handshake, receive, send).serve(self.app)
+                await Socket(handshake, receive, send).serve(self._own.app, is_traced=self._own.is_traced)
             finally:
                 handshake.subject = None
+                handshake.reason_of = _no_reason  # as above: no cycle
             return True
         return False
 
@@ -227,6 +233,10 @@ class MeasuredApp(ApplicationProxy):
         making = self.rearguard_parts.endpoints.dashboard.submit()
         document = await (asyncio.wrap_future(making) if self._loop is not None else beside_loop(making.result))
         await _send_json(scope, send, 200, document)
+
+
+def _no_reason(_: BaseException | None) -> None:
+    """The socket is over."""
 
 
 def _path(scope: Scope) -> str:

@@ -25,7 +25,8 @@ _MOST_UNREAD = 100  # messages before the one that tells of the end; servers sto
 class Handshake(MeasuredRequest):
     """The request that a socket begins with."""
 
-    __slots__ = ()
+    __slots__ = ("reason_of",)
+    reason_of: Callable[[BaseException | None], Reason | None]  # why the socket ends, for who asks before its end
     route_of = staticmethod(route_of)
 
 
@@ -33,7 +34,7 @@ class Socket:
     """Stands between the server and the application."""
 
     __slots__ = (
-        "_connection", "_ended", "_handshake", "_lost", "_receive", "_send",
+        "_connection", "_ended", "_handshake", "_lost", "_receive", "_send", "_told",
     )  # fmt: skip
 
     def __init__(
@@ -48,9 +49,15 @@ class Socket:
         self._connection: Connection | None = None
         self._ended: Reason | None = None  # as the first closing message says
         self._lost = False  # a message found nobody to be sent to
+        self._told: Reason | None = None  # to who asked before the end
 
-    async def serve(self, app: Callable[..., Awaitable[None]]) -> None:
-        """Run the application on this socket. What it raises is raised again."""
+    async def serve(self, app: Callable[..., Awaitable[None]], *, is_traced: bool = False) -> None:
+        """Run the application on this socket. What it raises is raised again.
+
+        `is_traced`: the handshake has `reason_of` meanwhile.
+        """
+        if is_traced:
+            self._handshake.reason_of = self.reason_of
         try:
             await app(self._handshake.subject, self.receive, self.send)
         except BaseException as failure:
@@ -107,18 +114,27 @@ class Socket:
     @quiet
     def _over(self, failure: BaseException | None) -> None:
         if self._connection is not None:
-            try:
-                reason = self._reason(failure)
-            except Exception:  # noqa: BLE001 - a server of any kind; the connection is over in any case
-                report("ASGI socket")
-                reason = _why(self._ended, failure)
-            self._connection.close(reason)
+            self._connection.close(self._told or self._surely(failure))
             return
         if self._handshake.status:  # it was answered: what is raised after that is no fault of the answer
             self._handshake.end()
             return
         self._handshake.client_left = self._ended is not None or self._lost or is_cancelled_by_server(failure)
         self._handshake.end(failure)
+
+    def reason_of(self, failure: BaseException | None) -> Reason | None:
+        """Why the socket ends, now that its handler returned or raised `failure`; None if it was never one."""
+        if self._connection is None:
+            return None
+        self._told = self._surely(failure)
+        return self._told
+
+    def _surely(self, failure: BaseException | None) -> Reason:
+        try:
+            return self._reason(failure)
+        except Exception:  # noqa: BLE001 - a server of any kind; the connection is over in any case
+            report("ASGI socket")
+            return _why(self._ended, failure)
 
     def _reason(self, failure: BaseException | None) -> Reason:
         ended = self._ended

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rearguard_exporter.apm.tracers import Tracers
 from rearguard_exporter.background.lifecycle import Lifecycle
 from rearguard_exporter.endpoints.endpoints import Endpoints
 from rearguard_exporter.fault_barrier import log
@@ -16,6 +17,7 @@ class MonitorParts:
     instruments: Instruments
     endpoints: Endpoints
     lifecycle: Lifecycle
+    tracers: Tracers
     excluded: ExcludedPaths | None  # paths whose requests are not measured
     has_own_port: bool  # it shows exposition and dashboard, so that applications show health and readiness only
     has_warned: bool = False

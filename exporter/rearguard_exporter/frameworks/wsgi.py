@@ -50,6 +50,7 @@ def instrument(app: App, parts: MonitorParts) -> "MeasuredApp":
 class _Own:
     """What every request needs of its wrapper. It is apart because attributes of a proxy take longer to read."""
 
+    app: App  # inside the vendors' middlewares, where there are any
     excluded: ExcludedPaths | None
     endpoints: dict[str, Answer]
     lanes: Lanes
@@ -72,7 +73,8 @@ class MeasuredApp(ApplicationProxy):
                 SCRIPT: script_answer(parts.endpoints.beacons),
                 VITALS: beacon_answer(parts.endpoints.beacons),
             }
-        self._own = _Own(parts.excluded, endpoints, Lanes(parts.instruments))
+        traced = parts.tracers.around_wsgi(app) if parts.tracers else app
+        self._own = _Own(traced, parts.excluded, endpoints, Lanes(parts.instruments))
         tell_after_fork(self)
         follow_django(app)
         follow_flask()
@@ -95,13 +97,13 @@ class MeasuredApp(ApplicationProxy):
             leave_untraced()
             return _answered(answer(environ), method, start_response)
         if own.excluded is not None and environ.get("PATH_INFO", "") in own.excluded:
-            return self.app(environ, start_response)
+            return own.app(environ, start_response)
         kind = method, environ.get("wsgi.url_scheme", "http")
         request = WsgiRequest(own.lanes.of.get(kind) or own.lanes.open(*kind), environ, start_response)
         if method != "GET" and (environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ):
             watch(environ, request)
         try:
-            body = self.app(environ, request.start)
+            body = own.app(environ, request.start)
         except BaseException as failure:
             request.failed(failure)
             raise

@@ -26,6 +26,28 @@ class Trace:
 
 def current() -> Trace | None:
     """The trace that is active here, if it is recorded and sampled; else None."""
+    return _of_opentelemetry() or _of_datadog() or _of_sentry()
+
+
+def _of_datadog() -> Trace | None:
+    module = sys.modules.get("ddtrace.trace")
+    span = None if module is None else module.tracer.current_span()
+    if span is None:
+        return None
+    priority = span.context.sampling_priority  # None until it is decided
+    return None if priority is not None and priority <= 0 else Trace(span.trace_id, span.span_id)
+
+
+def _of_sentry() -> Trace | None:
+    module = sys.modules.get("sentry_sdk")
+    asked = getattr(module, "get_current_span", None)
+    span = None if asked is None else asked()
+    if span is None or not getattr(span, "sampled", None):
+        return None
+    return Trace(int(span.trace_id, 16), int(span.span_id, 16))
+
+
+def _of_opentelemetry() -> Trace | None:
     api = sys.modules.get(_API)
     if api is None:
         return None
@@ -46,6 +68,10 @@ class Exemplars:
     def on(self) -> bool:
         """Whether there may be traces to note."""
         return _SDK in sys.modules if self._wanted is None else self._wanted
+
+    def ask_always(self) -> None:
+        """Note traces from now on, whether OpenTelemetry's SDK is loaded or not: other tracers are in use."""
+        self._wanted = True
 
     def trace(self) -> Trace | None:
         """The trace that is active here; None if there is none, or exemplars are off."""

@@ -1,0 +1,32 @@
+"""Who tells something to a vendor: the names and values that the metrics have in `target_info`."""
+
+from dataclasses import dataclass
+
+from rearguard_exporter.identity import UNKNOWN, UNKNOWN_SERVICE, Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Service, version and environment; None where nobody told them, so that the SDK finds its own."""
+
+    service: str | None
+    version: str | None
+    environment: str | None
+
+    def labels(self) -> dict[str, str]:
+        """What is known, under the names of the metrics' labels."""
+        named = {
+            "service_name": self.service,
+            "service_version": self.version,
+            "deployment_environment_name": self.environment,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def tags_of(identity: Identity) -> Tags:
+    """The tags of what `target_info` shows."""
+    return Tags(
+        None if identity.service == UNKNOWN_SERVICE else identity.service,
+        None if identity.version == UNKNOWN else identity.version,
+        None if identity.environment == UNKNOWN else identity.environment,
+    )
