@@ -149,7 +149,8 @@ class AiohttpRequest(MeasuredRequest):
             elif failure is not None:
                 self.status = 0  # the head was not sent
         self.subject = request
-        self.end(failure)
+        if failure is not None or self.is_stream or self.since is not None or not self.end_ordinary(now):
+            self.end(failure)
         # The request holds this object, and so may tasks that outlive it: all would wait for the garbage collector.
         self.subject = self.response = self.broken = None
 

@@ -66,6 +66,11 @@ class _Own:
     lanes: Lanes
     is_traced: bool = False
     entered: bool = False
+    is_simple: bool = False  # entered, and no paths are excluded
+
+    def enter(self, has_entered: bool) -> None:
+        self.entered = has_entered
+        self.is_simple = has_entered and self.excluded is None
 
 
 class MeasuredApp(ApplicationProxy):
@@ -91,12 +96,12 @@ class MeasuredApp(ApplicationProxy):
 
     def forget_parent(self) -> None:
         """In a forked process, or on a new event loop, it has served nothing yet."""
-        self._own.entered = False
+        self._own.enter(False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, socket or lifespan. What the application raises is raised again."""
         own = self._own
-        if not own.entered or scope["type"] != "http" or MEASURED in scope or own.excluded is not None:
+        if not own.is_simple or scope["type"] != "http" or MEASURED in scope:
             if await self._is_served(scope, receive, send):
                 return
         elif (_path(scope) if scope.get("root_path") else scope["path"]) in own.endpoints and (
@@ -174,7 +179,7 @@ class MeasuredApp(ApplicationProxy):
 
     async def _leave(self) -> None:
         if self._own.entered:
-            self._own.entered = False
+            self._own.enter(False)
             lifecycle = self.rearguard_parts.lifecycle
             await (lifecycle.leave() if self._loop is not None else beside_loop(lifecycle.stop))
 
@@ -182,9 +187,9 @@ class MeasuredApp(ApplicationProxy):
         watch_router(self.app)
         self._loop = running_loop()
         if self._loop is not None:
-            self._own.entered = self.rearguard_parts.lifecycle.enter(self.forget_parent)
+            self._own.enter(self.rearguard_parts.lifecycle.enter(self.forget_parent))
             return
-        self._own.entered = True
+        self._own.enter(True)
         log.warning(
             "rearguard_exporter: this application runs on an event loop that is not asyncio's: its requests are "
             "measured, the loop's lag is not; checks that are coroutine functions run on a loop of the exporter's"

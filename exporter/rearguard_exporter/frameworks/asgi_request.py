@@ -70,7 +70,7 @@ class Request(MeasuredRequest):
     async def _send_body(self, message: Message) -> None:
         if perf_counter() - self.began > _SOON and has_left(self.ask):
             self._note_departure()
-        is_last = self._is_last = not message.get("more_body", False)
+        is_last = self._is_last = not message.get("more_body")
         try:
             await self.forward(message)
         except OSError:
@@ -79,7 +79,7 @@ class Request(MeasuredRequest):
             raise
         if not is_last:
             self._count(message)
-        elif self.is_open:
+        elif self.is_open and (self.since is not None or not self.end_ordinary(perf_counter())):
             if self.status != SERVER_ERROR and not (self.is_stream and may_hide_failure()):
                 self.end()
             else:

@@ -21,6 +21,14 @@ _mounts: dict[int, tuple[ref[Any], int, _Tree]] = {}  # by the router's id (it h
 
 def route_of(scope: Mapping[str, Any]) -> str:
     """The template with the prefixes of mounts and included routers, never the raw path."""
+    if "app_root_path" not in scope and "fastapi" not in scope:  # no mount and no included router: most requests
+        try:
+            template = scope["route"].path_format
+        except (KeyError, AttributeError):
+            pass
+        else:
+            if type(template) is str:
+                return template
     route = scope.get("route")
     left = scope.get("fastapi")
     if left:

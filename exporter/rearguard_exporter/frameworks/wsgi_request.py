@@ -92,7 +92,9 @@ class WsgiRequest(MeasuredRequest):
             raise
         if self.lane.thread != get_ident():  # servers may ask for a body in another thread
             self.change_thread()
-        self.end()
+        now = perf_counter()
+        if self.is_stream or self.since is None or now - self.since > _QUICK or not self.end_ordinary(now):
+            self.end()
 
     def close(self) -> None:
         """Servers call this at the end, also if the caller left."""
@@ -128,8 +130,9 @@ class WsgiRequest(MeasuredRequest):
         if len(body) == 1 and type(body[0]) is bytes and len(body[0]) <= _SMALL:
             now = perf_counter()
             if now - self.began < _QUICK:
-                self.complete = now
-                self.end()
+                if not self.end_ordinary(now):
+                    self.complete = now
+                    self.end()
                 return body  # type: ignore[no-any-return]
         made = ReadyBody(body)
         made.request, made.close, self.before = self, self.closed, exception()

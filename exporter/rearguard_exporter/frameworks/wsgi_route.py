@@ -6,10 +6,11 @@ makes. The exceptions are learned from their signals. Other applications leave n
 
 import sys
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from rearguard_exporter.families import UNMATCHED
-from rearguard_exporter.fault_barrier import quiet
+from rearguard_exporter.fault_barrier import quiet, report
 
 NOTES: Final = "rearguard_exporter.notes"
 """In an environ: a dictionary of what was learned of the request. An environ that is copied shares it."""
@@ -90,7 +91,14 @@ def _follow(handler: Any) -> None:
 
     def resolved(request: Any) -> Any:
         match = resolve(request)
-        _note_route(request, match)
+        try:
+            environ = request.environ
+            notes = environ.get(NOTES)
+            if notes is not None:
+                route, mount = _template(match.route), environ.get("SCRIPT_NAME")
+                notes[_ROUTE] = _below(mount, route) if mount else route
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("Django's route")
         return match
 
     # Not the request itself: environ and request would hold each other until the garbage collector comes.
@@ -99,13 +107,9 @@ def _follow(handler: Any) -> None:
     signals.got_request_exception.connect(_django_failed, dispatch_uid=_FAILURE)
 
 
-@quiet
-def _note_route(request: Any, match: Any) -> None:
-    environ = request.environ
-    notes = environ.get(NOTES)
-    if notes is not None:
-        route, mount = f"/{match.route.removeprefix('/')}", environ.get("SCRIPT_NAME")
-        notes[_ROUTE] = _below(mount, route) if mount else route
+@lru_cache(maxsize=1024)  # the same text each time: its hash, by which it is counted, is known then
+def _template(route: str) -> str:
+    return f"/{route.removeprefix('/')}"
 
 
 def _django_failed(request: Any = None, **_: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from rearguard_exporter.families import HTTP_DURATION, OTHER
 from rearguard_exporter.values.exemplars import Trace
 from rearguard_exporter.values.instruments import Instruments
-from rearguard_exporter.values.slots import Key
+from rearguard_exporter.values.slots import Counts, Key
 
 KNOWN_METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -17,7 +17,8 @@ KNOWN_METHODS: Final = frozenset(
 
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
-_BOUNDS: Final = HTTP_DURATION.bounds
+BOUNDS: Final = HTTP_DURATION.bounds
+"""Upper bounds of the buckets of a request's duration, seconds."""
 
 
 def method_label(method: str) -> str:
@@ -33,7 +34,9 @@ def scheme_label(scheme: str) -> str:
 class Lane:
     """What one thread counts of the requests of one method and scheme. No other thread may use it."""
 
-    __slots__ = ("_durations", "_table", "active", "extras", "instruments", "lanes", "method", "scheme", "thread")
+    __slots__ = (
+        "_durations", "_table", "active", "extras", "instruments", "lanes", "method", "ordinary", "scheme", "thread",
+    )  # fmt: skip
 
     def __init__(self, lanes: "Lanes", instruments: Instruments, method: str, scheme: str) -> None:
         self.lanes = lanes
@@ -44,6 +47,8 @@ class Lane:
         self.active = instruments.http_active.mine(instruments.http_active.child(method, scheme))
         """Its only item: how many requests began on this lane, less those that ended on it."""
         self.extras = instruments.extras()
+        self.ordinary: dict[tuple[str, int], Counts] = {}
+        """Where answers without an error are counted, by route and status, from their third on; empty with extras."""
         self._durations = instruments.http_duration
         self._table = instruments.http_duration.table
 
@@ -67,7 +72,10 @@ class Lane:
             counts = self._table[key]
         except KeyError:
             counts = self._durations.open(key)
-        counts[bisect_left(_BOUNDS, seconds)] += 1.0
+        else:
+            if extras is None and not error_type:
+                self.ordinary[route, int(status)] = counts
+        counts[bisect_left(BOUNDS, seconds)] += 1.0
         counts[-1] += seconds
         if extras is not None:
             extras.note(self._durations, key, seconds, trace)

@@ -4,13 +4,14 @@ Here: what each of an adapter's facts means (which status was sent, which except
 Never here: how a framework tells these facts.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from time import perf_counter
 from typing import Any, Final
 
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import report
-from rearguard_exporter.traffic.lanes import Lane
+from rearguard_exporter.traffic.lanes import BOUNDS, Lane
 from rearguard_exporter.values.exemplars import Trace
 
 ENDLESS_TYPES: Final = frozenset({"text/event-stream", "multipart/x-mixed-replace"})
@@ -25,6 +26,7 @@ CLIENT_GONE: Final = 499
 SERVER_ERROR: Final = 500
 """This status and those above it are errors."""
 
+_QUICK: Final = BOUNDS[0]
 _PAUSE = 0.1  # seconds after its first piece at which a body of one piece counts as a stream
 _STATUSES: Final = {status: str(status) for status in range(100, 1000)}
 
@@ -87,6 +89,28 @@ class MeasuredRequest:
         if self.is_open:
             self.is_open = False
             self.lane.active[0] -= 1.0
+
+    def end_ordinary(self, at: float) -> bool:
+        """End a request that was answered `at` this time without an error, if one like it was counted before.
+
+        False if it is left to `end`, which takes longer and knows everything. Not to be called for streams.
+        This is one function, and does without `bisect` for quick answers: what runs after a framework's work runs
+        cold, so each call and each library takes about three times as long as in a loop.
+        """
+        try:
+            lane = self.lane
+            counts = lane.ordinary.get((self.route or self.route_of(self.subject), self.status))
+            if counts is None or self.client_left:
+                return False
+            self.is_open = False
+            lane.active[0] -= 1.0
+            seconds = at - self.began
+            counts[0 if seconds <= _QUICK else bisect_left(BOUNDS, seconds)] += 1.0
+            counts[-1] += seconds
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("request")
+            return False
+        return True
 
     def end(self, failure: BaseException | None = None) -> None:
         """The request is over, now or at `complete`; `failure` is the exception that ended it. Raises nothing.
