@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.fork_safety import tell_after_fork
@@ -166,7 +167,10 @@ class LoopJobs:
     def _spawn(self, loop: asyncio.AbstractEventLoop, jobs: Iterable[LoopJob]) -> None:
         state = self._loops.get(loop)
         if state is not None:
-            state.tasks.extend(loop.create_task(_run(job)) for job in jobs)
+            tasks: list[Any] = [loop.create_task(_run(job)) for job in jobs]
+            for task in tasks:
+                task._log_destroy_pending = False  # noqa: SLF001 - the loop may be closed with tasks on it
+            state.tasks.extend(tasks)
 
     def lose(self, loop: asyncio.AbstractEventLoop) -> None:
         """Say that this loop ends, or lost its tasks."""

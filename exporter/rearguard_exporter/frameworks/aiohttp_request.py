@@ -20,7 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.frameworks.aiohttp_socket import Link, is_cancelled, is_gone, is_stopping
 from rearguard_exporter.traffic.lanes import Lane
-from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, UnfinishedResponseError
 from rearguard_exporter.traffic.websocket import Connection
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,6 +39,7 @@ class Served:
         """Whether a measured application has seen it, be it to leave it unmeasured."""
 
 
+_WITHOUT_BODY = frozenset({204, 304})
 _AT_ONCE = 0.01  # seconds in which a body that is no stream is on its way
 
 _watching: list[bool] = []  # True once aiohttp's method is wrapped
@@ -79,8 +80,8 @@ class AiohttpRequest(MeasuredRequest):
         self.response = response
         self.status = status = response.status
         self.head_at = perf_counter()
-        if not isinstance(response, web.Response):
-            self.is_stream = True
+        self.is_stream = not isinstance(response, web.Response)
+        if self.is_stream:
             if isinstance(response, web.WebSocketResponse):
                 self.leave()
                 self.link = Link(response, Connection(self.lane.instruments, self.route), request)
@@ -114,6 +115,8 @@ class AiohttpRequest(MeasuredRequest):
                 self.client_left = left and not self._is_whole()
                 if not left:
                     failure = ConnectionError()  # of the body's own source; aiohttp keeps its class to itself
+            elif self.is_stream and failure is None and self._falls_short(response, request):
+                failure = UnfinishedResponseError()
             self._over(failure, request)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("aiohttp answer")
@@ -137,6 +140,17 @@ class AiohttpRequest(MeasuredRequest):
     def _is_whole(self) -> bool:
         """Whether the last byte was sent; aiohttp notes the length then."""
         return self.response is not None and self.response.body_length > 0
+
+    def _falls_short(self, response: web.StreamResponse, request: web.Request) -> bool:
+        """Whether a stream ended before the length that its head promised."""
+        left = getattr(request.writer, "length", None)  # which counts down what is written, but not the last of it
+        if not left or request.method == "HEAD" or self.status in _WITHOUT_BODY:
+            return False
+        if isinstance(response, web.FileResponse):
+            return False
+        head = [f"HTTP/1.1 {response.status} {response.reason}", *map(": ".join, response.headers.items()), ""]
+        head_size = sum(len(line.encode()) + len("\r\n") for line in head)
+        return bool(request.writer.output_size < head_size + int(response.headers["Content-Length"]))
 
     def _over(self, failure: BaseException | None, request: web.Request) -> None:
         if self.link is not None:

@@ -32,6 +32,7 @@ _MARKS: Mapping[tuple[str, str], Callable[[Any], bool]] = {
     # Hypercorn and Daphne: what the application did not ask for yet waits here.
     ("asyncio", "Queue"): _is_last_in_queue,
     ("trio", "MemoryReceiveChannel"): _is_last_in_channel,
+    ("granian", "ASGIHTTPProtocol"): lambda _: False,  # it tells by `receive` alone, and cancels nothing
 }
 _readers: dict[type, Callable[[Any], bool]] = {}
 
@@ -48,6 +49,18 @@ def has_left(receive: object) -> bool:
     except Exception:  # noqa: BLE001 - another version of the server, which has no such mark
         _readers[owner.__class__] = _unmarked
         return False
+
+
+def is_from_within(failure: BaseException, receive: object) -> bool:
+    """Whether a task was cancelled although its caller stayed: by the application itself, or by a stopping server.
+
+    False also where the server has no mark that could tell.
+    """
+    return isinstance(failure, asyncio.CancelledError) and not has_left(receive) and _is_marked(receive)
+
+
+def _is_marked(receive: object) -> bool:
+    return _readers.get(getattr(receive, "__self__", None).__class__, _unmarked) is not _unmarked
 
 
 def _unmarked(_: object) -> bool:

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from math import nan
 from time import perf_counter
 from typing import Any
 
-from rearguard_exporter.fault_barrier import quiet
+from rearguard_exporter.fault_barrier import quiet, report
 from rearguard_exporter.frameworks.asgi_caller import (
     GONE,
     breaks_stream,
     has_left,
+    is_from_within,
     is_raised_in,
     may_hide_failure,
     origin,
@@ -17,18 +19,15 @@ from rearguard_exporter.frameworks.asgi_caller import (
 )
 from rearguard_exporter.frameworks.asgi_loop import running_loop
 from rearguard_exporter.frameworks.asgi_route import route_of
-from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, content_type_in
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, UnfinishedResponseError, content_type_in
 
 Message = MutableMapping[str, Any]
 
 _PATIENCE = 1.0  # seconds for which an answer of 500 waits for the exception behind it
 _SOON = 0.001  # seconds within which no server notices that a caller left; asking costs more than this comparison
 _WITHOUT_BODY = frozenset({204, 304})
+_BODY = "http.response.body"
 _SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
-
-
-class UnfinishedResponseError(Exception):
-    """An application returned in the middle of its answer. Never raised: its name is the error type."""
 
 
 class Request(MeasuredRequest):
@@ -38,7 +37,7 @@ class Request(MeasuredRequest):
     ask: Callable[[], Awaitable[Message]]  # the server's `receive`
     _head: Message  # absent until it is sent
     _is_last: bool  # of the part of the body that is sent; absent until there is one
-    _sent: int  # bytes of the parts before the last; absent until there is one
+    _sent: float  # bytes of a stream; absent until its first part, not a number if a part was a file
     _timer: asyncio.TimerHandle  # absent unless the end of the application is waited for
     route_of = staticmethod(route_of)
 
@@ -56,7 +55,7 @@ class Request(MeasuredRequest):
     def send(self, message: Message) -> Awaitable[None]:
         """The server's `send`."""
         kind = message.get("type")
-        if kind == "http.response.body":
+        if kind == _BODY:
             return self._send_body(message)
         if kind == "http.response.start":
             status = message.get("status")
@@ -80,8 +79,10 @@ class Request(MeasuredRequest):
         if not is_last:
             self._count(message)
         elif self.is_open and (self.since is not None or not self.end_ordinary(perf_counter())):
+            if self.is_stream:
+                self._count(message)
             if self.status != SERVER_ERROR and not (self.is_stream and may_hide_failure()):
-                self.end()
+                self.end(self._shortage() if self.is_stream else None)
             else:
                 self.complete = perf_counter()
                 self._await_failure()
@@ -90,7 +91,17 @@ class Request(MeasuredRequest):
     def _count(self, message: Message) -> None:
         if self.since is None:
             self.since, self.is_stream, self._sent = perf_counter(), True, 0
-        self._sent += len(message.get("body", b""))
+        self._sent += len(message.get("body", b"")) if message["type"] == _BODY else nan
+
+    def _shortage(self) -> UnfinishedResponseError | None:
+        """What is wrong with a stream that ended before the length that its head promises."""
+        try:
+            promised = self._promised()
+            if promised is not None and self._sent < promised:
+                return UnfinishedResponseError()
+        except Exception:  # noqa: BLE001 - headers of any shape
+            report("ASGI response")
+        return None
 
     @quiet
     def _note_departure(self) -> None:
@@ -101,12 +112,15 @@ class Request(MeasuredRequest):
 
     def _is_whole(self) -> bool:
         """Whether the caller has all that the head promises, although the application may not have said so."""
-        if not self.status:
-            return False
+        promised = self._promised() if self.status else None
+        return promised is not None and getattr(self, "_sent", 0) >= promised
+
+    def _promised(self) -> int | None:
+        """The bytes of the body, as the head says, if it does."""
         if self.subject["method"] == "HEAD" or self.status in _WITHOUT_BODY:
-            return True
+            return 0
         lengths = [value for name, value in self._head.get("headers", ()) if name.lower() == b"content-length"]
-        return bool(lengths) and getattr(self, "_sent", 0) >= int(lengths[0])
+        return int(lengths[0]) if lengths else None
 
     @quiet
     def _await_failure(self) -> None:
@@ -114,14 +128,14 @@ class Request(MeasuredRequest):
         # exception behind it. If there is none, background work may go on: only asyncio's loops do not wait for that.
         loop = running_loop()
         if loop is not None:
-            self._timer = loop.call_later(_PATIENCE, self.end)
+            self._timer = loop.call_later(_PATIENCE, self._end_complete)
 
     @quiet
     def over(self) -> None:
         """The application returned and has not said that the answer is complete, or has said so just now."""
         if self.complete is not None:
             self._stop_waiting()
-            self.end()
+            self._end_complete()
             return
         if has_left(self.ask):
             self._note_departure()
@@ -139,13 +153,18 @@ class Request(MeasuredRequest):
             if self.status != SERVER_ERROR and not breaks_stream(failure):
                 fault = None
         elif not self.client_left:
-            if tells_departure(failure, self.forward):
+            if tells_departure(failure, self.forward) and not (
+                self.status == 0 and is_from_within(failure, self.ask)
+            ):
                 self.client_left, fault = not self._is_whole(), None
             elif not hasattr(self, "_is_last") and self._is_of_head(failure):
                 self.status = 0
             elif has_left(self.ask):
                 self._note_departure()
         self.end(fault)
+
+    def _end_complete(self) -> None:
+        self.end(self._shortage() if self.is_stream else None)
 
     def _stop_waiting(self) -> None:
         if hasattr(self, "_timer"):

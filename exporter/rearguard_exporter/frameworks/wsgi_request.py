@@ -14,7 +14,7 @@ from typing import Any, Final
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.frameworks.wsgi_leavers import tells_of_a_leaver
 from rearguard_exporter.frameworks.wsgi_route import failure_of, route_of
-from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, content_type_in
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, UnfinishedResponseError, content_type_in
 
 _CODES: Final = {str(code): code for code in range(100, 1000)}
 _WITHOUT_BODY: Final = frozenset({204, 304})
@@ -94,7 +94,7 @@ class WsgiRequest(MeasuredRequest):
             self.change_thread()
         now = perf_counter()
         if self.is_stream or self.since is None or now - self.since > _QUICK or not self.end_ordinary(now):
-            self.end()
+            self.end(UnfinishedResponseError() if self._falls_short() else None)
 
     def close(self) -> None:
         """Servers call this at the end, also if the caller left."""
@@ -168,15 +168,33 @@ class WsgiRequest(MeasuredRequest):
 
     def _is_whole(self) -> bool:
         """Whether the server has all of the body. It need not ask again once it has what Content-Length says."""
-        if self.subject.get("REQUEST_METHOD") == "HEAD" or self.status in _WITHOUT_BODY:
-            return True
         try:
-            for name, value in self._headers:
-                if name.lower() == "content-length":
-                    return bool(self._sent >= int(value))
-            return not self.is_stream and len(self.body) == 1  # type: ignore[arg-type]  # most bodies have no length
+            promised = self._promised()
+            return self._is_single() if promised is None else self._sent >= promised
         except Exception:  # noqa: BLE001 - bodies and headers of any shape
             return False
+
+    def _falls_short(self) -> bool:
+        """Whether the body ended before what Content-Length says."""
+        try:
+            promised = self._promised()
+        except Exception:  # noqa: BLE001 - as above
+            return False
+        return promised is not None and getattr(self, "_sent", 0) < promised
+
+    def _promised(self) -> int | None:
+        """The bytes of the body, as Content-Length says, if it does."""
+        if self.subject.get("REQUEST_METHOD") == "HEAD" or self.status in _WITHOUT_BODY:
+            return 0
+        for name, value in self._headers:
+            if name.lower() == "content-length":
+                return int(value)
+        return None
+
+    def _is_single(self) -> bool:
+        """Whether the piece that was sent is all of a body that does not say how long it is. Most cannot tell."""
+        is_single = getattr(self.body, "streaming", None) is False  # Django's
+        return not self.is_stream and (is_single or len(self.body) == 1)  # type: ignore[arg-type]
 
 
 class ReadyBody(list[bytes]):

@@ -75,9 +75,13 @@ class Upload:
             return read(*args)
         except Exception as failure:
             request = self._request()
-            if request is not None and tells_of_a_leaver(failure):
+            if request is not None and (tells_of_a_leaver(failure) or self._breaks_off(failure)):
                 request.client_left = True
             raise
+
+    def _breaks_off(self, failure: Exception) -> bool:
+        # cheroot's word for a chunk that does not come, or that is none
+        return isinstance(failure, ValueError) and type(self._source).__module__.startswith("cheroot.")
 
     def _note(self, came: int, wanted: int) -> None:
         # Less than was wanted is the end: a line, or part of a buffer (1), so many bytes, or all that is left (-1).

@@ -31,6 +31,10 @@ _PAUSE = 0.1  # seconds after its first piece at which a body of one piece count
 _STATUSES: Final = {status: str(status) for status in range(100, 1000)}
 
 
+class UnfinishedResponseError(Exception):
+    """An answer that ends before its end. Never raised: its name is the error type."""
+
+
 class MeasuredRequest:
     """One request, active from its creation until it ends or becomes a socket. Only the first end counts.
 

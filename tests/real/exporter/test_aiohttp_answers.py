@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 
 import pytest
-from aiohttp import ClientError, web
+from aiohttp import ClientError, ClientTimeout, web
 from aiohttp.test_utils import make_mocked_request
 
 from rearguard_exporter import Monitor
@@ -218,3 +218,28 @@ async def test_a_handshake_that_dies_is_a_request_that_failed(serve):
     scrape = await site.scrape()
     assert scrape.value("websocket_server_active_connections") == 0
     assert scrape.value("websocket_server_disconnects_total", reason="error") == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "last", "error_type"),
+    [
+        (b"01234", b"56789", ""),
+        (b"0123456789", b"", ""),
+        (b"", b"0123456789", ""),
+        (b"0123", b"", "UnfinishedResponseError"),
+        (b"0123", b"4", "UnfinishedResponseError"),
+    ],
+)
+async def test_a_stream_that_ends_before_its_content_length_is_an_error(serve, written, last, error_type):
+    async def short(request):
+        response = web.StreamResponse(headers={"Content-Length": "10"})
+        await response.prepare(request)
+        await response.write(written)
+        await response.write_eof(last)
+        return response
+
+    site = await serve(made(web.get("/short", short)))
+    with suppress(ClientError, TimeoutError):
+        async with site.client.get(site.url + "/short", timeout=ClientTimeout(0.5)) as response:
+            await response.read()
+    assert await recorded(site) == [("/short", "200", error_type)]

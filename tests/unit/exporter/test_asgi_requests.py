@@ -1,6 +1,7 @@
 """ASGI requests called by hand: when an answer is over, who left, and which paths are the exporter's."""
 
 import asyncio
+import gc
 import inspect
 from http import HTTPStatus
 
@@ -198,7 +199,69 @@ async def test_a_status_out_of_an_enum_is_its_number(monitor):
     assert counted(monitor) == {("503", "503"): 1}
 
 
-def test_a_loop_after_one_that_ended_untidily_has_its_background_work_once_it_is_scraped(monitor):
+@pytest.mark.parametrize(
+    ("last", "asked", "status", "error_type"),
+    [
+        ({"body": b"23"}, {}, 200, "UnfinishedResponseError"),
+        ({"body": b"23456789"}, {}, 200, ""),
+        ({"body": b"23"}, {"method": "HEAD"}, 200, ""),
+        ({"body": b"23"}, {}, 304, ""),
+        ({"type": "http.response.pathsend", "path": "/file"}, {}, 200, ""),
+    ],
+)
+async def test_a_stream_that_ends_before_its_content_length_is_an_error(monitor, last, asked, status, error_type):
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": status, "headers": [(b"Content-Length", b"10")]})
+        await send({"type": "http.response.body", "body": b"01", "more_body": True})
+        await send({"type": "http.response.body", **last})
+
+    await ask(monitor.instrument_asgi(app), **asked)
+    assert counted(monitor) == {(str(status), error_type): 1}
+
+
+class Cycle:
+    """What `receive` is a method of in uvicorn, by whose mark it tells that a caller left."""
+
+    __module__ = "uvicorn.protocols.http.h11_impl"
+
+    def __init__(self, disconnected):
+        self.disconnected = disconnected
+
+    async def receive(self):
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+
+Cycle.__name__ = "RequestResponseCycle"
+
+
+@pytest.mark.parametrize(
+    ("disconnected", "has_begun", "recorded"),
+    [
+        (False, False, ("500", "CancelledError")),
+        (True, False, ("499", "")),
+        (False, True, ("499", "")),  # a stopping server ends streams
+    ],
+)
+async def test_a_task_that_is_cancelled_although_its_caller_stays_has_failed(
+    monitor, disconnected, has_begun, recorded
+):
+    async def app(_scope, _receive, send):
+        if has_begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    async def nothing(_):
+        pass
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    task = asyncio.create_task(monitor.instrument_asgi(app)(scope, Cycle(disconnected).receive, nothing))
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert counted(monitor) == {recorded: 1}
+
+
+def test_a_loop_after_one_that_ended_untidily_has_its_background_work_once_it_is_scraped(monitor, caplog):
     ran_on = []
 
     async def check():
@@ -216,3 +279,6 @@ def test_a_loop_after_one_that_ended_untidily_has_its_background_work_once_it_is
         loop.run_until_complete(serves())
         loop.close()  # with tasks on it, that nobody cancelled
     assert len(ran_on) == 2
+    del loop
+    gc.collect()
+    assert caplog.text == ""  # asyncio would name the exporter's tasks as destroyed

@@ -87,6 +87,39 @@ def test_a_body_that_is_closed_before_its_end_is_that_of_a_caller_who_left(monit
     assert counted(monitor) == {("499", ""): 1}
 
 
+class HttpResponse:
+    """As Django's: one piece, without a length where no middleware adds one."""
+
+    streaming = False
+
+    def __iter__(self):
+        return iter([b""])
+
+    def close(self):
+        pass
+
+
+def test_django_s_answer_of_one_piece_is_whole_with_that_piece_whether_it_has_a_length_or_not(monitor):
+    def app(_environ, start_response):
+        start_response("301 Moved Permanently", [])
+        return HttpResponse()
+
+    take(monitor.instrument_wsgi(app), 1)
+    assert counted(monitor) == {("301", ""): 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "error_type"),
+    [("GET", "200", "UnfinishedResponseError"), ("HEAD", "200", ""), ("GET", "304", "")],
+)
+def test_a_body_in_pieces_that_ends_before_its_content_length_is_an_error(monitor, method, status, error_type):
+    app = answering([b"01", b"23"], TEN, status=f"{status} So")
+    body = ask(monitor.instrument_wsgi(app), method)
+    assert b"".join(body) == b"0123"
+    body.close()
+    assert counted(monitor) == {(status, error_type): 1}
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_an_answer_without_a_body_is_complete_whenever_it_is_closed(monitor, status):
     take(monitor.instrument_wsgi(answering([b"", b""], TEN, status=status)), 1)

@@ -44,15 +44,20 @@ TABLE = (
     Behaviour("large", leaves=Leaves.READING),  # the handler sends one body, too large for the buffers between
     Behaviour("upload", **_UPLOAD),
     Behaviour("upload_in_group", **_UPLOAD),  # a task of a task group reads the body
+    Behaviour("upload_chunked", headers=(("Transfer-Encoding", "chunked"),), **_UPLOAD),
     # The handler fails.
     Behaviour("raises", fails=True),
     Behaviour("cancels", fails=True),  # it awaits a task that it has cancelled
+    Behaviour("cancels_itself", fails=True),  # it cancels the task that it runs in
     Behaviour("group", fails=True),  # a task of its task group raises
     Behaviour("os_error", fails=True),  # of a connection of its own
     Behaviour("preparing", fails=True),  # the head of the answer cannot be sent
     Behaviour("raises_streaming", fails=True),
     Behaviour("cancels_streaming", fails=True),
     Behaviour("os_error_streaming", fails=True),
+    Behaviour(
+        "ends_short", fails=True, headers=(("Connection", "close"),)
+    ),  # before the length that its head promises
     Behaviour("answers_500"),
     # HTTP's own kinds of answers.
     Behaviour("range", headers=(("Range", "bytes=2-5"),)),
@@ -60,7 +65,7 @@ TABLE = (
     Behaviour("unchanged", headers=(("If-None-Match", "*"),)),
     Behaviour("expects", method="POST", headers=(("Expect", "100-continue"),), body=b"x" * 1000),
 )
-_OF_LOOPS = frozenset({"cancels", "cancels_streaming", "upload_in_group"})
+_OF_LOOPS = frozenset({"cancels", "cancels_itself", "cancels_streaming", "upload_in_group"})
 WSGI_TABLE = (
     Behaviour("upload_fails", **_UPLOAD),  # the handler fails because the body is too short
     *(each for each in TABLE if each.name not in _OF_LOOPS),

@@ -28,6 +28,8 @@ class Limit:
 
 _OK = Recorded("200", is_error=False)
 
+_UPLOADS = frozenset({"upload", "upload_chunked", "upload_fails", "upload_in_group"})
+
 LIMITS = (
     Limit(
         ("h2-hypercorn",), ("*",), frozenset({"large"}), None,
@@ -47,7 +49,7 @@ LIMITS = (
         "tells only applications that call `receive`",
     ),
     Limit(
-        ("daphne", "waitress"), ("*",), frozenset({"upload", "upload_fails", "upload_in_group"}), None,
+        ("daphne", "waitress"), ("*",), _UPLOADS, None,
         "calls the application once the whole body is there; before that there is no request",
     ),
     Limit(
@@ -55,7 +57,7 @@ LIMITS = (
         "sends from another thread, so that a small answer is complete once it is made",
     ),
     Limit(
-        ("cheroot",), ("*",), frozenset({"upload", "upload_fails"}), None,
+        ("cheroot",), ("*",), _UPLOADS, None,
         "at times calls no application while its caller is silent; then there is no request",
     ),
     Limit(

@@ -46,7 +46,7 @@ class _Exchange:
         asked, leaves = self._behaviour, self._behaviour.leaves
         length = len(asked.body) if asked.announced is None else asked.announced
         headers = [("Host", "oracle"), *asked.headers]
-        if asked.body:
+        if asked.body and ("Transfer-Encoding", "chunked") not in headers:
             headers.append(("Content-Length", str(length)))
         self._send(h11.Request(method=asked.method, target=f"/{asked.name}", headers=headers))
         if ("Expect", "100-continue") in asked.headers and not isinstance(

@@ -15,6 +15,7 @@ from real.exporter.oracle.behaviours import Behaviour, Leaves
 from real.exporter.oracle.wire import PATIENCE, UNTIL_CALLED, Seen
 
 _STREAM = 1
+_OF_HTTP1 = frozenset({"Connection", "Transfer-Encoding"})
 
 
 def ask(port: int, behaviour: Behaviour, folder: Path) -> Seen:
@@ -25,9 +26,10 @@ def ask(port: int, behaviour: Behaviour, folder: Path) -> Seen:
         length = len(behaviour.body) if behaviour.announced is None else behaviour.announced
         headers = [
             (":method", behaviour.method), (":path", f"/{behaviour.name}"), (":scheme", "http"),
-            (":authority", "oracle"), *((name.lower(), value) for name, value in behaviour.headers),
+            (":authority", "oracle"),
+            *((name.lower(), value) for name, value in behaviour.headers if name not in _OF_HTTP1),
         ]  # fmt: skip
-        if behaviour.body:
+        if behaviour.body and ("Transfer-Encoding", "chunked") not in behaviour.headers:
             headers.append(("content-length", str(length)))
         parser.send_headers(_STREAM, headers, end_stream=not behaviour.body)
         if behaviour.body:

@@ -9,11 +9,14 @@ from real.exporter.oracle.apps.parts import (
     FILE,
     FOLDER,
     LARGE,
+    SHORT,
     begins,
+    cancel_itself,
     cancel_own_task,
     fail_in_group,
     monitor,
     pieces,
+    short_pieces,
     until_left,
 )
 
@@ -39,8 +42,8 @@ async def streams(request):
     return await stream(request, pieces("streams"))
 
 
-async def stream(request, body):
-    response = web.StreamResponse()
+async def stream(request, body, headers=None):
+    response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     async for piece in body:
         await response.write(piece)
@@ -77,6 +80,19 @@ async def raises(_):
 
 async def cancels(_):
     await cancel_own_task()
+
+
+async def cancels_itself(_):
+    await cancel_itself()
+
+
+async def ends_short(request):
+    return await stream(request, short_pieces(), {"Content-Length": str(SHORT)})
+
+
+async def upload_chunked(request):
+    begins("upload_chunked")
+    return web.Response(text=str(len(await request.read())))
 
 
 async def group(_):
@@ -183,7 +199,8 @@ def made():
     nested = web.Application()
     nested.router.add_get("/nested_file", file)
     for each in (
-        quick, missing, waits, streams, large, large_file, upload, upload_in_group, expects, raises, cancels, group,
+        quick, missing, waits, streams, large, large_file, upload, upload_in_group, expects, raises, cancels,
+        cancels_itself, ends_short, upload_chunked, group,
         os_error, preparing, signal, payload, payload_os_error, payload_cancels, raises_streaming, refuses_streaming,
         cancels_streaming, os_error_streaming, times_out, nothing, refuses, answers_500,
     ):  # fmt: skip

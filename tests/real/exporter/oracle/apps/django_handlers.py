@@ -4,7 +4,18 @@ from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, begins, cancel_own_task, fail_in_group, pieces, until_left
+from real.exporter.oracle.apps.parts import (
+    FILE,
+    LARGE,
+    SHORT,
+    begins,
+    cancel_itself,
+    cancel_own_task,
+    fail_in_group,
+    pieces,
+    short_pieces,
+    until_left,
+)
 
 if not settings.configured:
     settings.configure(
@@ -45,6 +56,14 @@ async def raises(request):
 
 async def cancels(request):
     await cancel_own_task()
+
+
+async def cancels_itself(request):
+    await cancel_itself()
+
+
+async def ends_short(request):
+    return StreamingHttpResponse(short_pieces(), headers={"Content-Length": str(SHORT)})
 
 
 async def group(request):
@@ -96,7 +115,9 @@ async def unchanged(request):
 
 HANDLERS = {
     "quick": quick, "done": quick, "head": quick, "missing": missing, "waits": waits, "streams": streams,
-    "large": large, "upload": upload, "upload_in_group": upload, "raises": raises, "cancels": cancels, "group": group,
+    "large": large, "upload": upload, "upload_in_group": upload,
+    "upload_chunked": upload, "cancels_itself": cancels_itself, "ends_short": ends_short,
+    "raises": raises, "cancels": cancels, "group": group,
     "os_error": os_error, "preparing": preparing, "raises_streaming": raises_streaming,
     "cancels_streaming": cancels_streaming, "os_error_streaming": os_error_streaming, "answers_500": answers_500,
     "range": range_, "beyond": beyond, "unchanged": unchanged, "expects": upload,

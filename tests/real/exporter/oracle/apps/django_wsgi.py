@@ -5,8 +5,8 @@ from django.core.wsgi import get_wsgi_application
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, begins, monitor, until_left_blocking
-from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces
+from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, monitor, until_left_blocking
+from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces, short_pieces
 
 settings.configure(
     SECRET_KEY="oracle", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None, MIDDLEWARE=[]
@@ -29,6 +29,11 @@ def waits(_):
 def read(request):
     begins(request.path.strip("/"))
     return HttpResponse(str(len(request.body)))
+
+
+def read_chunked(request):
+    begins("upload_chunked")
+    return HttpResponse(str(len(request.environ["wsgi.input"].read())))  # Django itself reads no such body
 
 
 def upload_fails(request):
@@ -61,6 +66,8 @@ HANDLERS = {
     "large_stream": lambda _: StreamingHttpResponse(iter([LARGE]), headers={"Content-Length": str(len(LARGE))}),
     "large_file": lambda _: FileResponse(LARGE_FILE.open("rb")),
     "upload": read,
+    "upload_chunked": read_chunked,
+    "ends_short": lambda _: StreamingHttpResponse(short_pieces(), headers={"Content-Length": str(SHORT)}),
     "upload_fails": upload_fails,
     "raises": raises,
     "group": group,

@@ -2,8 +2,8 @@
 
 from flask import Flask, Response, request, send_file
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, begins, monitor, until_left_blocking
-from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces
+from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, monitor, until_left_blocking
+from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces, short_pieces
 
 
 class Unprepared(Response):
@@ -50,6 +50,8 @@ HANDLERS = {
     "large_stream": lambda: Response(iter([LARGE]), headers={"Content-Length": str(len(LARGE))}),
     "large_file": lambda: send_file(LARGE_FILE),
     "upload": read,
+    "upload_chunked": read,
+    "ends_short": lambda: Response(short_pieces(), headers={"Content-Length": str(SHORT)}),
     "upload_fails": upload_fails,
     "raises": raises,
     "group": fail_in_group,

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import anyio
+import sniffio
 
 from rearguard_exporter import Monitor
 
@@ -13,6 +14,7 @@ FOLDER = Path(os.environ["ORACLE_FOLDER"])
 FILE = FOLDER / "file.txt"
 FILE.write_text("0123456789")
 LARGE = b"x" * 30_000_000  # more than all buffers between handler and caller hold
+SHORT = 4000  # bytes that the head of an answer of half as many promises
 LINGER = 0.5  # seconds for which a handler goes on after its caller has left
 _PATIENCE = 15.0
 
@@ -74,6 +76,21 @@ async def cancel_own_task():
     await asyncio.sleep(0)
     task.cancel()
     await task
+
+
+async def cancel_itself():
+    """Cancel the task that asks, and let it come to that."""
+    if sniffio.current_async_library() == "trio":
+        raise LookupError("oracle")  # no scope of trio's lets a cancellation out
+    asyncio.current_task().cancel()
+    await asyncio.sleep(10)
+
+
+async def short_pieces():
+    """Half of the body that `SHORT` promises."""
+    yield b"x" * 1000
+    await anyio.sleep(0.02)
+    yield b"x" * 1000
 
 
 async def fail_in_group():

@@ -2,7 +2,18 @@
 
 import anyio
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, begins, cancel_own_task, fail_in_group, monitor, pieces
+from real.exporter.oracle.apps.parts import (
+    FILE,
+    LARGE,
+    SHORT,
+    begins,
+    cancel_itself,
+    cancel_own_task,
+    fail_in_group,
+    monitor,
+    pieces,
+    short_pieces,
+)
 
 
 class CallerLeftError(Exception):
@@ -25,8 +36,8 @@ async def read(receive):
             return size
 
 
-async def stream(send, body):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+async def stream(send, body, headers=()):
+    await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
     async for piece in body:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
@@ -57,6 +68,19 @@ async def raises(_, receive, send):
 
 async def cancels(_, receive, send):
     await cancel_own_task()
+
+
+async def cancels_itself(_, receive, send):
+    await cancel_itself()
+
+
+async def ends_short(_, receive, send):
+    await stream(send, short_pieces(), [(b"content-length", b"%d" % SHORT)])
+
+
+async def upload_chunked(_, receive, send):
+    begins("upload_chunked")
+    await answer(send, body=b"%d" % await read(receive))
 
 
 async def group(_, receive, send):
@@ -100,6 +124,9 @@ HANDLERS = {
     "upload_in_group": upload_in_group,
     "raises": raises,
     "cancels": cancels,
+    "cancels_itself": cancels_itself,
+    "ends_short": ends_short,
+    "upload_chunked": upload_chunked,
     "group": group,
     "os_error": os_error,
     "preparing": preparing,

@@ -1,7 +1,7 @@
 """The behaviours as a plain WSGI application."""
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, begins, monitor, until_left_blocking
-from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces
+from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, monitor, until_left_blocking
+from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces, short_pieces
 
 
 def answer(start, status="200 OK", body=b"ok"):
@@ -31,6 +31,16 @@ def upload_fails(environ, start):
     if len(environ["wsgi.input"].read(100_000)) < 100_000:
         raise LookupError("oracle")
     return answer(start)
+
+
+def read_chunked(environ, start):
+    begins("upload_chunked")
+    return answer(start, body=str(len(environ["wsgi.input"].read())).encode())
+
+
+def ends_short(_, start):
+    start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(SHORT))])
+    return short_pieces()
 
 
 def raises(_environ, _start):
@@ -82,6 +92,8 @@ HANDLERS = {
     "large_stream": large_stream,
     "large_file": large_file,
     "upload": read,
+    "upload_chunked": read_chunked,
+    "ends_short": ends_short,
     "upload_fails": upload_fails,
     "raises": raises,
     "group": group,

@@ -4,7 +4,18 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, begins, cancel_own_task, fail_in_group, pieces, until_left
+from real.exporter.oracle.apps.parts import (
+    FILE,
+    LARGE,
+    SHORT,
+    begins,
+    cancel_itself,
+    cancel_own_task,
+    fail_in_group,
+    pieces,
+    short_pieces,
+    until_left,
+)
 
 
 async def quick(request: Request):
@@ -55,6 +66,19 @@ async def raises(request: Request):
 
 async def cancels(request: Request):
     await cancel_own_task()
+
+
+async def cancels_itself(request: Request):
+    await cancel_itself()
+
+
+async def ends_short(request: Request):
+    return StreamingResponse(short_pieces(), headers={"content-length": str(SHORT)})
+
+
+async def upload_chunked(request: Request):
+    begins("upload_chunked")
+    return PlainTextResponse(str(len(await request.body())))
 
 
 async def group(request: Request):
@@ -108,7 +132,8 @@ async def expects(request: Request):
 
 
 HANDLERS = (
-    quick, done, head, missing, waits, streams, large, upload, upload_in_group, raises, cancels, group, os_error,
+    quick, done, head, missing, waits, streams, large, upload, upload_in_group, raises, cancels,
+    cancels_itself, ends_short, upload_chunked, group, os_error,
     preparing, raises_streaming, cancels_streaming, os_error_streaming, answers_500,
     range_, beyond, unchanged, expects,
 )  # fmt: skip

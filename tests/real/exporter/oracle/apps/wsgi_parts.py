@@ -23,6 +23,12 @@ def pieces(name, failure=None):
         yield b"x" * 1000
 
 
+def short_pieces():
+    """Half of the body that `SHORT` promises."""
+    yield b"x" * 1000
+    yield b"x" * 1000
+
+
 def fail_in_group():
     """Raise an exception group."""
     raise ExceptionGroup("oracle", [LookupError("oracle")])
