@@ -11,11 +11,10 @@ import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
-from rearguard_exporter.database.pools import Pools
 from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.fork_safety import tell_after_fork
-from rearguard_exporter.values.instruments import Instruments
 
 Check = Callable[[], object] | Callable[[], Awaitable[object]]
 
@@ -34,13 +33,53 @@ class Result:
     detail: str  # why not, in a sentence; empty when it succeeded
 
 
+class Value(Protocol):
+    """One value of a family."""
+
+    def set(self, value: float) -> None:
+        """Make this the value."""
+
+    def inc(self) -> None:
+        """Add one."""
+
+
+class Values(Protocol):
+    """A family."""
+
+    def child(self, *values: str) -> Value:
+        """The value with these values of its labels."""
+
+
+class Instruments(Protocol):
+    """What a watch writes to."""
+
+    @property
+    def db_up(self) -> Values:
+        """Whether the last check succeeded."""
+
+    @property
+    def pool_failures(self) -> Values:
+        """Connections that failed."""
+
+    @property
+    def pool_timeouts(self) -> Values:
+        """Callers that got no connection in time."""
+
+
+class Measured(Protocol):
+    """The pools that count their own failures."""
+
+    def has(self, name: str) -> bool:
+        """Whether one of this name is measured."""
+
+
 class Watch:
     """One database being watched. `last` is None until the first check ended."""
 
     def __init__(
         self,
         instruments: Instruments,
-        pools: Pools,
+        pools: Measured,
         name: str,
         check: Check,
         *,

@@ -15,11 +15,13 @@ import weakref
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from rearguard_exporter.endpoints.endpoints import DASHBOARD, METRICS, Endpoints
+from rearguard_exporter.endpoints.dashboard import Dashboard
+from rearguard_exporter.endpoints.endpoints import DASHBOARD, METRICS
 from rearguard_exporter.endpoints.held_connections import HeldConnections
+from rearguard_exporter.endpoints.metrics import MetricsEndpoint
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, seconds_allowed
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.fork_safety import tell_after_fork
@@ -33,13 +35,41 @@ REQUEST_SECONDS = 10.0
 ROOM_SECONDS = 1.0
 """Seconds that a connection which makes room has to end, before another one must."""
 
-_PATHS = (METRICS, DASHBOARD)
 _TEXT = {"Content-Type": "text/plain"}
-_UNKNOWN = f"{METRICS}, {DASHBOARD}\n".encode()
 
 RETRY = 0.5  # seconds between two looks at whether a port that was taken is free
 
 _ports: "weakref.WeakSet[OwnPort]" = weakref.WeakSet()  # of this process
+
+
+class Shown(Protocol):
+    """What the port serves."""
+
+    @property
+    def metrics(self) -> MetricsEndpoint:
+        """What makes `/metrics`."""
+
+    @property
+    def dashboard(self) -> Dashboard | None:
+        """What makes the dashboard; None: it is not served."""
+
+
+class Protection(Protocol):
+    """TLS for the port."""
+
+    def wrap(self, connection: socket.socket) -> socket.socket:
+        """The connection, protected; the handshake follows, in the connection's own thread.
+
+        Raises:
+            OSError: it cannot be.
+        """
+
+    def admits(self, connection: socket.socket) -> bool:
+        """Whether the client is let in, once hands were shaken.
+
+        Raises:
+            OSError: hands could not be shaken.
+        """
 
 
 class OwnPort:
@@ -53,8 +83,11 @@ class OwnPort:
         OSError: the port cannot be opened, for another reason than that it is taken.
     """
 
-    def __init__(self, endpoints: Endpoints, host: str, port: int, is_idle: Callable[[], bool]) -> None:
-        self._endpoints = endpoints
+    def __init__(
+        self, shown: Shown, host: str, port: int, is_idle: Callable[[], bool], tls: Protection | None = None
+    ) -> None:
+        self._shown = shown
+        self._tls = tls
         self._is_idle = is_idle
         self._wanted = (host, port)
         self._lock = threading.Lock()
@@ -107,9 +140,8 @@ class OwnPort:
     def _bind(self) -> "_Http | None":
         held = HeldConnections()
         try:
-            return _Http(
-                self._wanted, type("_Bound", (_Handler,), {"endpoints": self._endpoints, "held": held}), held
-            )
+            bound = type("_Bound", (_Handler,), {"shown": self._shown, "held": held, "tls": self._tls})
+            return _Http(self._wanted, bound, held, self._tls)
         except OSError as failure:
             if failure.errno != errno.EADDRINUSE:
                 raise
@@ -131,18 +163,38 @@ class _Http(ThreadingHTTPServer):
     request_queue_size = 2 * MOST_CONNECTIONS  # with the usual five, some of a small crowd would wait for a second
 
     def __init__(
-        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], held: HeldConnections
+        self,
+        address: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+        held: HeldConnections,
+        tls: Protection | None,
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self.held = held
         self.is_over = False
+        self._tls = tls
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
         """As HTTPServer, but without asking a name server for this host's name, which may take long."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # never a Unix path
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection, protected where the port is.
+
+        Raises:
+            OSError: it ended meanwhile.
+        """
+        connection, address = super().get_request()
+        if self._tls is None:
+            return connection, address
+        try:
+            return self._tls.wrap(connection), address
+        except OSError:
+            connection.close()
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve the connection in a thread, once there is room for it."""
@@ -204,12 +256,15 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers the requests of one connection, until it ends."""
 
     protocol_version = "HTTP/1.1"
-    endpoints: Endpoints
+    shown: Shown
     held: HeldConnections
+    tls: Protection | None
 
     def setup(self) -> None:
         """Read within the limits."""
         super().setup()
+        self.connection.settimeout(REQUEST_SECONDS)
+        self._is_admitted = self.tls is None or self.tls.admits(self.connection)
         self.rfile.close()
         self._reader = _Reader(self.connection)
         self.rfile = io.BufferedReader(self._reader)
@@ -237,11 +292,11 @@ class _Handler(BaseHTTPRequestHandler):
     def refuse(self) -> None:
         """Answer any other method."""
         self.close_connection = True  # a body may follow, which nobody reads
-        if urlsplit(self.path).path in _PATHS:
+        if urlsplit(self.path).path in self._paths():
             refused = {**_TEXT, "Allow": "GET, HEAD", "Connection": "close"}
             self._reply(HTTPStatus.METHOD_NOT_ALLOWED, refused, b"GET, HEAD\n")
         else:
-            self._reply(HTTPStatus.NOT_FOUND, {**_TEXT, "Connection": "close"}, _UNKNOWN)
+            self._reply(HTTPStatus.NOT_FOUND, {**_TEXT, "Connection": "close"}, self._unknown())
 
     def _made(self) -> tuple[HTTPStatus, dict[str, str], bytes]:
         self.held.renders(self.connection)
@@ -263,17 +318,25 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def _paths(self) -> tuple[str, ...]:
+        return (METRICS,) if self.shown.dashboard is None else (METRICS, DASHBOARD)
+
+    def _unknown(self) -> bytes:
+        return f"{', '.join(self._paths())}\n".encode()
+
     def _answer(self, path: str) -> tuple[HTTPStatus, dict[str, str], bytes]:
+        if not self._is_admitted:
+            return HTTPStatus.FORBIDDEN, _TEXT, b"the certificate has no name that is let in\n"
         if path == METRICS:
             accept = ",".join(self.headers.get_all("Accept", ()))
             encoding = ",".join(self.headers.get_all("Accept-Encoding", ()))
             seconds = seconds_allowed(self.headers.get(SCRAPE_TIMEOUT, ""))
-            made = self.endpoints.metrics.submit(accept, encoding, seconds).result()
+            made = self.shown.metrics.submit(accept, encoding, seconds).result()
             return HTTPStatus.OK, made.headers, made.body
-        if path == DASHBOARD:
-            body = json.dumps(self.endpoints.dashboard.submit().result()).encode()
+        if path == DASHBOARD and self.shown.dashboard is not None:
+            body = json.dumps(self.shown.dashboard.submit().result()).encode()
             return HTTPStatus.OK, {"Content-Type": "application/json"}, body
-        return HTTPStatus.NOT_FOUND, _TEXT, _UNKNOWN
+        return HTTPStatus.NOT_FOUND, _TEXT, self._unknown()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
         """Log nothing: there is a scrape every few seconds."""
