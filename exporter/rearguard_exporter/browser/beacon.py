@@ -11,11 +11,11 @@ from typing import Any, Final, NoReturn
 MOST_BYTES: Final = 8192
 """Bytes that a beacon may have; one of the script has a few hundred."""
 
-VITALS: Final = ("lcp", "inp", "fcp", "ttfb", "cls")
-"""The measurements of a page view, each at most once. All but `cls` are in milliseconds."""
-
 _MOST_MS = 600_000.0  # ten minutes
-_MOST_CLS = 1000.0
+_RANGES: Final = (  # name, the largest value, and what divides it into seconds; CLS has no unit
+    *((name, _MOST_MS, 1000.0) for name in ("lcp", "inp", "fcp", "ttfb")),
+    ("cls", 1000.0, 1.0),
+)
 _MOST_TIMING_MS = 3_600_000.0
 _MOST_TIMINGS = 50
 _MOST_ERROR_TYPES = 20
@@ -45,10 +45,11 @@ def parse(body: bytes) -> Beacon:
         BeaconError: it is no JSON, or a value has another type or range.
     """
     try:
-        document = _DECODER.decode(body.decode())
+        text = body.decode().strip(_WHITESPACE)
+        document, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         raise BeaconError("a beacon is a JSON object in UTF-8") from None
-    if type(document) is not dict:
+    if type(document) is not dict or end != len(text):
         raise BeaconError("a beacon is a JSON object in UTF-8")
     vitals, timings, errors = document.get("vitals", {}), document.get("timings", []), document.get("errors", {})
     if type(vitals) is not dict or type(errors) is not dict or type(timings) is not list:
@@ -58,9 +59,9 @@ def parse(body: bytes) -> Beacon:
     return Beacon(
         _text(document.get("page")),
         _text(document.get("navigation")),
-        [(name, _measured(name, vitals[name])) for name in VITALS if name in vitals],
-        [_timing(pair) for pair in timings],
-        [(_text(name), _count(value)) for name, value in errors.items()],
+        [(name, _number(vitals[name], most) / unit) for name, most, unit in _RANGES if name in vitals],
+        [_timing(pair) for pair in timings] if timings else timings,
+        [(_text(name), _count(value)) for name, value in errors.items()] if errors else [],
     )
 
 
@@ -69,18 +70,13 @@ def _refuse(_: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
+_WHITESPACE = " \t\r\n"  # of JSON
 
 
 def _text(value: Any) -> str:
     if type(value) is not str or len(value) > _LONGEST:
         raise BeaconError("page, navigation and names are texts of at most 2000 characters")
     return value
-
-
-def _measured(name: str, value: Any) -> float:
-    if name == "cls":
-        return _number(value, _MOST_CLS)
-    return _number(value, _MOST_MS) / 1000
 
 
 def _timing(pair: Any) -> tuple[str, float]:
@@ -97,6 +93,6 @@ def _count(value: Any) -> int:
 
 def _number(value: Any, most: float) -> float:
     # A bool is no number here, and what no float can hold is out of range before it is one.
-    if (type(value) is not float and type(value) is not int) or not 0 <= value <= most:
-        raise BeaconError("a measurement is no number, or out of its range")
-    return float(value)
+    if (type(value) is float or type(value) is int) and 0 <= value <= most:
+        return float(value)
+    raise BeaconError("a measurement is no number, or out of its range")

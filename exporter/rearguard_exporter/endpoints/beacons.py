@@ -39,6 +39,10 @@ class BeaconEndpoint:
         self._origins = Origins(vitals.origins)
         self._rate = RateLimit(vitals.rate)
         self._measurements = Measurements(vitals, instruments)
+        self._taken = {
+            origin: Reply(HTTPStatus.NO_CONTENT.value, {"Vary": "Origin", **self._allowing(origin)})
+            for origin in vitals.origins
+        }
         self._results = {result: instruments.beacons.child(result) for result in _RESULTS}
 
     def script(self, sender: Sender, accept_encoding: str) -> Reply:
@@ -96,11 +100,7 @@ class BeaconEndpoint:
             self._results["taken"].inc()
         except Exception:  # noqa: BLE001 - a browser is told nothing of our faults
             report("beacon")
-        return (
-            _TAKEN
-            if not sender.origin
-            else Reply(HTTPStatus.NO_CONTENT, {"Vary": "Origin", **self._allowing(sender.origin)})
-        )
+        return self._taken.get(sender.origin, _TAKEN)
 
     def _allowing(self, origin: str) -> dict[str, str]:
         listed = self._origins.listed(origin)
@@ -114,7 +114,7 @@ class BeaconEndpoint:
 
 
 _PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
-_TAKEN = Reply(HTTPStatus.NO_CONTENT, {})
+_TAKEN = Reply(HTTPStatus.NO_CONTENT.value, {})
 
 
 def _fits(content_length: str) -> bool:

@@ -1,6 +1,5 @@
 """How the script and the beacons of browsers are served by aiohttp."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
@@ -8,6 +7,7 @@ from aiohttp import hdrs, web
 from rearguard_exporter.browser.beacon import MOST_BYTES
 from rearguard_exporter.browser.senders import Sender
 from rearguard_exporter.endpoints.beacons import BODY_SECONDS, BeaconEndpoint, Reply
+from rearguard_exporter.frameworks.body_deadline import BodyDeadline
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,6 +23,7 @@ def script_handler(endpoint: BeaconEndpoint) -> Handler:
 
 def beacon_handler(endpoint: BeaconEndpoint) -> Handler:
     """What answers a beacon, or the question whether one may be sent."""
+    deadline = BodyDeadline(BODY_SECONDS)
 
     async def answer(request: web.Request) -> web.StreamResponse:
         sender = _sender(request)
@@ -32,8 +33,7 @@ def beacon_handler(endpoint: BeaconEndpoint) -> Handler:
         if refused is not None:
             return _response(refused)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _body(request)
+            body = await deadline.within(_body(request))
         except TimeoutError:
             return web.Response(status=408)
         return _response(endpoint.take(body, sender) if len(body) <= MOST_BYTES else endpoint.too_large())
@@ -54,12 +54,9 @@ def _sender(request: web.Request) -> Sender:
 
 async def _body(request: web.Request) -> bytes:
     """At most a bit more than a beacon may have."""
-    body = b""
-    while len(body) <= MOST_BYTES:
-        piece = await request.content.readany()
-        if not piece:
-            break
-        body += piece
+    content, body = request.content, b""
+    while len(body) <= MOST_BYTES and not content.at_eof():
+        body += await content.readany()
     return body
 
 

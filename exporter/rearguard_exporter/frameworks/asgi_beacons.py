@@ -1,13 +1,14 @@
 """How the script and the beacons of browsers are served by ASGI."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Final
 
 from rearguard_exporter.browser.beacon import MOST_BYTES
 from rearguard_exporter.browser.senders import Sender
 from rearguard_exporter.endpoints.beacons import BODY_SECONDS, BeaconEndpoint, Reply
 from rearguard_exporter.frameworks.asgi_loop import running_loop
+from rearguard_exporter.frameworks.body_deadline import BodyDeadline
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,6 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Answer = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+NO_CONTENT: Final = HTTPStatus.NO_CONTENT.value
 _ACCEPT_ENCODING = b"accept-encoding"
 _WANTED = {
     b"origin": 0,
@@ -38,6 +40,7 @@ def script_answer(endpoint: BeaconEndpoint) -> Answer:
 
 def beacon_answer(endpoint: BeaconEndpoint) -> Answer:
     """What answers a beacon, or the question whether one may be sent."""
+    deadline = BodyDeadline(BODY_SECONDS)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         sender, _ = _read_headers(scope)
@@ -46,7 +49,7 @@ def beacon_answer(endpoint: BeaconEndpoint) -> Answer:
             return
         refused = endpoint.refused(sender)
         if refused is None:
-            body = await _in_time(receive)
+            body = await _in_time(receive, deadline)
             if body is None:
                 return  # the sender left; the server drops what is sent now
             refused = endpoint.take(body, sender) if len(body) <= MOST_BYTES else endpoint.too_large()
@@ -64,13 +67,12 @@ def _read_headers(scope: Scope) -> tuple[Sender, str]:
     return Sender(*found[:5]), found[5]
 
 
-async def _in_time(receive: Receive) -> bytes | None:
+async def _in_time(receive: Receive, deadline: BodyDeadline) -> bytes | None:
     """The body, at most a bit more than a beacon may have; None if the sender left or was too slow."""
     if running_loop() is None:  # trio has no such limit, and neither have we there
         return await _body(receive)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _body(receive)
+        return await deadline.within(_body(receive))
     except TimeoutError:
         return None
 
@@ -89,7 +91,7 @@ async def _body(receive: Receive) -> bytes | None:
 
 async def _reply(scope: Scope, send: Send, reply: Reply) -> None:
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
-    if reply.status != 204:  # noqa: PLR2004 - an answer without a body has no length
+    if reply.status != NO_CONTENT:
         headers.append((b"content-length", str(len(reply.body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
