@@ -36,6 +36,25 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+@unique
+class Joining(StrEnum):
+    """How the figures that several processes have of one series become one."""
+
+    SUM = "sum"  # of all, also of those that ended: what is counted
+    SUM_LIVING = "sum_living"
+    MAX = "max"  # of the living
+    MIN = "min"  # of the living
+    MAX_EVER = "max_ever"  # also of those that ended
+    MIN_EVER = "min_ever"
+    EACH = "each"  # of the living, apart, by the process's id
+    BY_NUMBER = "by_number"  # of the living, apart, by the worker's number
+
+    @property
+    def counts_dead(self) -> bool:
+        """Whether processes that ended count, too."""
+        return self in {Joining.SUM, Joining.MAX_EVER, Joining.MIN_EVER}
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """One family: `name` as it is queried (with `_total` for counters, without `_bucket` for histograms)."""
@@ -45,6 +64,7 @@ class Family:
     help: str
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()  # upper bounds of a histogram, seconds, without +Inf
+    joining: Joining = Joining.SUM  # of workers that share a folder
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -52,6 +72,11 @@ class Family:
         if self.kind is Kind.HISTOGRAM:
             return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
         return (self.name,)
+
+    @property
+    def width(self) -> int:
+        """How many numbers one set of label values takes: buckets and sum, or one."""
+        return len(self.bounds) + 2 if self.kind is Kind.HISTOGRAM else 1
 
     @property
     def lines(self) -> int:
@@ -63,8 +88,8 @@ def _counter(name: str, text: str, *labels: str) -> Family:
     return Family(name, Kind.COUNTER, text, labels)
 
 
-def _gauge(name: str, text: str, *labels: str) -> Family:
-    return Family(name, Kind.GAUGE, text, labels)
+def _gauge(name: str, text: str, *labels: str, joining: Joining = Joining.SUM_LIVING) -> Family:
+    return Family(name, Kind.GAUGE, text, labels, (), joining)
 
 
 # Bounds that OpenTelemetry's stable HTTP and database conventions advise.
@@ -154,7 +179,10 @@ POOL_FAILURES = _counter(
     "db_client_connection_pool_name",
 )
 DB_UP = _gauge(
-    "db_up", "Whether the last check of the database succeeded (1) or not (0).", "db_client_connection_pool_name"
+    "db_up",
+    "Whether the last check of the database succeeded (1) or not (0).",
+    "db_client_connection_pool_name",
+    joining=Joining.MIN,
 )
 
 
@@ -184,7 +212,9 @@ BROWSER_ERRORS = _counter(
 
 MEMORY_USAGE = _gauge("process_memory_usage_bytes", "Resident memory of this process.")
 MEMORY_LIMIT = _gauge(
-    "process_memory_limit_bytes", "Memory this process may use: the cgroup's limit, else the host's memory."
+    "process_memory_limit_bytes",
+    "Memory this process may use: the cgroup's limit, else the host's memory.",
+    joining=Joining.MAX,
 )
 PROCESS_CPU = _gauge(
     "process_cpu_utilization_ratio",
@@ -195,9 +225,13 @@ SYSTEM_CPU = _gauge(
     "system_cpu_utilization_ratio",
     "Use of all processors of the host, by mode; all modes together 0 to 1.",
     "cpu_mode",
+    joining=Joining.MAX,
 )
 SYSTEM_MEMORY = _gauge(
-    "system_memory_utilization_ratio", "Memory of the host, by state (used), 0 to 1.", "system_memory_state"
+    "system_memory_utilization_ratio",
+    "Memory of the host, by state (used), 0 to 1.",
+    "system_memory_state",
+    joining=Joining.MAX,
 )
 LOOP_LAG = Family(
     "python_event_loop_lag_seconds",
@@ -214,7 +248,10 @@ EXPORTER_FOLDED = _counter(
     "family",
 )
 EXPORTER_RENDER = _gauge(
-    "rearguard_exporter_render_seconds", "Time the last exposition spent on each family.", "family"
+    "rearguard_exporter_render_seconds",
+    "Time the last exposition spent on each family.",
+    "family",
+    joining=Joining.MAX,
 )
 EXPORTER_TIMEOUTS = _counter(
     "rearguard_exporter_collector_timeouts_total",
@@ -226,6 +263,16 @@ EXPORTER_BEACONS = _counter(
     "Beacons of browsers, by what became of them (taken, or why they were refused).",
     "result",
 )
+
+WORKERS = _gauge(
+    "rearguard_exporter_workers",
+    "Living processes that share a folder, by the version that they serve.",
+    "service_version",
+)
+WORKER_MEMORY = _gauge("process_worker_memory_usage_bytes", "Resident memory of each worker.", "worker_number")
+WORKER_CPU = _counter("process_worker_cpu_seconds_total", "Processor time used by each worker.", "worker_number")
+WORKER_FDS = _gauge("process_worker_open_fds", "Open file descriptors of each worker.", "worker_number")
+WORKER_START = _gauge("process_worker_start_time_seconds", "When each worker started, Unix time.", "worker_number")
 
 OWN = (
     TARGET_INFO,
@@ -257,20 +304,34 @@ OWN = (
     EXPORTER_RENDER,
     EXPORTER_TIMEOUTS,
     EXPORTER_BEACONS,
+    WORKERS,
+    WORKER_MEMORY,
+    WORKER_CPU,
+    WORKER_FDS,
+    WORKER_START,
 )
 """What this package defines."""
 
 STANDARD = (
     _gauge("process_virtual_memory_bytes", "Virtual memory of this process."),
     _gauge("process_resident_memory_bytes", "Resident memory of this process."),
-    _gauge("process_start_time_seconds", "When this process started, Unix time."),
+    _gauge("process_start_time_seconds", "When this process started, Unix time.", joining=Joining.MIN),
     _counter("process_cpu_seconds_total", "Processor time used."),
     _gauge("process_open_fds", "Open file descriptors."),
     _gauge("process_max_fds", "Most file descriptors that may be open."),
     _counter("python_gc_objects_collected_total", "Objects freed by the garbage collector.", "generation"),
     _counter("python_gc_objects_uncollectable_total", "Objects it could not free.", "generation"),
     _counter("python_gc_collections_total", "Runs of the garbage collector.", "generation"),
-    _gauge("python_info", "The Python running.", "implementation", "major", "minor", "patchlevel", "version"),
+    _gauge(
+        "python_info",
+        "The Python running.",
+        "implementation",
+        "major",
+        "minor",
+        "patchlevel",
+        "version",
+        joining=Joining.MAX,
+    ),
 )
 """What prometheus-client's own collectors add (its names, its help texts), on Linux and CPython."""
 

@@ -5,7 +5,8 @@ Never here: how anything is measured. Each method calls one module, which is imp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +28,17 @@ from rearguard_exporter.endpoints.endpoints import Endpoints
 from rearguard_exporter.endpoints.health import Health
 from rearguard_exporter.endpoints.metrics import MetricsEndpoint
 from rearguard_exporter.endpoints.reloaders import call_before_reloader, follow_reloaders
-from rearguard_exporter.exposition.foreign import ForeignCollectors
+from rearguard_exporter.exposition.foreign import ForeignCollectors, collectors
 from rearguard_exporter.exposition.render import Sources
 from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.identity import Identity, resolve
 from rearguard_exporter.optional_libraries import need
-from rearguard_exporter.settings import parse_address, resolve_settings
+from rearguard_exporter.settings import Settings, parse_address, resolve_settings
 from rearguard_exporter.values.instruments import LABEL_LIMIT, Instruments
 from rearguard_exporter.values.own_collectors import OwnCost, OwnRegistry, TargetInfo
 from rearguard_exporter.values.process_figures import ProcessFigures
+from rearguard_exporter.values.slots import Slots
 from rearguard_exporter.values.user_labels import Hook, Labelled
 
 if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported until one is instrumented
@@ -49,6 +51,7 @@ if TYPE_CHECKING:  # the frameworks are optional: nothing of them is imported un
 
     from rearguard_exporter.endpoints.own_port import OwnPort
     from rearguard_exporter.frameworks import asgi, wsgi
+    from rearguard_exporter.workers.sharing import Sharing
 
 SERIES_LIMIT = 1000
 """Sets of label values that one family may hold; further ones become the overflow value."""
@@ -76,6 +79,8 @@ class Monitor:
             takes for further series unless told otherwise; `REARGUARD_CREATED`: on, off (the default).
         vitals: what browsers measure: a `Vitals`, or the pages that metrics tell apart; `REARGUARD_VITALS_PAGES` and
             further variables. Without it the application serves no script and takes no beacons.
+        workers_dir: folder in which the processes of a server share what they count, so that each of them shows it
+            for all; `REARGUARD_WORKERS_DIR`. It is made if it is missing.
         label_limit: values that each label of `request_labels` may have; further ones become `__overflow__`.
         sentry: whether errors and traces go to Sentry, or a mapping of options of `sentry_sdk.init`; by default if
             `SENTRY_DSN` is set.
@@ -109,6 +114,7 @@ class Monitor:
         sentry: bool | Mapping[str, Any] | None = None,
         datadog: bool | None = None,
         profiling: bool | None = None,
+        workers_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self.identity: Identity = resolve(service, version, environment)
         own = CollectorRegistry() if registry is None else registry
@@ -125,12 +131,16 @@ class Monitor:
             sentry=sentry,
             datadog=datadog,
             profiling=profiling,
+            workers_dir=workers_dir,
         )
         tracers = set_up(settings.apm, tags_of(self.identity))
         constant, mine = settings.options.labels, OwnRegistry(own)
+        sharing = _sharing(settings, self.identity, series_limit)
         info = TargetInfo((self.identity.service, self.identity.version, self.identity.environment))
         _register(mine, info, constant)
-        self._instruments = Instruments(mine, series_limit, settings.options)
+        told = mine.collectors[0]  # of all workers, it is told once
+        keep = None if sharing is None else sharing.store.keep
+        self._instruments = Instruments(mine, series_limit, settings.options, keep)
         if tracers and settings.options.exemplars is None:
             self._instruments.exemplars.ask_always()
         self._pools = Pools(series_limit)
@@ -143,10 +153,20 @@ class Monitor:
         workers = renders, collects, shows = [_thread(f"rearguard-{name}") for name in ("render", "collect", "show")]
         watches = Watches()
         dashboard = Dashboard(self.identity, self._instruments, figures, self._pools, watches, shows)
-        self._lifecycle = Lifecycle(dashboard.sample, watches, workers, self._instruments.loop_lag)
+        sample = dashboard.sample if sharing is None else partial(sharing.sample, dashboard.sample)
+        self._lifecycle = Lifecycle(
+            sample, watches, workers, self._instruments.loop_lag, is_shared=sharing is not None
+        )
+        shown: Sequence[Collector] = mine.collectors
+        if sharing is None:
+            self._instruments.db_duration.tell_if_forked(self._lifecycle.counts_in_fork)
+        else:
+            taken = [each for each in mine.collectors if not isinstance(each, Slots) and each is not told]
+            shown = [self._lifecycle, sharing.shown(self._instruments, taken, partial(_all_in, registries))]
         mine.register(self._lifecycle)
-        self._instruments.db_duration.tell_if_forked(self._lifecycle.counts_in_fork)
-        sources = Sources(mine.collectors, ForeignCollectors(registries, mine.collectors, collects, cost.timeouts))
+        is_shared = None if sharing is None else sharing.is_instrument
+        foreign = ForeignCollectors(registries, mine.collectors, collects, cost.timeouts, is_shared)
+        sources = Sources(shown, foreign)
         metrics = MetricsEndpoint(sources, cost.render_seconds, renders, has_created=settings.options.has_created)
         beacons = None if settings.vitals is None else BeaconEndpoint(settings.vitals, self._instruments)
         self._endpoints = Endpoints(metrics, dashboard, Health(self.identity, watches), beacons)
@@ -156,6 +176,7 @@ class Monitor:
             self._lifecycle,
             tracers,
             settings.excluded,
+            shows_workers=sharing is not None,
             has_own_port=settings.listen is not None,
         )
         self._port: OwnPort | None = None if settings.listen is None else self._listen(settings.listen)
@@ -284,7 +305,7 @@ class Monitor:
         if is_sub_interpreter():
             return None
         try:
-            port = OwnPort(self._endpoints, *address, self._lifecycle.is_idle)
+            port = OwnPort(self._endpoints, *address, self._lifecycle.is_idle, is_shared=self._parts.shows_workers)
         except OSError:
             log.exception("rearguard_exporter: cannot listen on %s:%s; nothing is exposed", *address)
             return None
@@ -292,6 +313,23 @@ class Monitor:
         call_before_reloader(port.close)
         call_before_reloader(self._lifecycle.stop)
         return port
+
+
+def _sharing(settings: Settings, identity: Identity, limit: int) -> Sharing | None:
+    if settings.workers_dir is None:
+        return None
+    try:
+        from rearguard_exporter.workers.sharing import Sharing  # noqa: PLC0415 - few applications need it
+        from rearguard_exporter.workers.store import Who  # noqa: PLC0415 - as above
+    except ImportError:
+        log.warning("rearguard_exporter: this system has no fcntl, so that workers_dir is left aside")
+        return None
+    who = Who(identity.service, identity.version, identity.environment, settings.options.labels)
+    return Sharing(settings.workers_dir, who, limit)
+
+
+def _all_in(registries: Iterable[Collector]) -> list[Collector]:
+    return [each for registry in registries for each in collectors(registry)]
 
 
 def _thread(name: str) -> Worker:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ class Settings:
     options: Options
     vitals: Vitals | None  # None: nothing is measured in browsers
     apm: Wanted
+    workers_dir: Path | None  # where processes that serve together share what they count
 
 
 def resolve_settings(
@@ -37,6 +39,7 @@ def resolve_settings(
     sentry: bool | Mapping[str, Any] | None,
     datadog: bool | None,
     profiling: bool | None,
+    workers_dir: str | os.PathLike[str] | None,
 ) -> Settings:
     """The settings; an argument that is empty or None is taken from the environment.
 
@@ -62,7 +65,10 @@ def resolve_settings(
     apm = _wanted(
         sentry, datadog, is_profiling=bool(_switch("REARGUARD_PROFILING") if profiling is None else profiling)
     )
-    return Settings(address, ExcludedPaths(paths) if paths else None, options, resolve_vitals(vitals), apm)
+    folder = os.fspath(workers_dir or "") or _variable("REARGUARD_WORKERS_DIR")
+    # Absolute, because servers change their working folder.
+    shared = Path(folder).absolute() if folder else None
+    return Settings(address, ExcludedPaths(paths) if paths else None, options, resolve_vitals(vitals), apm, shared)
 
 
 def _wanted(sentry: bool | Mapping[str, Any] | None, datadog: bool | None, *, is_profiling: bool) -> Wanted:

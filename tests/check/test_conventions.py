@@ -101,7 +101,16 @@ def test_labels_are_attributes_of_the_conventions_or_this_exporter_s_own():
             constants = vars(importlib.import_module(f"{package}.{module.name}"))
             known |= {each.replace(".", "_") for each in constants.values() if isinstance(each, str)}
     used = {label for family in OWN for label in family.labels}
-    own = {"browser_timing_name", "collector", "family", "page", "reason", "result", "websocket_message_direction"}
+    own = {
+        "browser_timing_name",
+        "collector",
+        "family",
+        "page",
+        "reason",
+        "result",
+        "websocket_message_direction",
+        "worker_number",
+    }
     assert used - known == own
 
 

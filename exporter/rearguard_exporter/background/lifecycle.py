@@ -34,9 +34,18 @@ class Lifecycle(Collector):
     alive: they end when it is garbage-collected.
     """
 
-    def __init__(self, sample: Callable[[], None], watches: Watches, workers: Sequence[Worker], lag: Child) -> None:
+    def __init__(
+        self,
+        sample: Callable[[], None],
+        watches: Watches,
+        workers: Sequence[Worker],
+        lag: Child,
+        *,
+        is_shared: bool = False,
+    ) -> None:
         self.watches = watches
         self._sample = sample
+        self._is_shared = is_shared  # what this process counts is shown by others, too
         self._workers = workers
         self._began = time.monotonic()
         self._sampler = Ticker("rearguard-system", self._tick, SAMPLE_INTERVAL)
@@ -103,7 +112,7 @@ class Lifecycle(Collector):
 
     def start(self) -> None:
         """Start the threads that do not run yet."""
-        if self._is_fresh and self._port is not None and self._port[0] != os.getpid():
+        if self._is_fresh and not self._is_shared and self._port is not None and self._port[0] != os.getpid():
             log.warning(
                 "rearguard_exporter: the port %s is of process %d, which forked this one (%d); what this "
                 "one measures is not shown there. Create a Monitor in each process, or call `listen` after the fork",

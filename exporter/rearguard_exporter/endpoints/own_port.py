@@ -84,7 +84,14 @@ class OwnPort:
     """
 
     def __init__(
-        self, shown: Shown, host: str, port: int, is_idle: Callable[[], bool], tls: Protection | None = None
+        self,
+        shown: Shown,
+        host: str,
+        port: int,
+        is_idle: Callable[[], bool],
+        tls: Protection | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self._shown = shown
         self._tls = tls
@@ -98,7 +105,7 @@ class OwnPort:
         self.is_parents = False
         tell_after_fork(self)
         _ports.add(self)
-        if self._http is None:
+        if self._http is None and not is_shared:  # else the process that has it answers for this one, too
             log.warning("rearguard_exporter: %s:%s is taken; nothing is exposed until it is free", *self._wanted)
         self._thread = threading.Thread(target=self._run, name="rearguard-listen", daemon=True)
         self._thread.start()

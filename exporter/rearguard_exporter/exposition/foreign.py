@@ -88,13 +88,20 @@ class _Collection:
 class ForeignCollectors:
     """The collectors of `registries` that are not among `own`, also those that are registered later.
 
+    Those of which `is_shared` is true are shown with what all workers share, and not asked here.
     `timeouts` is filled with the number of scrapes that went without a collector because it was late, by its name.
     """
 
     def __init__(
-        self, registries: Sequence[Collector], own: Sequence[Collector], worker: Thread, timeouts: dict[str, int]
+        self,
+        registries: Sequence[Collector],
+        own: Sequence[Collector],
+        worker: Thread,
+        timeouts: dict[str, int],
+        is_shared: Callable[[Collector], bool] | None = None,
     ) -> None:
         self._registries = registries
+        self._is_shared = is_shared or _never
         self._own = own
         self._worker = worker
         self._timeouts = timeouts
@@ -159,7 +166,12 @@ class ForeignCollectors:
     def _due(self) -> list[Collector]:
         """The collectors to ask: all that do not hang since an earlier scrape."""
         own = set(map(id, self._own))
-        found = [each for registry in self._registries for each in collectors(registry) if id(each) not in own]
+        found = [
+            each
+            for registry in self._registries
+            for each in collectors(registry)
+            if id(each) not in own and not self._is_shared(each)
+        ]
         with self._changed:
             self._late = {known: asked for known, asked in self._late.items() if not asked.is_done}
         for each in self._late:
@@ -213,6 +225,10 @@ class ForeignCollectors:
             else:
                 name = OVERFLOW
         self._timeouts[name] = self._timeouts.get(name, 0) + 1
+
+
+def _never(_: Collector) -> bool:
+    return False
 
 
 def _fill(asked: _Asked, collection: _Collection) -> None:

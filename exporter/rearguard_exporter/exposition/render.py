@@ -22,7 +22,7 @@ from rearguard_exporter.exposition.foreign import ForeignCollectors, Patience, n
 from rearguard_exporter.exposition.names import Escaping, TakenNames, renamed
 from rearguard_exporter.families import OWN
 from rearguard_exporter.fault_barrier import report
-from rearguard_exporter.values.slots import Slots, SlotsMetric
+from rearguard_exporter.values.slots import Readable, SlotsMetric
 
 FOREIGN = "__foreign__"
 GZIP_LEVEL = 1  # level 9 costs ten times the time for a quarter less bytes
@@ -64,7 +64,7 @@ class Part:
     """A family that is ready to be written: the bytes of the official encoders, or its slots."""
 
     name: str  # as in `spent`
-    content: bytes | Slots
+    content: bytes | Readable
 
 
 def render(sources: Sources, form: Form, patience: Patience, spent: dict[str, float]) -> Exposition:
@@ -99,7 +99,7 @@ def prepare(sources: Sources, form: Form, patience: Patience, spent: dict[str, f
         if content is not None:
             parts.append(Part(name, content))
         now = time.perf_counter()
-        if not isinstance(content, Slots):  # else `steps` adds its time
+        if content is None or isinstance(content, bytes):  # else `steps` adds its time
             times[name] = times.get(name, 0.0) + now - began
         began = now
     spent.update(times)
@@ -153,7 +153,7 @@ class _One(Collector):
         return (self._metric,)
 
 
-def _content(metric: Metric, form: Form, taken: TakenNames) -> bytes | Slots | None:
+def _content(metric: Metric, form: Form, taken: TakenNames) -> bytes | Readable | None:
     """What is to be written; None if a family of the same name is written already."""
     if isinstance(metric, SlotsMetric) and metric.slots is not None:
         return metric.slots if taken.takes(metric, form.written_escaping) else None

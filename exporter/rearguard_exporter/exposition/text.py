@@ -11,10 +11,10 @@ from functools import lru_cache
 from itertools import accumulate
 
 from rearguard_exporter.families import Family, Kind, written_number
-from rearguard_exporter.values.slots import Child, Counts, Exemplar, Slots, Table, add_up, tables_of
+from rearguard_exporter.values.slots import Child, Exemplar, Readable, Table, add_up, tables_of
 
 
-def lines(slots: Slots, *, is_openmetrics: bool, has_created: bool = False) -> Iterator[str]:
+def lines(slots: Readable, *, is_openmetrics: bool, has_created: bool = False) -> Iterator[str]:
     """The head of the family, then the lines of one child after the other; in OpenMetrics also when each began."""
     family = slots.family
     began = slots.began if has_created and is_openmetrics and family.kind is not Kind.GAUGE else None
@@ -70,7 +70,7 @@ def _plain(child: Child, value: float, template: str) -> str:
     return template % (_braced(child), written_number(value))
 
 
-def _histogram(child: Child, counts: Counts, template: str) -> str:
+def _histogram(child: Child, counts: "array[float]", template: str) -> str:
     inside = labels(child)
     total = written_number(counts.pop())
     arguments: list[object] = [f"{inside}," if inside else ""] * (2 * len(counts))

@@ -93,7 +93,8 @@ def _add_endpoints(app: web.Application, parts: MonitorParts) -> list[_Endpoint]
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
         form = asked(accept, encoding)
-        warn_if_shared()
+        if not parts.shows_workers:
+            warn_if_shared()
         seconds = seconds_allowed(request.headers.get(SCRAPE_TIMEOUT, ""))
         rendering = await endpoints.metrics.shared(form, seconds)
         response = web.StreamResponse(headers=form.headers)

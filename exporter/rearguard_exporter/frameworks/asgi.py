@@ -202,7 +202,8 @@ class MeasuredApp(ApplicationProxy):
 
     async def _metrics(self, scope: Scope, _: Receive, send: Send) -> None:
         form = asked(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
-        warn_if_shared()
+        if not self.rearguard_parts.shows_workers:
+            warn_if_shared()
         endpoint = self.rearguard_parts.endpoints.metrics
         seconds = seconds_allowed(_header(scope, _SCRAPE_TIMEOUT))
         if self._loop is None:

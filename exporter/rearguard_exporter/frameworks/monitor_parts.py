@@ -19,6 +19,7 @@ class MonitorParts:
     lifecycle: Lifecycle
     tracers: Tracers
     excluded: ExcludedPaths | None  # paths whose requests are not measured
+    shows_workers: bool  # an exposition shows all processes that share a folder
     has_own_port: bool  # it shows exposition and dashboard, so that applications show health and readiness only
     has_warned: bool = False
 

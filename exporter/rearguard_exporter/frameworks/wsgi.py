@@ -126,7 +126,8 @@ class MeasuredApp(ApplicationProxy):
         self.rearguard_parts.lifecycle.start_without_loop()
 
     def _metrics(self, environ: Environ) -> tuple[int, Mapping[str, str], bytes]:
-        warn_if_shared(says_so=bool(environ.get("wsgi.multiprocess")))
+        if not self.rearguard_parts.shows_workers:
+            warn_if_shared(says_so=bool(environ.get("wsgi.multiprocess")))
         endpoint = self.rearguard_parts.endpoints.metrics
         accept, encoding = environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", "")
         made = endpoint.render(accept, encoding, seconds_allowed(environ.get(_SCRAPE_TIMEOUT, "")))

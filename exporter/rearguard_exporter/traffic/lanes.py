@@ -6,6 +6,7 @@ from threading import get_ident
 from typing import Final
 
 from rearguard_exporter.families import HTTP_DURATION, OTHER
+from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.values.exemplars import Trace
 from rearguard_exporter.values.instruments import Instruments
 from rearguard_exporter.values.slots import Counts, Key
@@ -87,6 +88,11 @@ class Lanes(threading.local):
     def __init__(self, instruments: Instruments) -> None:
         self.of: dict[tuple[str, str], Lane] = {}
         self._instruments = instruments
+        tell_after_fork(self)
+
+    def forget_parent(self) -> None:
+        """In a forked process, which has the thread that forked alone, lanes are opened anew: its counts may move."""
+        self.of.clear()
 
     def open(self, method: str, scheme: str = "http") -> Lane:
         """The lane of this method and scheme. Unknown ones share the lanes that `of` has under the name `_OTHER`."""

@@ -13,7 +13,7 @@ from rearguard_exporter import families
 from rearguard_exporter.families import Family
 from rearguard_exporter.values.exemplars import Exemplars
 from rearguard_exporter.values.request_extras import RequestExtras
-from rearguard_exporter.values.slots import Slots
+from rearguard_exporter.values.slots import Keep, Slots
 from rearguard_exporter.values.user_labels import Hook, RequestLabels
 
 LABEL_LIMIT = 20
@@ -43,17 +43,24 @@ class Registers(Protocol):
 
 
 class Instruments:
-    """One attribute for each family, all registered in one registry. `limit` is each family's limit of series."""
+    """One attribute for each family, all registered in one registry. `limit` is each family's limit of series.
 
-    def __init__(self, registry: Registers, limit: int, options: Options | None = None) -> None:
+    With `keep`, counts are where other processes see them.
+    """
+
+    def __init__(
+        self, registry: Registers, limit: int, options: Options | None = None, keep: Keep | None = None
+    ) -> None:
         told = options or Options()
+        self.all: list[Slots] = []
         self.exemplars = Exemplars(told.exemplars)
         self.request_labels: RequestLabels | None = None
 
         def slots(family: Family) -> Slots:
-            made = Slots(family, limit, told.labels)
+            made = Slots(family, limit, told.labels, keep)
             made.began = {} if told.has_created else None
             registry.register(made)
+            self.all.append(made)
             return made
 
         duration = families.HTTP_DURATION

@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -25,11 +25,17 @@ from rearguard_exporter.values.label_values import clean, folded
 Key = tuple[str, ...]
 """Label values in the order of the family's labels."""
 
-Counts: TypeAlias = "array[float]"
-"""A histogram's buckets (not cumulated, the last is +Inf) and its sum; of other kinds one value."""
+Counts: TypeAlias = "array[float] | memoryview[float]"
+"""A histogram's buckets (not cumulated, the last is +Inf) and its sum; of other kinds one value.
 
-Table: TypeAlias = "dict[Key, array[float]]"
+Those that other processes see are a memoryview.
+"""
+
+Table: TypeAlias = "dict[Key, Counts]"
 """What one thread counted, by key."""
+
+Keep: TypeAlias = Callable[[Family, Key, float], Counts]
+"""Makes the counts of a key, zeros but for the first, where other processes see them."""
 
 _FOLD_AFTER = 32  # new threads after which the tables of ended ones are folded, also without a scrape
 
@@ -41,12 +47,11 @@ class _Owner:
 
 
 class _Mine(threading.local):
-    """The table of the thread that asks. It is made, and passed to `join`, when a thread asks for the first time."""
+    """The table of the thread that asks. `join` makes it when a thread asks for the first time."""
 
-    def __init__(self, join: Callable[[_Owner, Table], None]) -> None:
-        self.table: Table = {}
+    def __init__(self, join: Callable[[_Owner], Table]) -> None:
         self.owner = _Owner()
-        join(self.owner, self.table)
+        self.table = join(self.owner)
 
 
 class _FirstInFork:
@@ -108,7 +113,7 @@ class Child:
             self.exemplars = {}
         self.exemplars[bucket] = exemplar
 
-    def counts(self) -> Counts:
+    def counts(self) -> "array[float]":
         """What all threads counted together."""
         return add_up(tables_of(self.slots.tables(), self.key), self.slots.width)
 
@@ -120,11 +125,26 @@ class Child:
         return (metric,)
 
 
+class Readable(Protocol):
+    """The values of one family as an exposition writes them."""
+
+    family: Family
+    constant: dict[str, str]
+    began: dict[Key, float] | None
+    width: int
+
+    def children(self) -> list[Child]:
+        """Every child, once."""
+
+    def tables(self) -> list[Table]:
+        """What there is of each child, to be added up."""
+
+
 class SlotsMetric(Metric):
     """A family as the official encoders want it. Its samples are made if they are read; `exposition` reads none."""
 
-    def __init__(self, slots: "Slots") -> None:
-        self.slots: Slots | None = None
+    def __init__(self, slots: Readable) -> None:
+        self.slots: Readable | None = None
         super().__init__(_base(slots.family), slots.family.help, slots.family.kind.value)
         self.slots = slots
 
@@ -147,31 +167,46 @@ class SlotsMetric(Metric):
 
 
 class Slots(Collector):
-    """The values of one family. At most `limit` sets of label values are kept; further ones fold."""
+    """The values of one family. At most `limit` sets of label values are kept; further ones fold.
 
-    def __init__(self, family: Family, limit: int, constant: Mapping[str, str] | None = None) -> None:
+    With `keep`, counts are where other processes see them. A forked process then begins at zero.
+    """
+
+    def __init__(
+        self, family: Family, limit: int, constant: Mapping[str, str] | None = None, keep: Keep | None = None
+    ) -> None:
         self.family = family
         self.constant = dict(constant or {})  # labels of every child
         self.folded = 0
         self.began: dict[Key, float] | None = None  # when each child was made, Unix time; None: nobody wants to know
-        self.width = len(family.bounds) + 2 if family.kind is Kind.HISTOGRAM else 1
+        self.width = family.width
+        self._keep = keep
         self._bounds = family.bounds
         self._limit = limit
         self._children: dict[Key, Child] = {}
         self._folds: dict[Key, Child] = {}
         self._cleaned: dict[Key, Child] = {}  # of keys that had to be cleaned: two may become one
         self._on_forked: weakref.WeakMethod[Callable[[], None]] | None = None
-        self.forget_parent()
+        self._lock = threading.Lock()
         tell_after_fork(self)
+        self._begin_tables()
+
+    def _begin_tables(self) -> None:
         self._tables: list[tuple[weakref.ref[_Owner], Table]] = []
         self._past: Table = {}
         self._fold_at = _FOLD_AFTER
         self._mine: _Mine | _FirstInFork = _Mine(self._join)
 
     def forget_parent(self) -> None:
-        """What the parent counted stays. Its lock is replaced, because the parent may have held it at the fork."""
+        """What the parent counted stays, unless others see it: then it is the parent's.
+
+        The lock is replaced, because the parent may have held it at the fork.
+        """
         self._lock = threading.Lock()
-        if self._on_forked is not None:
+        if self._keep is not None:
+            self.folded = 0
+            self._begin_tables()
+        elif self._on_forked is not None:
             self._mine = _FirstInFork(self._begin_in_fork)
 
     def tell_if_forked(self, call: Callable[[], None]) -> None:
@@ -212,18 +247,33 @@ class Slots(Collector):
 
     def put(self, child: Child, value: float) -> None:
         """Set a gauge. Use it only for gauges to which nothing is ever added."""
-        mine = self.mine(child)
+        mine = self.mine(child, value)
         with self._lock:
             now = add_up(tables_of([self._past, *(table for _, table in self._tables)], child.key), self.width)
             mine[0] += value - now[0]
 
-    def mine(self, child: Child) -> Counts:
-        """The counts of this thread for a child; zeros if it counted nothing yet."""
+    def mine(self, child: Child, first: float = 0.0) -> Counts:
+        """The counts of this thread for a child; zeros if it counted nothing yet.
+
+        The very first counts of a child begin with `first`, so that no other process sees a gauge before it is set.
+        """
         table = self._mine.table
         counts = table.get(child.key)
         if counts is None:
-            counts = table[child.key] = array("d", bytes(8 * self.width))
+            counts = table[child.key] = self._made(child.key, first)
         return counts
+
+    def _made(self, key: Key, first: float) -> Counts:
+        if self._keep is None:
+            return array("d", bytes(8 * self.width))
+        return self._keep(self.family, key, 0.0 if first and tables_of(self.tables(), key) else first)
+
+    def keep_zeros(self) -> None:
+        """Show other processes also the children that counted nothing yet."""
+        tables = self.tables()
+        for child in self.children():
+            if not tables_of(tables, child.key):
+                self.mine(child)
 
     def child(self, *values: str) -> Child:
         """The child of these label values (in the family's order); a folded one once the family is full."""
@@ -251,7 +301,8 @@ class Slots(Collector):
     def tables(self) -> list[Table]:
         """The tables of all threads, to be read only. Those of threads that ended are one."""
         with self._lock:
-            self._fold()
+            if self._keep is None:
+                self._fold()
             living = [table for _, table in self._tables]
             return [self._past, *living] if self._past else living
 
@@ -263,12 +314,24 @@ class Slots(Collector):
         """The family."""
         yield SlotsMetric(self)
 
-    def _join(self, owner: _Owner, table: Table) -> None:
+    def _join(self, owner: _Owner) -> Table:
+        table: Table = {}
         with self._lock:
-            if len(self._tables) >= self._fold_at:
+            if self._keep is not None:
+                table = self._left_by_ended()
+            elif len(self._tables) >= self._fold_at:
                 self._fold()
                 self._fold_at = len(self._tables) + _FOLD_AFTER
             self._tables.append((weakref.ref(owner), table))
+        return table
+
+    def _left_by_ended(self) -> Table:
+        """The table of a thread that ended, to go on in; else a new one. Others see its counts already."""
+        for at, (owner, table) in enumerate(self._tables):
+            if owner() is None:
+                del self._tables[at]
+                return table
+        return {}
 
     def _begin_in_fork(self) -> Table:
         begun = _Mine(self._join)
@@ -330,10 +393,10 @@ def tables_of(tables: Iterable[Table], key: Key) -> list[Counts]:
     return [counts for table in tables if (counts := table.get(key)) is not None]
 
 
-def add_up(parts: list[Counts], width: int) -> Counts:
+def add_up(parts: list[Counts], width: int) -> "array[float]":
     """The sum of these counts, as a copy; zeros if there are none."""
     if len(parts) == 1:
-        return parts[0][:]
+        return array("d", parts[0])
     return array("d", map(sum, zip(*parts, strict=True))) if parts else array("d", bytes(8 * width))
 
 
@@ -341,7 +404,7 @@ def _base(family: Family) -> str:
     return family.name.removesuffix("_total") if family.kind is Kind.COUNTER else family.name
 
 
-def _samples(slots: Slots, key: Key, counts: Counts) -> Iterator[Sample]:
+def _samples(slots: Readable, key: Key, counts: Counts) -> Iterator[Sample]:
     family = slots.family
     labels = slots.constant | dict(zip(family.labels, key, strict=True))
     if family.kind is not Kind.HISTOGRAM:

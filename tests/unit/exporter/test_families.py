@@ -50,6 +50,11 @@ PROMISED = {
     "rearguard_exporter_render_seconds": {"family"},
     "rearguard_exporter_collector_timeouts_total": {"collector"},
     "rearguard_exporter_beacons_total": {"result"},
+    "rearguard_exporter_workers": {"service_version"},
+    "process_worker_memory_usage_bytes": {"worker_number"},
+    "process_worker_cpu_seconds_total": {"worker_number"},
+    "process_worker_open_fds": {"worker_number"},
+    "process_worker_start_time_seconds": {"worker_number"},
 }
 
 
