@@ -30,9 +30,10 @@ DEADLINE = 60.0  # seconds that the server may take to start or to stop
 class Server:
     """A server with its folder; not started yet."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the server's files in a folder that exists."""
+    def __init__(self, folder: Path, **settings: str) -> None:
+        """Make the server's files in a folder that exists. `settings` are those of the server, besides the usual."""
         self.folder = folder
+        self._settings = settings
         self.port = free_ports(1)[0]
         self._as = _unprivileged(folder)
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,6 +51,7 @@ class Server:
             "jit": "off",
             "max_connections": "200",
             "dynamic_shared_memory_type": "mmap",
+            **self._settings,
         }
         words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         with (self.folder / "log").open("ab") as log:
@@ -129,12 +131,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
+def running(**settings: str) -> Iterator[Server]:
     """A server that is stopped and removed at the end, whatever happens."""
     folder = Path(tempfile.mkdtemp(prefix="rearguard-postgres-"))
     server = None
     try:
-        server = Server(folder)
+        server = Server(folder, **settings)
         server.start()
         yield server
     finally:

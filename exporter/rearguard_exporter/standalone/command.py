@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -20,6 +21,7 @@ _WRONG_USE = 2
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the exporter until a signal ends it, and end the process at once: no thread is waited for."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it reloads: a reload that comes too early must end nothing
     asked = _parser().parse_args(arguments)
     _set_up_log()
     code = _run(asked.config, is_check=asked.check)

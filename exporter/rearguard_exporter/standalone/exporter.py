@@ -99,7 +99,8 @@ class Exporter:
         host, port = self._configuration.listen
         served = OwnPort(shown, host, port, lambda: False, self._tls)
         self._start()
-        log.info("rearguard_exporter: listening on %s:%s", *(served.address or (host, port)))
+        if served.address is not None:  # else the log says that it is taken
+            log.info("rearguard_exporter: listening on %s:%s", *served.address)
         follower = asyncio.create_task(_again(lambda: self._follow(hung_up), "following files"))
         await stop.wait()
         follower.cancel()

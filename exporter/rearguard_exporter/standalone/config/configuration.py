@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from rearguard_exporter.standalone.errors import ConfigError
 PROCESS_WAYS = ("pid", "pid_file", "name", "systemd_unit", "cgroup")
 _SHORTEST, _SECOND, _MINUTE, _DAY = 0.1, 1.0, 60.0, 86_400.0  # seconds
 _MOST_PID = 1 << 22  # Linux's own bound
+_HAS_PASSWORD = re.compile(r"//[^/@:]*:[^/@]+@|[?&]password=")
 _LISTEN = "127.0.0.1:9464"
 
 
@@ -230,6 +232,8 @@ def _database(place: Place, named: _Named) -> DatabaseSettings:
     block = place.block(DATABASE)
     dsn = block.one_of(("dsn", "dsn_file"))
     text = named.line(dsn) if dsn.path.endswith("dsn_file") else dsn.line("an address")
+    if text is not None and not dsn.path.endswith("dsn_file") and _HAS_PASSWORD.search(text):
+        named.secret.append(named.all[0])  # the configuration itself
     if text is None or not text.startswith(("postgresql://", "postgres://")):
         raise dsn.error("this is no address of a database", "it must begin with postgresql://")
     return DatabaseSettings(

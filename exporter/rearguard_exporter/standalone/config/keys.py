@@ -51,7 +51,7 @@ PROCESS = Section(
     (
         Key("pid", "number", "none", "The process of this number, until it ends."),
         Key("pid_file", "path", "none", "The process whose number this file holds."),
-        Key("name", "text", "none", "All processes of this name, or of this file name."),
+        Key("name", "text", "none", "All processes of this name, as `ps -e` shows it."),
         Key("systemd_unit", "text", "none", "All processes of this unit."),
         Key("cgroup", "path", "none", "All processes of this cgroup and those below, from `/sys/fs/cgroup`."),
         Key("interval", "duration from 1s", "`5s`", "Between two looks."),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _GRACE = 1.0  # seconds that the server has to end a statement by itself, before the connection is given up
+_GIVE_UP = 60.0  # seconds after which a driver that is kept busy is left behind, and a new connection tried
+_MOST_LEFT = 3  # threads that may be left behind so; they end with the process
 _NAME = "rearguard-exporter"  # in pg_stat_activity
 
 
@@ -61,6 +63,7 @@ class Database:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._session = _Session(settings)
+        self._left_behind = 0
         self._told: dict[str, str] = {}  # what was logged of each group
         self._found: dict[Family, dict[tuple[str, ...], float]] = {}
         self._rising: dict[Family, _Rising] = {}
@@ -94,6 +97,9 @@ class Database:
         last = self._watch.last
         if last is None or not last.ok:
             self._session.drop()
+            if self._session.hangs_for() > _GIVE_UP and self._left_behind < _MOST_LEFT:
+                self._session.close()
+                self._session, self._left_behind = _Session(self._settings), self._left_behind + 1
             self._found = {}
             return
         try:
@@ -193,7 +199,7 @@ class _Session:
         self._settings = settings
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._loop = asyncio.new_event_loop()
-        self._is_busy = threading.Event()
+        self._busy_since: float | None = None
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=f"rearguard-database-{settings.name}", daemon=True
         )
@@ -205,12 +211,17 @@ class _Session:
         Raises:
             StillHangsError: the work before does not end.
         """
-        if self._is_busy.is_set():
+        if self._busy_since is not None:
             work.close()
             raise StillHangsError
-        self._is_busy.set()
+        self._busy_since = time.monotonic()
         future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(self._run(work), self._loop)
         return await asyncio.wrap_future(future)
+
+    def hangs_for(self) -> float:
+        """For how long what was asked last has not ended, in seconds; 0 if it has."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
     async def answers(self) -> bool:
         """Whether the database answers `select 1` as it should. Connects if needed."""
@@ -256,7 +267,7 @@ class _Session:
         try:
             return await work
         finally:
-            self._is_busy.clear()
+            self._busy_since = None
 
     def _terminate(self) -> None:
         connection, self._connection = self._connection, None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CGROUPS = Path("/sys/fs/cgroup")
 _HIERARCHIES = ("", "unified", "systemd", "memory")  # version 2; version 1 beside it, or alone
+_CUT_OFF = 15  # characters of a name that Linux keeps; psutil finds the others where it can
 _MOST_FOLDERS = 20_000  # of cgroups that are looked through for a unit
 
 
@@ -78,8 +79,12 @@ class Members:
         return [
             process.info["pid"]
             for process in psutil.process_iter(["pid", "name"])
-            if process.info["name"] == self._value and process.info["pid"] != own
+            if self._is_named(process.info["name"] or "") and process.info["pid"] != own
         ]
+
+    def _is_named(self, name: str) -> bool:
+        """Whether this is the name, which Linux cuts off."""
+        return name == self._value or (len(self._value) == _CUT_OFF and name.startswith(self._value))
 
     def _of_cgroup(self) -> list[int]:
         if self._group is None or not self._group.is_dir():
