@@ -141,8 +141,10 @@ class Monitor:
         told = mine.collectors[0]  # of all workers, it is told once
         keep = None if sharing is None else sharing.store.keep
         self._instruments = Instruments(mine, series_limit, settings.options, keep)
-        if tracers and settings.options.exemplars is None:
-            self._instruments.exemplars.ask_always()
+        if tracers:
+            self._instruments.on_operation = tracers.add_operation
+            if settings.options.exemplars is None:
+                self._instruments.exemplars.ask_always()
         self._pools = Pools(series_limit)
         cost, figures = OwnCost(self._instruments, self._pools), ProcessFigures()
         for collector in (self._pools, figures, cost):

@@ -28,6 +28,14 @@ _COMPONENT: Final = "rearguard"
 _DEPTH: Final = 8  # wrappers that are looked through for what traces already
 _MOST_TEXT: Final = 5000  # characters of a statement
 
+_DRIVERS: Final = {
+    "sqlite": ("sqlite3",),
+    "postgresql": ("psycopg", "psycopg2", "asyncpg"),
+    "mysql": ("pymysql", "MySQLdb", "mysql.connector", "aiomysql"),
+    "mariadb": ("mariadb", "pymysql", "MySQLdb"),
+}
+"""By `db.system.name`, the drivers below SQLAlchemy: Datadog's own set-up traces these, not SQLAlchemy."""
+
 _profilers: list[Any] = []  # the one that was started here
 
 
@@ -168,7 +176,7 @@ class DatadogTracer:
 
     def add_operation(self, operation: Operation) -> None:
         """A span, unless Datadog's own integration makes one."""
-        if getattr(sys.modules.get(operation.library), "_datadog_patch", False):
+        if any(getattr(sys.modules.get(name), "_datadog_patch", False) for name in _drivers_of(operation)):
             return
         ended = time.time_ns()
         span = tracer.start_span(
@@ -221,6 +229,13 @@ class _AsgiTraced:
             return True
         module = sys.modules.get("fastapi")
         return module is not None and getattr(module, "_datadog_patch", False) and isinstance(app, module.FastAPI)
+
+
+def _drivers_of(operation: Operation) -> tuple[str, ...]:
+    """The modules of which Datadog may trace this operation."""
+    if operation.library != "sqlalchemy":
+        return (operation.library,)
+    return _DRIVERS.get(operation.system, ())
 
 
 def _is_seen_by_wsgi(app: Any) -> bool:

@@ -69,8 +69,11 @@ class Tracers:
             except Exception:  # noqa: BLE001 - as above
                 report("tracing a WebSocket")
 
-    def add_operation(self, operation: Operation) -> None:
+    def add_operation(
+        self, library: str, system: str, namespace: str, statement: str, seconds: float, failure: BaseException | None
+    ) -> None:
         """A database operation is over."""
+        operation = Operation(library, system, namespace, statement, seconds, failure)
         for vendor in self._vendors:
             try:
                 vendor.add_operation(operation)

@@ -90,7 +90,7 @@ def _measure(connection: Any, instruments: Instruments) -> None:
     reset = connection.get_reset_query()
     database = connection._params.database  # noqa: SLF001 - there is no public name for it
     measured_by.add(instruments)
-    operations = Operations(instruments, _SYSTEM, database or "")
+    operations = Operations(instruments, _SYSTEM, database or "", "asyncpg")
     for method in _OF_STATEMENTS:
         setattr(protocol, method, _by_state(getattr(protocol, method), operations))
     for method in _COPIES:

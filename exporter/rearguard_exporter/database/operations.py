@@ -16,18 +16,23 @@ class Operations:
     instruments: Instruments
     system: str  # OpenTelemetry's `db.system.name`
     namespace: str
+    library: str  # the driver, or SQLAlchemy, by the name of its module
     text: Callable[[object], str] = str  # gives the beginning of a statement that is no text itself
 
     def since(self, began: float, statement: object, failure: BaseException | None) -> None:
         """An operation that began at `began` (of `time.perf_counter`) is over now."""
         try:
             seconds = time.perf_counter() - began
-            name = operation_name(statement if isinstance(statement, str) else self.text(statement))
+            shown = statement if isinstance(statement, str) else self.text(statement)
+            name = operation_name(shown)
             kind = "" if failure is None else error_type(failure)
             key = (self.system, self.namespace, name, kind)
             self.instruments.db_duration.observe(key, seconds)
             if self.instruments.exemplars.on:
                 self.instruments.exemplars.note(self.instruments.db_duration, key, seconds)
+            told = self.instruments.on_operation
+            if told is not None:
+                told(self.library, self.system, self.namespace, shown, seconds, failure)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("database operation")
 

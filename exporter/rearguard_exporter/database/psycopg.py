@@ -55,7 +55,7 @@ class _Connections:
             database = connection.info.dbname
             cursors = self._cursors.get(database)
             if cursors is None:
-                operations = Operations(self._instruments, _SYSTEM, database, leading_text)
+                operations = Operations(self._instruments, _SYSTEM, database, "psycopg", leading_text)
                 cursors = self._cursors[database] = Cursors(operations)
             connection.cursor_factory = cursors.measured(kind)
             connection.server_cursor_factory = cursors.measured(connection.server_cursor_factory)

@@ -32,7 +32,7 @@ def instrument(engine: Engine | AsyncEngine, instruments: Instruments, pools: Po
     system = system_name(sync.dialect.name)
     schema = namespace(system, sync.url.database)
     pool_name = pools.free_name(name or schema or system)
-    operations = Operations(instruments, system, schema)
+    operations = Operations(instruments, system, schema, "sqlalchemy")
     for method in _METHODS:
         setattr(sync.dialect, method, _timed(getattr(sync.dialect, method), operations))
     acquire = _Acquire(instruments, pool_name)

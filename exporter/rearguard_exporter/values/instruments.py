@@ -3,7 +3,7 @@
 Adapters observe through `Instruments` and nothing else, so they need not change when the way of keeping values does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -31,6 +31,10 @@ class Options:
     has_created: bool = False  # whether it is kept when each child was made
 
 
+OnOperation = Callable[[str, str, str, str, float, BaseException | None], None]
+"""What is told of each database operation: library, system, namespace, statement, seconds, failure."""
+
+
 class Registers(Protocol):
     """Where the families are registered."""
 
@@ -55,6 +59,7 @@ class Instruments:
         self.all: list[Slots] = []
         self.exemplars = Exemplars(told.exemplars)
         self.request_labels: RequestLabels | None = None
+        self.on_operation: OnOperation | None = None
 
         def slots(family: Family) -> Slots:
             made = Slots(family, limit, told.labels, keep)

@@ -128,11 +128,39 @@ async def echo(websocket):
         return
 
 
+def _databases(made):
+    """What asks one statement of each database of the shop; PostgreSQL where POSTGRES says which."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
+    made.instrument_sqlalchemy(engine, name="orders")
+    pool = None
+    if os.environ.get("POSTGRES"):
+        import psycopg_pool
+
+        pool = psycopg_pool.ConnectionPool(os.environ["POSTGRES"], min_size=1, open=True)
+        made.instrument_psycopg(pool, name="stock")
+
+    def ask():
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("select 'orders'"))
+        if pool is not None:
+            with pool.connection() as connection:
+                connection.execute("select 'stock'")
+
+    return ask
+
+
 def fastapi(before, after, *, inside=False):
     before()
     from fastapi import FastAPI, WebSocket
 
     app = FastAPI()
+    asking = []
+
+    @app.get("/query")
+    def query():
+        asking[0]()
 
     @app.get(PAGE)
     async def page(item: str):
@@ -146,11 +174,13 @@ def fastapi(before, after, *, inside=False):
     async def socket_of(websocket: WebSocket, item: str):
         await echo(websocket)
 
+    made = monitor()
     if inside:
-        app.add_middleware(monitor().instrument_asgi)
+        app.add_middleware(made.instrument_asgi)
     else:
-        app = monitor().instrument_asgi(app)
+        app = made.instrument_asgi(app)
     after()
+    asking.append(_databases(made))
     by_uvicorn(app)
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from real.exporter.apm.running import Shop
 
-QUICK = ["plain_asgi", "fastapi", "flask", "django_wsgi", "aiohttp"]
-OTHERS = ["plain_wsgi", "starlette", "middleware", "django_asgi"]
+QUICK = ["fastapi", "flask", "django_wsgi", "aiohttp"]
+OTHERS = ["plain_asgi", "plain_wsgi", "starlette", "middleware", "django_asgi"]
 RESOURCES = {
     "django_wsgi": {"GET items/<item>", "GET boom"},
     "django_asgi": {"GET items/<item>", "GET boom"},
