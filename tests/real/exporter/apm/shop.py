@@ -50,7 +50,7 @@ def by_uvicorn(app):
     import uvicorn
 
     made = listening()
-    uvicorn.Server(uvicorn.Config(app, log_level="info", lifespan="off")).run(sockets=[made])
+    uvicorn.Server(uvicorn.Config(app, access_log=False, lifespan="off")).run(sockets=[made])
 
 
 def by_waitress(app):

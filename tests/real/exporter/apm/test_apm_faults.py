@@ -1,4 +1,4 @@
-"""What goes wrong at the vendors hurts no application: bad addresses, receivers that hang, refuse or are not there."""
+"""What goes wrong at the vendors hurts no application: addresses that are none, receivers that hang or refuse."""
 
 import socket
 import subprocess
@@ -134,6 +134,7 @@ def slowest(shop, count=60):
     return sorted(taken)[-3]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", ["deaf", "absent"])
 def test_a_receiver_that_hangs_or_is_not_there_delays_no_request_and_shows_no_key(fault, tmp_path):
     deaf = Deaf()
@@ -157,6 +158,7 @@ def test_a_receiver_that_refuses_delays_no_request(tmp_path):
     assert KEY not in shop.said()
 
 
+@pytest.mark.soak
 def test_options_of_the_sdk_are_passed_on_and_profiles_are_sent_where_asked_for(sentry, tmp_path):
     arguments = options(sentry={"dsn": sentry.dsn, "release": "own"}, profiling=True)
     with Shop(tmp_path, "fastapi", OPTIONS=arguments) as shop:
