@@ -53,7 +53,7 @@ class Tab:
         answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         return answer["result"].get("value")
 
-    async def until(self, expression, seconds=10.0):
+    async def until(self, expression, seconds=20.0):
         """Wait until this JavaScript is true."""
         deadline = time.monotonic() + seconds
         while not (value := await self.evaluate(expression)):

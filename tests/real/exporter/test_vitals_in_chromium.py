@@ -31,8 +31,9 @@ async def agree(site, path, navigation, names):
         factor, unit = (1, "") if name == "cls" else (1000, "_seconds")
         count, total = await site.vital(name, navigation=navigation, unit=unit)
         assert count == 1, name
-        # After a restore both wait for two frames by themselves: a few milliseconds of about fifty.
-        assert total * factor == pytest.approx(wanted, rel=0.05, abs=6 if navigation != "navigate" else 1e-6), name
+        # After a restore both wait for two frames by themselves, and one of them is called after the other.
+        apart = 20 if navigation == "back-forward-cache" and name in {"lcp", "fcp"} else 1e-6
+        assert total * factor == pytest.approx(wanted, rel=0.05, abs=apart), name
 
 
 async def test_what_is_measured_is_what_web_vitals_measures_also_after_a_way_back(site, browser, eventually):
@@ -42,8 +43,7 @@ async def test_what_is_measured_is_what_web_vitals_measures_also_after_a_way_bac
     await tab.click(*BUTTON)
     await tab.until("reported.navigate?.inp > 100")
     await tab.open(site.url + "/blank")
-    await eventually(lambda: site.vital("inp"))
-    await eventually(site.beacons)
+    await eventually(site.beacons, seconds=20)
     await agree(site, "/items/1", "navigate", ["lcp", "inp", "cls", "fcp", "ttfb"])
     assert site.reported["/items/1"]["navigate"]["ttfb"] >= 150
 
@@ -52,7 +52,7 @@ async def test_what_is_measured_is_what_web_vitals_measures_also_after_a_way_bac
     await tab.click(*BUTTON)
     await tab.until("reported['back-forward-cache']?.inp > 100")
     await tab.open(site.url + "/blank")
-    await eventually(lambda: two(site))
+    await eventually(lambda: two(site), seconds=20)
     await agree(site, "/items/1", "back-forward-cache", ["lcp", "inp", "cls", "fcp", "ttfb"])
     await agree(site, "/items/1", "navigate", ["lcp", "inp", "cls", "fcp", "ttfb"])  # as before
 
@@ -86,7 +86,7 @@ async def test_a_call_begins_a_page_view_that_has_its_own_shifts_interactions_ti
         "rearguard.timing('broken', NaN); rearguard.timing('broken', -1); rearguard.timing('made_up', 40)"
     )
     await tab.evaluate("history.pushState({}, '', '/blank'); rearguard.navigate()")
-    await eventually(site.beacons)
+    await eventually(site.beacons, seconds=20)
     _, shifts = await site.vital("cls", unit="")
     assert shifts > 0.05
     assert await site.vital("inp") == (None, None)
@@ -95,7 +95,7 @@ async def test_a_call_begins_a_page_view_that_has_its_own_shifts_interactions_ti
     await tab.until("reported.navigate?.inp > 100")
     await tab.evaluate("Promise.reject(new RangeError('secret')); Promise.reject('secret'); 0")
     await tab.open(site.url + "/blank")
-    await eventually(lambda: two(site))
+    await eventually(lambda: two(site), seconds=20)
     soft = {"page": "/blank", "navigation": "soft-navigation"}
     assert await site.vital("cls", **soft, unit="") == (1, 0)
     count, slowest = await site.vital("inp", **soft)
@@ -138,12 +138,12 @@ async def test_pages_of_another_origin_may_send_once_it_is_listed(browser, event
         await tab.open(f"http://localhost:{site.port}/items/1?origin={site.url}")
         await tab.until("reported.navigate?.lcp")
         await tab.open("about:blank")
-        await eventually(lambda: site.beacons("foreign_origin"))
+        await eventually(lambda: site.beacons("foreign_origin"), seconds=20)
         assert await site.beacons() == 0
         listed = f"http://localhost:{site.port}"
         async with serve_vitals(Vitals(PAGES, origins=[listed])) as other:
             await tab.open(f"{listed}/items/1?origin={other.url}")
             await tab.until("reported.navigate?.lcp")
             await tab.open("about:blank")
-            await eventually(other.beacons)
+            await eventually(other.beacons, seconds=20)
             assert (await other.vital("lcp"))[0] == 1

@@ -3,6 +3,7 @@
 import gzip
 
 import pytest
+import requests
 
 from rearguard_exporter import Monitor, Vitals
 from rearguard_exporter.browser.script import make
@@ -90,4 +91,16 @@ def test_without_vitals_browsers_are_not_spoken_of():
     made = Monitor("shop", "1", "test")
     assert made._endpoints.beacons is None
     assert made._endpoints.dashboard.document()["browser"] is None
+    made.close()
+
+
+def test_with_a_port_of_its_own_the_application_still_serves_browsers_and_the_port_does_not():
+    made = Monitor("shop", "1", "test", listen="127.0.0.1:0", vitals=["/cart"])
+    answers = []
+    app = made.instrument_wsgi(lambda _, start: start("404 Not Found", []) or [])
+    for path in ("/api/monitoring/vitals.js", "/metrics"):
+        app({"REQUEST_METHOD": "GET", "PATH_INFO": path}, lambda status, _: answers.append(status))
+    assert answers == ["200 OK", "404 Not Found"]
+    address = "http://{}:{}/api/monitoring/vitals.js".format(*made.listen_address)
+    assert requests.get(address, timeout=5).status_code == 404
     made.close()
