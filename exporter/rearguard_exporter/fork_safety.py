@@ -24,10 +24,11 @@ def tell_after_fork(thing: Forked) -> None:
     _concerned.add(thing)
 
 
-def _tell() -> None:
+def tell_all() -> None:
+    """Tell all that this process was forked, where Python does not know it."""
     for thing in list(_concerned):
         thing.forget_parent()
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_tell)
+    os.register_at_fork(after_in_child=tell_all)

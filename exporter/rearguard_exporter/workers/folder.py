@@ -173,7 +173,7 @@ class Folder:
             made = self._known[key] = OpenedFile(path)
         except RefusedError as refused:
             self._refused.add(key)
-            self.tell(name, str(refused))
+            self.tell(name, f"{refused}; it is left out")
             return None
         return made
 
@@ -183,8 +183,8 @@ class Folder:
             return
         self._told.add(name)
         log.warning(
-            "rearguard_exporter: the workers' file %s is left out: %s. The others are read; delete it once no worker "
-            "uses it", self.path / name, fault,
+            "rearguard_exporter: the workers' file %s cannot be used as it is: %s. The others count on; delete it "
+            "once no worker uses it", self.path / name, fault,
         )  # fmt: skip
 
 

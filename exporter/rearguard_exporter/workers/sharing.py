@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from rearguard_exporter.families import Joining
 from rearguard_exporter.fault_barrier import quiet
-from rearguard_exporter.fork_safety import tell_after_fork
+from rearguard_exporter.fork_safety import tell_after_fork, tell_all
 from rearguard_exporter.values.instruments import Instruments
 from rearguard_exporter.workers.publishing import Samples, instrument_samples, is_instrument, own_samples
 from rearguard_exporter.workers.shown import Shown
@@ -28,7 +28,7 @@ class Sharing:
         self._registered: Callable[[], Iterable[Collector]] = tuple
         self._inherited: Samples = {}  # what the parent had counted in the application's instruments
         self._before_fork: Samples = {}
-        _tell_uwsgi(self.store.forget_parent)
+        _follow_uwsgi()
 
     is_instrument = staticmethod(is_instrument)
     """Whether a collector of the application is shared."""
@@ -77,7 +77,7 @@ def _call(weak: "weakref.WeakMethod[Callable[[], None]]") -> None:
 
 
 @quiet
-def _tell_uwsgi(forget_parent: Callable[[], None]) -> None:
+def _follow_uwsgi() -> None:
     """Because uWSGI forks its workers without Python's knowledge, unless it runs with threads."""
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is None:
@@ -87,6 +87,6 @@ def _tell_uwsgi(forget_parent: Callable[[], None]) -> None:
     def forked() -> None:
         if before is not None:
             before()
-        forget_parent()
+        tell_all()
 
     uwsgi.post_fork_hook = forked  # type: ignore[attr-defined]  # a module that only exists inside uWSGI

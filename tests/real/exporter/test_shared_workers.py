@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,7 @@ monitor = Monitor("shop", Path("version").read_text(), "test")
 app = monitor.instrument_wsgi(hello)
 asgi = monitor.instrument_asgi(hello_async)
 """
+UWSGI = Path(sys.executable).with_name("uwsgi")
 UVICORN = ["-m", "uvicorn", "--workers", "3", "shop:asgi", "--log-level", "warning"]
 
 
@@ -90,8 +92,9 @@ def serve(tmp_path):
         [port] = free_ports(1)
         address = ["--port", str(port)] if port_option == "--port" else [port_option, f"127.0.0.1:{port}"]
         with (tmp_path / "log").open("wb") as out:
+            program = [] if words[0] == str(UWSGI) else [sys.executable]
             process = subprocess.Popen(
-                [sys.executable, *words, *address], cwd=tmp_path, stdout=out, stderr=out,
+                [*program, *words, *address], cwd=tmp_path, stdout=out, stderr=out,
                 env={"PATH": "/usr/bin:/bin", "REARGUARD_WORKERS_DIR": str(tmp_path / "workers"), **environment},
             )  # fmt: skip
         running.append(process)
@@ -121,11 +124,24 @@ def gunicorn(*options):
         gunicorn("--preload"),
         [*gunicorn("-k", "uvicorn_worker.UvicornWorker")[:-1], "shop:asgi"],
         UVICORN,
+        [
+            str(UWSGI),
+            "--master",
+            "--processes",
+            "3",
+            "--module",
+            "shop:app",
+            "--virtualenv",
+            sys.prefix,
+            "--die-on-term",
+        ],
     ],
-    ids=["sync", "gthread", "preload", "uvicorn worker", "uvicorn"],
+    ids=["sync", "gthread", "preload", "uvicorn worker", "uvicorn", "uWSGI"],
 )
 def test_any_worker_answers_for_all_of_them(serve, words):
-    server = serve(words, "--port" if words is UVICORN else "-b")
+    if words[0] == str(UWSGI) and not UWSGI.exists():
+        pytest.skip("uWSGI is not installed")
+    server = serve(words, {"-m": "-b", str(UWSGI): "--http-socket"}[words[0]] if words is not UVICORN else "--port")
 
     def asked():
         server.ask(10)
