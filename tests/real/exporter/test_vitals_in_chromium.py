@@ -61,6 +61,32 @@ async def two(site):
     return await site.beacons() == 2
 
 
+async def test_a_page_that_is_shown_again_sends_only_what_is_new(site, browser, eventually):
+    tab, other = await browser.tab(), await browser.tab()
+    await tab.call("Page.bringToFront")
+    await tab.open(site.url + "/items/1")
+    await tab.until("reported.navigate?.lcp && reported.navigate?.cls > 0.05")
+    await other.call("Page.bringToFront")
+    await eventually(site.beacons, seconds=20)
+    assert await site.vital("inp") == (None, None)
+
+    await tab.call("Page.bringToFront")
+    await tab.until("document.visibilityState == 'visible'")
+    await tab.click(*BUTTON)
+    await tab.until("reported.navigate?.inp > 100")
+    await other.call("Page.bringToFront")
+    await eventually(lambda: two(site), seconds=20)
+    await agree(site, "/items/1", "navigate", ["lcp", "inp", "fcp", "ttfb"])
+    assert (await site.vital("cls", unit=""))[0] == 1
+
+    await tab.call("Page.bringToFront")
+    await tab.until("document.visibilityState == 'visible'")
+    await tab.open(site.url + "/blank")  # nothing is new
+    await tab.until("location.pathname == '/blank' && document.readyState == 'complete'")
+    await asyncio.sleep(0.3)  # a beacon would have come by now
+    assert await site.beacons() == 2
+
+
 async def test_a_prerendered_page_is_measured_from_when_it_is_shown(site, browser, eventually):
     shown = "/items/2%3Fthen=/blank"
     await browser.open_unwatched(f"{site.url}/items/1?prerender={shown}&then={shown}")
