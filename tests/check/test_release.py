@@ -210,6 +210,14 @@ def test_version_and_wrong_use_need_no_library(base):
         assert TRACEBACK not in done.stderr
 
 
+def test_the_stand_alone_exporter_without_its_libraries_is_one_sentence_and_exit_code_2(base):
+    done = base.run(base.home / "bin/rearguard-exporter", "--config", "exporter.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "rearguard-exporter: the library yaml is not installed; run: pip install 'rearguard[standalone]'\n"
+    )
+
+
 def test_what_is_shipped_is_found_and_written_without_a_clone(base, tmp_path):
     listed = json.loads(base.rearguard("files", "--json").stdout)["files"]
     assert {f"{each['kind']}/{each['path']}" for each in listed} == shipped().keys()

@@ -22,7 +22,7 @@ _WRONG_USE = 2
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the exporter until a signal ends it, and end the process at once: no thread is waited for."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it reloads: a reload that comes too early must end nothing
-    asked = _parser().parse_args(arguments)
+    asked = parser().parse_args(arguments)
     _set_up_log()
     code = _run(asked.config, is_check=asked.check)
     logging.shutdown()
@@ -55,14 +55,15 @@ def _run(path: Path, *, is_check: bool) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command understands."""
+    made = argparse.ArgumentParser(
         prog="rearguard-exporter", description="Shows the figures of a service whose code cannot be changed."
     )
-    parser.add_argument("--config", type=Path, required=True, help="the configuration file (docs/standalone.md)")
-    parser.add_argument("--check", action="store_true", help="only say whether the file can be used")
-    parser.add_argument("--version", action="version", version=f"rearguard-exporter {version('rearguard')}")
-    return parser
+    made.add_argument("--config", type=Path, required=True, help="the configuration file (docs/standalone.md)")
+    made.add_argument("--check", action="store_true", help="only say whether the file can be used")
+    made.add_argument("--version", action="version", version=f"rearguard-exporter {version('rearguard')}")
+    return made
 
 
 def _set_up_log() -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import trustme
 
 from rearguard_exporter.standalone.config.configuration import load
 from rearguard_exporter.standalone.config.keys import SECTIONS, tables
@@ -146,6 +147,17 @@ def test_what_cannot_be_used_for_tls_is_said(tmp_path, text, says):
     file.write_text(text)
     with pytest.raises(ConfigError, match=re.escape(says)):
         load_web(file)
+
+
+def test_renewed_certificates_are_other_settings_so_that_a_reload_takes_them_over(read, tmp_path):
+    found = []
+    for _ in range(2):
+        trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+        found += read("service: a\nprobes:\n- {name: x, url: https://x/, ca_file: ca.pem}\n").probes
+    assert found[0] != found[1]
+    (tmp_path / "ca.pem").write_text("no certificate")
+    said = failure(read, "service: a\nprobes:\n- {name: x, url: https://x/, ca_file: ca.pem}\n")
+    assert "exporter.yaml:3: probes[0].ca_file: " in said
 
 
 def test_the_page_holds_the_reference_of_every_key():

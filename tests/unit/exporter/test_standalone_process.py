@@ -145,3 +145,11 @@ def test_a_number_that_another_process_got_is_not_taken_for_the_watched_one(spaw
     began = psutil.Process(victim.pid).create_time()
     monkeypatch.setattr(psutil.Process, "create_time", lambda _: began + 100)  # as of a later one
     assert look(watched)["rearguard_exporter_watched_processes"] == 0
+
+
+def test_a_look_that_hangs_leaves_no_old_figures(spawn, monkeypatch):
+    watched = watch("pid", spawn().pid)
+    assert look(watched)["process_resident_memory_bytes"] > 0
+    now = time.monotonic()
+    monkeypatch.setattr("rearguard_exporter.standalone.watched.process.monotonic", lambda: now + 61)
+    assert watched.figures == {}

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from rearguard_exporter.identity import UNKNOWN_SERVICE, Identity, resolve
 from rearguard_exporter.settings import parse_address
-from rearguard_exporter.standalone.config.files import UnreadableFileError, read_line, read_text, require_regular
+from rearguard_exporter.standalone.config.files import UnreadableFileError, read_line, read_text
 from rearguard_exporter.standalone.config.keys import DATABASE, PROBE, PROCESS, TOP
 from rearguard_exporter.standalone.config.reading import Block, Place, compose
 from rearguard_exporter.standalone.errors import ConfigError
@@ -45,7 +45,7 @@ class ProbeSettings:
     contains: str | None
     follow_redirects: bool
     token: str | None = field(repr=False)
-    ca_file: Path | None
+    certificates: str | None = field(repr=False)  # PEM; None: the system's
     timeout: float
     interval: float
 
@@ -193,7 +193,7 @@ def _probe(place: Place, named: _Named) -> ProbeSettings:
         contains=block.line("contains"),
         follow_redirects=block.boolean("follow_redirects", default=True),
         token=named.line(block.get("bearer_token_file")),
-        ca_file=None if ca_file is None else _ca_file(ca_file, named),
+        certificates=None if ca_file is None else _certificates(ca_file, named),
         timeout=block.duration("timeout", 5.0, _SHORTEST, _MINUTE),
         interval=block.duration("interval", 15.0, _SECOND, _DAY),
     )
@@ -211,15 +211,15 @@ def _url(place: Place) -> str:
     return url
 
 
-def _ca_file(place: Place, named: _Named) -> Path:
+def _certificates(place: Place, named: _Named) -> str:
     file = named.path(place)
     named.all.append(file)
     try:
-        require_regular(file)
-        ssl.create_default_context(cafile=str(file))
+        text = read_text(file)
+        ssl.create_default_context(cadata=text)
     except (UnreadableFileError, OSError, ValueError) as error:
         raise place.error(f"{file} cannot be used: {_reason(error)}", "it must hold certificates (PEM)") from None
-    return file
+    return text
 
 
 def _reason(error: Exception) -> str:

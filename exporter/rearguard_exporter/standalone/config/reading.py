@@ -23,7 +23,7 @@ _MOST_DIGITS = 9
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false", "null": "empty"}
 _SHOWABLE = re.compile(r"[A-Za-z_][A-Za-z_-]{0,30}")  # a key that is no address and hardly a password
-_QUOTED = re.compile(r"'[^']{2,}'")
+_FROM_THE_FILE = re.compile(r"(alias|anchor|handle) (?:'.*'|\".*\")")  # what YAML's errors repeat
 
 
 def compose(text: str, file: str) -> Place:
@@ -45,7 +45,8 @@ def compose(text: str, file: str) -> Place:
         _expanded_size(node, {}, file)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
-        raise _error(file, line, "", f"this is not YAML: {_QUOTED.sub('…', error.problem or '')}") from None
+        problem = _FROM_THE_FILE.sub(r"\1", error.problem or "")
+        raise _error(file, line, "", f"this is not YAML: {problem}") from None
     except (yaml.YAMLError, ValueError, OverflowError):
         raise _error(file, 1, "", "this is not YAML") from None
     except RecursionError:

@@ -117,6 +117,6 @@ def _context(settings: ProbeSettings, see: Any) -> ssl.SSLContext:
             if certificate := self.getpeercert():
                 see(certificate)
 
-    context = ssl.create_default_context(cafile=None if settings.ca_file is None else str(settings.ca_file))
+    context = ssl.create_default_context(cadata=settings.certificates)
     context.sslobject_class = Seeing
     return context

@@ -23,6 +23,7 @@ from rearguard_exporter.values.processor_use import ProcessorUse, of_host, of_pr
 if TYPE_CHECKING:
     import psutil
 
+_OLD = 60.0  # seconds after which a look is not shown any more, or three intervals
 _PERCENT = 100.0
 _NAMED = {family.name: family for family in STANDARD}
 _VIRTUAL = _NAMED["process_virtual_memory_bytes"]
@@ -44,8 +45,15 @@ class WatchedProcess:
         self._used: dict[tuple[int, float], Mapping[str, float]] = {}  # what each process has used, by mode
         self._gone = {"user": 0.0, "system": 0.0}  # what those that ended had used
         self._known: bool | None = None
-        self.figures: Figures = {}
+        self._found: Figures = {}
+        self._looked = monotonic()
+        self._old = max(_OLD, 3 * settings.interval)
         self._ticker = Ticker("rearguard-process", self.look, settings.interval)
+
+    @property
+    def figures(self) -> Figures:
+        """What the last look found; nothing if it is old, because the kernel holds a process that is looked at."""
+        return self._found if monotonic() - self._looked < self._old else {}
 
     def start(self) -> None:
         """Look from now on."""
@@ -72,7 +80,7 @@ class WatchedProcess:
             except Exception as failure:  # noqa: BLE001 - psutil raises what the system does, and what it cannot parse
                 if not isinstance(failure, psutil.NoSuchProcess):  # it ended while it was looked at
                     report(f"measuring {family.name} of the watched process")
-        self.figures = figures
+        self._found, self._looked = figures, monotonic()
 
     def _measures(self, found: Sequence[psutil.Process]) -> list[tuple[Family, Callable[[], _Values]]]:
         def total(of_one: Callable[[psutil.Process], float]) -> Callable[[], _Values]:
