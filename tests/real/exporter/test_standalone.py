@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -56,7 +57,8 @@ class Exporter:
             )  # fmt: skip
 
     def write(self, text):
-        head = f"service: checkout\nversion: 1.4.2\nenvironment: production\nlisten: 127.0.0.1:{self.port}\n"
+        version = "" if "version_file" in text else "version: 1.4.2\n"
+        head = f"service: checkout\n{version}environment: production\nlisten: 127.0.0.1:{self.port}\n"
         temporary = self.file.with_suffix(".new")
         temporary.write_text(head + textwrap.dedent(text))
         temporary.rename(self.file)
@@ -235,6 +237,63 @@ async def test_slow_statements_are_those_of_pg_stat_statements_and_what_it_forge
         await connection.close()
 
 
+@pytest.fixture
+def replica(server):
+    """A second server that follows the first."""
+    folder = Path(tempfile.mkdtemp(prefix="rearguard-postgres-"))
+    second = postgres.Server.__new__(postgres.Server)
+    second.__dict__.update(server.__dict__, folder=folder, port=free_ports(1)[0], _process=None)
+    second._as = postgres._unprivileged(folder)
+    program = Path(binaries.find("initdb")).resolve().with_name("pg_basebackup")
+    copy = [program, "-R", "-c", "fast", "-D", folder / "data", "-d", server.url("postgres")]
+    try:
+        second._run(*copy)
+        second.start()
+        yield second
+    finally:
+        second.remove()
+
+
+@pytest.mark.soak
+async def test_primary_and_replica_say_how_far_the_replica_is_behind(start, server, replica):
+    exporter = start(
+        f"""
+        databases:
+          - {{name: primary, dsn: "{server.url("postgres")}", interval: 1s}}
+          - {{name: replica, dsn: "{replica.url("postgres")}", interval: 1s}}
+        """
+    )
+    await asyncio.to_thread(
+        exporter.until,
+        lambda now: (
+            now.value("postgresql_replicas", **{POOL: "primary"}) == 1
+            and now.value("postgresql_replication_lag_bytes", **{POOL: "replica"}) == 0
+            and now.value("postgresql_replication_lag_seconds", **{POOL: "replica"}) == 0
+        ),
+        "followed",
+    )
+    follower = await asyncpg.connect(replica.url("postgres"))
+    leader = await asyncpg.connect(server.url("postgres"))
+    try:
+        await follower.execute("select pg_wal_replay_pause()")
+        await leader.execute("create table behind as select generate_series(1, 10000)")
+        seen = await asyncio.to_thread(
+            exporter.until,
+            lambda now: (now.value("postgresql_replication_lag_bytes", **{POOL: "primary"}) or 0) > 100_000,
+            "behind",
+        )
+        assert up(seen, "replica") == 1
+        await asyncio.to_thread(
+            exporter.until,
+            lambda now: (now.value("postgresql_replication_lag_bytes", **{POOL: "replica"}) or 0) > 100_000,
+            "behind",
+        )
+    finally:
+        await follower.execute("select pg_wal_replay_resume()")
+        await follower.close()
+        await leader.close()
+
+
 def test_a_server_that_stops_answering_is_down_and_has_no_other_figures_until_it_goes_on(start, server):
     exporter = start(f"databases: [{{name: orders, dsn: '{server.url('postgres')}', interval: 1s, timeout: 1s}}]")
     exporter.until(lambda now: now.value("postgresql_connection_max") == 200, "seen")
@@ -391,7 +450,7 @@ def test_probes_say_status_text_certificate_and_nothing_of_the_token(start, site
           - {{name: fails, url: "{site}/fails", {common}}}
           - {{name: maintained, url: "{site}/fails", statuses: [503], {common}}}
           - {{name: secret, url: "{site}/secret", bearer_token_file: token, {common}}}
-          - {{name: untrusted, url: "{site}/", interval: 1s}}
+          - {{name: untrusted, url: "{site.replace("//", f"//me:{SECRET}@")}/?key={SECRET}", interval: 1s}}
         """
     )
     scrape = exporter.until(lambda now: len(now.all("probe_success")) == 6, "asked")
@@ -399,6 +458,7 @@ def test_probes_say_status_text_certificate_and_nothing_of_the_token(start, site
     assert found == {"home": 1, "other": 0, "fails": 0, "maintained": 1, "secret": 1, "untrusted": 0}
     assert scrape.value("probe_http_status_code", probe="fails") == 503
     assert scrape.value("probe_ssl_earliest_cert_expiry", probe="home") > time.time()
+    exporter.logged("probe untrusted fails: ClientConnectorCertificateError")
     assert SECRET not in exporter.log.read_text() + scrape.text
 
 
@@ -414,9 +474,17 @@ def test_a_changed_file_is_taken_over_and_a_bad_one_keeps_the_old(start, server,
     exporter.write(f"{database}, password_file: password}}\n  - {{name: more, dsn: '{server.url('postgres')}'}}")
     scrape = exporter.until(lambda now: up(now, "more") == 1, "reloaded")
     assert scrape.value("rearguard_exporter_config_reload_success") == 1
+    (tmp_path / "VERSION").write_text("1.5.0\n")
+    exporter.write(f"{database}, password_file: password}}\nversion_file: VERSION")
+    scrape = exporter.until(lambda now: now.value("target_info", service_version="1.5.0") == 1, "the new version")
+    assert up(scrape, "orders") == 1
+    assert up(scrape, "more") is None
+    (tmp_path / "VERSION").write_text("1.6.0\n")
+    scrape = exporter.until(lambda now: now.value("target_info", service_version="1.6.0") == 1, "the next version")
+    assert len(scrape.all("target_info")) == 1
     (tmp_path / "password").write_text("")
     exporter.process.send_signal(signal.SIGHUP)
-    exporter.logged(f"{exporter.file}:6: databases[0].password_file: {tmp_path / 'password'} cannot be used")
+    exporter.logged(f"{exporter.file}:5: databases[0].password_file: {tmp_path / 'password'} cannot be used")
     assert SECRET not in exporter.log.read_text()
 
 
