@@ -11,7 +11,8 @@ from functools import lru_cache
 from itertools import accumulate
 
 from rearguard_exporter.families import Family, Kind, written_number
-from rearguard_exporter.values.slots import Child, Exemplar, Readable, Table, add_up, tables_of
+from rearguard_exporter.values.counts import Table, add_up, tables_of
+from rearguard_exporter.values.slots import Child, Exemplar, Readable
 
 
 def lines(slots: Readable, *, is_openmetrics: bool, has_created: bool = False) -> Iterator[str]:

@@ -7,9 +7,9 @@ from typing import Final
 
 from rearguard_exporter.families import HTTP_DURATION, OTHER
 from rearguard_exporter.fork_safety import tell_after_fork
+from rearguard_exporter.values.counts import Counts, Key
 from rearguard_exporter.values.exemplars import Trace
 from rearguard_exporter.values.instruments import Instruments
-from rearguard_exporter.values.slots import Counts, Key
 
 KNOWN_METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}

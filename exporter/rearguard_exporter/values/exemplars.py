@@ -10,7 +10,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from rearguard_exporter.fault_barrier import report
-from rearguard_exporter.values.slots import Exemplar, Key, Slots
+from rearguard_exporter.values.counts import Key
+from rearguard_exporter.values.slots import Exemplar, Slots
 
 _API = "opentelemetry.trace"
 _SDK = "opentelemetry.sdk.trace"

@@ -11,9 +11,10 @@ from prometheus_client.registry import Collector
 
 from rearguard_exporter import families
 from rearguard_exporter.families import Family
+from rearguard_exporter.values.counts import Keep
 from rearguard_exporter.values.exemplars import Exemplars
 from rearguard_exporter.values.request_extras import RequestExtras
-from rearguard_exporter.values.slots import Keep, Slots
+from rearguard_exporter.values.slots import Slots
 from rearguard_exporter.values.user_labels import Hook, RequestLabels
 
 LABEL_LIMIT = 20

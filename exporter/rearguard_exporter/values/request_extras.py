@@ -1,7 +1,8 @@
 """What a user may add to the observation of a request: labels of their own, and the trace that it belongs to."""
 
+from rearguard_exporter.values.counts import Key
 from rearguard_exporter.values.exemplars import Exemplars, Trace
-from rearguard_exporter.values.slots import Key, Slots
+from rearguard_exporter.values.slots import Slots
 from rearguard_exporter.values.user_labels import RequestLabels
 
 

@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -20,22 +20,8 @@ from prometheus_client.samples import Sample
 
 from rearguard_exporter.families import Family, Kind, written_number
 from rearguard_exporter.fork_safety import tell_after_fork
+from rearguard_exporter.values.counts import Counts, Keep, Key, Table, add_up, tables_of
 from rearguard_exporter.values.label_values import clean, folded
-
-Key = tuple[str, ...]
-"""Label values in the order of the family's labels."""
-
-Counts: TypeAlias = "array[float] | memoryview[float]"
-"""A histogram's buckets (not cumulated, the last is +Inf) and its sum; of other kinds one value.
-
-Those that other processes see are a memoryview.
-"""
-
-Table: TypeAlias = "dict[Key, Counts]"
-"""What one thread counted, by key."""
-
-Keep: TypeAlias = Callable[[Family, Key, float], Counts]
-"""Makes the counts of a key, zeros but for the first, where other processes see them."""
 
 _FOLD_AFTER = 32  # new threads after which the tables of ended ones are folded, also without a scrape
 
@@ -269,7 +255,9 @@ class Slots(Collector):
         return self._keep(self.family, key, 0.0 if first and tables_of(self.tables(), key) else first)
 
     def keep_zeros(self) -> None:
-        """Show other processes also the children that counted nothing yet."""
+        """Show other processes also the children that counted nothing yet; a gauge has no value before it is set."""
+        if self.family.kind is Kind.GAUGE:
+            return
         tables = self.tables()
         for child in self.children():
             if not tables_of(tables, child.key):
@@ -386,18 +374,6 @@ class Slots(Collector):
         if self.began is not None:
             self.began[key] = time.time()
         return Child(self, key)
-
-
-def tables_of(tables: Iterable[Table], key: Key) -> list[Counts]:
-    """The counts that these tables hold for a key."""
-    return [counts for table in tables if (counts := table.get(key)) is not None]
-
-
-def add_up(parts: list[Counts], width: int) -> "array[float]":
-    """The sum of these counts, as a copy; zeros if there are none."""
-    if len(parts) == 1:
-        return array("d", parts[0])
-    return array("d", map(sum, zip(*parts, strict=True))) if parts else array("d", bytes(8 * width))
 
 
 def _base(family: Family) -> str:

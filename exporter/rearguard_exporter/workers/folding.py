@@ -9,8 +9,8 @@ import struct
 import time
 from collections.abc import Iterable
 
+from rearguard_exporter.values.counts import add_up
 from rearguard_exporter.values.label_values import folded
-from rearguard_exporter.values.slots import add_up
 from rearguard_exporter.workers.definitions import (
     written_family,
     written_key,

@@ -10,7 +10,7 @@ from math import isnan
 from typing import Any
 
 from rearguard_exporter.families import Family, Joining
-from rearguard_exporter.values.slots import Counts, Key
+from rearguard_exporter.values.counts import Counts, Key
 from rearguard_exporter.workers.definitions import (
     Point,
     Published,

@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 from rearguard_exporter import families
 from rearguard_exporter.families import FAMILIES, Family, Kind
 from rearguard_exporter.fork_safety import tell_after_fork
-from rearguard_exporter.values.slots import Child, Counts, Key, Slots, SlotsMetric, Table, add_up
+from rearguard_exporter.values.counts import Counts, Key, Table, add_up
+from rearguard_exporter.values.slots import Child, Slots, SlotsMetric
 from rearguard_exporter.workers.definitions import Point, Published, joined
 from rearguard_exporter.workers.folder import Look
 from rearguard_exporter.workers.merging import Plan, Sums

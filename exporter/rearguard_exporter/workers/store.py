@@ -16,7 +16,7 @@ from typing import Any
 from rearguard_exporter.families import Family
 from rearguard_exporter.fault_barrier import log, report
 from rearguard_exporter.fork_safety import tell_after_fork
-from rearguard_exporter.values.slots import Counts, Key
+from rearguard_exporter.values.counts import Counts, Key
 from rearguard_exporter.workers import remapping
 from rearguard_exporter.workers.beginning import begin, open_locked
 from rearguard_exporter.workers.definitions import (

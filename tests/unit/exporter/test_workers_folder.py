@@ -204,6 +204,23 @@ def test_a_forked_process_counts_in_a_file_of_its_own_and_never_in_its_parent_s(
     assert parts.shows_workers
 
 
+def test_a_forked_process_says_nothing_of_a_database_that_only_its_parent_checked(made):
+    app = made()
+    instruments = app.rearguard_parts.instruments
+    instruments.db_up.child("orders").set(1)
+    instruments.pool_failures.child("orders")  # shown at 0 by everybody
+    assert scraped(app).value("db_up") == 1
+
+    def serves():
+        assert scraped(app).value("db_up") == 1
+        instruments.db_up.child("orders").set(0)
+        assert scraped(app).value("db_up") == 0
+        assert scraped(app).value("db_client_connection_failures_total") == 0
+
+    assert in_child(serves) == ""
+    assert scraped(app).value("db_up") == 1
+
+
 def test_a_parent_that_is_killed_is_dead_though_its_child_lives(tmp_path):
     worker = Worker(tmp_path)
     worker.count("/a")
