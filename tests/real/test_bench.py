@@ -17,6 +17,7 @@ ROWS = {  # figures with a goal that each part prints, and sections that they st
     "exporter/overhead": (10, 2),
     "exporter/queries": (3, 1),
     "exporter/exposition": (5, 2),
+    "exporter/workers": (4, 2),
     "exporter/junk": (4, 2),
     "exporter/beacons": (3, 1),
 }

@@ -138,7 +138,7 @@ def test_a_folder_that_is_deleted_is_made_anew_with_all_that_living_workers_coun
         ask(app, "/")
     shutil.rmtree(tmp_path / "workers")
     assert ask(first, "/")[0] == "200 OK"
-    assert counted(first) == 3  # its own: the other one has not looked yet
+    assert counted(first) >= 3  # its own at least, whether the other one has looked by now or not
     second.rearguard_parts.lifecycle._sample()
     ask(second, "/")
     assert [counted(first), counted(second)] == [5, 5]
