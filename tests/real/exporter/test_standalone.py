@@ -519,6 +519,11 @@ def test_tls_lets_in_whom_it_should_and_follows_renewed_certificates(start, vict
         urllib.request.urlopen(url, timeout=5, context=context())
     with pytest.raises(OSError, match=r"reset|closed|status line|disconnected"):
         urllib.request.urlopen(url.replace("https", "http"), timeout=5)  # noqa: S310 - loopback
+    with contextlib.ExitStack() as stack:  # peers that never shake hands refuse no scrape
+        for _ in range(40):
+            stack.enter_context(socket.create_connection(("127.0.0.1", exporter.port), 5))
+        for _ in range(5):
+            assert exporter.value("rearguard_exporter_watched_processes") == 1
     second = renew("second")
     deadline = time.monotonic() + DEADLINE
     while True:
