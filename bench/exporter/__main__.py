@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "controller"))  # its report is ours too
 
-NAMES = ("overhead", "queries", "exposition", "workers", "junk", "beacons")
+NAMES = ("overhead", "apm", "queries", "exposition", "workers", "junk", "beacons")
 
 
 if __name__ == "__main__":
