@@ -72,3 +72,25 @@ WSGI_TABLE = (
     Behaviour("large_stream", leaves=Leaves.READING),  # a large body as one piece of an iterator
     Behaviour("large_file", leaves=Leaves.READING),  # which the server may send by itself
 )
+AIOHTTP_TABLE = (
+    *TABLE,
+    Behaviour("large_file", leaves=Leaves.READING),
+    # The answer dies after the handler is over.
+    Behaviour("signal", fails=True),  # a signal of the application raises
+    Behaviour("payload", fails=True),  # what the body is read from raises
+    Behaviour("payload_os_error", fails=True),
+    Behaviour("payload_cancels", fails=True),
+    Behaviour("refuses_streaming", fails=True),  # an HTTPException after the head
+    Behaviour("nothing", fails=True),  # the handler returns None
+    Behaviour("times_out", fails=True),
+    # aiohttp answers by itself.
+    Behaviour("refuses"),
+    Behaviour("expects_oddly", method="POST", headers=(("Expect", "oddly"),), body=b"x" * 100),
+    Behaviour("too_large", method="POST", body=b"x" * 20_000),
+    # A middleware outside of the exporter's has the last word.
+    Behaviour("outer_raises", fails=True),
+    Behaviour("outer_answers"),
+    Behaviour("outer_refuses"),
+    Behaviour("outer_turns"),
+    Behaviour("outer_waits"),
+)

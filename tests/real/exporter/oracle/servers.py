@@ -61,6 +61,10 @@ AIOHTTP: Mapping[str, tuple[str, ...]] = {
 """The command of each server of aiohttp's applications."""
 
 
+COMMANDS: Mapping[str, tuple[str, ...]] = {**ASGI, **HTTP2, **WSGI, **AIOHTTP}
+"""The commands of all of them; their names differ."""
+
+
 @dataclass(frozen=True)
 class Served:
     """A server that runs."""

@@ -5,23 +5,22 @@ import sys
 
 from aiohttp import web
 
+from real.exporter.oracle.apps.failures import HANDLERS as FAILURES
+from real.exporter.oracle.apps.failures import cancels, raises
 from real.exporter.oracle.apps.parts import (
     FILE,
     FOLDER,
     LARGE,
     SHORT,
     begins,
-    cancel_itself,
-    cancel_own_task,
-    fail_in_group,
+    large_file,
     monitor,
     pieces,
     short_pieces,
     until_left,
 )
 
-LARGE_FILE = FOLDER / "large"
-LARGE_FILE.write_bytes(LARGE)
+LARGE_FILE = large_file()
 
 
 async def quick(_):
@@ -33,7 +32,6 @@ async def missing(_):
 
 
 async def waits(_):
-    begins("waits")
     await until_left("waits")
     return web.Response(text="late")
 
@@ -54,7 +52,7 @@ async def large(_):
     return web.Response(body=LARGE)
 
 
-async def large_file(_):
+async def serve_large_file(_):
     return web.FileResponse(LARGE_FILE)
 
 
@@ -74,18 +72,6 @@ async def expects(request):
     return web.Response(text=str(len(await request.read())))
 
 
-async def raises(_):
-    raise LookupError("oracle")
-
-
-async def cancels(_):
-    await cancel_own_task()
-
-
-async def cancels_itself(_):
-    await cancel_itself()
-
-
 async def ends_short(request):
     return await stream(request, short_pieces(), {"Content-Length": str(SHORT)})
 
@@ -93,14 +79,6 @@ async def ends_short(request):
 async def upload_chunked(request):
     begins("upload_chunked")
     return web.Response(text=str(len(await request.read())))
-
-
-async def group(_):
-    await fail_in_group()
-
-
-async def os_error(_):
-    raise ConnectionResetError("oracle")
 
 
 async def preparing(_):
@@ -122,7 +100,7 @@ async def payload_os_error(_):
 async def payload_cancels(_):
     async def body():
         yield b"x" * 1000
-        await cancel_own_task()
+        await cancels()
 
     return web.Response(body=body())
 
@@ -139,7 +117,7 @@ async def cancels_streaming(request):
     response = web.StreamResponse()
     await response.prepare(request)
     await response.write(b"x")
-    await cancel_own_task()
+    await cancels()
 
 
 async def os_error_streaming(request):
@@ -198,10 +176,12 @@ def made():
     app = web.Application(client_max_size=10_000)
     nested = web.Application()
     nested.router.add_get("/nested_file", file)
+    for name, failing in FAILURES.items():
+        app.router.add_route("*", f"/{name}", failing)
+    app.router.add_get("/large_file", serve_large_file)
     for each in (
-        quick, missing, waits, streams, large, large_file, upload, upload_in_group, expects, raises, cancels,
-        cancels_itself, ends_short, upload_chunked, group,
-        os_error, preparing, signal, payload, payload_os_error, payload_cancels, raises_streaming, refuses_streaming,
+        quick, missing, waits, streams, large, upload, upload_in_group, upload_chunked, expects, preparing, signal,
+        payload, payload_os_error, payload_cancels, ends_short, raises_streaming, refuses_streaming,
         cancels_streaming, os_error_streaming, times_out, nothing, refuses, answers_500,
     ):  # fmt: skip
         app.router.add_route("*", f"/{each.__name__}", each)

@@ -4,18 +4,9 @@ from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from real.exporter.oracle.apps.parts import (
-    FILE,
-    LARGE,
-    SHORT,
-    begins,
-    cancel_itself,
-    cancel_own_task,
-    fail_in_group,
-    pieces,
-    short_pieces,
-    until_left,
-)
+from real.exporter.oracle.apps.failures import HANDLERS as FAILURES
+from real.exporter.oracle.apps.failures import cancels
+from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, pieces, short_pieces, until_left
 
 if not settings.configured:
     settings.configure(
@@ -32,7 +23,6 @@ async def missing(request):
 
 
 async def waits(request):
-    begins("waits")
     await until_left("waits")
     return HttpResponse("late")
 
@@ -50,28 +40,8 @@ async def upload(request):
     return HttpResponse(str(len(request.body)))
 
 
-async def raises(request):
-    raise LookupError("oracle")
-
-
-async def cancels(request):
-    await cancel_own_task()
-
-
-async def cancels_itself(request):
-    await cancel_itself()
-
-
 async def ends_short(request):
     return StreamingHttpResponse(short_pieces(), headers={"Content-Length": str(SHORT)})
-
-
-async def group(request):
-    await fail_in_group()
-
-
-async def os_error(request):
-    raise ConnectionResetError("oracle")
 
 
 async def preparing(request):
@@ -88,7 +58,7 @@ async def raises_streaming(request):
 async def cancels_streaming(request):
     async def body():
         yield b"x" * 1000
-        await cancel_own_task()
+        await cancels()
 
     return StreamingHttpResponse(body())
 
@@ -113,13 +83,11 @@ async def unchanged(request):
     return HttpResponse(status=304)
 
 
-HANDLERS = {
+HANDLERS = FAILURES | {
     "quick": quick, "done": quick, "head": quick, "missing": missing, "waits": waits, "streams": streams,
-    "large": large, "upload": upload, "upload_in_group": upload,
-    "upload_chunked": upload, "cancels_itself": cancels_itself, "ends_short": ends_short,
-    "raises": raises, "cancels": cancels, "group": group,
-    "os_error": os_error, "preparing": preparing, "raises_streaming": raises_streaming,
-    "cancels_streaming": cancels_streaming, "os_error_streaming": os_error_streaming, "answers_500": answers_500,
+    "large": large, "upload": upload, "upload_in_group": upload, "upload_chunked": upload, "ends_short": ends_short,
+    "preparing": preparing, "raises_streaming": raises_streaming, "cancels_streaming": cancels_streaming,
+    "os_error_streaming": os_error_streaming, "answers_500": answers_500,
     "range": range_, "beyond": beyond, "unchanged": unchanged, "expects": upload,
 }  # fmt: skip
 urlpatterns = [path(name, handler) for name, handler in HANDLERS.items()]

@@ -5,8 +5,20 @@ from django.core.wsgi import get_wsgi_application
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, monitor, until_left_blocking
-from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces, short_pieces
+from real.exporter.oracle.apps.failures import BLOCKING
+from real.exporter.oracle.apps.parts import (
+    FILE,
+    LARGE,
+    SHORT,
+    begins,
+    large_file,
+    monitor,
+    pieces_blocking,
+    short_pieces_blocking,
+    until_left_blocking,
+)
+
+LARGE_FILE = large_file()
 
 settings.configure(
     SECRET_KEY="oracle", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None, MIDDLEWARE=[]
@@ -21,7 +33,6 @@ class Unprepared(HttpResponse):
 
 
 def waits(_):
-    begins("waits")
     until_left_blocking("waits")
     return HttpResponse("late")
 
@@ -43,38 +54,25 @@ def upload_fails(request):
     return HttpResponse("ok")
 
 
-def raises(_):
-    raise LookupError("oracle")
-
-
-def group(_):
-    fail_in_group()
-
-
-def os_error(_):
-    raise ConnectionResetError("oracle")
-
-
-HANDLERS = {
+HANDLERS = BLOCKING | {
     "quick": lambda _: HttpResponse("ok"),
     "done": lambda _: HttpResponse("ok"),
     "head": lambda _: HttpResponse("ok"),
     "missing": lambda _: HttpResponse("no", status=404),
     "waits": waits,
-    "streams": lambda _: StreamingHttpResponse(pieces("streams")),
+    "streams": lambda _: StreamingHttpResponse(pieces_blocking("streams")),
     "large": lambda _: HttpResponse(LARGE),
     "large_stream": lambda _: StreamingHttpResponse(iter([LARGE]), headers={"Content-Length": str(len(LARGE))}),
     "large_file": lambda _: FileResponse(LARGE_FILE.open("rb")),
     "upload": read,
     "upload_chunked": read_chunked,
-    "ends_short": lambda _: StreamingHttpResponse(short_pieces(), headers={"Content-Length": str(SHORT)}),
+    "ends_short": lambda _: StreamingHttpResponse(short_pieces_blocking(), headers={"Content-Length": str(SHORT)}),
     "upload_fails": upload_fails,
-    "raises": raises,
-    "group": group,
-    "os_error": os_error,
     "preparing": lambda _: Unprepared("ok"),
-    "raises_streaming": lambda _: StreamingHttpResponse(pieces("raises_streaming", LookupError("oracle"))),
-    "os_error_streaming": lambda _: StreamingHttpResponse(pieces("os_error_streaming", ConnectionResetError("x"))),
+    "raises_streaming": lambda _: StreamingHttpResponse(pieces_blocking("raises_streaming", LookupError("oracle"))),
+    "os_error_streaming": lambda _: StreamingHttpResponse(
+        pieces_blocking("os_error_streaming", ConnectionResetError("x"))
+    ),
     "answers_500": lambda _: HttpResponse("no", status=500),
     "range": lambda _: HttpResponse(FILE.read_bytes()[2:6], status=206),
     "beyond": lambda _: HttpResponse(status=416),

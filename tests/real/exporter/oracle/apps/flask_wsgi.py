@@ -2,8 +2,20 @@
 
 from flask import Flask, Response, request, send_file
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, monitor, until_left_blocking
-from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces, short_pieces
+from real.exporter.oracle.apps.failures import BLOCKING
+from real.exporter.oracle.apps.parts import (
+    FILE,
+    LARGE,
+    SHORT,
+    begins,
+    large_file,
+    monitor,
+    pieces_blocking,
+    short_pieces_blocking,
+    until_left_blocking,
+)
+
+LARGE_FILE = large_file()
 
 
 class Unprepared(Response):
@@ -14,7 +26,6 @@ class Unprepared(Response):
 
 
 def waits():
-    begins("waits")
     until_left_blocking("waits")
     return "late"
 
@@ -31,34 +42,23 @@ def upload_fails():
     return "ok"
 
 
-def raises():
-    raise LookupError("oracle")
-
-
-def os_error():
-    raise ConnectionResetError("oracle")
-
-
-HANDLERS = {
+HANDLERS = BLOCKING | {
     "quick": lambda: "ok",
     "done": lambda: "ok",
     "head": lambda: "ok",
     "missing": lambda: ("no", 404),
     "waits": waits,
-    "streams": lambda: Response(pieces("streams")),
+    "streams": lambda: Response(pieces_blocking("streams")),
     "large": lambda: Response(LARGE),
     "large_stream": lambda: Response(iter([LARGE]), headers={"Content-Length": str(len(LARGE))}),
     "large_file": lambda: send_file(LARGE_FILE),
     "upload": read,
     "upload_chunked": read,
-    "ends_short": lambda: Response(short_pieces(), headers={"Content-Length": str(SHORT)}),
+    "ends_short": lambda: Response(short_pieces_blocking(), headers={"Content-Length": str(SHORT)}),
     "upload_fails": upload_fails,
-    "raises": raises,
-    "group": fail_in_group,
-    "os_error": os_error,
     "preparing": lambda: Unprepared("ok"),
-    "raises_streaming": lambda: Response(pieces("raises_streaming", LookupError("oracle"))),
-    "os_error_streaming": lambda: Response(pieces("os_error_streaming", ConnectionResetError("oracle"))),
+    "raises_streaming": lambda: Response(pieces_blocking("raises_streaming", LookupError("oracle"))),
+    "os_error_streaming": lambda: Response(pieces_blocking("os_error_streaming", ConnectionResetError("oracle"))),
     "answers_500": lambda: ("no", 500),
     "range": lambda: send_file(FILE),
     "beyond": lambda: send_file(FILE),

@@ -1,12 +1,10 @@
 """What the applications of all frameworks share: the monitor, and how a handler knows where its caller is."""
 
-import asyncio
 import os
 import time
 from pathlib import Path
 
 import anyio
-import sniffio
 
 from rearguard_exporter import Monitor
 
@@ -15,6 +13,7 @@ FILE = FOLDER / "file.txt"
 FILE.write_text("0123456789")
 LARGE = b"x" * 30_000_000  # more than all buffers between handler and caller hold
 SHORT = 4000  # bytes that the head of an answer of half as many promises
+PIECE = b"x" * 1000
 LINGER = 0.5  # seconds for which a handler goes on after its caller has left
 _PATIENCE = 15.0
 
@@ -40,64 +39,59 @@ def has_left(name):
     return (FOLDER / f"{name}.left").exists()
 
 
+def large_file():
+    """A file of `LARGE`."""
+    path = FOLDER / "large"
+    path.write_bytes(LARGE)
+    return path
+
+
+def turns(name):
+    """Begin, and go on until the caller has left, and a while longer: as often as this yields."""
+    begins(name)
+    left, deadline = None, time.monotonic() + _PATIENCE
+    while (left is None or time.monotonic() < left + LINGER) and time.monotonic() < deadline:
+        yield
+        left = left or (time.monotonic() if has_left(name) else None)
+
+
 async def until_left(name):
-    """Wait until the caller has left, and a while longer."""
-    deadline = time.monotonic() + _PATIENCE
-    while not has_left(name) and time.monotonic() < deadline:  # noqa: ASYNC110 - another process tells
+    """Begin, and wait until the caller has left, and a while longer."""
+    for _ in turns(name):
         await anyio.sleep(0.02)
-    await anyio.sleep(LINGER)
 
 
 def until_left_blocking(name):
     """As `until_left`, for a thread."""
-    deadline = time.monotonic() + _PATIENCE
-    while not has_left(name) and time.monotonic() < deadline:
+    for _ in turns(name):
         time.sleep(0.02)
-    time.sleep(LINGER)
 
 
 async def pieces(name, failure=None):
     """A body in pieces: until its caller has left, or until it fails."""
-    begins(name)
-    yield b"x" * 1000
-    if failure is not None:
-        raise failure
-    left = None
-    deadline = time.monotonic() + _PATIENCE
-    while (left is None or time.monotonic() < left + LINGER) and time.monotonic() < deadline:
+    for _ in turns(name):
+        yield PIECE
+        if failure is not None:
+            raise failure
         await anyio.sleep(0.05)
-        left = left or (time.monotonic() if has_left(name) else None)
-        yield b"x" * 1000
 
 
-async def cancel_own_task():
-    """Await a task that is cancelled by nobody else than this."""
-    task = asyncio.create_task(asyncio.sleep(10))
-    await asyncio.sleep(0)
-    task.cancel()
-    await task
-
-
-async def cancel_itself():
-    """Cancel the task that asks, and let it come to that."""
-    if sniffio.current_async_library() == "trio":
-        raise LookupError("oracle")  # no scope of trio's lets a cancellation out
-    asyncio.current_task().cancel()
-    await asyncio.sleep(10)
+def pieces_blocking(name, failure=None):
+    """As `pieces`, for a thread."""
+    for _ in turns(name):
+        yield PIECE
+        if failure is not None:
+            raise failure
+        time.sleep(0.05)
 
 
 async def short_pieces():
     """Half of the body that `SHORT` promises."""
-    yield b"x" * 1000
-    await anyio.sleep(0.02)
-    yield b"x" * 1000
+    for piece in short_pieces_blocking():
+        yield piece
+        await anyio.sleep(0.02)
 
 
-async def fail_in_group():
-    """Raise an exception group."""
-
-    async def fail():
-        raise LookupError("oracle")
-
-    async with anyio.create_task_group() as group:  # also on trio
-        group.start_soon(fail)
+def short_pieces_blocking():
+    """As `short_pieces`, for a thread."""
+    yield from [PIECE] * (SHORT // len(PIECE) // 2)

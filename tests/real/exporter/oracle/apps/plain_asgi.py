@@ -2,18 +2,10 @@
 
 import anyio
 
-from real.exporter.oracle.apps.parts import (
-    FILE,
-    LARGE,
-    SHORT,
-    begins,
-    cancel_itself,
-    cancel_own_task,
-    fail_in_group,
-    monitor,
-    pieces,
-    short_pieces,
-)
+from real.exporter.oracle.apps.failures import HANDLERS as FAILURES
+from real.exporter.oracle.apps.failures import cancels
+from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, pieces, short_pieces
+from real.exporter.oracle.apps.protocol import served
 
 
 class CallerLeftError(Exception):
@@ -62,18 +54,6 @@ async def upload_in_group(_, receive, send):
     await answer(send)
 
 
-async def raises(_, receive, send):
-    raise LookupError("oracle")
-
-
-async def cancels(_, receive, send):
-    await cancel_own_task()
-
-
-async def cancels_itself(_, receive, send):
-    await cancel_itself()
-
-
 async def ends_short(_, receive, send):
     await stream(send, short_pieces(), [(b"content-length", b"%d" % SHORT)])
 
@@ -81,14 +61,6 @@ async def ends_short(_, receive, send):
 async def upload_chunked(_, receive, send):
     begins("upload_chunked")
     await answer(send, body=b"%d" % await read(receive))
-
-
-async def group(_, receive, send):
-    await fail_in_group()
-
-
-async def os_error(_, receive, send):
-    raise ConnectionResetError("oracle")
 
 
 async def preparing(_, receive, send):
@@ -101,7 +73,7 @@ async def raises_streaming(_, receive, send):
 
 async def cancels_streaming(_, receive, send):
     await answer(send, more=True)
-    await cancel_own_task()
+    await cancels()
 
 
 async def os_error_streaming(_, receive, send):
@@ -112,7 +84,7 @@ async def expects(_, receive, send):
     await answer(send, body=b"%d" % await read(receive))
 
 
-HANDLERS = {
+HANDLERS = FAILURES | {
     "quick": lambda _scope, _receive, send: answer(send),
     "done": lambda _scope, _receive, send: answer(send),
     "head": lambda _scope, _receive, send: answer(send, headers=[(b"content-length", b"2")], body=b""),
@@ -122,13 +94,8 @@ HANDLERS = {
     "large": lambda _scope, _receive, send: answer(send, body=LARGE),
     "upload": upload,
     "upload_in_group": upload_in_group,
-    "raises": raises,
-    "cancels": cancels,
-    "cancels_itself": cancels_itself,
     "ends_short": ends_short,
     "upload_chunked": upload_chunked,
-    "group": group,
-    "os_error": os_error,
     "preparing": preparing,
     "raises_streaming": raises_streaming,
     "cancels_streaming": cancels_streaming,
@@ -141,15 +108,9 @@ HANDLERS = {
 }
 
 
-async def bare(scope, receive, send):
-    """The application without a monitor."""
-    if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": message["type"] + ".complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
+async def handle(scope, receive, send):
+    """Serve the request."""
     await HANDLERS[scope["path"].strip("/")](scope, receive, send)
 
 
-app = monitor().instrument_asgi(bare)
+app = served(handle)

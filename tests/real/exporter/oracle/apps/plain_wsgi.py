@@ -1,7 +1,19 @@
 """The behaviours as a plain WSGI application."""
 
-from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, monitor, until_left_blocking
-from real.exporter.oracle.apps.wsgi_parts import LARGE_FILE, fail_in_group, pieces, short_pieces
+from real.exporter.oracle.apps.failures import BLOCKING
+from real.exporter.oracle.apps.parts import (
+    FILE,
+    LARGE,
+    SHORT,
+    begins,
+    large_file,
+    monitor,
+    pieces_blocking,
+    short_pieces_blocking,
+    until_left_blocking,
+)
+
+LARGE_FILE = large_file()
 
 
 def answer(start, status="200 OK", body=b"ok"):
@@ -15,7 +27,6 @@ def stream(start, body):
 
 
 def waits(_, start):
-    begins("waits")
     until_left_blocking("waits")
     return answer(start, body=b"late")
 
@@ -40,19 +51,7 @@ def read_chunked(environ, start):
 
 def ends_short(_, start):
     start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(SHORT))])
-    return short_pieces()
-
-
-def raises(_environ, _start):
-    raise LookupError("oracle")
-
-
-def group(_environ, _start):
-    fail_in_group()
-
-
-def os_error(_environ, _start):
-    raise ConnectionResetError("oracle")
+    return short_pieces_blocking()
 
 
 def preparing(_, start):
@@ -73,7 +72,7 @@ def large_stream(_, start):
     return iter([LARGE])
 
 
-def large_file(environ, start):
+def serve_large_file(environ, start):
     start("200 OK", [("Content-Length", str(len(LARGE)))])
     file = LARGE_FILE.open("rb")
     if "wsgi.file_wrapper" in environ:
@@ -81,26 +80,25 @@ def large_file(environ, start):
     return iter(lambda: file.read(8192), b"")
 
 
-HANDLERS = {
+HANDLERS = BLOCKING | {
     "quick": lambda _, start: answer(start),
     "done": lambda _, start: answer(start),
     "head": lambda _, start: answer(start)[:0],
     "missing": lambda _, start: answer(start, "404 Not Found"),
     "waits": waits,
-    "streams": lambda _, start: stream(start, pieces("streams")),
+    "streams": lambda _, start: stream(start, pieces_blocking("streams")),
     "large": lambda _, start: answer(start, body=LARGE),
     "large_stream": large_stream,
-    "large_file": large_file,
+    "large_file": serve_large_file,
     "upload": read,
     "upload_chunked": read_chunked,
     "ends_short": ends_short,
     "upload_fails": upload_fails,
-    "raises": raises,
-    "group": group,
-    "os_error": os_error,
     "preparing": preparing,
-    "raises_streaming": lambda _, start: stream(start, pieces("raises_streaming", LookupError("oracle"))),
-    "os_error_streaming": lambda _, start: stream(start, pieces("os_error_streaming", ConnectionResetError("x"))),
+    "raises_streaming": lambda _, start: stream(start, pieces_blocking("raises_streaming", LookupError("oracle"))),
+    "os_error_streaming": lambda _, start: stream(
+        start, pieces_blocking("os_error_streaming", ConnectionResetError("x"))
+    ),
     "answers_500": lambda _, start: answer(start, "500 Internal Server Error"),
     "range": lambda _, start: answer(start, "206 Partial Content", FILE.read_bytes()[2:6]),
     "beyond": lambda _, start: answer(start, "416 Range Not Satisfiable"),

@@ -2,7 +2,8 @@
 
 import anyio
 
-from real.exporter.oracle.apps.parts import cancel_own_task, fail_in_group, monitor
+from real.exporter.oracle.apps.failures import HANDLERS as FAILURES
+from real.exporter.oracle.apps.protocol import served
 
 
 async def read(receive):
@@ -25,11 +26,7 @@ async def closes(send, code):
     await send({"type": "websocket.close", "code": code})
 
 
-async def raises(failure):
-    raise failure
-
-
-HANDLERS = {
+HANDLERS = FAILURES | {
     "talks": lambda receive, _send: read(receive),
     "page": lambda receive, _send: read(receive),
     "lost": lambda receive, _send: read(receive),
@@ -37,21 +34,11 @@ HANDLERS = {
     "in_group": in_group,
     "closes": lambda _receive, send: closes(send, 1000),
     "closes_1011": lambda _receive, send: closes(send, 1011),
-    "raises": lambda _receive, _send: raises(LookupError("oracle")),
-    "cancels": lambda _receive, _send: cancel_own_task(),
-    "group": lambda _receive, _send: fail_in_group(),
-    "os_error": lambda _receive, _send: raises(ConnectionResetError("oracle")),
 }
 
 
-async def bare(scope, receive, send):
-    """The application without a monitor."""
-    if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": message["type"] + ".complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
+async def handle(scope, receive, send):
+    """Serve the connection."""
     await receive()
     name = scope["path"].rpartition("/")[2]
     if name == "refuses":
@@ -62,4 +49,4 @@ async def bare(scope, receive, send):
     await HANDLERS[name](receive, send)
 
 
-app = monitor().instrument_asgi(bare)
+app = served(handle)

@@ -4,7 +4,8 @@ import anyio
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from real.exporter.oracle.apps.parts import cancel_own_task, fail_in_group, monitor
+from real.exporter.oracle.apps.failures import HANDLERS as FAILURES
+from real.exporter.oracle.apps.parts import monitor
 
 
 async def read(socket):
@@ -23,11 +24,7 @@ async def in_group(socket):
         group.start_soon(read, socket)
 
 
-async def raises(failure):
-    raise failure
-
-
-HANDLERS = {
+HANDLERS = FAILURES | {
     "talks": read,
     "page": read,
     "lost": read,
@@ -35,10 +32,6 @@ HANDLERS = {
     "in_group": in_group,
     "closes": lambda socket: socket.close(1000),
     "closes_1011": lambda socket: socket.close(1011),
-    "raises": lambda _: raises(LookupError("oracle")),
-    "cancels": lambda _: cancel_own_task(),
-    "group": lambda _: fail_in_group(),
-    "os_error": lambda _: raises(ConnectionResetError("oracle")),
 }
 
 

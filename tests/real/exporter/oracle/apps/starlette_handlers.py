@@ -4,18 +4,8 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
-from real.exporter.oracle.apps.parts import (
-    FILE,
-    LARGE,
-    SHORT,
-    begins,
-    cancel_itself,
-    cancel_own_task,
-    fail_in_group,
-    pieces,
-    short_pieces,
-    until_left,
-)
+from real.exporter.oracle.apps import failures
+from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, pieces, short_pieces, until_left
 
 
 async def quick(request: Request):
@@ -35,7 +25,6 @@ async def missing(request: Request):
 
 
 async def waits(request: Request):
-    begins("waits")
     await until_left("waits")
     return PlainTextResponse("late")
 
@@ -61,15 +50,15 @@ async def upload_in_group(request: Request):
 
 
 async def raises(request: Request):
-    raise LookupError("oracle")
+    await failures.raises()
 
 
 async def cancels(request: Request):
-    await cancel_own_task()
+    await failures.cancels()
 
 
 async def cancels_itself(request: Request):
-    await cancel_itself()
+    await failures.cancels_itself()
 
 
 async def ends_short(request: Request):
@@ -82,11 +71,11 @@ async def upload_chunked(request: Request):
 
 
 async def group(request: Request):
-    await fail_in_group()
+    await failures.group()
 
 
 async def os_error(request: Request):
-    raise ConnectionResetError("oracle")
+    await failures.os_error()
 
 
 async def preparing(request: Request):
@@ -102,7 +91,7 @@ async def raises_streaming(request: Request):
 async def cancels_streaming(request: Request):
     async def body():
         yield b"x" * 1000
-        await cancel_own_task()
+        await failures.cancels()
 
     return StreamingResponse(body())
 

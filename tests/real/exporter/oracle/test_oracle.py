@@ -1,14 +1,14 @@
-"""ASGI: what is recorded is what the caller saw, for every server, framework and behaviour."""
+"""What is recorded is what the caller saw, for every server, framework and behaviour."""
 
 from functools import partial
 
 import pytest
 
 from local_stack.binaries import ROOT
-from real.exporter.oracle.behaviours import TABLE
+from real.exporter.oracle.behaviours import AIOHTTP_TABLE, TABLE, WSGI_TABLE
 from real.exporter.oracle.comparison import wrong_cells
 from real.exporter.oracle.limits import LIMITS, SOCKET_LIMITS, limit_of, socket_limit_of
-from real.exporter.oracle.servers import ASGI, HTTP2, serve
+from real.exporter.oracle.servers import AIOHTTP, ASGI, COMMANDS, HTTP2, WSGI, serve
 from real.exporter.oracle.sockets import refused, wrong_reasons
 from real.exporter.oracle.wire import ask
 from real.exporter.oracle.wire_h2 import ask as ask_h2
@@ -18,6 +18,9 @@ QUICK = [
     ("uvicorn-httptools", "starlette_base"),
     ("gunicorn-asgi", "django_asgi"),
     ("hypercorn", "fastapi_inside"),
+    ("gunicorn-gthread", "flask_wsgi"),
+    ("waitress", "plain_wsgi"),
+    ("aiohttp", "aiohttp_app"),
 ]
 COMMON = ("plain_asgi", "starlette", "starlette_base", "fastapi_inside", "django_asgi")
 CELLS = [
@@ -27,6 +30,8 @@ CELLS = [
     *((server, app) for server in HTTP2 for app in ("plain_asgi", "starlette")),
     *((server, "fastapi") for server in ("uvicorn-httptools", "hypercorn", "gunicorn-asgi")),
     *((server, "channels") for server in ("daphne", "uvicorn-httptools", "gunicorn-asgi")),
+    *((server, app) for server in WSGI for app in ("plain_wsgi", "flask_wsgi", "django_wsgi")),
+    *((server, "aiohttp_app") for server in AIOHTTP),
 ]
 SOCKETS = [
     (server, app)
@@ -36,14 +41,22 @@ SOCKETS = [
 ]
 
 
-def judge(server, app, folder):
-    """Fails with the wrong cells of one server with one application, and with what that server said."""
+def table_of(server):
+    """What is asked of this server."""
+    if server in WSGI:
+        return WSGI_TABLE
+    if server in AIOHTTP:
+        return AIOHTTP_TABLE
     # Whether such an answer ends there depends on when the stream is reset.
     apart = {"large", "ends_short"} if server == "h2-hypercorn-trio" else set()
-    table = [each for each in TABLE if each.name not in apart]
-    command, asking = (HTTP2[server], ask_h2) if server in HTTP2 else (ASGI[server], ask)
-    with serve(command, f"{app}:app", folder) as served:
-        wrong = wrong_cells(served, table, partial(limit_of, server, app), asking)
+    return [each for each in TABLE if each.name not in apart]
+
+
+def judge(server, app, folder):
+    """Fails with the wrong cells of one server with one application, and with what that server said."""
+    asking = ask_h2 if server in HTTP2 else ask
+    with serve(COMMANDS[server], f"{app}:app", folder) as served:
+        wrong = wrong_cells(served, table_of(server), partial(limit_of, server, app), asking)
         assert wrong == {}, served.said()
 
 
