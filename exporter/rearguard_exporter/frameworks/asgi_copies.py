@@ -15,18 +15,27 @@ MEASURED: Final = "rearguard_exporter"
 """In a scope: it is measured by an outer wrapper. Its value is the request, or True if it is not to be measured."""
 
 _KNOWN = ("starlette.", "fastapi.", "rearguard_exporter.")  # modules whose middleware copies no scope
+_DEEPEST = 8  # mounts in mounts; a router may be mounted in itself
 _MOST = 200  # objects that are looked at to find the router
 
 
 def watch_router(app: object) -> None:
     """Find the route of requests whose scope a middleware of this application copies. May be repeated."""
     try:
-        router, is_behind_others = _router_below(app)
-        if router is None or not is_behind_others or isinstance(router.middleware_stack, _Entrance):
-            return
-        router.middleware_stack = _Entrance(router.middleware_stack)
+        _watch(app, _DEEPEST)
     except Exception:  # noqa: BLE001 - an application of any shape
         report("the application's middleware")
+
+
+def _watch(app: object, depth: int) -> None:
+    router, is_behind_others = _router_below(app)
+    if router is None:
+        return
+    if is_behind_others and not isinstance(router.middleware_stack, _Entrance):
+        router.middleware_stack = _Entrance(router.middleware_stack)
+    for route in (router.routes or ()) if depth else ():
+        if hasattr(route, "routes") and hasattr(route, "app"):  # a mount: what it holds may have middleware, too
+            _watch(route.app, depth - 1)
 
 
 class _Entrance:

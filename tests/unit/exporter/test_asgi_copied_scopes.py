@@ -64,6 +64,12 @@ def fastapi(*middleware):
     return app
 
 
+def mounting(app):
+    outer = FastAPI()
+    outer.mount("/in/{part}", app)
+    return outer
+
+
 @pytest.fixture
 def monitor():
     made = Monitor("shop", "1.0", "test")
@@ -111,6 +117,12 @@ COPYING, PASSING = Middleware(Copying), Middleware(Passing)
         (lambda m: m.instrument_asgi(Copying(copying(Starlette(routes=ROUTES)))), "/items/1", "/items/{item_id}"),
         (lambda m: m.instrument_asgi(fastapi(COPYING)), "/outer/items/1", "/outer/items/{item_id}"),
         (lambda m: inside(fastapi(COPYING), m), "/outer/items/1", "/outer/items/{item_id}"),
+        (lambda m: m.instrument_asgi(mounting(fastapi(COPYING))), "/in/a/outer/items/1",
+         "/in/{part}/outer/items/{item_id}"),
+        (lambda m: m.instrument_asgi(mounting(mounting(fastapi(COPYING)))), "/in/a/in/b/outer/items/1",
+         "/in/{part}/in/{part}/outer/items/{item_id}"),
+        (lambda m: m.instrument_asgi(mounting(Copying(fastapi()))), "/in/a/outer/items/1",
+         "/in/{part}/outer/items/{item_id}"),
     ],
 )  # fmt: skip
 async def test_the_route_is_found_in_the_copy_and_the_log_says_so_once(monitor, caplog, make, path, route):
