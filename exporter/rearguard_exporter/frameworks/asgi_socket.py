@@ -34,7 +34,7 @@ class Socket:
     """Stands between the server and the application."""
 
     __slots__ = (
-        "_connection", "_ended", "_handshake", "_lost", "_receive", "_send", "_told",
+        "_connection", "_ended", "_handshake", "_is_silent", "_lost", "_receive", "_send", "_told",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,7 @@ class Socket:
         self._handshake = handshake
         self._connection: Connection | None = None
         self._ended: Reason | None = None  # as the first closing message says
+        self._is_silent = False  # the application waits for a message
         self._lost = False  # a message found nobody to be sent to
         self._told: Reason | None = None  # to who asked before the end
 
@@ -67,7 +68,9 @@ class Socket:
 
     async def receive(self) -> Message:
         """The next message for the application."""
+        self._is_silent = True
         message = await self._receive()
+        self._is_silent = False
         self._received(message)
         return message
 
@@ -134,14 +137,25 @@ class Socket:
             return self._reason(failure)
         except Exception:  # noqa: BLE001 - a server of any kind; the connection is over in any case
             report("ASGI socket")
-            return _why(self._ended, failure)
+            return self._why(self._ended, failure)
 
     def _reason(self, failure: BaseException | None) -> Reason:
         ended = self._ended
         is_told = self._lost or failure is None or _is_disconnect(failure) or is_cancelled_by_server(failure)
         if ended is None and is_told:
             ended = self._unread() or (Reason.ABNORMAL if self._lost else None)
-        return _why(ended, failure)
+        return self._why(ended, failure)
+
+    def _why(self, ended: Reason | None, failure: BaseException | None) -> Reason:
+        if ended is not None:
+            return ended  # what is raised after the end is a consequence of it
+        if is_cancelled_by_server(failure):
+            return Reason.GOING_AWAY
+        if isinstance(failure, TimeoutError) and self._is_silent:
+            return Reason.TIMEOUT
+        if _is_disconnect(failure):
+            return Reason.ABNORMAL
+        return Reason.ERROR if failure is not None else Reason.CLEAN
 
     def _unread(self) -> Reason | None:
         """Why the peer left, if the server knows it without waiting. The application ended without asking.
@@ -189,18 +203,6 @@ def _reason_of(message: Message, server: object) -> Reason:
         told = str(getattr(sent, "reason", ""))
         code = _LOST
     return Reason.TIMEOUT if _PING_TIMEOUT in told else reason_of_code(code, sent=False)
-
-
-def _why(ended: Reason | None, failure: BaseException | None) -> Reason:
-    if ended is not None:
-        return ended  # what is raised after the end is a consequence of it
-    if is_cancelled_by_server(failure):
-        return Reason.GOING_AWAY
-    if isinstance(failure, TimeoutError):
-        return Reason.TIMEOUT
-    if _is_disconnect(failure):
-        return Reason.ABNORMAL
-    return Reason.ERROR if failure is not None else Reason.CLEAN
 
 
 def _is_disconnect(failure: BaseException | None) -> bool:

@@ -51,6 +51,18 @@ async def own_fault(socket):
     raise ConnectionRefusedError  # of a database, say
 
 
+async def own_timeout(socket):
+    await socket.accept()
+    async with asyncio.timeout(0.01):
+        await asyncio.sleep(1)  # for something else than its peer
+
+
+async def waits_in_vain(socket):
+    await socket.accept()
+    async with asyncio.timeout(0.01):
+        await socket.receive_text()
+
+
 async def refuse(socket):
     await socket.close()
 
@@ -63,7 +75,18 @@ async def fail(_):
     raise LookupError
 
 
-HANDLERS = (close_as_told, push, push_in_group, push_quietly, own_fault, refuse, deny, fail)
+HANDLERS = (
+    close_as_told,
+    push,
+    push_in_group,
+    push_quietly,
+    own_fault,
+    own_timeout,
+    waits_in_vain,
+    refuse,
+    deny,
+    fail,
+)
 
 
 class Seen:
@@ -180,6 +203,13 @@ async def test_a_lost_connection_of_the_handler_s_own_is_an_error(connect, monit
     async with connect("/own_fault") as socket:
         await socket.receive()
     assert await ended(monitor, eventually) == {"error": 1}
+
+
+@pytest.mark.parametrize(("route", "reason"), [("/own_timeout", "error"), ("/waits_in_vain", "timeout")])
+async def test_only_a_peer_that_is_waited_for_in_vain_times_out(connect, monitor, eventually, route, reason):
+    async with connect(route) as socket:
+        await socket.receive()
+    assert await ended(monitor, eventually) == {reason: 1}
 
 
 @pytest.mark.parametrize(("route", "status"), [("/refuse", 403), ("/deny", 401), ("/fail", 500), ("/nowhere", 403)])
