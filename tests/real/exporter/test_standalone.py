@@ -367,6 +367,7 @@ def liar():
 
         def serve(behave):
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            stack.callback(listening.shutdown, socket.SHUT_RDWR)  # wakes the thread up
 
             def one(connection):
                 with connection, contextlib.suppress(OSError):

@@ -34,6 +34,7 @@ def gate():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=accept, daemon=True).start()
         yield listening.getsockname()[1], told
+        listening.shutdown(socket.SHUT_RDWR)  # wakes the thread up
 
 
 def test_a_password_of_each_way_reaches_the_server_and_a_server_that_repeats_it_is_not_quoted(start, gate, tmp_path):
