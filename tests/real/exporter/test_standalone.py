@@ -400,7 +400,7 @@ def test_whatever_a_server_says_instead_of_answering_it_is_down_and_the_others_a
     assert {what: up(scrape, name) for what, name in zip(LIARS, names, strict=True)} == {
         what: right for what, (_, right) in LIARS.items()
     }
-    assert exporter.value("postgresql_connection_max", **{POOL: "orders"}) == 200
+    exporter.until(lambda now: now.value("postgresql_connection_max", **{POOL: "orders"}) == 200, "asked for more")
     assert psutil.Process(exporter.process.pid).memory_info().rss < 1 << 30
     assert SECRET not in exporter.log.read_text()
     began = time.monotonic()
