@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from functools import lru_cache
 from typing import overload
 
 from rearguard_controller.model import Decision, Measurement, Trigger
@@ -56,7 +55,6 @@ def span(seconds: float) -> str:
     return "".join(parts[:2])
 
 
-@lru_cache(maxsize=1024)  # alerts of a storm began together
 def clock_time(seconds: float) -> str:
     """A moment (seconds since the epoch) for people: RFC 3339 in UTC, to the second.
 

@@ -6,6 +6,7 @@ Here: confirming a delivered alert by Prometheus' own list, and what of its sile
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert, figures
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
@@ -26,6 +27,7 @@ from rearguard_controller.model import (
 from rearguard_controller.wording import clock_time, number
 
 SILENCES = "GET /api/v2/silences, GET /api/v2/alerts"
+_began = lru_cache(maxsize=1024)(clock_time)  # alerts of a storm began together
 NO_CONDITION = "the alert has no usable figure, and its rule is not among Prometheus' rules"
 
 
@@ -96,7 +98,7 @@ def of_alert(found: PrometheusAlert | None, fault: str, at: float) -> Evidence:
     if found is None:
         said = f"no answer: {fault}" if fault else "not among the alerts that are pending or firing"
         return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, serves)
-    since = "" if found.active_at is None else f", active since {clock_time(found.active_at)}"
+    since = "" if found.active_at is None else f", active since {_began(found.active_at)}"
     value = found.value if found.value is not None and abs(found.value) != float("inf") else None
     values = () if value is None else (Sample({}, value),)
     said = f"{found.name} is {found.state}{since}" + ("" if value is None else f", its expression at {number(value)}")
