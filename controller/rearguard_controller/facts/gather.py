@@ -117,7 +117,7 @@ class FactGatherer:
         self, facts: Facts, said: Confirmation, measured: list[tuple[Condition, Measured]]
     ) -> Gathered:
         """The facts of one alert; `measured` remembers the figures of conditions that alerts share."""
-        found = next((figures for of, figures in measured if of == said.condition), None)
+        found = next((figures for of, figures in measured if of is said.condition or of == said.condition), None)
         if found is None and said.condition is not None:
             found = await measure(self._prometheus, said.condition, facts, self._clock)
             measured.append((said.condition, found))

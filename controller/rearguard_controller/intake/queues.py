@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 MOST_WAITING = 1000  # alerts of one target
 MOST_BYTES = 4 * 1024 * 1024  # of labels and annotations of these; an ordinary alert has about one thousand
+MOST_PASSED_OVER = 3  # batches of deliveries in a row, while what a poll found waits
 RETRY_AFTER = 1.0  # seconds until what a fault of the journal has stopped is tried again
 
 
@@ -38,7 +39,19 @@ class _Queue:
     waiting: dict[str, Waiting] = field(default_factory=dict)  # by the alert's key
     size: int = 0  # bytes of what was put in since the last batch was taken
     beyond: set[int] = field(default_factory=set)  # numbers of what did not fit: to be read again later
+    passed_over: int = 0  # batches in a row that left out what a poll found
     task: asyncio.Task[None] | None = None
+
+    def take(self) -> tuple[Waiting, ...]:
+        """What is judged next: what was delivered, before what a poll found, which is judged again at each poll."""
+        delivered = tuple(each for each in self.waiting.values() if each.ids)
+        found = {key: each for key, each in self.waiting.items() if not each.ids}
+        if not delivered or not found or self.passed_over >= MOST_PASSED_OVER:
+            delivered, found, self.passed_over = tuple(self.waiting.values()), {}, 0
+        else:
+            self.passed_over += 1
+        self.waiting, self.size = found, sum(map(_size, found.values()))
+        return delivered
 
 
 class Queues:
@@ -101,7 +114,7 @@ class Queues:
     async def _work(self, target: str, queue: _Queue) -> None:
         try:
             while queue.waiting:
-                batch, queue.waiting, queue.size = tuple(queue.waiting.values()), {}, 0
+                batch = queue.take()
                 try:
                     await self._judge(target, batch)
                 except LeaseLostError:

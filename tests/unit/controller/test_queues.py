@@ -68,3 +68,30 @@ async def test_a_queue_holds_alerts_up_to_a_bound_in_bytes_and_the_others_stay_i
     await asyncio.wait_for(drained.wait(), 5)
     assert [len(each) for each in batches[1:]] == [1]  # one alert always fits
     await queues.close()
+
+
+async def test_what_was_delivered_is_judged_before_what_a_poll_found_which_waits_for_few_batches_only():
+    """A poll finds all alerts of a storm again: judging them once more held up those that came meanwhile."""
+    batches, judging, go_on, done = [], asyncio.Event(), asyncio.Semaphore(0), asyncio.Event()
+
+    async def judge(_target, batch):
+        batches.append({each.alert.name for each in batch})
+        judging.set()
+        await go_on.acquire()
+        if "Found" in batches[-1]:
+            done.set()
+
+    queues = Queues(judge, failed=lambda: None, drained=lambda: None)
+    queues.put(TARGET, Waiting(alert("First"), received_at=NOW, ids=(1,)))
+    await asyncio.wait_for(judging.wait(), 5)
+    queues.put(TARGET, Waiting(alert("Found")))
+    for number in range(2, 8):
+        judging.clear()
+        queues.put(TARGET, Waiting(alert(f"Delivered{number}"), received_at=NOW, ids=(number,)))
+        go_on.release()
+        await asyncio.wait_for(judging.wait(), 5)
+    go_on.release()
+    await asyncio.wait_for(done.wait(), 5)
+    await queues.close()
+    assert batches[1] == {"Delivered2"}
+    assert "Found" in set().union(*batches[2:5])
