@@ -76,8 +76,8 @@ class OwnPort:
     """A listening port. If another process has it (the one that this one replaces), it waits until the port is free.
 
     The port belongs to the process that opened it. A forked process closes its copy, so that the port is free when
-    the parent ends. Within a process, a port passes from a monitor that serves nothing (`is_idle`) to a newer one: a
-    program that a server imports once more makes its monitor twice.
+    the parent ends. Within a process, a port passes from a monitor that serves nothing (`is_idle`) to a newer one, or
+    to one that serves: a program that a server imports once more makes its monitor twice. The other one waits.
 
     Raises:
         OSError: the port cannot be opened, for another reason than that it is taken.
@@ -107,13 +107,14 @@ class OwnPort:
         _ports.add(self)
         if self._http is None and not is_shared:  # else the process that has it answers for this one, too
             log.warning("rearguard_exporter: %s:%s is taken; nothing is exposed until it is free", *self._wanted)
-        self._thread = threading.Thread(target=self._run, name="rearguard-listen", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self._http,), name="rearguard-listen", daemon=True)
         self._thread.start()
 
     @property
     def address(self) -> tuple[str, int] | None:
         """Host and port, also if port 0 was asked for; None while another process has the port."""
-        return None if self._http is None else (self._wanted[0], self._http.server_port)
+        http = self._http  # another thread may make it None
+        return None if http is None else (self._wanted[0], http.server_port)
 
     def forget_parent(self) -> None:
         """The thread that serves belongs to the parent, and so does the port."""
@@ -127,20 +128,23 @@ class OwnPort:
             return
         with self._lock:
             self._is_over.set()
-        if self._http is not None:
-            self._http.is_over = True
-            self._http.shutdown()
-            self._http.server_close()
-            self._http = None
+        self._let_port_go()
         self._thread.join()
+
+    def _let_port_go(self) -> None:
+        with self._lock:
+            http, self._http = self._http, None
+        if http is not None:
+            http.is_over = True
+            http.shutdown()  # returns once the thread has begun to serve, and ended it
+            http.server_close()
 
     def _take_over(self) -> bool:
         for other in list(_ports):
-            if other.is_parents or other.address is None or other.address[1] != self._wanted[1]:
-                continue
-            if other._is_idle():  # noqa: SLF001 - of the same class
-                other.close()
-                log.info("rearguard_exporter: %s:%s passes to the newer monitor of this process", *self._wanted)
+            address = None if other is self or other.is_parents else other.address
+            if address is not None and address[1] == self._wanted[1] and other._is_idle():  # noqa: SLF001 - of the same class
+                other._let_port_go()  # noqa: SLF001
+                log.info("rearguard_exporter: %s:%s passes to another monitor of this process", *self._wanted)
                 return True
         return False
 
@@ -148,21 +152,26 @@ class OwnPort:
         held = HeldConnections()
         try:
             bound = type("_Bound", (_Handler,), {"shown": self._shown, "held": held, "tls": self._tls})
-            return _Http(self._wanted, bound, held, self._tls)
+            http = _Http(self._wanted, bound, held, self._tls)
         except OSError as failure:
             if failure.errno != errno.EADDRINUSE:
                 raise
             return None
+        self._wanted = (self._wanted[0], http.server_port)  # also if any port would do: the same one again
+        return http
 
     @quiet
-    def _run(self) -> None:
-        while self._http is None:
+    def _run(self, http: "_Http | None") -> None:
+        while True:
+            if http is not None:
+                http.serve_forever(poll_interval=0.1)  # until the port is let go
             if self._is_over.wait(RETRY):
                 return
+            if not self._is_idle():
+                self._take_over()
             with self._lock:
-                if not self._is_over.is_set():
-                    self._http = self._bind()
-        self._http.serve_forever(poll_interval=0.1)
+                http = None if self._is_over.is_set() else self._bind()
+                self._http = http
 
 
 class _Http(ThreadingHTTPServer):

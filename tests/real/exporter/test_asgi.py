@@ -306,7 +306,7 @@ async def end(socket, how):
         ("killed", "abnormal"),
         ("crash", "error"),
         ("leave", "going_away"),
-        ("late", "timeout"),
+        ("late", "error"),
     ],
 )
 async def test_sockets_are_counted_with_the_reason_of_their_end(host, eventually, how, reason):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 import json
 import threading
 import time
@@ -235,6 +236,7 @@ async def test_a_port_of_its_own_serves_the_figures_instead_of_the_application(s
 def test_a_port_that_is_taken_costs_the_application_nothing_and_is_had_once_it_is_free(caplog):
     first = Monitor("old", "1.0", "test", listen="127.0.0.1:0")
     host, port = first.listen_address
+    answer_one(first)  # else the port would pass to the newer one
     second = Monitor("new", "1.0", "test", listen=f"{host}:{port}")
     third = Monitor("never", "1.0", "test", listen=f"{host}:{port}")
     try:
@@ -252,6 +254,43 @@ def test_a_port_that_is_taken_costs_the_application_nothing_and_is_had_once_it_i
     assert [record.getMessage() for record in caplog.records] == [
         f"rearguard_exporter: {host}:{port} is taken; nothing is exposed until it is free"
     ] * 2
+    assert not any(thread.name == "rearguard-listen" for thread in threading.enumerate())
+
+
+def answer_one(monitor):
+    """A request of an application that this monitor measures."""
+
+    def app(_environ, start_response):
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO()}
+    assert b"".join(monitor.instrument_wsgi(app)(environ, lambda *_: None)) == b"ok"
+
+
+def wait_for_port(monitor):
+    deadline = time.monotonic() + 5
+    while monitor.listen_address is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_of_two_monitors_of_a_process_that_want_a_port_the_one_that_serves_has_it():
+    first = Monitor("first", "1.0", "test", listen="127.0.0.1:0")
+    host, port = first.listen_address
+    second = Monitor("second", "1.0", "test", listen=f"{host}:{port}")
+    assert (first.listen_address, second.listen_address) == (None, (host, port))  # nobody serves: the newer one
+    answer_one(first)
+    wait_for_port(first)
+    assert second.listen_address is None
+    third = Monitor("third", "1.0", "test", listen=f"{host}:{port}")
+    assert third.listen_address is None
+    third.close()
+    first.close()
+    wait_for_port(second)
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as answer:
+        assert b'service_name="second"' in answer.read()
+    second.close()
     assert not any(thread.name == "rearguard-listen" for thread in threading.enumerate())
 
 
