@@ -139,8 +139,6 @@ def gunicorn(*options):
     ids=["sync", "gthread", "preload", "uvicorn worker", "uvicorn", "uWSGI"],
 )
 def test_any_worker_answers_for_all_of_them(serve, words):
-    if words[0] == str(UWSGI) and not UWSGI.exists():
-        pytest.skip("uWSGI is not installed")
     server = serve(words, {"-m": "-b", str(UWSGI): "--http-socket"}[words[0]] if words is not UVICORN else "--port")
 
     def asked():
