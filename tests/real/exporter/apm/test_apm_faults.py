@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from statistics import median
 
 import pytest
 
@@ -132,6 +133,27 @@ def slowest(shop, count=60):
         assert shop.get("/boom" if number % 3 == 0 else "/items/3")[0] in {200, 500}
         taken.append(time.monotonic() - began)
     return sorted(taken)[-3]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", ["deaf", "absent"])
+def test_a_request_takes_as_long_with_a_faulty_receiver_as_with_a_good_one(fault, sentry, tmp_path):
+    deaf = Deaf()
+    address = deaf.address if fault == "deaf" else absent()
+    (tmp_path / "good").mkdir()
+    (tmp_path / "bad").mkdir()
+    with (
+        Shop(tmp_path / "good", "fastapi", SENTRY_DSN=sentry.dsn) as good,
+        Shop(tmp_path / "bad", "fastapi", SENTRY_DSN=f"http://{KEY}@{address}/42") as bad,
+    ):
+        taken = {good: [], bad: []}
+        for number in range(100):  # in turn, so that what else the machine does hits both
+            for shop, times in taken.items():
+                began = time.monotonic()
+                assert shop.get("/boom" if number % 3 == 0 else "/items/3")[0] in {200, 500}
+                times.append(time.monotonic() - began)
+    deaf.server.close()
+    assert median(taken[bad]) < 1.5 * median(taken[good]) + 0.01
 
 
 @pytest.mark.soak
