@@ -338,6 +338,8 @@ STANDARD = (
 FAMILIES = OWN + STANDARD
 """Every family that an instrumented application exposes."""
 
+# What the stand-alone exporter adds for services that cannot be changed.
+
 _DATABASE = "db_client_connection_pool_name"
 
 WATCHED_PROCESSES = _gauge(
@@ -388,26 +390,3 @@ POSTGRESQL_REPLICATION_BYTES = _gauge(
 POSTGRESQL_REPLICATION_SECONDS = _gauge(
     "postgresql_replication_lag_seconds", "How old the last transaction that this replica replayed is.", _DATABASE
 )
-
-STANDALONE = (
-    WATCHED_PROCESSES,
-    CONFIG_RELOADED,
-    PROBE_SUCCESS,
-    PROBE_DURATION,
-    PROBE_STATUS,
-    PROBE_CERTIFICATE,
-    POSTGRESQL_CONNECTIONS,
-    POSTGRESQL_CONNECTION_MAX,
-    POSTGRESQL_LONG_QUERIES,
-    POSTGRESQL_LONGEST_QUERY,
-    POSTGRESQL_LONGEST_TRANSACTION,
-    POSTGRESQL_STATEMENTS,
-    POSTGRESQL_STATEMENT_SECONDS,
-    POSTGRESQL_SLOW_STATEMENTS,
-    POSTGRESQL_LOCK_WAITS,
-    POSTGRESQL_SIZE,
-    POSTGRESQL_REPLICAS,
-    POSTGRESQL_REPLICATION_BYTES,
-    POSTGRESQL_REPLICATION_SECONDS,
-)
-"""What the stand-alone exporter adds for services that cannot be changed."""
