@@ -59,10 +59,9 @@ async def test_a_version_that_was_seen_to_serve_well_is_good_and_one_that_nobody
         nobody = await begun(service, "nobody", "--version", "v2")
         code, output, _ = await ended(blind)
         assert (code, json.loads(output)["result"]) == (4, "timed_out")
-        code, output, progress = await ended(never)
+        code, output, _ = await ended(never)
         assert code == 4
         assert "v9 was not seen to serve" in output
-        assert "waiting for v9" in progress
         assert (await ended(away))[0] == 4
         code, _, progress = await ended(nobody)
         assert code == 1
@@ -95,6 +94,15 @@ async def test_a_rollback_by_hand_ends_the_watch_with_its_outcome_and_a_newer_ve
         code, output, _ = await ended(second)
         assert code == 4
         assert "v4 serves now" in output
+
+
+async def test_a_watch_says_what_it_waits_for(tmp_path):
+    async with serving(tmp_path) as service:
+        await deployed(service, "v2")
+        process = await begun(service, "checkout", "--version", "v9", "--start-within", "10m")
+        await told(process, "waiting for v9")
+        process.send_signal(signal.SIGINT)
+        assert (await ended(process))[0] == 130
 
 
 async def test_an_interrupted_watch_ends_without_a_traceback(tmp_path):
