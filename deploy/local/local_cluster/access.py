@@ -2,10 +2,9 @@
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, replace
 
-from local_cluster.errors import ApiError, unauthorized
+from local_cluster.errors import forbidden, unauthorized
 from local_cluster.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from local_cluster.objects import Object, namespace_of
 from local_cluster.request import Asked
@@ -30,6 +29,13 @@ def service_account(namespace: str, name: str) -> User:
     return User(f"{_ACCOUNT}{namespace}:{name}", groups)
 
 
+def _named(name: str) -> User:
+    if name.startswith(_ACCOUNT):
+        namespace, _, account = name.removeprefix(_ACCOUNT).partition(":")
+        return service_account(namespace, account)
+    return User(name, (_AUTHENTICATED,))
+
+
 ADMIN = User("kubernetes-admin", (_MASTERS, _AUTHENTICATED))
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
@@ -50,14 +56,19 @@ class Tokens:
         """Answer 401 to this token from now on."""
         self._users.pop(token, None)
 
-    def user(self, authorization: str | None) -> User:
-        """Return whose header this is, the anonymous user without one; raises `ApiError` 401 for an unknown token."""
+    def user(self, authorization: str | None, *, instead: str | None = None) -> User:
+        """Return whose header this is, the anonymous user without one; raises `ApiError` 401 for an unknown token.
+
+        A master may ask `instead` as somebody else, as by `kubectl --as`.
+        """
         if not authorization:
             return ANONYMOUS
         scheme, _, token = authorization.partition(" ")
         user = self._users.get(token.strip())
         if scheme.lower() != "bearer" or user is None:
             raise unauthorized()
+        if instead and _MASTERS in user.groups:
+            return _named(instead)
         return user
 
 
@@ -74,7 +85,7 @@ class Wish:
 
 def wish_of(asked: Asked) -> Wish:
     """Return what a request wishes to do."""
-    return Wish(asked.verb, asked.kind.group, asked.resource, asked.namespace, asked.name)
+    return Wish(asked.verb, asked.kind.group, asked.resource, asked.namespace, asked.name or asked.only)
 
 
 class Access:
@@ -83,28 +94,27 @@ class Access:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def is_master(self, user: User) -> bool:
+        """Return true when the user may do all."""
+        return _MASTERS in user.groups
+
     def allows(self, user: User, wish: Wish) -> bool:
         """Return true when a rule that is bound to the user covers the wish; masters may do all."""
-        if _MASTERS in user.groups:
+        if self.is_master(user):
             return True
         return any(_covers(rule, wish) for rule in self.rules(user, wish.namespace))
 
     def check(self, user: User, asked: Asked) -> None:
         """Raise `ApiError` 403 when the user may not do what is asked."""
         wish = wish_of(asked)
-        if self.allows(user, wish):
-            return
-        kind = asked.kind
-        named = f' "{asked.name}"' if asked.name else ""
-        where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
-        message = (
-            f'{kind.resource}{named} is forbidden: User "{user.name}" cannot {wish.verb} resource "{wish.resource}" '
-            f'in API group "{kind.group}" {where}'
-        )
-        details = {
-            key: one for key, one in (("name", asked.name), ("group", kind.group), ("kind", kind.plural)) if one
-        }
-        raise ApiError(HTTPStatus.FORBIDDEN, "Forbidden", message, details=details)
+        if not self.allows(user, wish):
+            raise forbidden(
+                user.name, wish.verb, wish.resource, wish.group, name=asked.name, namespace=asked.namespace
+            )
+
+    def may_create(self, user: User, asked: Asked) -> None:
+        """Raise `ApiError` 403 when an apply would create what the user may only patch."""
+        self.check(user, replace(asked, verb="create"))
 
     def rules(self, user: User, namespace: str) -> Iterator[Object]:
         """Return the rules that are bound to the user for the whole cluster, and for this namespace."""

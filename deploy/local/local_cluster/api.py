@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -11,33 +12,39 @@ import orjson
 import yaml
 from aiohttp import web
 
-from local_cluster import discovery, openapi, reading, writing
-from local_cluster.access import Access, Tokens, User
+from local_cluster import discovery, openapi, reviews
+from local_cluster.access import ANONYMOUS, Access, Tokens, User
+from local_cluster.answering import Answers
 from local_cluster.errors import ApiError, bad_request
+from local_cluster.event_shapes import as_stored, to_new
 from local_cluster.faults import Faults
+from local_cluster.kinds import EVENTS
 from local_cluster.objects import Object
+from local_cluster.protobuf import read_protobuf
 from local_cluster.request import Asked, read_request
 from local_cluster.store import Store
+from local_cluster.tables import as_table, wants_table
 from local_cluster.watching import Watches, answer_watch
 
 _log = logging.getLogger(__name__)
-_OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version", "/version/")
+_HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
+_DISCOVERY = ("api", "apis", "openapi/v3")
+_NOT_ANONYMOUS = 'forbidden: User "system:anonymous" cannot get path "{path}"'
 _REMEMBERED = 5000
-_NO_PROTOBUF = "the stand-in cluster reads no protobuf; say it as a manifest: kubectl create -f, kubectl apply -f"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
-    """A request that was answered, as an audit log would have it."""
+    """A request, as an audit log would have it; of an open watch the code is still 0."""
 
     at: float  # seconds of the wall clock
-    user: str
-    verb: str
     method: str
     path: str
     query: str
-    code: int
-    body: Any
+    user: str = ""
+    verb: str = ""
+    code: int = 0
+    body: Any = None
 
 
 @dataclass(slots=True)
@@ -58,64 +65,47 @@ class ApiServer:
         return application
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        user, verb, body, code = "", request.method.lower(), None, int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        note = Answered(time.time(), request.method, request.path, request.query_string)
+        self.answered.append(note)
         try:
             fault = await self.faults.meet(request)
-            who = self.tokens.user(request.headers.get("Authorization"))
-            user = who.name
+            instead = request.headers.get("Impersonate-User")
+            who = self.tokens.user(request.headers.get("Authorization"), instead=instead)
+            note.user = who.name
             if fault and fault.cut:
                 return _cut(request)
-            body = await _body(request)
-            response = await self._dispatch(request, who, body)
-            code = response.status
+            note.body = await _body(request)
+            response = await self._dispatch(request, who, note)
+            note.code = response.status
             return _half(response) if fault and fault.half else response
         except ApiError as error:
-            code = error.code
+            note.code = error.code
             return _refusal(error)
         except Exception as error:  # noqa: BLE001 - the client gets 500, as from any server
             _log.exception("the stand-in API server failed at %s %s", request.method, request.path)
-            return _refusal(ApiError(code, "InternalError", f"Internal error occurred: {error!r}"))
-        finally:
-            self.answered.append(
-                Answered(time.time(), user, verb, request.method, request.path, request.query_string, code, body)
-            )
+            note.code = HTTPStatus.INTERNAL_SERVER_ERROR
+            return _refusal(ApiError(note.code, "InternalError", f"Internal error occurred: {error!r}"))
 
-    async def _dispatch(self, request: web.Request, user: User, body: Any) -> web.StreamResponse:
-        if request.path in _OPEN_PATHS and not request.path.startswith("/version"):
+    async def _dispatch(self, request: web.Request, user: User, note: Answered) -> web.StreamResponse:
+        if request.path in _HEALTH_PATHS:
             return web.Response(text="ok")
+        if user == ANONYMOUS and request.path.strip("/") in _DISCOVERY:
+            raise ApiError(HTTPStatus.FORBIDDEN, "Forbidden", _NOT_ANONYMOUS.format(path=request.path))
         if (document := discovery.answer(request) or openapi.answer(request)) is not None:
             return document
+        if (review := reviews.answer(self.access, request, user, note.body)) is not None:
+            return json_response(review, HTTPStatus.CREATED)
         asked = read_request(request)
+        note.verb = asked.verb
         self.access.check(user, asked)
         if asked.verb == "watch":
-            return await answer_watch(self.store, self.watches, asked, request, lambda value: value)
-        return self._answer_one(request, asked, body)
-
-    def _answer_one(self, request: web.Request, asked: Asked, body: Any) -> web.Response:
-        keep = "All" not in request.query.getall("dryRun", [])
-        if isinstance(body, dict) and asked.verb in ("delete", "deletecollection"):
-            keep = keep and "All" not in (body.get("dryRun") or [])
-        match asked.verb:
-            case "get":
-                value = self.store.get(asked.kind, asked.namespace, asked.name)
-                return json_response(writing.as_asked(asked, value))
-            case "list":
-                return json_response(reading.read_list(self.store, asked, request))
-            case "create":
-                return json_response(writing.create(self.store, asked, body, keep=keep), HTTPStatus.CREATED)
-            case "update":
-                return json_response(writing.update(self.store, asked, body, keep=keep))
-            case "patch":
-                media = request.content_type
-                return json_response(writing.patch(self.store, asked, media, body, keep=keep))
-            case "delete":
-                return json_response(writing.delete(self.store, asked, body, keep=keep))
-            case _:
-                fits = reading.selection(asked, request)
-                gone = [one for one in self.store.all(asked.kind, asked.namespace) if fits(one)]
-                for one in gone if keep else ():
-                    self.store.delete(asked.kind, asked.namespace, one["metadata"]["name"])
-                return json_response(reading.list_of(asked.kind, gone, str(self.store.version)))
+            return await answer_watch(self.store, self.watches, as_stored(asked), request, _shape(request, asked))
+        value, code = Answers(self.store, self.access, self.tokens).answer(request, asked, user, note.body)
+        if asked.verb in ("get", "list"):
+            value = _shape(request, asked)(value)
+        elif asked.kind == EVENTS:
+            value = to_new(value)
+        return json_response(value, code)
 
 
 async def _body(request: web.Request) -> Any:
@@ -123,9 +113,11 @@ async def _body(request: web.Request) -> Any:
     if not data:
         return None
     if "protobuf" in request.content_type:
-        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", _NO_PROTOBUF)
+        return read_protobuf(data)
     try:
-        return yaml.safe_load(data) if "yaml" in request.content_type else orjson.loads(data)
+        if "yaml" not in request.content_type or data.lstrip().startswith(b"{"):
+            return orjson.loads(data)
+        return yaml.safe_load(data)
     except (ValueError, yaml.YAMLError) as error:
         raise bad_request(f"the body cannot be read: {error}") from None
 
@@ -135,6 +127,14 @@ def json_response(value: Object, status: int = HTTPStatus.OK, headers: dict[str,
     return web.Response(
         body=orjson.dumps(value), status=status, headers={"Content-Type": "application/json", **(headers or {})}
     )
+
+
+def _shape(request: web.Request, asked: Asked) -> Callable[[Object], Object]:
+    """Return what makes a stored object or list what the request wants to see."""
+    if wants_table(request.headers.get("Accept", "")) and not asked.part:
+        include = request.query.get("includeObject", "Metadata")
+        return lambda value: as_table(as_stored(asked).kind, value, include=include)
+    return to_new if asked.kind == EVENTS else lambda value: value
 
 
 def _refusal(error: ApiError) -> web.Response:

@@ -10,6 +10,7 @@ async with running() as cluster:
 import asyncio
 import base64
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,22 +19,25 @@ import trustme
 import yaml
 from aiohttp import web
 
-from local_cluster import writing
 from local_cluster.access import ADMIN, Access, Tokens, service_account
 from local_cluster.api import ApiServer
+from local_cluster.daemon_sets import DaemonSetController
 from local_cluster.deployments import DeploymentController
 from local_cluster.events import Events
 from local_cluster.faults import Faults
 from local_cluster.garbage import collect_garbage
 from local_cluster.kinds import BY_NAME, NAMESPACES, NODES, SERVICE_ACCOUNTS, Kind
 from local_cluster.objects import Object, namespace_of
+from local_cluster.pod_processes import ProcessRunner
 from local_cluster.pod_scripts import Scripts
 from local_cluster.pods import NODE, Kubelet, Runner, ScriptRunner
 from local_cluster.replica_sets import ReplicaSetController
 from local_cluster.request import Asked
+from local_cluster.stateful_sets import StatefulSetController
 from local_cluster.store import Change, Store
 from local_cluster.watching import Watches, too_old
 from local_cluster.work_queue import WorkQueue
+from local_cluster.writing import Write
 
 _FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -41,8 +45,10 @@ _FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 class Cluster:
     """One stand-in cluster; everything a test may look at or switch is an attribute."""
 
-    def __init__(self, *, remembered: int = 4000, tls: bool = True) -> None:
+    def __init__(self, *, remembered: int = 4000, tls: bool = True, logs: Path | None = None) -> None:
         """Hold an empty cluster that does not run yet; `remembered` changes of each kind can be watched again.
+
+        What pods print that are processes goes to files under `logs`.
 
         Without TLS, `kubectl` sends no token: client libraries do not trust a token to a plain connection.
         """
@@ -58,11 +64,15 @@ class Cluster:
         self.api = ApiServer(self.store, self.access, self.tokens, self.faults, self.watches)
         collect_garbage(self.store)
         self._events = Events(self.store)
-        runners: list[Runner] = [ScriptRunner(self.scripts)]
+        self.programs = ProcessRunner(self.store, logs or Path(tempfile.gettempdir()) / f"local_cluster_{id(self)}")
+        runners: list[Runner] = [self.programs, ScriptRunner(self.scripts)]
         self.kubelet = Kubelet(self.store, self._events, runners, self.digests)
+        self.programs.look_again = self.kubelet.look_again
         self._queues: list[WorkQueue] = [
             DeploymentController(self.store, self._events).queue,
             ReplicaSetController(self.store, self._events).queue,
+            StatefulSetController(self.store, self._events).queue,
+            DaemonSetController(self.store, self._events).queue,
             self.kubelet.queue,
         ]
         self.store.listen(NAMESPACES, self._when_namespace_changed)
@@ -70,7 +80,7 @@ class Cluster:
         self.port = 0
         for name in _FIRST_NAMESPACES:
             self.add_namespace(name)
-        self.store.create(NODES, {"metadata": {"name": NODE}, "spec": {}, "status": _node_status()})
+        self.add_node(NODE)
 
     @property
     def url(self) -> str:
@@ -101,6 +111,7 @@ class Cluster:
         await self.go_away()
         for queue in self._queues:
             await queue.stop()
+        self.programs.kill_all()
 
     async def go_away(self) -> None:
         """Close the API: open watches break off, and new connections are refused. Controllers and pods go on."""
@@ -123,10 +134,15 @@ class Cluster:
         if self.store.find(NAMESPACES, "", name) is None:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
+    def add_node(self, name: str) -> None:
+        """Add a node; only DaemonSets mind how many there are."""
+        metadata = {"name": name, "labels": {"kubernetes.io/hostname": name}}
+        self.store.create(NODES, {"metadata": metadata, "spec": {}, "status": _node_status()})
+
     def create(self, value: Object) -> Object:
         """Create an object as the API would, with defaults and checks, but without a request; raises `ApiError`."""
         kind = BY_NAME[value["apiVersion"], value["kind"]]
-        return writing.create(self.store, self._asked(kind, value, "create"), value, keep=True)
+        return Write(self.store, self._asked(kind, value, "create"), "test").create(value)
 
     def _asked(self, kind: Kind, value: Object, verb: str) -> Asked:
         namespace = (namespace_of(value) or "default") if kind.namespaced else ""
@@ -195,9 +211,11 @@ def _node_status() -> Object:
 
 
 @asynccontextmanager
-async def running(*, port: int = 0, remembered: int = 4000, tls: bool = True) -> AsyncIterator[Cluster]:
+async def running(
+    *, port: int = 0, remembered: int = 4000, tls: bool = True, logs: Path | None = None
+) -> AsyncIterator[Cluster]:
     """Run a cluster in this process for as long as the block lasts."""
-    cluster = Cluster(remembered=remembered, tls=tls)
+    cluster = Cluster(remembered=remembered, tls=tls, logs=logs)
     await cluster.start(port)
     try:
         yield cluster

@@ -104,6 +104,19 @@ def method_not_allowed() -> ApiError:
     return ApiError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
 
 
+def forbidden(user: str, verb: str, resource: str, group: str, *, name: str = "", namespace: str = "") -> ApiError:
+    """The user may not do this; `resource` with its subresource."""
+    plural = resource.partition("/")[0]
+    named = f' "{name}"' if name else ""
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    message = (
+        f'{plural}{"." + group if group else ""}{named} is forbidden: User "{user}" cannot {verb} resource '
+        f'"{resource}" in API group "{group}" {where}'
+    )
+    details = {key: one for key, one in (("name", name), ("group", group), ("kind", plural)) if one}
+    return ApiError(HTTPStatus.FORBIDDEN, "Forbidden", message, details=details)
+
+
 def unauthorized() -> ApiError:
     """The token says nothing to us."""
     return ApiError(HTTPStatus.UNAUTHORIZED, "Unauthorized", "Unauthorized")

@@ -92,7 +92,7 @@ class Kubelet:
             if runner.end(pod) and not pod["metadata"].get("finalizers"):
                 self._store.remove(PODS, *key)
             return
-        if not pod["spec"].get("nodeName"):
+        if not (pod.get("status") or {}).get("podIP"):
             pod = self._scheduled(pod)
         seen = [runner.see(pod, container) for container in pod["spec"]["containers"]]
         status = self._status(pod, seen)
@@ -106,14 +106,14 @@ class Kubelet:
 
     def _scheduled(self, pod: Object) -> Object:
         pod = copied(pod)
-        pod["spec"]["nodeName"] = NODE
+        node = pod["spec"].setdefault("nodeName", NODE)
         self._next_address = self._next_address % _ADDRESSES + 1
         address = _FIRST_ADDRESS + self._next_address
         text = ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
         status = pod.setdefault("status", {})
         status.update(phase="Pending", podIP=text, podIPs=[{"ip": text}], hostIP="127.0.0.1", startTime=time_text())
         pod = self._store.update(PODS, pod)
-        message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {NODE}"
+        message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
         self._events.tell(pod, "Scheduled", message, component="default-scheduler")
         return pod
 

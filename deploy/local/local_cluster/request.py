@@ -1,5 +1,6 @@
 """What a request asks for: the object or list its path names, and the verb by which access is decided."""
 
+import re
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -7,6 +8,8 @@ from aiohttp import web
 from local_cluster.errors import method_not_allowed, no_such_path
 from local_cluster.kinds import BY_PATH, NAMESPACES, Kind
 
+_ONLY = re.compile(r"(^|,)metadata\.name==?(?P<name>[^,=]+)(,|$)")
+_CREATED_PARTS = ("eviction", "token")
 _VERBS_OF_ONE = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
 _VERBS_OF_MANY = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 
@@ -20,6 +23,7 @@ class Asked:
     name: str
     part: str
     verb: str
+    only: str = ""  # the one name that the field selector of a list or watch leaves
 
     @property
     def resource(self) -> str:
@@ -46,11 +50,12 @@ def read_request(request: web.Request) -> Asked:
         raise no_such_path()
     verbs = _VERBS_OF_ONE if name else _VERBS_OF_MANY
     verb = verbs.get(request.method, "")
-    if not verb or (request.method == "POST" and name and not part):
+    if not verb or (request.method == "POST" and bool(name) != (part in _CREATED_PARTS)):
         raise method_not_allowed()
     if verb in ("list", "get") and wants(request, "watch"):
         verb = "watch"
-    return Asked(kind, namespace, name, part, verb)
+    only = _ONLY.search(request.query.get("fieldSelector", "")) if verb in ("list", "watch") else None
+    return Asked(kind, namespace, name, part, verb, only["name"] if only else "")
 
 
 def wants(request: web.Request, flag: str) -> bool:

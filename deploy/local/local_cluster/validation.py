@@ -89,7 +89,7 @@ def check_body(kind: Kind, value: object, namespace: str, name: str) -> Object:
     for field, right in (("apiVersion", kind.api_version), ("kind", kind.name)):
         if value.get(field, right) != right:
             raise bad_request(f"the {field} in the data ({value[field]}) does not match the expected one ({right})")
-    metadata = dict(value.get("metadata") or {})
+    metadata = {key: one for key, one in (value.get("metadata") or {}).items() if one is not None}
     if kind.namespaced:
         if metadata.get("namespace", namespace) != namespace:
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")

@@ -1,16 +1,20 @@
 """Create, update, patch and delete, as far as the request's path and body decide them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from local_cluster.applying import applied
 from local_cluster.defaults import with_defaults
 from local_cluster.errors import bad_request, not_found, unsupported_patch
 from local_cluster.garbage import let_go
 from local_cluster.kinds import NAMESPACES, Kind
+from local_cluster.managed_fields import noted
 from local_cluster.objects import Object, copied, name_of, namespace_of
 from local_cluster.patches import json_patched, merge_patched
 from local_cluster.request import Asked
 from local_cluster.scaling import as_scale, with_scale
+from local_cluster.schemas import check_fields
 from local_cluster.store import Store
 from local_cluster.strategic import strategic_merged
 from local_cluster.validation import check_body, check_change, check_new
@@ -19,52 +23,92 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+_SERVERS_OWN = ("resourceVersion", "uid", "creationTimestamp", "generation", "selfLink", "deletionTimestamp")
 
 
-def create(store: Store, asked: Asked, body: Any, *, keep: bool) -> Object:
-    """Create an object; raises `ApiError`: 400, 404 without its namespace, 409, 422."""
-    kind = asked.kind
-    value = with_defaults(kind, check_body(kind, body, asked.namespace, ""))
-    if "status" in kind.parts and isinstance(body, dict) and "status" in body and kind != NAMESPACES:
-        value.pop("status", None)
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write of one object by somebody who calls himself `manager`; without `keep` nothing is stored."""
+
+    store: Store
+    asked: Asked
+    manager: str
+    keep: bool = True
+    strict: bool = False  # unknown fields are refused
+
+    def create(self, body: Any) -> Object:
+        """Create an object; raises `ApiError`: 400, 404 without its namespace, 409, 422."""
+        kind, namespace = self.asked.kind, self.asked.namespace
+        value = self._checked(body, "")
+        if "status" in kind.parts:
+            value.pop("status", None)
         value = with_defaults(kind, value)
-    for field in ("resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"):
-        value["metadata"].pop(field, None)
-    check_new(kind, value)
-    if kind.namespaced and store.find(NAMESPACES, "", asked.namespace) is None:
-        raise not_found(NAMESPACES, asked.namespace)
-    return store.create(kind, value, keep=keep)
+        for field in _SERVERS_OWN:
+            value["metadata"].pop(field, None)
+        check_new(kind, value)
+        if kind.namespaced and self.store.find(NAMESPACES, "", namespace) is None:
+            raise not_found(NAMESPACES, namespace)
+        if "managedFields" not in value["metadata"]:
+            value["metadata"]["managedFields"] = noted(kind, None, value, self.manager)
+        return self.store.create(kind, value, keep=self.keep)
+
+    def update(self, body: Any) -> Object:
+        """Replace an object, its status or its scale; raises `ApiError`: 400, 404, 409, 422."""
+        asked = self.asked
+        stored = self.store.get(asked.kind, asked.namespace, asked.name)
+        value = with_scale(asked.kind, stored, body) if asked.part == "scale" else body
+        return self._keep(stored, self._checked(value, asked.name))
+
+    def patch(self, media: str, body: Any) -> Object:
+        """Apply a JSON, merge or strategic patch; raises `ApiError`: 400, 404, 409, 415, 422."""
+        asked = self.asked
+        stored = self.store.get(asked.kind, asked.namespace, asked.name)
+        value = _whole(asked.kind, _patcher(asked.kind, media)(as_asked(asked, stored), body))
+        if asked.part == "scale":
+            value = with_scale(asked.kind, stored, value)
+        return self._keep(stored, self._checked(value, asked.name))
+
+    def apply(self, body: Any, *, force: bool) -> Object:
+        """Apply what the manager wants, by server-side apply; raises `ApiError`: 400, 404, 409, 422."""
+        asked = self.asked
+        stored = self.store.find(asked.kind, asked.namespace, asked.name)
+        wanted = self._checked(body, asked.name)
+        wanted["metadata"].pop("managedFields", None)
+        value = applied(asked.kind, stored, wanted, self.manager, force=force)
+        return self.create(value) if stored is None else self._keep(stored, value, is_apply=True)
+
+    def _checked(self, body: Any, name: str) -> Object:
+        value = check_body(self.asked.kind, body, self.asked.namespace, name)
+        if self.strict:
+            check_fields(self.asked.kind, value)
+        return value
+
+    def _keep(self, stored: Object, value: Object, *, is_apply: bool = False) -> Object:
+        kind, is_status = self.asked.kind, self.asked.part in ("status", "finalize")
+        if is_status:
+            changed = copied(stored)
+            changed["metadata"]["resourceVersion"] = value["metadata"].get("resourceVersion")
+            changed["status"] = value.get("status") or {}
+        else:
+            changed = with_defaults(kind, {key: one for key, one in value.items() if key != "status"})
+            if "status" in stored:
+                changed["status"] = stored["status"]
+            check_change(kind, changed, stored)
+        entries = value["metadata"].get("managedFields") if is_apply else None
+        if entries is None:
+            entries = noted(kind, stored, changed, self.manager, status=is_status)
+        changed["metadata"]["managedFields"] = entries
+        return as_asked(self.asked, self.store.update(kind, changed, keep=self.keep))
 
 
-def update(store: Store, asked: Asked, body: Any, *, keep: bool) -> Object:
-    """Replace an object, its status or its scale; raises `ApiError`: 400, 404, 409, 422."""
-    stored = store.get(asked.kind, asked.namespace, asked.name)
-    if asked.part == "scale":
-        value = with_scale(asked.kind, stored, body)
-    else:
-        value = check_body(asked.kind, body, asked.namespace, asked.name)
-    return as_asked(asked, _store(store, asked, stored, value, keep=keep))
-
-
-def patch(store: Store, asked: Asked, media: str, body: Any, *, keep: bool) -> Object:
-    """Apply a JSON, merge or strategic patch; raises `ApiError`: 400, 404, 409, 415, 422."""
-    stored = store.get(asked.kind, asked.namespace, asked.name)
-    shown = as_asked(asked, stored)
-    changed = check_body_of_patch(asked.kind, patcher(asked.kind, media)(shown, body))
-    if asked.part == "scale":
-        changed = with_scale(asked.kind, stored, changed)
-    value = check_body(asked.kind, changed, asked.namespace, asked.name)
-    return as_asked(asked, _store(store, asked, stored, value, keep=keep))
-
-
-def check_body_of_patch(kind: Kind, value: Any) -> Object:
+def _whole(kind: Kind, value: Any) -> Object:
     """Return what a patch made; raises `ApiError` 400 when it is no object any more."""
     if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
         raise bad_request(f"the patch leaves no {kind.name}")
     return value
 
 
-def patcher(kind: Kind, media: str) -> Callable[[Object, Any], Any]:
+def _patcher(kind: Kind, media: str) -> Callable[[Object, Any], Any]:
     """Return what applies a patch of this media type; raises `ApiError` 415."""
     match media:
         case "application/json-patch+json":
@@ -80,24 +124,6 @@ def patcher(kind: Kind, media: str) -> Callable[[Object, Any], Any]:
 def as_asked(asked: Asked, value: Object) -> Object:
     """Return the object, or its scale where that is asked for."""
     return as_scale(value) if asked.part == "scale" else value
-
-
-def _store(store: Store, asked: Asked, stored: Object, value: Object, *, keep: bool) -> Object:
-    kind = asked.kind
-    if asked.part in ("status", "finalize"):
-        kept = copied(stored)
-        kept["metadata"]["resourceVersion"] = value["metadata"].get("resourceVersion")
-        kept["status"] = value.get("status") or {}
-        return store.update(kind, kept, keep=keep)
-    if "status" in kind.parts:
-        value = {key: one for key, one in value.items() if key != "status"}
-        if "status" in stored:
-            value["status"] = stored["status"]
-    value = with_defaults(kind, value)
-    if "status" in kind.parts and "status" in stored:
-        value["status"] = stored["status"]
-    check_change(kind, value, stored)
-    return store.update(kind, value, keep=keep)
 
 
 def delete(store: Store, asked: Asked, options: Any, *, keep: bool) -> Object:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from local_cluster.cluster import running
+from real.local_cluster.client import client_of
 
 LIMIT = 60  # seconds for one command, also on a busy machine
 
@@ -37,6 +38,12 @@ class Kubectl:
         code, output = await self.run(line, stdin=stdin)
         assert code == 0, f"kubectl {line}: {output}"
         return output
+
+
+@pytest.fixture
+async def client(cluster):
+    async with client_of(cluster) as client:
+        yield client
 
 
 @pytest.fixture
