@@ -12,7 +12,7 @@ from itertools import combinations
 
 from rearguard_controller.adapters.actions import ActionContext, reach
 from rearguard_controller.config import selectors
-from rearguard_controller.model import CommandAction, Target
+from rearguard_controller.model import CommandAction, CommandRelease, Target
 
 MOST_OVERLAPS = 5  # pairs of targets that are named
 TO_VERSION = "{to_version}"
@@ -27,7 +27,8 @@ def warnings(targets: Sequence[Target]) -> list[str]:
 
 
 def _destination(target: Target) -> Iterator[str]:
-    if not any(TO_VERSION in argument for argument in target.release.rollback.argv):
+    release = target.release
+    if isinstance(release, CommandRelease) and not any(TO_VERSION in word for word in release.rollback.argv):
         yield (
             f"{target.name}: `rollback` has no {TO_VERSION}, so it is not told which version to put back: add"
             f' "{TO_VERSION}" to its arguments, unless the program reads REARGUARD_TO_VERSION.'
@@ -50,10 +51,11 @@ def _programs(target: Target) -> Iterator[str]:
 
 def _commands(target: Target) -> Iterator[tuple[str, CommandAction]]:
     release = target.release
-    parts = {"current": release.current, "versions": release.versions, "rollback": release.rollback}
-    yield from ((f"`{name}`", action) for name, action in parts.items() if action is not None)
-    if release.check is not None:
-        yield "`check`", release.check
+    if isinstance(release, CommandRelease):
+        parts = {"current": release.current, "versions": release.versions, "rollback": release.rollback}
+        yield from ((f"`{name}`", action) for name, action in parts.items() if action is not None)
+        if release.check is not None:
+            yield "`check`", release.check
     for hook in (*target.before, *target.after):
         actions = {f"hook {hook.name}": hook.action, f"undo of hook {hook.name}": hook.undo}
         yield from ((name, action) for name, action in actions.items() if isinstance(action, CommandAction))

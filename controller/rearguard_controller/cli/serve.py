@@ -19,7 +19,7 @@ from rearguard_controller.config.exposure import remarks
 from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.permissions import PRODUCTION
-from rearguard_controller.model import Mode, NoticeEvent, Target
+from rearguard_controller.model import KubernetesRelease, Mode, NoticeEvent, Target
 from rearguard_controller.rollback.plan import plan
 from rearguard_controller.times import durations
 from rearguard_controller.wording import address
@@ -117,7 +117,7 @@ def _receiver(entry: config.NotifyEntry) -> str:
 
 
 def _target(target: Target) -> dict[str, object]:
-    policy, proof = target.policy, target.release.check
+    policy = target.policy
     return {
         "name": target.name,
         "environment": target.environment,
@@ -127,7 +127,7 @@ def _target(target: Target) -> dict[str, object]:
         "does": does(target),
         "cooldown": durations.render(policy.cooldown),
         "budget": {"rollbacks": policy.budget.rollbacks, "per": durations.render(policy.budget.per)},
-        "release_check": None if proof is None else list(proof.argv),
+        "release_check": _proof(target),
         "depends_on": list(target.depends_on),
         "steps": _steps(target),
     }
@@ -151,7 +151,7 @@ def _steps(target: Target) -> list[str]:
 
 
 def _row(target: Target) -> list[object]:
-    policy, proof = target.policy, target.release.check
+    policy, proof = target.policy, _proof(target)
     return [
         target.name,
         target.environment,
@@ -160,9 +160,17 @@ def _row(target: Target) -> list[object]:
         does(target),
         durations.render(policy.cooldown),
         f"{policy.budget.rollbacks} per {durations.render(policy.budget.per)}",
-        None if proof is None else " ".join(proof.argv),
+        None if proof is None else " ".join(proof),
         ", ".join(_steps(target)),
     ]
+
+
+def _proof(target: Target) -> list[str] | None:
+    """What proves beforehand that a version can be activated, if anything does."""
+    release = target.release
+    if isinstance(release, KubernetesRelease):
+        return ["dry", "run", "on", release.workload]
+    return None if release.check is None else list(release.check.argv)
 
 
 def _protection(found: config.Configuration) -> str | None:

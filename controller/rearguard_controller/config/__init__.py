@@ -10,6 +10,7 @@ variables. The text alone decides what it means.
 from rearguard_controller.config.configuration import (
     AlertmanagerSettings,
     Configuration,
+    KubernetesSettings,
     Limits,
     PrometheusSettings,
     is_loopback,
@@ -24,6 +25,7 @@ __all__ = [
     "SECTIONS",
     "AlertmanagerSettings",
     "Configuration",
+    "KubernetesSettings",
     "Limits",
     "NotifyEntry",
     "PrometheusSettings",

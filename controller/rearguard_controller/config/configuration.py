@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
 from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
-from rearguard_controller.config.keys.service import ALERTMANAGER, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
+from rearguard_controller.config.keys.service import ALERTMANAGER, KUBERNETES, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
 from rearguard_controller.config.named_files import MOST_LONG, UnreadableFileError, read_text
 from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.policies import policies as read_policies
@@ -66,6 +66,22 @@ class AlertmanagerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """Which cluster's workloads are targets.
+
+    Attributes:
+        kubeconfig: None: the cluster in which the controller runs, by the service account of its pod.
+        context: of the file; empty: its current one.
+    """
+
+    kubeconfig: Path | None = None
+    context: str = ""
+
+
+_OWN_CLUSTER = KubernetesSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What the HTTP interface takes at most.
 
@@ -109,6 +125,7 @@ class Configuration:
     storm: StormLimit = _USUAL_STORM
     alertmanager: AlertmanagerSettings | None = None
     notify: tuple[NotifyEntry, ...] = ()
+    kubernetes: KubernetesSettings = _OWN_CLUSTER
 
 
 def load(path: Path) -> Configuration:
@@ -151,6 +168,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         storm=_storm(top.get("storm")),
         alertmanager=_alertmanager(top.get("alertmanager"), folder),
         notify=notify(top.get("notify"), folder),
+        kubernetes=_kubernetes(top.get("kubernetes"), folder),
     )
 
 
@@ -216,6 +234,15 @@ def _alertmanager(place: Place | None, folder: Path) -> AlertmanagerSettings | N
         return None
     block = block_of(place, ALERTMANAGER)
     return AlertmanagerSettings(base_addresses(block.need("url")), http_config(block, folder))
+
+
+def _kubernetes(place: Place | None, folder: Path) -> KubernetesSettings:
+    if place is None:
+        return _OWN_CLUSTER
+    block = place.block(KUBERNETES)
+    if "context" in block.entries and "kubeconfig" not in block.entries:
+        raise block.need("context").error("a context is of a kubeconfig file", "name the file: kubeconfig: PATH")
+    return KubernetesSettings(_optional_path(block, "kubeconfig", folder), block.line("context") or "")
 
 
 def _storm(place: Place | None) -> StormLimit:

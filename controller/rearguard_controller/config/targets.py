@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rearguard_controller.config import hooks
-from rearguard_controller.config.keys.targets import HEALTH, RECOVERY, RELEASE, TARGET, VERIFY
+from rearguard_controller.config.keys.targets import HEALTH, RECOVERY, TARGET, VERIFY
 from rearguard_controller.config.policies import labels, policy_of
 from rearguard_controller.config.reading import SECOND, Block, Place, meant
+from rearguard_controller.config.releases import release
 from rearguard_controller.model import HealthCheck, Labels, Policy, Target
 from rearguard_controller.model.labels import ENVIRONMENT_LABEL, normalised
 from rearguard_controller.model.targets import RECOVERY_WITHIN
@@ -54,7 +55,7 @@ def _target(block: Block, folder: Path, environment: str, policies: Mapping[str,
         environment=_environment(block, matches, environment),
         telemetry=matches[0] if telemetry is None else labels(telemetry),
         policy=policy_of(block, policies),
-        release=hooks.command_release(block.need("release").block(RELEASE).need("command"), folder),
+        release=release(block.need("release"), folder),
         before=before,
         after=after,
         health=health,

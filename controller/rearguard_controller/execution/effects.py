@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
 from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.execution import recovery
 from rearguard_controller.model import (
@@ -19,9 +20,11 @@ from rearguard_controller.model import (
     CommandRelease,
     HealthCheck,
     HttpAction,
+    KubernetesRelease,
     OnFailure,
     Outcome,
     Release,
+    ReleaseKind,
     Rollback,
     Step,
     StepKind,
@@ -71,10 +74,17 @@ class Effects:
     """Does what steps say."""
 
     def __init__(
-        self, actions: Actions, prometheus: Prometheus, *, poll_interval: float, clock: Callable[[], float]
+        self,
+        actions: Actions,
+        kinds: ReleaseKinds,
+        prometheus: Prometheus,
+        *,
+        poll_interval: float,
+        clock: Callable[[], float],
     ) -> None:
         """Use these edges."""
         self._actions = actions
+        self._kinds = kinds
         self._prometheus = prometheus
         self._poll_interval = poll_interval
         self._clock = clock
@@ -94,14 +104,14 @@ class Effects:
         match work.step.action:
             case CommandAction() | HttpAction() as action:
                 return _hook(await self._actions.run(action, work.context), work)
-            case CommandRelease() as release:
+            case CommandRelease() | KubernetesRelease() as release:
                 return await self._roll_back(release, work)
             case HealthCheck() as check:
                 return _effect(await self._actions.health(check, work.context))
             case None:
                 return await self._prove_recovery(work)
 
-    async def serving(self, release: CommandRelease, context: ActionContext) -> str:
+    async def serving(self, release: ReleaseKind, context: ActionContext) -> str:
         """The version that serves, read with a few tries.
 
         A reading that cannot begin for want of a resource is no try: it is repeated as long as the limit of the
@@ -111,38 +121,42 @@ class Effects:
             SourceError: it could not be read.
             ShortageError: not even begun.
         """
-        until, tries = time.monotonic() + release.rollback.timeout, 0
+        until, tries = time.monotonic() + release.timeout, 0
         while True:
             try:
-                return await self._actions.read_version(release.current, context)
+                return await self._kinds.current(release, context, fresh=True)
             except SourceError as error:
                 tries += not isinstance(error, ShortageError)
                 if tries >= LOOK_TRIES or time.monotonic() >= until:
                     raise
                 await asyncio.sleep(LOOK_PAUSE)
 
-    async def refusal(self, release: CommandRelease, work: Work) -> tuple[str, Outcome]:
+    async def refusal(self, release: ReleaseKind, work: Work) -> tuple[str, Outcome]:
         """Why the target's own check does not let the destination be activated, and how the attempt then ends.
 
         The sentence is empty when it does.
         """
-        if release.check is None:
+        checked = await self._kinds.prove(release, work.context)
+        if checked is None:
             return "", Outcome.FAILED
-        checked = await self._actions.run(release.check, work.context)
         if checked.never_began:
             return f"{checked.detail}. {not_changed(work.rollback)}", Outcome.INTERRUPTED
         why = "" if checked.ok else f"{work.rollback.to_version} cannot be activated: {checked.detail}"
         return why, Outcome.FAILED
 
-    async def _roll_back(self, release: CommandRelease, work: Work) -> Effect:
+    async def _roll_back(self, release: ReleaseKind, work: Work) -> Effect:
         if work.look_first:
             found = await self._look_after_crash(release, work)
             if found is not None:
                 return found
-        done = await self._actions.run(release.rollback, work.context)
+        done = await self._kinds.activate(release, work.context)
         if done.never_began:
             detail = f"{done.detail}. {work.rollback.from_version} was not changed; a person has to look."
             return Effect(ok=False, detail=detail, outcome=Outcome.INTERRUPTED)
+        if done.superseded:
+            return Effect(ok=False, detail=f"{done.detail}.", output=done.output, outcome=Outcome.SUPERSEDED)
+        if not done.ok and isinstance(release, KubernetesRelease):  # it has followed its pods; no reading says more
+            return Effect(ok=False, detail=f"{done.detail}.", output=done.output)
         try:
             version = await self.serving(release, work.context)
         except SourceError as error:
@@ -154,12 +168,12 @@ class Effects:
             return Effect(ok=True, detail=f"{wanted} serves. {done.detail}", output=done.output)
         return Effect(ok=False, detail=f"{version} serves, not {wanted}. {done.detail}", output=done.output)
 
-    async def _look_after_crash(self, release: CommandRelease, work: Work) -> Effect | None:
+    async def _look_after_crash(self, release: ReleaseKind, work: Work) -> Effect | None:
         """The result, if what serves shows it; None if the rollback command is to be run (again).
 
         The command may have outlived the controller that started it: what serves is read after its end.
         """
-        await self._actions.settle(work.rollback.target, release.rollback.timeout)
+        await self._kinds.settle(release, work.context)
         try:
             version = await self.serving(release, work.context)
         except SourceError as error:
@@ -167,6 +181,8 @@ class Effects:
                 ok=False, detail=f"After a stop of the controller, what serves is not known: {error.message}"
             )
         if version == work.rollback.to_version:
+            if isinstance(release, KubernetesRelease):
+                return None  # the patch had worked: its rollout is followed to the end, and nothing is patched again
             return Effect(ok=True, detail=f"{version} serves: the command before the stop had worked.")
         if version != work.rollback.from_version:
             detail = f"After a stop of the controller {version} serves: somebody else changed it."
@@ -201,7 +217,7 @@ class Effects:
 
     async def _unless_changed(self, proving: asyncio.Task[recovery.Proof], work: Work) -> recovery.Proof:
         """The proof; SUPERSEDED if meanwhile another version serves than the destination."""
-        release = next((each.action for each in work.rollback.steps if isinstance(each.action, CommandRelease)), None)
+        release = next((each.action for each in work.rollback.steps if isinstance(each.action, ReleaseKind)), None)
         changing = asyncio.create_task(self._until_changed(release, work))
         try:
             await asyncio.wait([proving, changing], return_when=asyncio.FIRST_COMPLETED)
@@ -215,7 +231,7 @@ class Effects:
         detail = f"{other} serves, not {work.rollback.to_version}: somebody else changed it. Nothing is claimed."
         return recovery.Proof(Outcome.SUPERSEDED, detail)
 
-    async def _until_changed(self, release: CommandRelease | None, work: Work) -> str:
+    async def _until_changed(self, release: ReleaseKind | None, work: Work) -> str:
         """Wait until another version than the destination serves; that version."""
         while True:
             await asyncio.sleep(self._poll_interval)
@@ -223,7 +239,7 @@ class Effects:
             if other is not None:
                 return other
 
-    async def _another(self, release: CommandRelease | None, work: Work) -> str | None:
+    async def _another(self, release: ReleaseKind | None, work: Work) -> str | None:
         """The version that serves, when two readings in a row say the same and it is not the destination.
 
         One reading may be of an instance that was just going: it would cost the rollback its proof.
@@ -231,11 +247,11 @@ class Effects:
         if release is None:
             return None
         try:
-            version = await self._actions.read_version(release.current, work.context)
+            version = await self._kinds.current(release, work.context, fresh=True)
             if version == work.rollback.to_version:
                 return None
             await asyncio.sleep(LOOK_PAUSE)
-            again = await self._actions.read_version(release.current, work.context)
+            again = await self._kinds.current(release, work.context, fresh=True)
         except SourceError:
             return None
         return version if again == version else None

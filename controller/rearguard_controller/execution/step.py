@@ -18,11 +18,11 @@ from rearguard_controller.errors import ConflictError, JournalError, ShortageErr
 from rearguard_controller.execution.effects import Effect, Effects, Work
 from rearguard_controller.execution.record_event import Recording, has_begun
 from rearguard_controller.model import (
-    CommandRelease,
     Decision,
     OnFailure,
     Outcome,
     Phase,
+    ReleaseKind,
     Rollback,
     Step,
     StepKind,
@@ -186,7 +186,7 @@ class Stepping:
         return rollback.close_asked or (aborted and work.step.kind in STOPPABLE)
 
     async def _destination_refused(
-        self, rollback: Rollback, step: Step, release: CommandRelease, driven: Driven
+        self, rollback: Rollback, step: Step, release: ReleaseKind, driven: Driven
     ) -> bool:
         """Ask the target's own check once more, before the first step; if it refuses, end the attempt."""
         why, outcome = await self._effects.refusal(release, Work(rollback, step, b""))
@@ -199,7 +199,7 @@ class Stepping:
         """Read `current` right before the first step and right before roll_back; if it changed, end the attempt."""
         first = all(each.state is StepState.PLANNED for each in rollback.steps)
         is_roll_back = step.kind is StepKind.ROLL_BACK
-        release = next((each.action for each in rollback.steps if isinstance(each.action, CommandRelease)), None)
+        release = next((each.action for each in rollback.steps if isinstance(each.action, ReleaseKind)), None)
         if release is None or not (first or is_roll_back):
             return False
         context = Work(rollback, step, b"").context
@@ -221,7 +221,7 @@ class Stepping:
         await self._recording.note(rollback, event, driven.decision)
         return True
 
-    async def _serving(self, rollback: Rollback, release: CommandRelease, context: ActionContext) -> str:
+    async def _serving(self, rollback: Rollback, release: ReleaseKind, context: ActionContext) -> str:
         """The version that serves. While `current` prints two in turn, the one to be left counts if it is among them.
 
         Raises:

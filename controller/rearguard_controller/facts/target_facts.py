@@ -14,12 +14,15 @@ from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.model import (
     Budget,
     CommandAction,
+    CommandRelease,
     Evidence,
     EvidenceSource,
     Facts,
+    KubernetesRelease,
     Outcome,
     ReasonCode,
     Release,
+    ReleaseKind,
     Rollback,
     StormLimit,
     Target,
@@ -32,6 +35,7 @@ from rearguard_controller.runtime import Runtime
 from rearguard_controller.wording import clock_time, plain
 
 NEVER_BEGUN = (Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED)  # outcomes of waits that led to nothing
+_DESTINATION = (ReasonCode.KNOWN_GOOD_EXISTS,)
 ALERTS = "GET /api/v1/alerts"
 MOST_NAMED = 5  # versions or targets that an answer names
 
@@ -83,14 +87,14 @@ class TargetReader:
         The same object when there is no such command, or when it was asked about this version before. If it could not
         be asked for want of a resource, then no other version may be chosen instead: what serves counts as unread.
         """
-        command, known = target.release.check, facts.target
-        if command is None or version in known.checked:
+        known = facts.target
+        if not target.release.proves or version in known.checked:
             return facts
         try:
             checked = {**known.checked, version: await self.releases.check(target, version)}
         except ShortageError as error:
             return replace(facts, target=replace(known, serving_version=None, serving_detail=error.message))
-        evidence = of_check(command, checked, facts.now)
+        evidence = of_check(target.release, checked, facts.now)
         return replace(facts, target=replace(known, checked=checked, evidence=(*known.evidence, evidence)))
 
     async def _activatable(self, target: Target) -> tuple[frozenset[str] | None, str]:
@@ -173,21 +177,29 @@ def with_others(
 def of_commands(
     target: Target, serving: Serving, activatable: frozenset[str] | None, listing: str, at: float
 ) -> tuple[Evidence, ...]:
-    """What the commands `current` and `versions` said; `listing` is why there is no list."""
+    """What the commands `current` and `versions` said, or the workload; `listing` is why there is no list."""
     release = target.release
     said = serving.version or f"no answer: {serving.detail or listing}"
     serves = (ReasonCode.RECENT_RELEASE, ReasonCode.KNOWN_GOOD_EXISTS, ReasonCode.NOT_ALREADY_HANDLED)
+    listed = "no answer: " + listing if listing else few(sorted(activatable or ())) or "no version"
+    if isinstance(release, KubernetesRelease):
+        return (
+            Evidence(EvidenceSource.TARGET, release.workload, said, at, serves),
+            Evidence(EvidenceSource.TARGET, f"revisions of {release.workload}", listed, at, _DESTINATION),
+        )
     current = _of_command(release.current, said, at, *serves)
     if release.versions is None:
         return (current,)
-    listed = "no answer: " + listing if listing else few(sorted(activatable or ())) or "no version"
-    return current, _of_command(release.versions, listed, at, ReasonCode.KNOWN_GOOD_EXISTS)
+    return current, _of_command(release.versions, listed, at, *_DESTINATION)
 
 
-def of_check(command: CommandAction, checked: dict[str, str], at: float) -> Evidence:
+def of_check(release: ReleaseKind, checked: dict[str, str], at: float) -> Evidence:
     """What the target's own check said of the versions that it was asked about."""
     said = few(f"{version}: {why or 'can be activated'}" for version, why in checked.items())
-    return _of_command(command, said, at, ReasonCode.KNOWN_GOOD_EXISTS)
+    if isinstance(release, CommandRelease) and release.check is not None:
+        return _of_command(release.check, said, at, *_DESTINATION)
+    where = f"dry run on {release.workload}" if isinstance(release, KubernetesRelease) else "check"
+    return Evidence(EvidenceSource.TARGET, where, said, at, _DESTINATION)
 
 
 def of_state(target: Target, state: TargetState, now: float) -> Evidence:

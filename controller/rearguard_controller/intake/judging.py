@@ -156,7 +156,7 @@ class Judging:
 
         A decision to leave the alert is put among `leaves`, which are recorded together: that changes no facts.
         """
-        if target.release.check is not None:  # which may take long: what is decided already does not wait for it
+        if target.release.proves:  # which may take long: what is decided already does not wait for it
             await self._keep(leaves)
         facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
         facts, decision = await self._decisions.checked(

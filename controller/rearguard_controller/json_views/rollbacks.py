@@ -16,12 +16,15 @@ from rearguard_controller.model import (
     CommandRelease,
     HealthCheck,
     HttpAction,
+    KubernetesRelease,
     OnFailure,
     Outcome,
     Phase,
+    ReleaseKind,
     StepKind,
     StepState,
     Trigger,
+    WorkloadKind,
 )
 from rearguard_controller.wording import address, moment, plain
 
@@ -56,12 +59,21 @@ class HealthShown(TypedDict):
     successes: Annotated[int, "How many good answers in a row are needed."]
 
 
+class WorkloadShown(TypedDict):
+    """A workload of Kubernetes."""
+
+    namespace: Annotated[str, "Its namespace."]
+    kind: Annotated[WorkloadKind, "What it is."]
+    name: Annotated[str, "Its name."]
+
+
 class StepAction(TypedDict):
     """What a step does: exactly one of these."""
 
     command: NotRequired[Annotated[list[str], "The command it runs, without its environment."]]
     http: NotRequired[Annotated[RequestShown, "The request it sends."]]
     health: NotRequired[Annotated[HealthShown, "The health check it makes."]]
+    kubernetes: NotRequired[Annotated[WorkloadShown, "The workload whose pod template it puts back."]]
 
 
 class Step(TypedDict):
@@ -212,7 +224,7 @@ def step(value: model.Step, *, output: bool = False) -> Step:
     return shown
 
 
-def action(value: model.Action | HealthCheck | CommandRelease) -> StepAction:
+def action(value: model.Action | HealthCheck | ReleaseKind) -> StepAction:
     """What a step does, without what could be secret."""
     match value:
         case CommandAction():
@@ -223,4 +235,6 @@ def action(value: model.Action | HealthCheck | CommandRelease) -> StepAction:
             return {"health": {"url": address(value.url), "successes": value.successes}}
         case CommandRelease():
             return {"command": [plain(word) for word in value.rollback.argv]}
+        case KubernetesRelease():
+            return {"kubernetes": {"namespace": value.namespace, "kind": value.kind, "name": value.name}}
     assert_never(value)

@@ -26,6 +26,7 @@ from rearguard_controller.model.codes import (
     Trigger,
     Trust,
     Verdict,
+    WorkloadKind,
 )
 from rearguard_controller.model.decisions import Decision, Evidence, Reason, Rollback, Step
 from rearguard_controller.model.facts import AlertFacts, Facts, Measured, TargetFacts
@@ -58,7 +59,9 @@ from rearguard_controller.model.targets import (
     HealthCheck,
     Hook,
     HttpAction,
+    KubernetesRelease,
     Policy,
+    ReleaseKind,
     StormLimit,
     Target,
 )
@@ -90,6 +93,7 @@ __all__ = [
     "Hook",
     "HttpAction",
     "InboxEntry",
+    "KubernetesRelease",
     "Labels",
     "Left",
     "Measured",
@@ -105,6 +109,7 @@ __all__ = [
     "Reason",
     "ReasonCode",
     "Release",
+    "ReleaseKind",
     "ReleasePhase",
     "Rollback",
     "Said",
@@ -124,6 +129,7 @@ __all__ = [
     "Trigger",
     "Trust",
     "Verdict",
+    "WorkloadKind",
     "agree",
     "compare",
     "is_subset",

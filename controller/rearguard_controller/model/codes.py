@@ -46,8 +46,17 @@ class EvidenceSource(StrEnum):
 
     PROMETHEUS = "prometheus"
     ALERTMANAGER = "alertmanager"
-    TARGET = "target"  # its own commands
+    TARGET = "target"  # its own commands, or its workload in Kubernetes
     JOURNAL = "journal"
+
+
+@unique
+class WorkloadKind(StrEnum):
+    """What of Kubernetes keeps the pods of a target."""
+
+    DEPLOYMENT = "deployment"
+    STATEFUL_SET = "statefulset"
+    DAEMON_SET = "daemonset"
 
 
 @unique

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure, Trust
+from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure, Trust, WorkloadKind
 from rearguard_controller.model.labels import DRILL_LABEL, Labels, is_subset, normalised
 
 PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")  # that actions may hold, as {target}
@@ -60,6 +60,39 @@ class CommandRelease:
     versions: CommandAction | None = None
     check: CommandAction | None = None
 
+    @property
+    def timeout(self) -> float:
+        """Seconds within which a version must be activated."""
+        return self.rollback.timeout
+
+    @property
+    def proves(self) -> bool:
+        """Whether it can say beforehand if a version can be activated."""
+        return self.check is not None
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesRelease:
+    """A target whose versions are the pod templates of one workload in Kubernetes."""
+
+    namespace: str
+    kind: WorkloadKind
+    name: str
+    timeout: float  # seconds within which a version must be activated: patched, rolled out, its pods available
+
+    @property
+    def proves(self) -> bool:
+        """Whether it can say beforehand if a version can be activated: the API server is asked for a dry run."""
+        return True
+
+    @property
+    def workload(self) -> str:
+        """As people write it: `deployment shop/checkout`."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+ReleaseKind = CommandRelease | KubernetesRelease
+
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
@@ -113,7 +146,7 @@ class Target:
     environment: str
     telemetry: Labels  # selector of the target's own figures
     policy: Policy
-    release: CommandRelease
+    release: ReleaseKind
     before: tuple[Hook, ...] = ()
     after: tuple[Hook, ...] = ()
     health: HealthCheck | None = None

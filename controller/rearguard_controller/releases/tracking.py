@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from rearguard_controller.adapters.actions import ActionContext, Actions, shown
+from rearguard_controller.adapters.actions import ActionContext, shown
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.promql import LOOK_BACK, presence
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import NotFoundError, ShortageError, SourceError
 from rearguard_controller.judgement import score
 from rearguard_controller.model import (
@@ -96,12 +97,12 @@ class Releases:
     def __init__(
         self,
         runtime: Runtime,
-        actions: Actions,
+        kinds: ReleaseKinds,
         prometheus: Prometheus,
     ) -> None:
         """Wire it."""
         self._journal, self._lead, self._clock = runtime.journal, runtime.lead, runtime.clock
-        self._actions = actions
+        self._kinds = kinds
         self._prometheus = prometheus
         self._bootstrap = Bootstrap(runtime, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
@@ -204,12 +205,12 @@ class Releases:
         return Serving(shown, "", state)
 
     async def current(self, target: Target) -> str:
-        """The version that serves, as the target's command `current` prints it.
+        """The version that serves, as the target's own command or workload says.
 
         Raises:
             SourceError: it could not be read.
         """
-        return await self._actions.read_version(target.release.current, self._context(target))
+        return await self._kinds.current(target.release, self._context(target))
 
     async def activatable(self, target: Target) -> frozenset[str] | None:
         """The versions that the target lists as ready to be activated; None when it cannot list them.
@@ -217,27 +218,34 @@ class Releases:
         Raises:
             SourceError: it should list them and could not.
         """
-        command = target.release.versions
-        if command is None:
-            return None
-        return frozenset(await self._actions.read_versions(command, self._context(target)))
+        return await self._kinds.versions(target.release, self._context(target))
 
-    async def check(self, target: Target, version: str) -> str:
+    async def check(self, target: Target, version: str, *, alone: bool = True) -> str:
         """Why the target's own check does not let a version be activated; empty when it does, or there is none.
+
+        Args:
+            target: whose version it is.
+            version: to be activated.
+            alone: wait until no command of the target runs, and let none begin meanwhile.
 
         Raises:
             ShortageError: the controller could not start it for want of a resource.
         """
-        command = target.release.check
-        if command is None:
+        if not target.release.proves:
             return ""
         state = await self._journal.target_state(target.name)
         context = ActionContext(target.name, from_version=state.serving_version or "", to_version=version)
-        result = await self._actions.run(command, context)
+        result = await self._kinds.prove(target.release, context, alone=alone)
+        if result is None or result.ok:
+            return ""
         if result.never_began:
             raise ShortageError(f"{result.detail}.")
         said = result.output.strip().splitlines()[-1:]
-        return "" if result.ok else f"its check failed, {result.detail}" + (f" ({shown(said[0])})" if said else "")
+        return f"its check failed, {result.detail}" + (f" ({shown(said[0])})" if said else "")
+
+    async def obstacle(self, target: Target) -> str:
+        """Why no version of a target could be activated, found out without changing anything; empty if one could."""
+        return await self._kinds.obstacle(target.release, self._context(target))
 
     async def track(
         self, target: Target, watch: Watch, *, poll_interval: float, every: float | None = None

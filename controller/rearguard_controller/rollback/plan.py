@@ -40,7 +40,7 @@ def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ..
             StepKind.ROLL_BACK,
             "roll-back",
             target.release,
-            target.release.rollback.timeout,
+            target.release.timeout,
             AfterCrash.LOOK_FIRST,
         )
     )

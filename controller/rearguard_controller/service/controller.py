@@ -19,15 +19,17 @@ import structlog
 from rearguard_controller import api, config
 from rearguard_controller.adapters.actions import Actions, Shortages, Survivors, state_folder
 from rearguard_controller.adapters.alertmanager import Alertmanager
+from rearguard_controller.adapters.kubernetes import Cluster
 from rearguard_controller.adapters.notices.delivery import Notify, services_of
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.replicas import connect
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import auth
 from rearguard_controller.api.auth import Gate
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.warnings import Warnings
-from rearguard_controller.config import Configuration
+from rearguard_controller.config import Configuration, KubernetesSettings
 from rearguard_controller.config.exposure import remarks
 from rearguard_controller.config.named_files import beside
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
@@ -37,6 +39,7 @@ from rearguard_controller.facts.concern import Concern
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.journal.store import Fence, Journal
+from rearguard_controller.model import KubernetesRelease
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
 from rearguard_controller.service.leadership import Leadership
@@ -89,8 +92,9 @@ class Controller:
         self._silences = self._silences_of(self._alertmanager)
         shortages = Shortages(self._telemetry.short_of)
         actions = Actions(Survivors(state_folder(configuration.journal)), shortages)
+        kinds = ReleaseKinds(actions, _cluster(configuration))
         self._engine = Engine.of(
-            self._runtime, notify, actions, configuration, self._prometheus, judge=lambda: self.parts.judge
+            self._runtime, notify, actions, kinds, configuration, self._prometheus, judge=lambda: self.parts.judge
         )
         self._heartbeat = self._engine.heartbeat
         self._engine.tell(configuration)
@@ -157,6 +161,8 @@ class Controller:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]
             self._alertmanager = _alertmanager(configuration, self._runtime.clock)
             self._silences = self._silences_of(self._alertmanager)
+        if _cluster_of(configuration) != _cluster_of(self.parts.configuration):
+            await self._engine.kinds.use(_cluster(configuration))
         self._telemetry.know(configuration.targets)
         self._engine.tell(configuration, services)
         self.parts = self._make(configuration)
@@ -171,7 +177,7 @@ class Controller:
 
     async def close(self) -> None:
         """Let go of everything outside."""
-        await self._engine.actions.close()
+        await self._engine.kinds.close()
         await self._prometheus.close()
         if self._alertmanager is not None:
             await self._alertmanager.close()
@@ -236,6 +242,17 @@ class Controller:
                 for task in (running, reloaded):
                     task.cancel()
                 await asyncio.gather(running, reloaded, return_exceptions=True)
+
+
+def _cluster_of(configuration: Configuration) -> KubernetesSettings | None:
+    """Which cluster is asked; None while no target is a workload."""
+    asked = any(isinstance(target.release, KubernetesRelease) for target in configuration.targets)
+    return configuration.kubernetes if asked else None
+
+
+def _cluster(configuration: Configuration) -> Cluster | None:
+    settings = _cluster_of(configuration)
+    return None if settings is None else Cluster(settings)
 
 
 def _alertmanager(configuration: Configuration, clock: Callable[[], float]) -> Alertmanager | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.api.people import People
 from rearguard_controller.config import Configuration, NotifyEntry
 from rearguard_controller.execution.by_people import RollbackWords
@@ -42,6 +43,7 @@ class Engine:
 
     runtime: Runtime
     actions: Actions
+    kinds: ReleaseKinds
     effects: Effects
     notify: Notify
     runner: Runner
@@ -54,6 +56,7 @@ class Engine:
         runtime: Runtime,
         notify: Notify,
         actions: Actions,
+        kinds: ReleaseKinds,
         configuration: Configuration,
         prometheus: Prometheus,
         *,
@@ -61,10 +64,11 @@ class Engine:
     ) -> Engine:
         """Wire it; `judge` gives the judge of the present configuration."""
         poll_interval = configuration.prometheus.poll_interval
-        effects = Effects(actions, prometheus, poll_interval=poll_interval, clock=runtime.clock)
+        effects = Effects(actions, kinds, prometheus, poll_interval=poll_interval, clock=runtime.clock)
         return cls(
             runtime=runtime,
             actions=actions,
+            kinds=kinds,
             effects=effects,
             notify=notify,
             runner=Runner(runtime, effects, judge=judge),
@@ -107,7 +111,7 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     poll_interval = configuration.prometheus.poll_interval
     engine.trouble.use(targets, configuration.storm)
     engine.effects.check_with(StillFiring(sources.prometheus, sources.alerts_now, targets).after)
-    releases = Releases(runtime, engine.actions, sources.prometheus)
+    releases = Releases(runtime, engine.kinds, sources.prometheus)
     readiness = Readiness(runtime, releases, engine.actions, sources.alertmanager, configuration.notify)
     watcher = Watcher(runtime, targets, sources, releases, readiness, poll_interval=poll_interval)
     gatherer = FactGatherer(runtime, sources, releases)

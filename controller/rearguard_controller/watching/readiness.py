@@ -19,8 +19,8 @@ from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.config.secret_files import host_of
-from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, SourceError
-from rearguard_controller.model import Action, Check, Facts, Hook, Release, Target, TargetFacts
+from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, ShortageError, SourceError
+from rearguard_controller.model import Action, Check, Facts, Hook, KubernetesRelease, Release, Target, TargetFacts
 from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, NOTIFY, ROLLBACK_COMMAND
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
@@ -142,7 +142,7 @@ class Readiness:
             back,
             readiness_rules.deploy(target, facts),
             *await asyncio.gather(
-                self._rollback_command(target, context),
+                self._rollback_command(target),
                 self._hooks(target, context),
                 self.alertmanager(),
                 self._notify(connect=connect),
@@ -161,16 +161,14 @@ class Readiness:
         except SourceError as error:
             why = f"The versions that can be activated are not known: {readiness_rules.told(error)}"
             return Check(DESTINATION, False, why), Facts(now, replace(known, activatable=frozenset()))
-        check = target.release.check
-        while check is not None:
+        while target.release.proves:
             chosen = readiness_rules.way_back(known)
             if chosen is None or chosen.version == known.serving_version or chosen.version in known.checked:
                 break
-            context = ActionContext(target.name, known.serving_version or "", chosen.version, "drill", "check")
-            asked = await self._actions.look(check, context)
-            if asked.never_began:
-                return Check(DESTINATION, None, f"Not known: {asked.detail}."), Facts(now, known)
-            why = "" if asked.ok else f"its check says that it cannot be activated: {asked.detail}"
+            try:
+                why = await self._releases.check(target, chosen.version, alone=False)
+            except ShortageError as error:
+                return Check(DESTINATION, None, f"Not known: {error.message}"), Facts(now, known)
             known = replace(known, checked={**known.checked, chosen.version: why})
         found = Facts(now, known)
         return readiness_rules.destination(target, found, self._releases.denied(target.name)), found
@@ -197,10 +195,15 @@ class Readiness:
         found = [(name, await self._actions.obstacle(action, context)) for name, action in parts]
         return [f"Hook {name}: {problem}." for name, problem in found if problem]
 
-    async def _rollback_command(self, target: Target, context: ActionContext) -> Check:
-        problem = await self._actions.obstacle(target.release.rollback, context)
-        told = [f"The rollback command could not be started: {problem}."] if problem else []
-        return readiness_rules.gathered(ROLLBACK_COMMAND, told, "The program of the rollback command is there.")
+    async def _rollback_command(self, target: Target) -> Check:
+        problem = await self._releases.obstacle(target)
+        if isinstance(target.release, KubernetesRelease):
+            told = [f"No version could be activated: {problem}."] if problem else []
+            good = f"The controller's account may change {target.release.workload}."
+        else:
+            told = [f"The rollback command could not be started: {problem}."] if problem else []
+            good = "The program of the rollback command is there."
+        return readiness_rules.gathered(ROLLBACK_COMMAND, told, good)
 
     async def _hooks(self, target: Target, context: ActionContext) -> Check:
         hooks = (*target.before, *target.after)

@@ -6,6 +6,7 @@ import pytest
 
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus import AlertingRule, Rules, Series
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
 from rearguard_controller.releases.tracking import Releases, Watch
@@ -52,7 +53,7 @@ async def begin(tmp_path, store):
         for journal in opened:
             await journal.close()
         opened[:] = [await store.open()]
-        releases = Releases(runtime(opened[0]), actions, prometheus)
+        releases = Releases(runtime(opened[0]), ReleaseKinds(actions), prometheus)
 
         async def poll(number=1, watch=HEALTHY):
             for _ in range(number):

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertsSeen, AlertState, CommandAction, CommandRelease, Sample, SeenAlert
 from rearguard_controller.releases.tracking import Releases, Watch
@@ -46,7 +47,7 @@ async def begin(tmp_path, store, prometheus):
         for journal in opened:
             await journal.close()
         opened[:] = [await store.open()]
-        return Releases(runtime(opened[0], clock=lambda: clock["now"]), actions, prometheus), opened[0]
+        return Releases(runtime(opened[0], clock=lambda: clock["now"]), ReleaseKinds(actions), prometheus), opened[0]
 
     async def poll(releases, version, *alerts, after=15.0):
         clock["now"] += after

@@ -12,6 +12,7 @@ import structlog.testing
 from real.controller.served import BASE, SENDER, alerts, listening, serving
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
@@ -88,7 +89,9 @@ async def taking_in(folder, alerts_now):
     it = target(release=CommandRelease(current=echo, rollback=echo))
     kept = runtime(journal, telemetry=Telemetry([it]))
     reader = alerts_now(prometheus, Trouble(time.monotonic), time.time)
-    gatherer = FactGatherer(kept, Sources(prometheus, None, NO_SILENCES, reader), Releases(kept, actions, prometheus))
+    gatherer = FactGatherer(
+        kept, Sources(prometheus, None, NO_SILENCES, reader), Releases(kept, ReleaseKinds(actions), prometheus)
+    )
     judging = Judging(kept, [it], gatherer, Decisions(kept, gatherer, opened=lambda: None))
     intake = Intake(kept, [it], judging, Heartbeat(kept))
     running = asyncio.create_task(intake.run())

@@ -7,6 +7,7 @@ import pytest
 from real.controller.journal_kit import noted, started
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, RecordingRule, Rules, figures
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import SourceError
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import (
@@ -58,7 +59,7 @@ async def polls(tmp_path, journal):
     clock = {"now": NOW}
     known = TargetState(TARGET, serving_version="v1", serving_since=NOW, looked_at=NOW)
     await journal.change_target(TARGET, lambda _state: known)  # not new, so that nothing is adopted
-    releases = Releases(runtime(journal, clock=lambda: clock["now"]), actions, prometheus)
+    releases = Releases(runtime(journal, clock=lambda: clock["now"]), ReleaseKinds(actions), prometheus)
     (tmp_path / "current").write_text("v1")
 
     async def poll(watch=CLEAN, *, up=(1.0, 1.0), version="v1", after=POLL, every=None, trust=Trust.FIGURES):

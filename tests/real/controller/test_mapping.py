@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease, Sample
 from rearguard_controller.releases.tracking import Releases, Watch
@@ -36,7 +37,7 @@ async def parts(tmp_path):
     journal, actions = SqliteJournal.open(tmp_path / "journal.db"), Actions()
     read = CommandAction(("cat", "current"), 10.0, str(tmp_path))
     it, prometheus = target(release=CommandRelease(read, read)), Prometheus(tmp_path / "current")
-    yield Releases(runtime(journal), actions, prometheus), it, prometheus, journal
+    yield Releases(runtime(journal), ReleaseKinds(actions), prometheus), it, prometheus, journal
     await actions.close()
     await journal.close()
 

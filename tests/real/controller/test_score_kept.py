@@ -10,6 +10,7 @@ import pytest
 from real.controller.decision_world import POLL, World
 from real.controller.journal_kit import beside, closed, noted
 from real.controller.test_judging import until
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer, Gathered
@@ -55,7 +56,7 @@ class Scene:
         self.target = target(policy=policy(mode=mode, **fields), release=release, before=(), after=(), health=None)
         self.telemetry = Telemetry([self.target])
         kept = runtime(self.journal, clock=clock, telemetry=self.telemetry)
-        self.releases = Releases(kept, commands, prometheus)
+        self.releases = Releases(kept, ReleaseKinds(commands), prometheus)
         alerts_now = AlertsNow(prometheus, Trouble(clock), clock)
         gatherer = Seen(kept, Sources(prometheus, None, None, alerts_now), self.releases)
         decisions = Decisions(kept, gatherer, opened=lambda: None)

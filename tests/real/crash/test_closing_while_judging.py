@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 from real.controller.journal_kit import closed, started
 from rearguard_controller.adapters.actions import Actions
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
@@ -42,7 +43,7 @@ async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_c
     it = target(release=SimpleNamespace(current=CommandAction(("echo", "v2"), 10.0, str(tmp_path)), versions=None))
     silences = Silences(None, clock=time.time, monotonic=time.monotonic)
     sources = Sources(prometheus, None, silences, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
-    releases = Releases(runtime(journal), actions, prometheus)
+    releases = Releases(runtime(journal), ReleaseKinds(actions), prometheus)
     facts = await FactGatherer(runtime(journal), sources, releases).of_target(it, record=False)
     assert facts.target.open_rollback is not None or not is_armed(facts.target.state, facts.now)
     await inner.close()

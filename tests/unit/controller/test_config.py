@@ -14,7 +14,17 @@ from rearguard_controller.config import hooks
 from rearguard_controller.config.http_config import HttpConfig, TlsConfig
 from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import AfterCrash, CommandAction, HttpAction, Mode, NoticeEvent, OnFailure, StormLimit
+from rearguard_controller.model import (
+    AfterCrash,
+    CommandAction,
+    HttpAction,
+    KubernetesRelease,
+    Mode,
+    NoticeEvent,
+    OnFailure,
+    StormLimit,
+    WorkloadKind,
+)
 from rearguard_controller.rollback.plan import plan
 from unit.controller.factories import condition
 
@@ -101,6 +111,10 @@ def refused(text: str) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     return caught.value
+
+
+def workload(keys):
+    return f"{{kubernetes: {{{keys}}}}}"
 
 
 def changed(old: str, new: str, text: str = SMALL) -> str:
@@ -371,7 +385,29 @@ def test_the_check_of_a_hook_inherits_its_surroundings_and_looks_for_half_a_minu
         (SMALL + "policies: {a: {veto: soon}}\n", 8, "policies.a.veto", "duration"),
         (SMALL + "act_outside_production: yes\n", 8, "act_outside_production", "true or false"),
         (SMALL + "policies: {}\n", 8, "policies", "name a policy"),
-        (changed(COMMAND, "{kubernetes: {}}"), 7, "targets[0].release.kubernetes", "not in this version"),
+        (changed(COMMAND, "{}"), 7, "targets[0].release", "exactly one of command and kubernetes"),
+        (changed(COMMAND, "{kubernetes: {}, command: {}}"), 7, "targets[0].release", "names two kinds of release"),
+        (changed(COMMAND, "{kubernetes: {}}"), 7, "targets[0].release.kubernetes", "names no workload"),
+        (changed(COMMAND, workload("namespace: shop")), 7, "targets[0].release.kubernetes", "names no workload"),
+        (
+            changed(COMMAND, workload("namespace: shop, deployment: a, daemonset: a")),
+            7,
+            "targets[0].release.kubernetes",
+            "more than one workload",
+        ),
+        (changed(COMMAND, workload("deployment: a")), 7, "targets[0].release.kubernetes", "'namespace' is missing"),
+        *(
+            (changed(COMMAND, workload(f'namespace: "{name}", deployment: a')), 7,
+             "targets[0].release.kubernetes.namespace", "is not the name of a namespace")
+            for name in ("--all-namespaces", "Shop", "a.b", "a/../b", "x" * 64, "-", "a_b", "a b")
+        ),
+        *(
+            (changed(COMMAND, workload(f'namespace: shop, statefulset: "{name}"')), 7,
+             "targets[0].release.kubernetes.statefulset", "is not the name of a statefulset")
+            for name in ("-f", "A", "a..b", "a/b", "x" * 254, "a?dryRun=All")
+        ),
+        (SMALL + "kubernetes: {context: prod}\n", 8, "kubernetes.context", "name the file"),
+        (SMALL + "kubernetes: {server: x}\n", 8, "kubernetes.server", "unknown key"),
         (SMALL + "    depends_on: payments\n", 8, "targets[0].depends_on", "a list of targets' names"),
         (SMALL + "    depends_on: [payments]\n", 8, "targets[0].depends_on[0]", "known here: checkout"),
         (SMALL + "    depends_on: [checkout]\n", 8, "targets[0].depends_on[0]", "name other targets"),
@@ -472,6 +508,19 @@ def test_the_placeholders_that_are_allowed_are_those_that_are_filled():
 
 
 # --- documentation --------------------------------------------------------------------------------------------
+
+
+def test_a_workload_of_kubernetes_is_a_release_and_has_five_minutes():
+    text = changed(COMMAND, workload("namespace: shop, statefulset: db.main"))
+    assert parse(text).targets[0].release == KubernetesRelease("shop", WorkloadKind.STATEFUL_SET, "db.main", 300.0)
+    text = changed(COMMAND, workload("namespace: shop, daemonset: agent, timeout: 90s"))
+    assert parse(text).targets[0].release == KubernetesRelease("shop", WorkloadKind.DAEMON_SET, "agent", 90.0)
+
+
+def test_the_cluster_is_the_controllers_own_unless_a_kubeconfig_is_named():
+    assert parse(SMALL).kubernetes == config.KubernetesSettings()
+    named = parse(SMALL + "kubernetes: {kubeconfig: kube/config, context: prod}\n").kubernetes
+    assert named == config.KubernetesSettings(Path("/etc/rearguard/kube/config"), "prod")
 
 
 def test_the_documentation_explains_every_key_exactly_once():

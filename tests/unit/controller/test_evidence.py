@@ -289,7 +289,8 @@ def test_what_could_not_be_read_says_why():
 
 def test_a_check_of_the_target_is_evidence_without_its_environment():
     check = command("./release", "check", "{to_version}")
-    found = target_facts.of_check(check, {"v1": "its check failed"}, NOW)
+    release = CommandRelease(check, check, check=check)
+    found = target_facts.of_check(release, {"v1": "its check failed"}, NOW)
     assert (found.source, found.question) == (EvidenceSource.TARGET, "./release check {to_version}")
     assert found.answer == "v1: its check failed"
 
@@ -298,7 +299,7 @@ def test_a_command_is_evidence_without_what_is_secret_of_its_addresses():
     secret = command("./release", "current", "--of=https://bot:s3cret@registry/v2?key=s3cret")
     of = target(release=CommandRelease(secret, secret, versions=secret, check=secret))
     known = facts(checked={"v1": ""}).target
-    told = [*told_of_target(of, known), target_facts.of_check(of.release.check, known.checked, NOW)]
+    told = [*told_of_target(of, known), target_facts.of_check(of.release, known.checked, NOW)]
     asked_of_target = [each.question for each in told if each.source is EvidenceSource.TARGET]
     assert set(asked_of_target) == {"./release current --of=https://registry/v2"}
     assert len(asked_of_target) == 3

@@ -8,6 +8,7 @@ import pytest
 
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus.figures import EXISTS
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.execution import recovery
 from rearguard_controller.execution.effects import Effects, Work, began_at
 from rearguard_controller.model import CommandAction, CommandRelease, Outcome, Sample, StepKind, StepState
@@ -30,7 +31,7 @@ async def world(tmp_path, prometheus, wire):
     of = rollback(of=it, conditions=(condition(figure=FIGURE, threshold="> 0.1"),), opened_at=began)
     done = replace(of.steps[0], attempt=1, state=StepState.DONE, started_at=began, ended_at=began)
     of = replace(of, steps=(done, *of.steps[1:]))
-    effects = Effects(actions, prometheus, poll_interval=0.1, clock=time.time)
+    effects = Effects(actions, ReleaseKinds(actions), prometheus, poll_interval=0.1, clock=time.time)
 
     async def proved(before, settle=0.0):
         """What comes of it, where v2 showed `before(seconds before the first step)`.

@@ -11,6 +11,7 @@ from rearguard_controller import json_views
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules
 from rearguard_controller.adapters.prometheus.promql import presence
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.facts.measurements import measure
 from rearguard_controller.journal import codec
 from rearguard_controller.journal.sqlite.store import SqliteJournal
@@ -56,7 +57,7 @@ class Polls:
 
     def restart(self):
         of = runtime(self.journal, clock=lambda: self.now)
-        self.beside = SideBySide(of, self.prometheus, Releases(of, Actions(), self.prometheus))
+        self.beside = SideBySide(of, self.prometheus, Releases(of, ReleaseKinds(Actions()), self.prometheus))
 
     async def __call__(self, *, scraped=("1.0", "2.0"), alerts=(), enough=(), **shows):
         self.now += POLL

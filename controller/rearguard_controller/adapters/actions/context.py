@@ -44,6 +44,7 @@ class ActionResult:
         detail: one sentence: exit code, time-out, HTTP status, or why it could not start.
         seconds: how long it took.
         never_began: the controller had no descriptors, memory or processes left to begin it; nothing has happened.
+        superseded: somebody else changed the target, so that nothing was done.
     """
 
     ok: bool
@@ -52,6 +53,7 @@ class ActionResult:
     seconds: float
     timed_out: bool = False
     never_began: bool = False
+    superseded: bool = False
 
 
 class Refused(Exception):  # noqa: N818 - not an error of the program: it becomes a failed result

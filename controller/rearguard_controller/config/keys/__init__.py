@@ -22,6 +22,7 @@ SECTIONS = (
     http_config.AUTHORIZATION,
     http_config.TLS_CONFIG,
     http_config.HTTP_HEADER,
+    service.KUBERNETES,
     service.STORM,
     service.TOKENS,
     service.LIMITS,
@@ -32,6 +33,7 @@ SECTIONS = (
     targets.TARGET,
     targets.RELEASE,
     targets.COMMAND_RELEASE,
+    targets.KUBERNETES_RELEASE,
     targets.HOOKS,
     targets.HOOK,
     targets.UNDO,
@@ -48,7 +50,6 @@ SECTIONS = (
 NOT_IN_THIS_VERSION = frozenset(
     {
         ("top level", "external_url"),
-        ("targets[].release", "kubernetes"),
     }
 )
 OPEN_NOT_IN_THIS_VERSION = ("page",)

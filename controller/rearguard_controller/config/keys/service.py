@@ -43,6 +43,12 @@ TOP = Section(
             "The Alertmanager whose silences and inhibitions count: such an alert never rolls back.",
         ),
         Key(
+            "kubernetes",
+            "mapping",
+            "the cluster in which the controller runs",
+            "The cluster whose workloads are targets; read only if a target has `release.kubernetes`.",
+        ),
+        Key(
             "storm", "mapping", "as below", "When many targets are in trouble at once, nothing is done automatically."
         ),
         Key(
@@ -82,6 +88,13 @@ ALERTMANAGER = Section(
             "Base address, with its path prefix if there is one; of several, the first that answers is used.",
         ),
         *http_config.KEYS,
+    ),
+)
+KUBERNETES = Section(
+    "kubernetes",
+    (
+        Key("kubeconfig", "path", "the service account of the pod", "A kubeconfig file, for a controller elsewhere."),
+        Key("context", "text", "the file's `current-context`", "Which of its contexts counts."),
     ),
 )
 STORM = Section(

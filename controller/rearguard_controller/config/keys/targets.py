@@ -40,7 +40,30 @@ TARGET = Section(
 )
 RELEASE = Section(
     "targets[].release",
-    (Key("command", "mapping", REQUIRED, "Versions are read and activated by commands."),),
+    (
+        Key("command", "mapping", "this or `kubernetes`", "Versions are read and activated by commands."),
+        Key(
+            "kubernetes",
+            "mapping",
+            "this or `command`",
+            "Versions are the pod templates of a workload; it is rolled back by the controller itself.",
+        ),
+    ),
+)
+KUBERNETES_RELEASE = Section(
+    "targets[].release.kubernetes",
+    (
+        Key("namespace", "text", REQUIRED, "The workload's namespace."),
+        Key("deployment", "text", "this or `statefulset` or `daemonset`", "Name of a Deployment."),
+        Key("statefulset", "text", "this or `deployment` or `daemonset`", "Name of a StatefulSet."),
+        Key("daemonset", "text", "this or `deployment` or `statefulset`", "Name of a DaemonSet."),
+        Key(
+            "timeout",
+            "duration",
+            "`5m`",
+            "Limit of a rollback: until all pods have the old template and are available.",
+        ),
+    ),
 )
 COMMAND_RELEASE = Section(
     "targets[].release.command",

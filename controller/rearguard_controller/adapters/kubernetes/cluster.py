@@ -1,0 +1,328 @@
+"""The cluster whose workloads are targets: which version serves, which there are, and going back to one.
+
+Here: the whole of it for everybody outside. Reading comes from mirrors, one for each namespace and kind; changing
+reads the workload itself first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import structlog
+
+from rearguard_controller.adapters.foreign_json import ShapeError, mapping
+from rearguard_controller.adapters.kubernetes import events, objects, patches
+from rearguard_controller.adapters.kubernetes.api import Api, ApiError, Document
+from rearguard_controller.adapters.kubernetes.mirror import Mirror
+from rearguard_controller.adapters.kubernetes.objects import PLURALS, Revision, Workload, list_path, path_of
+from rearguard_controller.adapters.kubernetes.orders import Done, Order
+from rearguard_controller.adapters.kubernetes.permissions import denied
+from rearguard_controller.adapters.kubernetes.rollout import Progress, progress
+from rearguard_controller.config import KubernetesSettings
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import KubernetesRelease, WorkloadKind
+from rearguard_controller.wording import span
+
+log = structlog.get_logger(__name__)
+
+SETTLES = 3.0  # seconds in which the revision of a new template appears
+LOOK_EVERY = 1.0  # seconds between two readings of a rollout
+AGAIN = 0.2  # seconds after which a patch is tried again whose workload changed in its status only
+MOST_MISSING = 5  # things that a sentence names
+
+Key = tuple[str, str]  # namespace and plural
+Changed = Callable[[WorkloadKind, str, str], None]  # told kind, namespace and name of each workload that changed
+
+
+class Read(NamedTuple):
+    """A workload as it was read just now, with its revisions."""
+
+    document: Document
+    workload: Workload
+    revisions: tuple[Revision, ...]
+
+
+class Cluster:
+    """One cluster. Close it when done. Every method raises `SourceError` only."""
+
+    def __init__(self, settings: KubernetesSettings, changed: Changed | None = None) -> None:
+        """Nothing is read or connected yet; `changed` is told of each workload that changed."""
+        self._api = Api(settings)
+        self._changed = changed
+        self._workloads: dict[Key, Mirror[Workload]] = {}
+        self._revisions: dict[Key, Mirror[Revision]] = {}
+        self._following: dict[Key, asyncio.Task[None]] = {}
+
+    async def close(self) -> None:
+        """End what is followed, and close open connections."""
+        tasks = list(self._following.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._api.close()
+
+    async def current(self, release: KubernetesRelease, *, fresh: bool = False) -> str:
+        """The version whose pods are wanted now: the hash of the workload's pod template.
+
+        Args:
+            release: the target's.
+            fresh: ask the API server itself; else what is followed may be as old as `mirror.STALE`.
+
+        Raises:
+            SourceError: it is not known.
+        """
+        if fresh:
+            read = await self._read(release)
+            return self._newest(release, read.workload, read.revisions).hash
+        deadline = time.monotonic() + SETTLES
+        while True:
+            mirror = self._revisions_of(release)
+            moved = asyncio.create_task(mirror.moved())
+            try:
+                try:
+                    workload, revisions = await self._followed(release)
+                    return self._newest(release, workload, revisions).hash
+                except SourceError:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise
+                    await asyncio.wait([moved], timeout=min(left, LOOK_EVERY))
+            finally:
+                moved.cancel()
+
+    async def versions(self, release: KubernetesRelease) -> frozenset[str]:
+        """The versions whose templates the cluster still has."""
+        _, revisions = await self._followed(release)
+        return frozenset(each.hash for each in revisions)
+
+    async def described(self, release: KubernetesRelease, version: str) -> str:
+        """A version as people know it: its revision and images; empty if the cluster has it no more."""
+        _, revisions = await self._followed(release)
+        found = next((each for each in revisions if each.hash == version), None)
+        return "" if found is None else f"revision {found.number}, {', '.join(found.images)}"
+
+    async def obstacle(self, release: KubernetesRelease) -> str:
+        """What the controller's account may not do that a rollback needs, or why the workload cannot be changed."""
+        why = await denied(self._api, release)
+        if why:
+            return why
+        workload, _ = await self._followed(release)
+        return f"{release.workload} is paused" if workload.paused else ""
+
+    async def prove(self, release: KubernetesRelease, order: Order) -> Done:
+        """Whether a version could be gone back to now: it and what it needs are there, and the patch is accepted."""
+        try:
+            read = await self._read(release)
+            template, why = await self._template(release, read, order.to_version)
+            if why or template is None:
+                return Done(False, why)
+            missing, unknown = await self._missing(release, template)
+            if missing:
+                return Done(False, f"{order.to_version} needs what is not there any more: {missing}")
+            operations = patches.back_to(read.document, template, order)
+            await self._api.patch(path_of(release), operations, dry_run=True)
+        except ApiError as error:
+            if error.is_conflict and await self._only_status_changed(release, read):
+                return Done(True, "the API server would take it")
+            return Done(False, f"the API server would not take it: {error.message}")
+        except SourceError as error:
+            return Done(False, error.message)
+        known = f"; not known whether {unknown} are there" if unknown else ""
+        return Done(True, f"the API server would take it{known}")
+
+    async def activate(self, release: KubernetesRelease, order: Order) -> Done:
+        """Put a version's template back, and follow until all pods are of it and available.
+
+        If it serves already, it is only followed. Asked again after any failure it does what is left to do.
+        """
+        deadline = time.monotonic() + release.timeout
+        told: list[str] = []
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + release.timeout):
+                refusal = await self._patched(release, order, told)
+                if refusal is not None:
+                    return refusal
+                return await self._rolled_out(release, order, told)
+        except TimeoutError:
+            last = told[-1] if told else "the API server gave no usable answer"
+            detail = f"{order.to_version} was not rolled out within {span(release.timeout)}: {last}"
+            log.warning("rollout_too_slow", workload=release.workload, late=time.monotonic() - deadline)
+            return Done(False, f"{detail}{_stuck(release)}", "\n".join(told), timed_out=True)
+
+    async def _patched(self, release: KubernetesRelease, order: Order, told: list[str]) -> Done | None:
+        """Patch until the template is the destination's; why that was refused, None if it was not."""
+        while True:
+            try:
+                read = await self._read(release)
+                serving = self._newest(release, read.workload, read.revisions).hash
+                if serving == order.to_version:
+                    return None
+                template, why = await self._template(release, read, order.to_version)
+                if serving != order.from_version:
+                    detail = f"{serving} serves, not {order.from_version}: somebody else changed {release.workload}"
+                    return Done(False, detail, "\n".join(told), superseded=True)
+                if why or template is None:
+                    return Done(False, why, "\n".join(told))
+                await self._api.patch(path_of(release), patches.back_to(read.document, template, order))
+                told.append(
+                    f"patched spec.template of {release.workload}: {order.from_version} -> {order.to_version}"
+                )
+                await events.tell(self._api, release, read.workload.uid, "RolledBack", patches.notes(order))
+            except ApiError as error:
+                if not (error.passes or error.is_conflict):
+                    return Done(False, f"{release.workload} was not changed: {error.message}", "\n".join(told))
+                told.append(error.message)
+                await asyncio.sleep(error.wait or (AGAIN if error.is_conflict else LOOK_EVERY))
+            except SourceError as error:
+                told.append(error.message)
+                await asyncio.sleep(LOOK_EVERY)
+            else:
+                return None
+
+    async def _rolled_out(self, release: KubernetesRelease, order: Order, told: list[str]) -> Done:
+        """Follow the rollout to its end, without a limit."""
+        while True:
+            try:
+                read = await self._read(release)
+                serving = self._newest(release, read.workload, read.revisions).hash
+            except SourceError as error:
+                _tell(told, error.message)
+            else:
+                if serving != order.to_version:
+                    detail = f"{serving} took the place of {order.to_version} while it was rolled out"
+                    return Done(False, detail, "\n".join(told), superseded=True)
+                at: Progress = progress(read.workload)
+                _tell(told, at.detail)
+                if at.done or at.failed:
+                    return Done(at.done, f"{release.workload}: {at.detail}", "\n".join(told))
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _template(self, release: KubernetesRelease, read: Read, version: str) -> tuple[Document | None, str]:
+        """The pod template of a version as it is to be patched in, or why it cannot be."""
+        if read.workload.paused:
+            return None, f"{release.workload} is paused: kubectl rollout resume lets it be changed"
+        found = next((each for each in read.revisions if each.hash == version), None)
+        kind = "ReplicaSet" if release.kind is WorkloadKind.DEPLOYMENT else "ControllerRevision"
+        if found is None:
+            kept = "" if read.workload.history is None else f" (revisionHistoryLimit is {read.workload.history})"
+            return None, f"{release.workload} has no {kind} of {version} any more{kept}"
+        path = f"{list_path(release.namespace, PLURALS[release.kind].revisions)}/{found.name}"
+        try:
+            return objects.template_of(await self._api.get(path)), ""
+        except ShapeError as error:
+            return None, f"the {kind} of {version} cannot be read: {error}"
+
+    async def _missing(self, release: KubernetesRelease, template: Document) -> tuple[str, str]:
+        """What a template needs and what is not there, and what the account may not look at."""
+        missing, unknown = [], set()
+        for plural, name in dict.fromkeys(patches.needed(template)):
+            try:
+                await self._api.get(f"/api/v1/namespaces/{release.namespace}/{plural}/{name}")
+            except ApiError as error:
+                if error.is_missing:
+                    missing.append(f"{plural[:-1]} {name}")
+                elif error.is_refusal:
+                    unknown.add(plural)
+                else:
+                    raise
+        return ", ".join(missing[:MOST_MISSING]), " and ".join(sorted(unknown))
+
+    async def _only_status_changed(self, release: KubernetesRelease, before: Read) -> bool:
+        """Whether a workload still has the template that it had when it was read."""
+        try:
+            return (await self._read(release)).workload.template == before.workload.template
+        except SourceError:
+            return False
+
+    async def _read(self, release: KubernetesRelease) -> Read:
+        """The workload and its revisions, by the API server itself."""
+        try:
+            document = await self._api.get(path_of(release))
+            workload = objects.workload(document)
+            selector = mapping(document.get("spec"), "spec").get("selector")
+            path = list_path(release.namespace, PLURALS[release.kind].revisions)
+            found = [
+                _revision(release.kind, each)
+                async for page, _ in self._api.pages(path, _matching(selector))
+                for each in page
+            ]
+        except ShapeError as error:
+            raise SourceError(f"{release.workload} cannot be read: {error}.") from None
+        return Read(document, workload, tuple(each for each in found if each.owner == workload.uid))
+
+    async def _followed(self, release: KubernetesRelease) -> tuple[Workload, tuple[Revision, ...]]:
+        """The workload and its revisions, as they are followed."""
+        mirror, revisions = self._workloads_of(release), self._revisions_of(release)
+        workload = (await mirror.objects()).get(release.name)
+        if workload is None:
+            raise SourceError(f"There is no {release.workload}.", hint="Are namespace, kind and name right?")
+        every = (await revisions.objects()).values()
+        return workload, tuple(each for each in every if each.owner == workload.uid)
+
+    @staticmethod
+    def _newest(release: KubernetesRelease, it: Workload, revisions: tuple[Revision, ...]) -> Revision:
+        """The revision whose template is wanted now. Of a paused Deployment: the one that was rolled out last."""
+        by_age = sorted(revisions, key=lambda each: each.number)
+        if release.kind is WorkloadKind.DEPLOYMENT:
+            same = [each for each in by_age if each.template == it.template]
+            if same:
+                return same[-1]
+            if it.paused and by_age:
+                return by_age[-1]
+            raise SourceError(f"{release.workload} has no ReplicaSet of its newest pod template yet.")
+        if it.observed < it.generation or not by_age:
+            raise SourceError(f"{release.workload} has no ControllerRevision of its newest pod template yet.")
+        return next((each for each in by_age if each.name == it.newest), by_age[-1])
+
+    def _workloads_of(self, release: KubernetesRelease) -> Mirror[Workload]:
+        key = release.namespace, PLURALS[release.kind].workloads
+        if key not in self._workloads:
+            path = list_path(*key)
+            changed = self._telling(release.kind, release.namespace)
+            self._workloads[key] = self._follow(key, Mirror(self._api, path, objects.workload, changed))
+        return self._workloads[key]
+
+    def _revisions_of(self, release: KubernetesRelease) -> Mirror[Revision]:
+        key = release.namespace, PLURALS[release.kind].revisions
+        if key not in self._revisions:
+            read = objects.replica_set if release.kind is WorkloadKind.DEPLOYMENT else objects.controller_revision
+            self._revisions[key] = self._follow(key, Mirror(self._api, list_path(*key), read, lambda _: None))
+        return self._revisions[key]
+
+    def _follow(self, key: Key, mirror: Mirror) -> Mirror:  # type: ignore[type-arg]  # of either kind
+        self._following[key] = asyncio.create_task(mirror.run(), name=f"follow {'/'.join(key)}")
+        return mirror
+
+    def _telling(self, kind: WorkloadKind, namespace: str) -> Callable[[str], None]:
+        def told(name: str) -> None:
+            if self._changed is not None:
+                self._changed(kind, namespace, name)
+
+        return told
+
+
+def _revision(kind: WorkloadKind, document: Document) -> Revision:
+    return objects.replica_set(document) if kind is WorkloadKind.DEPLOYMENT else objects.controller_revision(document)
+
+
+def _matching(selector: object) -> Mapping[str, str]:
+    """The query that lists what a workload's selector matches; without one that can be written, everything."""
+    labels = selector.get("matchLabels") if isinstance(selector, dict) else None
+    if not isinstance(labels, dict) or not labels:
+        return {}
+    return {"labelSelector": ",".join(f"{name}={value}" for name, value in labels.items())}
+
+
+def _tell(told: list[str], sentence: str) -> None:
+    if not told or told[-1] != sentence:
+        told.append(sentence)
+
+
+def _stuck(release: KubernetesRelease) -> str:
+    """What a person has to know of a StatefulSet: it does not replace a broken pod by itself."""
+    if release.kind is not WorkloadKind.STATEFUL_SET:
+        return ""
+    return "; a StatefulSet waits for its broken pod: kubectl delete pod lets it be made anew"

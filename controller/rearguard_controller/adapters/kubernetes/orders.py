@@ -1,0 +1,33 @@
+"""What a cluster is asked to do with a workload, and how it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which version is to take which one's place, and for whom: for annotations, events and sentences."""
+
+    target: str
+    from_version: str
+    to_version: str
+    rollback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How it went.
+
+    Attributes:
+        detail: one sentence.
+        output: what happened meanwhile, one line each.
+        timed_out: the limit was over.
+        superseded: somebody else changed the workload; nothing was done.
+    """
+
+    ok: bool
+    detail: str
+    output: str = ""
+    timed_out: bool = False
+    superseded: bool = False

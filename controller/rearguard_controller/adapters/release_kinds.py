@@ -1,0 +1,133 @@
+"""How a target's version is read and changed, whichever kind of release it has: commands, or a workload.
+
+Here: the one place that tells the kinds apart for everybody above.
+Never here: how a kind does it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from typing import assert_never
+
+from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
+from rearguard_controller.adapters.kubernetes import Cluster, Done, Order
+from rearguard_controller.errors import SourceError
+from rearguard_controller.model import CommandRelease, KubernetesRelease, ReleaseKind
+
+
+class ReleaseKinds:
+    """Reads and changes versions. One per controller; it closes what it uses."""
+
+    def __init__(self, actions: Actions, cluster: Cluster | None = None) -> None:
+        """Wire it; without a cluster no target may be a workload of one."""
+        self._actions = actions
+        self._cluster = cluster
+
+    async def use(self, cluster: Cluster | None) -> None:
+        """Ask another cluster from now on, after a reload; let go of the one before."""
+        before, self._cluster = self._cluster, cluster
+        if before is not None and before is not cluster:
+            await before.close()
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        await self._actions.close()
+        if self._cluster is not None:
+            await self._cluster.close()
+
+    async def current(self, release: ReleaseKind, context: ActionContext, *, fresh: bool = False) -> str:
+        """The version that serves: what `current` prints, or the workload's pod template.
+
+        Args:
+            release: of the target.
+            context: for the command.
+            fresh: something is about to be changed, so that what is followed may be too old.
+
+        Raises:
+            SourceError: it could not be read.
+            ShortageError: the controller could not start the command for want of a resource.
+        """
+        match release:
+            case CommandRelease():
+                return await self._actions.read_version(release.current, context)
+            case KubernetesRelease():
+                return await self._of(release).current(release, fresh=fresh)
+        assert_never(release)
+
+    async def versions(self, release: ReleaseKind, context: ActionContext) -> frozenset[str] | None:
+        """The versions that are ready to be activated; None when the target cannot list them.
+
+        Raises:
+            SourceError: it should list them and could not.
+        """
+        match release:
+            case CommandRelease():
+                if release.versions is None:
+                    return None
+                return frozenset(await self._actions.read_versions(release.versions, context))
+            case KubernetesRelease():
+                return await self._of(release).versions(release)
+        assert_never(release)
+
+    async def prove(self, release: ReleaseKind, context: ActionContext, *, alone: bool = True) -> ActionResult | None:
+        """Ask whether `to_version` can be activated; changes nothing. None where there is nothing to ask.
+
+        Args:
+            release: of the target.
+            context: with the version to be activated.
+            alone: wait until no command of the target runs, and let none begin meanwhile.
+        """
+        match release:
+            case CommandRelease():
+                if release.check is None:
+                    return None
+                ask = self._actions.run if alone else self._actions.look
+                return await ask(release.check, context)
+            case KubernetesRelease():
+                return await _timed(self._of(release).prove(release, _order(context)))
+        assert_never(release)
+
+    async def activate(self, release: ReleaseKind, context: ActionContext) -> ActionResult:
+        """Activate `to_version`. A failure is a result."""
+        match release:
+            case CommandRelease():
+                return await self._actions.run(release.rollback, context)
+            case KubernetesRelease():
+                return await _timed(self._of(release).activate(release, _order(context)))
+        assert_never(release)
+
+    async def settle(self, release: ReleaseKind, context: ActionContext) -> None:
+        """Return when nothing that an earlier controller began acts on the target any more."""
+        await self._actions.settle(context.target, release.timeout)
+
+    async def obstacle(self, release: ReleaseKind, context: ActionContext) -> str:
+        """Why a version could not be activated, found out without changing anything; empty if it could."""
+        match release:
+            case CommandRelease():
+                return await self._actions.obstacle(release.rollback, context)
+            case KubernetesRelease():
+                try:
+                    return await self._of(release).obstacle(release)
+                except SourceError as error:
+                    return error.message.rstrip(".")
+        assert_never(release)
+
+    def _of(self, release: KubernetesRelease) -> Cluster:
+        if self._cluster is None:
+            raise SourceError(f"No cluster is known for {release.workload}.", hint="Restart the controller.")
+        return self._cluster
+
+
+async def _timed(doing: Awaitable[Done]) -> ActionResult:
+    """What a cluster did, as the result of an action."""
+    began = time.monotonic()
+    done = await doing
+    seconds = time.monotonic() - began
+    return ActionResult(
+        done.ok, done.output, done.detail, seconds, timed_out=done.timed_out, superseded=done.superseded
+    )
+
+
+def _order(context: ActionContext) -> Order:
+    return Order(context.target, context.from_version, context.to_version, context.rollback_id)

@@ -1,0 +1,56 @@
+"""How a target's version is read and changed: which kind of release the file names, and what it says of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rearguard_controller.config import hooks
+from rearguard_controller.config.keys.targets import KUBERNETES_RELEASE, RELEASE
+from rearguard_controller.config.reading import LEAST_TIMEOUT, Place
+from rearguard_controller.model import KubernetesRelease, ReleaseKind, WorkloadKind
+
+ROLLOUT_TIMEOUT = 300.0  # seconds
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAMESPACE = re.compile(_LABEL)  # RFC 1123 label, as the API server asks for
+_OBJECT = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")  # RFC 1123 subdomain
+_ONE = "give exactly one of command and kubernetes"
+
+
+def release(place: Place, folder: Path) -> ReleaseKind:
+    """The release of a target, of whichever kind."""
+    block = place.block(RELEASE)
+    command, kubernetes = block.get("command"), block.get("kubernetes")
+    if command is not None and kubernetes is not None:
+        raise place.error("this names two kinds of release", _ONE)
+    if kubernetes is not None:
+        return _kubernetes(kubernetes)
+    if command is None:
+        raise place.error("this names no kind of release", _ONE)
+    return hooks.command_release(command, folder)
+
+
+def _kubernetes(place: Place) -> KubernetesRelease:
+    block = place.block(KUBERNETES_RELEASE)
+    given = [kind for kind in WorkloadKind if kind in block.entries]
+    if len(given) != 1:
+        raise place.error(
+            f"this names {'no workload' if not given else 'more than one workload'}",
+            f"give exactly one of {', '.join(WorkloadKind)}",
+        )
+    return KubernetesRelease(
+        namespace=_name(block.need("namespace"), _NAMESPACE, "a namespace"),
+        kind=given[0],
+        name=_name(block.need(given[0]), _OBJECT, f"a {given[0]}"),
+        timeout=block.duration("timeout", ROLLOUT_TIMEOUT, least=LEAST_TIMEOUT),
+    )
+
+
+def _name(place: Place, pattern: re.Pattern[str], what: str) -> str:
+    text = place.line(f"the name of {what}")
+    if not pattern.fullmatch(text):
+        raise place.error(
+            f"{text[:60]!r} is not the name of {what}",
+            "use lower-case letters, digits and '-', and begin and end with a letter or digit",
+        )
+    return text
