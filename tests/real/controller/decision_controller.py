@@ -11,6 +11,7 @@ from collections import Counter
 from real.controller.decision_world import POLL
 from real.controller.steady_loop import SteadyLoop
 from rearguard_controller.adapters.notices.delivery import Notify
+from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.config.configuration import Address, AlertmanagerSettings, Configuration, PrometheusSettings
 from rearguard_controller.facts.alerts_now import AlertsNow
@@ -167,7 +168,13 @@ class Controller:
             new_id=lambda letter: wiring.new_id(letter, world.now),
         )
         engine = wiring.Engine.of(
-            runtime, notify, world.commands, configuration, world.prometheus, judge=lambda: self.parts.judge
+            runtime,
+            notify,
+            world.commands,
+            ReleaseKinds(world.commands),
+            configuration,
+            world.prometheus,
+            judge=lambda: self.parts.judge,
         )
         silences = Silences(world.alertmanager, clock=runtime.clock, monotonic=runtime.steady)
         alerts_now = AlertsNow(world.prometheus, engine.trouble, runtime.clock)
