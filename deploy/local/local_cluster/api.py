@@ -56,6 +56,8 @@ class ApiServer:
     tokens: Tokens
     faults: Faults
     watches: Watches
+    read_log: Callable[[str, str, str], str] = lambda *_: ""
+    admin: Callable[[User, str, str, Any], Object] | None = None  # the test's switches
     answered: deque[Answered] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     def application(self) -> web.Application:
@@ -68,7 +70,7 @@ class ApiServer:
         note = Answered(time.time(), request.method, request.path, request.query_string)
         self.answered.append(note)
         try:
-            fault = await self.faults.meet(request)
+            fault = None if request.path.startswith("/stand-in/") else await self.faults.meet(request)
             instead = request.headers.get("Impersonate-User")
             who = self.tokens.user(request.headers.get("Authorization"), instead=instead)
             note.user = who.name
@@ -87,6 +89,8 @@ class ApiServer:
             return _refusal(ApiError(note.code, "InternalError", f"Internal error occurred: {error!r}"))
 
     async def _dispatch(self, request: web.Request, user: User, note: Answered) -> web.StreamResponse:
+        if self.admin and request.path.startswith("/stand-in/"):
+            return json_response(self.admin(user, request.method, request.path, note.body))
         if request.path in _HEALTH_PATHS:
             return web.Response(text="ok")
         if user == ANONYMOUS and request.path.strip("/") in _DISCOVERY:
@@ -98,6 +102,8 @@ class ApiServer:
         asked = read_request(request)
         note.verb = asked.verb
         self.access.check(user, asked)
+        if asked.part == "log" and asked.verb == "get":
+            return web.Response(text=self._log_of(asked, request.query.get("container", "")))
         if asked.verb == "watch":
             return await answer_watch(self.store, self.watches, as_stored(asked), request, _shape(request, asked))
         value, code = Answers(self.store, self.access, self.tokens).answer(request, asked, user, note.body)
@@ -106,6 +112,10 @@ class ApiServer:
         elif asked.kind == EVENTS:
             value = to_new(value)
         return json_response(value, code)
+
+    def _log_of(self, asked: Asked, container: str) -> str:
+        pod = self.store.get(asked.kind, asked.namespace, asked.name)
+        return self.read_log(asked.namespace, asked.name, container or pod["spec"]["containers"][0]["name"])
 
 
 async def _body(request: web.Request) -> Any:

@@ -20,6 +20,7 @@ import yaml
 from aiohttp import web
 
 from local_cluster.access import ADMIN, Access, Tokens, service_account
+from local_cluster.admin import Admin
 from local_cluster.api import ApiServer
 from local_cluster.daemon_sets import DaemonSetController
 from local_cluster.deployments import DeploymentController
@@ -33,6 +34,7 @@ from local_cluster.pod_scripts import Scripts
 from local_cluster.pods import NODE, Kubelet, Runner, ScriptRunner
 from local_cluster.replica_sets import ReplicaSetController
 from local_cluster.request import Asked
+from local_cluster.services import ServiceController
 from local_cluster.stateful_sets import StatefulSetController
 from local_cluster.store import Change, Store
 from local_cluster.watching import Watches, too_old
@@ -67,14 +69,26 @@ class Cluster:
         self.programs = ProcessRunner(self.store, logs or Path(tempfile.gettempdir()) / f"local_cluster_{id(self)}")
         runners: list[Runner] = [self.programs, ScriptRunner(self.scripts)]
         self.kubelet = Kubelet(self.store, self._events, runners, self.digests)
+        self.api.read_log = self.programs.read_log
         self.programs.look_again = self.kubelet.look_again
+        self.services = ServiceController(self.store, self._events)
         self._queues: list[WorkQueue] = [
             DeploymentController(self.store, self._events).queue,
             ReplicaSetController(self.store, self._events).queue,
             StatefulSetController(self.store, self._events).queue,
             DaemonSetController(self.store, self._events).queue,
+            self.services.queue,
             self.kubelet.queue,
         ]
+        self.api.admin = Admin(
+            self.api,
+            self.scripts,
+            self.programs,
+            self.digests,
+            self.kubelet.look_at_all,
+            self.forget_changes,
+            self.away_for,
+        ).answer
         self.store.listen(NAMESPACES, self._when_namespace_changed)
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -111,6 +125,7 @@ class Cluster:
         await self.go_away()
         for queue in self._queues:
             await queue.stop()
+        self.services.close()
         self.programs.kill_all()
 
     async def go_away(self) -> None:
@@ -121,13 +136,25 @@ class Cluster:
             await self._runner.cleanup()
             self._runner = None
 
+    @property
+    def answering(self) -> bool:
+        """True while the API is open."""
+        return self._runner is not None
+
+    async def away_for(self, seconds: float) -> None:
+        """Go away, and come back after this time."""
+        await self.go_away()
+        await asyncio.sleep(seconds)
+        await self.come_back()
+
     async def come_back(self) -> None:
         """Open the API again, on the same port."""
-        self._runner = web.AppRunner(self.api.application(), shutdown_timeout=0.2, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self._tls())
+        runner = web.AppRunner(self.api.application(), shutdown_timeout=0.2, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self._tls())
         await site.start()
-        self.port = int(self._runner.addresses[0][1])
+        self.port = int(runner.addresses[0][1])
+        self._runner = runner
 
     def add_namespace(self, name: str) -> None:
         """Create a namespace, unless it is there."""

@@ -66,6 +66,7 @@ CLUSTER_ROLE_BINDINGS = Kind(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBin
 QUOTAS = Kind("", "v1", "resourcequotas", "ResourceQuota", ("quota",), ("status",))
 AUTOSCALERS = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",), ("status",))
 BUDGETS = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), ("status",))
+ENDPOINT_SLICES = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
 KINDS: tuple[Kind, ...] = (
@@ -98,7 +99,7 @@ KINDS: tuple[Kind, ...] = (
     CLUSTER_ROLE_BINDINGS,
     LEASES,
     EVENTS,
-    Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
+    ENDPOINT_SLICES,
     Kind("batch", "v1", "jobs", "Job", (), ("status",)),
     Kind("batch", "v1", "cronjobs", "CronJob", ("cj",), ("status",)),
     Kind(

@@ -7,6 +7,7 @@ the address in `POD_IP` and the port in `PORT`, beside the variables of its mani
 import asyncio
 import base64
 import os
+import re
 import signal
 import subprocess
 import time
@@ -27,12 +28,17 @@ _PROBE_EVERY = 0.2  # seconds; a manifest's probes are slower, and tests are in 
 _END_LIMIT = 10.0  # seconds between SIGTERM and SIGKILL, at most
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.5, 5.0  # seconds between restarts
 _LOOK_EVERY = 0.2
+_VARIABLE = re.compile(r"\$\((?P<name>[A-Za-z_][A-Za-z0-9_]*)\)")
 _CRASHES = "CrashLoopBackOff"
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How to run the containers of an image: a command that the manifest's command and args are added to."""
+    """How to run the containers of an image: a command that the manifest's command and args are added to.
+
+    In both, `{address}`, `{port}`, `{pod}` and `{tag}` stand for the pod's address, the container's first port, the
+    pod's name and the image's tag, and `$(NAME)` for a variable of the container.
+    """
 
     command: Sequence[str | Path]
     folder: Path | None = None
@@ -75,6 +81,11 @@ class ProcessRunner:
         """Return the file that a container prints to."""
         return self._logs / f"{namespace}_{pod}_{container}.log"
 
+    def read_log(self, namespace: str, pod: str, container: str) -> str:
+        """Return what a container has printed, empty for one that is no process."""
+        file = self.log_of(namespace, pod, container)
+        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
     def _program(self, image: str) -> Program | None:
         fitting = [pattern for pattern in self._programs if fnmatchcase(image, pattern)]
         return self._programs[max(fitting, key=len)] if fitting else None
@@ -113,12 +124,13 @@ class ProcessRunner:
         if program is None:
             return
         self._logs.mkdir(parents=True, exist_ok=True)
+        environment = self._environment(pod, container, program)
         command = [*program.command, *(container.get("command") or []), *(container.get("args") or [])]
         with self.log_of(namespace_of(pod), name_of(pod), container["name"]).open("ab") as log:
             one.child = subprocess.Popen(
-                [str(part) for part in command],
+                [_filled(str(part), environment, container["image"]) for part in command],
                 cwd=program.folder,
-                env=self._environment(pod, container, program),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -202,6 +214,18 @@ class ProcessRunner:
                 _send(one.child, signal.SIGKILL)
                 one.child.wait()
         self._running.clear()
+
+
+def _filled(text: str, environment: dict[str, str], image: str) -> str:
+    known = {
+        "{address}": environment["POD_IP"],
+        "{port}": environment.get("PORT", ""),
+        "{pod}": environment["HOSTNAME"],
+        "{tag}": image.rpartition(":")[2],
+    }
+    for name, value in known.items():
+        text = text.replace(name, value)
+    return _VARIABLE.sub(lambda found: environment.get(found["name"], found[0]), text)
 
 
 def _send(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

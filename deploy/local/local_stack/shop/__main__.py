@@ -28,6 +28,7 @@ _GRACE_SECONDS = 2.0  # for requests under way when the process is asked to end
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="shop", description="The demo's shop.")
     parser.add_argument("--release", type=Path, required=True, help="folder of the release to serve")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--database", required=True, help="SQLAlchemy URL with an async driver")
     parser.add_argument("--record", type=Path, required=True, help="file that says which process serves")
@@ -62,7 +63,7 @@ async def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await web.TCPSite(runner, "127.0.0.1", options.port).start()
+        await web.TCPSite(runner, options.host, options.port).start()
         _write_record(options.record, release.version)
         logging.getLogger("shop").info("serving %s on port %s", release.version, options.port)
         await stop.wait()
