@@ -39,7 +39,7 @@ from rearguard_controller.facts.concern import Concern
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.journal.store import Fence, Journal
-from rearguard_controller.model import KubernetesRelease
+from rearguard_controller.model import KubernetesRelease, WorkloadKind
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
 from rearguard_controller.service.leadership import Leadership
@@ -92,7 +92,7 @@ class Controller:
         self._silences = self._silences_of(self._alertmanager)
         shortages = Shortages(self._telemetry.short_of)
         actions = Actions(Survivors(state_folder(configuration.journal)), shortages)
-        kinds = ReleaseKinds(actions, _cluster(configuration))
+        kinds = ReleaseKinds(actions, self._cluster(configuration))
         self._engine = Engine.of(
             self._runtime, notify, actions, kinds, configuration, self._prometheus, judge=lambda: self.parts.judge
         )
@@ -162,10 +162,11 @@ class Controller:
             self._alertmanager = _alertmanager(configuration, self._runtime.clock)
             self._silences = self._silences_of(self._alertmanager)
         if _cluster_of(configuration) != _cluster_of(self.parts.configuration):
-            await self._engine.kinds.use(_cluster(configuration))
+            await self._engine.kinds.use(self._cluster(configuration))
         self._telemetry.know(configuration.targets)
         self._engine.tell(configuration, services)
-        self.parts = self._make(configuration)
+        before, self.parts = self.parts, self._make(configuration)
+        await before.followed.close()
         self._telemetry.reloaded(success=True)
         self._warnings.reloaded()
         self._reloaded.set()
@@ -177,12 +178,22 @@ class Controller:
 
     async def close(self) -> None:
         """Let go of everything outside."""
+        await self.parts.followed.close()
         await self._engine.kinds.close()
         await self._prometheus.close()
         if self._alertmanager is not None:
             await self._alertmanager.close()
         await self.journal.close()
         await self._engine.notify.close()
+
+    def _cluster(self, configuration: Configuration) -> Cluster | None:
+        """The cluster whose workloads are targets, if there are any; what changes in it is looked at at once."""
+
+        def changed(kind: WorkloadKind, namespace: str, name: str) -> None:
+            self.parts.followed.changed(kind, namespace, name)  # of the configuration of that moment
+
+        settings = _cluster_of(configuration)
+        return None if settings is None else Cluster(settings, changed)
 
     def _silences_of(self, alertmanager: Alertmanager | None) -> Silences:
         return Silences(alertmanager, clock=self._runtime.clock, monotonic=self._runtime.steady)
@@ -248,11 +259,6 @@ def _cluster_of(configuration: Configuration) -> KubernetesSettings | None:
     """Which cluster is asked; None while no target is a workload."""
     asked = any(isinstance(target.release, KubernetesRelease) for target in configuration.targets)
     return configuration.kubernetes if asked else None
-
-
-def _cluster(configuration: Configuration) -> Cluster | None:
-    settings = _cluster_of(configuration)
-    return None if settings is None else Cluster(settings)
 
 
 def _alertmanager(configuration: Configuration, clock: Callable[[], float]) -> Alertmanager | None:

@@ -33,6 +33,7 @@ from rearguard_controller.releases.by_people import ReleaseWords
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching.drill import Drills
+from rearguard_controller.watching.followed import Followed
 from rearguard_controller.watching.poll import Watcher
 from rearguard_controller.watching.readiness import Readiness
 
@@ -96,6 +97,7 @@ class Parts:
     people: People
     judge: Judge
     drills: Drills
+    followed: Followed
 
 
 def make(configuration: Configuration, sources: Sources, engine: Engine, *, well_for: float) -> Parts:
@@ -125,7 +127,9 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     runtime.telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=engine.heartbeat.age)
     judge = Judge(runtime, targets, gatherer, poll_interval=poll_interval, well_for=well_for)
     drills = Drills(runtime, sources, engine.actions, releases, readiness, polled=watcher.polled)
-    return Parts(configuration, releases, watcher, intake, people, judge, drills)
+    return Parts(
+        configuration, releases, watcher, intake, people, judge, drills, Followed(runtime, targets, releases)
+    )
 
 
 def new_id(letter: str, now: float) -> str:

@@ -98,7 +98,7 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout=""):
+async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout="", configuration=CONFIGURATION):
     """Serve a controller whose files lie in `tmp_path`; it polls once at the start, and then not for an hour.
 
     `more` is added to its configuration, `of_checkout` to that of its first target.
@@ -111,7 +111,7 @@ async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout=""):
     (tmp_path / "viewer").write_text("dora:read-1\n")
     (tmp_path / "operator").write_text("ann:act-1\n")
     file = tmp_path / "rearguard.yaml"
-    text = CONFIGURATION.format(folder=tmp_path, prometheus=prometheus)
+    text = configuration.format(folder=tmp_path, prometheus=prometheus)
     file.write_text(text.replace("  - name: search\n", f"{of_checkout}  - name: search\n") + more)
     configuration = config.load(file)
     controller = app.Controller(file, configuration, SqliteJournal.open(configuration.journal), insecure=False)

@@ -209,3 +209,25 @@ def test_a_command_that_finds_no_process_left_is_started_once_as_soon_as_there_i
         assert waits is (room == 0)
         assert (ok, noted) == (True, ["processes"] if waits else [])
         assert begun.read_text() == "begun\n"
+
+
+CONFIGURATION = """
+environment: production
+journal: sqlite://{folder}/journal.db
+listen: 127.0.0.1:0
+prometheus: {{url: "http://127.0.0.1:9"}}
+targets:
+  - {{name: a, match: {{job: a}}, release: {{command: {{current: [cat, v], rollback: ["true", "{{to_version}}"]}}}}}}
+"""
+
+
+def test_a_controller_that_could_never_answer_for_want_of_descriptors_does_not_start(tmp_path):
+    (tmp_path / "rearguard.yaml").write_text(CONFIGURATION.format(folder=tmp_path))
+    words = ["-m", "rearguard_controller", "serve", "--insecure", "--config", str(tmp_path / "rearguard.yaml")]
+    done = subprocess.run(
+        ["prlimit", "--nofile=20:20", sys.executable, *words], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "may open only 20 files" in done.stderr
+    assert "ulimit -n" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -9,7 +9,10 @@ import contextlib
 import resource
 from dataclasses import dataclass
 
+from rearguard_controller.errors import ConfigError
+
 HIGHEST = 65_536  # no more is of use here
+LEAST = 32  # below, journal, loop and one command leave none for answers, and the controller would only hang
 
 
 @dataclass(slots=True)
@@ -21,9 +24,18 @@ _inherited = _Inherited()
 
 
 def raise_limit() -> tuple[int, int]:
-    """Raise the soft limit of this process to the hard one. Returns the soft limit before and now."""
+    """Raise the soft limit of this process to the hard one. Returns the soft limit before and now.
+
+    Raises:
+        ConfigError: even the hard one is too low to work with.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = HIGHEST if hard == resource.RLIM_INFINITY else min(hard, HIGHEST)
+    if wanted < LEAST:
+        raise ConfigError(
+            f"The controller may open only {wanted} files at once, and needs {LEAST} at the least.",
+            hint="Raise it: ulimit -n, or LimitNOFILE= of its systemd unit.",
+        )
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return soft, soft
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

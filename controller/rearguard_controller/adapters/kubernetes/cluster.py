@@ -34,7 +34,7 @@ AGAIN = 0.2  # seconds after which a patch is tried again whose workload changed
 MOST_MISSING = 5  # things that a sentence names
 
 Key = tuple[str, str]  # namespace and plural
-Changed = Callable[[WorkloadKind, str, str], None]  # told kind, namespace and name of each workload that changed
+Changed = Callable[[WorkloadKind, str, str], None]  # told kind, namespace and name of a workload
 
 
 class Read(NamedTuple):
@@ -49,7 +49,7 @@ class Cluster:
     """One cluster. Close it when done. Every method raises `SourceError` only."""
 
     def __init__(self, settings: KubernetesSettings, changed: Changed | None = None) -> None:
-        """Nothing is read or connected yet; `changed` is told of each workload that changed."""
+        """Nothing is read or connected yet; `changed` is told of each workload that got another pod template."""
         self._api = Api(settings)
         self._changed = changed
         self._workloads: dict[Key, Mirror[Workload]] = {}
@@ -280,26 +280,26 @@ class Cluster:
     def _workloads_of(self, release: KubernetesRelease) -> Mirror[Workload]:
         key = release.namespace, PLURALS[release.kind].workloads
         if key not in self._workloads:
-            path = list_path(*key)
-            changed = self._telling(release.kind, release.namespace)
-            self._workloads[key] = self._follow(key, Mirror(self._api, path, objects.workload, changed))
+            mirror = Mirror(self._api, list_path(*key), objects.workload, self._telling(release.kind))
+            self._workloads[key] = self._follow(key, mirror)
         return self._workloads[key]
 
     def _revisions_of(self, release: KubernetesRelease) -> Mirror[Revision]:
         key = release.namespace, PLURALS[release.kind].revisions
         if key not in self._revisions:
             read = objects.replica_set if release.kind is WorkloadKind.DEPLOYMENT else objects.controller_revision
-            self._revisions[key] = self._follow(key, Mirror(self._api, list_path(*key), read, lambda _: None))
+            self._revisions[key] = self._follow(key, Mirror(self._api, list_path(*key), read))
         return self._revisions[key]
 
     def _follow(self, key: Key, mirror: Mirror) -> Mirror:  # type: ignore[type-arg]  # of either kind
         self._following[key] = asyncio.create_task(mirror.run(), name=f"follow {'/'.join(key)}")
         return mirror
 
-    def _telling(self, kind: WorkloadKind, namespace: str) -> Callable[[str], None]:
-        def told(name: str) -> None:
-            if self._changed is not None:
-                self._changed(kind, namespace, name)
+    def _telling(self, kind: WorkloadKind) -> Callable[[Workload, Workload], None]:
+        def told(before: Workload, now: Workload) -> None:
+            same = (before.template, before.newest, before.uid) == (now.template, now.newest, now.uid)
+            if self._changed is not None and not same:
+                self._changed(kind, now.namespace, now.name)
 
         return told
 

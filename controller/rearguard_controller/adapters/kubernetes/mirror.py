@@ -28,14 +28,25 @@ STALE = 30.0  # seconds without a watch after which nothing is claimed any more
 QUICK = 1.0  # seconds; a watch that ended sooner is followed by a pause
 FIRST_LOOK = 10.0  # seconds that a question waits for the first list
 
-Changed = Callable[[str], None]  # told the name of each object that changed
-
 
 class Mirror(Generic[T]):
     """The objects of one list by name. `run` follows them for ever."""
 
-    def __init__(self, api: Api, path: str, read: Callable[[Document], T], changed: Changed) -> None:
-        """Wire it; `path` is of the list, `read` makes the record that is kept of an object."""
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        read: Callable[[Document], T],
+        changed: Callable[[T, T], None] | None = None,
+    ) -> None:
+        """Wire it.
+
+        Args:
+            api: whom to ask.
+            path: of the list.
+            read: makes the record that is kept of an object; raises `ShapeError`.
+            changed: is told of each object that was another before, as it was and as it is.
+        """
         self._api, self._path, self._read, self._changed = api, path, read, changed
         self._kept: dict[str, T] = {}
         self._listed = asyncio.Event()
@@ -104,12 +115,12 @@ class Mirror(Generic[T]):
         async for page, version in self._api.pages(self._path):  # noqa: B007  # the last one counts
             for document in page:
                 self._take(document, fresh)
-        gone = self._kept.keys() - fresh.keys()
-        told = [name for name, one in fresh.items() if self._kept.get(name) != one] + list(gone)
-        self._kept, self._since = fresh, version
+        before, self._kept, self._since = self._kept, fresh, version
         self._well()
         self._listed.set()
-        self._tell(told)
+        for name, one in fresh.items():
+            self._tell(before.get(name), one)
+        self._stir()
 
     async def _watch(self) -> None:
         try:
@@ -129,13 +140,14 @@ class Mirror(Generic[T]):
         about = event.document.get("metadata")
         version = about.get("resourceVersion") if isinstance(about, dict) else None
         if event.kind != "BOOKMARK":
-            name = about.get("name") if isinstance(about, dict) else None
-            if event.kind == "DELETED" and isinstance(name, str):
+            name = str(about.get("name")) if isinstance(about, dict) else ""
+            before = self._kept.get(name)
+            if event.kind == "DELETED":
                 self._kept.pop(name, None)
             else:
                 self._take(event.document, self._kept)
-            if isinstance(name, str):
-                self._tell([name])
+                self._tell(before, self._kept.get(name))
+            self._stir()
         if isinstance(version, str) and version:
             self._since = version
 
@@ -153,12 +165,13 @@ class Mirror(Generic[T]):
                 self._odd.add(name)
                 log.warning("object_unreadable", path=self._path, name=name, error=str(error))
 
-    def _tell(self, names: list[str]) -> None:
-        for name in names:
-            self._changed(name)
-        if names:
-            moved, self._moved = self._moved, asyncio.Event()
-            moved.set()
+    def _tell(self, before: T | None, now: T | None) -> None:
+        if self._changed is not None and before is not None and now is not None and before != now:
+            self._changed(before, now)
+
+    def _stir(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     def _well(self) -> None:
         self._seen_at = time.monotonic()
