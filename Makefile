@@ -24,9 +24,9 @@ setup: $(STAMP) ## the virtual environment, and Prometheus, Alertmanager, HAProx
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.npm_packages
 
-demo: $(STAMP) ## the main job on this machine, about three minutes (KEEP=1 leaves it running)
+demo: $(STAMP) ## the main job on this machine, about three minutes (KEEP=1 leaves it running, KUBERNETES=1: as pods)
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries --demo
-	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.demo $(if $(KEEP),--keep,)
+	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.$(if $(KUBERNETES),cluster_demo,demo) $(if $(KEEP),--keep,)
 
 test: setup ## every test but the long campaigns, and those of `make check`
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" --ignore=tests/check

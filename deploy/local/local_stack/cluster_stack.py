@@ -69,14 +69,20 @@ class ClusterStack(Stack):
         return f"http://{found['spec']['clusterIP']}"
 
     def start(self, *, without: Sequence[Program] = ()) -> None:
-        """Start the cluster, apply the shop, and start every other program that is not in `without`."""
-        self.cluster.start()
-        self.kubectl("apply", "-f", str(MANIFEST))
-        self.kubectl("rollout", "status", f"deployment/{TARGET}", "--timeout=60s")
-        self._point_at_cluster()
+        """Apply the shop, and start every program that is not in `without`; each is ready when this returns."""
+        self.apply_shop()
+        settings.rewrite(self.layout.folder / "prometheus.yml", self._scrape_pods)
+        self.configure_controller(self._roll_back_deployment)
         for program in self.programs:
             if program not in without:
                 program.start()
+
+    def apply_shop(self) -> None:
+        """Start the cluster, and have the shop's first version serve. May be repeated."""
+        self.cluster.start()
+        wait_until(self.kubeconfig.exists, within=10, what="the cluster's kubeconfig")
+        self.kubectl("apply", "-f", str(MANIFEST))
+        self.kubectl("rollout", "status", f"deployment/{TARGET}", "--timeout=60s")
 
     def kubectl(self, *words: str) -> str:
         """Run the real `kubectl` as administrator, in the shop's namespace; what it printed. Raises `StackError`."""
@@ -141,11 +147,6 @@ class ClusterStack(Stack):
             ready_url="",
             environment={**binaries.environment(), "PYTHONPATH": _PACKAGES},
         )
-
-    def _point_at_cluster(self) -> None:
-        wait_until(self.kubeconfig.exists, within=10, what="the cluster's kubeconfig")
-        settings.rewrite(self.layout.folder / "prometheus.yml", self._scrape_pods)
-        self.configure_controller(self._roll_back_deployment)
 
     def _scrape_pods(self, content: dict[str, Any]) -> None:
         job = content["scrape_configs"][0]

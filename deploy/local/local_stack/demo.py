@@ -29,6 +29,7 @@ from local_stack.story import Event, Story
 _POLL = 0.25
 _TRUST_LIMIT = 75.0  # seconds until v1 must have earned trust
 _CLOSE_LIMIT = 140.0  # seconds from the deployment of v2 until the rollback must be closed
+_FAULT_LIMIT = 20.0  # seconds from the deployment until a shopper meets the fault
 _OVER_LIMIT = 20.0  # seconds until Prometheus' own alerts must be over, after that
 
 
@@ -46,18 +47,19 @@ class Demo:
 
     def tell(self) -> bool:
         """Tell the whole story; returns true when everything is proven."""
-        self._set_the_scene()
-        self._deploy_the_fault()
+        self.set_the_scene()
+        self.deploy_the_fault()
         reached = self._wait(lambda: "closed" in self.story.marks, _CLOSE_LIMIT)
         over = reached and self._wait(self._alerts_over, _OVER_LIMIT)
         if over:
             self.screen.event(Event(time.time(), "alerts over", "nothing pending, nothing firing", "good"))
         self.screen.footer_off()
-        claims = prove(self.stack, self.asker, len(self.story.left_alone))
+        claims = self.claims()
         self._sum_up(claims)
         return all(claim.holds for claim in claims)
 
-    def _set_the_scene(self) -> None:
+    def set_the_scene(self) -> None:
+        """Start everything, and wait until the first version is known good."""
         self.screen.title("The scene")
         self.screen.footer("starting the parts", "")
         self.stack.start()
@@ -67,25 +69,44 @@ class Demo:
         self.screen.line(
             "load", f"about {RATE:.0f} requests a second through HAProxy, and listeners of the price feed"
         )
-        if not self._wait(self._trusted, _TRUST_LIMIT, doing="v1 earns trust by serving well"):
-            raise StackError(f"v1 did not earn trust: {self.asker.target() or 'the controller does not answer'}")
-        earned = time.monotonic() - self.began
-        self.screen.line("v1 is known good", f"after {earned:.0f} s: it served, was measured, and no alert fired")
+        self.wait_for_trust("v1")
 
-    def _deploy_the_fault(self) -> None:
+    def deploy_the_fault(self) -> None:
+        """Deploy the version that fails."""
         self.screen.title("The fault")
         self.stack.release("deploy", "v2")
         deployed = time.time()
-        if not self._wait(lambda: self.load.counts.first_fault is not None, 10.0, doing="v2 serves"):
-            raise StackError("release v2 served without a fault")
-        self.screen.zero = self.load.counts.first_fault
+        self.wait_for_fault()
         since = self.stack.supervisor.serving()
         at = since.since if since else deployed
         self.screen.event(Event(at, "v2 deployed", "it fails for customers without a loyalty tier, three in ten"))
 
+    def wait_for_trust(self, name: str) -> None:
+        """Wait until the good version is known good; `name` is for people. Raises `StackError`."""
+        if not self._wait(self._trusted, _TRUST_LIMIT, doing=f"{name} earns trust by serving well"):
+            raise StackError(f"{name} did not earn trust: {self.asker.target() or 'the controller does not answer'}")
+        earned = time.monotonic() - self.began
+        self.screen.line(
+            f"{name} is known good", f"after {earned:.0f} s: it served, was measured, and no alert fired"
+        )
+
+    def wait_for_fault(self) -> None:
+        """Wait until a shopper meets the fault, from which on the story's times count. Raises `StackError`."""
+        if not self._wait(lambda: self.load.counts.first_fault is not None, _FAULT_LIMIT, doing="v2 serves"):
+            raise StackError("release v2 served without a fault")
+        self.screen.zero = self.load.counts.first_fault
+
+    def good_version(self) -> str:
+        """The version that must be known good, as the controller calls it."""
+        return "v1"
+
+    def claims(self) -> list[Claim]:
+        """What must be true at the end."""
+        return prove(self.stack, self.asker, len(self.story.left_alone))
+
     def _trusted(self) -> bool:
         target = self.asker.target()
-        return target.get("last_known_good") == "v1" and bool(target.get("ready"))
+        return target.get("last_known_good") == self.good_version() and bool(target.get("ready"))
 
     def _alerts_over(self) -> bool:
         return not self.asker.trigger_alerts()
@@ -112,21 +133,20 @@ class Demo:
 
         firing = min((key for key in marks if key.startswith("firing ")), key=lambda key: marks[key], default="")
         pending = firing.replace("firing", "pending")
-        self.screen.spans(
-            [
-                ("fault began → alert pending", between("fault", pending), None),
-                ("fault began → alert firing", between("fault", firing), None),
-                ("fault began → decision", between("fault", "decision"), 60.0),
-                ("alert received → decision", between("received", "decision"), None),
-                ("alert received → first step", between("received", "before_hook save-state started"), 2.0),
-                ("clients turned away (drain → restore)", self._turned_away(), None),
-                ("rollback command", self._duration("roll_back"), None),
-                ("health check", self._duration("verify_health"), None),
-                ("fault began → v1 serves clients again", between("fault", self._key("undo_hook")), None),
-                ("fault began → recovery proven", between("fault", "closed"), None),
-                ("whole demo", time.monotonic() - self.began, 240.0),
-            ]
-        )
+        rows = [
+            ("fault began → alert pending", between("fault", pending), None),
+            ("fault began → alert firing", between("fault", firing), None),
+            ("fault began → decision", between("fault", "decision"), 60.0),
+            ("alert received → decision", between("received", "decision"), None),
+            ("alert received → first step", between("received", "before_hook save-state started"), 2.0),
+            ("clients turned away (drain → restore)", self._turned_away(), None),
+            ("rollback command", self._duration("roll_back"), None),
+            ("health check", self._duration("verify_health"), None),
+            ("fault began → v1 serves clients again", between("fault", self._key("undo_hook")), None),
+            ("fault began → recovery proven", between("fault", "closed"), None),
+            ("whole demo", time.monotonic() - self.began, 240.0),
+        ]
+        self.screen.spans([row for row in rows if row[1] is not None])
         self.screen.title("What clients saw")
         for name, seen in self.load.counts.told():
             self.screen.line(name, seen)
@@ -156,11 +176,12 @@ def command_lines(layout: Layout) -> list[str]:
     ]
 
 
-def _keep(stack: Stack, screen: Screen) -> None:
+def keep_running(stack: Stack, screen: Screen, shop: str) -> None:
+    """Show where everything is, the shop at this address, until a signal comes."""
     layout = stack.layout
     screen.title("Everything is still running; Ctrl-C stops it")
     for name, url in (
-        ("shop (HAProxy)", layout.proxy),
+        ("shop", shop),
         ("controller", layout.controller),
         ("Prometheus", layout.prometheus),
         ("Alertmanager", layout.alertmanager),
@@ -181,14 +202,14 @@ def _run(folder: Path, *, keep: bool) -> bool:
                 good = Demo(stack, screen, load).tell()
             if keep:
                 with suppress(SystemExit):  # the signal that ends it is what was asked for
-                    _keep(stack, screen)
+                    keep_running(stack, screen, stack.layout.proxy)
         finally:
             load.stop()
     return good
 
 
-def main() -> int:
-    """Run the demo; returns its exit code."""
+def main(run: Callable[..., bool] = _run) -> int:
+    """Run a demo in a folder of its own; returns its exit code."""
     parser = argparse.ArgumentParser(prog="demo", description="A bad release, and the way back.")
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     options = parser.parse_args()
@@ -197,7 +218,7 @@ def main() -> int:
     try:
         with ended_by_signals():
             fetch(DEMO)
-            good = _run(folder, keep=options.keep)
+            good = run(folder, keep=options.keep)
     except BinaryMissingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

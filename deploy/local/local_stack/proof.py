@@ -26,7 +26,7 @@ class Claim:
 
 def prove(stack: Stack, asker: Asker, left_alone: int) -> list[Claim]:
     """Return every claim with its evidence; `left_alone` counts the further judgements of the same trouble."""
-    return [_serving(stack), _condition_over(asker), _traffic(stack), _once(stack, asker, left_alone)]
+    return [_serving(stack), condition_over(asker), _traffic(stack), _once(stack, asker, left_alone)]
 
 
 def _serving(stack: Stack) -> Claim:
@@ -37,7 +37,8 @@ def _serving(stack: Stack) -> Claim:
     return Claim("v1 serves again", version == "v1", f"the serving process runs {version}")
 
 
-def _condition_over(asker: Asker) -> Claim:
+def condition_over(asker: Asker, shows: str = "v1") -> Claim:
+    """Whether the condition of the rollback is over, by Prometheus, where the good version shows this label."""
     claim = "Prometheus says the condition is over"
     alerts = [f"{alert['labels']['alertname']} {alert['state']}" for alert in asker.trigger_alerts()]
     if alerts:
@@ -46,11 +47,11 @@ def _condition_over(asker: Asker) -> Claim:
     conditions = found[0]["conditions"] if found else []
     if not conditions:
         return Claim(claim, holds=False, evidence="there was no rollback")
-    labels = {"service_name": "shop", "service_version": str(found[0]["to_version"])}
+    labels = {"service_name": "shop", "service_version": shows}
     value = asker.figure(conditions[0]["figure"], labels)
     if value is None:
-        return Claim(claim, holds=False, evidence="Prometheus has no figure for v1")
-    return Claim(claim, holds=True, evidence=f"no trigger alert; {conditions[0]['figure']} of v1 is {value:.3g}")
+        return Claim(claim, holds=False, evidence=f"Prometheus has no figure for {shows}")
+    return Claim(claim, holds=True, evidence=f"no trigger alert; {conditions[0]['figure']} of {shows} is {value:.3g}")
 
 
 def _traffic(stack: Stack) -> Claim:
