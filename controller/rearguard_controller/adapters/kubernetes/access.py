@@ -137,11 +137,13 @@ def _token(file: Path, user: Mapping[str, object], private: Path) -> Path | None
 
 
 def _written(path: Path, data: bytes) -> Path:
-    """A file with these bytes that only its owner reads; an older one of this name is replaced at once."""
-    fresh = path.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(data)
-    fresh.replace(path)
+    """A file with these bytes that only its owner reads; an older one of this name is replaced at once.
+
+    Several questions may be asked side by side, so each writes a file of its own first.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as fresh:
+        fresh.write(data)
+    Path(fresh.name).replace(path)
     return path
 
 
