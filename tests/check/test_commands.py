@@ -28,7 +28,7 @@ def shipped():
 
 def test_nothing_that_is_shipped_runs_a_shell_line():
     texts = dict(shipped())
-    assert {Path("docs/configuration.md"), Path("deploy/kubernetes/Dockerfile"), Path("README.md")} <= texts.keys()
+    assert {Path("docs/configuration.md"), Path("deploy/Dockerfile"), Path("README.md")} <= texts.keys()
     found = {str(name): match[0] for name, text in texts.items() if (match := SHELL_LINE.search(text))}
     assert found == {}
 

@@ -22,26 +22,16 @@ def test_the_unit_runs_the_command_as_it_is(key):
     assert parser().parse_args(words).check is (key == "ExecStartPre")
 
 
-def test_the_image_takes_only_files_that_exist_and_are_let_in():
-    allowed = (CONTAINER / "Dockerfile.dockerignore").read_text().splitlines()
-    sources = [
-        source
-        for line in re.findall(r"^COPY (?!--from)(.+)$", (CONTAINER / "Dockerfile").read_text(), re.MULTILINE)
-        for source in line.split()[:-1]
-    ]
-    assert "exporter" in sources
-    for source in sources:
-        assert (ROOT / source).exists()
-        assert f"!{source}" in allowed
-
-
 def test_the_container_sees_the_processes_of_its_service_and_gets_its_configuration():
     services = yaml.safe_load((CONTAINER / "compose.yaml").read_text())["services"]
     exporter = services["exporter"]
+    build = exporter["build"]
+    dockerfile = (CONTAINER / build["context"] / build["dockerfile"]).read_text()
+    assert f"AS {build['target']}\n" in dockerfile
     assert exporter["pid"] == exporter["network_mode"] == "service:shop"
     (mounted,) = exporter["volumes"]
     source, target, _ = mounted.split(":")
     assert (CONTAINER / source).is_file()
-    assert f'"{target}"' in (CONTAINER / "Dockerfile").read_text()
+    assert f'"{target}"' in dockerfile
     keys = yaml.safe_load((CONTAINER / "exporter.yaml").read_text()).keys()
     assert keys <= set(SECTIONS[0].names)
