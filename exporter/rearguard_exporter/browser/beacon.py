@@ -5,8 +5,7 @@ Never here: what becomes of it (measurements), who may send (endpoints).
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 MOST_BYTES: Final = 8192
 """Bytes that a beacon may have; one of the script has a few hundred."""
@@ -27,8 +26,7 @@ class BeaconError(ValueError):
     """This is no beacon. The message is a fixed text, which repeats nothing of what was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Beacon:
+class Beacon(NamedTuple):
     """What one page view measured. Its texts are a stranger's: look them up, never show them."""
 
     path: str
@@ -59,7 +57,7 @@ def parse(body: bytes) -> Beacon:
     return Beacon(
         _text(document.get("page")),
         _text(document.get("navigation")),
-        [(name, _number(vitals[name], most) / unit) for name, most, unit in _RANGES if name in vitals],
+        _vitals(vitals),
         [_timing(pair) for pair in timings] if timings else timings,
         [(_text(name), _count(value)) for name, value in errors.items()] if errors else [],
     )
@@ -71,12 +69,25 @@ def _refuse(_: str) -> NoReturn:
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 _WHITESPACE = " \t\r\n"  # of JSON
+_OUT_OF_RANGE = "a measurement is no number, or out of its range"
 
 
 def _text(value: Any) -> str:
     if type(value) is not str or len(value) > _LONGEST:
         raise BeaconError("page, navigation and names are texts of at most 2000 characters")
     return value
+
+
+def _vitals(document: dict[str, Any]) -> list[tuple[str, float]]:
+    found = []
+    for name, most, unit in _RANGES:
+        if name in document:
+            value = document[name]
+            kind = type(value)
+            if not ((kind is float or kind is int) and 0 <= value <= most):  # as `_number`, whose call costs more
+                raise BeaconError(_OUT_OF_RANGE)
+            found.append((name, value / unit))
+    return found
 
 
 def _timing(pair: Any) -> tuple[str, float]:
@@ -95,4 +106,4 @@ def _number(value: Any, most: float) -> float:
     # A bool is no number here, and what no float can hold is out of range before it is one.
     if (type(value) is float or type(value) is int) and 0 <= value <= most:
         return float(value)
-    raise BeaconError("a measurement is no number, or out of its range")
+    raise BeaconError(_OUT_OF_RANGE)

@@ -32,10 +32,13 @@ def beacon_handler(endpoint: BeaconEndpoint) -> Handler:
         refused = endpoint.refused(sender)
         if refused is not None:
             return _response(refused)
-        try:
-            body = await deadline.within(_body(request))
-        except TimeoutError:
-            return web.Response(status=408)
+        if request.content.is_eof():  # as most are: it came together with the head, and needs no deadline
+            body = request.content.read_nowait()
+        else:
+            try:
+                body = await deadline.within(_body(request))
+            except TimeoutError:
+                return web.Response(status=408)
         return _response(endpoint.take(body, sender) if len(body) <= MOST_BYTES else endpoint.too_large())
 
     return answer
