@@ -82,8 +82,11 @@ def _profile(tags: Tags) -> None:
         return
     try:
         profiler: Any = import_module("ddtrace.profiling").Profiler  # it is heavy, and not everywhere there
+        is_running = getattr(profiler, "_active_instance", None) is not None  # the application started one
+        # One that is made gives its tags to whichever runs; a second one that starts is an error in the log.
         _profilers.append(profiler(service=tags.service, env=tags.environment, version=tags.version))
-        _profilers[0].start()
+        if not is_running:
+            _profilers[0].start()
     except Exception as failure:  # noqa: BLE001 - as above
         log.warning("rearguard_exporter: Datadog's profiler does not start (%s)", type(failure).__name__)
 

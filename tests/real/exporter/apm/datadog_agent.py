@@ -1,6 +1,8 @@
 """Datadog's own test agent, in a process on loopback: it takes what the real tracer sends, and shows it."""
 
+import base64
 import json
+import re
 import subprocess
 import sys
 import time
@@ -46,6 +48,17 @@ class DatadogAgent:
             assert time.monotonic() < deadline, found
             time.sleep(0.1)
         return found
+
+    def profiles(self, service):
+        """The tags of each profile that came so far of this service."""
+        bodies = [
+            base64.b64decode(one["body"])
+            for one in self._ask("/test/session/requests")
+            if one["url"].endswith("/profiling/v1/input")
+        ]
+        told = [re.search(rb'"tags_profiler":\s*"([^"]*)"', body) for body in bodies]
+        tags = [set(found[1].decode().split(",")) for found in told if found]
+        return [each for each in tags if f"service:{service}" in each]
 
     def close(self):
         self._process.terminate()

@@ -151,6 +151,19 @@ def _databases(made):
     return ask
 
 
+async def _ask_shelf(made):
+    """A statement of asyncpg that succeeds and one that fails."""
+    import asyncpg
+
+    async with asyncpg.create_pool(os.environ["POSTGRES"], min_size=1, max_size=1) as pool:
+        made.instrument_asyncpg(pool, name="shelf")
+        await pool.fetchval("select 'shelf'")
+        try:
+            await pool.fetchval("select 1 / 0")
+        except asyncpg.DivisionByZeroError:
+            return
+
+
 def fastapi(before, after, *, inside=False):
     before()
     from fastapi import FastAPI, WebSocket
@@ -161,6 +174,10 @@ def fastapi(before, after, *, inside=False):
     @app.get("/query")
     def query():
         asking[0]()
+
+    @app.get("/shelf")
+    async def shelf():
+        await _ask_shelf(made)
 
     @app.get(PAGE)
     async def page(item: str):

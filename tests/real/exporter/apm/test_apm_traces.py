@@ -80,6 +80,26 @@ def test_a_statement_is_one_span_at_each_vendor(order, sentry, agent, tmp_path):
         check_statements(sentry, agent, service, ["select 'orders'", "select 'stock'"])
 
 
+@pytest.mark.parametrize("order", ["ours", pytest.param("before", marks=pytest.mark.soak)])
+def test_a_statement_of_asyncpg_is_one_span_at_each_vendor_and_a_failing_one_is_an_error(
+    order, sentry, agent, tmp_path
+):
+    service = f"asyncpg-{order}"
+    own = {} if order == "ours" else {"OWN_SENTRY": sentry.dsn, "OWN_DATADOG": "1"}
+    own |= {"SENTRY_DSN": sentry.dsn, "DD_TRACE_AGENT_URL": agent.url, "SERVICE": service}
+    with (
+        postgres.running() as server,
+        Shop(tmp_path, "fastapi", order, POSTGRES=server.url("postgres"), **own) as shop,
+    ):
+        assert shop.get("/shelf")[0] == 200
+        good, bad = "select 'shelf'", "select 1 / 0"
+        check_statements(sentry, agent, service, [good, bad])
+        spans = {span["resource"]: span for span in agent.wait(service, 1)[0]}
+        assert (spans[good]["error"], spans[bad]["error"]) == (0, 1)
+        assert "DivisionByZero" in spans[bad]["meta"]["error.type"]
+        assert "rearguard_exporter:" not in shop.said()
+
+
 @pytest.mark.parametrize("vendor", ["sentry", "datadog"])
 def test_exemplars_name_the_traces_that_the_vendor_gets(vendor, sentry, agent, tmp_path):
     service = f"exemplars-{vendor}"
