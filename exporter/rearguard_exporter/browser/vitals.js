@@ -19,7 +19,7 @@
   const interactions = () => perf.interactionCount ?? seen;
 
   const start = (navigation, page) => {
-    view = { page: (page || location.pathname).slice(0, 500), navigation, vitals: {}, timings: [], errors: {}, sent: {} };
+    view = { page: String(page || location.pathname).slice(0, 500), navigation, vitals: {}, timings: [], errors: {}, sent: {} };
     cls = session = sessionBegan = sessionLast = 0;
     interactionsBefore = interactions();
     slow = new Map();
@@ -69,7 +69,9 @@
     view.timings = [];
     view.errors = {};
     const hasNumbers = /\d/.test(JSON.stringify([body.vitals, timings, errors]));
-    if (hasNumbers) navigator.sendBeacon(target, JSON.stringify(body)); // as text/plain, which needs no preflight
+    let text = JSON.stringify(body);
+    if (new Blob([text]).size > 8192) text = JSON.stringify({ ...body, timings: [], errors: {} }); // of endless names
+    if (hasNumbers) navigator.sendBeacon(target, text); // as text/plain, which needs no preflight
   };
 
   const failed = (failure) => {
@@ -120,8 +122,9 @@
 
   window.rearguard = {
     timing(name, ms = perf.now() - began) {
+      ms = Number(ms);
       if (view && view.timings.length < 50 && ms >= 0 && ms < 36e5) {
-        view.timings.push([String(name).slice(0, 100), +(+ms).toPrecision(6)]);
+        view.timings.push([String(name).slice(0, 100), +ms.toPrecision(6)]);
       }
     },
     navigate(page) {

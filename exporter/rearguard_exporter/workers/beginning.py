@@ -13,6 +13,7 @@ from rearguard_exporter.workers.layout import Head
 from rearguard_exporter.workers.opened_file import OpenedFile
 from rearguard_exporter.workers.own_file import OwnFile
 
+_TRIES = 3  # whoever is in charge takes a file for left over that is not locked yet
 _PATIENCE = 1.0  # seconds to wait for whoever is in charge; a stopped process must not stop others
 
 
@@ -32,6 +33,9 @@ def begin(folder: Folder, identity: dict[str, Any], limit: int) -> OwnFile:
         look = folder.look(doubles=False)
         living = look.living()
         head = Head(_generation(look, living, identity), time.time(), os.getpid(), _number(living), identity)
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError, BlockingIOError):
+                return _made(folder, head)
         return _made(folder, head)
 
 

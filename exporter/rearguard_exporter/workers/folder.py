@@ -111,8 +111,22 @@ class Folder:
         raise OSError("its files do not come to rest")
 
     def stale(self) -> list[str]:
-        """Files that were begun and got no name. Only who is in charge may ask: they are nobody's then."""
-        return [name for name in self._names() if name.endswith(NEW)]
+        """Files that were begun and got no name, by processes that have ended. Only who is in charge may ask."""
+        return [name for name in self._names() if name.endswith(NEW) and self._is_nobodys(name)]
+
+    def _is_nobodys(self, name: str) -> bool:
+        """Whether no process holds it: one that waited for its turn in vain begins its file all the same."""
+        try:
+            file = os.open(self.path / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return True
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(file)
+        return True
 
     def _names(self) -> list[str]:
         # Not Path.iterdir: there may be a thousand files.

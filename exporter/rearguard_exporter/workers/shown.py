@@ -101,8 +101,9 @@ class Shown(Collector):
     def _newest(self, look: Look, living: list[OpenedFile]) -> list[OpenedFile]:
         """The files of the newest generation that lives, and its archive."""
         alive = [each.head.generation for each in living]
-        if self._store.own is None:  # this process has no file: others of its identity are all that fits its own
-            alive = [each.head.generation for each in living if each.head.identity == self._store.identity()]
+        if self._store.own is None:  # this process has no file: files of its identity are all that fits its own
+            every, same = (*look.archives, *look.workers), self._store.identity()
+            alive = [each.head.generation for each in every if each.head.identity == same]
         newest = max(alive, default=0)
         return [each for each in (*look.archives, *look.workers) if each.head.generation == newest]
 

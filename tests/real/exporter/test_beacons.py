@@ -96,6 +96,17 @@ async def test_a_beacon_is_counted_and_is_no_request_of_the_application(site):
 async def test_a_beacon_that_is_too_large_is_refused(site):
     assert (await post(site, b"x" * 9000))[0] == 413
     assert (await post(site, BEACON))[0] == 204
+    scrape = await site.scrape()
+    assert scrape.value("rearguard_exporter_beacons_total", result="too_large") == 1
+    assert scrape.value("rearguard_exporter_beacons_total", result="taken") == 1
+
+
+async def test_what_a_proxy_and_a_browser_say_of_the_origin_counts(site):
+    own = site.url
+    assert (await post(site, BEACON, Origin=own))[0] == 204  # as `Host` has it
+    behind = {"Origin": "https://shop.example"}
+    assert (await post(site, BEACON, **behind, **{"Sec-Fetch-Site": "same-origin"}))[0] == 204
+    assert (await post(site, BEACON, **behind, **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
 
 
 @pytest.mark.parametrize("serve", [by_aiohttp, by_asgi])  # wsgiref, as WSGI, cannot tell the end of such a body

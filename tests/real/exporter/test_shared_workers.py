@@ -116,30 +116,33 @@ def gunicorn(*options):
     return ["-m", "gunicorn", "-w", "4", "--graceful-timeout", "5", *options, "shop:app"]
 
 
+UVICORN_WORKER = [*gunicorn("-k", "uvicorn_worker.UvicornWorker")[:-1], "shop:asgi"]
+UWSGI_MASTER = [
+    str(UWSGI), "--master", "--processes", "3", "--module", "shop:app", "--virtualenv", sys.prefix, "--die-on-term",
+]  # fmt: skip
+
+
+def port_option(words):
+    """How this server is told its address."""
+    if words is UVICORN:
+        return "--port"
+    return "--http-socket" if words is UWSGI_MASTER else "-b"
+
+
 @pytest.mark.parametrize(
     "words",
     [
         gunicorn(),
         gunicorn("-k", "gthread", "--threads", "4"),
         gunicorn("--preload"),
-        [*gunicorn("-k", "uvicorn_worker.UvicornWorker")[:-1], "shop:asgi"],
+        UVICORN_WORKER,
         UVICORN,
-        [
-            str(UWSGI),
-            "--master",
-            "--processes",
-            "3",
-            "--module",
-            "shop:app",
-            "--virtualenv",
-            sys.prefix,
-            "--die-on-term",
-        ],
+        UWSGI_MASTER,
     ],
     ids=["sync", "gthread", "preload", "uvicorn worker", "uvicorn", "uWSGI"],
 )
 def test_any_worker_answers_for_all_of_them(serve, words):
-    server = serve(words, {"-m": "-b", str(UWSGI): "--http-socket"}[words[0]] if words is not UVICORN else "--port")
+    server = serve(words, port_option(words))
 
     def asked():
         server.ask(10)
@@ -160,10 +163,20 @@ def test_any_worker_answers_for_all_of_them(serve, words):
 
 
 @pytest.mark.parametrize(
-    "options", [(), pytest.param(("--preload",), marks=pytest.mark.soak)], ids=["loaded", "preloaded"]
+    "words",
+    [
+        gunicorn(),
+        pytest.param(gunicorn("--preload"), marks=pytest.mark.soak),
+        pytest.param(gunicorn("-k", "gthread", "--threads", "4"), marks=pytest.mark.soak),
+        pytest.param(gunicorn("-k", "gevent"), marks=pytest.mark.soak),
+        pytest.param(UVICORN_WORKER, marks=pytest.mark.soak),
+        pytest.param(UVICORN, marks=pytest.mark.soak),
+        pytest.param(UWSGI_MASTER, marks=pytest.mark.soak),
+    ],
+    ids=["sync", "preload", "gthread", "gevent", "uvicorn worker", "uvicorn", "uWSGI"],
 )
-def test_workers_that_are_killed_under_load_lose_and_double_nothing(serve, options):
-    server = serve(gunicorn(*options))
+def test_workers_that_are_killed_under_load_lose_and_double_nothing(serve, words):
+    server = serve(words, port_option(words))
     lost, over = [], threading.Event()
 
     def load():
@@ -179,7 +192,7 @@ def test_workers_that_are_killed_under_load_lose_and_double_nothing(serve, optio
         thread.start()
     shown, killed = [0.0], 0
     until = time.monotonic() + 4
-    while time.monotonic() < until:
+    while time.monotonic() < until or (killed <= 5 and time.monotonic() < until + 30):
         time.sleep(0.2)
         if server.pids:
             try:
@@ -192,9 +205,11 @@ def test_workers_that_are_killed_under_load_lose_and_double_nothing(serve, optio
     for thread in threads:
         thread.join()
     assert killed > 5
-    assert shown == sorted(shown)  # or a rate would count a restart
+    assert shown == sorted(shown), server.log()  # or a rate would count a restart
+    # ASGI counts once the last byte was given to the server: of each killed worker one answer may be on its way then.
+    unseen = killed if words in (UVICORN, UVICORN_WORKER) else 0
     # What was cut off may have been counted: the worker was killed between the count and the answer.
-    assert len(server.pids) <= server.counted() <= len(server.pids) + len(lost)
+    assert len(server.pids) - unseen <= server.counted() <= len(server.pids) + len(lost)
     assert "rearguard_exporter:" not in server.log()
 
 

@@ -5,8 +5,12 @@ import socket
 import threading
 
 import pytest
+from aiohttp import web
 
 from real.exporter.test_standalone import POOL, start, up
+from rearguard_exporter.families import PROBE_SUCCESS
+from rearguard_exporter.standalone.config.configuration import ProbeSettings
+from rearguard_exporter.standalone.watched.probe import Probe
 
 __all__ = ["start"]
 SECRET = "hunter2-of-orders"
@@ -59,3 +63,28 @@ def test_a_password_of_each_way_reaches_the_server_and_a_server_that_repeats_it_
     exporter.logged("database file is down: InvalidPasswordError")
     exporter.logged(f"every account here may read or write {tmp_path / 'exporter.yaml'}")
     assert SECRET not in exporter.log.read_text() + scrape.text
+
+
+async def test_a_probe_s_token_is_not_told_to_the_origin_that_an_answer_leads_to(serve):
+    told = []
+
+    async def there(request):
+        told.append(request.headers.get("Authorization"))
+        return web.Response(text="here I am")
+
+    elsewhere = web.Application()
+    elsewhere.router.add_get("/", there)
+    other = await serve(elsewhere)
+
+    async def away(request):
+        assert request.headers["Authorization"] == f"Bearer {SECRET}"
+        raise web.HTTPFound(f"{other.url}/")
+
+    app = web.Application()
+    app.router.add_get("/", away)
+    site = await serve(app)
+    settings = ProbeSettings("home", f"{site.url}/", "GET", frozenset(), None, True, SECRET, None, 20.0, 60.0)
+    probe = Probe(settings)
+    await probe.look()
+    assert told == [None]
+    assert probe.figures[PROBE_SUCCESS] == {("home",): 1.0}

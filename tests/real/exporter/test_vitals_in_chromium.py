@@ -8,7 +8,7 @@ from real.exporter.chromium import chromium, need_browser
 from real.exporter.vitals_site import BUTTON, serve_vitals
 from rearguard_exporter import Vitals
 
-PAGES = ["/items/{id}", "/blank"]
+PAGES = ["/items/{id}", "/blank", "/documented"]
 # Each is over once the browser has told of it.
 FAIL = """new Promise((done) => {
   addEventListener("error", () => done(1), { once: true });
@@ -187,3 +187,60 @@ async def test_pages_of_another_origin_may_send_once_it_is_listed(browser, event
             await tab.open("about:blank")
             await eventually(other.beacons, seconds=20)
             assert (await other.vital("lcp"))[0] == 1
+
+
+async def test_the_policy_that_the_guide_shows_lets_the_script_work_with_its_nonce_and_without_it_stops_it(
+    site, browser, eventually
+):
+    tab = await browser.tab()
+    await tab.open(site.url + "/documented?nonce=forged")
+    await tab.until("document.readyState == 'complete'")
+    assert await tab.evaluate("typeof rearguard") == "undefined"  # so the policy is in force
+    await tab.open(site.url + "/documented?nonce=R4nd0m")
+    await tab.until("typeof rearguard == 'object' && performance.getEntriesByType('paint').length")
+    await tab.open("about:blank")
+    await eventually(site.beacons, seconds=20)
+    assert (await site.vital("fcp", page="/documented"))[0] == 1
+
+
+SEND_JSON = """fetch("%s/api/monitoring/vitals", {
+  method: "POST", headers: {"Content-Type": "application/json"},
+  body: JSON.stringify({page: "/blank", navigation: "navigate", vitals: {lcp: 1000}}),
+}).then((answer) => answer.status, (failure) => failure.name)"""
+
+
+async def test_a_page_of_a_foreign_origin_may_not_send_json_and_one_that_is_listed_may(browser):
+    async with serve_vitals(Vitals(PAGES)) as page:
+        tab = await browser.tab()
+        await tab.open(page.url + "/blank")
+        await tab.until("location.pathname == '/blank' && document.readyState == 'complete'")
+        async with serve_vitals(Vitals(PAGES)) as foreign, serve_vitals(Vitals(PAGES, origins=[page.url])) as listed:
+            assert await tab.evaluate(SEND_JSON % foreign.url) == "TypeError"  # the browser asked first
+            assert await foreign.beacons() == 0
+            assert await tab.evaluate(SEND_JSON % listed.url) == 204
+            assert await listed.vital("lcp", page="/blank") == (1, 1)
+
+
+async def test_calls_with_anything_raise_nothing_into_the_page_and_names_without_bound_lose_no_measurement(
+    site, browser, eventually
+):
+    tab = await browser.tab()
+    await tab.open(site.url + "/items/1")
+    await tab.until("reported.navigate?.lcp")
+    odd = "rearguard.timing('checkout_rendered', 5n); rearguard.timing({}, {}); rearguard.timing(); "
+    assert await tab.evaluate(odd + "'still here'") == "still here"
+    await tab.evaluate(
+        "for (let n = 0; n < 1000; n++) rearguard.timing('\u6642'.repeat(200) + n, 1);"
+        "for (let n = 0; n < 30; n++) dispatchEvent(new ErrorEvent('error', "
+        "{ error: { name: '\u932f'.repeat(200) + n } }))"
+    )
+    await tab.evaluate("rearguard.navigate(new URL('/blank', location)); rearguard.timing('checkout_rendered', 7)")
+    await eventually(site.beacons, seconds=20)
+    assert (await site.vital("lcp"))[0] == 1
+    await tab.open("about:blank")
+    await eventually(lambda: two(site), seconds=20)
+    assert await site.beacons("too_large") == 0
+    scrape = await site.scrape()
+    names = {sample.labels["browser_timing_name"] for sample in scrape.all("browser_timing_seconds_count")}
+    assert names <= {"checkout_rendered", "_OTHER"}
+    assert scrape.value("browser_timing_seconds_sum", browser_timing_name="checkout_rendered") == 0.007

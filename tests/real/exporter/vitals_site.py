@@ -5,9 +5,11 @@ Here: pages, their server, what web-vitals reported. Never here: the browser (ch
 
 import asyncio
 import json
+import re
 import struct
 import zlib
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import uvicorn
 from aiohttp import ClientSession
@@ -19,6 +21,7 @@ from local_stack import npm_packages
 from real.exporter.conftest import Site
 from rearguard_exporter import Monitor
 
+GUIDE = Path(__file__).parents[3] / "docs" / "browser.md"
 CSP = "default-src 'none'; script-src 'nonce-fresh'; connect-src 'self'; img-src 'self'; style-src 'unsafe-inline'"
 """As strict as a page can be that has images and styles of its own. It forbids prerendering, and other origins."""
 
@@ -64,6 +67,15 @@ def _image():
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
+def documented_policy():
+    """The Content-Security-Policy and the element of the script that the guide shows, with the nonce `R4nd0m`."""
+    text = GUIDE.read_text(encoding="utf-8")
+    return (
+        re.search(r"^Content-Security-Policy: (.*)$", text, re.MULTILINE)[1],
+        re.search(r"^<script nonce=.*</script>$", text, re.MULTILINE)[0],
+    )
+
+
 class VitalsSite(Site):
     """The site, served, and what web-vitals reported: `reported[path][navigation type][vital]` is its last value."""
 
@@ -98,6 +110,14 @@ class VitalsSite(Site):
         async def blank(_):
             return HTMLResponse("<!doctype html>")
 
+        async def documented(request):
+            policy, tag = documented_policy()
+            shown = tag.replace("R4nd0m", request.query_params["nonce"])
+            return HTMLResponse(
+                f"<!doctype html><html><head>{shown}</head><body>Words.</body></html>",
+                headers={"Content-Security-Policy": policy},
+            )
+
         self.app = Starlette(
             routes=[
                 Route("/items/{item}", page),
@@ -106,6 +126,7 @@ class VitalsSite(Site):
                 Route("/web-vitals.js", web_vitals),
                 Route("/reported", report, methods=["POST"]),
                 Route("/blank", blank),
+                Route("/documented", documented),
             ]
         )
 

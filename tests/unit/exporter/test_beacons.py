@@ -1,5 +1,6 @@
 """What a beacon may be: everything else is refused as a whole, and costs bounded time and no series."""
 
+import asyncio
 import json
 import time
 
@@ -68,6 +69,10 @@ HOSTILE = {
     "nothing": b"",
     "no JSON": b"lcp=1",
     "half of it": json.dumps(GOOD).encode()[:-9],
+    "text behind it": json.dumps(GOOD).encode() + b" and more",
+    "a second one behind it": json.dumps(GOOD).encode() * 2,
+    "a zero byte behind it": json.dumps(GOOD).encode() + b"\0",
+    "text before it": b"x" + json.dumps(GOOD).encode(),
     "no UTF-8": b'{"page": "\xff", "navigation": ""}',
     "a list": b"[]",
     "null": b"null",
@@ -76,6 +81,7 @@ HOSTILE = {
     "deep objects": b'{"vitals":' * 800,
     "a number of 8,000 digits": b'{"page":"/","navigation":"","vitals":{"lcp":' + b"9" * 8000 + b"}}",
     "NaN": b'{"page":"/","navigation":"","vitals":{"lcp":NaN}}',
+    "NaN under a key that is not known": b'{"page":"/","navigation":"","vitals":{},"newer":NaN}',
     "Infinity": b'{"page":"/","navigation":"","vitals":{"lcp":Infinity}}',
     "a number that is infinite": b'{"page":"/","navigation":"","vitals":{"lcp":1e999}}',
     **{
@@ -113,6 +119,11 @@ def test_what_is_no_beacon_is_refused_as_a_whole_and_repeats_nothing(monitor, en
     assert after.pop(("rearguard_exporter_beacons_total", "malformed")) == 1
     before.pop(("rearguard_exporter_beacons_total", "malformed"))
     assert after == before
+
+
+def test_white_space_around_a_beacon_is_no_fault(monitor, endpoint):
+    assert send(endpoint, b" \r\n\t" + json.dumps(GOOD).encode() + b"\n\t ").status == 204
+    assert samples(monitor)[("rearguard_exporter_beacons_total", "taken")] == 1
 
 
 def test_an_answer_repeats_no_word_of_a_beacon(endpoint):
@@ -200,6 +211,7 @@ def test_a_flood_is_refused_before_its_bodies_are_read_and_ends_with_itself(moni
     refused = [answer.status for answer in answers if answer is not None]
     assert 900 <= len(refused) <= 960
     assert set(refused) == {429}
+    assert samples(made)[("rearguard_exporter_beacons_total", "too_many")] == len(refused)
     deadline = time.monotonic() + 5
     while endpoint.refused(Sender(content_type=TEXT, content_length="300")) is not None:
         assert time.monotonic() < deadline
@@ -246,10 +258,67 @@ def test_only_a_listed_origin_is_told_that_it_may_send():
         Sender("https://www.example", content_type=TEXT),
         Sender("https://evil.example", content_type=TEXT),
     )
-    for answer in (endpoint.preflight, lambda who: endpoint.script(who, ""), lambda who: endpoint.take(b"{}", who)):
+    good = json.dumps(GOOD).encode()
+
+    def script(who):
+        return endpoint.script(who, "")
+
+    def taken(who):
+        return endpoint.take(good, who)
+
+    for answer in (endpoint.preflight, script, taken):
         assert "Access-Control-Allow-Origin" not in answer(foreign).headers
-    assert endpoint.preflight(listed).headers["Access-Control-Allow-Origin"] == "https://www.example"
+        allowed = answer(listed).headers
+        assert allowed["Access-Control-Allow-Origin"] == "https://www.example"
+        assert allowed["Access-Control-Allow-Credentials"] == "true"  # sendBeacon sends with credentials
+        assert "Origin" in allowed["Vary"]  # or a cache gives it to another origin
+    assert "Origin" in endpoint.preflight(foreign).headers["Vary"]
     assert endpoint.preflight(listed).headers["Access-Control-Allow-Methods"] == "POST"
-    assert endpoint.script(listed, "").headers["Access-Control-Allow-Origin"] == "https://www.example"
-    assert "Origin" in endpoint.script(listed, "").headers["Vary"]
+    assert endpoint.preflight(listed).headers["Access-Control-Max-Age"] == "86400"
     made.close()
+
+
+def test_a_body_without_end_is_read_no_further_than_a_beacon_may_be(monitor):
+    async def unused(*_):
+        raise AssertionError
+
+    app = monitor.instrument_asgi(unused)
+    pieces, sent = [], []
+
+    async def receive():
+        pieces.append(b"x" * 1000)
+        return {"type": "http.request", "body": pieces[-1], "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"content-type", TEXT.encode())]
+    path = "/api/monitoring/vitals"
+    asyncio.run(app({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send))
+    assert sent[0]["status"] == 413
+    assert len(pieces) == MOST_BYTES // 1000 + 1
+
+
+class Endless:
+    """An input whose server tells its end itself, and that has none."""
+
+    def __init__(self):
+        self.given = 0
+
+    def read(self, size):
+        self.given += size
+        return b"x" * size
+
+
+def test_a_body_without_a_length_is_read_no_further_behind_wsgi_either(monitor):
+    def unused(*_):
+        raise AssertionError
+
+    told, source = [], Endless()
+    environ = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/api/monitoring/vitals", "CONTENT_TYPE": TEXT,
+        "wsgi.input": source, "wsgi.input_terminated": True,
+    }  # fmt: skip
+    monitor.instrument_wsgi(unused)(environ, lambda status, _: told.append(status))
+    assert told == ["413 Request Entity Too Large"]
+    assert source.given == MOST_BYTES + 1

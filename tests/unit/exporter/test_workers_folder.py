@@ -132,6 +132,25 @@ def test_a_folder_that_gets_full_costs_the_application_nothing(tmp_path, caplog)
     assert in_child(fill) == ""
 
 
+def test_a_process_that_finds_no_room_shows_its_own_counts_and_those_of_workers_that_ended(made):
+    def first():
+        app = made()
+        for _ in range(3):
+            ask(app, "/")
+        assert counted(app) == 3
+
+    def alone():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # as a full disk
+        app = made()
+        for _ in range(2):
+            ask(app, "/")
+        assert counted(app) == 5
+
+    assert in_child(first) == ""
+    assert in_child(alone) == ""
+
+
 def test_a_folder_that_is_deleted_is_made_anew_with_all_that_living_workers_counted(made, tmp_path, caplog):
     first, second = made(), made()
     for app in (first, first, second):

@@ -1,5 +1,6 @@
 """Counts of dead workers: none is lost or counted twice, wherever the process that folds them ends."""
 
+import os
 import shutil
 from itertools import count
 
@@ -8,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rearguard_exporter.families import SOCKET_ACTIVE
+from rearguard_exporter.workers.beginning import open_locked
+from rearguard_exporter.workers.folder import NEW
 from rearguard_exporter.workers.folding import fold
 from unit.exporter.workers_kit import LIMIT, Countdown, Worker, in_child_that_ends_at, sums
 
@@ -27,6 +30,18 @@ def test_the_dead_are_in_one_archive_and_their_files_are_gone(tmp_path):
     assert len(files(tmp_path, ".archive")) == 1
     assert second.sees() == {"/a": 5}
     assert second.sees(SOCKET_ACTIVE) == {}  # a gauge of a dead worker
+
+
+def test_a_file_that_somebody_begins_without_waiting_for_its_turn_is_not_taken_for_left_over(tmp_path):
+    worker = Worker(tmp_path)
+    worker.count("/a")
+    begun = tmp_path / (worker.store.folder.new_name() + NEW)
+    held = open_locked(begun)  # whoever is in charge was too slow for this process
+    fold(worker.store.folder, LIMIT)
+    assert begun.exists()
+    os.close(held)  # it was killed
+    fold(worker.store.folder, LIMIT)
+    assert not begun.exists()
 
 
 def test_after_hundreds_of_workers_there_are_as_many_files_as_after_two(tmp_path):

@@ -165,8 +165,6 @@ class Faulty(ThreadingHTTPServer):
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            do_PUT = do_GET = do_POST
-
             def log_message(self, *_):
                 pass
 

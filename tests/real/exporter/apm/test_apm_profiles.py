@@ -1,4 +1,4 @@
-"""The profiling switches, with the vendors' real profilers: on where asked for, with the tags of the metrics; else off."""
+"""The profiling switches, with the vendors' real profilers: on where asked for, with our tags; else off."""
 
 import contextlib
 import time
