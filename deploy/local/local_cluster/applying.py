@@ -6,7 +6,7 @@ from typing import Any
 
 from local_cluster.errors import ApiError
 from local_cluster.kinds import Kind
-from local_cluster.managed_fields import Flat, Path, as_paths, as_text, entries_of, entry, flat, without
+from local_cluster.managed_fields import ITEM, Flat, Path, as_paths, as_text, entries_of, entry, flat, without
 from local_cluster.objects import Object, copied
 from local_cluster.patches import merge_patched
 from local_cluster.strategic import strategic_merged
@@ -31,7 +31,8 @@ def applied(kind: Kind, stored: Object | None, wanted: Object, manager: str, *, 
     dropped: set[Path] = set().union(*(as_paths(one["fieldsV1"]) for one in mine)) - set(asked)
     held: set[Path] = set(asked).union(*(as_paths(one["fieldsV1"]) for one in others))
     merged = copied(merged)
-    for path in sorted(dropped - held, key=len, reverse=True):
+    # An item of a list goes before its name does: it is found by that.
+    for path in sorted(dropped - held, key=lambda path: (-len(path), path[-1] != ITEM, path)):
         _take_out(merged, path, held)
     now = entry(kind, manager, _APPLY, set(asked))
     if mine and mine[0]["fieldsV1"] == now["fieldsV1"] and merged == live:
@@ -74,7 +75,7 @@ def _take_out(value: Object, path: Path, held: set[Path]) -> None:
             wanted = json.loads(step[2:])
             items = place if isinstance(place, list) else []
             item = next((one for one in items if wanted.items() <= one.items()), None)
-            if path[-1] == "." and step == path[-2]:
+            if path[-1] == ITEM and step == path[-2]:
                 if item is not None and not any(other[: len(path) - 1] == path[:-1] for other in held):
                     items.remove(item)
                 return

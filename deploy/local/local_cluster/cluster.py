@@ -26,7 +26,7 @@ from local_cluster.daemon_sets import DaemonSetController
 from local_cluster.deployments import DeploymentController
 from local_cluster.events import Events
 from local_cluster.faults import Faults
-from local_cluster.garbage import collect_garbage
+from local_cluster.garbage import NamespaceController, collect_garbage
 from local_cluster.kinds import BY_NAME, NAMESPACES, NODES, SERVICE_ACCOUNTS, Kind
 from local_cluster.objects import Object, namespace_of
 from local_cluster.pod_processes import ProcessRunner
@@ -78,6 +78,7 @@ class Cluster:
             StatefulSetController(self.store, self._events).queue,
             DaemonSetController(self.store, self._events).queue,
             self.services.queue,
+            NamespaceController(self.store).queue,
             self.kubelet.queue,
         ]
         self.api.admin = Admin(

@@ -30,6 +30,9 @@ _REVIEWS = {
     },
     "authentication.k8s.io": {"tokenreviews": "TokenReview", "selfsubjectreviews": "SelfSubjectReview"},
 }
+# What `kubectl get all` means.
+_ALL = {"pods", "services", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "cronjobs"}
+_ALL |= {"horizontalpodautoscalers", "replicationcontrollers"}
 _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _PARTS = {
     "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
@@ -89,8 +92,7 @@ def _resource_list(group: str, version: str) -> Object:
     for kind in _kinds(group, version):
         shared = {"namespaced": kind.namespaced}
         entry = {**shared, "name": kind.plural, "singularName": kind.name.lower(), "kind": kind.name, "verbs": _VERBS}
-        if kind.short:
-            entry["shortNames"] = list(kind.short)
+        entry.update(_names(kind))
         resources.append(entry)
         for part in kind.parts:
             what = _PARTS.get(part, {"kind": kind.name})
@@ -101,6 +103,11 @@ def _resource_list(group: str, version: str) -> Object:
         resources.append(entry)
     group_version = f"{group}/{version}" if group else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+
+
+def _names(kind: Kind) -> Object:
+    names: Object = {"shortNames": list(kind.short)} if kind.short else {}
+    return {**names, "categories": ["all"]} if kind.plural in _ALL else names
 
 
 def _aggregated(*, core: bool) -> web.Response:
@@ -133,8 +140,7 @@ def _entries(group: str, version: str) -> Iterator[Object]:
             "singularResource": kind.name.lower(),
             "verbs": _VERBS,
         }
-        if kind.short:
-            entry["shortNames"] = list(kind.short)
+        entry.update(_names(kind))
         if kind.parts:
             entry["subresources"] = [
                 {

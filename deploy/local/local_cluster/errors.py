@@ -117,6 +117,14 @@ def forbidden(user: str, verb: str, resource: str, group: str, *, name: str = ""
     return ApiError(HTTPStatus.FORBIDDEN, "Forbidden", message, details=details)
 
 
+def terminating(kind: Kind, name: str, namespace: str) -> ApiError:
+    """The namespace is being deleted: nothing new comes into it."""
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    details = {**_details(kind, name), "causes": [{"reason": "NamespaceTerminating", "message": why}]}
+    message = f'{kind.resource} "{name}" is forbidden: {why}'
+    return ApiError(HTTPStatus.FORBIDDEN, "Forbidden", message, details=details)
+
+
 def unauthorized() -> ApiError:
     """The token says nothing to us."""
     return ApiError(HTTPStatus.UNAUTHORIZED, "Unauthorized", "Unauthorized")

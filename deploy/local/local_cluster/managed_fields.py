@@ -12,7 +12,7 @@ from local_cluster.strategic import merge_key
 
 Path = tuple[str, ...]
 Flat = dict[Path, Any]
-_ITEM = "."
+ITEM = "."
 _SERVERS_OWN = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"}
 _SERVERS_OWN |= {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generateName"}
 
@@ -36,7 +36,7 @@ def _flat(kind: Kind, value: Any, field: str) -> Flat:
     if isinstance(value, list) and (key := _key_of(kind, field, value)):
         for one in value:
             step = "k:" + json.dumps({key: one[key]}, separators=(",", ":"))
-            found[step, _ITEM] = None
+            found[step, ITEM] = None
             found |= {(step, *path): leaf for path, leaf in _flat(kind, one, "").items()}
         return found
     return {(): value}

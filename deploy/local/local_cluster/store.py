@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from local_cluster.errors import already_exists, conflict, expired, not_found
-from local_cluster.kinds import PODS, Kind
+from local_cluster.kinds import NAMESPACES, PODS, Kind
 from local_cluster.objects import Object, copied, is_going, name_of, namespace_of, time_text, uid_of
 
 Key = tuple[str, str]  # namespace, name
@@ -128,21 +128,24 @@ class Store:
         if not keep:
             return value
         self._keep(kind, "MODIFIED", value, stored)
-        if is_going(value) and not metadata.get("finalizers") and kind != PODS:
+        if is_going(value) and not metadata.get("finalizers") and kind not in (PODS, NAMESPACES):
             self.remove(kind, namespace_of(value), name_of(value))
         return value
 
     def delete(self, kind: Kind, namespace: str, name: str) -> Object:
         """Delete an object, or mark it as going while a finalizer or a pod holds it; raises `ApiError` 404."""
         stored = self.get(kind, namespace, name)
-        held = stored["metadata"].get("finalizers") or kind == PODS
+        held = stored["metadata"].get("finalizers") or kind in (PODS, NAMESPACES)
         if not held:
             return self.remove(kind, namespace, name)
         if is_going(stored):
             return stored
         going = copied(stored)
         going["metadata"]["deletionTimestamp"] = time_text()
-        going["metadata"]["deletionGracePeriodSeconds"] = 30 if kind == PODS else 0
+        if kind == PODS:
+            going["metadata"]["deletionGracePeriodSeconds"] = 30
+        if kind == NAMESPACES:
+            going["status"] = {"phase": "Terminating"}
         self._keep(kind, "MODIFIED", going, stored)
         return going
 

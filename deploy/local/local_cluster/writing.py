@@ -6,11 +6,11 @@ from typing import Any
 
 from local_cluster.applying import applied
 from local_cluster.defaults import with_defaults
-from local_cluster.errors import bad_request, not_found, unsupported_patch
+from local_cluster.errors import bad_request, terminating, unsupported_patch
 from local_cluster.garbage import let_go
 from local_cluster.kinds import NAMESPACES, Kind
 from local_cluster.managed_fields import noted
-from local_cluster.objects import Object, copied, name_of, namespace_of
+from local_cluster.objects import Object, copied, is_going, name_of, namespace_of
 from local_cluster.patches import json_patched, merge_patched
 from local_cluster.request import Asked
 from local_cluster.scaling import as_scale, with_scale
@@ -46,8 +46,8 @@ class Write:
         for field in _SERVERS_OWN:
             value["metadata"].pop(field, None)
         check_new(kind, value)
-        if kind.namespaced and self.store.find(NAMESPACES, "", namespace) is None:
-            raise not_found(NAMESPACES, namespace)
+        if kind.namespaced and is_going(self.store.get(NAMESPACES, "", namespace)):
+            raise terminating(kind, value["metadata"].get("name") or "", namespace)
         if "managedFields" not in value["metadata"]:
             value["metadata"]["managedFields"] = noted(kind, None, value, self.manager)
         return self.store.create(kind, value, keep=self.keep)
