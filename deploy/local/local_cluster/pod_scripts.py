@@ -18,7 +18,8 @@ class Script:
     never_ready: bool = False
     unready_after: float | None = None  # ready at first, and from then on no longer
     pull_error: bool = False  # ErrImagePull, then ImagePullBackOff
-    crash_every: float | None = None  # runs so long, ends with code 1, waits as long in CrashLoopBackOff
+    crash_every: float | None = None  # runs so long, ends with code 1, waits in CrashLoopBackOff, runs again
+    back_off: float | None = None  # how long it waits; None: as long as it ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def see_script(script: Script, pod: Object, container: Object, age: float) -> Se
         message = f'Back-off pulling image "{image}"'
         return Seen(running=False, ready=False, waiting="ImagePullBackOff", message=message)
     if script.crash_every is not None:
-        return _crashing(script.crash_every, pod, container, age)
+        back_off = script.crash_every if script.back_off is None else script.back_off
+        return _crashing(script.crash_every, back_off, pod, container, age)
     if script.never_ready:
         return Seen(running=True, ready=False)
     if age < script.ready_after:
@@ -75,18 +77,16 @@ def see_script(script: Script, pod: Object, container: Object, age: float) -> Se
     return Seen(running=True, ready=left > 0, changes_in=left if left > 0 else None)
 
 
-def _crashing(every: float, pod: Object, container: Object, age: float) -> Seen:
-    turns = int(age / every)  # even: running, odd: waiting
-    changes_in = (turns + 1) * every - age
-    restarts = turns // 2
-    if turns % 2 == 0:
-        return Seen(running=True, ready=False, restarts=restarts, changes_in=changes_in)
+def _crashing(runs: float, waits: float, pod: Object, container: Object, age: float) -> Seen:
+    restarts, since = divmod(age, runs + waits)
+    if since < runs:
+        return Seen(running=True, ready=False, restarts=int(restarts), changes_in=runs - since)
     message = f"back-off 10s restarting failed container={container['name']} pod={name_of(pod)}"
     return Seen(
         running=False,
         ready=False,
-        restarts=restarts,
+        restarts=int(restarts),
         waiting="CrashLoopBackOff",
         message=message,
-        changes_in=changes_in,
+        changes_in=runs + waits - since,
     )

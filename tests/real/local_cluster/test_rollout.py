@@ -1,5 +1,6 @@
 """What `kubectl rollout` does on the stand-in is what was recorded of it."""
 
+import asyncio
 import json
 
 import pytest
@@ -89,7 +90,7 @@ async def test_a_rollout_that_gets_nowhere_says_so_when_its_time_is_over(cluster
 
 @pytest.mark.parametrize(
     ("script", "reason"),
-    [(Script(crash_every=0.2), "CrashLoopBackOff"), (Script(pull_error=True), "ImagePullBackOff")],
+    [(Script(crash_every=0.1, back_off=0.4), "CrashLoopBackOff"), (Script(pull_error=True), "ImagePullBackOff")],
 )
 async def test_pods_fail_as_their_script_says(script, reason, cluster, kubectl, until):
     cluster.scripts.set("shop:*", script)
@@ -101,7 +102,9 @@ async def test_pods_fail_as_their_script_says(script, reason, cluster, kubectl, 
         return [one for one in states if one["state"].get("waiting", {}).get("reason") == reason]
 
     state = (await until(waits))[0]
-    assert reason in await kubectl("get pods")
+    async with asyncio.timeout(40):  # it is in turns waiting and running
+        while reason not in await kubectl("get pods"):
+            pass
     assert "BackOff" in await kubectl("get events")
     if reason == "CrashLoopBackOff":
         assert state["lastState"]["terminated"]["exitCode"] == 1
