@@ -70,6 +70,15 @@ class ReleaseKinds:
                 return await self._of(release).versions(release)
         assert_never(release)
 
+    async def described(self, release: ReleaseKind, version: str) -> str:
+        """How people know a version, where its identity does not say so; empty where it does, or nothing is known."""
+        if isinstance(release, CommandRelease):
+            return ""
+        try:
+            return await self._of(release).described(release, version)
+        except SourceError:
+            return ""
+
     async def prove(self, release: ReleaseKind, context: ActionContext, *, alone: bool = True) -> ActionResult | None:
         """Ask whether `to_version` can be activated; changes nothing. None where there is nothing to ask.
 

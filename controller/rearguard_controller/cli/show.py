@@ -29,7 +29,8 @@ def status(options: Namespace) -> int:
     for target in objects(answer, "targets"):
         names = sorted({str(alert["name"]) for alert in objects(target, "firing")})
         keys = ("name", "state", "mode", "armed", "serving_version", "last_known_good", "ready")
-        rows.append([*(target.get(key) for key in keys), ", ".join(names)])
+        row = {**target, "serving_version": _called(target.get("serving_version"), target.get("serving_description"))}
+        rows.append([*(row.get(key) for key in keys), ", ".join(names)])
     terminal.table(columns, rows)
     for warning in cast("list[str]", answer.get("warnings", [])):
         terminal.line(warning)
@@ -123,7 +124,7 @@ def releases(options: Namespace) -> int:
     columns = ("VERSION", "SERVES", "FIRST SEEN", "LAST SEEN", "KNOWN GOOD SINCE", "MARK", "BARRIER")
     rows = [
         [
-            each["version"],
+            _called(each["version"], each.get("description")),
             "yes" if each["serving"] else "",
             terminal.when(each["first_seen"]),
             terminal.when(each["last_seen"]),
@@ -135,6 +136,11 @@ def releases(options: Namespace) -> int:
     ]
     terminal.table(columns, rows)
     return 0
+
+
+def _called(version: object, description: object) -> object:
+    """A version with what people know it by, if that is more."""
+    return f"{version} ({description})" if version and description else version
 
 
 def show(options: Namespace) -> int:

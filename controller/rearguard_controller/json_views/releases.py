@@ -32,6 +32,7 @@ class Release(TypedDict):
     target: Annotated[str, "The target."]
     version: Annotated[str, "The version, as the target's own commands name it."]
     service_version: Annotated[str | None, "Its label `service_version` in Prometheus; null until it is known."]
+    description: Annotated[str, "How people know it: revision and images of a workload; empty where it needs none."]
     first_seen: Annotated[Time, "When it was first announced or seen."]
     last_seen: Annotated[Time, "When it was last announced or seen."]
     known_good_at: Annotated[Time | None, "When it earned trust; null when it has not."]
@@ -80,6 +81,7 @@ def release(value: model.Release) -> Release:
         "target": value.target,
         "version": value.version,
         "service_version": value.service_version,
+        "description": value.description,
         "first_seen": moment(value.first_seen),
         "last_seen": moment(value.last_seen),
         "known_good_at": moment(value.known_good_at),

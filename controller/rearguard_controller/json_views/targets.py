@@ -94,6 +94,7 @@ class Target(Arming):
     policy: Annotated[str, "The name of its policy."]
     state: Annotated[Standing, "How it stands, in a word."]
     serving_version: Annotated[str | None, "The version that serves; null when it is unknown."]
+    serving_description: Annotated[str, "How people know that version: revision and images of a workload."]
     serving_since: Annotated[Time | None, "When it was first seen serving."]
     serving_is_bad: Annotated[bool, "Whether a rollback led away from the version that serves."]
     given_up: Annotated[
@@ -153,6 +154,7 @@ def target(
         "policy": value.policy.name,
         "state": standing(state, open_rollback, now),
         "serving_version": state.serving_version,
+        "serving_description": "" if serving is None else serving.description,
         "serving_since": moment(state.serving_since),
         "serving_is_bad": serving is not None and serving.distrusted,
         "given_up": is_given_up(state, serving),

@@ -79,6 +79,7 @@ class Release:
     shared_faults: tuple[SharedFault, ...] = ()  # that older versions showed beside it, one for each figure
     interrupted: int = 0  # automatic rollbacks away from it that ended as `interrupted`
     interrupted_at: float | None = None  # when the last of them closed
+    description: str = ""  # how people know it, where its identity does not say so: revision and images of a workload
 
     def shared(self, condition: Condition) -> SharedFault | None:
         """What is remembered of a condition's fault: that an older version showed it beside this one."""

@@ -39,6 +39,7 @@ from rearguard_controller.releases.trust import (
     against_trust,
     believable,
     concerns,
+    described,
     earns,
     lingering,
     most_apart,
@@ -135,12 +136,13 @@ class Releases:
     async def _record(self, target: Target, version: str) -> Serving:
         """Record that a version serves."""
         now = self._clock()
+        description = await self._kinds.described(target.release, version)
         state = await self._journal.target_state(target.name)
         if await self._is_beside(target, state, version, now):
             state = await self._lead.change_target(target.name, lambda known: beside(known, version, now))
             return Serving(state.serving_version, "", state)
         release = await self._lead.change_release(
-            target.name, version, lambda known: seen(known, target.name, version, now)
+            target.name, version, lambda known: described(seen(known, target.name, version, now), description)
         )
         before = state.serving_version
         if before is not None and before != version:

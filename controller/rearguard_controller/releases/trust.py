@@ -64,6 +64,11 @@ def seen(known: Release | None, target: str, version: str, now: float) -> Releas
     return replace(known, last_seen=now, served_at=now if known.served_at is None else known.served_at)
 
 
+def described(release: Release, description: str) -> Release:
+    """A release as people know it now; what is known of it stays when nothing is said."""
+    return replace(release, description=description) if description not in ("", release.description) else release
+
+
 def serves(state: TargetState, version: str, now: float, *, trusted: bool) -> TargetState:
     """A target's state once `version` serves.
 
