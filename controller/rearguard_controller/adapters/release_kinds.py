@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from typing import assert_never
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
-from rearguard_controller.adapters.kubernetes import Cluster, Done, Order
+from rearguard_controller.adapters.kubernetes import Cluster, Done, Order, Pods
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandRelease, KubernetesRelease, ReleaseKind
 
@@ -69,6 +69,15 @@ class ReleaseKinds:
             case KubernetesRelease():
                 return await self._of(release).versions(release)
         assert_never(release)
+
+    async def pods(self, release: ReleaseKind, version: str) -> Pods:
+        """What is known of a version's pods; of a command's version nothing is, and nothing stands against it."""
+        if isinstance(release, CommandRelease):
+            return Pods()
+        try:
+            return await self._of(release).pods(release, version)
+        except SourceError as error:
+            return Pods(f"it is not known whether its pods are ready: {error.message.rstrip('.')}")
 
     async def described(self, release: ReleaseKind, version: str) -> str:
         """How people know a version, where its identity does not say so; empty where it does, or nothing is known."""

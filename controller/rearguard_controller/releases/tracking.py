@@ -31,12 +31,14 @@ from rearguard_controller.model import (
     TargetState,
     Trigger,
 )
+from rearguard_controller.model.checks import CURRENT
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.past import alerts_before_change
 from rearguard_controller.releases.rollout import arrived_at, beside, is_beside, is_one_rollout
 from rearguard_controller.releases.trust import (
     Denial,
     against_trust,
+    began_to_serve,
     believable,
     concerns,
     described,
@@ -90,6 +92,7 @@ class Serving:
     detail: str  # why it is not known
     state: TargetState
     named: bool | None = None  # see `Presence.named`
+    unready: str = ""  # why the version does not serve although it is wanted; empty if nothing speaks against it
 
 
 class Releases:
@@ -262,7 +265,14 @@ class Releases:
             return serving
         await self._recall(target, serving.state)
         version, now = serving.version, self._clock()
+        pods = await self._kinds.pods(target.release, version)
+        if pods.ready_for is not None:
+            began = now - pods.ready_for
+            state = await self._lead.change_target(target.name, lambda known: began_to_serve(known, version, began))
+            serving = replace(serving, state=state)
         instances = await self._presence(target, arrived_at(serving.state) or now)
+        if pods.unready:  # what Prometheus shows is of the version before
+            instances = replace(instances, service_version=None)
         known = {release.version: release for release in await self._journal.releases(target.name)}
         shown = believable(known, serving.state, instances.service_version, now)
         again = self._again(target, version, shown)
@@ -277,6 +287,8 @@ class Releases:
             # one that names the version that serves is about it, not the tail of what was left
             alerts = [each for each in alerts if VERSION_LABEL in each or each.get("alertname") not in over]
         against = against_trust(watch.checks, target.policy.trust)
+        if pods.unready:
+            against = (*against, Check(CURRENT, False, f"{version} does not serve: {pods.unready}."))
         if serving.state.adopting:
             learned = (shown if again else None) or known[version].service_version
             release = replace(known[version], service_version=learned)
@@ -304,7 +316,7 @@ class Releases:
 
         state = await self._lead.change_target(target.name, polled)
         await self._reward(target, known[version], state, now)
-        return replace(serving, state=state, named=instances.named)
+        return replace(serving, state=state, named=instances.named, unready=pods.unready)
 
     async def remember_shared(self, target: Target, version: str, fault: SharedFault) -> None:
         """Keep what an older version showed beside a release, or that it counts no more."""

@@ -37,6 +37,7 @@ from rearguard_controller.releases.rollout import (
 from rearguard_controller.wording import span
 
 LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
+READY_APART = 1.0  # seconds after its template within which a release counts as ready at once
 MAPPING_AFTER = 60.0  # seconds alone before a service_version that another version showed is believed
 
 
@@ -62,6 +63,17 @@ def seen(known: Release | None, target: str, version: str, now: float) -> Releas
     if known.served_at is not None and now - known.last_seen < LAST_SEEN_EVERY:
         return known
     return replace(known, last_seen=now, served_at=now if known.served_at is None else known.served_at)
+
+
+def began_to_serve(state: TargetState, version: str, at: float) -> TargetState:
+    """A target's state once it is known that a release's first instance became ready only at `at`.
+
+    Until then the version before served alone, so that a fault of that time is not the release's.
+    """
+    since = state.serving_since
+    if state.serving_version != version or not state.is_release or since is None or at - since < READY_APART:
+        return state
+    return replace(state, serving_since=at, changed_after=at)
 
 
 def described(release: Release, description: str) -> Release:

@@ -370,7 +370,7 @@ class Watcher:
         odd = readiness_rules.in_turn(*about) or readiness_rules.set_back(*about)
         told = serving.version is not None
         read = {
-            CURRENT: odd or readiness_rules.current(serving.version, serving.detail),
+            CURRENT: odd or readiness_rules.current(serving.version, serving.detail, target.release, serving.unready),
             SERVICE_VERSION: readiness_rules.service_version(named=serving.named)
             if told
             else readiness_rules.no_version(),

@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.destination import choose_destination, obstacle
-from rearguard_controller.model import Check, Facts, Release, Target, TargetFacts, TargetState
+from rearguard_controller.model import (
+    Check,
+    Facts,
+    KubernetesRelease,
+    Release,
+    ReleaseKind,
+    Target,
+    TargetFacts,
+    TargetState,
+)
 from rearguard_controller.model.checks import (
     CLOCK,
     CURRENT,
@@ -104,10 +113,14 @@ def broke(name: str) -> Check:
     return Check(name, None, "The controller could not look; its log says why.")
 
 
-def current(version: str | None, why: str) -> Check:
-    """Whether the version that serves is read; `why` says why not."""
+def current(version: str | None, why: str, release: ReleaseKind, unready: str = "") -> Check:
+    """Whether the version that serves is read, and its pods are ready; `why` and `unready` say why not."""
+    if unready:
+        return Check(CURRENT, False, f"{version} does not serve: {unready}.")
     if version is not None:
         return polled(CURRENT, holds=True)
+    if isinstance(release, KubernetesRelease):
+        return Check(CURRENT, False, f"The version of {release.workload} is not known{because(why)}")
     by_hand = "Run it by hand in the folder of the configuration file."
     return Check(CURRENT, False, f"`current` gives no version{because(why)} {by_hand}")
 

@@ -7,6 +7,6 @@ Never here: whether a version is to be changed.
 """
 
 from rearguard_controller.adapters.kubernetes.cluster import Cluster
-from rearguard_controller.adapters.kubernetes.orders import Done, Order
+from rearguard_controller.adapters.kubernetes.orders import Done, Order, Pods
 
-__all__ = ["Cluster", "Done", "Order"]
+__all__ = ["Cluster", "Done", "Order", "Pods"]

@@ -18,7 +18,7 @@ from rearguard_controller.adapters.kubernetes import events, objects, patches
 from rearguard_controller.adapters.kubernetes.api import Api, ApiError, Document
 from rearguard_controller.adapters.kubernetes.mirror import Mirror
 from rearguard_controller.adapters.kubernetes.objects import PLURALS, Revision, Workload, list_path, path_of
-from rearguard_controller.adapters.kubernetes.orders import Done, Order
+from rearguard_controller.adapters.kubernetes.orders import Done, Order, Pods
 from rearguard_controller.adapters.kubernetes.permissions import denied
 from rearguard_controller.adapters.kubernetes.rollout import Progress, progress
 from rearguard_controller.config import KubernetesSettings
@@ -55,6 +55,7 @@ class Cluster:
         self._workloads: dict[Key, Mirror[Workload]] = {}
         self._revisions: dict[Key, Mirror[Revision]] = {}
         self._following: dict[Key, asyncio.Task[None]] = {}
+        self._ready_at: dict[str, float] = {}  # uid of a ReplicaSet -> when its first pod became ready, steady clock
 
     async def close(self) -> None:
         """End what is followed, and close open connections."""
@@ -103,6 +104,23 @@ class Cluster:
         _, revisions = await self._followed(release)
         found = next((each for each in revisions if each.hash == version), None)
         return "" if found is None else f"revision {found.number}, {', '.join(found.images)}"
+
+    async def pods(self, release: KubernetesRelease, version: str) -> Pods:
+        """Whether a version really serves, which its template alone does not say.
+
+        Raises:
+            SourceError: it is not known.
+        """
+        workload, revisions = await self._followed(release)
+        found = next((each for each in revisions if each.hash == version), None)
+        if release.kind is WorkloadKind.DEPLOYMENT:
+            if found is None or not found.ready:
+                return Pods(f"no pod of {version} is ready")
+            at = self._ready_at.get(found.uid)
+            return Pods(ready_for=None if at is None else time.monotonic() - at)
+        older = workload.total - workload.updated
+        serves = workload.updated > 0 and workload.available > older
+        return Pods("" if serves or not workload.wanted else f"no pod of {version} is known to be available")
 
     async def obstacle(self, release: KubernetesRelease) -> str:
         """What the controller's account may not do that a rollback needs, or why the workload cannot be changed."""
@@ -288,12 +306,18 @@ class Cluster:
         key = release.namespace, PLURALS[release.kind].revisions
         if key not in self._revisions:
             read = objects.replica_set if release.kind is WorkloadKind.DEPLOYMENT else objects.controller_revision
-            self._revisions[key] = self._follow(key, Mirror(self._api, list_path(*key), read))
+            self._revisions[key] = self._follow(key, Mirror(self._api, list_path(*key), read, self._note_ready))
         return self._revisions[key]
 
     def _follow(self, key: Key, mirror: Mirror) -> Mirror:  # type: ignore[type-arg]  # of either kind
         self._following[key] = asyncio.create_task(mirror.run(), name=f"follow {'/'.join(key)}")
         return mirror
+
+    def _note_ready(self, before: Revision, now: Revision) -> None:
+        if now.ready and not before.ready:
+            self._ready_at[now.uid] = time.monotonic()
+        elif not now.ready:
+            self._ready_at.pop(now.uid, None)
 
     def _telling(self, kind: WorkloadKind) -> Callable[[Workload, Workload], None]:
         def told(before: Workload, now: Workload) -> None:

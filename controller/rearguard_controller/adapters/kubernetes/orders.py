@@ -16,6 +16,19 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Pods:
+    """What is known of the pods of a version.
+
+    Attributes:
+        unready: one clause if none of them is ready, so that the version does not serve; else empty.
+        ready_for: seconds since the first of them became ready; None where that was not seen.
+    """
+
+    unready: str = ""
+    ready_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """How it went.
 
