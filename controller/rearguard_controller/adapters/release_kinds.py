@@ -143,7 +143,13 @@ async def _timed(doing: Awaitable[Done]) -> ActionResult:
     done = await doing
     seconds = time.monotonic() - began
     return ActionResult(
-        done.ok, done.output, done.detail, seconds, timed_out=done.timed_out, superseded=done.superseded
+        done.ok,
+        done.output,
+        done.detail,
+        seconds,
+        timed_out=done.timed_out,
+        never_began=done.unknown,
+        superseded=done.superseded,
     )
 
 

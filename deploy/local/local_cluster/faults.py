@@ -36,6 +36,7 @@ class Fault:
     cut: bool = False  # the connection is closed without an answer
     methods: tuple[str, ...] = ()  # all when empty
     path: str = ""  # a regular expression, found anywhere in the path
+    query: str = ""  # another, found anywhere in the query
     watches: bool | None = None
     times: int | None = None  # so many requests, then it is over; None: until it is cleared
     met: int = 0  # requests met so far
@@ -48,6 +49,7 @@ class Fault:
             and (not self.methods or request.method in self.methods)
             and (self.watches is None or self.watches == watches)
             and re.search(self.path, request.path) is not None
+            and re.search(self.query, request.query_string) is not None
         )
 
 

@@ -198,6 +198,21 @@ async def test_a_refusal_ends_the_attempt_at_once_and_says_so(cluster, client, k
     assert hint in told.value.hint
 
 
+async def test_a_dry_run_that_gets_no_answer_is_no_verdict(cluster, client, kubectl):
+    first, second = await two_versions(cluster, client, kubectl)
+    order = Order("shop", second, first)
+    cluster.faults.add(Fault(answer=503, methods=("PATCH",), query="dryRun", times=1))
+    assert (await client.prove(SHOP, order)).ok  # it is asked again
+    cluster.faults.add(Fault(answer=503, methods=("PATCH",), query="dryRun"))
+    done = await client.prove(SHOP, order)
+    assert (done.ok, done.unknown) == (False, True)
+    cluster.faults.clear()
+    cluster.faults.add(Fault(answer=403, methods=("PATCH",), query="dryRun"))
+    done = await client.prove(SHOP, order)
+    assert (done.ok, done.unknown) == (False, False)
+    assert "403" in done.detail
+
+
 async def test_an_api_server_that_is_away_is_waited_for_within_the_limit(cluster, client, kubectl):
     first, second = await two_versions(cluster, client, kubectl)
     await cluster.go_away()

@@ -146,12 +146,13 @@ class Api:
 
     async def post(self, path: str, document: Document) -> Document:
         """Create an object; what the server made of it."""
-        return await self._ask("POST", path, orjson.dumps(document), "application/json")
+        return await self._ask(path, "POST", orjson.dumps(document), "application/json")
 
     async def patch(self, path: str, operations: list[Document], *, dry_run: bool = False) -> Document:
         """Change an object by a JSON patch; what the server made of it. With `dry_run` nothing is stored."""
         fields = {"fieldManager": "rearguard"} | ({"dryRun": "All"} if dry_run else {})
-        return await self._ask("PATCH", f"{path}?{urlencode(fields)}", orjson.dumps(operations), JSON_PATCH)
+        ask = self._patiently if dry_run else self._ask
+        return await ask(f"{path}?{urlencode(fields)}", "PATCH", orjson.dumps(operations), JSON_PATCH)
 
     async def watch(self, path: str, since: str, *, silent: float = SILENT) -> AsyncIterator[Event]:
         """Everything that happens to a list after a version of it, until the server ends the watch.
@@ -178,18 +179,18 @@ class Api:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._away(error) from None
 
-    async def _patiently(self, path: str) -> Document:
+    async def _patiently(self, path: str, method: str = "GET", sent: bytes | None = None, kind: str = "") -> Document:
         """The answer to a question that changes nothing, asked a few times."""
         for attempt in range(1, TRIES + 1):
             try:
-                return await self._ask("GET", path)
+                return await self._ask(path, method, sent, kind)
             except ApiError as error:
                 if not error.passes or attempt == TRIES or error.wait > LONGEST_PAUSE:
                     raise
                 await asyncio.sleep(error.wait or PAUSE * attempt)
         raise AssertionError  # the last try returns or raises
 
-    async def _ask(self, method: str, path: str, sent: bytes | None = None, kind: str = "") -> Document:
+    async def _ask(self, path: str, method: str, sent: bytes | None = None, kind: str = "") -> Document:
         limit = aiohttp.ClientTimeout(total=TIMEOUT, sock_connect=CONNECT_TIMEOUT)
         headers = {} if sent is None else {"Content-Type": kind}
         try:

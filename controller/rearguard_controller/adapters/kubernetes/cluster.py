@@ -145,9 +145,12 @@ class Cluster:
         except ApiError as error:
             if error.is_conflict and await self._only_status_changed(release, read):
                 return Done(True, "the API server would take it")
-            return Done(False, f"the API server would not take it: {error.message}")
+            why = error.message.rstrip(".")
+            if error.passes:
+                return Done(False, f"the API server gave no verdict: {why}", unknown=True)
+            return Done(False, f"the API server would not take it: {why}")
         except SourceError as error:
-            return Done(False, error.message)
+            return Done(False, error.message.rstrip("."))
         known = f"; not known whether {unknown} are there" if unknown else ""
         return Done(True, f"the API server would take it{known}")
 

@@ -37,6 +37,7 @@ class Done:
         output: what happened meanwhile, one line each.
         timed_out: the limit was over.
         superseded: somebody else changed the workload; nothing was done.
+        unknown: the API server gave no verdict; nothing was done, and asking again may help.
     """
 
     ok: bool
@@ -44,3 +45,4 @@ class Done:
     output: str = ""
     timed_out: bool = False
     superseded: bool = False
+    unknown: bool = False
