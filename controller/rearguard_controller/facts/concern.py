@@ -22,6 +22,7 @@ class Concern:
     def __init__(self, targets: Sequence[Target]) -> None:
         """Look for alerts of these targets, and for triggers of their policies."""
         self.triggers = tuple({tuple(sorted(target.policy.alerts.items())) for target in targets})
+        self._each_trigger = tuple(dict(each) for each in self.triggers)
         self._owners: dict[tuple[str, ...], dict[tuple[str, ...], str]] = {}  # by label names, then by values
         for target in targets:
             for match in target.match:
@@ -43,7 +44,11 @@ class Concern:
 
         def wanted(labels: Labels, state: str = "") -> bool:
             owner = self._owner(labels)
-            trigger = any(is_subset(dict(each), labels) for each in self.triggers)
+            trigger = False
+            for each in self._each_trigger:  # no generator: each alert of each list is asked about
+                if is_subset(each, labels):
+                    trigger = True
+                    break
             if owner is None and not trigger:
                 return False
             kind = (labels.get("alertname", ""), owner or "", trigger, state)

@@ -68,6 +68,20 @@ async def test_inf_is_a_value_and_nan_and_histograms_are_none(wire, asked):
     assert found == [("0", float("inf")), ("1", float("-inf")), ("3", 0.001)]
 
 
+async def test_one_that_tells_no_time_is_asked_for_it_once_and_one_that_was_away_again(wire):
+    edge = Prometheus(PrometheusSettings(urls=(wire["url"],)), clock=time.time)
+    wire["status"] = 503
+    for _ in range(2):
+        with pytest.raises(SourceError):
+            await edge.query("x")
+    wire["status"], wire["body"] = 200, success({"resultType": "vector", "result": []})
+    for _ in range(3):
+        await edge.query("x")
+    await edge.compare_clocks()  # as every poll does
+    await edge.close()
+    assert [form["query"] for _, _, form in wire["seen"]] == [*["time()", "x"] * 3, "x", "x", "time()"]
+
+
 async def test_an_empty_answer_is_no_alerts_and_no_rules(wire, asked):
     wire["body"] = success({"alerts": None})
     assert await asked.alerts() == ()

@@ -39,6 +39,20 @@ def test_of_every_list_under_the_key_the_wanted_elements_are_left(rules, cuts, a
     assert sieved(text, "alerts", cuts) == {"data": {"groups": [{"rules": left}]}}
 
 
+@given(RULES, st.data(), st.lists(st.integers(0, 10_000), max_size=8), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_what_is_left_does_not_depend_on_the_elements_that_came_before(rules, data, cuts, separators):
+    raw = [json.dumps(each, separators=separators).encode() for rule in rules for each in rule["alerts"]]
+    known = dict.fromkeys(data.draw(st.lists(st.sampled_from(raw))) if raw else ())
+    text, seen = json.dumps({"data": {"groups": [{"rules": rules}]}}, separators=separators).encode(), []
+    sieve, at = Sieve("alerts", lambda each: seen.append(each) or wanted(each), known), 0
+    for cut in [*sorted(cut % (len(text) + 1) for cut in cuts), len(text)]:
+        sieve.feed(text[at:cut])
+        at = cut
+    left = [{**rule, "alerts": [each for each in rule["alerts"] if each["n"] % 2 == 0]} for rule in rules]
+    assert json.loads(sieve.end()) == {"data": {"groups": [{"rules": left}]}}
+    assert seen == raw
+
+
 @given(ALERTS, st.lists(st.integers(0, 10_000), max_size=8), st.sampled_from([None, 1]))
 def test_an_answer_that_is_a_list_itself_is_sieved(alerts, cuts, indent):
     found = sieved(json.dumps(alerts, indent=indent), "", cuts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -66,6 +66,7 @@ class Kept(NamedTuple):
 
     key: str
     begin: Callable[[], Callable[[bytes], bytes | None]]  # gives what is asked about each element of one answer
+    known: Collection[bytes] = ()  # elements that came before
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +297,7 @@ class Asking:
         """All of an answer; with `kept` only what a sieve leaves of it."""
         body, sieve, size = bytearray(), None, 0
         if kept is not None and response.status == _GOOD:
-            sieve = Sieve(kept.key, kept.begin())
+            sieve = Sieve(kept.key, kept.begin(), kept.known)
         async for piece in response.content.iter_any():
             body += piece
             size += len(piece)

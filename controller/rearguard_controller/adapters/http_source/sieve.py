@@ -6,7 +6,7 @@ Here: finding the elements of the lists under one key, and keeping what is left 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from rearguard_controller.adapters.foreign_json import ShapeError
 
@@ -19,23 +19,25 @@ for _ in range(2):
     _OBJECT = rb'\{(?:[^{}"]++|' + _STRING + rb"|" + _OBJECT + rb")*+\}"
 _ELEMENT = re.compile(rb"[\s,]*+(" + _OBJECT + rb")", re.DOTALL)
 _END = re.compile(rb"\s*+\]")
+_NEXT = b"},{"  # where an element ends, as most sources write it: only a guess, for a text may hold it
 
 
 class Sieve:
     """Takes an answer piece by piece; `rest` is the answer with what is left of its elements."""
 
-    def __init__(self, key: str, keep: Callable[[bytes], bytes | None]) -> None:
+    def __init__(self, key: str, keep: Callable[[bytes], bytes | None], known: Collection[bytes] = ()) -> None:
         """Nothing has arrived.
 
         Args:
             key: whose lists are sieved, wherever they stand; empty: the answer itself is the list.
             keep: what is left of an element, both as JSON; empty: nothing; None: the element, but somewhere else.
+            known: elements of answers before. One that comes again is found without looking for its end.
         """
         opening = rb"\A\s*+\[" if not key else b'"' + key.encode() + rb'"\s*+:\s*+\['
         self._opening = re.compile(opening)
         self._is_whole = not key
         self._longest = len(key) + 64  # bytes that an opening may take
-        self._keep = keep
+        self._keep, self._known = keep, known
         self._waiting = b""
         self._inside = False
         self._first = True
@@ -78,17 +80,28 @@ class Sieve:
 
     def _elements(self, data: bytes, at: int) -> tuple[int, bool]:
         """Ask about each element up to the end of the list, or of the piece."""
-        while (found := _ELEMENT.match(data, at)) is not None:
-            at = found.end()
-            left = self._keep(found[1])
+        guesses = bool(self._known)
+        while True:
+            start = at + 1 if data.startswith(b",", at) else at
+            end = data.find(_NEXT, start) + 1 if guesses else 0
+            guesses = end > 0
+            element = data[start:end]
+            if not guesses or element not in self._known:
+                found = _ELEMENT.match(data, at)
+                if found is None:
+                    break
+                guesses = guesses and end <= found.end()  # else they are not written like that
+                element, end = found[1], found.end()
+            at = end
+            left = self._keep(element)
             if left is None:
-                self.taken += len(found[1])
+                self.taken += len(element)
             elif left:
                 self.rest += left if self._first else b"," + left
                 self._first = False
-        end = _END.match(data, at)
-        if end is None:
+        closing = _END.match(data, at)
+        if closing is None:
             return at, False
         self.rest += b"]"
         self._inside = False
-        return end.end(), True
+        return closing.end(), True

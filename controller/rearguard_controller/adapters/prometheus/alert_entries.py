@@ -6,7 +6,7 @@ changes between two evaluations of its rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from rearguard_controller.adapters import foreign_json
 from rearguard_controller.adapters.foreign_json import Wanted
@@ -43,6 +43,11 @@ class Listing:
         self._wanted: Wanted | None = None
         self._entries: dict[bytes, PrometheusAlert] = {}
         self._found: list[PrometheusAlert] = []
+
+    @property
+    def known(self) -> Collection[bytes]:
+        """Entries of the list before."""
+        return self._known.keys()
 
     def begin(self) -> Callable[[bytes], bytes | None]:
         """An answer begins: what takes its entries. What came of an answer before, which broke off, is forgotten."""

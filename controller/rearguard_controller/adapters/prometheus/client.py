@@ -49,6 +49,7 @@ class Prometheus(Asking):
         self._timeout = timeout
         self._clock = clock
         self._skew: Skew | None = None
+        self._tells_no_time = False  # it answered last without saying what time it is
         self._wanted: Callable[[], Wanted] | None = None
         self._entries = AlertEntries()
         super().__init__(
@@ -88,13 +89,16 @@ class Prometheus(Asking):
         steady = asyncio.get_running_loop().time
         asked_at, began = self._clock(), steady()
         with contextlib.suppress(SourceError, moments.OutOfRangeError):  # such a clock tells nothing
-            for said in await self.ask("POST", "/api/v1/query", {"query": "time()"}, answers.samples):
+            found = await self.ask("POST", "/api/v1/query", {"query": "time()"}, answers.samples)
+            self._tells_no_time = True
+            for said in found:
                 if not said.labels:  # else it is no scalar, and nobody's time
                     self._skew = skew(moments.bounded(said.value), asked_at, steady() - began)
+                    self._tells_no_time = False
 
     async def _shift(self) -> float:
-        """Seconds to add to our times to get theirs."""
-        if self._skew is None:
+        """Seconds to add to our times to get theirs. One that tells no time is not asked before each question."""
+        if self._skew is None and not self._tells_no_time:
             await self.compare_clocks()
         return 0.0 if self._skew is None else self._skew.shift
 
@@ -110,7 +114,7 @@ class Prometheus(Asking):
         """The wanted alerts that are pending or firing now."""
         shift = await self._shift()
         listing = self._entries.listing(self._wanted)
-        kept = Kept("alerts", listing.begin)
+        kept = Kept("alerts", listing.begin, listing.known)
         found = await self.ask("GET", "/api/v1/alerts", {}, listing.alerts, kept=kept)
         return ours_of_alerts(found, shift)
 
