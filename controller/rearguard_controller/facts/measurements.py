@@ -14,6 +14,7 @@ from rearguard_controller.adapters.prometheus import figures, promql
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts import side_by_side
+from rearguard_controller.facts.asked_once import AskedOnce
 from rearguard_controller.facts.evidence import merged
 from rearguard_controller.facts.recorded_queries import RecordedQueries
 from rearguard_controller.judgement.already_firing import changed_after, own_labels
@@ -65,7 +66,7 @@ class Episode(NamedTuple):
 
 async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Clock) -> Measured:
     """Measure a condition of the target that these facts are about."""
-    known = facts.target
+    known, asks = facts.target, AskedOnce(asks)
     now, episode, before, shared = await asyncio.gather(
         measure_now(asks, condition, known, clock),
         measure_since(asks, condition, facts, clock),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 
 from rearguard_controller.adapters.prometheus import Series
@@ -25,6 +25,17 @@ MOST_VALUES = 4  # of one answer: the lowest and the highest, one of which decid
 MOST_LABELS = 4  # of one value
 MOST_APART = 86400.0  # seconds that Prometheus' clock may differ from ours and still be believed
 _FIRST_LABELS = (VERSION_LABEL, "instance", "job", "pod")  # labels that are kept first
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Whether a series may be about the target of a condition or about everyone; equal for equal conditions."""
+
+    condition: Condition
+
+    def __call__(self, labels: Labels) -> bool:
+        """By its labels."""
+        return is_about(labels, self.condition, None) or agree(self.condition.selector, labels)
 
 
 class RecordedQueries:
@@ -79,7 +90,7 @@ class RecordedQueries:
     ) -> tuple[Series, ...]:
         """See `Prometheus.query_range`. The value that is kept of a series is its median."""
         try:
-            series = await self._asks.query_range(expression, start, end, step, about or self._is_near)
+            series = await self._asks.query_range(expression, start, end, step, about or Near(self._condition))
         except SourceError as error:
             self._keep(expression, end, f"no answer: {error.message}", start=start, step=step)
             raise
@@ -126,10 +137,6 @@ class RecordedQueries:
             for each in samples
             if self._is_own(expression, each.labels)
         ]
-
-    def _is_near(self, labels: Labels) -> bool:
-        """Whether a series may be about the target or about everyone."""
-        return is_about(labels, self._condition, None) or agree(self._condition.selector, labels)
 
     def _is_own(self, expression: str, labels: Labels) -> bool:
         of = self._condition

@@ -7,7 +7,7 @@ with a sentence; only a journal that fails raises.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rearguard_controller.errors import ShortageError, SourceError
@@ -59,7 +59,7 @@ class TargetReader:
         look = self.releases.look if record else self.releases.peek
         serving, (activatable, listing) = await asyncio.gather(look(target), self._activatable(target))
         now = self.runtime.clock()
-        still_open = {each.target: each.id for each in await self.runtime.journal.open_rollbacks()}
+        still_open = await self.runtime.journal.targets_under_way()
         state, releases, (known, of_rollbacks) = await asyncio.gather(
             self.runtime.journal.target_state(target.name),
             self.runtime.journal.releases(target.name),
@@ -105,7 +105,7 @@ class TargetReader:
             return frozenset(), error.message
 
     async def _rollbacks(
-        self, target: Target, version: str | None, still_open: dict[str, str], now: float
+        self, target: Target, version: str | None, still_open: Mapping[str, str], now: float
     ) -> tuple[TargetFacts, Evidence]:
         """What the journal says of rollbacks; `still_open` are those under way, by target."""
         budget = target.policy.budget
@@ -134,10 +134,9 @@ class TargetReader:
         return None if version is None else await self.runtime.journal.handled(target.name, version)
 
     async def _ended_waits(self, target: Target) -> tuple[Rollback, ...]:
-        pages = [
-            await self.runtime.journal.rollbacks(target=target.name, outcome=outcome, limit=1)
-            for outcome in NEVER_BEGUN
-        ]
+        pages = await asyncio.gather(
+            *(self.runtime.journal.rollbacks(target=target.name, outcome=outcome, limit=1) for outcome in NEVER_BEGUN)
+        )
         return tuple(rollback for page in pages for rollback in page.items)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rearguard_controller.errors import JournalError, NotFoundError
@@ -76,6 +76,11 @@ class StoreBase(ABC):
         """See `Journal.open_rollbacks`."""
         rows = await self._rows("select id, body from rollbacks where phase <> 'closed' order by seq")
         return records.several(Rollback, [(name, body) for name, body in rows])
+
+    async def targets_under_way(self) -> Mapping[str, str]:
+        """See `Journal.targets_under_way`."""
+        rows = await self._rows("select target, id from rollbacks where phase <> 'closed'")
+        return {str(target): str(rollback_id) for target, rollback_id in rows}
 
     async def rollback(self, rollback_id: str) -> Rollback:
         """See `Journal.rollback`."""

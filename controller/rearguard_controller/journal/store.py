@@ -8,7 +8,7 @@ stored), `NotFoundError` for an unknown id and `ConflictError` when an invariant
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -175,6 +175,9 @@ class Journal(Protocol):
 
     async def open_rollbacks(self) -> tuple[Rollback, ...]:
         """Rollbacks that are not closed, oldest first."""
+
+    async def targets_under_way(self) -> Mapping[str, str]:
+        """The id of the open rollback of each target that has one, also of one whose record is damaged."""
 
     async def rollback(self, rollback_id: str) -> Rollback:
         """One rollback with its steps."""

@@ -93,6 +93,7 @@ async def test_only_one_rollback_of_a_target_is_open_whoever_asks(journal):
     await closed(journal, "r1", "aborted")
     await opened(journal, "r4")
     assert [each.id for each in await journal.open_rollbacks()] == ["r3", "r4"]
+    assert await journal.targets_under_way() == {TARGET: "r4", "payments": "r3"}
 
 
 async def test_a_second_automatic_rollback_away_from_a_version_is_refused_at_its_intent(journal):
@@ -350,6 +351,7 @@ async def test_a_damaged_record_is_set_aside_and_the_others_go_on(journal, store
     await asyncio.sleep(FRESH)  # a count may be that old
     assert await journal.unjudged_count() == 1
     assert [each.id for each in await journal.open_rollbacks()] == ["r2"]
+    assert "r1" in (await journal.targets_under_way()).values()  # so that no other one begins beside it
     assert [each.id for each in (await journal.rollbacks()).items] == ["r2"]
     assert [each.id for each in (await journal.decisions()).items] == ["d-r2"]
     assert [each.version for each in await journal.releases(TARGET)] == ["v2"]

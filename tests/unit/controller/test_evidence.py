@@ -168,6 +168,8 @@ async def test_a_condition_is_measured_with_every_question_and_the_reasons_it_se
     assert since.answer.startswith("it has held since 1970-01-12T13:44:40Z; ")  # NOW is 13:46:40
     assert before.at == DEPLOYED - 20
     assert Sample({"service_version": "1.0"}, 0.02) in before.values
+    for asked in (wire.asked, wire.asked_over_time):  # in a storm each question costs as much as an alert's judgement
+        assert sorted(asked) == sorted(set(asked))
 
 
 async def test_each_measurement_returns_its_value_together_with_what_was_asked_for_it(wire, prometheus):

@@ -24,6 +24,7 @@ class Wire:
     vectors: dict[str, list[Sample]] = field(default_factory=dict)
     over_time: dict[str, dict[str, Callable[[float], float | None]]] = field(default_factory=dict)  # by version
     asked: list[str] = field(default_factory=list)
+    asked_over_time: list[tuple[str, str, str]] = field(default_factory=list)  # with start and end
 
     async def query(self, request: web.Request) -> web.Response:
         expression = (await request.post())["query"]
@@ -35,6 +36,7 @@ class Wire:
 
     async def query_range(self, request: web.Request) -> web.Response:
         form = await request.post()
+        self.asked_over_time.append((form["query"], form["start"], form["end"]))
         start, end, step = (float(form[name]) for name in ("start", "end", "step"))
         assert (end - start) / step <= 11_000  # as Prometheus has it
         moments = [start + step * number for number in range(int((end - start) / step) + 1)]
