@@ -27,7 +27,6 @@ from rearguard_controller.model import (
 from rearguard_controller.wording import clock_time, number
 
 SILENCES = "GET /api/v2/silences, GET /api/v2/alerts"
-_began = lru_cache(maxsize=1024)(clock_time)  # alerts of a storm began together
 NO_CONDITION = "the alert has no usable figure, and its rule is not among Prometheus' rules"
 
 
@@ -66,7 +65,7 @@ def confirm(target: Target, alert: Alert, reading: AlertsReading, silences: Sile
         state = AlertState.UNKNOWN if reading.fault else AlertState.INACTIVE
         detail = reading.fault or (only_delivered(target, alert, meant[0]) if meant else "")
     else:
-        alert = as_alert(found, alert.source)
+        alert = as_alert(found, alert.source, alert)
         state = AlertState.FIRING if found.state == AlertState.FIRING else AlertState.PENDING
         condition = figures.condition_of(found, reading.rules, target)
         detail = "" if condition else NO_CONDITION
@@ -98,15 +97,25 @@ def of_alert(found: PrometheusAlert | None, fault: str, at: float) -> Evidence:
     if found is None:
         said = f"no answer: {fault}" if fault else "not among the alerts that are pending or firing"
         return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, serves)
-    since = "" if found.active_at is None else f", active since {_began(found.active_at)}"
-    value = found.value if found.value is not None and abs(found.value) != float("inf") else None
+    return _of_listed(found.name, found.state, found.active_at, found.value, at)
+
+
+@lru_cache(maxsize=1024)
+def _of_listed(name: str, state: AlertState, active_at: float | None, value: float | None, at: float) -> Evidence:
+    """What the list says of an alert; the same object for alerts of which it says the same."""
+    since = "" if active_at is None else f", active since {clock_time(active_at)}"
+    value = value if value is not None and abs(value) != float("inf") else None
     values = () if value is None else (Sample({}, value),)
-    said = f"{found.name} is {found.state}{since}" + ("" if value is None else f", its expression at {number(value)}")
-    return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, serves, values)
+    said = f"{name} is {state}{since}" + ("" if value is None else f", its expression at {number(value)}")
+    return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, (ReasonCode.ALERT_CONFIRMED,), values)
 
 
+@lru_cache(maxsize=1024)
 def of_silencing(silencing: Silencing | None, now: float) -> tuple[Evidence, ...]:
-    """What Alertmanager's list says of the alert that is judged; nothing when no Alertmanager is configured."""
+    """What Alertmanager's list says of the alert that is judged; nothing when no Alertmanager is configured.
+
+    The same object for alerts of which it says the same.
+    """
     if silencing is None:
         return ()
     if silencing.age is None:

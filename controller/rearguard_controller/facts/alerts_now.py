@@ -58,8 +58,10 @@ class AlertsReading:
         found = [
             each
             for names, of_values in self.by_labels.items()
-            for each in of_values.get(tuple(labels.get(name, "") for name in names), ())
+            for each in of_values.get(tuple([labels.get(name, "") for name in names]), ())
         ]
+        if len(found) == 1:  # in a storm nearly always
+            return (found[0],)
         if not found:
             named = self.by_name.get(labels.get("alertname", ""), ())
             found = [each for each in islice(named, MOST_COMPARED) if agree(labels, each.labels)][:MOST_MEANT]
@@ -184,8 +186,22 @@ async def _all_fire(reading: AlertsReading, alerts: Sequence[Alert]) -> bool:
     return True
 
 
-def as_alert(found: PrometheusAlert, source: str) -> Alert:
-    """An alert of Prometheus' list as the controller's own value; `source` is where it was heard of first."""
+def as_alert(found: PrometheusAlert, source: str, before: Alert | None = None) -> Alert:
+    """An alert of Prometheus' list as the controller's own value.
+
+    Args:
+        found: the alert.
+        source: where it was heard of first.
+        before: what this returned of a list before; it is returned again if it still says the same.
+    """
+    if (
+        before is not None
+        and before.labels is found.labels
+        and before.annotations is found.annotations
+        and (before.starts_at, before.source, before.fingerprint) == (found.active_at, source, "")
+        and before.firing is (found.state == AlertState.FIRING)
+    ):
+        return before
     return Alert(
         name=found.labels.get("alertname", ""),
         labels=found.labels,

@@ -62,6 +62,18 @@ def kept(decision: Decision) -> Decision:
     return replace(decision, evidence=bounded(merged(decision.evidence)))
 
 
+def all_kept(decisions: Iterable[Decision]) -> list[Decision]:
+    """Decisions as they are recorded and shown; those that share their evidence still share it."""
+    found: dict[int, tuple[Evidence, ...]] = {}
+    kept = []
+    for each in decisions:
+        of_each = found.get(id(each.evidence))
+        if of_each is None:
+            of_each = found[id(each.evidence)] = bounded(merged(each.evidence))
+        kept.append(replace(each, evidence=of_each))
+    return kept
+
+
 def _first(evidence: Evidence) -> int:
     return min((_ORDER[code] for code in evidence.serves), default=len(_ORDER))
 

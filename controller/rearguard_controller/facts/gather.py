@@ -16,11 +16,29 @@ from rearguard_controller.facts.measurements import measure
 from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.target_facts import TargetReader, of_others, with_others
-from rearguard_controller.model import Alert, AlertState, Condition, Facts, Measured, Target
+from rearguard_controller.model import Alert, AlertFacts, AlertState, Condition, Facts, Measured, Target
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 
 _UNMEASURED = Measured()
+
+
+class Alike:
+    """The facts of alerts that are judged together; those of which the same is known share one record."""
+
+    def __init__(self, facts: Facts) -> None:
+        """`facts` are those of their target."""
+        self._facts = facts
+        self._known: dict[tuple[object, ...], Facts] = {}
+
+    def of(self, said: AlertFacts, measured: Measured) -> Facts:
+        """The facts of an alert."""
+        evidence = map(id, said.evidence)  # what is known keeps it, so that no other object gets one of these ids
+        key = (said.state, said.detail, said.silencing, said.is_foreign, id(measured), *evidence)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = replace(self._facts, alert=said, measured=measured)
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,7 @@ class FactGatherer:
         )
         evidence = (*known.evidence, of_others(target, known, reading.read_at))
         facts = replace(facts, target=replace(known, evidence=evidence))
+        alike = Alike(facts)
         measured: list[tuple[Condition, Measured]] = []
         gathered: list[Gathered | Exception] = []
         for said in confirmed:
@@ -96,8 +115,8 @@ class FactGatherer:
                 if isinstance(said, Exception):
                     gathered.append(said)
                     continue
-                found = await self._with_figures(facts, said, measured)
-                if record:
+                found = await self._with_figures(facts, said, measured, alike)
+                if record and found.facts.measured.shared is not None:
                     await self._remember(target, found)
                 gathered.append(found)
             except Exception as fault:  # noqa: BLE001  # handed on as a value: the others are judged all the same
@@ -114,15 +133,14 @@ class FactGatherer:
             return fault
 
     async def _with_figures(
-        self, facts: Facts, said: Confirmation, measured: list[tuple[Condition, Measured]]
+        self, facts: Facts, said: Confirmation, measured: list[tuple[Condition, Measured]], alike: Alike
     ) -> Gathered:
         """The facts of one alert; `measured` remembers the figures of conditions that alerts share."""
         found = next((figures for of, figures in measured if of is said.condition or of == said.condition), None)
         if found is None and said.condition is not None:
             found = await measure(self._prometheus, said.condition, facts, self._clock)
             measured.append((said.condition, found))
-        facts = replace(facts, alert=said.facts, measured=found or _UNMEASURED)
-        return Gathered(facts, said.alert, said.condition)
+        return Gathered(alike.of(said.facts, found or _UNMEASURED), said.alert, said.condition)
 
     async def _remember(self, target: Target, gathered: Gathered) -> None:
         """Keep what an older version was found to have shown beside the release, so that it holds for good."""

@@ -96,7 +96,7 @@ class Decisions:
         Raises:
             JournalError, LeaseLostError: none was kept.
         """
-        kept = [evidence.kept(each) for each in decisions]
+        kept = evidence.all_kept(decisions)
         await self.runtime.lead.record_several(kept)
         self._count(*kept)
         for each in kept:
@@ -124,8 +124,13 @@ class Decisions:
         self._tell_opened(rollback)
 
     def _count(self, *decisions: Decision) -> None:
+        """Count and log decisions; those that are alike share a line, which says how many more there are."""
         self.runtime.telemetry.decided(*decisions)
-        for decision in decisions:
+        alike: dict[tuple[object, ...], list[Decision]] = {}
+        for each in decisions:
+            key = (each.target, each.alert.name if each.alert else None, each.verdict, id(each.reasons))
+            alike.setdefault(key, []).append(each)
+        for decision, *others in alike.values():
             log.info(
                 "decided",
                 target=decision.target,
@@ -134,6 +139,7 @@ class Decisions:
                 alert=decision.alert.name if decision.alert else None,
                 rollback=decision.rollback_id,
                 because=[reason.code.value for reason in decision.reasons if reason.blocks],
+                **({"alike": len(others)} if others else {}),
             )
 
     def _tell_opened(self, rollback: Rollback | None) -> None:

@@ -23,7 +23,6 @@ from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.queues import Waiting
 from rearguard_controller.judgement import policy, score
-from rearguard_controller.judgement.questions import Asking
 from rearguard_controller.model import (
     Alert,
     AlertState,
@@ -134,13 +133,13 @@ class Judging:
                 with set_aside(*(each.alert.name for each in left)):
                     delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
                     gathered = await self._gatherer.gather(target, [each.alert for each in left], delivered=delivered)
-                done, asking = len(left), Asking()
+                done, together = len(left), policy.Together()
                 leaves: Leaves = {}
                 for number, found in enumerate(gathered):
                     with set_aside(left[number].alert.name):
                         if isinstance(found, Exception):
                             raise found
-                        if await self._decide(target, found, left[number], leaves, asking):
+                        if await self._decide(target, found, left[number], leaves, together):
                             done = number + 1
                             break
                 await self._keep(leaves)
@@ -150,7 +149,7 @@ class Judging:
             await self._lead.mark_judged(ids, self._clock())
 
     async def _decide(
-        self, target: Target, gathered: Gathered, waiting: Waiting, leaves: Leaves, asking: Asking
+        self, target: Target, gathered: Gathered, waiting: Waiting, leaves: Leaves, together: policy.Together
     ) -> bool:
         """Decide and record; True if the target's facts changed by that.
 
@@ -160,7 +159,7 @@ class Judging:
             await self._keep(leaves)
         facts, alert, number = gathered.facts, gathered.alert, self._new_id("d")
         facts, decision = await self._decisions.checked(
-            target, facts, lambda facts: policy.decide(number, alert, target, facts, asking)
+            target, facts, lambda facts: together.decide(number, alert, target, facts)
         )
         if decision.verdict is Verdict.LEAVE:
             await self._leave(alert, decision, leaves)

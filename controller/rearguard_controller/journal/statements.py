@@ -30,22 +30,22 @@ def indexed_name(name: str | None) -> str | None:
 
 def add_decision(decision: Decision) -> Statement:
     """Store a decision."""
-    return _insert("decisions", _of_decision(decision))
+    return add_decisions([decision])
 
 
 def add_decisions(decisions: Sequence[Decision]) -> Statement:
     """Store some decisions, at least one."""
-    return _insert("decisions", *map(_of_decision, decisions))
+    return _insert("decisions", *map(_of_decision, decisions, codec.dump_several(decisions)))
 
 
-def _of_decision(decision: Decision) -> dict[str, object]:
+def _of_decision(decision: Decision, body: str) -> dict[str, object]:
     return {
         "id": decision.id,
         "target": decision.target,
         "verdict": decision.verdict,
         "alert": indexed_name(None if decision.alert is None else decision.alert.name),
         "decided_at": decision.decided_at,
-        "body": codec.dump(decision),
+        "body": body,
     }
 
 

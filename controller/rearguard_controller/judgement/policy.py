@@ -16,6 +16,7 @@ from rearguard_controller.judgement.destination import choose_destination, obsta
 from rearguard_controller.judgement.permissions import of_no_target
 from rearguard_controller.judgement.way_back import known_good_of, said_by_up
 from rearguard_controller.model import (
+    VERSION_LABEL,
     Alert,
     Decision,
     Evidence,
@@ -30,7 +31,8 @@ from rearguard_controller.model import (
 )
 from rearguard_controller.wording import because
 
-DATABASE = "database"  # the value of the label `component` on alerts about databases
+COMPONENT_LABEL = "component"
+DATABASE = "database"  # the value of that label on alerts about databases
 PERMISSIONS = frozenset({ReasonCode.MODE_ALLOWS, ReasonCode.ARMED, ReasonCode.ENVIRONMENT_ALLOWS})
 
 
@@ -52,6 +54,43 @@ class Wish:
     to_version: str | None = None  # default: the newest known-good version
     force: bool = False  # allows a bad, barred or unproven destination
     note: str = ""
+
+
+class Together:
+    """Judges alerts that are judged together; of those that are alike only the first, and its decision holds for all.
+
+    Alerts of a storm differ in labels that no question sees, such as the pod. They are alike if the same facts are
+    known of them (the same object, see `facts.gather`).
+    """
+
+    def __init__(self) -> None:
+        """Nothing was judged."""
+        self._judged: dict[tuple[object, ...], tuple[Facts, Target, Decision]] = {}
+        self._asking = questions.Asking()
+
+    def decide(self, decision_id: str, alert: Alert, target: Target, facts: Facts) -> Decision:
+        """See the function `decide`. Decisions about alerts that are alike share their reasons and their evidence."""
+        labels = alert.labels
+        key = (id(facts), id(target), alert.name, labels.get(VERSION_LABEL), labels.get(COMPONENT_LABEL))
+        known = self._judged.get(key)
+        if known is None:  # facts and target are kept, so that no other object gets one of these ids
+            decision = decide(decision_id, alert, target, facts, self._asking)
+            self._judged[key] = facts, target, decision
+            return decision
+        first = known[2]
+        return Decision(  # not by `replace`, which costs as much as all else here
+            id=decision_id,
+            target=first.target,
+            verdict=first.verdict,
+            would=first.would,
+            decided_at=first.decided_at,
+            trigger=first.trigger,
+            reasons=first.reasons,
+            alert=alert,
+            from_version=first.from_version,
+            to_version=first.to_version,
+            evidence=first.evidence,
+        )
 
 
 def decide(
@@ -186,7 +225,7 @@ def _of(evidence: tuple[Evidence, ...], codes: Collection[ReasonCode]) -> tuple[
 def _may_be_the_database(alert: Alert, reasons: tuple[Reason, ...]) -> bool:
     """Whether the database itself may be at fault: nothing shows that the version before worked with it."""
     healthy = next(each for each in reasons if each.code is ReasonCode.PREVIOUS_VERSION_HEALTHY)
-    return alert.labels.get("component") == DATABASE and healthy.holds is None
+    return alert.labels.get(COMPONENT_LABEL) == DATABASE and healthy.holds is None
 
 
 def _wished_destination(wish: Wish, facts: Facts) -> tuple[str | None, Reason]:

@@ -1,4 +1,4 @@
-"""Alerts that are judged together: what is asked once for those that are alike is what each would be told alone."""
+"""Alerts that are judged together: what is found once for those that are alike is what each would be told alone."""
 
 import time
 
@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rearguard_controller.judgement.policy import decide
-from rearguard_controller.judgement.questions import Asking
-from rearguard_controller.model import AlertState, Silencing
+from rearguard_controller.facts import evidence
+from rearguard_controller.facts.alert_facts import of_silencing
+from rearguard_controller.facts.gather import Alike
+from rearguard_controller.judgement.policy import Together, decide
+from rearguard_controller.model import AlertFacts, AlertState, Measured, Silencing
 from unit.controller.factories import alert, facts, good, measurement, serving, state, target
 from unit.controller.factories import policy as make_policy
 
@@ -33,9 +35,30 @@ TARGETS = (target(), target(name="other", policy=make_policy(cooldown=1.0)))
 
 @given(st.lists(st.tuples(ALERTS, st.sampled_from(TARGETS), st.sampled_from(FACTS)), max_size=12))
 def test_what_many_alerts_are_told_together_is_what_each_is_told_alone(cases):
-    asking = Asking()
-    for one, of, known in cases:
-        assert decide("d", one, of, known, asking) == decide("d", one, of, known)
+    together, made = Together(), []
+    for number, (one, of, known) in enumerate(cases):
+        made.append(together.decide(f"d{number}", one, of, known))
+        assert made[-1] == decide(f"d{number}", one, of, known)
+    assert evidence.all_kept(made) == [evidence.kept(each) for each in made]
+
+
+SAID = st.builds(
+    AlertFacts,
+    st.sampled_from([AlertState.FIRING, AlertState.UNKNOWN]),
+    st.sampled_from(["", "no answer"]),
+    st.sampled_from([None, Silencing(0.5), Silencing(0.5, silence="silence 1 of ann")]),
+    st.booleans(),
+    st.sampled_from([(), of_silencing(Silencing(0.5), 7.0), of_silencing(Silencing(None), 7.0)]),
+)
+MEASURED = st.sampled_from([Measured(), Measured(measurement(0.2)), Measured(since=1.0)])
+
+
+@given(st.lists(st.tuples(SAID, MEASURED), max_size=12))
+def test_facts_that_alerts_share_are_those_of_each(cases):
+    alike = Alike(FACTS[0])
+    for said, measured in cases:
+        known = alike.of(said, measured)
+        assert (known.alert, known.measured, known.target) == (said, measured, FACTS[0].target)
 
 
 @pytest.mark.parametrize("known", FACTS[:2])
@@ -43,10 +66,11 @@ def test_a_thousand_alerts_that_differ_in_their_pod_cost_little_more_than_one(kn
     """Each was asked all 22 questions: the judgements of a storm of 10,000 took as long as all else of it."""
     alerts = [alert(service_version="2.0", pod=f"shop-{number}") for number in range(1000)]
 
-    def seconds(**shared):
+    def seconds(judge):
         began = time.process_time()
         for one in alerts:
-            decide("d", one, TARGETS[0], known, **shared)
+            judge("d", one, TARGETS[0], known)
         return time.process_time() - began
 
-    assert min(seconds(asking=Asking()) for _ in range(3)) < min(seconds() for _ in range(3)) / 2
+    in_turn = min(seconds(decide) for _ in range(3))
+    assert min(seconds(Together().decide) for _ in range(3)) < in_turn / 4

@@ -72,6 +72,16 @@ def test_every_noun_comes_back_as_it_went_in(kind):
     round_trip()
 
 
+@pytest.mark.parametrize("kind", NOUNS, ids=lambda kind: kind.__name__)
+def test_values_that_share_parts_are_written_together_as_each_is_alone(kind):
+    @settings(max_examples=20)
+    @given(st.lists(values(kind), max_size=3), st.integers(1, 3))
+    def written(some, times):
+        assert codec.dump_several(some * times) == [codec.dump(each) for each in some * times]
+
+    written()
+
+
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
 def test_fields_of_a_newer_version_are_ignored_at_every_depth(value):
     def grown(plain):

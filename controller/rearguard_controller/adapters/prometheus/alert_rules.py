@@ -27,6 +27,8 @@ def rules_of(labels: Labels, rules: Rules) -> tuple[AlertingRule, ...]:
     Labels that are templates, and labels that only one side has, are not compared.
     """
     named = rules.raising(labels.get("alertname", ""))
+    if len(named) == 1 and _agreement(named[0], labels) is not None:
+        return (named[0],)  # whether it lists the alert or not
     if any(rule.alerts for rule in named):
         items = frozenset(labels.items())
         listing = tuple(rule for rule in named if items in rule.alerts)
