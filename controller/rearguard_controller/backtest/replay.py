@@ -47,6 +47,7 @@ from rearguard_controller.model import (
     Verdict,
     is_subset,
 )
+from rearguard_controller.model.identity import key_of
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.trust import (
     concerns,
@@ -321,7 +322,7 @@ class _Walk:
         return f"b{len(self._records) + 1}"
 
     def _record(self, decision: Decision, life: Life | None) -> None:
-        subject = (decision.alert.key if decision.alert else "", decision.target, decision.from_version)
+        subject = (key_of(decision.alert) if decision.alert else "", decision.target, decision.from_version)
         answers = tuple((reason.code, reason.holds) for reason in decision.reasons)
         place, before = self._recorded.get(subject, (-1, None))
         if before == answers and decision.would is Verdict.LEAVE:

@@ -19,6 +19,7 @@ from rearguard_controller.intake.heartbeat import WATCHDOG, Heartbeat
 from rearguard_controller.intake.judging import Judging, set_aside
 from rearguard_controller.intake.queues import RETRY_AFTER, Queues, Waiting
 from rearguard_controller.model import Alert, InboxEntry, Target
+from rearguard_controller.model.identity import key_of
 from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -102,15 +103,18 @@ class Intake:
         """
         newest: dict[str, tuple[InboxEntry, list[int]]] = {}
         keys: dict[int, str] = {}  # by the identity of alerts, which live as long as their entries
+        came: list[tuple[Alert, float]] = []
         for entry in entries:
             key = keys.get(id(entry.alert))
             if key is None:
-                key = keys[id(entry.alert)] = entry.alert.key
+                key = keys[id(entry.alert)] = key_of(entry.alert)
             before, ids = newest.get(key, (None, []))
             if entry.alert.name != WATCHDOG and (before is None or before.alert is not entry.alert):
-                self._notices.alert(entry.alert, entry.received_at, self._owner)
+                came.append((entry.alert, entry.received_at))
             ids.append(entry.id)
             newest[key] = entry, ids
+        if came:
+            self._notices.alerts(came, self._owner)
         return [
             Waiting(entry.alert, entry.received_at, tuple(ids), entry.alert.starts_at)
             for entry, ids in newest.values()

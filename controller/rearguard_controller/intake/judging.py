@@ -35,6 +35,7 @@ from rearguard_controller.model import (
     Verdict,
     is_subset,
 )
+from rearguard_controller.model.identity import key_of
 from rearguard_controller.releases.trust import recently_released
 from rearguard_controller.rollback.plan import plan, waiting_for
 from rearguard_controller.runtime import Runtime
@@ -91,7 +92,8 @@ class Judging:
             return [delivery]
         found = [each for each in reading.meant(delivery.alert) if self._owners.are_triggered_by(each.labels)]
         firing = [each for each in found if each.state == AlertState.FIRING]
-        alerts = [replace(as_alert(each, delivery.alert.source), firing=True) for each in firing or found[:1]]
+        alerts = [as_alert(each, delivery.alert.source) for each in firing or found[:1]]
+        alerts = [each if each.firing else replace(each, firing=True) for each in alerts]
         if not alerts:
             return [delivery]
         first, *others = (replace(delivery, alert=alert) for alert in alerts)
@@ -182,7 +184,7 @@ class Judging:
 
     async def _leave(self, alert: Alert, decision: Decision, leaves: Leaves) -> None:
         """Put a decision among those that are recorded next, if its answers are new; many are recorded at once."""
-        subject = _digest(alert.key, decision.target, decision.from_version)
+        subject = _digest(key_of(alert), decision.target, decision.from_version)
         answers = self._mark(decision)
         if subject in leaves and leaves[subject][0] != answers:
             await self._keep(leaves)

@@ -15,6 +15,7 @@ import structlog
 from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.model import Alert
 from rearguard_controller.model.annotations import size_of
+from rearguard_controller.model.identity import key_of
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,8 @@ class Queues:
         """Let an alert wait; a newer one takes the place of an older one with the same labels."""
         queue = self._queues.setdefault(target, _Queue())
         self._in_hand.update(one.ids)
-        before = queue.waiting.get(one.alert.key)
+        key = key_of(one.alert)
+        before = queue.waiting.get(key)
         size = _size(one) - (0 if before is None else _size(before))
         is_full = queue.size + size > MOST_BYTES and bool(queue.waiting)
         if before is None and (is_full or len(queue.waiting) >= MOST_WAITING):
@@ -98,7 +100,7 @@ class Queues:
         if before is not None:
             last = before if one.received_at is None else one
             one = replace(one, ids=before.ids + one.ids, received_at=last.received_at, fired_at=last.fired_at)
-        queue.waiting[one.alert.key] = one
+        queue.waiting[key] = one
         if queue.task is None:
             queue.task = asyncio.create_task(self._work(target, queue), name=f"judging {target}")
 

@@ -7,16 +7,41 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Self
 
 from rearguard_controller.journal import codec, records
 from rearguard_controller.journal.gathering import Backlog, Gathering, Rows
 from rearguard_controller.model import Alert, InboxEntry
 
+MOST_FRESH = 2 * 1024 * 1024  # characters of records that are remembered until they are read
 MOST_COUNTED = 200_000  # the count of waiting alerts stops here
 WAITING = "judged_at is null and damage is null"
 COUNT = f"select count(*) from (select 1 from inbox where {WAITING} limit $1) as waiting"  # noqa: S608  # our own words
+
+
+class Fresh:
+    """The alerts that were accepted last, by their records: what is read soon after need not be decoded."""
+
+    def __init__(self) -> None:
+        """Nothing was accepted."""
+        self.alerts: dict[str, Alert] = {}
+        self._size = 0  # characters of the records
+
+    def add(self, bodies: Sequence[str], alerts: Sequence[Alert]) -> None:
+        """Remember alerts; beyond `MOST_FRESH` characters the oldest are forgotten."""
+        for body, alert in zip(bodies, alerts, strict=True):
+            if body not in self.alerts:
+                self.alerts[body] = alert
+                self._size += len(body)
+        while self._size > MOST_FRESH:
+            self.drop([next(iter(self.alerts))])
+
+    def drop(self, bodies: Iterable[str]) -> None:
+        """Forget alerts: they were read."""
+        for body in bodies:
+            if self.alerts.pop(body, None) is not None:
+                self._size -= len(body)
 
 
 class Inbox(ABC):
@@ -27,6 +52,7 @@ class Inbox(ABC):
         self._gathers = True
         self._gathering = Gathering(self._insert)
         self._backlog = Backlog()
+        self._fresh = Fresh()
 
     def _for_the_leader(self) -> Self:
         """The same inbox for the leader, who writes one transaction after another."""
@@ -40,15 +66,18 @@ class Inbox(ABC):
 
     async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
         """See `Journal.accept`. Webhooks that arrive together share one commit."""
-        rows = [(received_at, codec.dump(alert)) for alert in alerts]
+        bodies = codec.dump_several(alerts)
+        rows = [(received_at, body) for body in bodies]
         await (self._gathering.insert(rows) if self._gathers else self._insert(rows))
         self._backlog.accepted(len(rows))
+        self._fresh.add(bodies, alerts)
 
     async def unjudged(self, limit: int, but_not: Collection[int]) -> tuple[InboxEntry, ...]:
         """See `Journal.unjudged`."""
         rows = await self._waiting(limit, but_not)
         received = {number: received_at for number, _, received_at in rows}
-        found, damaged = records.sorted_out(Alert, [(number, body) for number, body, _ in rows])
+        found, damaged = records.sorted_out(Alert, [(number, body) for number, body, _ in rows], self._fresh.alerts)
+        self._fresh.drop(body for _, body, _ in rows)
         if damaged:
             await self._set_aside(damaged)
             return await self.unjudged(limit, but_not)

@@ -7,7 +7,7 @@ aside and logged, so that the others can be read. Asked for by itself, it is an 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -41,10 +41,13 @@ def one(kind: type[T], name: object, body: str) -> T:
         ) from error
 
 
-def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple[N, T]], list[tuple[N, str]]]:
+def sorted_out(
+    kind: type[T], rows: Iterable[tuple[N, str]], known: Mapping[str, T] | None = None
+) -> tuple[list[tuple[N, T]], list[tuple[N, str]]]:
     """Rows of (name, body) as two lists: names with their values, and names of damaged rows with what is wrong.
 
-    Damaged ones are also reported in the log. Equal bodies are decoded once, because deliveries repeat themselves.
+    Damaged ones are also reported in the log. Equal bodies are decoded once, because deliveries repeat themselves;
+    those that are `known` are not decoded at all.
     """
     found, damaged = [], []
     read: dict[str, T] = {}
@@ -52,7 +55,8 @@ def sorted_out(kind: type[T], rows: Iterable[tuple[N, str]]) -> tuple[list[tuple
         try:
             noun = read.get(body)
             if noun is None:
-                noun = read[body] = one(kind, name, body)
+                noun = None if known is None else known.get(body)
+                noun = read[body] = one(kind, name, body) if noun is None else noun
             found.append((name, noun))
         except DamagedError as error:
             log.error("record_set_aside", record=name, kind=kind.__name__, error=error.message, hint=error.hint)

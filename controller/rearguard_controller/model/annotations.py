@@ -14,7 +14,8 @@ _LEAST_LEFT = 64  # bytes that are left of an annotation that is cut: the mark f
 
 def size_of(texts: Labels) -> int:
     """Bytes of labels or annotations, names and values, in UTF-8."""
-    return len("".join((*texts, *texts.values())).encode("utf-8", "surrogatepass"))
+    together = "".join((*texts, *texts.values()))
+    return len(together) if together.isascii() else len(together.encode("utf-8", "surrogatepass"))
 
 
 def cut(annotations: Labels, most: int = MAX_ANNOTATIONS_BYTES) -> Labels:

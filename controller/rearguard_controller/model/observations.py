@@ -28,11 +28,6 @@ class Alert:
     fingerprint: str = ""
     source: str = "webhook"  # webhook | prometheus
 
-    @property
-    def key(self) -> str:
-        """The alert's identity as text: its sorted labels, quoted so that different alerts never look the same."""
-        return ",".join(f"{name!r}={value!r}" for name, value in sorted(self.labels.items()))
-
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:

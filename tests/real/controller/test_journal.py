@@ -34,6 +34,17 @@ async def test_alerts_wait_in_their_order_until_they_are_judged(journal):
     assert [entry.alert.labels["number"] for entry in await journal.unjudged(9)] == ["3", "4"]
 
 
+async def test_an_alert_is_read_as_it_was_accepted_at_once_and_when_its_record_is_decoded(journal):
+    """At once it is remembered, so that a storm need not be decoded."""
+    given = [
+        alert(odd="\x7f \u2028 é"),
+        replace(alert(), starts_at=1.0, fingerprint="ab", annotations={"x": "y" * 9}),
+    ]
+    await journal.accept(given, NOW)
+    for _ in range(2):
+        assert [entry.alert for entry in await journal.unjudged(9)] == given
+
+
 async def test_several_decisions_are_stored_in_their_order_all_or_none(journal, store):
     several = [decision(f"d{number}", decided_at=NOW) for number in range(40)]
     await journal.record_several(several)

@@ -13,6 +13,7 @@ from real.controller.alert_world import AlertScene, Rule
 from real.controller.decision_world import ANNOTATIONS, POLL
 from rearguard_controller.intake.by_hand import ManualRequest
 from rearguard_controller.model import Alert, Outcome, ReasonCode
+from rearguard_controller.model.identity import key_of
 from unit.controller.factories import MATCH, TARGET
 
 KUBE = {"namespace": "shop", "deployment": "shop"}
@@ -198,7 +199,7 @@ def test_a_delivery_that_lost_labels_leads_to_the_alerts_that_prometheus_has(sce
     it.controller.run_for(POLL)
     it.controller.deliver(Alert(rule.name, {"alertname": rule.name, "action": "rollback"}))
     it.controller.run_for(POLL)
-    judged = {each.alert.key: each.alert.labels for each in decisions(it)}
+    judged = {key_of(each.alert): each.alert.labels for each in decisions(it)}
     assert sorted(judged.values(), key=len) == sorted(rule.alerts(), key=len)
     assert sum(each.rollback_id is not None for each in decisions(it)) == 1
 

@@ -172,7 +172,7 @@ async def test_what_waits_is_bounded_alerts_go_first_then_the_oldest_and_each_is
         await receiver.got(1)  # it is being posted, and waits no more
         told.notify.started(rollback(), decision())
         for number in range(delivery.QUEUE - 1):
-            told.notify.alert(alert(f"A{number}"), NOW, lambda _: None)
+            told.notify.alerts([(alert(f"A{number}"), NOW)], lambda _: None)
         told.finish(delivery.QUEUE - 1)
         await told.until(dropped=delivery.QUEUE - 1)
         [waits] = told.notify._receivers
@@ -228,12 +228,21 @@ async def test_an_entry_that_stays_goes_on_through_a_reload():
 async def test_an_alert_is_told_once_and_again_when_its_status_changes():
     async with receiving() as receiver, telling(entry(receiver.url)) as told:
         for firing in (True, True, False, False, True):
-            told.notify.alert(replace(alert(), firing=firing), NOW, lambda _: "checkout")
-        told.notify.alert(alert(pod="b"), NOW, lambda _: "checkout")
+            told.notify.alerts([(replace(alert(), firing=firing), NOW)], lambda _: "checkout")
+        told.notify.alerts([(alert(pod="b"), NOW)], lambda _: "checkout")
         await told.until(sent=4)
         assert [body["alert"]["status"] for body in receiver.posted] == ["firing", "resolved", "firing", "firing"]
         assert receiver.posted[1]["text"] == "ReleaseErrorRate for checkout is over."
         assert told.log.count('"message": "alert"') == 4
+
+
+async def test_of_alerts_that_come_together_each_is_told_and_those_that_differ_only_in_labels_share_a_line():
+    async with receiving() as receiver, telling(entry(receiver.url)) as told:
+        came = [*(alert(pod=pod) for pod in "aabc"), alert("Other"), replace(alert(pod="d"), firing=False)]
+        told.notify.alerts([(each, NOW) for each in came], lambda _: "checkout")
+        await told.until(sent=5)
+        assert told.log.count('"message": "alert"') == 3
+        assert told.log.count('"rearguard.alike": 2') == 1
 
 
 # --- secrets -------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def test_an_alert_that_may_roll_back_but_belongs_to_no_target_is_recorded_once(s
 def test_an_alert_that_is_no_trigger_is_told_of_and_not_judged(scene, labels):
     it = scene(mode=Mode.OBSERVE)
     it.controller.deliver(make.alert(**labels))
-    assert [event for event, *_ in it.controller.said] == ["alert"]
+    assert [event for event, *_ in it.controller.said] == ["alerts"]
     assert decisions(it) == ()
 
 

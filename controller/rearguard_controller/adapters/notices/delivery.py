@@ -26,6 +26,7 @@ from rearguard_controller.config import NotifyEntry, secret_files
 from rearguard_controller.config.named_files import beside
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step
+from rearguard_controller.model.identity import key_of
 
 log = structlog.get_logger(__name__)
 
@@ -98,23 +99,37 @@ class Notify:
 
     # --- what happened ------------------------------------------------------------------------------------
 
-    def alert(self, alert: Alert, at: float, owner: Callable[[Alert], str | None]) -> None:
-        """Tell of an alert when it is new, changed its status, or was told of an hour ago."""
-        key, now = blake2b(alert.key.encode("utf-8", "surrogatepass"), digest_size=16).digest(), time.monotonic()
+    def alerts(self, came: Sequence[tuple[Alert, float]], owner: Callable[[Alert], str | None]) -> None:
+        """Tell of each alert when it is new, changed its status, or was told of an hour ago.
+
+        In the log, those that differ in nothing but their labels share a line.
+        """
+        new = [(alert, at, owner(alert)) for alert, at in came if self._is_new(alert)]
+        alike: dict[tuple[str, bool, str | None], list[Alert]] = {}
+        for alert, _, target in new:
+            alike.setdefault((alert.name, alert.firing, target), []).append(alert)
+        for (name, firing, target), (first, *others) in alike.items():
+            status, more = "firing" if firing else "resolved", {"alike": len(others)} if others else {}
+            log.info("alert", alert=name, status=status, target=target, fingerprint=first.fingerprint, **more)
+        if self._hears(NoticeEvent.ALERT):
+            for alert, at, target in new:
+                self._tell(Notice(NoticeEvent.ALERT, at, target, alert=alert))
+
+    def _is_new(self, alert: Alert) -> bool:
+        key, now = blake2b(key_of(alert).encode("utf-8", "surrogatepass"), digest_size=16).digest(), time.monotonic()
         before = self._last_told.get(key)
         if before is not None and before[0] == alert.firing and now - before[1] < REPEAT_AFTER:
-            return
+            return False
         self._last_told[key] = (alert.firing, now)
         self._last_told.move_to_end(key)
         if len(self._last_told) > MOST_REMEMBERED:
             self._last_told.popitem(last=False)
-        target = owner(alert)
-        status = "firing" if alert.firing else "resolved"
-        log.info("alert", alert=alert.name, status=status, target=target, fingerprint=alert.fingerprint)
-        self._tell(Notice(NoticeEvent.ALERT, at, target, alert=alert))
+        return True
 
     def decided(self, decision: Decision, rollback: Rollback | None) -> None:
         """Tell of a decision."""
+        if not self._hears(NoticeEvent.DECIDED):  # a storm of alerts makes thousands of decisions
+            return
         at, target = decision.decided_at, decision.target or None
         self._tell(Notice(NoticeEvent.DECIDED, at, target, decision.alert, decision, rollback))
 
@@ -138,6 +153,9 @@ class Notify:
     def bad_version(self, release: Release, rollback: Rollback | None, at: float) -> None:
         """Tell of the return of a version that was rolled away from."""
         self._tell(Notice(NoticeEvent.BAD_VERSION, at, release.target, rollback=rollback, release=release))
+
+    def _hears(self, event: NoticeEvent) -> bool:
+        return any(event in receiver.entry.events for receiver in self._receivers)
 
     def _tell(self, notice: Notice) -> None:
         for receiver in self._receivers:

@@ -6,7 +6,7 @@ Never here: anything secret. Outputs of commands stay out, as does what `json_vi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, NotRequired, Protocol, TypedDict, assert_never
 
@@ -20,8 +20,8 @@ MOST_SAID = 500  # characters of somebody else's words that a sentence repeats
 class Notices(Protocol):
     """Takes what happened, after it was recorded. No call waits for anything or raises."""
 
-    def alert(self, alert: Alert, at: float, owner: Callable[[Alert], str | None]) -> None:
-        """Alertmanager delivered an alert at a moment; a repeat is nothing new. `owner` names its target, if one."""
+    def alerts(self, came: Sequence[tuple[Alert, float]], owner: Callable[[Alert], str | None]) -> None:
+        """Alertmanager delivered alerts, each at its moment; repeats are not new. `owner` names its target."""
 
     def decided(self, decision: Decision, rollback: Rollback | None) -> None:
         """A decision was recorded, with the rollback that it opened, if any."""
