@@ -7,7 +7,6 @@ JSON. Decisions and side effects belong to the parts in `Services`.
 
 from __future__ import annotations
 
-import functools
 from http import HTTPStatus
 
 from aiohttp import web
@@ -65,16 +64,19 @@ def _around_each_request(telemetry: Telemetry, warnings: Warnings, door: Door, t
 
     @web.middleware
     async def around(request: web.Request, handler: answers.Handler) -> web.StreamResponse:
-        with door.inside(request.transport, knows=functools.partial(request.__contains__, PRINCIPAL)):
-            try:
+        guest = door.begin(request.transport)
+        try:
+            if tls is not None:
                 _check_certificate(request, tls)
-                response = await handler(request)
-            except Exception as error:  # noqa: BLE001  # `refuse` answers and logs any error
-                if isinstance(error, JournalError):
-                    telemetry.journal_failed()
-                response = answers.refuse(request, error)
-                if request.path == WEBHOOK_PATH and isinstance(error, (UnauthenticatedError, ForbiddenError)):
-                    warnings.refused(response.status, error)
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001  # `refuse` answers and logs any error
+            if isinstance(error, JournalError):
+                telemetry.journal_failed()
+            response = answers.refuse(request, error)
+            if request.path == WEBHOOK_PATH and isinstance(error, (UnauthenticatedError, ForbiddenError)):
+                warnings.refused(response.status, error)
+        finally:
+            door.end(guest, known=PRINCIPAL in request)
         if request.path == WEBHOOK_PATH:
             telemetry.webhook_answered(response.status)
             if response.status == HTTPStatus.ACCEPTED:
@@ -84,9 +86,7 @@ def _around_each_request(telemetry: Telemetry, warnings: Warnings, door: Door, t
     return around
 
 
-def _check_certificate(request: web.Request, tls: ServerTls | None) -> None:
-    if tls is None:
-        return
+def _check_certificate(request: web.Request, tls: ServerTls) -> None:
     transport = request.transport
     certificate = None if transport is None else transport.get_extra_info("peercert")
     if not tls.admits(certificate):

@@ -16,6 +16,7 @@ import structlog
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPException
+from multidict import CIMultiDict
 
 from rearguard_controller.api.auth import ForbiddenError, UnauthenticatedError
 from rearguard_controller.errors import (
@@ -33,12 +34,14 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 RETRY_AFTER = "5"  # seconds: what could not be stored now may be storable soon
-_HEADERS = {
-    "Content-Type": "application/json; charset=utf-8",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_HEADERS = CIMultiDict(  # each answer gets a copy, and the type is the one that is copied fastest
+    {
+        "Content-Type": "application/json; charset=utf-8",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    }
+)
 CODES = {
     400: "bad_request",
     401: "unauthorized",

@@ -118,6 +118,8 @@ class Gate:
 
         While a file hangs, what was read last counts, and nobody waits for it again.
         """
+        if not self._files:
+            return
         now = time.monotonic()
         if not self._looks and now - self._looked_at < FRESH:
             return

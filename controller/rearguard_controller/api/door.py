@@ -7,7 +7,6 @@ A connection costs nothing but its descriptor until its first byte comes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import ipaddress
 import operator
@@ -15,7 +14,7 @@ import resource
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import structlog
 
@@ -82,21 +81,19 @@ class Door:
             for guest in list(party.of(State.SILENT)):
                 self._drop(guest)
 
-    @contextlib.contextmanager
-    def inside(self, transport: asyncio.BaseTransport | None, *, knows: Callable[[], bool]) -> Iterator[None]:
-        """Count a connection as busy while the block runs. `knows` tells at its end whether a token was shown."""
+    def begin(self, transport: asyncio.BaseTransport | None) -> Guest | None:
+        """A request of a connection begins: it counts as busy until `end`. Returns it, if it came by this door."""
         own = None if transport is None else transport.get_extra_info("socket")
         guest = None if own is None else self._by_descriptor.get(own.fileno())
-        if guest is None:
-            yield
-            return
-        guest.party.move(guest, State.BUSY, self._clock())
-        try:
-            yield
-        finally:
-            if not guest.is_gone:
-                guest.is_known = guest.is_known or knows()
-                guest.party.move(guest, State.KNOWN if guest.is_known else State.STRANGE, self._clock())
+        if guest is not None:
+            guest.party.move(guest, State.BUSY, self._clock())
+        return guest
+
+    def end(self, guest: Guest | None, *, known: bool) -> None:
+        """The request has ended; `known`: a token was shown with it."""
+        if guest is not None and not guest.is_gone:
+            guest.is_known = guest.is_known or known
+            guest.party.move(guest, State.KNOWN if guest.is_known else State.STRANGE, self._clock())
 
     async def watch(self) -> None:
         """Sweep for ever, at most `SWEEP_EVERY` seconds apart."""

@@ -6,11 +6,11 @@ Here: counting by the monotonic clock. `door` bounds the connections.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from rearguard_controller.api.answers import BusyError, TooManyError
 
@@ -63,6 +63,14 @@ class Body:
     is_whole: bool = False
     is_pushed_out: bool = False
 
+    def __enter__(self) -> Self:
+        """It is held while the block runs."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """It is held no more."""
+        self.room.leave(self)
+
     def grow(self, size: int) -> None:
         """So many bytes more have come.
 
@@ -84,29 +92,31 @@ class Room:
         """Hold at most `most` bytes."""
         self._most = most
         self._of: dict[Sender, dict[Body, None]] = {}  # the oldest first
+        self.held = 0  # bytes that are held now
 
-    @property
-    def held(self) -> int:
-        """Bytes that are held now."""
-        return sum(map(self._size, self._of))
-
-    @contextlib.contextmanager
-    def take(self, sender: Sender) -> Iterator[Body]:
-        """A body that is held while the block runs. Of one sender's many, the one that began first gives way."""
+    def take(self, sender: Sender) -> Body:
+        """A body, to be used as a context. Of one sender's many, the one that began first gives way."""
         body, own = Body(self, sender), self._of.setdefault(sender, {})
         if len(own) >= MOST_BODIES:
             self._push_out(sender)
         own[body] = None
-        try:
-            yield body
-        finally:
-            own.pop(body, None)
-            if not own and self._of.get(sender) is own:
-                del self._of[sender]
+        return body
+
+    def leave(self, body: Body) -> None:
+        """A body is held no more."""
+        own = self._of.get(body.sender)
+        if own is None:
+            return
+        if body in own:  # else it was pushed out
+            del own[body]
+            self.held -= body.size
+        if not own:
+            del self._of[body.sender]
 
     def grow(self, body: Body, size: int) -> None:
         """Hold more of a body; `Body.grow` says when that fails."""
         body.size += size
+        self.held += size
         while self.held > self._most:
             if not self._push_out(max(self._of, key=self._size), newcomer=body):
                 raise busy()
@@ -118,6 +128,7 @@ class Room:
         """End the reading of this sender's oldest body; False if it has no other than the newcomer's to read."""
         for body in self._of[sender]:
             if body is not newcomer and body.limit is not None and not body.is_whole and not body.limit.expired():
+                self.held -= body.size
                 body.is_pushed_out, body.size = True, 0
                 del self._of[sender][body]
                 body.limit.reschedule(asyncio.get_running_loop().time())

@@ -219,11 +219,16 @@ def parameter(request: web.Request, name: str) -> str | None:
 
 @contextlib.contextmanager
 def bad_request() -> Iterator[None]:
-    """Turn InvalidInputError into a 400 while the block runs, for query parameters and deliveries."""
+    """Turn InvalidInputError into a 400 while the block runs, for query parameters."""
     try:
         yield
     except InvalidInputError as error:
-        raise BadRequestError(error.message, hint=error.hint, field=error.field) from error
+        raise as_bad_request(error) from error
+
+
+def as_bad_request(error: InvalidInputError) -> BadRequestError:
+    """The same error as a 400."""
+    return BadRequestError(error.message, hint=error.hint, field=error.field)
 
 
 def _object_hint(known: Collection[str]) -> str:

@@ -19,7 +19,7 @@ from rearguard_controller.api.answers import BusyError, answer
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.door import party_of
 from rearguard_controller.api.limits import BODIES_AT_ONCE, Room
-from rearguard_controller.api.request_body import WEBHOOK_CAP, bad_request, read
+from rearguard_controller.api.request_body import WEBHOOK_CAP, as_bad_request, read
 from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Present, Services
 from rearguard_controller.errors import InvalidInputError, JournalError
@@ -52,10 +52,12 @@ class Receiver:
             body = await read(request, WEBHOOK_CAP, timeout=limits.body_timeout, body=held)
             held.is_whole = True
             refused: list[InvalidInputError] = []
-            with bad_request():
+            try:
                 alerts = webhook_body.parse(body, refused)
                 if refused and not alerts:
                     raise refused[0]
+            except InvalidInputError as error:
+                raise as_bad_request(error) from error
             if refused:
                 log.warning("alerts_refused", alerts=len(refused), error=refused[0].message, hint=refused[0].hint)
             return await self._store(now, alerts, refused)

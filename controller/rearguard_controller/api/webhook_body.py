@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import orjson
 
@@ -135,10 +136,13 @@ def _mapping(value: object, place: str) -> Mapping[str, object]:
 def _labels(value: object, place: str) -> Labels:
     """A set of labels, checked one by one and by their size together."""
     labels = _texts(value, place)
+    together = "".join((*labels, *labels.values()))
+    if not _longer(together, min(MAX_VALUE_BYTES, MAX_LABEL_BYTES)):
+        return labels
     for name, text in labels.items():
         if _longer(text, MAX_VALUE_BYTES):
             raise InvalidInputError(f"{place}.{name} is longer than {MAX_VALUE_BYTES} bytes", field=f"{place}.{name}")
-    if _longer("".join((*labels, *labels.values())), MAX_LABEL_BYTES):
+    if _longer(together, MAX_LABEL_BYTES):
         raise InvalidInputError(f"{place} are longer than {MAX_LABEL_BYTES} bytes together", field=place)
     return labels
 
@@ -153,12 +157,11 @@ def _longer(text: str, most: int) -> bool:
     return len(text) > most // _MOST_BYTES_OF_A_CHARACTER and len(text.encode()) > most
 
 
-def _texts(value: object, place: str) -> dict[str, str]:
+def _texts(value: object, place: str) -> Labels:
     """A set of labels or annotations: names to UTF-8 text without NUL."""
     pairs = _mapping(value, place)
     if len(pairs) > MAX_LABELS:
         raise InvalidInputError(f"{place} holds {len(pairs)} names, more than {MAX_LABELS}", field=place)
-    texts: dict[str, str] = {}
     for name, text in pairs.items():
         if not _is_name(name):
             raise InvalidInputError(f"{place} holds {_shown(name)}, which is no label name", field=place)
@@ -166,8 +169,7 @@ def _texts(value: object, place: str) -> dict[str, str]:
             raise _wrong(f"{place}.{name}", "text", text)
         if "\x00" in text:
             raise InvalidInputError(f"{place}.{name} holds a NUL character", field=f"{place}.{name}")
-        texts[name] = text
-    return texts
+    return cast("Labels", pairs)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -179,12 +181,10 @@ def _time(value: object, place: str) -> float | None:
     """RFC 3339 to seconds since the epoch; None when absent or Go's zero time."""
     if value is None:
         return None
-    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+    if not isinstance(value, str):
         raise _wrong(place, "an RFC 3339 time", value)
     try:
-        return moments.seconds_of(value.upper())
-    except moments.TooEarlyError:
-        return None
+        return _seconds_of(value)
     except moments.OutOfRangeError:
         raise _TimeOutOfRangeError(
             f"{place} is {_shown(value)}: it must be a time up to the year {moments.LAST_YEAR}",
@@ -193,6 +193,17 @@ def _time(value: object, place: str) -> float | None:
         ) from None
     except ValueError:
         raise _wrong(place, "an RFC 3339 time", value) from None
+
+
+@functools.lru_cache(maxsize=256)  # what a rule raises began together
+def _seconds_of(text: str) -> float | None:
+    """A time as seconds since the epoch; None for Go's zero time. Raises as `moments.seconds_of`."""
+    if not _RFC3339.fullmatch(text):
+        raise ValueError("no RFC 3339 time")
+    try:
+        return moments.seconds_of(text.upper())
+    except moments.TooEarlyError:
+        return None
 
 
 def _fingerprint(value: object, place: str) -> str:

@@ -140,8 +140,9 @@ class Writer:
         try:
             self._connection.execute("begin immediate")
             for unit in batch:
-                self._attempt(unit)
-            self._connection.execute("commit")
+                self._attempt(unit, alone=len(batch) == 1)
+            if self._connection.in_transaction:
+                self._connection.execute("commit")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):  # if this fails too, the next batch finds the transaction open
                 if self._connection.in_transaction:
@@ -158,8 +159,13 @@ class Writer:
                 unit.error = unit.error or self._harm.fault
         return None
 
-    def _attempt(self, unit: _Unit) -> None:
-        self._connection.execute("savepoint unit")
+    def _attempt(self, unit: _Unit, *, alone: bool) -> None:
+        """Run one unit; what it wrote is undone if it fails. One that is `alone` in its commit needs no savepoint.
+
+        Each statement gives up the interpreter's lock, and while the event loop is busy that is waited for.
+        """
+        if not alone:
+            self._connection.execute("savepoint unit")
         try:
             unit.result = unit.work(self._connection)
         except sqlite3.IntegrityError as error:
@@ -171,8 +177,8 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # a fault of one unit must not stop the writer
             unit.error = error
         if unit.error is not None and self._connection.in_transaction:
-            self._connection.execute("rollback to unit")
-        if self._connection.in_transaction:
+            self._connection.execute("rollback" if alone else "rollback to unit")
+        if self._connection.in_transaction and not alone:
             self._connection.execute("release unit")
 
     # --- a full disk
