@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-BENCH_CONTROLLER = $(filter accept command storm history failover,$(ONLY))
+BENCH_CONTROLLER = $(filter accept command storm history failover workloads,$(ONLY))
 BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER),$(ONLY))
 
 .PHONY: help setup demo test check soak mutants bench format release-check clean
