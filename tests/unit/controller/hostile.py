@@ -64,7 +64,11 @@ READERS = {  # by the path that is asked: what reads the answer, and a good one
 
 def documents(path):
     """Every document of a path with one hostile value, each with the place of the value."""
-    good = READERS[path][1]
+    yield from documents_of(READERS[path][1])
+
+
+def documents_of(good):
+    """Every document like a good one with one hostile value, each with the place of the value."""
     for place in _places(good):
         for value in VALUES:
             if place or value is not LEFT_OUT:

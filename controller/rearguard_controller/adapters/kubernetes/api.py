@@ -31,7 +31,7 @@ TIMEOUT = 10.0  # seconds for one answer
 CONNECT_TIMEOUT = 3.0  # seconds of it to connect
 ANSWER_CAP = 32 * 1024 * 1024  # bytes of one answer, and of one event
 BESIDE = 128 * 1024  # bytes from which on JSON is read beside the event loop
-PAGE = 250  # objects of one answer to a list
+PAGE = 100  # objects of one answer to a list
 TRIES = 3  # of a question that changes nothing
 PAUSE = 0.5  # seconds before the second of them, unless the server says how long
 LONGEST_PAUSE = 10.0  # seconds that a server's Retry-After is honoured for while somebody waits for the answer
@@ -41,7 +41,7 @@ JSON_PATCH = "application/json-patch+json"
 
 _SHOWN = 300  # characters of the server's words that a sentence repeats
 _TOO_MANY, _GONE, _CONFLICT, _NOT_FOUND = 429, 410, 409, 404
-_UNAUTHORIZED, _FORBIDDEN, _INVALID, _SERVER_ERROR, _BAD = 401, 403, 422, 500, 400
+_UNAUTHORIZED, _FORBIDDEN, _INVALID, _SERVER_ERROR, _REDIRECTED = 401, 403, 422, 500, 300
 _HINTS = {
     _UNAUTHORIZED: "The API server does not know the controller: is its token valid? See docs/kubernetes.md.",
     _FORBIDDEN: "Give its account the verbs of deploy/kubernetes/components/target-namespace.",
@@ -169,7 +169,7 @@ class Api:
         limit = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=silent)
         try:
             async with await self._request("GET", f"{path}?{urlencode(fields)}", None, {}, limit) as response:
-                if response.status >= _BAD:
+                if response.status >= _REDIRECTED:
                     raise _refused(response, await _body(response))
                 yield Event("OPENED", {})
                 async for line in _lines(response):
@@ -200,7 +200,7 @@ class Api:
             raise ApiError(f"{self._name} did not answer within {TIMEOUT:g} s.", hint=_AWAY) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._away(error) from None
-        if response.status >= _BAD:
+        if response.status >= _REDIRECTED:
             raise _refused(response, body)
         return await _read(body)
 

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 SETTLES = 3.0  # seconds in which the revision of a new template appears
 LOOK_EVERY = 1.0  # seconds between two readings of a rollout
 AGAIN = 0.2  # seconds after which a patch is tried again whose workload changed in its status only
+ODD = "Is this the API server of a Kubernetes cluster?"
 MOST_MISSING = 5  # things that a sentence names
 
 Key = tuple[str, str]  # namespace and plural
@@ -140,19 +141,26 @@ class Cluster:
             missing, unknown = await self._missing(release, template)
             if missing:
                 return Done(False, f"{order.to_version} needs what is not there any more: {missing}")
-            operations = patches.back_to(read.document, template, order)
-            await self._api.patch(path_of(release), operations, dry_run=True)
+            await self._tried(release, read, patches.back_to(read.document, template, order))
         except ApiError as error:
-            if error.is_conflict and await self._only_status_changed(release, read):
-                return Done(True, "the API server would take it")
             why = error.message.rstrip(".")
             if error.passes:
                 return Done(False, f"the API server gave no verdict: {why}", unknown=True)
             return Done(False, f"the API server would not take it: {why}")
         except SourceError as error:
             return Done(False, error.message.rstrip("."))
+        except ShapeError as error:
+            return Done(False, f"the pod template of {order.to_version} cannot be read: {error}")
         known = f"; not known whether {unknown} are there" if unknown else ""
         return Done(True, f"the API server would take it{known}")
+
+    async def _tried(self, release: KubernetesRelease, read: Read, operations: list[Document]) -> None:
+        """Try a patch as a dry run; one that only a change of the status refuses would be tried again, and counts."""
+        try:
+            await self._api.patch(path_of(release), operations, dry_run=True)
+        except ApiError as error:
+            if not error.is_conflict or (await self._read(release)).workload.template != read.workload.template:
+                raise
 
     async def activate(self, release: KubernetesRelease, order: Order) -> Done:
         """Put a version's template back, and follow until all pods are of it and available.
@@ -200,6 +208,8 @@ class Cluster:
             except SourceError as error:
                 told.append(error.message)
                 await asyncio.sleep(LOOK_EVERY)
+            except ShapeError as error:
+                return Done(False, f"the pod template of {order.to_version} cannot be read: {error}")
             else:
                 return None
 
@@ -251,13 +261,6 @@ class Cluster:
                     raise
         return ", ".join(missing[:MOST_MISSING]), " and ".join(sorted(unknown))
 
-    async def _only_status_changed(self, release: KubernetesRelease, before: Read) -> bool:
-        """Whether a workload still has the template that it had when it was read."""
-        try:
-            return (await self._read(release)).workload.template == before.workload.template
-        except SourceError:
-            return False
-
     async def _read(self, release: KubernetesRelease) -> Read:
         """The workload and its revisions, by the API server itself."""
         try:
@@ -271,7 +274,7 @@ class Cluster:
                 for each in page
             ]
         except ShapeError as error:
-            raise SourceError(f"{release.workload} cannot be read: {error}.") from None
+            raise SourceError(f"{release.workload} cannot be read: {error}.", hint=ODD) from None
         return Read(document, workload, tuple(each for each in found if each.owner == workload.uid))
 
     async def _followed(self, release: KubernetesRelease) -> tuple[Workload, tuple[Revision, ...]]:
