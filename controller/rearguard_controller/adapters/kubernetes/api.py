@@ -112,10 +112,11 @@ class Api:
         self._access: Access | None = None
         self._tls: identity.Tls | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def close(self) -> None:
         """Close open connections, and take back what was written for them."""
-        session, self._session = self._session, None
+        session, self._session, self._closed = self._session, None, True
         if session is not None:
             await session.close()
         if self._private is not None:
@@ -207,6 +208,8 @@ class Api:
     async def _request(
         self, method: str, path: str, sent: bytes | None, headers: Mapping[str, str], limit: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
+        if self._closed:  # a reload has put another cluster in its place
+            raise ApiError("This cluster is not asked any more: the configuration names another.", hint="Ask again.")
         known, tls = await self._known()
         carried = [
             *await identity.headers(known.http, "kubernetes"),
