@@ -1,4 +1,4 @@
-"""Every metric family of the exporter, once: name, kind, help, labels, bucket bounds.
+"""Every metric family of an instrumented application, once: name, kind, help, labels, bucket bounds.
 
 The names follow the OpenTelemetry semantic conventions as Prometheus translates them (dots to underscores, unit as
 suffix, `_total` on counters). Rules, dashboards and tests read `FAMILIES`; nothing else spells a name out.
@@ -84,11 +84,13 @@ class Family:
         return len(self.bounds) + 3 if self.kind is Kind.HISTOGRAM else 1
 
 
-def _counter(name: str, text: str, *labels: str) -> Family:
+def counter(name: str, text: str, *labels: str) -> Family:
+    """A counter with this help text."""
     return Family(name, Kind.COUNTER, text, labels)
 
 
-def _gauge(name: str, text: str, *labels: str, joining: Joining = Joining.SUM_LIVING) -> Family:
+def gauge(name: str, text: str, *labels: str, joining: Joining = Joining.SUM_LIVING) -> Family:
+    """A gauge with this help text."""
     return Family(name, Kind.GAUGE, text, labels, (), joining)
 
 
@@ -106,7 +108,7 @@ _CLS_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.0)
 _TIMING_BOUNDS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0, 5.0, 7.5, 10.0, 20.0, 60.0)
 _LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-TARGET_INFO = _gauge(
+TARGET_INFO = gauge(
     "target_info",
     "Which service, version and environment this process is.",
     "service_name",
@@ -121,17 +123,17 @@ HTTP_DURATION = Family(
     ("http_request_method", "http_route", "http_response_status_code", "error_type"),
     _HTTP_BOUNDS,
 )
-HTTP_ACTIVE = _gauge(
+HTTP_ACTIVE = gauge(
     "http_server_active_requests",
     "HTTP requests being answered at this moment.",
     "http_request_method",
     "url_scheme",
 )
 
-SOCKET_ACTIVE = _gauge(
+SOCKET_ACTIVE = gauge(
     "websocket_server_active_connections", "WebSocket connections open at this moment.", "http_route"
 )
-SOCKET_CONNECTIONS = _counter("websocket_server_connections_total", "WebSocket connections accepted.", "http_route")
+SOCKET_CONNECTIONS = counter("websocket_server_connections_total", "WebSocket connections accepted.", "http_route")
 SOCKET_DURATION = Family(
     "websocket_server_connection_duration_seconds",
     Kind.HISTOGRAM,
@@ -139,10 +141,10 @@ SOCKET_DURATION = Family(
     ("http_route",),
     _SOCKET_BOUNDS,
 )
-SOCKET_DISCONNECTS = _counter(
+SOCKET_DISCONNECTS = counter(
     "websocket_server_disconnects_total", "WebSocket connections ended, by reason.", "http_route", "reason"
 )
-SOCKET_MESSAGES = _counter(
+SOCKET_MESSAGES = counter(
     "websocket_server_messages_total",
     "WebSocket messages, by direction (receive, transmit).",
     "http_route",
@@ -156,29 +158,29 @@ DB_DURATION = Family(
     ("db_system_name", "db_namespace", "db_operation_name", "error_type"),
     _DB_BOUNDS,
 )
-POOL_COUNT = _gauge(
+POOL_COUNT = gauge(
     "db_client_connection_count",
     "Connections of the pool, by state (idle, used).",
     "db_client_connection_pool_name",
     "db_client_connection_state",
 )
-POOL_MAX = _gauge("db_client_connection_max", "Most connections the pool may open.", "db_client_connection_pool_name")
-POOL_PENDING = _gauge(
+POOL_MAX = gauge("db_client_connection_max", "Most connections the pool may open.", "db_client_connection_pool_name")
+POOL_PENDING = gauge(
     "db_client_connection_pending_requests",
     "Callers waiting for a connection at this moment.",
     "db_client_connection_pool_name",
 )
-POOL_TIMEOUTS = _counter(
+POOL_TIMEOUTS = counter(
     "db_client_connection_timeouts_total",
     "Callers that got no connection in time.",
     "db_client_connection_pool_name",
 )
-POOL_FAILURES = _counter(
+POOL_FAILURES = counter(
     "db_client_connection_failures_total",
     "Connections that could not be made; where the pool is not measured, failed checks of the database.",
     "db_client_connection_pool_name",
 )
-DB_UP = _gauge(
+DB_UP = gauge(
     "db_up",
     "Whether the last check of the database succeeded (1) or not (0).",
     "db_client_connection_pool_name",
@@ -206,28 +208,28 @@ BROWSER_TIMING = Family(
     ("browser_timing_name",),
     _TIMING_BOUNDS,
 )
-BROWSER_ERRORS = _counter(
+BROWSER_ERRORS = counter(
     "browser_javascript_errors_total", "Uncaught JavaScript errors and rejections, by type.", "page", "error_type"
 )
 
-MEMORY_USAGE = _gauge("process_memory_usage_bytes", "Resident memory of this process.")
-MEMORY_LIMIT = _gauge(
+MEMORY_USAGE = gauge("process_memory_usage_bytes", "Resident memory of this process.")
+MEMORY_LIMIT = gauge(
     "process_memory_limit_bytes",
     "Memory this process may use: the cgroup's limit, else the host's memory.",
     joining=Joining.MAX,
 )
-PROCESS_CPU = _gauge(
+PROCESS_CPU = gauge(
     "process_cpu_utilization_ratio",
     "Use of one processor by this process, by mode (user, system); 2 is two of them.",
     "cpu_mode",
 )
-SYSTEM_CPU = _gauge(
+SYSTEM_CPU = gauge(
     "system_cpu_utilization_ratio",
     "Use of all processors of the host, by mode; all modes together 0 to 1.",
     "cpu_mode",
     joining=Joining.MAX,
 )
-SYSTEM_MEMORY = _gauge(
+SYSTEM_MEMORY = gauge(
     "system_memory_utilization_ratio",
     "Memory of the host, by state (used), 0 to 1.",
     "system_memory_state",
@@ -241,38 +243,38 @@ LOOP_LAG = Family(
     _LAG_BOUNDS,
 )
 
-EXPORTER_SERIES = _gauge("rearguard_exporter_series", "Series held for each family.", "family")
-EXPORTER_FOLDED = _counter(
+EXPORTER_SERIES = gauge("rearguard_exporter_series", "Series held for each family.", "family")
+EXPORTER_FOLDED = counter(
     "rearguard_exporter_folded_total",
     "Look-ups of label values answered with the overflow value, by family.",
     "family",
 )
-EXPORTER_RENDER = _gauge(
+EXPORTER_RENDER = gauge(
     "rearguard_exporter_render_seconds",
     "Time the last exposition spent on each family.",
     "family",
     joining=Joining.MAX,
 )
-EXPORTER_TIMEOUTS = _counter(
+EXPORTER_TIMEOUTS = counter(
     "rearguard_exporter_collector_timeouts_total",
     "Scrapes that went without a collector of the application, because it did not answer in time.",
     "collector",
 )
-EXPORTER_BEACONS = _counter(
+EXPORTER_BEACONS = counter(
     "rearguard_exporter_beacons_total",
     "Beacons of browsers, by what became of them (taken, or why they were refused).",
     "result",
 )
 
-WORKERS = _gauge(
+WORKERS = gauge(
     "rearguard_exporter_workers",
     "Living processes that share a folder, by the version that they serve.",
     "service_version",
 )
-WORKER_MEMORY = _gauge("process_worker_memory_usage_bytes", "Resident memory of each worker.", "worker_number")
-WORKER_CPU = _counter("process_worker_cpu_seconds_total", "Processor time used by each worker.", "worker_number")
-WORKER_FDS = _gauge("process_worker_open_fds", "Open file descriptors of each worker.", "worker_number")
-WORKER_START = _gauge("process_worker_start_time_seconds", "When each worker started, Unix time.", "worker_number")
+WORKER_MEMORY = gauge("process_worker_memory_usage_bytes", "Resident memory of each worker.", "worker_number")
+WORKER_CPU = counter("process_worker_cpu_seconds_total", "Processor time used by each worker.", "worker_number")
+WORKER_FDS = gauge("process_worker_open_fds", "Open file descriptors of each worker.", "worker_number")
+WORKER_START = gauge("process_worker_start_time_seconds", "When each worker started, Unix time.", "worker_number")
 
 OWN = (
     TARGET_INFO,
@@ -313,16 +315,16 @@ OWN = (
 """What this package defines."""
 
 STANDARD = (
-    _gauge("process_virtual_memory_bytes", "Virtual memory of this process."),
-    _gauge("process_resident_memory_bytes", "Resident memory of this process."),
-    _gauge("process_start_time_seconds", "When this process started, Unix time.", joining=Joining.MIN),
-    _counter("process_cpu_seconds_total", "Processor time used."),
-    _gauge("process_open_fds", "Open file descriptors."),
-    _gauge("process_max_fds", "Most file descriptors that may be open."),
-    _counter("python_gc_objects_collected_total", "Objects freed by the garbage collector.", "generation"),
-    _counter("python_gc_objects_uncollectable_total", "Objects it could not free.", "generation"),
-    _counter("python_gc_collections_total", "Runs of the garbage collector.", "generation"),
-    _gauge(
+    gauge("process_virtual_memory_bytes", "Virtual memory of this process."),
+    gauge("process_resident_memory_bytes", "Resident memory of this process."),
+    gauge("process_start_time_seconds", "When this process started, Unix time.", joining=Joining.MIN),
+    counter("process_cpu_seconds_total", "Processor time used."),
+    gauge("process_open_fds", "Open file descriptors."),
+    gauge("process_max_fds", "Most file descriptors that may be open."),
+    counter("python_gc_objects_collected_total", "Objects freed by the garbage collector.", "generation"),
+    counter("python_gc_objects_uncollectable_total", "Objects it could not free.", "generation"),
+    counter("python_gc_collections_total", "Runs of the garbage collector.", "generation"),
+    gauge(
         "python_info",
         "The Python running.",
         "implementation",
@@ -337,56 +339,3 @@ STANDARD = (
 
 FAMILIES = OWN + STANDARD
 """Every family that an instrumented application exposes."""
-
-# What the stand-alone exporter adds for services that cannot be changed.
-
-_DATABASE = "db_client_connection_pool_name"
-
-WATCHED_PROCESSES = _gauge(
-    "rearguard_exporter_watched_processes", "Processes of the watched service found at the last look."
-)
-CONFIG_RELOADED = _gauge(
-    "rearguard_exporter_config_reload_success",
-    "Whether the configuration was last read without error (1) or not (0).",
-)
-PROBE_SUCCESS = _gauge("probe_success", "Whether the last probe succeeded (1) or not (0).", "probe")
-PROBE_DURATION = _gauge("probe_duration_seconds", "How long the last probe took.", "probe")
-PROBE_STATUS = _gauge("probe_http_status_code", "Status of the last answer; 0 where there was none.", "probe")
-PROBE_CERTIFICATE = _gauge(
-    "probe_ssl_earliest_cert_expiry", "When the certificate of the server ends, Unix time.", "probe"
-)
-POSTGRESQL_CONNECTIONS = _gauge(
-    "postgresql_connections", "Connections of clients to the server, by state.", _DATABASE, "state"
-)
-POSTGRESQL_CONNECTION_MAX = _gauge("postgresql_connection_max", "Most connections the server takes.", _DATABASE)
-POSTGRESQL_LONG_QUERIES = _gauge(
-    "postgresql_long_queries", "Statements that run for longer than `long_query` at this moment.", _DATABASE
-)
-POSTGRESQL_LONGEST_QUERY = _gauge(
-    "postgresql_longest_query_seconds", "For how long the oldest running statement has run.", _DATABASE
-)
-POSTGRESQL_LONGEST_TRANSACTION = _gauge(
-    "postgresql_longest_transaction_seconds", "For how long the oldest transaction has been open.", _DATABASE
-)
-POSTGRESQL_STATEMENTS = _counter(
-    "postgresql_statements_total", "Statements that have ended, of pg_stat_statements.", _DATABASE
-)
-POSTGRESQL_STATEMENT_SECONDS = _counter(
-    "postgresql_statement_seconds_total", "Time that they took, of pg_stat_statements.", _DATABASE
-)
-POSTGRESQL_SLOW_STATEMENTS = _gauge(
-    "postgresql_slow_statements",
-    "Kinds of statements whose mean time is longer than `slow_query`, of pg_stat_statements.",
-    _DATABASE,
-)
-POSTGRESQL_LOCK_WAITS = _gauge("postgresql_lock_waits", "Locks that are waited for at this moment.", _DATABASE)
-POSTGRESQL_SIZE = _gauge("postgresql_db_size_bytes", "Size of the database on the disk.", _DATABASE)
-POSTGRESQL_REPLICAS = _gauge("postgresql_replicas", "Replicas that receive from this server.", _DATABASE)
-POSTGRESQL_REPLICATION_BYTES = _gauge(
-    "postgresql_replication_lag_bytes",
-    "What the furthest replica has not replayed yet; of a replica, what it received and has not.",
-    _DATABASE,
-)
-POSTGRESQL_REPLICATION_SECONDS = _gauge(
-    "postgresql_replication_lag_seconds", "How old the last transaction that this replica replayed is.", _DATABASE
-)

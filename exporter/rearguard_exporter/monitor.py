@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from rearguard_exporter.apm.set_up import set_up
 from rearguard_exporter.apm.tags import tags_of
+from rearguard_exporter.apm.tracers import Tracers
 from rearguard_exporter.background.interpreters import is_sub_interpreter
 from rearguard_exporter.background.lifecycle import Lifecycle
 from rearguard_exporter.background.threads import AtOnce, Worker
@@ -117,8 +118,6 @@ class Monitor:
         workers_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self.identity: Identity = resolve(service, version, environment)
-        own = CollectorRegistry() if registry is None else registry
-        self.registry: CollectorRegistry = own
         settings = resolve_settings(
             listen=listen,
             exemplars=exemplars,
@@ -133,24 +132,26 @@ class Monitor:
             profiling=profiling,
             workers_dir=workers_dir,
         )
+        # Of a registry of the user's own, what is registered elsewhere is left to that user.
+        self.registry: CollectorRegistry = CollectorRegistry() if registry is None else registry
+        registries: tuple[Collector, ...] = (self.registry,) if registry is not None else (self.registry, REGISTRY)
+        self._build(settings, series_limit, registries)
+        self._port: OwnPort | None = None if settings.listen is None else self._listen(settings.listen)
+
+    def _build(self, settings: Settings, limit: int, registries: tuple[Collector, ...]) -> None:
+        """Make the parts, from the families up to what frameworks are given."""
         tracers = set_up(settings.apm, tags_of(self.identity))
-        constant, mine = settings.options.labels, OwnRegistry(own)
-        sharing = _sharing(settings, self.identity, series_limit)
-        info = TargetInfo((self.identity.service, self.identity.version, self.identity.environment))
-        _register(mine, info, constant)
-        told = mine.collectors[0]  # of all workers, it is told once
-        keep = None if sharing is None else sharing.store.keep
-        self._instruments = Instruments(mine, series_limit, settings.options, keep)
-        if tracers:
-            self._instruments.on_operation = tracers.add_operation
-            if settings.options.exemplars is None:
-                self._instruments.exemplars.ask_always()
-        self._pools = Pools(series_limit)
+        sharing = _sharing(settings, self.identity, limit)
+        mine, constant = OwnRegistry(self.registry), settings.options.labels
+        _register(
+            mine, TargetInfo((self.identity.service, self.identity.version, self.identity.environment)), constant
+        )
+        self._instruments = _instruments(mine, settings, limit, sharing, tracers)
+        self._pools = Pools(limit)
         cost, figures = OwnCost(self._instruments, self._pools), ProcessFigures()
         for collector in (self._pools, figures, cost):
             _register(mine, collector, constant)
         _add_standard(mine, constant)
-        registries: tuple[Collector, ...] = (own,) if registry is not None else (own, REGISTRY)
         # Three, because the application's collectors may hang, and one that waits for them holds up expositions only.
         workers = renders, collects, shows = [_thread(f"rearguard-{name}") for name in ("render", "collect", "show")]
         watches = Watches()
@@ -159,17 +160,12 @@ class Monitor:
         self._lifecycle = Lifecycle(
             sample, watches, workers, self._instruments.loop_lag, is_shared=sharing is not None
         )
-        shown: Sequence[Collector] = mine.collectors
-        if sharing is None:
-            self._instruments.db_duration.tell_if_forked(self._lifecycle.counts_in_fork)
-        else:
-            taken = [each for each in mine.collectors if not isinstance(each, Slots) and each is not told]
-            shown = [self._lifecycle, sharing.shown(self._instruments, taken, partial(_all_in, registries))]
+        shown = self._shown(mine, sharing, registries)
         mine.register(self._lifecycle)
         is_shared = None if sharing is None else sharing.is_instrument
         foreign = ForeignCollectors(registries, mine.collectors, collects, cost.timeouts, is_shared)
-        sources = Sources(shown, foreign)
-        metrics = MetricsEndpoint(sources, cost.render_seconds, renders, has_created=settings.options.has_created)
+        sources, has_created = Sources(shown, foreign), settings.options.has_created
+        metrics = MetricsEndpoint(sources, cost.render_seconds, renders, has_created=has_created)
         beacons = None if settings.vitals is None else BeaconEndpoint(settings.vitals, self._instruments)
         self._endpoints = Endpoints(metrics, dashboard, Health(self.identity, watches), beacons)
         self._parts = MonitorParts(
@@ -181,7 +177,17 @@ class Monitor:
             shows_workers=sharing is not None,
             has_own_port=settings.listen is not None,
         )
-        self._port: OwnPort | None = None if settings.listen is None else self._listen(settings.listen)
+
+    def _shown(
+        self, mine: OwnRegistry, sharing: Sharing | None, registries: tuple[Collector, ...]
+    ) -> Sequence[Collector]:
+        """The collectors of an exposition: this process's own, or those of all workers."""
+        if sharing is None:
+            self._instruments.db_duration.tell_if_forked(self._lifecycle.counts_in_fork)
+            return mine.collectors
+        info = mine.collectors[0]  # of all workers, it is told once
+        taken = [each for each in mine.collectors if not isinstance(each, Slots) and each is not info]
+        return [self._lifecycle, sharing.shown(self._instruments, taken, partial(_all_in, registries))]
 
     @property
     def listen_address(self) -> tuple[str, int] | None:
@@ -328,6 +334,18 @@ def _sharing(settings: Settings, identity: Identity, limit: int) -> Sharing | No
         return None
     who = Who(identity.service, identity.version, identity.environment, settings.options.labels)
     return Sharing(settings.workers_dir, who, limit)
+
+
+def _instruments(
+    mine: OwnRegistry, settings: Settings, limit: int, sharing: Sharing | None, tracers: Tracers
+) -> Instruments:
+    keep = None if sharing is None else sharing.store.keep
+    made = Instruments(mine, limit, settings.options, keep)
+    if tracers:
+        made.on_operation = tracers.add_operation
+        if settings.options.exemplars is None:
+            made.exemplars.ask_always()
+    return made
 
 
 def _all_in(registries: Iterable[Collector]) -> list[Collector]:

@@ -16,12 +16,12 @@ from typing import Any, Protocol, TypeVar
 
 from prometheus_client.registry import Collector
 
-from rearguard_exporter import families
 from rearguard_exporter.background.threads import Worker
 from rearguard_exporter.endpoints.metrics import MetricsEndpoint
 from rearguard_exporter.endpoints.own_port import OwnPort
 from rearguard_exporter.exposition.render import Sources
 from rearguard_exporter.fault_barrier import log
+from rearguard_exporter.standalone import families
 from rearguard_exporter.standalone.config.configuration import Configuration, load
 from rearguard_exporter.standalone.config.files import Mark, is_exposed, mark
 from rearguard_exporter.standalone.errors import ConfigError

@@ -1,4 +1,7 @@
-"""TLS and mutual TLS of the port, from files that are read again when they change, as Prometheus' exporters do."""
+"""TLS and mutual TLS of the port, from files that are read again when they change, as Prometheus' exporters do.
+
+The controller does the same for aiohttp; here it is done for threads. Neither package may import the other.
+"""
 
 from __future__ import annotations
 

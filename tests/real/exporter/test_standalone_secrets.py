@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 
 from real.exporter.test_standalone import POOL, start, up
-from rearguard_exporter.families import PROBE_SUCCESS
 from rearguard_exporter.standalone.config.configuration import ProbeSettings
+from rearguard_exporter.standalone.families import PROBE_SUCCESS
 from rearguard_exporter.standalone.watched.probe import Probe
 
 __all__ = ["start"]

@@ -9,8 +9,10 @@ import pytest
 from local_stack.binaries import ROOT, find
 from rearguard_exporter import FAMILIES
 from rearguard_exporter.families import OWN
+from rearguard_exporter.standalone import families as standalone
 
 README = (ROOT / "exporter" / "README.md").read_text()
+STANDALONE = (ROOT / "docs" / "standalone.md").read_text()
 PROGRAMS = dict(re.findall(r"^\*\*([A-Za-z]+)[^\n]*\n\n```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
 DJANGO = (
     "from django.conf import settings\nsettings.configure(ROOT_URLCONF='x', SECRET_KEY='x', ALLOWED_HOSTS=['*'])\n"
@@ -42,6 +44,18 @@ def test_the_table_has_every_family_and_its_labels():
         labels = set(re.findall(r"`([a-z_]+)`", told[family.name]))
         assert set(family.labels) <= labels, family.name
     assert told.keys() <= {family.name for family in FAMILIES}
+
+
+def test_this_page_and_the_stand_alone_one_have_every_family_of_the_stand_alone_exporter():
+    for page in (README, STANDALONE):
+        rows = re.findall(r"^\| (`.*?) \|([^|]*)\|(?:[^|]*\|)?$", page, re.MULTILINE)
+        told = {name: labels for names, labels in rows for name in re.findall(r"`([a-z_]+)`", names)}
+        assert {family.name for family in standalone.FAMILIES} <= told.keys()
+        for family in standalone.FAMILIES:
+            labels = set(re.findall(r"`([a-z_]+)`", told[family.name]))
+            if page is STANDALONE:
+                labels.add("db_client_connection_pool_name")  # said once for all, below the table
+            assert set(family.labels) <= labels, family.name
 
 
 def test_its_rules_are_rules(tmp_path):

@@ -1,6 +1,7 @@
 """Every key of the configuration file, once: its type, default and meaning.
 
-The reader checks keys by this table, and docs/standalone.md holds it.
+The reader checks keys by this table, and docs/standalone.md holds it. The controller's table has the same
+shape; neither package may import the other.
 """
 
 from collections.abc import Iterator

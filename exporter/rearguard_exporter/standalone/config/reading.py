@@ -2,6 +2,7 @@
 
 Here: the YAML text as a tree with places. Values are read as written: no environment variables, no guessed types.
 Never here: a value in an error. Any of them may be a secret that stands in the wrong place.
+The controller reads its file in the same way; neither package may import the other, and a third is not worth it.
 """
 
 from __future__ import annotations

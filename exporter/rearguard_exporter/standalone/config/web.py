@@ -1,6 +1,7 @@
 """The `tls_server_config` of a web configuration file, as Prometheus' exporter-toolkit defines it, as frozen values.
 
 Here: which keys are supported, and a sentence for each that is not: nothing is silently ignored.
+The controller understands the same keys by its own code, because neither package may import the other.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from typing import Any
 
 import aiohttp
 
-from rearguard_exporter import families
 from rearguard_exporter.families import Family
 from rearguard_exporter.fault_barrier import log
+from rearguard_exporter.standalone import families
 from rearguard_exporter.standalone.config.configuration import ProbeSettings
 from rearguard_exporter.standalone.watched.figures import Figures
 

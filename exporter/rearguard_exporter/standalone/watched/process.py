@@ -15,6 +15,7 @@ from rearguard_exporter.background.threads import Ticker
 from rearguard_exporter.families import STANDARD, Family
 from rearguard_exporter.fault_barrier import log, report
 from rearguard_exporter.standalone.config.configuration import ProcessSettings
+from rearguard_exporter.standalone.families import WATCHED_PROCESSES
 from rearguard_exporter.standalone.watched.figures import Figures
 from rearguard_exporter.standalone.watched.members import CGROUPS, Members
 from rearguard_exporter.values.process_figures import memory_limit
@@ -69,7 +70,7 @@ class WatchedProcess:
 
         found = self._members.find()
         self._tell(found)
-        figures: dict[Family, _Values] = {families.WATCHED_PROCESSES: {(): float(len(found))}}
+        figures: dict[Family, _Values] = {WATCHED_PROCESSES: {(): float(len(found))}}
         hosts: list[tuple[Family, Callable[[], _Values]]] = [
             (families.SYSTEM_MEMORY, lambda: {("used",): psutil.virtual_memory().percent / _PERCENT}),
             (families.SYSTEM_CPU, lambda: _by_mode(self._of_host.since_last(*of_host(psutil.cpu_times())))),

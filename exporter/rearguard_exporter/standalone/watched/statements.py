@@ -10,8 +10,8 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rearguard_exporter import families
 from rearguard_exporter.families import Family
+from rearguard_exporter.standalone import families
 
 if TYPE_CHECKING:
     import asyncpg
