@@ -26,5 +26,6 @@ def image(engine, run_id):
         if not engine.has(f"{REPOSITORY}:{run_id}"):
             engine.forget_others(run_id)
             engine.make_base()
+            engine.keep_sources()
             engine.finish(engine.start_build(run_id), within=400)
     return f"{REPOSITORY}:{run_id}"

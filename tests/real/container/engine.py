@@ -18,7 +18,9 @@ from pathlib import Path
 from local_stack.binaries import LOCAL, ROOT
 
 DOCKERFILE = ROOT / "deploy/Dockerfile"
+IGNORED = ROOT / "deploy/Dockerfile.dockerignore"
 HOME = LOCAL / "container"
+SOURCES = HOME / "sources"
 NEEDED = ("podman", "runc", "mmdebstrap")
 SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
@@ -130,8 +132,20 @@ class Engine:
         self.run("import", archive, base_name())
         archive.unlink()
 
-    def start_build(self, tag, *, target="controller", more=()):
-        """Start building a target of the shipped Dockerfile from the sources, as they are, and from nothing kept.
+    def keep_sources(self):
+        """Copy what enters a build aside: who works on the tree meanwhile does not make two builds differ."""
+        shutil.rmtree(SOURCES, ignore_errors=True)
+        for line in IGNORED.read_text().splitlines():
+            if line.startswith("!"):
+                source, copy = ROOT / line[1:], SOURCES / line[1:]
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                if source.is_dir():
+                    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copy2(source, copy)
+
+    def start_build(self, tag, *, target="controller"):
+        """Start building a target of the shipped Dockerfile from the kept sources, and from no layer kept.
 
         pip trusts what this machine trusts: its own list of certificates is lent to the steps, not to the image.
         """
@@ -142,10 +156,9 @@ class Engine:
             "--no-cache",
             f"--timestamp={MOMENT}",
             *(f"--volume={each}" for each in lent if Path(each.split(":")[0]).exists()),
-            *("--file", DOCKERFILE, "--ignorefile", f"{DOCKERFILE}.dockerignore"),
+            *("--file", DOCKERFILE, "--ignorefile", IGNORED),
             *("--target", target, "--tag", f"{REPOSITORY}:{tag}"),
-            *more,
-            ROOT,
+            SOURCES,
         )
 
     def forget_others(self, keep):

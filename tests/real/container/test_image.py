@@ -18,7 +18,7 @@ from local_stack.stack import Stack
 from real.container.deploy_tool import deploy_tool
 from real.container.engine import REPOSITORY
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 MANIFESTS = ROOT / "deploy/kubernetes"
 USER = 10001
