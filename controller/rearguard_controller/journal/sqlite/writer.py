@@ -79,7 +79,7 @@ class Writer:
         if harmed is not None:  # at once: what was stored is being saved, which may take a while
             raise harmed
         self._queue.put(_Unit(work, future, loop, urgent))
-        return await asyncio.shield(future)  # the work is done even if the caller is cancelled
+        return await future  # the work is done even if the caller is cancelled: see `_resolve`
 
     def close(self) -> None:
         """Finish what waits, then close the connection."""
