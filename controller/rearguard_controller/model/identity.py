@@ -1,15 +1,13 @@
-"""The identity of an alert. Apart from the alerts themselves, so that who only reads them loads no library for it."""
+"""The identity of an alert."""
 
 from __future__ import annotations
-
-import orjson
 
 from rearguard_controller.model.observations import Alert
 
 
 def key_of(alert: Alert) -> str:
-    """An alert's identity as text: its sorted labels, quoted so that different alerts never look the same."""
-    try:
-        return orjson.dumps(alert.labels, option=orjson.OPT_SORT_KEYS).decode()
-    except TypeError:  # text that no UTF-8 can hold
-        return repr(sorted(alert.labels.items()))
+    """An alert's identity as text: its sorted labels, each with its lengths, so that no two alerts look alike.
+
+    A storm asks for it several times for each alert; quoting the texts takes twice as long.
+    """
+    return "".join([f"{len(name)}.{len(value)}.{name}{value}" for name, value in sorted(alert.labels.items())])
