@@ -16,6 +16,21 @@ from local_cluster.pod_processes import Program
 from local_cluster.pod_scripts import Script
 
 
+def _program(text: str) -> tuple[str, Program]:
+    image, _, command = text.partition("=")
+    if not command:
+        raise argparse.ArgumentTypeError(f"{text} is not IMAGE=COMMAND")
+    return image, Program(shlex.split(command))
+
+
+def _script(text: str) -> tuple[str, Script]:
+    image, _, fields = text.partition("=")
+    try:
+        return image, Script(**json.loads(fields))
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is not IMAGE=JSON with the fields of a Script: {error}") from None
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local_cluster",
@@ -28,6 +43,7 @@ def _arguments() -> argparse.Namespace:
         "--program",
         action="append",
         default=[],
+        type=_program,
         metavar="IMAGE=COMMAND",
         help="run pods of this image, or pattern, as processes; may be repeated",
     )
@@ -35,6 +51,7 @@ def _arguments() -> argparse.Namespace:
         "--script",
         action="append",
         default=[],
+        type=_script,
         metavar="IMAGE=JSON",
         help='how pods of this image behave, such as shop:v2={"never_ready": true}; may be repeated',
     )
@@ -44,12 +61,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def _prepare(cluster: Cluster, options: argparse.Namespace) -> None:
-    for text in options.program:
-        image, _, command = text.partition("=")
-        cluster.programs.set(image, Program(shlex.split(command)))
-    for text in options.script:
-        image, _, script = text.partition("=")
-        cluster.scripts.set(image, Script(**json.loads(script)))
+    for image, program in options.program:
+        cluster.programs.set(image, program)
+    for image, script in options.script:
+        cluster.scripts.set(image, script)
     for name in options.namespace:
         cluster.add_namespace(name)
     if options.kubeconfig:

@@ -22,6 +22,7 @@ from aiohttp import web
 from local_cluster.access import ADMIN, Access, Tokens, service_account
 from local_cluster.admin import Admin
 from local_cluster.api import ApiServer
+from local_cluster.budgets import BudgetController
 from local_cluster.daemon_sets import DaemonSetController
 from local_cluster.deployments import DeploymentController
 from local_cluster.events import Events
@@ -79,6 +80,7 @@ class Cluster:
             DaemonSetController(self.store, self._events).queue,
             self.services.queue,
             NamespaceController(self.store).queue,
+            BudgetController(self.store).queue,
             self.kubelet.queue,
         ]
         self.api.admin = Admin(
