@@ -4,6 +4,9 @@ An object in the store is never changed in place: a writer copies it first.
 """
 
 import hashlib
+import ipaddress
+import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +14,7 @@ import orjson
 
 Object = dict[str, Any]
 
+_BLOCKS, _BLOCK = 4096, 256  # places to begin, and addresses between two of them
 _HASH_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels and no digits like them: a hash is never a word
 
 
@@ -70,6 +74,14 @@ def owner_reference(owner: Object) -> Object:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def loopback_addresses(first: str) -> Iterator[str]:
+    """Return addresses on loopback from a random place after `first`: those of two clusters hardly ever meet."""
+    number = int(ipaddress.IPv4Address(first)) + secrets.randbelow(_BLOCKS) * _BLOCK
+    while True:
+        number += 1
+        yield str(ipaddress.IPv4Address(number))
 
 
 def short_hash(value: Any) -> str:

@@ -7,15 +7,23 @@ from typing import Protocol
 
 from local_cluster.events import Events
 from local_cluster.kinds import PODS
-from local_cluster.objects import Object, condition, copied, is_going, name_of, namespace_of, time_text, uid_of
+from local_cluster.objects import (
+    Object,
+    condition,
+    copied,
+    is_going,
+    loopback_addresses,
+    name_of,
+    namespace_of,
+    time_text,
+    uid_of,
+)
 from local_cluster.pod_scripts import Scripts, Seen, see_script
 from local_cluster.store import Change, Key, Store
 from local_cluster.work_queue import WorkQueue
 
 NODE = "stand-in"
 _COMPONENT = "kubelet"
-_FIRST_ADDRESS = (127 << 24) + (100 << 16)  # 127.100.0.0: loopback, so that a pod's process can listen there
-_ADDRESSES = 1 << 20
 
 
 class Runner(Protocol):
@@ -63,7 +71,7 @@ class Kubelet:
         self._events = events
         self._runners = runners
         self._digests = digests
-        self._next_address = 0
+        self._addresses = loopback_addresses("127.64.0.0")  # a pod's process can listen there
         self._ended: dict[str, Callable[[], bool]] = {}
         self.queue = WorkQueue(self._look)
         store.listen(PODS, self._when_changed)
@@ -107,9 +115,7 @@ class Kubelet:
     def _scheduled(self, pod: Object) -> Object:
         pod = copied(pod)
         node = pod["spec"].setdefault("nodeName", NODE)
-        self._next_address = self._next_address % _ADDRESSES + 1
-        address = _FIRST_ADDRESS + self._next_address
-        text = ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
+        text = next(self._addresses)
         status = pod.setdefault("status", {})
         status.update(phase="Pending", podIP=text, podIPs=[{"ip": text}], hostIP="127.0.0.1", startTime=time_text())
         pod = self._store.update(PODS, pod)

@@ -10,13 +10,21 @@ from contextlib import suppress
 
 from local_cluster.events import Events
 from local_cluster.kinds import ENDPOINT_SLICES, PODS, SERVICES
-from local_cluster.objects import Object, copied, is_going, labels_of, name_of, namespace_of, owner_reference
+from local_cluster.objects import (
+    Object,
+    copied,
+    is_going,
+    labels_of,
+    loopback_addresses,
+    name_of,
+    namespace_of,
+    owner_reference,
+)
 from local_cluster.pods import is_ready
 from local_cluster.selectors import matches
 from local_cluster.store import Change, Key, Store
 from local_cluster.work_queue import WorkQueue
 
-_FIRST_ADDRESS = (127 << 24) + (120 << 16)  # 127.120.0.0
 _CHUNK = 64 * 1024
 _Target = tuple[str, int]
 
@@ -27,7 +35,7 @@ class ServiceController:
     def __init__(self, store: Store, events: Events) -> None:
         self._store = store
         self._events = events
-        self._last_address = _FIRST_ADDRESS
+        self._addresses = loopback_addresses("127.128.0.0")
         self._forwarders: dict[tuple[Key, int], _Forwarder] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.queue = WorkQueue(self._look)
@@ -65,8 +73,7 @@ class ServiceController:
         ]
 
     def _with_address(self, service: Object) -> Object:
-        self._last_address += 1
-        address = ".".join(str(self._last_address >> shift & 0xFF) for shift in (24, 16, 8, 0))
+        address = next(self._addresses)
         addressed = copied(service)
         addressed["spec"].update(clusterIP=address, clusterIPs=[address])
         return self._store.update(SERVICES, addressed)

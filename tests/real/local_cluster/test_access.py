@@ -11,6 +11,7 @@ metadata: {name: rearguard, namespace: shop}
 rules:
   - {apiGroups: [apps], resources: [deployments], verbs: [get, patch, watch], resourceNames: [shop]}
   - {apiGroups: [apps], resources: [replicasets], verbs: [list]}
+  - {apiGroups: [events.k8s.io], resources: [events], verbs: [list]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -32,6 +33,9 @@ async def test_a_verb_that_no_role_gives_is_refused_in_the_words_of_the_api(clus
         assert (await client.get("/apis/apps/v1/namespaces/shop/replicasets"))[0] == 200
         assert (await client.get(f"{DEPLOYMENTS}/other"))[0] == 403, "the rule names one deployment"
         assert (await client.get("/apis/apps/v1/namespaces/default/replicasets"))[0] == 403
+
+        assert (await client.get("/apis/events.k8s.io/v1/namespaces/shop/events"))[0] == 200
+        assert (await client.get("/api/v1/namespaces/shop/events"))[0] == 403, "the same name in another group"
 
         code, status, headers = await client.get("/api/v1/namespaces/shop/pods")
         assert (code, status["reason"], headers["Content-Type"]) == (403, "Forbidden", "application/json")

@@ -1,5 +1,6 @@
 """What `kubectl apply` and patches make of objects, and what is refused."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -107,6 +108,25 @@ async def test_a_dry_run_answers_and_stores_nothing(cluster, client):
     assert code == 200
     assert cluster.store.version == version
     assert (await client.patch(f"{DEPLOYMENTS}/shop", image, dryRun="Some"))[0] == 400
+
+
+async def test_what_a_client_leaves_blank_is_no_new_template(cluster, client):
+    cluster.create(workload())
+    await cluster.settled()
+    _, before, _ = await client.get(f"{DEPLOYMENTS}/shop")
+
+    blank = copy.deepcopy(before)
+    template = blank["spec"]["template"]
+    template["metadata"]["annotations"] = {}
+    template["spec"].update(nodeSelector={}, volumes=[], hostname=None)
+    template["spec"]["containers"][0].update(env=[], command=None, resources={"limits": {}})
+    for field in ("terminationGracePeriodSeconds", "dnsPolicy", "securityContext"):
+        del template["spec"][field]
+    code, after, _ = await client.send("PUT", f"{DEPLOYMENTS}/shop", blank)
+
+    assert code == 200
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert after["spec"] == before["spec"]
 
 
 async def test_a_write_with_a_stale_version_is_a_conflict(cluster, client):

@@ -1,5 +1,6 @@
 """Pods that are processes: real programs with the manifest's variables, reached through a service."""
 
+import asyncio
 import sys
 
 import aiohttp
@@ -44,6 +45,15 @@ async def text_from(address, port):
         return await answer.text()
 
 
+async def answering(address, port):
+    async with asyncio.timeout(40):
+        while True:
+            try:
+                return await text_from(address, port)
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_service_leads_to_the_ready_pods_and_ends_with_them(cluster, kubectl, shop, until):
     service = {
         "apiVersion": "v1",
@@ -63,7 +73,14 @@ async def test_a_service_leads_to_the_ready_pods_and_ends_with_them(cluster, kub
 
     await kubectl("set env deployment/shop READY=no")
     await until(lambda: len(cluster.store.all(kinds.PODS, "shop")) == 2)
-    assert await text_from(address, 18081) == f"{pod['metadata']['name']} shop none", "an unready pod gets nothing"
+    await cluster.settled()
+    new = next(
+        one for one in cluster.store.all(kinds.PODS, "shop") if one["metadata"]["name"] != pod["metadata"]["name"]
+    )
+    await answering(new["status"]["podIP"], 18080)
+    for _ in range(4):
+        text = await text_from(address, 18081)
+        assert text == f"{pod['metadata']['name']} shop none", "an unready pod gets nothing"
 
     await kubectl("delete deployment shop")
     await until(lambda: not cluster.store.all(kinds.PODS, "shop"))

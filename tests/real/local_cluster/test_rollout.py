@@ -43,6 +43,13 @@ async def test_a_paused_deployment_is_not_undone(cluster, kubectl):
     assert code == 1
     assert "cannot rollback a paused deployment" in output
 
+    await kubectl("set image deployment/shop shop=shop:v3")
+    await cluster.settled()
+    assert len(cluster.store.all(kinds.REPLICA_SETS, "shop")) == 2, "a paused deployment rolls nothing out"
+    await kubectl("rollout resume deployment/shop")
+    await kubectl("rollout status deployment/shop --timeout=40s")
+    assert len(cluster.store.all(kinds.REPLICA_SETS, "shop")) == 3
+
 
 async def test_undo_to_the_present_template_is_skipped(cluster, kubectl):
     cluster.create(workload(image="shop:v1"))
