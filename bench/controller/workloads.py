@@ -103,8 +103,8 @@ def _deployment(namespace, name, image):
 async def _child(file, namespaces, each):
     """Follow every Deployment; say when all are known, and when one gets another template."""
 
-    def changed(_kind, namespace, name):
-        print(json.dumps({"name": f"{namespace}/{name}", "at": time.time()}), flush=True)
+    def changed(workload):
+        print(json.dumps({"name": workload.removeprefix("deployment "), "at": time.time()}), flush=True)
 
     began, client = time.monotonic(), Cluster(KubernetesSettings(Path(file)), changed)
     for number in range(namespaces):

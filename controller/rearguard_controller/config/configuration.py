@@ -21,7 +21,7 @@ from rearguard_controller.config.policies import policies as read_policies
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
 from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import Policy, StormLimit, Target
+from rearguard_controller.model import KubernetesRelease, Policy, StormLimit, Target
 from rearguard_controller.times import durations
 
 _POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[^/@?#\s]+(?:\?[^#\s]*)?")
@@ -126,6 +126,12 @@ class Configuration:
     alertmanager: AlertmanagerSettings | None = None
     notify: tuple[NotifyEntry, ...] = ()
     kubernetes: KubernetesSettings = _OWN_CLUSTER
+
+    @property
+    def cluster(self) -> KubernetesSettings | None:
+        """The cluster whose workloads are targets; None while no target is one."""
+        asked = any(isinstance(target.release, KubernetesRelease) for target in self.targets)
+        return self.kubernetes if asked else None
 
 
 def load(path: Path) -> Configuration:

@@ -29,7 +29,7 @@ from rearguard_controller.api import auth
 from rearguard_controller.api.auth import Gate
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.warnings import Warnings
-from rearguard_controller.config import Configuration, KubernetesSettings
+from rearguard_controller.config import Configuration
 from rearguard_controller.config.exposure import remarks
 from rearguard_controller.config.named_files import beside
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError
@@ -39,7 +39,6 @@ from rearguard_controller.facts.concern import Concern
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.journal.store import Fence, Journal
-from rearguard_controller.model import KubernetesRelease, WorkloadKind
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
 from rearguard_controller.service.leadership import Leadership
@@ -161,7 +160,7 @@ class Controller:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]
             self._alertmanager = _alertmanager(configuration, self._runtime.clock)
             self._silences = self._silences_of(self._alertmanager)
-        if _cluster_of(configuration) != _cluster_of(self.parts.configuration):
+        if configuration.cluster != self.parts.configuration.cluster:
             await self._engine.kinds.use(self._cluster(configuration))
         self._telemetry.know(configuration.targets)
         self._engine.tell(configuration, services)
@@ -189,10 +188,10 @@ class Controller:
     def _cluster(self, configuration: Configuration) -> Cluster | None:
         """The cluster whose workloads are targets, if there are any; what changes in it is looked at at once."""
 
-        def changed(kind: WorkloadKind, namespace: str, name: str) -> None:
-            self.parts.followed.changed(kind, namespace, name)  # of the configuration of that moment
+        def changed(workload: str) -> None:
+            self.parts.followed.changed(workload)  # of the configuration of that moment
 
-        settings = _cluster_of(configuration)
+        settings = configuration.cluster
         return None if settings is None else Cluster(settings, changed)
 
     def _silences_of(self, alertmanager: Alertmanager | None) -> Silences:
@@ -253,12 +252,6 @@ class Controller:
                 for task in (running, reloaded):
                     task.cancel()
                 await asyncio.gather(running, reloaded, return_exceptions=True)
-
-
-def _cluster_of(configuration: Configuration) -> KubernetesSettings | None:
-    """Which cluster is asked; None while no target is a workload."""
-    asked = any(isinstance(target.release, KubernetesRelease) for target in configuration.targets)
-    return configuration.kubernetes if asked else None
 
 
 def _alertmanager(configuration: Configuration, clock: Callable[[], float]) -> Alertmanager | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import structlog
 
 from rearguard_controller.errors import JournalError, LeaseLostError
-from rearguard_controller.model import KubernetesRelease, Target, WorkloadKind
+from rearguard_controller.model import KubernetesRelease, Target
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 
@@ -26,19 +26,18 @@ class Followed:
         """Wire it."""
         self._lead, self._telemetry = runtime.lead, runtime.telemetry
         self._releases = releases
-        self._targets: dict[tuple[WorkloadKind, str, str], list[Target]] = {}
+        self._targets: dict[str, list[Target]] = {}
         for target in targets:
             if isinstance(target.release, KubernetesRelease):
-                it = target.release
-                self._targets.setdefault((it.kind, it.namespace, it.name), []).append(target)
+                self._targets.setdefault(target.release.workload, []).append(target)
         self._again: set[str] = set()
         self._looking: dict[str, asyncio.Task[None]] = {}
 
-    def changed(self, kind: WorkloadKind, namespace: str, name: str) -> None:
-        """A workload got another pod template."""
+    def changed(self, workload: str) -> None:
+        """A workload got another pod template; it is named as `KubernetesRelease.workload` does."""
         if self._lead.epoch is None:
             return
-        for target in self._targets.get((kind, namespace, name), ()):
+        for target in self._targets.get(workload, ()):
             task = self._looking.get(target.name)
             if task is None or task.done():
                 self._looking[target.name] = asyncio.create_task(self._look(target), name=f"look {target.name}")

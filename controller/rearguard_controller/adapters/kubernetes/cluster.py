@@ -35,7 +35,7 @@ ODD = "Is this the API server of a Kubernetes cluster?"
 MOST_MISSING = 5  # things that a sentence names
 
 Key = tuple[str, str]  # namespace and plural
-Changed = Callable[[WorkloadKind, str, str], None]  # told kind, namespace and name of a workload
+Changed = Callable[[str], None]  # told of a workload as people write it: deployment shop/checkout
 
 
 class Read(NamedTuple):
@@ -329,7 +329,7 @@ class Cluster:
         def told(before: Workload, now: Workload) -> None:
             same = (before.template, before.newest, before.uid) == (now.template, now.newest, now.uid)
             if self._changed is not None and not same:
-                self._changed(kind, now.namespace, now.name)
+                self._changed(f"{kind} {now.namespace}/{now.name}")
 
         return told
 
