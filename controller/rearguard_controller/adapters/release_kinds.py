@@ -6,14 +6,16 @@ Never here: how a kind does it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import assert_never
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
 from rearguard_controller.adapters.kubernetes import Cluster, Done, Order, Pods
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import CommandRelease, KubernetesRelease, ReleaseKind
+from rearguard_controller.model import CommandRelease, KubernetesRelease, Ownership, PauseOwner, ReleaseKind, Room
 
 
 class ReleaseKinds:
@@ -114,6 +116,43 @@ class ReleaseKinds:
             case KubernetesRelease():
                 return await _timed(self._of(release).activate(release, _order(context)))
         assert_never(release)
+
+    async def ownership(self, release: ReleaseKind) -> Ownership | None:
+        """Who else changes what serves, as far as it is followed; None where only a command does."""
+        match release:
+            case CommandRelease():
+                return None
+            case KubernetesRelease():
+                try:
+                    return await self._of(release).ownership(release)
+                except SourceError as error:
+                    return Ownership(fault=error.message)
+        assert_never(release)
+
+    async def surroundings(
+        self, release: ReleaseKind, ownership: Ownership | None, version: str
+    ) -> tuple[Ownership | None, Room | None]:
+        """What the API server is asked only when a rollback is near: can the owner be paused, is there room?"""
+        match release:
+            case CommandRelease():
+                return None, None
+            case KubernetesRelease():
+                owned = ownership or Ownership()
+                cluster = self._of(release)
+                unpausable, room = await asyncio.gather(
+                    cluster.unpausable(release, owned.owners), cluster.room(release, version)
+                )
+                return replace(owned, unpausable=unpausable), room
+        assert_never(release)
+
+    async def pause(self, action: PauseOwner, context: ActionContext) -> ActionResult:
+        """Pause whoever owns a workload. A failure is a result."""
+        try:
+            async with asyncio.timeout(action.timeout):
+                return await _timed(self._of(action.release).pause(action.release, _order(context)))
+        except TimeoutError:
+            detail = f"no answer within {action.timeout:g} s"
+            return ActionResult(False, "", detail, action.timeout, timed_out=True)
 
     async def settle(self, release: ReleaseKind, context: ActionContext) -> None:
         """Return when nothing that an earlier controller began acts on the target any more."""

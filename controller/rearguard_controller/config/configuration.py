@@ -19,6 +19,7 @@ from rearguard_controller.config.named_files import MOST_LONG, UnreadableFileErr
 from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.policies import policies as read_policies
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
+from rearguard_controller.config.releases import namespace
 from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import KubernetesRelease, Policy, StormLimit, Target
@@ -72,10 +73,12 @@ class KubernetesSettings:
     Attributes:
         kubeconfig: None: the cluster in which the controller runs, by the service account of its pod.
         context: of the file; empty: its current one.
+        argocd_namespace: where Argo CD runs, if it does.
     """
 
     kubeconfig: Path | None = None
     context: str = ""
+    argocd_namespace: str = "argocd"
 
 
 _OWN_CLUSTER = KubernetesSettings()
@@ -248,7 +251,12 @@ def _kubernetes(place: Place | None, folder: Path) -> KubernetesSettings:
     block = place.block(KUBERNETES)
     if "context" in block.entries and "kubeconfig" not in block.entries:
         raise block.need("context").error("a context is of a kubeconfig file", "name the file: kubeconfig: PATH")
-    return KubernetesSettings(_optional_path(block, "kubeconfig", folder), block.line("context") or "")
+    argocd = block.get("argocd_namespace")
+    return KubernetesSettings(
+        _optional_path(block, "kubeconfig", folder),
+        block.line("context") or "",
+        _OWN_CLUSTER.argocd_namespace if argocd is None else namespace(argocd),
+    )
 
 
 def _storm(place: Place | None) -> StormLimit:

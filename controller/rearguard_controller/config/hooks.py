@@ -25,7 +25,12 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-OWN_STEPS = ("roll-back", "health", "recovery")  # of every rollback; undo hooks are named "undo NAME", with a space
+OWN_STEPS = (
+    "pause-owner",
+    "roll-back",
+    "health",
+    "recovery",
+)  # of every rollback; undo hooks are named "undo NAME", with a space
 _ONE_ACTION = "give exactly one of command and http"
 
 

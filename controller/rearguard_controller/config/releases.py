@@ -8,7 +8,7 @@ from pathlib import Path
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys.targets import KUBERNETES_RELEASE, RELEASE
 from rearguard_controller.config.reading import LEAST_TIMEOUT, Place
-from rearguard_controller.model import KubernetesRelease, ReleaseKind, WorkloadKind
+from rearguard_controller.model import KubernetesRelease, OwnerRule, ReleaseKind, WorkloadKind
 
 ROLLOUT_TIMEOUT = 300.0  # seconds
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -39,11 +39,17 @@ def _kubernetes(place: Place) -> KubernetesRelease:
             f"give exactly one of {', '.join(WorkloadKind)}",
         )
     return KubernetesRelease(
-        namespace=_name(block.need("namespace"), _NAMESPACE, "a namespace"),
+        namespace=namespace(block.need("namespace")),
         kind=given[0],
         name=_name(block.need(given[0]), _OBJECT, f"a {given[0]}"),
         timeout=block.duration("timeout", ROLLOUT_TIMEOUT, least=LEAST_TIMEOUT),
+        owner=OwnerRule(block.word("owner", tuple(OwnerRule), OwnerRule.REFUSE)),
     )
+
+
+def namespace(place: Place) -> str:
+    """The name of a namespace."""
+    return _name(place, _NAMESPACE, "a namespace")
 
 
 def _name(place: Place, pattern: re.Pattern[str], what: str) -> str:

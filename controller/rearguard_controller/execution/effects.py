@@ -23,6 +23,7 @@ from rearguard_controller.model import (
     KubernetesRelease,
     OnFailure,
     Outcome,
+    PauseOwner,
     Release,
     ReleaseKind,
     Rollback,
@@ -106,6 +107,8 @@ class Effects:
                 return _hook(await self._actions.run(action, work.context), work)
             case CommandRelease() | KubernetesRelease() as release:
                 return await self._roll_back(release, work)
+            case PauseOwner() as pausing:
+                return _hook(await self._kinds.pause(pausing, work.context), work)
             case HealthCheck() as check:
                 return _effect(await self._actions.health(check, work.context))
             case None:

@@ -20,10 +20,12 @@ from rearguard_controller.model import (
     Facts,
     KubernetesRelease,
     Outcome,
+    Ownership,
     ReasonCode,
     Release,
     ReleaseKind,
     Rollback,
+    Room,
     StormLimit,
     Target,
     TargetFacts,
@@ -57,7 +59,9 @@ class TargetReader:
             JournalError: the journal cannot be read.
         """
         look = self.releases.look if record else self.releases.peek
-        serving, (activatable, listing) = await asyncio.gather(look(target), self._activatable(target))
+        serving, (activatable, listing), ownership = await asyncio.gather(
+            look(target), self._activatable(target), self.releases.kinds.ownership(target.release)
+        )
         now = self.runtime.clock()
         still_open = await self.runtime.journal.targets_under_way()
         state, releases, (known, of_rollbacks) = await asyncio.gather(
@@ -72,8 +76,10 @@ class TargetReader:
             state=state,
             releases=releases,
             activatable=activatable,
+            ownership=ownership,
             evidence=(
                 *of_commands(target, serving, activatable, listing, now),
+                *of_ownership(target.release, ownership, now),
                 of_state(target, state, now),
                 of_releases(target, releases, now),
                 of_rollbacks,
@@ -90,12 +96,19 @@ class TargetReader:
         known = facts.target
         if not target.release.proves or version in known.checked:
             return facts
+        near = self.releases.kinds.surroundings(target.release, known.ownership, version)
         try:
-            checked = {**known.checked, version: await self.releases.check(target, version)}
+            said, (ownership, room) = await asyncio.gather(self.releases.check(target, version), near)
+            checked = {**known.checked, version: said}
         except ShortageError as error:
             return replace(facts, target=replace(known, serving_version=None, serving_detail=error.message))
-        evidence = of_check(target.release, checked, facts.now)
-        return replace(facts, target=replace(known, checked=checked, evidence=(*known.evidence, evidence)))
+        evidence = (
+            *known.evidence,
+            of_check(target.release, checked, facts.now),
+            *of_room(target.release, room, facts.now),
+        )
+        known = replace(known, checked=checked, ownership=ownership, room=room, evidence=evidence)
+        return replace(facts, target=known)
 
     async def _activatable(self, target: Target) -> tuple[frozenset[str] | None, str]:
         """The versions that the target lists (None: it cannot), and why they could not be listed."""
@@ -199,6 +212,23 @@ def of_check(release: ReleaseKind, checked: dict[str, str], at: float) -> Eviden
         return _of_command(release.check, said, at, *_DESTINATION)
     where = f"dry run on {release.workload}" if isinstance(release, KubernetesRelease) else "check"
     return Evidence(EvidenceSource.TARGET, where, said, at, _DESTINATION)
+
+
+def of_ownership(release: ReleaseKind, ownership: Ownership | None, at: float) -> tuple[Evidence, ...]:
+    """What the marks on a workload say of who owns it."""
+    if not isinstance(release, KubernetesRelease) or ownership is None:
+        return ()
+    said = f"no answer: {ownership.fault}" if ownership.fault else str(ownership) or "nobody"
+    return (Evidence(EvidenceSource.TARGET, f"owners of {release.workload}", said, at, (ReasonCode.OWNER_ALLOWS,)),)
+
+
+def of_room(release: ReleaseKind, room: Room | None, at: float) -> tuple[Evidence, ...]:
+    """What the namespace says of the room for a version."""
+    if not isinstance(release, KubernetesRelease) or room is None:
+        return ()
+    said = " ".join((*room.full, *room.unknown, *room.notes)) or "nothing is in the way"
+    question = f"room in namespace {release.namespace}"
+    return (Evidence(EvidenceSource.TARGET, question, said, at, (ReasonCode.CAPACITY_SUFFICES,)),)
 
 
 def of_state(target: Target, state: TargetState, now: float) -> Evidence:

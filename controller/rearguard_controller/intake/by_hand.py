@@ -185,6 +185,8 @@ def refusal(decision: Decision) -> ConflictError | InvalidInputError:
         return ConflictError(
             reason.detail, hint="Wait for it, or end it with: rearguard abort ID; one that waits: approve or veto it."
         )
+    if reason.code is ReasonCode.OWNER_ALLOWS:
+        return ConflictError(reason.detail, hint=reason.remedy)
     if decision.trigger is Trigger.MANUAL and reason.code is ReasonCode.KNOWN_GOOD_EXISTS:
         hint = "Name a version with to_version; force allows one that is bad, barred or unproven."
         return InvalidInputError(reason.detail, hint=hint, field="to_version")

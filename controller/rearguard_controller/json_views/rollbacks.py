@@ -19,6 +19,7 @@ from rearguard_controller.model import (
     KubernetesRelease,
     OnFailure,
     Outcome,
+    PauseOwner,
     Phase,
     ReleaseKind,
     StepKind,
@@ -74,6 +75,9 @@ class StepAction(TypedDict):
     http: NotRequired[Annotated[RequestShown, "The request it sends."]]
     health: NotRequired[Annotated[HealthShown, "The health check it makes."]]
     kubernetes: NotRequired[Annotated[WorkloadShown, "The workload whose pod template it puts back."]]
+    pause_owner: NotRequired[
+        Annotated[WorkloadShown, "The workload whose owner it pauses, so that nobody puts it back."]
+    ]
 
 
 class Step(TypedDict):
@@ -224,7 +228,7 @@ def step(value: model.Step, *, output: bool = False) -> Step:
     return shown
 
 
-def action(value: model.Action | HealthCheck | ReleaseKind) -> StepAction:
+def action(value: model.Action | HealthCheck | ReleaseKind | PauseOwner) -> StepAction:
     """What a step does, without what could be secret."""
     match value:
         case CommandAction():
@@ -236,5 +240,11 @@ def action(value: model.Action | HealthCheck | ReleaseKind) -> StepAction:
         case CommandRelease():
             return {"command": [plain(word) for word in value.rollback.argv]}
         case KubernetesRelease():
-            return {"kubernetes": {"namespace": value.namespace, "kind": value.kind, "name": value.name}}
+            return {"kubernetes": _workload(value)}
+        case PauseOwner():
+            return {"pause_owner": _workload(value.release)}
     assert_never(value)
+
+
+def _workload(value: KubernetesRelease) -> WorkloadShown:
+    return {"namespace": value.namespace, "kind": value.kind, "name": value.name}

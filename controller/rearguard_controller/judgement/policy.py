@@ -14,6 +14,7 @@ from rearguard_controller.judgement import questions, remedies
 from rearguard_controller.judgement.brakes import no_open_rollback_of
 from rearguard_controller.judgement.destination import choose_destination, obstacle
 from rearguard_controller.judgement.permissions import of_no_target
+from rearguard_controller.judgement.surroundings import owner_allows_of
 from rearguard_controller.judgement.way_back import known_good_of, said_by_up
 from rearguard_controller.model import (
     VERSION_LABEL,
@@ -21,6 +22,7 @@ from rearguard_controller.model import (
     Decision,
     Evidence,
     Facts,
+    KubernetesRelease,
     Mode,
     Reason,
     ReasonCode,
@@ -159,6 +161,8 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
         ReasonCode.NO_OPEN_ROLLBACK: no_open_rollback_of(facts.target),
         ReasonCode.KNOWN_GOOD_EXISTS: known_good,
     }
+    if isinstance(target.release, KubernetesRelease):
+        enforced[ReasonCode.OWNER_ALLOWS] = owner_allows_of(target, facts.target)
     reasons = tuple(
         enforced.get(code) or Reason(code, None, "Does not apply to a rollback by hand.", unknown_blocks=False)
         for code in ReasonCode

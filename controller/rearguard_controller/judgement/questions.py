@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from rearguard_controller.judgement import brakes, cause, permissions, way_back
+from rearguard_controller.judgement import brakes, cause, permissions, surroundings, way_back
 from rearguard_controller.judgement.case import Case, seen_of
 from rearguard_controller.model import Alert, Facts, Reason, ReasonCode, Release, Target
 
@@ -44,8 +44,8 @@ QUESTIONS: dict[ReasonCode, Question] = {
     ReasonCode.BUDGET_LEFT: Question(brakes.budget_left, brakes.raise_the_budget),
     ReasonCode.NO_STORM: Question(brakes.no_storm, brakes.let_the_storm_pass),
     ReasonCode.NO_BARRIER: Question(way_back.no_barrier, way_back.lift_the_barrier),
-    ReasonCode.OWNER_ALLOWS: Question(way_back.owner_allows, way_back.ask_the_owner),
-    ReasonCode.CAPACITY_SUFFICES: Question(way_back.capacity_suffices, way_back.make_room),
+    ReasonCode.OWNER_ALLOWS: Question(surroundings.owner_allows, surroundings.ask_the_owner),
+    ReasonCode.CAPACITY_SUFFICES: Question(surroundings.capacity_suffices, surroundings.make_room),
 }
 
 

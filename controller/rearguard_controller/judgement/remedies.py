@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rearguard_controller.judgement.brakes import end_the_rollback_of
 from rearguard_controller.judgement.case import READ_CURRENT
+from rearguard_controller.judgement.surroundings import ask_the_owner_of
 from rearguard_controller.judgement.way_back import trust_a_version_of
 from rearguard_controller.model import Facts, Reason, ReasonCode, Target
 
@@ -17,6 +18,8 @@ def by_hand(reason: Reason, wished: str | None, target: Target, facts: Facts) ->
     known = facts.target
     if reason.code is ReasonCode.NO_OPEN_ROLLBACK:
         return end_the_rollback_of(known)
+    if reason.code is ReasonCode.OWNER_ALLOWS:
+        return ask_the_owner_of(target, known)
     if known.serving_version is None:
         return READ_CURRENT
     if wished is None:

@@ -107,27 +107,3 @@ def _barred(known: TargetFacts) -> tuple[Release | None, Release | None]:
     free = replace(known, releases=tuple(replace(release, barrier=False) for release in known.releases))
     barred = choose_destination(free)
     return barred, None if barred is None else barrier_before(barred, known)
-
-
-def owner_allows(_case: Case) -> Reason:
-    """Whether the version may be changed. If the target's own command changes it, nobody would change it back."""
-    detail = "Versions are changed by this target's own command; no other owner is known that would take it back."
-    return Reason(ReasonCode.OWNER_ALLOWS, True, detail)
-
-
-def ask_the_owner(case: Case) -> str:
-    """Remedy of `owner_allows`."""
-    return f"Whoever owns the version of {case.target.name} would have to let it be changed."
-
-
-def capacity_suffices(_case: Case) -> Reason:
-    """Whether there is room for the destination; a target that is changed by a command is not asked."""
-    return Reason(
-        ReasonCode.CAPACITY_SUFFICES, True, "Capacity is not asked of a target that is changed by a command."
-    )
-
-
-def make_room(case: Case) -> str:
-    """Remedy of `capacity_suffices`."""
-    version = "the version to go back to" if case.destination is None else case.destination.version
-    return f"There would have to be room for {version}."

@@ -16,6 +16,8 @@ from rearguard_controller.model.codes import (
     NoticeEvent,
     OnFailure,
     Outcome,
+    OwnerRule,
+    OwnerTool,
     Phase,
     Readiness,
     ReasonCode,
@@ -50,6 +52,7 @@ from rearguard_controller.model.observations import (
     TargetState,
     compare,
 )
+from rearguard_controller.model.ownership import LEFT_PAUSED, Owner, Ownership, Room
 from rearguard_controller.model.people import OperatorAction, Said
 from rearguard_controller.model.targets import (
     Action,
@@ -60,6 +63,7 @@ from rearguard_controller.model.targets import (
     Hook,
     HttpAction,
     KubernetesRelease,
+    PauseOwner,
     Policy,
     ReleaseKind,
     StormLimit,
@@ -68,6 +72,7 @@ from rearguard_controller.model.targets import (
 
 __all__ = [
     "DRILL_LABEL",
+    "LEFT_PAUSED",
     "VERSION_LABEL",
     "Action",
     "AfterCrash",
@@ -103,6 +108,11 @@ __all__ = [
     "OnFailure",
     "OperatorAction",
     "Outcome",
+    "Owner",
+    "OwnerRule",
+    "OwnerTool",
+    "Ownership",
+    "PauseOwner",
     "Phase",
     "Policy",
     "Readiness",
@@ -112,6 +122,7 @@ __all__ = [
     "ReleaseKind",
     "ReleasePhase",
     "Rollback",
+    "Room",
     "Said",
     "Sample",
     "Score",

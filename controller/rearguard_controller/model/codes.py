@@ -60,6 +60,26 @@ class WorkloadKind(StrEnum):
 
 
 @unique
+class OwnerTool(StrEnum):
+    """What else changes workloads of Kubernetes."""
+
+    ARGO_CD = "Argo CD"
+    FLUX = "Flux"
+    HELM = "Helm"
+    ARGO_ROLLOUTS = "Argo Rollouts"
+    OPERATOR = "an operator"
+
+
+@unique
+class OwnerRule(StrEnum):
+    """What a rollback does about an owner of its workload that would put the version back."""
+
+    REFUSE = "refuse"
+    PAUSE = "pause"  # before the change; a person lets it go on
+    IGNORE = "ignore"
+
+
+@unique
 class Mode(StrEnum):
     """What a policy lets the controller do by itself."""
 

@@ -11,6 +11,7 @@ from rearguard_controller.model.codes import AlertState
 from rearguard_controller.model.decisions import Evidence, Rollback
 from rearguard_controller.model.labels import Labels
 from rearguard_controller.model.observations import Measurement, Release, SharedFault, Silencing, TargetState
+from rearguard_controller.model.ownership import Ownership, Room
 from rearguard_controller.model.targets import StormLimit
 
 
@@ -31,6 +32,8 @@ class TargetFacts:
         budget_frees_at: when one more is allowed; None while some are left.
         sick_dependencies: targets that this one depends on, each with what is wrong with it.
         dependencies_detail: why it is not known which of them are sick; empty when it is known.
+        ownership: who else changes the workload; None where that is not asked.
+        room: whether the version that would be gone back to finds room; None as long as that was not asked.
         troubled: targets that had trigger alerts within `storm.within` seconds.
     """
 
@@ -48,6 +51,8 @@ class TargetFacts:
     budget_frees_at: float | None = None
     sick_dependencies: Labels = field(default_factory=dict)
     dependencies_detail: str = ""
+    ownership: Ownership | None = None
+    room: Room | None = None
     troubled: tuple[str, ...] = ()
     storm: StormLimit = field(default_factory=StormLimit)
     evidence: tuple[Evidence, ...] = ()

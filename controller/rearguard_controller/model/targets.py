@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure, Trust, WorkloadKind
+from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure, OwnerRule, Trust, WorkloadKind
 from rearguard_controller.model.labels import DRILL_LABEL, Labels, is_subset, normalised
 
 PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")  # that actions may hold, as {target}
@@ -79,6 +79,7 @@ class KubernetesRelease:
     kind: WorkloadKind
     name: str
     timeout: float  # seconds within which a version must be activated: patched, rolled out, its pods available
+    owner: OwnerRule = OwnerRule.REFUSE  # what to do about a tool that would put the version back
 
     @property
     def proves(self) -> bool:
@@ -92,6 +93,14 @@ class KubernetesRelease:
 
 
 ReleaseKind = CommandRelease | KubernetesRelease
+
+
+@dataclass(frozen=True, slots=True)
+class PauseOwner:
+    """Pause whoever owns a workload, so that its version is not put back. A person lets the owner go on."""
+
+    release: KubernetesRelease
+    timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

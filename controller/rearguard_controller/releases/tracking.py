@@ -106,7 +106,7 @@ class Releases:
     ) -> None:
         """Wire it."""
         self._journal, self._lead, self._clock = runtime.journal, runtime.lead, runtime.clock
-        self._kinds = kinds
+        self.kinds = kinds  # how versions are read and changed
         self._prometheus = prometheus
         self._bootstrap = Bootstrap(runtime, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
@@ -139,7 +139,7 @@ class Releases:
     async def _record(self, target: Target, version: str) -> Serving:
         """Record that a version serves."""
         now = self._clock()
-        description = await self._kinds.described(target.release, version)
+        description = await self.kinds.described(target.release, version)
         state = await self._journal.target_state(target.name)
         if await self._is_beside(target, state, version, now):
             state = await self._lead.change_target(target.name, lambda known: beside(known, version, now))
@@ -215,7 +215,7 @@ class Releases:
         Raises:
             SourceError: it could not be read.
         """
-        return await self._kinds.current(target.release, self._context(target))
+        return await self.kinds.current(target.release, self._context(target))
 
     async def activatable(self, target: Target) -> frozenset[str] | None:
         """The versions that the target lists as ready to be activated; None when it cannot list them.
@@ -223,7 +223,7 @@ class Releases:
         Raises:
             SourceError: it should list them and could not.
         """
-        return await self._kinds.versions(target.release, self._context(target))
+        return await self.kinds.versions(target.release, self._context(target))
 
     async def check(self, target: Target, version: str, *, alone: bool = True) -> str:
         """Why the target's own check does not let a version be activated; empty when it does, or there is none.
@@ -240,7 +240,7 @@ class Releases:
             return ""
         state = await self._journal.target_state(target.name)
         context = ActionContext(target.name, from_version=state.serving_version or "", to_version=version)
-        result = await self._kinds.prove(target.release, context, alone=alone)
+        result = await self.kinds.prove(target.release, context, alone=alone)
         if result is None or result.ok:
             return ""
         if result.never_began:
@@ -250,7 +250,7 @@ class Releases:
 
     async def obstacle(self, target: Target) -> str:
         """Why no version of a target could be activated, found out without changing anything; empty if one could."""
-        return await self._kinds.obstacle(target.release, self._context(target))
+        return await self.kinds.obstacle(target.release, self._context(target))
 
     async def track(
         self, target: Target, watch: Watch, *, poll_interval: float, every: float | None = None
@@ -265,7 +265,7 @@ class Releases:
             return serving
         await self._recall(target, serving.state)
         version, now = serving.version, self._clock()
-        pods = await self._kinds.pods(target.release, version)
+        pods = await self.kinds.pods(target.release, version)
         if pods.ready_for is not None:
             began = now - pods.ready_for
             state = await self._lead.change_target(target.name, lambda known: began_to_serve(known, version, began))

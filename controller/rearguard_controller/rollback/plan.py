@@ -11,15 +11,21 @@ from rearguard_controller.model import (
     AfterCrash,
     Condition,
     Hook,
+    KubernetesRelease,
     OnFailure,
+    OwnerRule,
+    PauseOwner,
     Phase,
     Policy,
+    ReleaseKind,
     Rollback,
     Step,
     StepKind,
     Target,
     Verdict,
 )
+
+PAUSE_OWNER = "pause-owner"
 
 
 def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ...]:
@@ -33,8 +39,9 @@ def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ..
     Returns:
         Steps in their order, `seq` counting from 0, all planned.
     """
-    drafts = [_hook_step(StepKind.BEFORE_HOOK, hook) for hook in target.before]
-    undo_of = {index: hook for index, hook in enumerate(target.before) if hook.undo is not None}
+    drafts = [*_pause(target.release), *(_hook_step(StepKind.BEFORE_HOOK, hook) for hook in target.before)]
+    first = len(drafts) - len(target.before)
+    undo_of = {index: hook for index, hook in enumerate(target.before, first) if hook.undo is not None}
     drafts.append(
         _step(
             StepKind.ROLL_BACK,
@@ -52,6 +59,14 @@ def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ..
     if conditions:
         drafts.append(_step(StepKind.VERIFY_RECOVERY, "recovery", None, target.recovers_within, AfterCrash.REDO))
     return tuple(replace(step, seq=seq) for seq, step in enumerate(drafts))
+
+
+def _pause(release: ReleaseKind) -> list[Step]:
+    """The step that pauses the owner of a workload, if the configuration says so. Redone it looks first."""
+    if not isinstance(release, KubernetesRelease) or release.owner is not OwnerRule.PAUSE:
+        return []
+    action = PauseOwner(release)
+    return [_step(StepKind.BEFORE_HOOK, PAUSE_OWNER, action, action.timeout, AfterCrash.REDO)]
 
 
 def _step(kind: StepKind, name: str, action: object, timeout: float, after_crash: AfterCrash) -> Step:

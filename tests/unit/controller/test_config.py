@@ -25,7 +25,7 @@ from rearguard_controller.model import (
     StormLimit,
     WorkloadKind,
 )
-from rearguard_controller.rollback.plan import plan
+from rearguard_controller.rollback.plan import PAUSE_OWNER, plan
 from unit.controller.factories import condition
 
 FOLDER = Path("/etc/rearguard")
@@ -484,7 +484,7 @@ def test_planned_keys_that_are_not_built_are_refused_never_silently_accepted(whe
 def test_no_hook_may_be_named_like_a_step_that_every_rollback_has():
     text = SMALL + "    verify: {health: {url: 'http://c/h'}}\n"
     own = tuple(step.name for step in plan(parse(text).targets[0], conditions=(condition(),)))
-    assert own == hooks.OWN_STEPS
+    assert (PAUSE_OWNER, *own) == hooks.OWN_STEPS
 
 
 def test_a_file_is_loaded_and_its_folder_is_where_relative_paths_start(tmp_path):

@@ -14,16 +14,18 @@ from typing import NamedTuple
 import structlog
 
 from rearguard_controller.adapters.foreign_json import ShapeError, mapping
-from rearguard_controller.adapters.kubernetes import events, objects, patches
+from rearguard_controller.adapters.kubernetes import events, objects, patches, surroundings
 from rearguard_controller.adapters.kubernetes.api import Api, ApiError, Document
+from rearguard_controller.adapters.kubernetes.capacity import Move
 from rearguard_controller.adapters.kubernetes.mirror import Mirror
 from rearguard_controller.adapters.kubernetes.objects import PLURALS, Revision, Workload, list_path, path_of
 from rearguard_controller.adapters.kubernetes.orders import Done, Order, Pods
+from rearguard_controller.adapters.kubernetes.owners import owners
 from rearguard_controller.adapters.kubernetes.permissions import denied
 from rearguard_controller.adapters.kubernetes.rollout import Progress, progress
 from rearguard_controller.config import KubernetesSettings
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import KubernetesRelease, WorkloadKind
+from rearguard_controller.model import KubernetesRelease, Owner, OwnerRule, Ownership, Room, WorkloadKind
 from rearguard_controller.wording import span
 
 log = structlog.get_logger(__name__)
@@ -52,6 +54,7 @@ class Cluster:
     def __init__(self, settings: KubernetesSettings, changed: Changed | None = None) -> None:
         """Nothing is read or connected yet; `changed` is told of each workload that got another pod template."""
         self._api = Api(settings)
+        self._argocd = settings.argocd_namespace
         self._changed = changed
         self._workloads: dict[Key, Mirror[Workload]] = {}
         self._revisions: dict[Key, Mirror[Revision]] = {}
@@ -123,12 +126,49 @@ class Cluster:
         serves = workload.updated > 0 and workload.available > older
         return Pods("" if serves or not workload.wanted else f"no pod of {version} is known to be available")
 
+    async def ownership(self, release: KubernetesRelease) -> Ownership:
+        """Who else changes a workload; a reading that failed is told in it."""
+        try:
+            workload, _ = await self._followed(release)
+        except SourceError as error:
+            return Ownership(fault=error.message)
+        return Ownership(owners(workload, release.kind, self._argocd))
+
+    async def unpausable(self, release: KubernetesRelease, owned: tuple[Owner, ...]) -> str:
+        """Why an owner that is to be paused cannot be; empty if it can, or need not be."""
+        return await surroundings.unpausable(self._api, owned) if release.owner is OwnerRule.PAUSE else ""
+
+    async def room(self, release: KubernetesRelease, version: str) -> Room:
+        """Whether a version's pods would find room; what could not be asked is told in it."""
+        try:
+            read = await self._read(release)
+            template, why = await self._template(release, read, version)
+        except SourceError as error:
+            return Room(unknown=(error.message,))
+        if template is None:
+            return Room(unknown=(f"{why}.",))
+        there = next((each.replicas for each in read.revisions if each.hash == version), 0)
+        move = Move(release, read.workload, read.document, template, version, there)
+        return await surroundings.room(self._api, move)
+
+    async def pause(self, release: KubernetesRelease, order: Order) -> Done:
+        """Pause whoever owns a workload. Asked again after any failure it does what is left to do."""
+        try:
+            workload = (await self._read(release)).workload
+            owned = owners(workload, release.kind, self._argocd)
+            return await surroundings.pause_all(self._api, release, workload.uid, owned, order.rollback)
+        except SourceError as error:
+            return Done(False, error.message)
+
     async def obstacle(self, release: KubernetesRelease) -> str:
         """What the controller's account may not do that a rollback needs, or why the workload cannot be changed."""
         why = await denied(self._api, release)
         if why:
             return why
         workload, _ = await self._followed(release)
+        owned = owners(workload, release.kind, self._argocd)
+        if why := await self.unpausable(release, owned):
+            return f"{Ownership(owned)} owns {release.workload} and cannot be paused: {why}"
         return f"{release.workload} is paused" if workload.paused else ""
 
     async def prove(self, release: KubernetesRelease, order: Order) -> Done:
@@ -199,7 +239,9 @@ class Cluster:
                 told.append(
                     f"patched spec.template of {release.workload}: {order.from_version} -> {order.to_version}"
                 )
-                await events.tell(self._api, release, read.workload.uid, "RolledBack", patches.notes(order))
+                await events.tell(
+                    self._api, release, read.workload.uid, "RolledBack", patches.notes(order)[objects.CHANGE_CAUSE]
+                )
             except ApiError as error:
                 if not (error.passes or error.is_conflict):
                     return Done(False, f"{release.workload} was not changed: {error.message}", "\n".join(told))

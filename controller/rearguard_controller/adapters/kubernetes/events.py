@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import structlog
 
 from rearguard_controller.adapters.kubernetes.api import Api, Document
-from rearguard_controller.adapters.kubernetes.objects import CHANGE_CAUSE, PLURALS
+from rearguard_controller.adapters.kubernetes.objects import PLURALS
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import KubernetesRelease
 
@@ -22,7 +21,7 @@ log = structlog.get_logger(__name__)
 MOST_NOTE = 1024  # bytes that the API server takes
 
 
-async def tell(api: Api, release: KubernetesRelease, uid: str, reason: str, said: Mapping[str, str]) -> None:
+async def tell(api: Api, release: KubernetesRelease, uid: str, reason: str, said: str) -> None:
     """Write an event about a workload; a failure is logged."""
     try:
         await api.post(f"/api/v1/namespaces/{release.namespace}/events", _event(release, uid, reason, said))
@@ -30,7 +29,7 @@ async def tell(api: Api, release: KubernetesRelease, uid: str, reason: str, said
         log.warning("event_not_written", workload=release.workload, error=error.message, hint=error.hint)
 
 
-def _event(release: KubernetesRelease, uid: str, reason: str, said: Mapping[str, str]) -> Document:
+def _event(release: KubernetesRelease, uid: str, reason: str, said: str) -> Document:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
@@ -44,7 +43,7 @@ def _event(release: KubernetesRelease, uid: str, reason: str, said: Mapping[str,
             "uid": uid,
         },
         "reason": reason,
-        "message": said.get(CHANGE_CAUSE, "")[:MOST_NOTE],
+        "message": said[:MOST_NOTE],
         "type": "Warning",
         "count": 1,
         "firstTimestamp": now,

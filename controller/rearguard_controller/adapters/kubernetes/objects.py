@@ -69,6 +69,7 @@ class Workload:
         template: digest of the pod template.
         wanted, updated, available, total: pods: asked for, of the newest template, available, and all.
         newest: the revision that its controller names as the newest; empty if it names none.
+        owners: kind and name of the object that controls it, if one does.
         managers: who wrote its fields.
     """
 
@@ -148,7 +149,9 @@ def workload(document: Document) -> Workload:
         labels=_texts(about, "labels"),
         annotations={name: value for name, value in _texts(about, "annotations").items() if not _is_bulk(name)},
         owners=tuple(
-            (_word(each, "kind"), _word(each, "name")) for _, each in entries(about.get("ownerReferences"), "")
+            (_word(each, "kind"), _word(each, "name"))
+            for _, each in entries(about.get("ownerReferences"), "metadata.ownerReferences")
+            if each.get("controller") is True
         ),
         managers=tuple(_word(each, "manager") for _, each in entries(about.get("managedFields"), "managedFields")),
         conditions=tuple(_conditions(status)),

@@ -12,7 +12,18 @@ from typing import Annotated, NotRequired, Protocol, TypedDict, assert_never
 
 from rearguard_controller import json_views, wording
 from rearguard_controller.errors import shortened
-from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step, Trigger, Verdict
+from rearguard_controller.model import (
+    LEFT_PAUSED,
+    Alert,
+    Decision,
+    NoticeEvent,
+    PauseOwner,
+    Release,
+    Rollback,
+    Step,
+    Trigger,
+    Verdict,
+)
 
 MOST_SAID = 500  # characters of somebody else's words that a sentence repeats
 
@@ -107,13 +118,19 @@ def text(notice: Notice) -> str:
             outcome = "" if rollback is None or rollback.outcome is None else rollback.outcome.value
             return _with(
                 f"{_way(notice)} ended as {outcome}",
-                "" if rollback is None else rollback.detail or rollback.stopping_detail,
+                "" if rollback is None else f"{rollback.detail or rollback.stopping_detail} {_left_paused(rollback)}",
             )
         case NoticeEvent.UNDO_FAILING:
             return _undo_failing(notice)
         case NoticeEvent.BAD_VERSION:
             return _bad_version(notice)
     assert_never(notice.event)
+
+
+def _left_paused(rollback: Rollback) -> str:
+    """What a person has to let go on, as the step that paused it says."""
+    said = (step.detail for step in rollback.steps if isinstance(step.action, PauseOwner))
+    return " ".join(each for each in said if LEFT_PAUSED in each)
 
 
 def _alert(notice: Notice) -> str:

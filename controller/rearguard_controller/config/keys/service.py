@@ -95,6 +95,7 @@ KUBERNETES = Section(
     (
         Key("kubeconfig", "path", "the service account of the pod", "A kubeconfig file, for a controller elsewhere."),
         Key("context", "text", "the file's `current-context`", "Which of its contexts counts."),
+        Key("argocd_namespace", "text", "`argocd`", "Where Argo CD runs, if it owns workloads."),
     ),
 )
 STORM = Section(

@@ -63,6 +63,13 @@ KUBERNETES_RELEASE = Section(
             "`5m`",
             "Limit of a rollback: until all pods have the old template and are available.",
         ),
+        Key(
+            "owner",
+            "`refuse`, `pause` or `ignore`",
+            "`refuse`",
+            "What to do about Argo CD, Flux or another tool that would put the version back: no rollback; pause it"
+            " first, and leave it paused; or go back all the same.",
+        ),
     ),
 )
 COMMAND_RELEASE = Section(
