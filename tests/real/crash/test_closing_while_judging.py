@@ -12,7 +12,7 @@ from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.journal.sqlite.store import SqliteJournal
-from rearguard_controller.model import CommandAction
+from rearguard_controller.model import CommandAction, CommandRelease
 from rearguard_controller.model.observations import is_armed
 from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import target
@@ -40,7 +40,8 @@ async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_c
     inner = SqliteJournal.open(tmp_path / "journal.db")
     await started(inner)
     journal, actions, prometheus = ClosesMeanwhile(inner), Actions(), SimpleNamespace()
-    it = target(release=SimpleNamespace(current=CommandAction(("echo", "v2"), 10.0, str(tmp_path)), versions=None))
+    read = CommandAction(("echo", "v2"), 10.0, str(tmp_path))
+    it = target(release=CommandRelease(read, read))
     silences = Silences(None, clock=time.time, monotonic=time.monotonic)
     sources = Sources(prometheus, None, silences, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
     releases = Releases(runtime(journal), ReleaseKinds(actions), prometheus)
