@@ -91,6 +91,7 @@ def left_by_dead(tmp_path):
     return folder
 
 
+@pytest.mark.timeout(900)  # a child for each line that is run: about a minute of processor time
 @pytest.mark.parametrize(
     ("steps", "least"), [(Countdown.at_calls, 25), pytest.param(Countdown.at_lines, 300, marks=pytest.mark.soak)]
 )
