@@ -11,7 +11,7 @@ CONFIGURATION = """
 environment: production
 journal: sqlite://{folder}/journal.db
 listen: 127.0.0.1:9465
-prometheus: {{url: "{prometheus}", poll_interval: 1h}}
+prometheus: {{url: "{prometheus}", poll_interval: 2s}}
 kubernetes: {{kubeconfig: controller.yaml}}
 tokens: {{sender: sender, viewer: viewer, operator: operator}}
 policies: {{standard: {{mode: act}}}}
