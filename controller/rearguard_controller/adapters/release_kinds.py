@@ -26,6 +26,11 @@ class ReleaseKinds:
         self._actions = actions
         self._cluster = cluster
 
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster whose workloads are targets, if there are any."""
+        return self._cluster
+
     async def use(self, cluster: Cluster | None) -> None:
         """Ask another cluster from now on, after a reload; let go of the one before."""
         before, self._cluster = self._cluster, cluster

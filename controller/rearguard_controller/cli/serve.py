@@ -76,6 +76,8 @@ def _show(found: config.Configuration, file: str) -> None:
     terminal.line()
     columns = ("TARGET", "ENVIRONMENT", "POLICY", "MODE", "DOES", "COOLDOWN", "BUDGET", "RELEASE CHECK", "STEPS")
     terminal.table(columns, [_row(target) for target in found.targets])
+    for each in found.discover:
+        terminal.line(f"\ndiscovers {_where(each)}, policy {each.policy.name}, mode {each.policy.mode.value}")
     warning = _protection(found)
     if warning:
         terminal.line(f"\nserve will refuse to start: {warning}")
@@ -100,6 +102,7 @@ def _told(found: config.Configuration, file: str) -> dict[str, object]:
         "serve_refuses": _protection(found),
         "warnings": _worth_a_look(found),
         "targets": [_target(target) for target in found.targets],
+        "discovers": [_discovered(each) for each in found.discover],
     }
 
 
@@ -163,6 +166,22 @@ def _row(target: Target) -> list[object]:
         None if proof is None else " ".join(proof),
         ", ".join(_steps(target)),
     ]
+
+
+def _where(each: config.Discover) -> str:
+    """Which workloads an entry of `discover` looks for."""
+    return f"{', '.join(each.kinds)} with {each.selector.text} in namespace {', '.join(each.namespaces)}"
+
+
+def _discovered(each: config.Discover) -> dict[str, object]:
+    return {
+        "namespaces": list(each.namespaces),
+        "kinds": [kind.value for kind in each.kinds],
+        "selector": each.selector.text,
+        "environment": each.environment,
+        "policy": each.policy.name,
+        "mode": each.policy.mode.value,
+    }
 
 
 def _proof(target: Target) -> list[str] | None:

@@ -17,6 +17,7 @@ from rearguard_controller.config.configuration import (
     load,
     parse,
 )
+from rearguard_controller.config.discover import Discover
 from rearguard_controller.config.keys import SECTIONS, tables
 from rearguard_controller.config.notify import NotifyEntry
 from rearguard_controller.config.web import TlsSettings, load_web, parse_web
@@ -25,6 +26,7 @@ __all__ = [
     "SECTIONS",
     "AlertmanagerSettings",
     "Configuration",
+    "Discover",
     "KubernetesSettings",
     "Limits",
     "NotifyEntry",

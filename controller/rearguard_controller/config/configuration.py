@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from rearguard_controller.config.discover import Discover, discover
 from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
 from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.service import ALERTMANAGER, KUBERNETES, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
@@ -129,12 +130,13 @@ class Configuration:
     alertmanager: AlertmanagerSettings | None = None
     notify: tuple[NotifyEntry, ...] = ()
     kubernetes: KubernetesSettings = _OWN_CLUSTER
+    discover: tuple[Discover, ...] = ()
 
     @property
     def cluster(self) -> KubernetesSettings | None:
         """The cluster whose workloads are targets; None while no target is one."""
         asked = any(isinstance(target.release, KubernetesRelease) for target in self.targets)
-        return self.kubernetes if asked else None
+        return self.kubernetes if asked or self.discover else None
 
 
 def load(path: Path) -> Configuration:
@@ -171,14 +173,21 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         retention=_retention(top, policies),
         tokens=_tokens(top.get("tokens"), folder),
         policies=policies,
-        targets=read_targets(top.need("targets"), folder, environment, policies),
+        targets=_targets(top, folder, environment, policies),
         limits=_limits(top.get("limits")),
         tls_config_file=_optional_path(top, "tls_config_file", folder),
         storm=_storm(top.get("storm")),
         alertmanager=_alertmanager(top.get("alertmanager"), folder),
         notify=notify(top.get("notify"), folder),
+        discover=discover(top.get("discover"), folder, environment, policies),
         kubernetes=_kubernetes(top.get("kubernetes"), folder),
     )
+
+
+def _targets(top: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:
+    """The targets that are listed; there need be none where some are discovered."""
+    place = top.get("targets") if "discover" in top.entries else top.need("targets")
+    return () if place is None else read_targets(place, folder, environment, policies)
 
 
 def _optional_path(block: Block, key: str, folder: Path) -> Path | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys.targets import KUBERNETES_RELEASE, RELEASE
-from rearguard_controller.config.reading import LEAST_TIMEOUT, Place
+from rearguard_controller.config.reading import LEAST_TIMEOUT, Block, Place
 from rearguard_controller.model import KubernetesRelease, OwnerRule, ReleaseKind, WorkloadKind
 
 ROLLOUT_TIMEOUT = 300.0  # seconds
@@ -38,13 +38,20 @@ def _kubernetes(place: Place) -> KubernetesRelease:
             f"this names {'no workload' if not given else 'more than one workload'}",
             f"give exactly one of {', '.join(WorkloadKind)}",
         )
+    timeout, owner = changing(block)
     return KubernetesRelease(
         namespace=namespace(block.need("namespace")),
         kind=given[0],
         name=_name(block.need(given[0]), _OBJECT, f"a {given[0]}"),
-        timeout=block.duration("timeout", ROLLOUT_TIMEOUT, least=LEAST_TIMEOUT),
-        owner=OwnerRule(block.word("owner", tuple(OwnerRule), OwnerRule.REFUSE)),
+        timeout=timeout,
+        owner=owner,
     )
+
+
+def changing(block: Block) -> tuple[float, OwnerRule]:
+    """Seconds within which a workload must be rolled out, and what to do about its owner."""
+    timeout = block.duration("timeout", ROLLOUT_TIMEOUT, least=LEAST_TIMEOUT)
+    return timeout, OwnerRule(block.word("owner", tuple(OwnerRule), OwnerRule.REFUSE))
 
 
 def namespace(place: Place) -> str:

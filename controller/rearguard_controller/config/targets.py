@@ -45,15 +45,15 @@ def _refuse_dependencies(place: Place | None, target: Target, known: list[str]) 
 
 def _target(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:
     name = hooks.name(block.need("name"))
-    matches = _matches(block.need("match"))
+    found = matches(block.need("match"))
     before, after = hooks.hooks(block.get("hooks"), folder)
-    health, recovery_within = _verify(block.get("verify"))
+    health, recovery_within = verify(block.get("verify"))
     telemetry, depends_on = block.get("telemetry"), block.get("depends_on")
     return Target(
         name=name,
-        match=matches,
-        environment=_environment(block, matches, environment),
-        telemetry=matches[0] if telemetry is None else labels(telemetry),
+        match=found,
+        environment=_environment(block, found, environment),
+        telemetry=found[0] if telemetry is None else labels(telemetry),
         policy=policy_of(block, policies),
         release=release(block.need("release"), folder),
         before=before,
@@ -64,13 +64,14 @@ def _target(block: Block, folder: Path, environment: str, policies: Mapping[str,
     )
 
 
-def _matches(place: Place) -> tuple[Labels, ...]:
+def matches(place: Place) -> tuple[Labels, ...]:
+    """The label maps of `match`: one, or a list of such."""
     if not place.is_list():
         return (labels(place),)
-    matches = tuple(labels(item) for item in place.items("a mapping of labels, or a list of such"))
-    if not matches:
+    found = tuple(labels(item) for item in place.items("a mapping of labels, or a list of such"))
+    if not found:
         raise place.error("this is empty", "name at least one label")
-    return matches
+    return found
 
 
 def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str:
@@ -88,8 +89,8 @@ def _environment(block: Block, matches: tuple[Labels, ...], default: str) -> str
     return default
 
 
-def _verify(place: Place | None) -> tuple[HealthCheck | None, float]:
-    """The health check, if there is one, and the seconds within which the fault must be over."""
+def verify(place: Place | None) -> tuple[HealthCheck | None, float]:
+    """What `verify` says: the health check, if there is one, and the seconds within which the fault must be over."""
     if place is None:
         return None, RECOVERY_WITHIN
     block = place.block(VERIFY)

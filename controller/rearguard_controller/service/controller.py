@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
 from rearguard_controller.config.exposure import remarks
 from rearguard_controller.config.named_files import beside
-from rearguard_controller.errors import ConfigError, JournalError, RearguardError
+from rearguard_controller.errors import ConfigError, JournalError, RearguardError, SourceError
 from rearguard_controller.execution.waiting import WELL_FOR
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.concern import Concern
@@ -43,11 +44,13 @@ from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
 from rearguard_controller.service.leadership import Leadership
 from rearguard_controller.service.wiring import Engine, Parts
+from rearguard_controller.watching.discovered import LOOK_EVERY, Discovery
 
 log = structlog.get_logger(__name__)
 
 PRUNE_FIRST = 2.0  # seconds into a term: what is open and what waits comes first
 PRUNE_EVERY = 3600.0  # seconds from then on
+FIRST_LOOK = 10.0  # seconds at the start in which targets are discovered
 MOST_RECORDS = 1_000_000  # kept of each kind, however young they are
 
 
@@ -99,6 +102,8 @@ class Controller:
         self._engine.tell(configuration)
         self.parts = self._make(configuration)
         self._gate, self._warnings = Gate(configuration.tokens), Warnings(self._runtime.clock)
+        self._listed, self._found = configuration, configuration.targets[:0]
+        self._discovery = Discovery(configuration)
         self._reloaded = asyncio.Event()
         self._reloading = asyncio.Lock()
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
@@ -111,6 +116,7 @@ class Controller:
             Exception: a part broke; the process should end and be started again.
         """
         holder = f"{socket.gethostname()}:{os.getpid()}"
+        await self._discover(within=FIRST_LOOK)
         leadership = Leadership(self._runtime, self._fence, holder=holder)
         async with asyncio.TaskGroup() as group:
             group.create_task(leadership.run(self._lead))
@@ -119,6 +125,7 @@ class Controller:
             if self.tls is not None:
                 group.create_task(self.tls.follow())
             group.create_task(self._through_reloads(lambda parts: parts.watcher.run(parts.intake)))
+            group.create_task(self._keep_discovering())
 
     def adopt_orphans(self) -> None:
         """Make this process the parent of what its commands leave behind: for a process that runs nothing else."""
@@ -146,7 +153,10 @@ class Controller:
                 raise
 
     async def _reload(self) -> None:
-        configuration = await beside(partial(config.load, self._path), [self._path])
+        listed = await beside(partial(config.load, self._path), [self._path])
+        known = {target.name for target in listed.targets}
+        kept = tuple(target for target in self._found if target.name not in known) if listed.discover else ()
+        configuration = replace(listed, targets=(*listed.targets, *kept))  # those that were found are looked at again
         auth.require_protection(configuration.tokens, configuration.listen.host, insecure=self._insecure)
         _refuse_fixed(self.parts.configuration, configuration)
         services = await services_of(configuration.notify)
@@ -162,18 +172,48 @@ class Controller:
             self._silences = self._silences_of(self._alertmanager)
         if configuration.cluster != self.parts.configuration.cluster:
             await self._engine.kinds.use(self._cluster(configuration))
-        self._telemetry.know(configuration.targets)
         self._engine.tell(configuration, services)
-        before, self.parts = self.parts, self._make(configuration)
-        await before.followed.close()
+        self._listed, self._found, self._discovery = listed, kept, Discovery(listed)
+        await self._take(configuration)
         self._telemetry.reloaded(success=True)
         self._warnings.reloaded()
-        self._reloaded.set()
-        self._reloaded = asyncio.Event()
         await _warn_of_secrets(configuration)
         log.info("reloaded", targets=[target.name for target in configuration.targets])
         for source in asked_before:
             await source.retire()
+
+    async def _take(self, configuration: Configuration) -> None:
+        """Make the parts of a configuration, and let what runs go on with them."""
+        self._telemetry.know(configuration.targets)
+        before, self.parts = self.parts, self._make(configuration)
+        await before.followed.close()
+        self._reloaded.set()
+        self._reloaded = asyncio.Event()
+
+    async def _keep_discovering(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            await self._discover()
+
+    async def _discover(self, *, within: float | None = None) -> None:
+        """Take the targets that there are now; those that were found last stay while that is not known."""
+        listed, cluster = self._listed, self._engine.kinds.cluster
+        if not listed.discover or cluster is None:
+            return
+        try:
+            async with asyncio.timeout(within):
+                found = await self._discovery.look(cluster)
+        except (SourceError, TimeoutError) as error:
+            why = error.message if isinstance(error, SourceError) else "the cluster did not answer in time"
+            log.warning("not_discovered", error=why)
+            return
+        async with self._reloading:
+            if found == self._found or listed is not self._listed:
+                return
+            before, now = ({target.name for target in each} for each in (self._found, found))
+            log.info("targets_discovered", joined=sorted(now - before), left=sorted(before - now))
+            self._found = found
+            await self._take(replace(listed, targets=(*listed.targets, *found)))
 
     async def close(self) -> None:
         """Let go of everything outside."""

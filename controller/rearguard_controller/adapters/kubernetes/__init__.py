@@ -7,6 +7,7 @@ Never here: whether a version is to be changed.
 """
 
 from rearguard_controller.adapters.kubernetes.cluster import Cluster
+from rearguard_controller.adapters.kubernetes.objects import Workload
 from rearguard_controller.adapters.kubernetes.orders import Done, Order, Pods
 
-__all__ = ["Cluster", "Done", "Order", "Pods"]
+__all__ = ["Cluster", "Done", "Order", "Pods", "Workload"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import structlog
@@ -17,7 +17,7 @@ from rearguard_controller.adapters.foreign_json import ShapeError, mapping
 from rearguard_controller.adapters.kubernetes import events, objects, patches, surroundings
 from rearguard_controller.adapters.kubernetes.api import Api, ApiError, Document
 from rearguard_controller.adapters.kubernetes.capacity import Move
-from rearguard_controller.adapters.kubernetes.mirror import Mirror
+from rearguard_controller.adapters.kubernetes.following import Changed, Following
 from rearguard_controller.adapters.kubernetes.objects import PLURALS, Revision, Workload, list_path, path_of
 from rearguard_controller.adapters.kubernetes.orders import Done, Order, Pods
 from rearguard_controller.adapters.kubernetes.owners import owners
@@ -36,9 +36,6 @@ AGAIN = 0.2  # seconds after which a patch is tried again whose workload changed
 ODD = "Is this the API server of a Kubernetes cluster?"
 MOST_MISSING = 5  # things that a sentence names
 
-Key = tuple[str, str]  # namespace and plural
-Changed = Callable[[str], None]  # told of a workload as people write it: deployment shop/checkout
-
 
 class Read(NamedTuple):
     """A workload as it was read just now, with its revisions."""
@@ -55,18 +52,11 @@ class Cluster:
         """Nothing is read or connected yet; `changed` is told of each workload that got another pod template."""
         self._api = Api(settings)
         self._argocd = settings.argocd_namespace
-        self._changed = changed
-        self._workloads: dict[Key, Mirror[Workload]] = {}
-        self._revisions: dict[Key, Mirror[Revision]] = {}
-        self._following: dict[Key, asyncio.Task[None]] = {}
-        self._ready_at: dict[str, float] = {}  # uid of a ReplicaSet -> when its first pod became ready, steady clock
+        self._following = Following(self._api, changed)
 
     async def close(self) -> None:
         """End what is followed, and close open connections."""
-        tasks = list(self._following.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._following.close()
         await self._api.close()
 
     async def current(self, release: KubernetesRelease, *, fresh: bool = False) -> str:
@@ -84,11 +74,11 @@ class Cluster:
             return self._newest(release, read.workload, read.revisions).hash
         deadline = time.monotonic() + SETTLES
         while True:
-            mirror = self._revisions_of(release)
+            mirror = self._following.revisions_of(release)
             moved = asyncio.create_task(mirror.moved())
             try:
                 try:
-                    workload, revisions = await self._followed(release)
+                    workload, revisions = await self._following.workload(release)
                     return self._newest(release, workload, revisions).hash
                 except SourceError:
                     left = deadline - time.monotonic()
@@ -98,14 +88,27 @@ class Cluster:
             finally:
                 moved.cancel()
 
+    async def workloads(self, namespace: str, kind: WorkloadKind) -> tuple[Workload, ...]:
+        """Every workload of a kind in a namespace.
+
+        Raises:
+            SourceError: they are not known.
+        """
+        return await self._following.workloads(namespace, kind)
+
+    async def tell(self, release: KubernetesRelease, reason: str, said: str) -> None:
+        """Write an Event about a workload; a failure is logged."""
+        workload, _ = await self._following.workload(release)
+        await events.tell(self._api, release, workload.uid, reason, said)
+
     async def versions(self, release: KubernetesRelease) -> frozenset[str]:
         """The versions whose templates the cluster still has."""
-        _, revisions = await self._followed(release)
+        _, revisions = await self._following.workload(release)
         return frozenset(each.hash for each in revisions)
 
     async def described(self, release: KubernetesRelease, version: str) -> str:
         """A version as people know it: its revision and images; empty if the cluster has it no more."""
-        _, revisions = await self._followed(release)
+        _, revisions = await self._following.workload(release)
         found = next((each for each in revisions if each.hash == version), None)
         return "" if found is None else f"revision {found.number}, {', '.join(found.images)}"
 
@@ -115,13 +118,12 @@ class Cluster:
         Raises:
             SourceError: it is not known.
         """
-        workload, revisions = await self._followed(release)
+        workload, revisions = await self._following.workload(release)
         found = next((each for each in revisions if each.hash == version), None)
         if release.kind is WorkloadKind.DEPLOYMENT:
             if found is None or not found.ready:
                 return Pods(f"no pod of {version} is ready")
-            at = self._ready_at.get(found.uid)
-            return Pods(ready_for=None if at is None else time.monotonic() - at)
+            return Pods(ready_for=self._following.ready_for(found))
         older = workload.total - workload.updated
         serves = workload.updated > 0 and workload.available > older
         return Pods("" if serves or not workload.wanted else f"no pod of {version} is known to be available")
@@ -129,7 +131,7 @@ class Cluster:
     async def ownership(self, release: KubernetesRelease) -> Ownership:
         """Who else changes a workload; a reading that failed is told in it."""
         try:
-            workload, _ = await self._followed(release)
+            workload, _ = await self._following.workload(release)
         except SourceError as error:
             return Ownership(fault=error.message)
         return Ownership(owners(workload, release.kind, self._argocd))
@@ -165,7 +167,7 @@ class Cluster:
         why = await denied(self._api, release)
         if why:
             return why
-        workload, _ = await self._followed(release)
+        workload, _ = await self._following.workload(release)
         owned = owners(workload, release.kind, self._argocd)
         if why := await self.unpausable(release, owned):
             return f"{Ownership(owned)} owns {release.workload} and cannot be paused: {why}"
@@ -319,15 +321,6 @@ class Cluster:
             raise SourceError(f"{release.workload} cannot be read: {error}.", hint=ODD) from None
         return Read(document, workload, tuple(each for each in found if each.owner == workload.uid))
 
-    async def _followed(self, release: KubernetesRelease) -> tuple[Workload, tuple[Revision, ...]]:
-        """The workload and its revisions, as they are followed."""
-        mirror, revisions = self._workloads_of(release), self._revisions_of(release)
-        workload = (await mirror.objects()).get(release.name)
-        if workload is None:
-            raise SourceError(f"There is no {release.workload}.", hint="Are namespace, kind and name right?")
-        every = (await revisions.objects()).values()
-        return workload, tuple(each for each in every if each.owner == workload.uid)
-
     @staticmethod
     def _newest(release: KubernetesRelease, it: Workload, revisions: tuple[Revision, ...]) -> Revision:
         """The revision whose template is wanted now. Of a paused Deployment: the one that was rolled out last."""
@@ -342,38 +335,6 @@ class Cluster:
         if it.observed < it.generation or not by_age:
             raise SourceError(f"{release.workload} has no ControllerRevision of its newest pod template yet.")
         return next((each for each in by_age if each.name == it.newest), by_age[-1])
-
-    def _workloads_of(self, release: KubernetesRelease) -> Mirror[Workload]:
-        key = release.namespace, PLURALS[release.kind].workloads
-        if key not in self._workloads:
-            mirror = Mirror(self._api, list_path(*key), objects.workload, self._telling(release.kind))
-            self._workloads[key] = self._follow(key, mirror)
-        return self._workloads[key]
-
-    def _revisions_of(self, release: KubernetesRelease) -> Mirror[Revision]:
-        key = release.namespace, PLURALS[release.kind].revisions
-        if key not in self._revisions:
-            read = objects.replica_set if release.kind is WorkloadKind.DEPLOYMENT else objects.controller_revision
-            self._revisions[key] = self._follow(key, Mirror(self._api, list_path(*key), read, self._note_ready))
-        return self._revisions[key]
-
-    def _follow(self, key: Key, mirror: Mirror) -> Mirror:  # type: ignore[type-arg]  # of either kind
-        self._following[key] = asyncio.create_task(mirror.run(), name=f"follow {'/'.join(key)}")
-        return mirror
-
-    def _note_ready(self, before: Revision, now: Revision) -> None:
-        if now.ready and not before.ready:
-            self._ready_at[now.uid] = time.monotonic()
-        elif not now.ready:
-            self._ready_at.pop(now.uid, None)
-
-    def _telling(self, kind: WorkloadKind) -> Callable[[Workload, Workload], None]:
-        def told(before: Workload, now: Workload) -> None:
-            same = (before.template, before.newest, before.uid) == (now.template, now.newest, now.uid)
-            if self._changed is not None and not same:
-                self._changed(f"{kind} {now.namespace}/{now.name}")
-
-        return told
 
 
 def _revision(kind: WorkloadKind, document: Document) -> Revision:

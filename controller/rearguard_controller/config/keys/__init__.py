@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rearguard_controller.config.keys import http_config, policies, service, targets, web
+from rearguard_controller.config.keys import discover, http_config, policies, service, targets, web
 from rearguard_controller.config.keys.section import Key, Section
 
 __all__ = ["NOT_IN_THIS_VERSION", "OPEN_NOT_IN_THIS_VERSION", "SECTIONS", "Key", "Section", "tables"]
@@ -30,6 +30,8 @@ SECTIONS = (
     policies.POLICY,
     policies.APPROVAL,
     policies.BUDGET,
+    discover.DISCOVER,
+    discover.DISCOVER_KUBERNETES,
     targets.TARGET,
     targets.RELEASE,
     targets.COMMAND_RELEASE,

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 
-from rearguard_controller.config.keys import http_config, policies, service, targets
+from rearguard_controller.config.keys import discover, http_config, policies, service, targets
 from rearguard_controller.config.keys.section import REQUIRED, Key, Section
 
 Schema = dict[str, object]
@@ -51,6 +51,10 @@ _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the s
     (service.TOP, "notify"): service.NOTIFY,
     (service.TOP, "policies"): policies.POLICY,
     (service.TOP, "targets"): targets.TARGET,
+    (service.TOP, "discover"): discover.DISCOVER,
+    (discover.DISCOVER, "kubernetes"): discover.DISCOVER_KUBERNETES,
+    (discover.DISCOVER, "hooks"): targets.HOOKS,
+    (discover.DISCOVER, "verify"): targets.VERIFY,
     **{
         (of, key): below
         for of in (service.PROMETHEUS, service.ALERTMANAGER)

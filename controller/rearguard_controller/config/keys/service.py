@@ -60,7 +60,18 @@ TOP = Section(
         Key("tokens", "mapping", "none", "Files with the tokens of each role; without any, see `--insecure`."),
         Key("notify", "list", "none", "Who is told of alerts, decisions and rollbacks, by webhook."),
         Key("policies", "mapping of name to policy", "one named `default`", "When targets may be rolled back."),
-        Key("targets", "list", REQUIRED, "What can be rolled back, and how; names are unique."),
+        Key(
+            "targets",
+            "list",
+            "required without `discover`",
+            "What can be rolled back, and how; names are unique.",
+        ),
+        Key(
+            "discover",
+            "list",
+            "none",
+            "Workloads of Kubernetes that are targets while they carry a label; they come and go without a reload.",
+        ),
     ),
 )
 PROMETHEUS = Section(
