@@ -103,7 +103,7 @@ class Controller:
         self.parts = self._make(configuration)
         self._gate, self._warnings = Gate(configuration.tokens), Warnings(self._runtime.clock)
         self._listed, self._found = configuration, configuration.targets[:0]
-        self._discovery = Discovery(configuration)
+        self._discovery, self._undiscovered = Discovery(configuration), ""
         self._reloaded = asyncio.Event()
         self._reloading = asyncio.Lock()
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
@@ -205,8 +205,11 @@ class Controller:
                 found = await self._discovery.look(cluster)
         except (SourceError, TimeoutError) as error:
             why = error.message if isinstance(error, SourceError) else "the cluster did not answer in time"
-            log.warning("not_discovered", error=why)
+            if why != self._undiscovered:  # once, and not every two seconds
+                log.warning("not_discovered", error=why)
+            self._undiscovered = why
             return
+        self._undiscovered = ""
         async with self._reloading:
             if found == self._found or listed is not self._listed:
                 return
