@@ -28,8 +28,8 @@ demo: $(STAMP) ## the main job on this machine, about three minutes (KEEP=1 leav
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries --demo
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.$(if $(KUBERNETES),cluster_demo,demo) $(if $(KEEP),--keep,)
 
-test: setup ## every test but the long campaigns, and those of `make check`
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" --ignore=tests/check
+test: setup ## every test but the long campaigns and those of `make check`, three side by side
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak" --ignore=tests/check
 
 soak: setup ## the long campaigns, three side by side; those that measure time by themselves
 	@$(BIN)/python -m pytest -n 3 --dist worksteal --durations=12 -m "soak and not alone"
