@@ -6,6 +6,8 @@ Never here: how the parts are started (stage.py).
 """
 
 import time
+from contextlib import suppress
+from typing import Any
 
 import requests
 
@@ -85,8 +87,17 @@ def _seen(stage: Stage, service: Service, version: str) -> None:
 
 
 def _value(stage: Stage, query: str) -> float | None:
-    answer = requests.get(f"{stage.prometheus_url}/api/v1/query", params={"query": query}, timeout=10).json()
-    found = answer["data"]["result"]
+    """What Prometheus says now. Another story may be starting it anew: then once it answers again."""
+
+    def ask() -> dict[str, Any] | None:
+        with suppress(requests.ConnectionError):
+            answer: dict[str, Any] = requests.get(
+                f"{stage.prometheus_url}/api/v1/query", params={"query": query}, timeout=10
+            ).json()
+            return answer if answer["status"] == "success" else None
+        return None
+
+    found = wait_until(ask, within=60, what="Prometheus answers", every=0.5)["data"]["result"]
     return float(found[0]["value"][1]) if found else None
 
 
