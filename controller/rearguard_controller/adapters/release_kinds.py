@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
-from rearguard_controller.adapters.kubernetes import Cluster, Done, Order, Pods
+from rearguard_controller.adapters.kubernetes import Cluster, Done, Order, Pods, Trouble
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandRelease, KubernetesRelease, Ownership, PauseOwner, ReleaseKind, Room
 
@@ -85,6 +85,14 @@ class ReleaseKinds:
             return await self._of(release).pods(release, version)
         except SourceError as error:
             return Pods(f"it is not known whether its pods are ready: {error.message.rstrip('.')}")
+
+    async def troubles(self, release: KubernetesRelease) -> tuple[str, tuple[Trouble, ...]]:
+        """The version that a workload wants, and what Kubernetes itself knows of trouble with it.
+
+        Raises:
+            SourceError: it is not known.
+        """
+        return await self._of(release).troubles(release)
 
     async def described(self, release: ReleaseKind, version: str) -> str:
         """How people know a version, where its identity does not say so; empty where it does, or nothing is known."""

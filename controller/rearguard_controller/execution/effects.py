@@ -9,12 +9,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.execution import recovery
+from rearguard_controller.facts.cluster_troubles import ClusterTroubles
 from rearguard_controller.model import (
     CommandAction,
     CommandRelease,
@@ -86,6 +88,7 @@ class Effects:
         """Use these edges."""
         self._actions = actions
         self._kinds = kinds
+        self._troubles = ClusterTroubles(kinds, clock)
         self._prometheus = prometheus
         self._poll_interval = poll_interval
         self._clock = clock
@@ -213,10 +216,18 @@ class Effects:
                 every=self._poll_interval,
                 clock=self._clock,
                 still_fires=self._still_fires,
+                cluster=self._by_cluster(work),
             )
         )
         proof = await self._unless_changed(proving, work)
         return Effect(ok=proof.outcome in (None, Outcome.COMPLETED), detail=proof.detail, outcome=proof.outcome)
+
+    def _by_cluster(self, work: Work) -> recovery.ByCluster | None:
+        """What tells of the conditions that Kubernetes measures, by the workload of the frozen plan."""
+        release = next(
+            (each.action for each in work.rollback.steps if isinstance(each.action, KubernetesRelease)), None
+        )
+        return None if release is None else partial(self._troubles.over, release)
 
     async def _unless_changed(self, proving: asyncio.Task[recovery.Proof], work: Work) -> recovery.Proof:
         """The proof; SUPERSEDED if meanwhile another version serves than the destination."""

@@ -8,7 +8,7 @@ receding before the first step. No data never counts as recovery. The target's h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import quantiles
@@ -50,6 +50,9 @@ class Subject:
     target: str = ""
 
 
+ByCluster = Callable[[Condition], Awaitable[tuple[bool, str]]]  # whether it is over, and why
+
+
 class StillFires(Protocol):
     """Tells which trigger alerts of the target still fire: see `StillFiring.after`."""
 
@@ -64,6 +67,7 @@ async def prove(
     every: float,
     clock: Callable[[], float],
     still_fires: StillFires | None = None,
+    cluster: ByCluster | None = None,
 ) -> Proof:
     """Watch the conditions until they are all over, and no trigger alert fires any more, or the time is up.
 
@@ -73,6 +77,7 @@ async def prove(
         every: seconds between evaluations.
         clock: the present time, which may jump.
         still_fires: asked once the conditions are over; None: nobody is.
+        cluster: tells whether a condition that Kubernetes measures is over; None: none is such a one.
     """
     unfit = next((each for each in subject.conditions if _cannot_be_judged(each, subject)), None)
     if unfit is not None:
@@ -84,7 +89,7 @@ async def prove(
     while True:
         moment = now()
         if moment >= settled_at:
-            over, last = await _look(prometheus, subject)
+            over, last = await _look(prometheus, subject, cluster)
             below = below + 1 if over else 0
             if below >= CONSECUTIVE:
                 ended = moment >= deadline
@@ -119,6 +124,8 @@ async def _credit(prometheus: Prometheus, subject: Subject, over: str) -> Proof:
     """
     said = []
     for condition in subject.conditions:
+        if condition.of_cluster:  # pods do not recede
+            return Proof(None, over)
         try:
             operator, threshold, points = await figures.readings_before(
                 prometheus, condition, subject.acted_at, version=subject.left
@@ -135,10 +142,15 @@ async def _credit(prometheus: Prometheus, subject: Subject, over: str) -> Proof:
     return Proof(Outcome.COMPLETED, f"{over}. No credit is taken: {'; '.join(said)}.")
 
 
-async def _look(prometheus: Prometheus, subject: Subject) -> tuple[bool, str]:
+async def _look(prometheus: Prometheus, subject: Subject, cluster: ByCluster | None) -> tuple[bool, str]:
     """Whether all conditions are over by data of this moment, and the numbers in words."""
     found: list[tuple[Condition, Measurement]] = []
+    by_cluster: list[tuple[bool, str]] = []
     for condition in subject.conditions:
+        if condition.of_cluster:
+            no_cluster = False, f"{condition.alert}: the workload is no target any more"
+            by_cluster.append(no_cluster if cluster is None else await cluster(condition))
+            continue
         try:
             measured = await figures.measure(
                 prometheus, condition, version=subject.shows, but_not=None if subject.shows else subject.left
@@ -146,8 +158,10 @@ async def _look(prometheus: Prometheus, subject: Subject) -> tuple[bool, str]:
         except SourceError as error:
             return False, f"{condition.alert}: {error.message}"
         found.append((condition, measured))
-    words = "; ".join(f"{condition.alert}: {_words(measured)}" for condition, measured in found)
-    return all(measured.past is False for _, measured in found), words
+    words = [f"{condition.alert}: {_words(measured)}" for condition, measured in found]
+    words += [told for _, told in by_cluster]
+    over = all(measured.past is False for _, measured in found) and all(holds for holds, _ in by_cluster)
+    return over, "; ".join(words)
 
 
 def _words(measured: Measurement) -> str:

@@ -17,6 +17,7 @@ from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.target_facts import TargetReader, of_others, with_others
 from rearguard_controller.model import Alert, AlertFacts, AlertState, Condition, Facts, Measured, Target
+from rearguard_controller.model.observations import OF_CLUSTER
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 
@@ -63,7 +64,7 @@ class FactGatherer:
         self._clock = runtime.clock
         self._target, self._releases = TargetReader(runtime, releases), releases
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
-        self._silences = sources.silences
+        self._silences, self._troubles = sources.silences, sources.troubles
 
     async def gather(
         self,
@@ -95,6 +96,7 @@ class FactGatherer:
         )
         trouble = self._alerts_now.trouble
         confirmed = [self._confirmed(target, alert, reading, facts.now) async for alert in in_pieces(alerts)]
+        measured = await self._by_cluster(target, alerts, confirmed, facts.now)
         if any(isinstance(each, Confirmation) and each.facts.state is AlertState.FIRING for each in confirmed):
             trouble.saw(target.name)
         known = with_others(
@@ -108,7 +110,6 @@ class FactGatherer:
         evidence = (*known.evidence, of_others(target, known, reading.read_at))
         facts = replace(facts, target=replace(known, evidence=evidence))
         alike = Alike(facts)
-        measured: list[tuple[Condition, Measured]] = []
         gathered: list[Gathered | Exception] = []
         for said in confirmed:
             try:
@@ -122,6 +123,19 @@ class FactGatherer:
             except Exception as fault:  # noqa: BLE001  # handed on as a value: the others are judged all the same
                 gathered.append(fault)
         return tuple(gathered)
+
+    async def _by_cluster(
+        self, target: Target, alerts: Sequence[Alert], confirmed: list[Confirmation | Exception], now: float
+    ) -> list[tuple[Condition, Measured]]:
+        """Confirm the alerts that Kubernetes tells of by Kubernetes, in their places; what it says of them."""
+        measured: list[tuple[Condition, Measured]] = []
+        for number, alert in enumerate(alerts):
+            if alert.source == OF_CLUSTER and self._troubles is not None:
+                said, found = await self._troubles.confirm(target, alert, self._silences, now)
+                confirmed[number] = said
+                if said.condition is not None:
+                    measured.append((said.condition, found))
+        return measured
 
     def _confirmed(
         self, target: Target, alert: Alert, reading: AlertsReading, now: float

@@ -21,7 +21,7 @@ class Alert(TypedDict):
     annotations: Annotated[Labels, "Texts for people; they decide nothing."]
     starts_at: Annotated[Time | None, "When it began to fire; null when the sender did not say."]
     fingerprint: Annotated[str, "Alertmanager's name for these labels; empty when it gave none."]
-    source: Annotated[str, "Where it came from: `webhook`, `prometheus`, or in a back-test `history`."]
+    source: Annotated[str, "Where it came from: `webhook`, `prometheus`, `kubernetes`, or in a back-test `history`."]
 
 
 class ActiveTrigger(Alert):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rearguard_controller.model import VERSION_LABEL, Alert, Facts, Release, Target
+from rearguard_controller.model.observations import OF_CLUSTER
 from rearguard_controller.wording import clock_time, span
 
 READ_PROMETHEUS = "Prometheus would have to answer: see `prometheus.url` and whether it runs."
@@ -27,9 +28,13 @@ class Case:
 
 
 def seen_of(alert: Alert) -> Alert:
-    """What questions may see of an alert: its name and its version. So alerts of many instances are alike."""
+    """What questions may see of an alert: its name, its version, and whether Kubernetes tells of it.
+
+    So alerts of many instances are alike.
+    """
     version = alert.labels.get(VERSION_LABEL)
-    return Alert(alert.name, {} if version is None else {VERSION_LABEL: version})
+    labels = {} if version is None else {VERSION_LABEL: version}
+    return Alert(alert.name, labels, source=OF_CLUSTER) if alert.source == OF_CLUSTER else Alert(alert.name, labels)
 
 
 def a_person_can(target: Target) -> str:

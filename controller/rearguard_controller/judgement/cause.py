@@ -5,10 +5,12 @@ Here: whether the fault is real now, whether it came with the release, and wheth
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, already, came_in_turn, changed_after
 from rearguard_controller.judgement.case import READ_CURRENT, READ_PROMETHEUS, Case, a_person_can
 from rearguard_controller.model import VERSION_LABEL, AlertState, Reason, ReasonCode
-from rearguard_controller.model.observations import EXISTS
+from rearguard_controller.model.observations import EXISTS, OF_CLUSTER
 from rearguard_controller.wording import because, clock_time, describe, number, span
 
 
@@ -16,6 +18,8 @@ def alert_confirmed(case: Case) -> Reason:
     """Whether the alert fires now in Prometheus and its figure is past the threshold now."""
     said, measured, code = case.facts.alert, case.facts.measured, ReasonCode.ALERT_CONFIRMED
     name = case.alert.name
+    if case.alert.source == OF_CLUSTER:
+        return _confirmed_by_cluster(case)
     match said.state:
         case AlertState.UNKNOWN:
             return Reason(code, None, f"Prometheus could not be asked about {name}{because(said.detail)}")
@@ -38,9 +42,26 @@ def alert_confirmed(case: Case) -> Reason:
     return Reason(code, False, f"{name} fires in Prometheus, but its figure is {describe(figure)} now.")
 
 
+def _confirmed_by_cluster(case: Case) -> Reason:
+    """Whether Kubernetes still tells of the trouble."""
+    said, code, name = case.facts.alert, ReasonCode.ALERT_CONFIRMED, case.alert.name
+    match said.state:
+        case AlertState.UNKNOWN:
+            return Reason(code, None, f"The API server could not be asked about {name}{because(said.detail)}")
+        case AlertState.PENDING:
+            return Reason(code, False, f"{name} has not lasted for long enough yet: {said.detail}.")
+        case AlertState.INACTIVE:
+            return Reason(code, False, f"{name} does not hold in Kubernetes any more.")
+        case AlertState.FIRING:
+            return Reason(code, True, f"{name} holds in Kubernetes now: {said.detail}.")
+    assert_never(said.state)
+
+
 def confirm_the_alert(case: Case) -> str:
     """Remedy of `alert_confirmed`."""
     state, name = case.facts.alert.state, case.alert.name
+    if case.alert.source == OF_CLUSTER:
+        return f"Kubernetes would have to tell of {name} now."
     if state is AlertState.UNKNOWN:
         return READ_PROMETHEUS
     if state is AlertState.PENDING:

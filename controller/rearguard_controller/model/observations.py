@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from rearguard_controller.model.codes import AlertState, Outcome
 from rearguard_controller.model.labels import Labels
 
+OF_CLUSTER = "kubernetes"  # source of an alert that the cluster itself tells of
+CLUSTER = "kubernetes:"  # before the figure of a condition that the cluster measures, not Prometheus
 EXISTS = "exists"  # instead of an operator: the condition holds while its expression returns anything
 EPISODE_GAP = 60.0  # seconds without the condition that end an episode of a fault
 LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
@@ -26,7 +28,7 @@ class Alert:
     firing: bool = True
     starts_at: float | None = None
     fingerprint: str = ""
-    source: str = "webhook"  # webhook | prometheus
+    source: str = "webhook"  # webhook | prometheus | kubernetes
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,11 @@ class Condition:
     clears: float = 0.0  # seconds that the alert itself may go on firing because of what was before
     comparable: str = ""  # PromQL with a sample of each version that has enough traffic to be compared; "": not told
     labels: Labels | None = None  # whose figure, beside `selector`; None: `selector` alone says it
+
+    @property
+    def of_cluster(self) -> bool:
+        """Whether Kubernetes tells of it, and not Prometheus."""
+        return self.figure.startswith(CLUSTER)
 
 
 @dataclass(frozen=True, slots=True)

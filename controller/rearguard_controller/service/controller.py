@@ -247,7 +247,8 @@ class Controller:
             self._alertmanager.look_for(concern.everywhere(), concern.of_reading)
         triggers = [dict(each) for each in concern.triggers]
         alerts_now = AlertsNow(self._prometheus, self._engine.trouble, self._runtime.clock, triggers=triggers)
-        sources = Sources(self._prometheus, self._alertmanager, self._silences, alerts_now)
+        troubles = self._engine.cluster_troubles
+        sources = Sources(self._prometheus, self._alertmanager, self._silences, alerts_now, troubles)
         return wiring.make(configuration, sources, self._engine, well_for=self._well_for)
 
     def _for_api(self) -> api.Services:
@@ -265,6 +266,7 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._engine.runner.run())
             group.create_task(self._through_reloads(lambda parts: parts.intake.run()))
+            group.create_task(self._through_reloads(lambda parts: parts.cluster_triggers.run(parts.intake)))
             group.create_task(self._prune())
 
     async def _prune(self) -> None:

@@ -21,6 +21,7 @@ from rearguard_controller.execution.effects import Effects
 from rearguard_controller.execution.runner import Runner
 from rearguard_controller.execution.still_firing import StillFiring
 from rearguard_controller.execution.waiting import Judge
+from rearguard_controller.facts.cluster_troubles import ClusterTroubles
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.storm import Trouble
@@ -32,6 +33,7 @@ from rearguard_controller.intake.judging import Judging
 from rearguard_controller.releases.by_people import ReleaseWords
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
+from rearguard_controller.watching.cluster_triggers import ClusterTriggers
 from rearguard_controller.watching.drill import Drills
 from rearguard_controller.watching.followed import Followed
 from rearguard_controller.watching.poll import Watcher
@@ -50,6 +52,7 @@ class Engine:
     runner: Runner
     heartbeat: Heartbeat
     trouble: Trouble
+    cluster_troubles: ClusterTroubles
 
     @classmethod
     def of(
@@ -75,6 +78,7 @@ class Engine:
             runner=Runner(runtime, effects, judge=judge),
             heartbeat=Heartbeat(runtime),
             trouble=Trouble(runtime.steady),
+            cluster_troubles=ClusterTroubles(kinds, runtime.clock),
         )
 
     def tell(self, configuration: Configuration, services: Mapping[NotifyEntry, str] | None = None) -> None:
@@ -98,6 +102,7 @@ class Parts:
     judge: Judge
     drills: Drills
     followed: Followed
+    cluster_triggers: ClusterTriggers
 
 
 def make(configuration: Configuration, sources: Sources, engine: Engine, *, well_for: float) -> Parts:
@@ -128,7 +133,15 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     judge = Judge(runtime, targets, gatherer, poll_interval=poll_interval, well_for=well_for)
     drills = Drills(runtime, sources, engine.actions, releases, readiness, polled=watcher.polled)
     return Parts(
-        configuration, releases, watcher, intake, people, judge, drills, Followed(runtime, targets, releases)
+        configuration,
+        releases,
+        watcher,
+        intake,
+        people,
+        judge,
+        drills,
+        Followed(runtime, targets, releases),
+        ClusterTriggers(runtime, targets, engine.cluster_troubles),
     )
 
 

@@ -23,6 +23,7 @@ from rearguard_controller.adapters.kubernetes.orders import Done, Order, Pods
 from rearguard_controller.adapters.kubernetes.owners import owners
 from rearguard_controller.adapters.kubernetes.permissions import denied
 from rearguard_controller.adapters.kubernetes.rollout import Progress, progress
+from rearguard_controller.adapters.kubernetes.troubles import Trouble, troubles
 from rearguard_controller.config import KubernetesSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import KubernetesRelease, Owner, OwnerRule, Ownership, Room, WorkloadKind
@@ -161,6 +162,17 @@ class Cluster:
             return await surroundings.pause_all(self._api, release, workload.uid, owned, order.rollback)
         except SourceError as error:
             return Done(False, error.message)
+
+    async def troubles(self, release: KubernetesRelease) -> tuple[str, tuple[Trouble, ...]]:
+        """The version of the newest pod template, and what Kubernetes itself knows of trouble with it.
+
+        Raises:
+            SourceError: it is not known.
+        """
+        workload, revisions = await self._following.workload(release)
+        pods = await self._following.pods(release.namespace)
+        newest = self._newest(release, workload, revisions)
+        return newest.hash, troubles(workload, newest, revisions, pods)
 
     async def obstacle(self, release: KubernetesRelease) -> str:
         """What the controller's account may not do that a rollback needs, or why the workload cannot be changed."""

@@ -15,6 +15,7 @@ from rearguard_controller.adapters.kubernetes import objects
 from rearguard_controller.adapters.kubernetes.api import Api
 from rearguard_controller.adapters.kubernetes.mirror import Mirror
 from rearguard_controller.adapters.kubernetes.objects import PLURALS, Revision, Workload, list_path
+from rearguard_controller.adapters.kubernetes.troubles import Pod, pod
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import KubernetesRelease, WorkloadKind
 
@@ -31,6 +32,7 @@ class Following:
         self._changed = changed
         self._workloads: dict[Key, Mirror[Workload]] = {}
         self._revisions: dict[Key, Mirror[Revision]] = {}
+        self._pods: dict[str, Mirror[Pod]] = {}  # by namespace
         self._tasks: list[asyncio.Task[None]] = []
         self._ready_at: dict[str, float] = {}  # uid of a ReplicaSet -> when its first pod became ready, steady clock
 
@@ -60,6 +62,17 @@ class Following:
             SourceError: they are not known.
         """
         return tuple((await self._workloads_of(namespace, kind).objects()).values())
+
+    async def pods(self, namespace: str) -> tuple[Pod, ...]:
+        """Every pod of a namespace.
+
+        Raises:
+            SourceError: they are not known.
+        """
+        if namespace not in self._pods:
+            self._pods[namespace] = Mirror(self._api, f"/api/v1/namespaces/{namespace}/pods", pod)
+            self._follow(self._pods[namespace], (namespace, "pods"))
+        return tuple((await self._pods[namespace].objects()).values())
 
     def revisions_of(self, release: KubernetesRelease) -> Mirror[Revision]:
         """The revisions of all workloads of a kind in the namespace."""

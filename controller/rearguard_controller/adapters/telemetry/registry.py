@@ -59,7 +59,7 @@ class Span(StrEnum):
     TOTAL = "total"
 
 
-SOURCES = ("webhook", "prometheus")
+SOURCES = ("webhook", "prometheus", "kubernetes")
 WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
 RESOURCES = ("file descriptors", "memory", "processes")
 NOTIFIED = ("sent", "failed", "dropped")
