@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from time import perf_counter
+from types import FrameType
 from typing import Any
 
 from aiohttp import web
@@ -40,6 +41,7 @@ class Served:
 
 
 _WITHOUT_BODY = frozenset({204, 304})
+_SMALL = 65536  # bytes that the server need not wait to send
 _AT_ONCE = 0.01  # seconds in which a body that is no stream is on its way
 
 _watching: list[bool] = []  # True once aiohttp's method is wrapped
@@ -54,12 +56,13 @@ SERVED: ContextVar[Served | None] = ContextVar("rearguard_exporter.served", defa
 class AiohttpRequest(MeasuredRequest):
     """One request that is measured."""
 
-    __slots__ = ("broken", "head_at", "link", "opening", "reported_error", "response")
+    __slots__ = ("ahead", "broken", "head_at", "link", "opening", "reported_error", "response")
 
     def __init__(self, lane: Lane, route: str) -> None:
         MeasuredRequest.__init__(self, lane)  # for every request: `super()` takes longer
         self.route = route
         self.reported_error = ""
+        self.ahead = False  # whether it was counted before it was sent
         self.head_at = 0.0  # when the head was sent
         self.response: web.StreamResponse | None = None  # whose head is sent
         self.broken: BaseException | None = None  # what was answered although another head had been sent
@@ -92,6 +95,31 @@ class AiohttpRequest(MeasuredRequest):
             failure = sys.exception()  # aiohttp answers it with this response
             if failure is not None and not isinstance(failure, web.HTTPException):
                 self.reported_error = type(failure).__name__
+        else:
+            body = getattr(response, "body", None)
+            if type(body) is bytes and len(body) <= _SMALL and self.is_open and _is_handled():
+                # Before the caller can have it: a worker that is killed now has counted what it answered.
+                self.ahead = True
+                self.subject = request
+                if not self.end_ordinary(self.head_at):
+                    self.complete = self.head_at
+                    self.end()
+
+    def _is_sent_as_counted(self, response: web.StreamResponse) -> bool:
+        """Whether it was counted ahead, and went out as it was then. If it did not, that is taken back."""
+        if not self.ahead:
+            return False
+        if response is self.response and response.status == self.status and self.broken is None:
+            return True
+        self._take_back()
+        if response is self.response:
+            self.status = response.status
+        return False
+
+    def _take_back(self) -> None:
+        if self.ahead:
+            self.ahead = False
+            self.take_back(self.head_at)
 
     def _stay(self, failure: BaseException | None) -> None:
         """The handshake of a socket died before its head was sent: it is a request still."""
@@ -107,6 +135,10 @@ class AiohttpRequest(MeasuredRequest):
             if self.response is None:  # prepared where the signal does not know the request
                 self.status = getattr(response, "status", 0)
                 self.head_at = perf_counter()
+            if not is_reset and self._is_sent_as_counted(response):
+                self.subject = self.response = None
+                return
+            self._take_back()
             failure = self.broken
             if is_reset:
                 # What sends a file knows before the transport that nobody takes it.
@@ -124,6 +156,7 @@ class AiohttpRequest(MeasuredRequest):
     @quiet
     def failed(self, failure: BaseException, request: web.Request) -> None:
         """No response was sent, or not to its end, because this was raised."""
+        self._take_back()
         if isinstance(failure, ConnectionError) and failure.__context__ is not None and request.writer.output_size:
             failure = failure.__context__  # aiohttp's word for a handler that raised after the head
         was_cancelled = isinstance(failure, asyncio.CancelledError) and is_cancelled()
@@ -167,6 +200,22 @@ class AiohttpRequest(MeasuredRequest):
             self.end(failure)
         # The request holds this object, and so may tasks that outlive it: all would wait for the garbage collector.
         self.subject = self.response = self.broken = None
+
+
+_FINISH = getattr(getattr(RequestHandler, "finish_response", None), "__code__", None)
+_DEEPEST = 8  # calls between the server's sending of an answer and its signal that it does
+
+
+def _is_handled() -> bool:
+    """Whether the server sends the answer now: its handler is over. A handler may also send the head by itself."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - nothing else tells who sends
+    for _ in range(_DEEPEST):
+        if frame is None:
+            break
+        if frame.f_code is _FINISH:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def watch() -> None:

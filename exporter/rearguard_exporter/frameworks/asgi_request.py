@@ -25,6 +25,7 @@ Message = MutableMapping[str, Any]
 
 _PATIENCE = 1.0  # seconds for which an answer of 500 waits for the exception behind it
 _SOON = 0.001  # seconds within which no server notices that a caller left; asking costs more than this comparison
+_SMALL = 65536  # bytes that a server need not wait to send
 _WITHOUT_BODY = frozenset({204, 304})
 _BODY = "http.response.body"
 _SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
@@ -67,24 +68,50 @@ class Request(MeasuredRequest):
         return sending
 
     async def _send_body(self, message: Message) -> None:
-        if perf_counter() - self.began > _SOON and has_left(self.ask):
+        at = perf_counter()
+        if at - self.began > _SOON and has_left(self.ask):
             self._note_departure()
         is_last = self._is_last = not message.get("more_body")
+        body = message.get("body")
+        # Counted before the caller can have it: a worker that is killed now has counted what it answered.
+        is_counted = (
+            is_last
+            and type(body) is bytes
+            and len(body) <= _SMALL
+            and self.is_open
+            and ((self.since is None and self.end_ordinary(at)) or self._is_ended_ahead(body, at))
+        )
         try:
             await self.forward(message)
-        except OSError:
-            self._is_last = False
-            self._note_departure()
+        except BaseException as failure:
+            if is_counted:
+                self.take_back(at)
+            if isinstance(failure, OSError):
+                self._is_last = False
+                self._note_departure()
             raise
+        if not is_counted:
+            self._note_sent(message, is_last)
+
+    def _is_ended_ahead(self, body: bytes, at: float) -> bool:
+        """End a request whose last bytes are about to be sent, unless what follows may tell more."""
+        if not self.status or self.status == SERVER_ERROR or (self.is_stream and may_hide_failure()):
+            return False
+        self.complete = at
+        self.end(self._shortage(len(body)) if self.is_stream else None)
+        return True
+
+    def _note_sent(self, message: Message, is_last: bool) -> None:
+        """The server has a part of the body that was not counted ahead."""
         if not is_last:
             self._count(message)
-        elif self.is_open and (self.since is not None or not self.end_ordinary(perf_counter())):
+        elif self.is_open:
+            self.complete = perf_counter()
             if self.is_stream:
                 self._count(message)
             if self.status != SERVER_ERROR and not (self.is_stream and may_hide_failure()):
-                self.end(self._shortage() if self.is_stream else None)
+                self._end_complete()
             else:
-                self.complete = perf_counter()
                 self._await_failure()
 
     @quiet
@@ -93,11 +120,11 @@ class Request(MeasuredRequest):
             self.since, self.is_stream, self._sent = perf_counter(), True, 0
         self._sent += len(message.get("body", b"")) if message["type"] == _BODY else nan
 
-    def _shortage(self) -> UnfinishedResponseError | None:
-        """What is wrong with a stream that ended before the length that its head promises."""
+    def _shortage(self, rest: int = 0) -> UnfinishedResponseError | None:
+        """What is wrong with a stream that ends, `rest` bytes from now, before the length that its head promises."""
         try:
             promised = self._promised()
-            if promised is not None and self._sent < promised:
+            if promised is not None and self._sent + rest < promised:
                 return UnfinishedResponseError()
         except Exception:  # noqa: BLE001 - headers of any shape
             report("ASGI response")

@@ -59,8 +59,8 @@ class Lane:
 
     def observe(
         self, route: str, status: str, error_type: str, seconds: float, request: object, trace: Trace | None
-    ) -> None:
-        """Count a request that took `seconds`.
+    ) -> Counts:
+        """Count a request that took `seconds`, and return where.
 
         `request` is what the user's label hooks are shown. `trace` is the request's trace, if that is over by now;
         None means the trace that is active here.
@@ -80,6 +80,7 @@ class Lane:
         counts[-1] += seconds
         if extras is not None:
             extras.note(self._durations, key, seconds, trace)
+        return counts
 
 
 class Lanes(threading.local):

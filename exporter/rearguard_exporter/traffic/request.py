@@ -12,6 +12,7 @@ from typing import Any, Final
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.traffic.lanes import BOUNDS, Lane
+from rearguard_exporter.values.counts import Counts
 from rearguard_exporter.values.exemplars import Trace
 
 ENDLESS_TYPES: Final = frozenset({"text/event-stream", "multipart/x-mixed-replace"})
@@ -41,9 +42,12 @@ class MeasuredRequest:
     An adapter subclasses it and sets the facts below as it sees them.
     """
 
+    counts: Counts
+    """Where `end` counted it; absent if it did not."""
+
     __slots__ = (
-        "began", "client_left", "complete", "forward", "is_open", "is_stream", "lane", "route", "since", "status",
-        "subject", "trace",
+        "began", "client_left", "complete", "counts", "forward", "is_open", "is_stream", "lane", "route", "since",
+        "status", "subject", "trace",
     )  # fmt: skip
 
     reported_error = ""
@@ -149,7 +153,27 @@ class MeasuredRequest:
                     return
                 at = since
             route = self.route or self.route_of(self.subject)
-            lane.observe(route, shown, error_type, at - self.began, self.subject, self.trace)
+            self.counts = lane.observe(route, shown, error_type, at - self.began, self.subject, self.trace)
+        except Exception:  # noqa: BLE001 - the wall between the exporter and the application
+            report("request")
+
+    def take_back(self, at: float) -> None:
+        """An answer that was counted `at` this time, before its last byte was given away, could not be given away.
+
+        The request is open again. Counting ahead is what loses nothing if the process is killed; a scrape between
+        the two would see one answer too many, and servers refuse what they cannot send without letting others run.
+        """
+        try:
+            if self.complete is None:  # by `end_ordinary`
+                counts = self.lane.ordinary.get((self.route or self.route_of(self.subject), self.status))
+            else:
+                counts = getattr(self, "counts", None)
+            self.is_open, self.complete = True, None
+            self.lane.active[0] += 1.0
+            if counts is not None:
+                seconds = at - self.began
+                counts[bisect_left(BOUNDS, seconds)] -= 1.0
+                counts[-1] -= seconds
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("request")
 

@@ -61,6 +61,39 @@ async def test_an_answer_that_a_signal_spoils_is_the_failure_that_the_signal_rai
     assert set(await recorded(site)) == {("/spoilt", "500", "LookupError")}  # the client may ask twice
 
 
+@pytest.mark.parametrize("before", [0, 1, 2, 5])
+@pytest.mark.parametrize("spoils", [LookupError, None], ids=["raises", "another status"])
+async def test_what_a_later_signal_does_to_an_answer_that_was_counted_is_what_counts(serve, before, spoils):
+    async def change(request, response):
+        if "spoil" in request.query:
+            if spoils is not None:
+                raise spoils
+            response._status = 418  # as libraries do: aiohttp itself allows no other status by now
+
+    app = made(web.get("/", hello))
+    app.on_response_prepare.append(change)
+    site = await serve(app)
+    for _ in range(before):
+        await ask(site, "/")
+    await ask(site, "/?spoil", headers={"Connection": "close"})
+    spoilt = ("/", "500", "LookupError") if spoils else ("/", "418", "")
+    assert set(await recorded(site)) == {spoilt, *([("/", "200", "")] if before else [])}
+
+
+async def test_an_answer_whose_head_its_handler_sends_lasts_until_the_handler_is_over(serve):
+    async def early(request):
+        response = web.Response(text="early")
+        await response.prepare(request)
+        await asyncio.sleep(0.1)
+        return response
+
+    site = await serve(made(web.get("/", early)))
+    for _ in range(4):
+        await ask(site, "/")
+    scrape = await site.scrape()
+    assert scrape.value("http_server_request_duration_seconds_sum", http_route="/") >= 0.4
+
+
 async def test_a_body_that_raises_is_a_failure_after_the_status_that_was_sent(serve):
     async def body():
         yield b"a"

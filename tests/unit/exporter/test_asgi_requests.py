@@ -44,6 +44,11 @@ async def ask(app, path="/", sent=None, server=None, **scope):
     return sent
 
 
+def told(monitor):
+    """How many answers there were of each kind that there was."""
+    return {kind: count for kind, count in counted(monitor).items() if count}
+
+
 async def until(true, seconds=5):
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - nobody tells
@@ -146,8 +151,9 @@ async def test_starlette_s_files_that_the_server_sends_are_counted_before_their_
     await asked
 
 
+@pytest.mark.parametrize("before", [0, 1, 2, 5])
 @pytest.mark.parametrize("left_at", ["http.response.start", "http.response.body"])
-async def test_a_server_that_finds_nobody_to_send_to_is_a_caller_who_left(monitor, left_at):
+async def test_a_server_that_finds_nobody_to_send_to_is_a_caller_who_left(monitor, left_at, before):
     async def server(message):
         if message["type"] == left_at:
             raise BrokenPipeError
@@ -155,9 +161,57 @@ async def test_a_server_that_finds_nobody_to_send_to_is_a_caller_who_left(monito
     async def hello(_):
         return PlainTextResponse("hello")
 
+    app = monitor.instrument_asgi(Starlette(routes=[Route("/", hello)]))
+    for _ in range(before):
+        await ask(app)
     with pytest.raises(BrokenPipeError):
-        await ask(monitor.instrument_asgi(Starlette(routes=[Route("/", hello)])), server=server)
-    assert counted(monitor) == {("499", ""): 1}
+        await ask(app, server=server)
+    assert told(monitor) == {("499", ""): 1, **({("200", ""): before} if before else {})}
+    assert active(monitor) == 0
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 5])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_an_answer_that_its_server_refuses_at_the_last_byte_is_an_error(monitor, streams, before):
+    async def hello(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if streams:
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async def server(message):
+        if message.get("body") == b"b":
+            await asyncio.sleep(0)
+            raise RuntimeError
+
+    app = monitor.instrument_asgi(hello)
+    for _ in range(before):
+        await ask(app)
+    with pytest.raises(RuntimeError):
+        await ask(app, server=server)
+    assert told(monitor) == {("200", "RuntimeError"): 1, **({("200", ""): before} if before else {})}
+    assert active(monitor) == 0
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 5])
+@pytest.mark.parametrize("status", [200, 204, 404, 503])
+async def test_an_answer_is_counted_before_its_last_byte_is_given_away(monitor, status, before):
+    seen = []
+
+    async def hello(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def server(message):
+        if message["type"] == "http.response.body":
+            seen.append(sum(told(monitor).values()))
+
+    app = monitor.instrument_asgi(hello)
+    for _ in range(before):
+        await ask(app)
+    await ask(app, server=server)
+    assert seen == [before + 1]
+    assert sum(told(monitor).values()) == before + 1
 
 
 @pytest.mark.parametrize("has_sent", [False, True])
