@@ -94,6 +94,18 @@ if __name__ == "__main__":
             config.bind, config.application_path = [f"127.0.0.1:{port}"], "shop:app"
             run(config)
 """
+FASTAPI = """
+from fastapi import FastAPI
+from rearguard_exporter import Monitor
+
+app = FastAPI()
+
+@app.get("/")
+async def hello():
+    return "ok"
+
+app.add_middleware(Monitor(service="shop", version="1").instrument_asgi)
+"""
 # name -> the files, the command, and the file that changes
 SERVERS = {
     "flask run": ({"shop.py": FLASK}, "-m flask --app shop run --debug --port {port}", "shop.py"),
@@ -104,6 +116,7 @@ SERVERS = {
         "shop.py",
     ),
     "uvicorn.run, reload": ({"shop.py": ASGI}, "shop.py uvicorn-reload", "shop.py"),
+    "fastapi dev": ({"shop.py": FASTAPI}, "-m fastapi dev shop.py --port {port}", "shop.py"),
     "runserver": (DJANGO, "-m django runserver 127.0.0.1:{port}", "urls.py"),
 }
 # Programs that their server imports once more, in the same process or in a child.
