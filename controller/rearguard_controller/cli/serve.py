@@ -116,7 +116,8 @@ def _alertmanager(found: config.Configuration) -> list[str]:
 
 def _receiver(entry: config.NotifyEntry) -> str:
     """The receiver of an entry: its name, else the host of its address, else its file. Paths may be secret."""
-    return entry.name or host_of(entry.url or "") or str(entry.url_file or delivery.UNKNOWN)
+    host = host_of(entry.url or entry.usual_address)
+    return entry.name or host or str(entry.url_file or delivery.UNKNOWN)
 
 
 def _target(target: Target) -> dict[str, object]:

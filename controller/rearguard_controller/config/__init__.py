@@ -19,7 +19,7 @@ from rearguard_controller.config.configuration import (
 )
 from rearguard_controller.config.discover import Discover
 from rearguard_controller.config.keys import SECTIONS, tables
-from rearguard_controller.config.notify import NotifyEntry
+from rearguard_controller.config.notify import NotifyEntry, ReceiverKind, kind_of
 from rearguard_controller.config.web import TlsSettings, load_web, parse_web
 
 __all__ = [
@@ -31,8 +31,10 @@ __all__ = [
     "Limits",
     "NotifyEntry",
     "PrometheusSettings",
+    "ReceiverKind",
     "TlsSettings",
     "is_loopback",
+    "kind_of",
     "load",
     "load_web",
     "parse",

@@ -113,6 +113,7 @@ class Configuration:
         journal: path of the SQLite database, or the postgresql:// URL.
         retention: seconds for which records are kept.
         tokens: role (sender, viewer, operator) to the file that holds its tokens.
+        external_url: where people reach the controller, without a slash at the end; None: no links are known.
     """
 
     environment: str
@@ -131,6 +132,7 @@ class Configuration:
     notify: tuple[NotifyEntry, ...] = ()
     kubernetes: KubernetesSettings = _OWN_CLUSTER
     discover: tuple[Discover, ...] = ()
+    external_url: str | None = None
 
     @property
     def cluster(self) -> KubernetesSettings | None:
@@ -181,7 +183,16 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         notify=notify(top.get("notify"), folder),
         discover=discover(top.get("discover"), folder, environment, policies),
         kubernetes=_kubernetes(top.get("kubernetes"), folder),
+        external_url=_external_url(top.get("external_url")),
     )
+
+
+def _external_url(place: Place | None) -> str | None:
+    """The address without a slash at its end."""
+    if place is None:
+        return None
+    place.line("an http or https address")
+    return base_addresses(place)[0]
 
 
 def _targets(top: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:

@@ -64,7 +64,7 @@ def _secret_files(configuration: Configuration) -> Iterator[Path]:
     if configuration.alertmanager is not None:
         yield from _of_source(configuration.alertmanager.http)
     for entry in configuration.notify:
-        yield from (file for file in (entry.url_file, entry.headers_file) if file is not None)
+        yield from (file for file in (entry.url_file, entry.headers_file, entry.token_file) if file is not None)
     yield from _of_hooks(configuration.targets)
 
 

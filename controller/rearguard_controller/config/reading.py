@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import yaml
 
-from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.section import Section
 from rearguard_controller.errors import ConfigError, InvalidInputError
 from rearguard_controller.times import durations
@@ -224,8 +223,6 @@ class Place:
         """A mapping whose keys are those of a section, and no others."""
         entries = self.entries("a mapping")
         for name, place in entries.items():
-            if (section.where, name) in NOT_IN_THIS_VERSION:
-                raise place.error("this key is not in this version", "remove it")
             if name not in section.names:
                 raise place.error("unknown key", meant(name, section.names))
         return Block(self, entries)

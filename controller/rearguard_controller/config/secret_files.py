@@ -17,6 +17,7 @@ from rearguard_controller.errors import ConfigError, RearguardError
 LONG_ENOUGH = 16  # characters of a token that nobody guesses
 TOO_SHORT = 4  # a token with fewer is none: anybody finds it within minutes
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OTHER_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{1,30}://[!-~]+")  # ASCII without blanks
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
@@ -46,6 +47,30 @@ def read_address(file: Path) -> str:
             hint="It must hold one line that looks like https://host/path.",
         )
     return url
+
+
+def read_receiver(file: Path) -> str:
+    """The one address of a receiver of notices that a file holds, with any scheme.
+
+    Raises:
+        ConfigError: it cannot be read, or contains something else.
+    """
+    url = _text(file, "address").strip()
+    if not url.startswith(("http://", "https://")) and _OTHER_ADDRESS.fullmatch(url):
+        return url
+    return read_address(file)
+
+
+def read_token(file: Path) -> str:
+    """The one token or key that a file holds.
+
+    Raises:
+        ConfigError: it cannot be read, or contains something else.
+    """
+    token = _text(file, "token").strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(f"the token file {file} holds no token", hint="It must hold one line with the token alone.")
+    return token
 
 
 FileMark = tuple[int, int, int]

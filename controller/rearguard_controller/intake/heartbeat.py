@@ -2,7 +2,7 @@
 
 Here: finding RearguardWatchdog among what is delivered, and exchanging its moment with the journal now and then, so
 that no restart, reload or delivery to another replica hides it. No delivery waits for that. A rule alerts when the
-heartbeat is old.
+heartbeat is old; as that alert may be lost like the heartbeat, the leader tells people by itself, too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from rearguard_controller.runtime import Runtime
 log = structlog.get_logger(__name__)
 
 WATCHDOG = "RearguardWatchdog"
+LOST_AFTER = 300.0  # seconds, as in the rule RearguardHeartbeatLost
+LOOK_EVERY = 5.0  # seconds between two looks at its age
 EXCHANGE_EVERY = 10.0  # the fewest seconds between two writes, and about as many between two reads
 
 
@@ -32,9 +34,17 @@ class Heartbeat:
         runtime: Runtime,
         *,
         every: float = EXCHANGE_EVERY,
+        lost_after: float = LOST_AFTER,
     ) -> None:
-        """Nothing is known yet; `every` is the fewest seconds between two writes."""
-        self._journal, self._telemetry = runtime.journal, runtime.telemetry
+        """Nothing is known yet.
+
+        Args:
+            runtime: what lasts as long as the process.
+            every: the fewest seconds between two writes.
+            lost_after: seconds after which people are told.
+        """
+        self._journal, self._telemetry, self._notices = runtime.journal, runtime.telemetry, runtime.notices
+        self._lost_after = lost_after
         self._clock, self._steady = runtime.clock, runtime.steady
         self._every = every
         self._came_at: float | None = None  # by the clock that never jumps
@@ -52,6 +62,20 @@ class Heartbeat:
         if any(alert.name == WATCHDOG and alert.firing for alert in alerts):
             self._came_at, self._unwritten = self._steady(), self._clock()
             self._news.set()
+
+    async def watch(self) -> None:
+        """Tell people, for ever, when the heartbeat is lost and when it comes again: for the leader.
+
+        One that never came is not lost: then there is no such route, which `rearguard check --live` tells.
+        """
+        is_lost = False
+        while True:
+            age = self.age()
+            if age is not None and is_lost != (age > self._lost_after):
+                is_lost = not is_lost
+                (log.warning if is_lost else log.info)("heartbeat_lost" if is_lost else "heartbeat_back", age=age)
+                self._notices.heartbeat(self._clock() - (age if is_lost else 0.0), came_back=not is_lost)
+            await asyncio.sleep(min(LOOK_EVERY, self._lost_after / 4))
 
     async def run(self) -> None:
         """Exchange with the journal for ever: a new heartbeat at once, but never two within `every` seconds."""

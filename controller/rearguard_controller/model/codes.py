@@ -164,6 +164,8 @@ class NoticeEvent(StrEnum):
     FINISHED = "finished"  # a rollback was closed
     UNDO_FAILING = "undo_failing"  # an undo hook has failed three times, and is tried again
     BAD_VERSION = "bad_version"  # a version that was rolled away from serves again
+    HEARTBEAT_LOST = "heartbeat_lost"  # Alertmanager's heartbeat has not come for too long
+    HEARTBEAT_BACK = "heartbeat_back"  # it comes again
 
 
 @unique

@@ -265,6 +265,7 @@ class Controller:
     async def _lead(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._engine.runner.run())
+            group.create_task(self._heartbeat.watch())
             group.create_task(self._through_reloads(lambda parts: parts.intake.run()))
             group.create_task(self._through_reloads(lambda parts: parts.cluster_triggers.run(parts.intake)))
             group.create_task(self._prune())

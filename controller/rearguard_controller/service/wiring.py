@@ -83,7 +83,7 @@ class Engine:
 
     def tell(self, configuration: Configuration, services: Mapping[NotifyEntry, str] | None = None) -> None:
         """From now on, tell people of what happens as this configuration says; `services` as of `Notify.use`."""
-        self.notify.use(configuration.notify, services)
+        self.notify.use(configuration.notify, services, external_url=configuration.external_url)
         self.runtime.telemetry.know_services(self.notify.services)
 
 

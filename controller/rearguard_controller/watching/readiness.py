@@ -220,11 +220,12 @@ class Readiness:
 
     async def _unreachable(self, entry: NotifyEntry, *, connect: bool) -> str:
         try:
-            address, _ = await delivery.post_to(entry)
+            address = (await delivery.post_to(entry)).url
         except ConfigError as error:
             return f"Notices cannot be sent: {readiness_rules.told(error)}"
-        problem = await self._actions.connects(address) if connect else ""
-        service = entry.name or host_of(address)
+        host = host_of(address)  # None: the address is for a library, which alone knows where it leads
+        problem = await self._actions.connects(address) if connect and host is not None else ""
+        service = entry.name or host
         return f"Notices to {service} would not arrive: {problem}." if problem else ""
 
 

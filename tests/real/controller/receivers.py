@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 
 from aiohttp import web
@@ -14,13 +15,15 @@ HANG = "hang"  # an answer that never comes
 class Receiver:
     """Keeps what is posted; answers with the next of `answers`, and with the last one from then on.
 
-    An answer is a status, seconds to wait before a good one, an address to go to instead, or HANG.
+    An answer is a status, seconds to wait before a good one, an address to go to instead, HANG, or a status, a body
+    (text, or what JSON shows) and headers.
     """
 
     def __init__(self, *answers):
         self.answers = list(answers) or [200]
         self.posted = []  # bodies, in order, whatever was answered
         self.headers = []
+        self.methods = []
         self.paths = []
         self.host = ""
 
@@ -36,7 +39,9 @@ class Receiver:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         self.paths.append(request.path_qs)
         self.headers.append(dict(request.headers))
-        self.posted.append(await request.json())
+        self.methods.append(request.method)
+        content = await request.read()
+        self.posted.append(json.loads(content) if content[:1] == b"{" and b"\n{" not in content else content)
         if answer == HANG:
             await asyncio.Event().wait()
         if isinstance(answer, float):
@@ -44,6 +49,10 @@ class Receiver:
             return web.Response()
         if isinstance(answer, str):  # somewhere else
             return web.Response(status=307, headers={"Location": answer})
+        if isinstance(answer, tuple):
+            status, body, headers = answer
+            text = body if isinstance(body, str) else json.dumps(body)
+            return web.Response(status=status, text=text, headers=headers)
         return web.Response(status=answer)
 
     async def got(self, number, within=10.0):
@@ -59,7 +68,7 @@ class Receiver:
 async def receiving(*answers, ssl_context=None):
     receiver = Receiver(*answers)
     app = web.Application()
-    app.router.add_post("/{any:.*}", receiver.answer)
+    app.router.add_route("*", "/{any:.*}", receiver.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:

@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from real.controller.receivers import receiving
 from real.controller.served import BASE, SENDER, alerts, serving
+from rearguard_controller.adapters.notices.delivery import Notify
+from rearguard_controller.config import NotifyEntry
 from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.journal.sqlite.store import SqliteJournal
+from rearguard_controller.model import NoticeEvent
 from unit.controller.factories import alert
 from unit.controller.runtime_kit import runtime
 
@@ -158,6 +162,33 @@ async def test_status_and_readyz_say_whether_a_heartbeat_ever_came_and_readyz_st
         await until(is_late)
         await service.post("/webhook/alertmanager", alerts("RearguardWatchdog"), token=SENDER)
         assert await said() == ("fresh", "fresh", 200)
+
+
+async def test_people_are_told_once_when_the_heartbeat_is_lost_and_once_when_it_comes_again():
+    now, counted = [1000.0], []
+    async with receiving() as receiver:
+        notices = Notify(lambda _service, result: counted.append(result))
+        events = frozenset({NoticeEvent.HEARTBEAT_LOST, NoticeEvent.HEARTBEAT_BACK})
+        notices.use([NotifyEntry(events, url=receiver.url)])
+        heartbeat = Heartbeat(runtime(None, notices=notices, steady=lambda: now[0], clock=lambda: 9.0), lost_after=1)
+        watching = asyncio.create_task(heartbeat.watch())
+        try:
+            now[0] += 5000  # none ever came: there is nothing to lose
+            await asyncio.sleep(0.5)
+            assert receiver.posted == []
+            heartbeat.take([WATCHDOG])
+            now[0] += 2
+            await receiver.got(1)
+            heartbeat.take([WATCHDOG])
+            await receiver.got(2)
+            await asyncio.sleep(0.5)
+            assert receiver.events == ["heartbeat_lost", "heartbeat_back"]
+            assert [body["at"][-7:] for body in receiver.posted] == ["07.000Z", "09.000Z"]
+            assert "its deliveries do not reach the controller" in receiver.posted[0]["text"]
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await notices.close(grace=0)
 
 
 async def test_a_reload_and_a_restart_forget_no_heartbeat(tmp_path):

@@ -57,9 +57,8 @@ async def test_a_rollback_by_hand_is_told_in_order_and_each_event_once(tmp_path)
         assert (bodies[0]["decision"]["note"], bodies[2]["rollback"]["outcome"]) == ("by hand", "completed")
         assert bodies[2]["text"].startswith("The rollback of checkout from v2 to v1 ended as completed")
         await quiet(receiver, 3)
-        assert await counted(service) == {
-            ("127.0.0.1", "sent"): 3, ("127.0.0.1", "failed"): 0, ("127.0.0.1", "dropped"): 0,
-        }  # fmt: skip
+        counts = {"sent": 3, "failed": 0, "refused": 0, "dropped": 0}
+        assert await counted(service) == {("127.0.0.1", result): number for result, number in counts.items()}
 
 
 async def test_what_waits_at_a_stop_is_still_told(tmp_path):
@@ -129,7 +128,7 @@ async def test_every_receiver_has_its_series_at_0_from_the_start_and_from_a_relo
     (tmp_path / "chat").write_text("https://hooks.example.com/Secret-path\n")
     entries = ("{url_file: chat}", "{name: pager, url: 'http://127.0.0.1:9/Secret'}")
     async with serving(tmp_path, more=notify(entries[0])) as service:
-        results = ("sent", "failed", "dropped")
+        results = ("sent", "failed", "refused", "dropped")
         assert await counted(service) == {("hooks.example.com", result): 0 for result in results}
         file = tmp_path / "rearguard.yaml"
         file.write_text(file.read_text().replace(notify(entries[0]), notify(*entries)))

@@ -12,7 +12,6 @@ from rearguard_controller import config
 from rearguard_controller.adapters.actions import context as filling
 from rearguard_controller.config import hooks
 from rearguard_controller.config.http_config import HttpConfig, TlsConfig
-from rearguard_controller.config.keys import NOT_IN_THIS_VERSION
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import (
     AfterCrash,
@@ -470,17 +469,6 @@ def test_an_alias_bomb_is_refused_quickly():
     assert "aliases grow" in refused("\n".join(levels)).message
 
 
-@pytest.mark.parametrize(("where", "key"), sorted(NOT_IN_THIS_VERSION))
-def test_planned_keys_that_are_not_built_are_refused_never_silently_accepted(where, key):
-    text = {
-        "top level": SMALL + f"{key}: {{}}\n",
-        "policies.NAME": SMALL + f"policies: {{a: {{{key}: 0s}}}}\n",
-        "targets[]": SMALL + f"    {key}: []\n",
-        "targets[].release": changed(COMMAND, f"{{{key}: {{}}}}"),
-    }[where]
-    assert "not in this version" in refused(text).message
-
-
 def test_no_hook_may_be_named_like_a_step_that_every_rollback_has():
     text = SMALL + "    verify: {health: {url: 'http://c/h'}}\n"
     own = tuple(step.name for step in plan(parse(text).targets[0], conditions=(condition(),)))
@@ -607,8 +595,46 @@ def test_who_is_told_is_read_with_its_files_beside_the_configuration():
 
 
 @pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("https://hooks.slack.com/services/T/B/x", "slack"),
+        ("https://events.eu.pagerduty.com", "pagerduty"),
+        ("https://api.eu.opsgenie.com", "opsgenie"),
+        ("https://prod-1.westeurope.logic.azure.com:443/workflows/x", "teams"),
+        ("https://default0.12.environment.api.powerplatform.com/powerautomate/x", "teams"),
+        ("https://discord.com/api/webhooks/1/x", "discord"),
+        ("https://key@o1.ingest.us.sentry.io/2", "sentry"),
+        ("https://api.us3.datadoghq.com", "datadog"),
+        ("https://shop.grafana.net", "grafana"),
+        ("mailtos://u:p@mail.example.com", "apprise"),
+        ("https://notslack.com/hooks.slack.com", "webhook"),
+        ("https://slack.com.example.com", "webhook"),
+        ("https://[x", "webhook"),
+    ],
+)
+def test_the_service_is_known_by_its_address(address, kind):
+    assert config.kind_of(address) == kind
+
+
+def test_an_address_for_links_has_no_slash_at_its_end_and_is_one():
+    assert parse(SMALL + "external_url: https://rearguard.example.com/base/\n").external_url == (
+        "https://rearguard.example.com/base"
+    )
+    assert parse(SMALL).external_url is None
+    assert refused(SMALL + "external_url: [https://a]\n").field == "external_url"
+    assert refused(SMALL + "external_url: rearguard\n").field == "external_url"
+
+
+@pytest.mark.parametrize(
     ("entries", "field", "words"),
     [
+        ("[{kind: pagerduty}]", "notify[0]", "pagerduty needs a key"),
+        ("[{url: 'https://api.opsgenie.com'}]", "notify[0]", "opsgenie needs a key"),
+        ("[{kind: slack}]", "notify[0]", "an incoming webhook or a bot"),
+        ("[{kind: slack, token_file: t}]", "notify[0]", "the channel"),
+        ("[{kind: teams}]", "notify[0]", "exactly one of url and url_file"),
+        ("[{kind: pager, url: 'http://c'}]", "notify[0].kind", "webhook or slack or pagerduty"),
+        ("[{kind: sentry, url_file: f, organization: o}]", "notify[0]", "needs a token"),
         ("[{}]", "notify[0]", "exactly one of url and url_file"),
         ("[{url: 'http://c', url_file: f}]", "notify[0]", "exactly one of url and url_file"),
         ("[{url: 'ftp://c'}]", "notify[0].url", "http://host:port/path"),

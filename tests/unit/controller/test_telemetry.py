@@ -107,7 +107,7 @@ def test_results_of_notices_are_counted_for_receivers_that_are_configured_and_fo
     assert shown == {
         (service, result): float((service, result) == ("chat", "sent"))
         for service in ("chat", "pager")
-        for result in ("sent", "failed", "dropped")
+        for result in ("sent", "failed", "refused", "dropped")
     }
     telemetry.know_services(["pager"])
     assert value(telemetry, "rearguard_notifications_total", service="chat", result="sent") is None

@@ -1,46 +1,36 @@
-"""Telling people by webhook: each receiver has a queue and a task of its own, and nobody waits for either.
+"""Telling people: what happened becomes notices, and each goes to the receivers that asked for it.
 
-Here: which notices go to whom, what is new of the alerts, posting with retries that are bounded in number and time,
-and what becomes of what waits at a reload and at the end.
-All of an address but its host is a secret. So an error is told by its kind only: a library's words may repeat the
-address.
+Here: which notices go to whom, what is new of the alerts and of what is only observed, and what becomes of what waits
+at a reload and at the end. `receiver` delivers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 
-import aiohttp
-import orjson
 import structlog
 
-from rearguard_controller.adapters.notices import notice as notices
+from rearguard_controller.adapters.notices.addresses import UNKNOWN, check, post_to, service_of, services_of
+from rearguard_controller.adapters.notices.message import message
 from rearguard_controller.adapters.notices.notice import Notice
-from rearguard_controller.config import NotifyEntry, secret_files
-from rearguard_controller.config.named_files import beside
-from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step
+from rearguard_controller.adapters.notices.receiver import BACK_OFF, DROPPED, GIVE_UP, QUEUE, Receiver, Ways
+from rearguard_controller.config import NotifyEntry
+from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step, Verdict
 from rearguard_controller.model.identity import key_of
+
+__all__ = ["QUEUE", "UNKNOWN", "Notify", "check", "post_to", "service_of", "services_of"]
 
 log = structlog.get_logger(__name__)
 
-QUEUE = 256  # notices that wait for one receiver; beyond, the oldest alert goes, else the oldest of all
-ATTEMPTS = 5
-BACK_OFF = 1.0  # seconds before the second attempt; doubles
-GIVE_UP = 90.0  # seconds for all attempts of one notice
 STOP_GRACE = 3.0  # seconds that the queues are given at the end
 REPEAT_AFTER = 3600.0  # seconds after which an alert that is still delivered is news again
 MOST_REMEMBERED = 50_000  # alerts of which is known what was told last
-UNKNOWN = "unknown"  # the service of an entry whose address cannot be read
-SENT, FAILED, DROPPED = "sent", "failed", "dropped"
-_GOOD = range(200, 300)
-_AGAIN = frozenset({408, 425, 429, *range(500, 600)})  # statuses that another attempt may change
 
 Count = Callable[[str, str], None]
 
@@ -51,7 +41,7 @@ class Notify:
     def __init__(self, count: Count, *, back_off: float = BACK_OFF, give_up: float = GIVE_UP) -> None:
         """Nobody is told yet; `count` takes a service and a result for each notice."""
         self._count = count
-        self._back_off, self._give_up = back_off, give_up
+        self._ways = Ways(message, count, back_off=back_off, give_up=give_up)
         self._receivers: tuple[Receiver, ...] = ()
         self._last_told: OrderedDict[bytes, tuple[bool, float]] = OrderedDict()  # of an alert: it fired, and when
 
@@ -60,7 +50,13 @@ class Notify:
         """The entries' names in metrics."""
         return tuple(receiver.service for receiver in self._receivers)
 
-    def use(self, entries: Sequence[NotifyEntry], services: Mapping[NotifyEntry, str] | None = None) -> None:
+    def use(
+        self,
+        entries: Sequence[NotifyEntry],
+        services: Mapping[NotifyEntry, str] | None = None,
+        *,
+        external_url: str | None = None,
+    ) -> None:
         """Tell these from now on.
 
         Unchanged entries go on; what waits for a changed one goes to the new one of its name.
@@ -68,21 +64,23 @@ class Notify:
         Args:
             entries: in their order.
             services: as `services_of` gives them; None reads them now, and waits for the files.
+            external_url: where people reach the controller; None: there are no links.
         """
+        ways = replace(self._ways, worded=partial(message, external_url=external_url))
         services = {entry: service_of(entry) for entry in entries} if services is None else services
         before = {receiver.entry: receiver for receiver in self._receivers}
         kept = {entry: before.pop(entry) for entry in entries if entry in before}
         for entry, receiver in kept.items():
-            receiver.service = services[entry]
+            receiver.service, receiver.ways = services[entry], ways
         left: dict[str, list[Notice]] = {}
+        threads: dict[str, dict[str, dict[str, str]]] = {}
         for receiver in before.values():
             left.setdefault(receiver.service, []).extend(receiver.stop())
+            threads.setdefault(receiver.service, {}).update(receiver.threads)
         found = []
         for entry in entries:
-            receiver = kept.get(entry) or Receiver(
-                entry, services[entry], self._count, back_off=self._back_off, give_up=self._give_up
-            )
-            receiver.take_over(left.pop(receiver.service, ()))
+            receiver = kept.get(entry) or Receiver(entry, services[entry], ways)
+            receiver.take_over(left.pop(receiver.service, ()), threads.pop(receiver.service, {}))
             found.append(receiver)
         self._receivers = tuple(found)
         for service, waiting in left.items():
@@ -116,11 +114,14 @@ class Notify:
                 self._tell(Notice(NoticeEvent.ALERT, at, target, alert=alert))
 
     def _is_new(self, alert: Alert) -> bool:
-        key, now = blake2b(key_of(alert).encode("utf-8", "surrogatepass"), digest_size=16).digest(), time.monotonic()
-        before = self._last_told.get(key)
-        if before is not None and before[0] == alert.firing and now - before[1] < REPEAT_AFTER:
+        key = blake2b(key_of(alert).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return self._is_news(key, firing=alert.firing)
+
+    def _is_news(self, key: bytes, *, firing: bool) -> bool:
+        before, now = self._last_told.get(key), time.monotonic()
+        if before is not None and before[0] == firing and now - before[1] < REPEAT_AFTER:
             return False
-        self._last_told[key] = (alert.firing, now)
+        self._last_told[key] = (firing, now)
         self._last_told.move_to_end(key)
         if len(self._last_told) > MOST_REMEMBERED:
             self._last_told.popitem(last=False)
@@ -131,7 +132,15 @@ class Notify:
         if not self._hears(NoticeEvent.DECIDED):  # a storm of alerts makes thousands of decisions
             return
         at, target = decision.decided_at, decision.target or None
-        self._tell(Notice(NoticeEvent.DECIDED, at, target, decision.alert, decision, rollback))
+        notice = Notice(NoticeEvent.DECIDED, at, target, decision.alert, decision, rollback)
+        again = rollback is None and decision.would is not Verdict.LEAVE and not self._is_new_wish(decision)
+        self._tell(replace(notice, repeated=again))
+
+    def _is_new_wish(self, decision: Decision) -> bool:
+        """Whether nobody was told within an hour that this would be done."""
+        about = (decision.target, decision.from_version, decision.to_version, str(decision.verdict))
+        key = blake2b(repr(about).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return self._is_news(key, firing=True)
 
     def started(self, rollback: Rollback, decision: Decision | None) -> None:
         """Tell of the first step of a rollback."""
@@ -154,167 +163,17 @@ class Notify:
         """Tell of the return of a version that was rolled away from."""
         self._tell(Notice(NoticeEvent.BAD_VERSION, at, release.target, rollback=rollback, release=release))
 
+    def heartbeat(self, at: float, *, came_back: bool) -> None:
+        """Tell that Alertmanager's heartbeat is lost, or came back."""
+        self._tell(Notice(NoticeEvent.HEARTBEAT_BACK if came_back else NoticeEvent.HEARTBEAT_LOST, at, None))
+
     def _hears(self, event: NoticeEvent) -> bool:
         return any(event in receiver.entry.events for receiver in self._receivers)
 
     def _tell(self, notice: Notice) -> None:
         for receiver in self._receivers:
-            if notice.event in receiver.entry.events:
+            if receiver.wants(notice):
                 receiver.put(notice)
-
-
-class Receiver:
-    """One entry: what waits for it, and the task that posts it while something waits."""
-
-    def __init__(self, entry: NotifyEntry, service: str, count: Count, *, back_off: float, give_up: float) -> None:
-        """Nothing waits yet."""
-        self.entry = entry
-        self.service = service
-        self.task: asyncio.Task[None] | None = None
-        self._count = count
-        self._back_off, self._give_up = back_off, give_up
-        self._waiting: deque[Notice] = deque()
-        self._is_full = False
-
-    def put(self, notice: Notice) -> None:
-        """Add a notice to the queue. If the queue is full, the oldest alert is dropped, else the oldest notice."""
-        if len(self._waiting) >= QUEUE:
-            alert = next((at for at, each in enumerate(self._waiting) if each.event is NoticeEvent.ALERT), 0)
-            del self._waiting[alert]
-            self._count(self.service, DROPPED)
-            if not self._is_full:
-                self._is_full = True
-                log.error("notices_dropped", service=self.service, why=f"More than {QUEUE} wait for it.")
-        self._waiting.append(notice)
-        if self.task is None:
-            self.task = asyncio.create_task(self._work(), name=f"notices for {self.service}")
-
-    def take_over(self, waiting: Iterable[Notice]) -> None:
-        """Take over what waited for the entry in its old form; what it does not want any more is dropped."""
-        for notice in waiting:
-            if notice.event in self.entry.events:
-                self.put(notice)
-            else:
-                self._count(self.service, DROPPED)
-
-    def stop(self) -> tuple[Notice, ...]:
-        """Post nothing more; returns what waited, without what was just being posted, which counts as dropped."""
-        waiting = tuple(self._waiting)
-        self._waiting.clear()
-        if self.task is not None:
-            self.task.cancel()
-        return waiting
-
-    async def _work(self) -> None:
-        try:
-            while self._waiting:  # also what came while the session was closed
-                async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-                    while self._waiting:
-                        await self._deliver(session, self._waiting.popleft())
-                        self._is_full = False
-        finally:
-            self.task = None
-
-    async def _deliver(self, session: aiohttp.ClientSession, notice: Notice) -> None:
-        result = DROPPED  # unless it comes to an end
-        try:
-            attempts, why = await self._try(session, notice)
-            result = FAILED if why else SENT
-        finally:
-            self._count(self.service, result)
-        if why:
-            log.error("notice_not_sent", service=self.service, notice=notice.event.value, target=notice.target,
-                      attempts=attempts, why=why)  # fmt: skip
-
-    async def _try(self, session: aiohttp.ClientSession, notice: Notice) -> tuple[int, str]:
-        """The number of attempts, and what went wrong with the last one, or nothing."""
-        attempts, why, is_worth_it = 0, "", True
-        try:
-            async with asyncio.timeout(self._give_up):
-                while is_worth_it and attempts < ATTEMPTS:
-                    if attempts:
-                        await asyncio.sleep(self._back_off * 2 ** (attempts - 1))
-                    attempts += 1
-                    why, is_worth_it = await self._post(session, notice)
-        except TimeoutError:
-            why = why or f"no answer within {self._give_up:g} s"
-        except Exception as error:  # noqa: BLE001 - one notice must not stop the others, nor its words reach the log
-            why = type(error).__name__
-        return attempts, why
-
-    async def _post(self, session: aiohttp.ClientSession, notice: Notice) -> tuple[str, bool]:
-        """What went wrong, or nothing; and whether another attempt may help."""
-        try:
-            url, headers = await post_to(self.entry)
-            async with session.post(
-                url,
-                data=orjson.dumps(notices.body(notice)),
-                headers={"Content-Type": "application/json", **headers},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=self.entry.timeout),
-            ) as response:
-                status = response.status
-        except ConfigError as error:  # the file may just be replaced
-            return error.message, True
-        except TimeoutError:
-            return f"no answer within {self.entry.timeout:g} s", True
-        except aiohttp.ClientConnectorCertificateError:
-            return "its certificate is not to be trusted", True
-        except (aiohttp.ClientError, OSError) as error:
-            return type(error).__name__, True
-        if status in _GOOD:
-            return "", False
-        redirect = " (redirects are not followed)" if status in range(300, 400) else ""
-        return f"answered {status}{redirect}", status in _AGAIN
-
-
-async def post_to(entry: NotifyEntry) -> tuple[str, dict[str, str]]:
-    """Where an entry's notices go now, and with which headers: a secret, but for the host.
-
-    Files are read beside the event loop.
-
-    Raises:
-        ConfigError: as `check`, or a file hangs.
-    """
-    files = [file for file in (entry.url_file, entry.headers_file) if file is not None]
-    return await beside(partial(_address, entry), files) if files else _address(entry)
-
-
-async def services_of(entries: Sequence[NotifyEntry]) -> dict[NotifyEntry, str]:
-    """What `service_of` says of each entry; files are read beside the event loop.
-
-    Raises:
-        ConfigError: a file hangs.
-    """
-    files = [entry.url_file for entry in entries if entry.url_file is not None]
-    return await beside(lambda: {entry: service_of(entry) for entry in entries}, files)
-
-
-def check(entry: NotifyEntry) -> None:
-    """Read the files that an entry names.
-
-    Raises:
-        ConfigError: one cannot be read or used; the message names it, and nothing of what stands in it.
-    """
-    _address(entry)
-
-
-def _address(entry: NotifyEntry) -> tuple[str, dict[str, str]]:
-    """The address and headers as the files hold them now."""
-    headers = {} if entry.headers_file is None else secret_files.read_headers(entry.headers_file)
-    return (entry.url or "") if entry.url_file is None else secret_files.read_address(entry.url_file), headers
-
-
-def service_of(entry: NotifyEntry) -> str:
-    """The name by which metrics and sentences call whoever an entry tells: its own, or its address' host."""
-    if entry.name:
-        return entry.name
-    try:
-        url = (entry.url or "") if entry.url_file is None else secret_files.read_address(entry.url_file)
-    except ConfigError as error:
-        log.error("notify_file_unreadable", error=error.message, hint=error.hint)
-        return UNKNOWN
-    return secret_files.host_of(url) or UNKNOWN
 
 
 def _of_rollback(event: NoticeEvent, at: float, rollback: Rollback, decision: Decision | None) -> Notice:

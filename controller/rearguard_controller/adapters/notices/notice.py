@@ -49,6 +49,9 @@ class Notices(Protocol):
     def bad_version(self, release: Release, rollback: Rollback | None, at: float) -> None:
         """A version that was rolled away from serves again since a moment; the rollback, where it is still kept."""
 
+    def heartbeat(self, at: float, *, came_back: bool) -> None:
+        """Alertmanager's heartbeat is lost since a moment, or came back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -57,6 +60,7 @@ class Notice:
     Attributes:
         at: when it happened, in seconds since the epoch.
         target: its name; None when there is not exactly one.
+        repeated: the same was told shortly before.
     """
 
     event: NoticeEvent
@@ -67,6 +71,7 @@ class Notice:
     rollback: Rollback | None = None
     release: Release | None = None
     step: Step | None = None
+    repeated: bool = False
 
 
 class NoticeNouns(TypedDict):
@@ -124,6 +129,13 @@ def text(notice: Notice) -> str:
             return _undo_failing(notice)
         case NoticeEvent.BAD_VERSION:
             return _bad_version(notice)
+        case NoticeEvent.HEARTBEAT_LOST:
+            return (
+                "Alertmanager's heartbeat has not come for 5 minutes: its deliveries do not reach the controller."
+                " Polling still finds alerts, only later. See the runbook of RearguardHeartbeatLost."
+            )
+        case NoticeEvent.HEARTBEAT_BACK:
+            return "Alertmanager's heartbeat comes again."
     assert_never(notice.event)
 
 

@@ -62,7 +62,7 @@ class Span(StrEnum):
 SOURCES = ("webhook", "prometheus", "kubernetes")
 WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
 RESOURCES = ("file descriptors", "memory", "processes")
-NOTIFIED = ("sent", "failed", "dropped")
+NOTIFIED = ("sent", "failed", "refused", "dropped")
 ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 _HOLDS = {True: "true", False: "false", None: "unknown"}

@@ -1,8 +1,8 @@
 """Every key of the configuration file, once: its type, default and meaning.
 
 Here: the one table by which the reader checks keys, and from which the documentation and the JSON schema are made.
-Its parts are `service`, `http_config`, `policies`, `targets` and `web`. Also the keys and values that are planned and
-not built yet.
+Its parts are `service`, `http_config`, `policies`, `targets` and `web`. Also the values that are planned and not
+built yet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from rearguard_controller.config.keys import discover, http_config, policies, service, targets, web
 from rearguard_controller.config.keys.section import Key, Section
 
-__all__ = ["NOT_IN_THIS_VERSION", "OPEN_NOT_IN_THIS_VERSION", "SECTIONS", "Key", "Section", "tables"]
+__all__ = ["OPEN_NOT_IN_THIS_VERSION", "SECTIONS", "Key", "Section", "tables"]
 
 SECTIONS = (
     service.TOP,
@@ -48,12 +48,7 @@ SECTIONS = (
     web.TLS_SERVER,
 )
 
-# Planned keys and values that are not built yet: they are refused, never silently accepted.
-NOT_IN_THIS_VERSION = frozenset(
-    {
-        ("top level", "external_url"),
-    }
-)
+# Planned values that are not built yet: they are refused, never silently accepted.
 OPEN_NOT_IN_THIS_VERSION = ("page",)
 
 

@@ -58,7 +58,8 @@ TOP = Section(
             "How long closed rollbacks and decisions are kept; no shorter than any `cooldown` or `budget.per`.",
         ),
         Key("tokens", "mapping", "none", "Files with the tokens of each role; without any, see `--insecure`."),
-        Key("notify", "list", "none", "Who is told of alerts, decisions and rollbacks, by webhook."),
+        Key("notify", "list", "none", "Who is told of alerts, decisions and rollbacks."),
+        Key("external_url", "URL", "none", "Where people reach this controller: for the links in notices."),
         Key("policies", "mapping of name to policy", "one named `default`", "When targets may be rolled back."),
         Key(
             "targets",
@@ -168,15 +169,32 @@ NOTIFY = Section(
     "notify[]",
     (
         Key("name", "letters, digits, `.` `_` `-`", "the address's host", "The entry's name in metrics and logs."),
-        Key("url", "URL", "this or `url_file`", "Where notices are posted; any 2xx answer is success."),
-        Key("url_file", "path", "this or `url`", "File with that address, read again at each use: for secret ones."),
+        Key(
+            "kind",
+            "`webhook`, `slack`, `pagerduty`, `opsgenie`, `teams`, `discord`, `sentry`, `datadog`, `grafana` or"
+            " `apprise`",
+            "as the address says",
+            "The service, whose wire format is used; docs/notices.md tells what each of them needs and shows.",
+        ),
+        Key("url", "URL", "`url_file`, or the service's own", "Where notices are posted."),
+        Key("url_file", "path", "`url`", "File with that address, read again at each use: for secret ones."),
+        Key(
+            "token_file",
+            "path",
+            "none",
+            "File with the key or token that the service asks for, read again at each use.",
+        ),
+        Key("channel", "text", "none", "With a bot of Slack: the id of the channel."),
+        Key("organization", "text", "none", "With Sentry and `token_file`: whose releases are marked as deployed."),
         Key(
             "events",
-            "list of `alert`, `decided`, `started`, `finished`, `undo_failing`, `bad_version`",
+            "list of `alert`, `decided`, `started`, `finished`, `undo_failing`, `bad_version`, `heartbeat_lost`,"
+            " `heartbeat_back`",
             "all but `alert`",
             "Of what; `alert` is every alert that Alertmanager delivers, also those that roll nothing back, but no"
             " drill's; `undo_failing` is an undo hook that has failed three times and is tried again;"
-            " `bad_version` is the return of a version that was rolled away from, once each time.",
+            " `bad_version` is the return of a version that was rolled away from, once each time;"
+            " `heartbeat_lost` is Alertmanager's heartbeat that has not come for 5 minutes.",
         ),
         Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
         Key("timeout", "duration", "`10s`", "When one attempt counts as failed."),
