@@ -7,6 +7,7 @@ import kubernetes_validate
 import pytest
 
 from check import manifests
+from rearguard_controller.adapters.kubernetes import rights
 
 READ, FOLLOW = ["get", "list"], ["get", "list", "watch"]
 # By hand from docs/kubernetes.md's table of calls: group/kind -> verbs.
@@ -50,6 +51,11 @@ def test_a_target_namespace_gives_exactly_the_verbs_needed_and_no_secret(name, r
     for version in manifests.VERSIONS:
         for one in objects.values():
             kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_check_live_asks_for_exactly_the_verbs_of_the_shipped_role(tmp_path):
+    role = manifests.component("target-namespace", tmp_path, namespace="payments")["Role", "rearguard-target"]
+    assert {f"{group}/{resource}": list(verbs) for (group, resource), verbs in rights.ROLE.items()} == _granted(role)
 
 
 @pytest.mark.parametrize(("name", "role"), [("target-namespace", "target"), ("drain", "drain")])

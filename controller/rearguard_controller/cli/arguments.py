@@ -59,6 +59,11 @@ def _service(commands: Commands) -> None:
     serve.add_argument("--insecure", action="store_true", help="run without tokens, on a loopback address only")
     check = _add(commands, "check", "check a configuration file and say what it would do")
     _config(check)
+    check.add_argument(
+        "--live",
+        action="store_true",
+        help="ask Prometheus, Alertmanager and Kubernetes, too; exit 1 if something is in the way of a rollback",
+    )
     check.add_argument("--json", action="store_true", help="print it as JSON")
     backtest = _add(commands, "backtest", "what would have been rolled back in the past, by Prometheus' history")
     _config(backtest)

@@ -18,12 +18,15 @@ MOST_OVERLAPS = 5  # pairs of targets that are named
 TO_VERSION = "{to_version}"
 
 
-def warnings(targets: Sequence[Target]) -> list[str]:
-    """What is worth a look, in the order of the targets; then which targets may take the same alert."""
-    found = [
-        sentence for target in targets for sentence in (*_destination(target), *_figures(target), *_programs(target))
-    ]
-    return found + _overlaps(targets)
+def warnings(targets: Sequence[Target], *, live: bool = False) -> list[str]:
+    """What is worth a look, in the order of the targets; then which targets may take the same alert.
+
+    With `live` without what a live look says itself: programs and overlaps.
+    """
+    found: list[str] = []
+    for target in targets:
+        found += [*_destination(target), *_figures(target), *(() if live else _programs(target))]
+    return found if live else found + _overlaps(targets)
 
 
 def _destination(target: Target) -> Iterator[str]:

@@ -13,6 +13,7 @@ from rearguard_controller import config
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.api import auth
 from rearguard_controller.api.tls import ServerTls
+from rearguard_controller.cli import live as live_look
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.check_warnings import warnings
 from rearguard_controller.config.exposure import remarks
@@ -44,25 +45,37 @@ def serve(options: Namespace) -> int:
 
 
 def check(options: Namespace) -> int:
-    """Print what a configuration would do.
+    """Print what a configuration would do; with `--live` also what the real things say to it.
+
+    Returns:
+        1 if something that was asked would keep a rollback from working, else 0.
 
     Raises:
         RearguardError: the configuration cannot be used, or a file that it names: tokens, TLS or notices.
     """
     found = config.load(Path(options.config))
+    seen = live_look.look(options.config, found) if options.live else None
     if options.json:
-        terminal.as_json(_told(found, options.config))
+        terminal.as_json(
+            _told(found, options.config, live=options.live) | ({} if seen is None else {"live": live_look.told(seen)})
+        )
     else:
-        _show(found, options.config)
+        _show(found, options.config, live=options.live)
+        live_look.show(seen or ())
+    _refuse_unusable(found)
+    return 0 if seen is None else live_look.code(seen)
+
+
+def _refuse_unusable(found: config.Configuration) -> None:
+    """Raise for a file that the configuration names and that cannot be used: tokens, TLS or notices."""
     auth.Gate(found.tokens)
     if found.tls_config_file is not None:
         ServerTls(found.tls_config_file)
     for entry in found.notify:
         delivery.check(entry)
-    return 0
 
 
-def _show(found: config.Configuration, file: str) -> None:
+def _show(found: config.Configuration, file: str, *, live: bool) -> None:
     terminal.facts(
         {
             "configuration": file,
@@ -81,14 +94,14 @@ def _show(found: config.Configuration, file: str) -> None:
     warning = _protection(found)
     if warning:
         terminal.line(f"\nserve will refuse to start: {warning}")
-    worth_a_look = _worth_a_look(found)
+    worth_a_look = _worth_a_look(found, live=live)
     if worth_a_look:
         terminal.heading("Worth a look")
         for sentence in worth_a_look:
             terminal.line(sentence)
 
 
-def _told(found: config.Configuration, file: str) -> dict[str, object]:
+def _told(found: config.Configuration, file: str, *, live: bool) -> dict[str, object]:
     return {
         "configuration": file,
         "listen": f"{found.listen.host}:{found.listen.port}",
@@ -100,14 +113,14 @@ def _told(found: config.Configuration, file: str) -> dict[str, object]:
             for entry in found.notify
         ],
         "serve_refuses": _protection(found),
-        "warnings": _worth_a_look(found),
+        "warnings": _worth_a_look(found, live=live),
         "targets": [_target(target) for target in found.targets],
         "discovers": [_discovered(each) for each in found.discover],
     }
 
 
-def _worth_a_look(found: config.Configuration) -> list[str]:
-    return [*warnings(found.targets), *remarks(found)]
+def _worth_a_look(found: config.Configuration, *, live: bool) -> list[str]:
+    return [*warnings(found.targets, live=live), *remarks(found)]
 
 
 def _alertmanager(found: config.Configuration) -> list[str]:

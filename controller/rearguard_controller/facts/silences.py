@@ -130,10 +130,11 @@ def _is_foreign(silence: Silence) -> bool:
 
 
 def _matches(silence: Silence, labels: Labels, *, unsure: bool) -> bool:
-    return all(_agrees(matcher, labels.get(matcher.name, ""), unsure=unsure) for matcher in silence.matchers)
+    return all(agrees(matcher, labels.get(matcher.name, ""), unsure=unsure) for matcher in silence.matchers)
 
 
-def _agrees(matcher: Matcher, value: str, *, unsure: bool) -> bool:
+def agrees(matcher: Matcher, value: str, *, unsure: bool) -> bool:
+    """Whether a label's value is what a matcher asks; `unsure` is the answer where that cannot be told here."""
     if not matcher.is_regex:
         return (matcher.value == value) is matcher.is_equal
     found = _fits(matcher.value, value)

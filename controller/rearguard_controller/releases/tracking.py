@@ -270,7 +270,7 @@ class Releases:
             began = now - pods.ready_for
             state = await self._lead.change_target(target.name, lambda known: began_to_serve(known, version, began))
             serving = replace(serving, state=state)
-        instances = await self._presence(target, arrived_at(serving.state) or now)
+        instances = await self.seen(target, arrived_at(serving.state) or now)
         if pods.unready:  # what Prometheus shows is of the version before
             instances = replace(instances, service_version=None)
         known = {release.version: release for release in await self._journal.releases(target.name)}
@@ -354,7 +354,8 @@ class Releases:
         log.info("alerts_before_release", target=target.name, version=state.serving_version,
                  alerts=sorted({each.name for each in found.alerts}), unknown=found.unknown)  # fmt: skip
 
-    async def _presence(self, target: Target, since: float) -> Presence:
+    async def seen(self, target: Target, since: float = 0.0) -> Presence:
+        """What Prometheus sees of a target's instances now; `since` is when another version began to serve."""
         selector = presence(target.telemetry)
         try:
             samples = await self._prometheus.query(selector)

@@ -96,6 +96,7 @@ class Parts:
 
     configuration: Configuration
     releases: Releases
+    readiness: Readiness
     watcher: Watcher
     intake: Intake
     people: People
@@ -135,6 +136,7 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     return Parts(
         configuration,
         releases,
+        readiness,
         watcher,
         intake,
         people,

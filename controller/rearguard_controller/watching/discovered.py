@@ -47,6 +47,17 @@ class Discovery:
         Raises:
             SourceError: it is not known which there are.
         """
+        found = await self.find(cluster)
+        for each in found:
+            await self._tell(cluster, each.target.name, each)
+        return tuple(each.target for each in found)
+
+    async def find(self, cluster: Cluster) -> tuple[Found, ...]:
+        """The same with what cannot be used of them, and nobody is told.
+
+        Raises:
+            SourceError: it is not known which there are.
+        """
         listed = {target.name for target in self._configuration.targets}
         found: dict[str, Found] = {}
         for discover in self._configuration.discover:
@@ -59,9 +70,7 @@ class Discovery:
                         name = one.target.name
                         if name not in listed and name not in found:  # the first entry that finds it says what it is
                             found[name] = one
-        for name, one in found.items():
-            await self._tell(cluster, name, one)
-        return tuple(found[name].target for name in sorted(found))
+        return tuple(found[name] for name in sorted(found))
 
     async def _tell(self, cluster: Cluster, name: str, found: Found) -> None:
         if self._told.get(name, "") == found.problem:

@@ -136,6 +136,10 @@ class Watcher:
         """Those of them that the last poll answered, by name."""
         return self._last[target_name].checks
 
+    def speaking(self, target_name: str) -> tuple[str, ...]:
+        """The trigger rules that can tell how a target is, by the figures of the polls so far."""
+        return self._coverage.names(target_name)
+
     def not_ready(self, target_name: str) -> tuple[Check, ...]:
         """The checks that do not hold or are not known, with what to do about each."""
         task = self._tracking.get(target_name)
@@ -286,12 +290,7 @@ class Watcher:
             log.warning("storm", targets=list(troubled), most=limit.targets, within=limit.within)
 
     async def _check_alone(
-        self,
-        target: Target,
-        alerts: Sequence[PrometheusAlert],
-        reading: AlertsReading,
-        table: Table,
-        asked: Asked,
+        self, target: Target, alerts: Sequence[PrometheusAlert], reading: AlertsReading, table: Table, asked: Asked
     ) -> None:
         """Check one target; a fault of ours makes its checks unknown, and those of no other."""
         try:
@@ -301,12 +300,7 @@ class Watcher:
             self._not_asked(target, readiness_rules.broke, readiness_rules.broke(PROMETHEUS))
 
     async def _check(
-        self,
-        target: Target,
-        alerts: Sequence[PrometheusAlert],
-        reading: AlertsReading,
-        table: Table,
-        asked: Asked,
+        self, target: Target, alerts: Sequence[PrometheusAlert], reading: AlertsReading, table: Table, asked: Asked
     ) -> None:
         wanted = target.policy.alerts
         mine = [voice.rule for voice in asked.of(target)]

@@ -142,10 +142,10 @@ class Readiness:
             back,
             readiness_rules.deploy(target, facts),
             *await asyncio.gather(
-                self._rollback_command(target),
-                self._hooks(target, context),
+                self.rollback_command(target),
+                self.hooks(target, context),
                 self.alertmanager(),
-                self._notify(connect=connect),
+                self.notify(connect=connect),
             ),
         )
 
@@ -195,7 +195,8 @@ class Readiness:
         found = [(name, await self._actions.obstacle(action, context)) for name, action in parts]
         return [f"Hook {name}: {problem}." for name, problem in found if problem]
 
-    async def _rollback_command(self, target: Target) -> Check:
+    async def rollback_command(self, target: Target) -> Check:
+        """Whether a version could be activated: the program is there, or the account may change the workload."""
         problem = await self._releases.obstacle(target)
         if isinstance(target.release, KubernetesRelease):
             told = [f"No version could be activated: {problem}."] if problem else []
@@ -205,13 +206,15 @@ class Readiness:
             good = "The program of the rollback command is there."
         return readiness_rules.gathered(ROLLBACK_COMMAND, told, good)
 
-    async def _hooks(self, target: Target, context: ActionContext) -> Check:
+    async def hooks(self, target: Target, context: ActionContext) -> Check:
+        """Whether programs and hosts of all hooks are there."""
         hooks = (*target.before, *target.after)
         problems = await asyncio.gather(*(self.obstacles(hook, context) for hook in hooks))
         good = "Programs and hosts of all hooks are there." if hooks else "There are no hooks."
         return readiness_rules.gathered(HOOKS, [each for of_hook in problems for each in of_hook], good)
 
-    async def _notify(self, *, connect: bool) -> Check:
+    async def notify(self, *, connect: bool) -> Check:
+        """Whether the address of every receiver of notices is readable; with `connect`, takes a connection, too."""
         problems = await asyncio.gather(*(self._unreachable(entry, connect=connect) for entry in self._entries))
         good = "Every receiver's address is readable." if self._entries else "Nobody is to be told: notify is empty."
         if connect and self._entries:

@@ -81,6 +81,13 @@ def silences(data: object) -> tuple[Silence, ...]:
     )
 
 
+@foreign_json.decoder
+def configuration(data: object) -> str:
+    """The configuration in the answer of `/api/v2/status`."""
+    config = foreign_json.mapping(foreign_json.mapping(data, "status").get("config"), "status.config")
+    return foreign_json.text(config.get("original"), "status.config.original")
+
+
 def _silence(place: str, entry: Mapping[str, object]) -> Silence:
     return Silence(
         id=foreign_json.text(entry.get("id"), f"{place}.id"),

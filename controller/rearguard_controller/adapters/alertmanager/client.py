@@ -99,6 +99,10 @@ class Alertmanager(Asking):
         """Return when it answers."""
         await self.ask("GET", "/api/v2/status", {}, lambda _: None)
 
+    async def configuration(self) -> str:
+        """Its configuration as it runs: YAML, with `<secret>` in place of secrets."""
+        return await self.ask("GET", "/api/v2/status", {}, answers.configuration)
+
     async def post_alerts(self, alerts: Sequence[Alert], *, ends_at: float) -> None:
         """Hand alerts over as Prometheus does; at `ends_at` (seconds since the epoch) they count as resolved."""
         document = [

@@ -9,6 +9,7 @@ Never here: whether a version is to be changed.
 from rearguard_controller.adapters.kubernetes.cluster import Cluster
 from rearguard_controller.adapters.kubernetes.objects import Workload
 from rearguard_controller.adapters.kubernetes.orders import Done, Order, Pods
+from rearguard_controller.adapters.kubernetes.rights import Lacking
 from rearguard_controller.adapters.kubernetes.troubles import HOLDS, Trouble
 
-__all__ = ["HOLDS", "Cluster", "Done", "Order", "Pods", "Trouble", "Workload"]
+__all__ = ["HOLDS", "Cluster", "Done", "Lacking", "Order", "Pods", "Trouble", "Workload"]

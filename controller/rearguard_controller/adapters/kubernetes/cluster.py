@@ -22,6 +22,7 @@ from rearguard_controller.adapters.kubernetes.objects import PLURALS, Revision, 
 from rearguard_controller.adapters.kubernetes.orders import Done, Order, Pods
 from rearguard_controller.adapters.kubernetes.owners import owners
 from rearguard_controller.adapters.kubernetes.permissions import denied
+from rearguard_controller.adapters.kubernetes.rights import Lacking, lacking
 from rearguard_controller.adapters.kubernetes.rollout import Progress, progress
 from rearguard_controller.adapters.kubernetes.troubles import Trouble, troubles
 from rearguard_controller.config import KubernetesSettings
@@ -184,6 +185,10 @@ class Cluster:
         if why := await self.unpausable(release, owned):
             return f"{Ownership(owned)} owns {release.workload} and cannot be paused: {why}"
         return f"{release.workload} is paused" if workload.paused else ""
+
+    async def lacking(self, namespace: str) -> tuple[Lacking, ...]:
+        """Which verbs of the shipped Role the controller's account has not in a namespace."""
+        return await lacking(self._api, namespace)
 
     async def prove(self, release: KubernetesRelease, order: Order) -> Done:
         """Whether a version could be gone back to now: it and what it needs are there, and the patch is accepted."""

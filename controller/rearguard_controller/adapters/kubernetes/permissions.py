@@ -23,15 +23,20 @@ async def denied(api: Api, release: KubernetesRelease) -> str:
     wanted = [(verb, plural.workloads, release.name) for verb in ("get", "patch")]
     wanted += [(verb, plural.workloads, "") for verb in ("list", "watch")]
     wanted += [(verb, plural.revisions, "") for verb in READING]
-    allowed = await asyncio.gather(*(_may(api, release.namespace, *each) for each in wanted))
+    allowed = await asyncio.gather(*(may(api, release.namespace, *each) for each in wanted))
     missing = [f"{verb} {resource}" for (verb, resource, _), may in zip(wanted, allowed, strict=True) if not may]
     if not missing:
         return ""
     return f"the controller's account may not {', '.join(missing)} in namespace {release.namespace}"
 
 
-async def _may(api: Api, namespace: str, verb: str, resource: str, name: str) -> bool:
-    attributes = {"namespace": namespace, "verb": verb, "group": "apps", "resource": resource} | (
+async def may(api: Api, namespace: str, verb: str, resource: str, name: str = "", *, group: str = "apps") -> bool:
+    """Whether the account may do this; to any object of the resource if no name is given.
+
+    Raises:
+        SourceError: the API server could not be asked.
+    """
+    attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": resource} | (
         {"name": name} if name else {}
     )
     review = {

@@ -1,0 +1,143 @@
+"""What Prometheus says before a rollback is needed: rules, scrapes, labels, and who can speak of each target.
+
+Here: one poll of the watcher, whose checks are told as findings, and what no readiness check asks: shipped rules that
+are not loaded, pods that are not scraped. A Prometheus that does not answer is told once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rearguard_controller.adapters.prometheus import Prometheus, Rules
+from rearguard_controller.adapters.prometheus.alert_rules import can_raise
+from rearguard_controller.adapters.prometheus.promql import presence, quoted
+from rearguard_controller.errors import SourceError
+from rearguard_controller.intake.inbox import Intake
+from rearguard_controller.model import Check, KubernetesRelease, Target, checks
+from rearguard_controller.releases.tracking import Releases
+from rearguard_controller.watching import readiness_rules
+from rearguard_controller.watching.live.finding import Finding, Weight
+from rearguard_controller.watching.poll import Watcher
+from rearguard_controller.watching.readiness_rules import told
+
+PROMETHEUS = "Prometheus"
+MOST_RULES = 5  # missing rules of a file that a sentence names
+_OF_ALL = (checks.PROMETHEUS, checks.CLOCK)  # checks that say the same of every target
+_NO_BLOCK = (checks.SCRAPE_INTERVAL, checks.CLOCK, checks.REPLICAS_AGREE)  # with these a rollback is still possible
+_NOT_TOLD = (checks.POLL, checks.CURRENT)  # of the first poll they say nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedRules:
+    """The rules of one shipped file, by name."""
+
+    file: str
+    names: tuple[str, ...]
+
+
+class LiveFigures:
+    """Asks one Prometheus."""
+
+    def __init__(self, prometheus: Prometheus, watcher: Watcher, releases: Releases, intake: Intake) -> None:
+        """Nothing is asked yet. `intake` gets nothing: whoever does not lead only looks."""
+        self._prometheus, self._watcher = prometheus, watcher
+        self._releases, self._intake = releases, intake
+        self.rules = Rules()  # as they were read last
+
+    async def look(self, targets: Sequence[Target], shipped: Iterable[ShippedRules]) -> list[Finding]:
+        """Everything that is found of these targets, and of the rules that were shipped."""
+        try:
+            await self._prometheus.query("vector(1)")  # soon tells whether it answers: rules may take half a minute
+            self.rules = await self._prometheus.rules()
+        except SourceError as error:
+            return [Finding(PROMETHEUS, told(error), Weight.BLOCKS)]
+        found = [Finding(PROMETHEUS, "It answers, and shows its rules.", Weight.GOOD)]
+        found += _missing(self.rules, shipped)
+        await self._watcher.poll(self._intake)
+        each = await asyncio.gather(*(self._of(target) for target in targets))
+        return found + [finding for findings in each for finding in findings]
+
+    async def _of(self, target: Target) -> list[Finding]:
+        polled = [each for each in self._watcher.polled(target.name).values() if each.name not in _NOT_TOLD]
+        found = [_finding(target, each) for each in polled if not each.holds]
+        found += self._of_rules(target)
+        seen = await self._releases.seen(target)
+        if seen.named is False:
+            found.append(_finding(target, readiness_rules.service_version(named=False)))
+        if seen.up is False:
+            found += await self._of_scrapes(target)
+        return found
+
+    def _of_rules(self, target: Target) -> list[Finding]:
+        """Which trigger rules can speak of a target now, and which cannot."""
+        speaking = self._watcher.speaking(target.name)
+        every = {rule.name for rule in self.rules.alerting if can_raise(rule, target.policy.alerts)}
+        silent = sorted(every - set(speaking))
+        if not speaking:
+            return []  # the check `figures` says why
+        rest = f" Not now: {', '.join(silent)}." if silent else ""
+        return [Finding(target.name, f"These rules can roll it back: {', '.join(speaking)}.{rest}", Weight.GOOD)]
+
+    async def _of_scrapes(self, target: Target) -> list[Finding]:
+        """Why not every instance is up, or none is there."""
+        try:
+            down = await self._prometheus.query(f"({presence(target.telemetry)}) == 0")
+            if down:
+                names = ", ".join(sorted({sample.labels.get("instance", "") for sample in down})[:3])
+                said = f"{len(down)} of its instances cannot be scraped ({names}): see /targets of Prometheus."
+                return [Finding(target.name, said, Weight.LOOK)]
+            if isinstance(target.release, KubernetesRelease):
+                return [Finding(target.name, await self._of_pods(target.release), Weight.BLOCKS)]
+        except SourceError as error:
+            return [Finding(target.name, told(error), Weight.UNKNOWN)]
+        return []
+
+    async def _of_pods(self, release: KubernetesRelease) -> str:
+        """Why no instance of a workload is known, by the labels that scrapes of pods have by custom."""
+        pods = f"{{namespace={quoted(release.namespace)},pod=~{quoted(f'{release.name}-.+')}}}"
+        scraped = await self._prometheus.query(f"up{pods}")
+        if not scraped:
+            return (
+                f"Prometheus scrapes no pod of {release.workload} (no `up` has its namespace and pod): annotate its"
+                ' pods with prometheus.io/scrape: "true" and prometheus.io/port, or add a ServiceMonitor.'
+            )
+        if not await self._prometheus.query(f"target_info{pods}"):
+            return (
+                f"The pods of {release.workload} are scraped, and show no target_info: instrument the service, so"
+                " that it says service_name, service_version and deployment_environment_name."
+            )
+        return (
+            f"The pods of {release.workload} are scraped, and their target_info has other labels than `match`: see"
+            f" target_info{pods} in Prometheus."
+        )
+
+
+def _finding(target: Target, check: Check) -> Finding:
+    about = PROMETHEUS if check.name in _OF_ALL else target.name
+    if check.holds is None:
+        return Finding(about, check.detail, Weight.UNKNOWN)
+    return Finding(about, check.detail, Weight.LOOK if check.name in _NO_BLOCK else Weight.BLOCKS)
+
+
+def _missing(rules: Rules, shipped: Iterable[ShippedRules]) -> list[Finding]:
+    """Which shipped rules are not loaded, file by file."""
+    loaded = {*(rule.name for rule in rules.alerting), *(rule.name for rule in rules.recording)}
+    files: Mapping[str, tuple[ShippedRules, list[str]]] = {
+        each.file: (each, [name for name in each.names if name not in loaded]) for each in shipped
+    }
+    found = [_of_file(each, missing) for each, missing in files.values() if missing]
+    if files and not found:
+        found = [Finding(PROMETHEUS, f"It has loaded every rule of {', '.join(files)}.", Weight.GOOD)]
+    return found
+
+
+def _of_file(each: ShippedRules, missing: Sequence[str]) -> Finding:
+    if len(missing) == len(each.names):
+        said = f"No rule of rules/{each.file} is loaded: name the file in `rule_files` of Prometheus."
+    else:
+        more = f" and {len(missing) - MOST_RULES} more" if len(missing) > MOST_RULES else ""
+        told = ", ".join(missing[:MOST_RULES])
+        said = f"Of rules/{each.file} these are not loaded: {told}{more}. Is it of another version, or edited?"
+    return Finding(PROMETHEUS, said, Weight.LOOK)
