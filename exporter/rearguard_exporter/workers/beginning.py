@@ -9,7 +9,7 @@ from typing import Any
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.workers.folder import NEW, WORKER, Folder, Look
 from rearguard_exporter.workers.folding import fold
-from rearguard_exporter.workers.layout import Head
+from rearguard_exporter.workers.layout import Head, mark_of
 from rearguard_exporter.workers.opened_file import OpenedFile
 from rearguard_exporter.workers.own_file import OwnFile
 
@@ -32,15 +32,16 @@ def begin(folder: Folder, identity: dict[str, Any], limit: int) -> OwnFile:
                 report("folding the counts of workers that ended")
         look = folder.look(doubles=False)
         living = look.living()
-        head = Head(_generation(look, living, identity), time.time(), os.getpid(), _number(living), identity)
+        generation, number = _generation(look, living, identity), _number(living)
         for _ in range(_TRIES):
             with contextlib.suppress(FileNotFoundError, BlockingIOError):
-                return _made(folder, head)
-        return _made(folder, head)
+                return _made(folder, generation, number, identity)
+        return _made(folder, generation, number, identity)
 
 
-def _made(folder: Folder, head: Head) -> OwnFile:
+def _made(folder: Folder, generation: int, number: int, identity: dict[str, Any]) -> OwnFile:
     name = folder.new_name()
+    head = Head(generation, time.time(), os.getpid(), number, identity, mark_of(name))
     new, path = folder.path / (name + NEW), folder.path / (name + WORKER)
     file = open_locked(new)
     folder.held.add(file)

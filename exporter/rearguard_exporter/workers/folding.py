@@ -18,7 +18,7 @@ from rearguard_exporter.workers.definitions import (
     written_published,
 )
 from rearguard_exporter.workers.folder import NEW, Folder, Look
-from rearguard_exporter.workers.layout import USED_AT, Head, Kind, written_head, written_record
+from rearguard_exporter.workers.layout import USED_AT, Head, Kind, mark_of, written_head, written_record
 from rearguard_exporter.workers.merging import Plan, Sums
 from rearguard_exporter.workers.opened_file import OpenedFile
 
@@ -58,13 +58,15 @@ def _over(look: Look) -> set[int]:
 
 def _archive(folder: Folder, files: list[OpenedFile], absorbed: list[str], sums: Sums) -> None:
     first = files[0].head
-    head = Head(first.generation, min(each.head.began for each in files), 0, 0, first.identity)
+    path = folder.archive_path(first.generation)
+    began = min(each.head.began for each in files)
+    head = Head(first.generation, began, 0, 0, first.identity, mark_of(path.name))
     new = folder.path / (folder.new_name() + NEW)
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(file, "wb") as out:
             out.write(written_archive(head, absorbed, sums))
-        new.replace(folder.archive_path(first.generation))
+        new.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             new.unlink()

@@ -1,12 +1,13 @@
 """The bytes of a worker's file and of an archive: a head, then records. Never here: files, processes.
 
-    head    magic, format, length of the head, length of all that counts, generation, begin, pid, number, checksum,
-            then the identity as JSON
+    head    magic, format, length of the head, length of all that counts, generation, begin, pid, number, length of
+            the identity, checksum, mark of the file's name, then the identity as JSON
     record  size, kind, family, length of the key, doubles, checksum, begin, then the key, then the doubles
 
 All begins at a multiple of eight bytes, in the byte order of the machine.
 """
 
+import hashlib
 import json
 import struct
 from collections.abc import Iterator
@@ -16,11 +17,11 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 MAGIC: Final = b"rearguar"
-FORMAT: Final = 1
+FORMAT: Final = 2
 USED_AT: Final = 16
 """Where the head says how many bytes count. It is stored last."""
 
-HEAD: Final = struct.Struct("=8sIIQQdIIII8x")
+HEAD: Final = struct.Struct("=8sIIQQdIIIIQ")
 RECORD: Final = struct.Struct("=IHHIIIId")
 MOST_KEY: Final = 1 << 14
 """Bytes of the longest key."""
@@ -58,6 +59,12 @@ class Head:
     pid: int  # 0: an archive
     number: int  # the least that no other living worker has; people tell workers apart by it
     identity: dict[str, Any]
+    mark: int  # of the file's name: a copy under another name must not count a second time
+
+
+def mark_of(name: str) -> int:
+    """What the head of a file of this name says of it, whatever its suffix: 64 bits."""
+    return int.from_bytes(hashlib.sha256(name.partition(".")[0].encode()).digest()[:8], "little")
 
 
 class Record(NamedTuple):
@@ -81,8 +88,8 @@ def written_head(head: Head) -> bytes:
     identity = json.dumps(head.identity, sort_keys=True).encode()
     size = rounded(HEAD.size + len(identity))
     fixed = (head.generation, head.began, head.pid, head.number, len(identity))
-    checksum = crc32(identity, crc32(struct.pack("=QdIII", *fixed)))
-    return (HEAD.pack(MAGIC, FORMAT, size, size, *fixed, checksum) + identity).ljust(size, b"\0")
+    checksum = crc32(identity, crc32(struct.pack("=QdIIIQ", *fixed, head.mark)))
+    return (HEAD.pack(MAGIC, FORMAT, size, size, *fixed, checksum, head.mark) + identity).ljust(size, b"\0")
 
 
 def read_head(data: bytes) -> tuple[Head, int, int]:
@@ -93,7 +100,7 @@ def read_head(data: bytes) -> tuple[Head, int, int]:
     """
     if len(data) < HEAD.size:
         raise RefusedError("it is empty or cut off")
-    magic, version, size, used, *fixed, checksum = HEAD.unpack_from(data)
+    magic, version, size, used, *fixed, checksum, mark = HEAD.unpack_from(data)
     if magic != MAGIC:
         raise RefusedError("it is no file of Rearguard's workers")
     if version != FORMAT:
@@ -102,9 +109,9 @@ def read_head(data: bytes) -> tuple[Head, int, int]:
     identity = data[HEAD.size : HEAD.size + length]
     if not HEAD.size + length <= size <= min(_MOST_HEAD, used) or len(identity) < length:
         raise RefusedError("it is cut off")
-    if crc32(identity, crc32(struct.pack("=QdIII", *fixed))) != checksum:
+    if crc32(identity, crc32(struct.pack("=QdIIIQ", *fixed, mark))) != checksum:
         raise RefusedError("its head is damaged")
-    return Head(generation, began, pid, number, json.loads(identity)), size, used
+    return Head(generation, began, pid, number, json.loads(identity), mark), size, used
 
 
 def written_record(kind: Kind, family: int, key: bytes, width: int, began: float) -> bytes:

@@ -9,7 +9,7 @@ import stat
 from array import array
 from pathlib import Path
 
-from rearguard_exporter.workers.layout import HEAD, Kind, Record, RefusedError, read_head, read_records
+from rearguard_exporter.workers.layout import HEAD, Head, Kind, Record, RefusedError, mark_of, read_head, read_records
 
 _MOST = 1 << 30  # bytes of the largest file that is read
 
@@ -42,6 +42,7 @@ class OpenedFile:
         try:
             self.inode = _checked(os.fstat(self.file)).st_ino
             self.head, self._parsed, _ = read_head(os.pread(self.file, 1 << 16, 0))
+            _check_name(self.head, path.name)
         except BaseException:
             os.close(self.file)
             raise
@@ -97,6 +98,11 @@ class OpenedFile:
                     self.records.append(record)
         except RefusedError as refused:
             self.fault = self.fault or str(refused)
+
+
+def _check_name(head: Head, name: str) -> None:
+    if head.mark != mark_of(name):
+        raise RefusedError("it is a copy, or another name, of a file that counts by itself")
 
 
 def _checked(told: os.stat_result) -> os.stat_result:

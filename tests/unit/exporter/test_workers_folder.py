@@ -55,6 +55,7 @@ def file_of(folder):
         (lambda data: b"x" * len(data), "it is no file of Rearguard's workers"),
         (lambda data: data[:8] + (FORMAT + 1).to_bytes(4, "little") + data[12:], f"the format {FORMAT + 1}"),
         (lambda data: data[:70] + b"\xff" + data[71:], "its head is damaged"),
+        (lambda data: data, "it is a copy, or another name"),
     ],
 )
 def test_a_file_that_is_none_is_left_out_and_said_once(made, tmp_path, caplog, spoil, said):
