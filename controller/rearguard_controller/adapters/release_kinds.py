@@ -13,9 +13,18 @@ from dataclasses import replace
 from typing import assert_never
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
+from rearguard_controller.adapters.actions.context import Refused, fill_argument
 from rearguard_controller.adapters.kubernetes import Cluster, Done, Order, Pods, Trouble
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import CommandRelease, KubernetesRelease, Ownership, PauseOwner, ReleaseKind, Room
+from rearguard_controller.model import (
+    CommandRelease,
+    Drain,
+    KubernetesRelease,
+    Ownership,
+    PauseOwner,
+    ReleaseKind,
+    Room,
+)
 
 
 class ReleaseKinds:
@@ -166,6 +175,22 @@ class ReleaseKinds:
         except TimeoutError:
             detail = f"no answer within {action.timeout:g} s"
             return ActionResult(False, "", detail, action.timeout, timed_out=True)
+
+    async def drain(self, action: Drain, context: ActionContext) -> ActionResult:
+        """Lead traffic away inside a cluster, or back. A failure is a result."""
+        try:
+            selector = {name: fill_argument(value, context) for name, value in action.selector.items()}
+        except Refused as error:
+            return ActionResult(False, "", str(error), 0.0)
+        if self._cluster is None:
+            return ActionResult(False, "", f"no cluster is known for {action}: restart the controller", 0.0)
+        return await _timed(self._cluster.drain(replace(action, selector=selector), context.rollback_id))
+
+    async def undrainable(self, action: Drain) -> str:
+        """Why traffic could not be led away, found out without changing anything; empty if it could."""
+        if self._cluster is None:
+            return f"no cluster is known for {action}: restart the controller"
+        return await self._cluster.undrainable(action)
 
     async def settle(self, release: ReleaseKind, context: ActionContext) -> None:
         """Return when nothing that an earlier controller began acts on the target any more."""

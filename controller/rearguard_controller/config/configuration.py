@@ -18,9 +18,9 @@ from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.service import ALERTMANAGER, KUBERNETES, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
 from rearguard_controller.config.named_files import MOST_LONG, UnreadableFileError, read_text
 from rearguard_controller.config.notify import NotifyEntry, notify
+from rearguard_controller.config.object_names import namespace
 from rearguard_controller.config.policies import policies as read_policies
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
-from rearguard_controller.config.releases import namespace
 from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import KubernetesRelease, Policy, StormLimit, Target
@@ -136,8 +136,8 @@ class Configuration:
 
     @property
     def cluster(self) -> KubernetesSettings | None:
-        """The cluster whose workloads are targets; None while no target is one."""
-        asked = any(isinstance(target.release, KubernetesRelease) for target in self.targets)
+        """The cluster whose workloads are targets, or where hooks drain; None while no target needs one."""
+        asked = any(isinstance(target.release, KubernetesRelease) or target.drains for target in self.targets)
         return self.kubernetes if asked or self.discover else None
 
 

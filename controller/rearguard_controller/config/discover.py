@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rearguard_controller.config import hooks, releases
 from rearguard_controller.config.keys.discover import DISCOVER, DISCOVER_KUBERNETES
+from rearguard_controller.config.object_names import namespace
 from rearguard_controller.config.policies import policy_of
 from rearguard_controller.config.reading import Block, Place
 from rearguard_controller.config.targets import matches, verify
@@ -55,7 +56,7 @@ def discover(
 
 def _entry(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Discover:
     where = block.need("kubernetes").block(DISCOVER_KUBERNETES)
-    before, after = hooks.hooks(block.get("hooks"), folder)
+    before, after = hooks.hooks(block.get("hooks"), folder, in_cluster=True)
     health, recovery_within = verify(block.get("verify"))
     own, match = block.line("environment") or environment, block.get("match")
     if not own:
@@ -89,7 +90,7 @@ def _templates(place: Place) -> tuple[Labels, ...]:
 
 
 def _namespaces(place: Place) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(releases.namespace(item) for item in place.items("a list of namespaces")))
+    found = tuple(dict.fromkeys(namespace(item) for item in place.items("a list of namespaces")))
     if not found:
         raise place.error("this is empty", "name at least one namespace")
     return found

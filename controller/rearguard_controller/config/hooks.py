@@ -6,15 +6,26 @@ Here: the blocks that become actions, and what an argument or address may contai
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rearguard_controller.config import drains
 from rearguard_controller.config.keys.targets import CHECK, COMMAND_RELEASE, HOOK, HOOKS, HTTP, UNDO
 from rearguard_controller.config.reading import LEAST_TIMEOUT, Block, Place, meant
 from rearguard_controller.config.secret_files import HEADER_NAME
-from rearguard_controller.model import Action, AfterCrash, CommandAction, CommandRelease, Hook, HttpAction, OnFailure
+from rearguard_controller.model import (
+    Action,
+    AfterCrash,
+    CommandAction,
+    CommandRelease,
+    Drain,
+    Hook,
+    HttpAction,
+    OnFailure,
+)
 from rearguard_controller.model.targets import PLACEHOLDERS
 
 COMMAND_TIMEOUT = 300.0
@@ -32,6 +43,12 @@ OWN_STEPS = (
     "recovery",
 )  # of every rollback; undo hooks are named "undo NAME", with a space
 _ONE_ACTION = "give exactly one of command and http"
+_NOT_OF_A_DRAIN = {
+    "undo": "a drain is undone by itself",
+    "check": "a drill asks the API server itself",
+    "after_crash": "a drain looks first, so that it may always be repeated",
+    **dict.fromkeys(("cwd", "env", "pass_env"), "this is for commands"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +100,24 @@ def command_release(place: Place, folder: Path) -> CommandRelease:
     )
 
 
-def hooks(place: Place | None, folder: Path) -> tuple[tuple[Hook, ...], tuple[Hook, ...]]:
-    """The hooks before and after, in order."""
+def hooks(place: Place | None, folder: Path, *, in_cluster: bool) -> tuple[tuple[Hook, ...], tuple[Hook, ...]]:
+    """The hooks before and after, in order; `in_cluster`: of targets that are workloads."""
     if place is None:
         return (), ()
     block = place.block(HOOKS)
     before, after = block.get("before"), block.get("after")
     taken = set(OWN_STEPS)
     return (
-        () if before is None else _hooks(before, folder, taken, after=False),
-        () if after is None else _hooks(after, folder, taken, after=True),
+        () if before is None else _hooks(before, taken, partial(_before, folder=folder, in_cluster=in_cluster)),
+        () if after is None else _hooks(after, taken, partial(_after, folder=folder)),
     )
 
 
-def _hooks(place: Place, folder: Path, taken: set[str], *, after: bool) -> tuple[Hook, ...]:
-    """The hooks of a list; adds their names to `taken`."""
+def _hooks(place: Place, taken: set[str], read: Callable[[Place], Hook]) -> tuple[Hook, ...]:
+    """The hooks of a list; adds their names, and the objects that they drain, to `taken`."""
     found = []
     for item in place.items("a list of hooks"):
-        hook = _hook(item, folder, after=after)
+        hook = read(item)
         if hook.name in taken:
             of_rollback = hook.name in OWN_STEPS
             problem = f"{hook.name!r} is the name of {'a step of every rollback' if of_rollback else 'another hook'}"
@@ -109,31 +126,73 @@ def _hooks(place: Place, folder: Path, taken: set[str], *, after: bool) -> tuple
                 .need("name")
                 .error(problem, "choose another name" if of_rollback else "give each hook of a target its own name")
             )
+        if isinstance(hook.action, Drain):
+            if str(hook.action) in taken:
+                problem = f"two hooks drain {hook.action}"
+                raise item.block(HOOK).need("kubernetes").error(problem, "say all of it in one hook")
+            taken.add(str(hook.action))
         taken.add(hook.name)
         found.append(hook)
     return tuple(found)
 
 
-def _hook(place: Place, folder: Path, *, after: bool) -> Hook:
+def _before(place: Place, *, folder: Path, in_cluster: bool) -> Hook:
     block = place.block(HOOK)
-    undo_place, before_restore = block.get("undo"), block.get("before_restore")
-    if after and undo_place is not None:
-        raise undo_place.error("only a before hook can be undone", "remove undo, or move the hook to before")
-    if not after and before_restore is not None:
-        raise before_restore.error("this is for after hooks", "remove it, or move the hook to after")
+    if (misplaced := block.get("before_restore")) is not None:
+        raise misplaced.error("this is for after hooks", "remove it, or move the hook to after")
+    draining = block.get("kubernetes")
+    if draining is not None:
+        return _drain(block, draining, in_cluster=in_cluster)
+    found = _hook(block, folder)
+    undo_place = block.get("undo")
+    if undo_place is None:
+        return found
+    undo, around = undo_place.block(UNDO), _surroundings(block, folder, Surroundings(str(folder), {}, ()))
+    return replace(
+        found,
+        undo=_action(undo, folder, _surroundings(undo, folder, around)),
+        undo_when_healthy=undo.word("when", ("always", "healthy"), "always") == "healthy",
+    )
+
+
+def _after(place: Place, *, folder: Path) -> Hook:
+    block = place.block(HOOK)
+    if (misplaced := block.get("undo")) is not None:
+        raise misplaced.error("only a before hook can be undone", "remove undo, or move the hook to before")
+    if (misplaced := block.get("kubernetes")) is not None:
+        raise misplaced.error("only a before hook can drain", "move the hook to before")
+    return replace(_hook(block, folder), before_restore=block.boolean("before_restore", default=False))
+
+
+def _drain(block: Block, place: Place, *, in_cluster: bool) -> Hook:
+    """A hook of the controller's own: it looks first, so that it may be repeated, and is undone by itself."""
+    if any(block.get(key) is not None for key in ("command", "http")):
+        raise block.place.error("this names two actions", _ONE_ACTION)
+    for key, why in _NOT_OF_A_DRAIN.items():
+        if (misplaced := block.get(key)) is not None:
+            raise misplaced.error(why, "remove it")
+    timeout = block.duration("timeout", REQUEST_TIMEOUT, least=LEAST_TIMEOUT)
+    action, when_healthy = drains.drain(place, timeout, in_cluster=in_cluster)
+    return Hook(
+        name=name(block.need("name")),
+        action=action,
+        undo=replace(action, restore=True),
+        on_failure=OnFailure(block.word("on_failure", ("continue", "stop"), "continue")),
+        after_crash=AfterCrash.REDO,
+        undo_when_healthy=when_healthy,
+    )
+
+
+def _hook(block: Block, folder: Path) -> Hook:
+    """What hooks before and after have in common."""
     around = _surroundings(block, folder, Surroundings(str(folder), {}, ()))
-    undo_block = None if undo_place is None else undo_place.block(UNDO)
     check = block.get("check")
     return Hook(
         name=name(block.need("name")),
         action=_action(block, folder, around),
-        undo=None if undo_block is None else _action(undo_block, folder, _surroundings(undo_block, folder, around)),
         check=None if check is None else _hook_check(check, folder, around),
         on_failure=OnFailure(block.word("on_failure", ("continue", "stop"), "continue")),
         after_crash=AfterCrash(block.word("after_crash", ("never_redo", "redo"), "never_redo")),
-        before_restore=block.boolean("before_restore", default=False),
-        undo_when_healthy=undo_block is not None
-        and undo_block.word("when", ("always", "healthy"), "always") == "healthy",
     )
 
 

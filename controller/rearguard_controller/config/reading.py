@@ -154,11 +154,11 @@ class Place:
             raise self.wrong("true or false")
         return value.lower() == "true"
 
-    def count(self) -> int:
-        """A whole number from 1."""
+    def count(self, *, least: int = 1) -> int:
+        """A whole number from 1, or from 0."""
         value = self._scalar("int")
-        if value is None or not re.fullmatch(rf"[1-9][0-9]{{0,{_MAX_DIGITS - 1}}}", value):
-            raise self.error(f"this is {self.kind}", "it must be a whole number from 1")
+        if value is None or not re.fullmatch(rf"0|[1-9][0-9]{{0,{_MAX_DIGITS - 1}}}", value) or int(value) < least:
+            raise self.error(f"this is {self.kind}", f"it must be a whole number from {least}")
         return int(value)
 
     def duration(self, *, least: float = 0.0) -> float:

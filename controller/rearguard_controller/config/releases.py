@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from rearguard_controller.config import hooks
 from rearguard_controller.config.keys.targets import KUBERNETES_RELEASE, RELEASE
+from rearguard_controller.config.object_names import namespace, object_name
 from rearguard_controller.config.reading import LEAST_TIMEOUT, Block, Place
 from rearguard_controller.model import KubernetesRelease, OwnerRule, ReleaseKind, WorkloadKind
 
 ROLLOUT_TIMEOUT = 300.0  # seconds
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_NAMESPACE = re.compile(_LABEL)  # RFC 1123 label, as the API server asks for
-_OBJECT = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")  # RFC 1123 subdomain
 _ONE = "give exactly one of command and kubernetes"
 
 
@@ -42,7 +39,7 @@ def _kubernetes(place: Place) -> KubernetesRelease:
     return KubernetesRelease(
         namespace=namespace(block.need("namespace")),
         kind=given[0],
-        name=_name(block.need(given[0]), _OBJECT, f"a {given[0]}"),
+        name=object_name(block.need(given[0]), f"a {given[0]}"),
         timeout=timeout,
         owner=owner,
     )
@@ -52,18 +49,3 @@ def changing(block: Block) -> tuple[float, OwnerRule]:
     """Seconds within which a workload must be rolled out, and what to do about its owner."""
     timeout = block.duration("timeout", ROLLOUT_TIMEOUT, least=LEAST_TIMEOUT)
     return timeout, OwnerRule(block.word("owner", tuple(OwnerRule), OwnerRule.REFUSE))
-
-
-def namespace(place: Place) -> str:
-    """The name of a namespace."""
-    return _name(place, _NAMESPACE, "a namespace")
-
-
-def _name(place: Place, pattern: re.Pattern[str], what: str) -> str:
-    text = place.line(f"the name of {what}")
-    if not pattern.fullmatch(text):
-        raise place.error(
-            f"{text[:60]!r} is not the name of {what}",
-            "use lower-case letters, digits and '-', and begin and end with a letter or digit",
-        )
-    return text

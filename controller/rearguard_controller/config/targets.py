@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rearguard_controller.config import hooks
+from rearguard_controller.config import drains, hooks
 from rearguard_controller.config.keys.targets import HEALTH, RECOVERY, TARGET, VERIFY
 from rearguard_controller.config.policies import labels, policy_of
 from rearguard_controller.config.reading import SECOND, Block, Place, meant
 from rearguard_controller.config.releases import release
-from rearguard_controller.model import HealthCheck, Labels, Policy, Target
+from rearguard_controller.model import HealthCheck, KubernetesRelease, Labels, Policy, Target
 from rearguard_controller.model.labels import ENVIRONMENT_LABEL, normalised
 from rearguard_controller.model.targets import RECOVERY_WITHIN
 
@@ -46,7 +46,8 @@ def _refuse_dependencies(place: Place | None, target: Target, known: list[str]) 
 def _target(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:
     name = hooks.name(block.need("name"))
     found = matches(block.need("match"))
-    before, after = hooks.hooks(block.get("hooks"), folder)
+    how = release(block.need("release"), folder)
+    before, after = hooks.hooks(block.get("hooks"), folder, in_cluster=isinstance(how, KubernetesRelease))
     health, recovery_within = verify(block.get("verify"))
     telemetry, depends_on = block.get("telemetry"), block.get("depends_on")
     return Target(
@@ -55,8 +56,8 @@ def _target(block: Block, folder: Path, environment: str, policies: Mapping[str,
         environment=_environment(block, found, environment),
         telemetry=found[0] if telemetry is None else labels(telemetry),
         policy=policy_of(block, policies),
-        release=release(block.need("release"), folder),
-        before=before,
+        release=how,
+        before=drains.settled(before, how),
         after=after,
         health=health,
         recovery_within=recovery_within,

@@ -20,6 +20,7 @@ from rearguard_controller.facts.cluster_troubles import ClusterTroubles
 from rearguard_controller.model import (
     CommandAction,
     CommandRelease,
+    Drain,
     HealthCheck,
     HttpAction,
     KubernetesRelease,
@@ -112,6 +113,8 @@ class Effects:
                 return await self._roll_back(release, work)
             case PauseOwner() as pausing:
                 return _hook(await self._kinds.pause(pausing, work.context), work)
+            case Drain() as draining:
+                return _hook(await self._kinds.drain(draining, work.context), work)
             case HealthCheck() as check:
                 return _effect(await self._actions.health(check, work.context))
             case None:

@@ -14,6 +14,7 @@ from rearguard_controller.model import (
     AfterCrash,
     CommandAction,
     CommandRelease,
+    Drain,
     HealthCheck,
     HttpAction,
     KubernetesRelease,
@@ -68,6 +69,17 @@ class WorkloadShown(TypedDict):
     name: Annotated[str, "Its name."]
 
 
+class DrainShown(TypedDict):
+    """How traffic is led away inside a cluster, or back."""
+
+    namespace: Annotated[str, "Of the object."]
+    kind: Annotated[str, "`Service` or `HTTPRoute`."]
+    name: Annotated[str, "Its name."]
+    selector: Annotated[dict[str, str], "Labels that pods of a Service must have, too."]
+    weights: Annotated[dict[str, int], "Backend of an HTTPRoute to its weight."]
+    restore: Annotated[bool, "Whether it puts back what was before."]
+
+
 class StepAction(TypedDict):
     """What a step does: exactly one of these."""
 
@@ -75,6 +87,7 @@ class StepAction(TypedDict):
     http: NotRequired[Annotated[RequestShown, "The request it sends."]]
     health: NotRequired[Annotated[HealthShown, "The health check it makes."]]
     kubernetes: NotRequired[Annotated[WorkloadShown, "The workload whose pod template it puts back."]]
+    drain: NotRequired[Annotated[DrainShown, "How it leads traffic away inside a cluster, or back."]]
     pause_owner: NotRequired[
         Annotated[WorkloadShown, "The workload whose owner it pauses, so that nobody puts it back."]
     ]
@@ -228,13 +241,15 @@ def step(value: model.Step, *, output: bool = False) -> Step:
     return shown
 
 
-def action(value: model.Action | HealthCheck | ReleaseKind | PauseOwner) -> StepAction:
+def action(value: model.Action | Drain | HealthCheck | ReleaseKind | PauseOwner) -> StepAction:
     """What a step does, without what could be secret."""
     match value:
         case CommandAction():
             return {"command": [plain(word) for word in value.argv]}
         case HttpAction():
             return {"http": {"method": value.method, "url": address(value.url)}}
+        case Drain():
+            return {"drain": _drain(value)}
         case HealthCheck():
             return {"health": {"url": address(value.url), "successes": value.successes}}
         case CommandRelease():
@@ -244,6 +259,17 @@ def action(value: model.Action | HealthCheck | ReleaseKind | PauseOwner) -> Step
         case PauseOwner():
             return {"pause_owner": _workload(value.release)}
     assert_never(value)
+
+
+def _drain(value: Drain) -> DrainShown:
+    return {
+        "namespace": value.namespace,
+        "kind": value.kind,
+        "name": value.name,
+        "selector": dict(value.selector),
+        "weights": {each.backend: each.weight for each in value.weights},
+        "restore": value.restore,
+    }
 
 
 def _workload(value: KubernetesRelease) -> WorkloadShown:

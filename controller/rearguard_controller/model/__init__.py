@@ -59,6 +59,7 @@ from rearguard_controller.model.targets import (
     Budget,
     CommandAction,
     CommandRelease,
+    Drain,
     HealthCheck,
     Hook,
     HttpAction,
@@ -68,6 +69,7 @@ from rearguard_controller.model.targets import (
     ReleaseKind,
     StormLimit,
     Target,
+    Weight,
 )
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ = [
     "CommandRelease",
     "Condition",
     "Decision",
+    "Drain",
     "Drill",
     "Evidence",
     "EvidenceSource",
@@ -140,6 +143,7 @@ __all__ = [
     "Trigger",
     "Trust",
     "Verdict",
+    "Weight",
     "WorkloadKind",
     "agree",
     "compare",

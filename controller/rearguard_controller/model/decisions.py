@@ -21,7 +21,7 @@ from rearguard_controller.model.observations import (
     Condition,
     Sample,
 )
-from rearguard_controller.model.targets import Action, HealthCheck, PauseOwner, ReleaseKind
+from rearguard_controller.model.targets import Action, Drain, HealthCheck, PauseOwner, ReleaseKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Step:
     seq: int
     kind: StepKind
     name: str
-    action: Action | HealthCheck | ReleaseKind | PauseOwner | None  # None: nothing outside is touched
+    action: Action | Drain | HealthCheck | ReleaseKind | PauseOwner | None  # None: nothing outside is touched
     timeout: float
     on_failure: OnFailure
     after_crash: AfterCrash

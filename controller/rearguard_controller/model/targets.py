@@ -38,12 +38,56 @@ Action = CommandAction | HttpAction
 
 
 @dataclass(frozen=True, slots=True)
+class Weight:
+    """The share of the requests that a backend of an HTTPRoute gets."""
+
+    backend: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Lead traffic away inside a cluster: narrow the selector of a Service, or set weights in an HTTPRoute.
+
+    Attributes:
+        service, httproute: name of the object; exactly one of them is given.
+        selector: of a Service: labels that its pods must have, too. Values may hold PLACEHOLDERS.
+        least: ready pods that a Service must keep; with fewer of them nothing is narrowed.
+        weights: of an HTTPRoute.
+        restore: this is the undo: put back what stood there before the same rollback drained.
+    """
+
+    namespace: str
+    timeout: float
+    service: str = ""
+    httproute: str = ""
+    selector: Labels = field(default_factory=dict)
+    least: int = 1
+    weights: tuple[Weight, ...] = ()
+    restore: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Of the object, as Kubernetes calls it."""
+        return "Service" if self.service else "HTTPRoute"
+
+    @property
+    def name(self) -> str:
+        """Of the object."""
+        return self.service or self.httproute
+
+    def __str__(self) -> str:
+        """As people write it: `Service shop/checkout`."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Hook:
     """Something to do before or after the rollback, with its own limit, failure rule and undo."""
 
     name: str
-    action: Action
-    undo: Action | None = None
+    action: Action | Drain
+    undo: Action | Drain | None = None
     check: Action | None = None  # run only by drills, to test the hook; its owner promises that it changes nothing
     on_failure: OnFailure = OnFailure.CONTINUE
     after_crash: AfterCrash = AfterCrash.NEVER_REDO
@@ -161,6 +205,11 @@ class Target:
     health: HealthCheck | None = None
     recovery_within: float | None = None
     depends_on: tuple[str, ...] = ()  # names of targets whose trouble is not blamed on this one's release
+
+    @property
+    def drains(self) -> bool:
+        """Whether a hook leads traffic away inside a cluster."""
+        return any(isinstance(hook.action, Drain) for hook in self.before)
 
     @property
     def recovers_within(self) -> float:

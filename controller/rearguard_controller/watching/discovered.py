@@ -14,6 +14,7 @@ import structlog
 
 from rearguard_controller.adapters.kubernetes import Cluster, Workload
 from rearguard_controller.config import Configuration, Discover
+from rearguard_controller.config.drains import settled
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import KubernetesRelease, Labels, Mode, Policy, Target, WorkloadKind
 from rearguard_controller.model.labels import LABEL_NAME
@@ -111,6 +112,7 @@ def target_of(discover: Discover, kind: WorkloadKind, it: Workload, policies: Ma
     if problems:
         policy = replace(policy, mode=Mode.OBSERVE)
     filled = tuple(_filled(each, it, discover.environment) for each in match)
+    release = KubernetesRelease(it.namespace, kind, it.name, discover.timeout, discover.owner)
     return Found(
         Target(
             name=f"{it.namespace}/{it.name}",
@@ -118,8 +120,8 @@ def target_of(discover: Discover, kind: WorkloadKind, it: Workload, policies: Ma
             environment=discover.environment,
             telemetry=filled[0],
             policy=policy,
-            release=KubernetesRelease(it.namespace, kind, it.name, discover.timeout, discover.owner),
-            before=discover.before,
+            release=release,
+            before=settled(discover.before, release),
             after=discover.after,
             health=discover.health,
             recovery_within=discover.recovery_within,

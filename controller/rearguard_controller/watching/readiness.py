@@ -20,7 +20,17 @@ from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, ShortageError, SourceError
-from rearguard_controller.model import Action, Check, Facts, Hook, KubernetesRelease, Release, Target, TargetFacts
+from rearguard_controller.model import (
+    Action,
+    Check,
+    Drain,
+    Facts,
+    Hook,
+    KubernetesRelease,
+    Release,
+    Target,
+    TargetFacts,
+)
 from rearguard_controller.model.checks import ALERTMANAGER, DESTINATION, HOOKS, NOTIFY, ROLLBACK_COMMAND
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
@@ -190,8 +200,12 @@ class Readiness:
 
     async def obstacles(self, hook: Hook, context: ActionContext) -> list[str]:
         """What would keep a hook or its undo from being begun, as sentences; nothing is run or requested."""
-        parts: list[tuple[str, Action]] = [(hook.name, hook.action)]
-        parts += [] if hook.undo is None else [(f"undo {hook.name}", hook.undo)]
+        action, undo = hook.action, hook.undo
+        if isinstance(action, Drain):
+            problem = await self._releases.kinds.undrainable(action)
+            return [f"Hook {hook.name}: {problem}."] if problem else []
+        parts: list[tuple[str, Action]] = [(hook.name, action)]
+        parts += [] if undo is None or isinstance(undo, Drain) else [(f"undo {hook.name}", undo)]
         found = [(name, await self._actions.obstacle(action, context)) for name, action in parts]
         return [f"Hook {name}: {problem}." for name, problem in found if problem]
 

@@ -1,5 +1,6 @@
 """The HTTP side of the API server: every request under `/api` and `/apis`, from the token to the answer."""
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -79,6 +80,7 @@ class ApiServer:
             note.body = await _body(request)
             response = await self._dispatch(request, who, note)
             note.code = response.status
+            await asyncio.sleep(fault.late if fault else 0.0)
             return _half(response) if fault and fault.half else response
         except ApiError as error:
             note.code = error.code

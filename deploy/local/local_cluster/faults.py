@@ -32,6 +32,7 @@ class Fault:
     retry_after: int | None = None  # seconds, in the header and in the Status
     message: str = "a test wants it so"
     delay: float = 0.0  # seconds before anything else
+    late: float = 0.0  # seconds between doing what was asked and the answer
     half: bool = False  # the right answer, but only its first half
     cut: bool = False  # the connection is closed without an answer
     methods: tuple[str, ...] = ()  # all when empty

@@ -7,7 +7,7 @@ import pytest
 from rearguard_controller import config
 from rearguard_controller.adapters.kubernetes import Workload
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import KubernetesRelease, Mode, WorkloadKind, selectors
+from rearguard_controller.model import Drain, KubernetesRelease, Mode, Weight, WorkloadKind, selectors
 from rearguard_controller.watching.discovered import target_of
 
 SMALL = """
@@ -117,3 +117,17 @@ def test_a_mistake_is_named_with_its_key_and_what_would_be_right(change, key, ri
 def test_without_targets_and_discovery_a_file_is_refused():
     with pytest.raises(ConfigError, match="'targets' is missing"):
         parse(SMALL.partition("discover:")[0])
+
+
+def test_a_drain_of_discovered_targets_is_about_each_workload_s_own_objects():
+    hooks = """    hooks:
+      before:
+        - {name: narrow, kubernetes: {service: "{name}"}}
+        - {name: shift, kubernetes: {httproute: "{name}-public", weights: {"{name}-canary": 0}, namespace: edge}}
+"""
+    narrow, shift = found(text=SMALL + hooks, kind=WorkloadKind.STATEFUL_SET).target.before
+    assert narrow.action == Drain(
+        "shop", 30.0, service="cart", selector={"controller-revision-hash": "cart-{to_version}"}
+    )
+    assert shift.action == Drain("edge", 30.0, httproute="cart-public", weights=(Weight("cart-canary", 0),))
+    assert shift.undo.restore

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from rearguard_controller.adapters.foreign_json import ShapeError, mapping
-from rearguard_controller.adapters.kubernetes import events, objects, patches, surroundings
+from rearguard_controller.adapters.kubernetes import draining, events, objects, patches, surroundings
 from rearguard_controller.adapters.kubernetes.api import Api, ApiError, Document
 from rearguard_controller.adapters.kubernetes.capacity import Move
 from rearguard_controller.adapters.kubernetes.following import Changed, Following
@@ -27,7 +27,7 @@ from rearguard_controller.adapters.kubernetes.rollout import Progress, progress
 from rearguard_controller.adapters.kubernetes.troubles import Trouble, troubles
 from rearguard_controller.config import KubernetesSettings
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import KubernetesRelease, Owner, OwnerRule, Ownership, Room, WorkloadKind
+from rearguard_controller.model import Drain, KubernetesRelease, Owner, OwnerRule, Ownership, Room, WorkloadKind
 from rearguard_controller.wording import span
 
 log = structlog.get_logger(__name__)
@@ -163,6 +163,14 @@ class Cluster:
             return await surroundings.pause_all(self._api, release, workload.uid, owned, order.rollback)
         except SourceError as error:
             return Done(False, error.message)
+
+    async def drain(self, it: Drain, rollback: str) -> Done:
+        """Lead traffic away, or back. Asked again after any failure it does what is left to do."""
+        return await draining.carry_out(self._api, it, rollback)
+
+    async def undrainable(self, it: Drain) -> str:
+        """Why an object cannot be drained; empty if it can."""
+        return await draining.obstacle(self._api, it)
 
     async def troubles(self, release: KubernetesRelease) -> tuple[str, tuple[Trouble, ...]]:
         """The version of the newest pod template, and what Kubernetes itself knows of trouble with it.

@@ -38,6 +38,7 @@ SECTIONS = (
     targets.KUBERNETES_RELEASE,
     targets.HOOKS,
     targets.HOOK,
+    targets.DRAIN,
     targets.UNDO,
     targets.CHECK,
     targets.HTTP,

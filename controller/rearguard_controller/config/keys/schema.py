@@ -39,6 +39,10 @@ _TYPES: Mapping[str, Schema] = {  # as `Key.type` writes them
     "list of targets' names": _TEXTS,
     "mapping of text": _LABELS,
     "mapping of labels": _LABELS,
+    "mapping of weights": {
+        "type": "object",
+        "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 1_000_000},
+    },
     "mapping of labels, or a list of such": {"anyOf": [_LABELS, {"type": "array", "items": _LABELS}]},
 }
 _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the section of what stands there
@@ -75,6 +79,7 @@ _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the s
     (targets.HOOKS, "before"): targets.HOOK,
     (targets.HOOKS, "after"): targets.HOOK,
     (targets.HOOK, "http"): targets.HTTP,
+    (targets.HOOK, "kubernetes"): targets.DRAIN,
     (targets.HOOK, "undo"): targets.UNDO,
     (targets.HOOK, "check"): targets.CHECK,
     (targets.UNDO, "http"): targets.HTTP,

@@ -112,17 +112,28 @@ HOOK = Section(
     "targets[].hooks.before[] and .after[]",
     (
         Key("name", "letters, digits, `.` `_` `-`", REQUIRED, "The step's name, of its own within the target."),
-        Key("command", "argument list", "this or `http`", "What to run, never through a shell."),
-        Key("http", "mapping", "this or `command`", "What to request."),
-        Key("timeout", "duration", "`5m` for commands, `30s` for requests", "When it counts as failed."),
+        Key("command", "argument list", "this or `http` or `kubernetes`", "What to run, never through a shell."),
+        Key("http", "mapping", "this or `command` or `kubernetes`", "What to request."),
+        Key(
+            "kubernetes",
+            "mapping",
+            "this or `command` or `http`",
+            "Before hooks only: leads traffic away inside a cluster, and back again afterwards.",
+        ),
+        Key("timeout", "duration", "`5m` for commands, else `30s`", "When it counts as failed."),
         Key("on_failure", "`continue` or `stop`", "`continue`", "`stop` undoes what was begun and ends the attempt."),
         Key(
             "after_crash",
             "`never_redo` or `redo`",
             "`never_redo`",
-            "What to do when a crash of the controller left its result unknown.",
+            "What to do when a crash of the controller left its result unknown; `kubernetes` is always redone.",
         ),
-        Key("undo", "mapping", "none", "Before hooks only: runs whatever happens after the hook started."),
+        Key(
+            "undo",
+            "mapping",
+            "none",
+            "Before hooks only: runs whatever happens after the hook started; `kubernetes` has its own.",
+        ),
         Key(
             "check",
             "mapping",
@@ -134,6 +145,44 @@ HOOK = Section(
         Key("cwd", "path", "folder of the configuration file", "Commands only: the working folder."),
         Key("env", "mapping of text", "none", "Commands only: variables added to the clean environment."),
         Key("pass_env", "list of names", "none", "Commands only: variables of the controller to hand on."),
+    ),
+)
+DRAIN = Section(
+    "targets[].hooks.before[].kubernetes",
+    (
+        Key(
+            "service",
+            "text",
+            "this or `httproute`",
+            "A Service whose selector is narrowed; `{name}`: the workload's.",
+        ),
+        Key("httproute", "text", "this or `service`", "An HTTPRoute whose backends get other weights; as `service`."),
+        Key("namespace", "text", "the workload's", "Where that is; required where the release is a `command`."),
+        Key(
+            "selector",
+            "mapping of text",
+            "the pods of `{to_version}`",
+            "With `service`: labels that a pod must have, too, to be sent requests; required where the release is a"
+            " `command`. Values may hold placeholders.",
+        ),
+        Key(
+            "least",
+            "whole number from 1",
+            "`1`",
+            "With `service`: ready pods that must be left; with fewer nothing is changed and the hook has failed.",
+        ),
+        Key(
+            "weights",
+            "mapping of weights",
+            "none",
+            "With `httproute`: backend to weight, from 0 to 1000000, in each rule that names the backend.",
+        ),
+        Key(
+            "restore",
+            "`always` or `healthy`",
+            "`always`",
+            "`healthy`: leave it drained if the health check failed.",
+        ),
     ),
 )
 UNDO = Section(
