@@ -5,7 +5,12 @@ The receiver here checks what the service would check: fields, lengths, keys and
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import email
+import email.policy
 import json
+import threading
 import time
 from dataclasses import replace
 
@@ -13,14 +18,49 @@ import pytest
 
 from real.controller.receivers import receiving
 from real.controller.test_notify import ALL, telling
+from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.adapters.notices.kinds import slack
 from rearguard_controller.config import NotifyEntry, ReceiverKind
+from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Outcome, Phase, StepKind, StepState
 from unit.controller.factories import NOW, TARGET, alert, decision, release, rollback
 
 URL = "https://rearguard.example.com"
 NASTY = "<!channel> & <http://evil|click> *bold* `code` @everyone [x](http://evil) \u202e %%% \x1b[31m"
 TS = {"ok": True, "channel": "C1", "ts": "1700000000.000100"}
+
+
+class Mailbox:
+    """A mail server that takes every mail, or says hello and nothing more."""
+
+    def __init__(self, *, hangs):
+        self.hangs, self.port, self.received, self.recipients = hangs, 0, [], set()
+
+    async def serve(self, reader, writer):
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                if self.hangs:
+                    continue
+                word = line[:4].upper()
+                if word == b"DATA":
+                    writer.write(b"354 go on\r\n")
+                    self.received.append((await reader.readuntil(b"\r\n.\r\n"))[:-5])
+                elif word == b"RCPT":
+                    self.recipients.add(line.split(b":", 1)[1].split()[0].decode())
+                writer.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def mailbox(*, hangs=False):
+    it = Mailbox(hangs=hangs)
+    server = await asyncio.start_server(it.serve, "127.0.0.1", 0)
+    it.port = server.sockets[0].getsockname()[1]
+    try:
+        yield it
+    finally:
+        server.close()
 
 
 def waiting(**fields):
@@ -256,3 +296,171 @@ async def test_a_refusal_of_pagerduty_is_told_without_its_words(tmp_path):
         await told.until(refused=1)
         assert "answered 400" in told.log
         assert "Secret" not in told.log
+
+
+# --- Opsgenie ----------------------------------------------------------------------------------------------------
+
+
+async def test_opsgenie_gets_one_alert_for_a_rollback_that_closes_itself(tmp_path):
+    taken = (202, {"result": "Request will be processed", "took": 0.1, "requestId": "x"}, {})
+    async with (
+        receiving(taken) as receiver,
+        telling(with_token(tmp_path, ReceiverKind.OPSGENIE, receiver)) as told,
+    ):
+        story(told)
+        await told.until(sent=3)
+    alias = "rearguard%2Fr1"
+    assert receiver.paths == [
+        "/v2/alerts",
+        "/v2/alerts",
+        f"/v2/alerts/{alias}/notes?identifierType=alias",
+        f"/v2/alerts/{alias}/close?identifierType=alias",
+    ]
+    assert {each["Authorization"] for each in receiver.headers} == {"GenieKey Secret-token"}
+    first, _, note, close = receiver.posted
+    assert (first["alias"], first["priority"]) == ("rearguard/r1", "P1")  # a person should approve
+    assert "recovered: v1 serves instead of v2" in close["note"]
+    assert "has started" in note["note"]
+    for body in receiver.posted[:2]:
+        assert 0 < len(body["message"]) <= 130
+        assert len(body["description"]) <= 15_000
+        assert sum(len(name) + len(value) for name, value in body["details"].items()) <= 8000
+        assert all(len(each) <= 50 for each in body["tags"])
+
+
+# --- Teams -------------------------------------------------------------------------------------------------------
+
+
+async def test_teams_gets_a_card_in_which_no_text_is_markup_and_that_is_never_too_large():
+    it = replace(alert("A", pod="x"), annotations={"summary": NASTY * 300, "figure": "é" * 60_000})
+    taken = (202, "", {})
+    async with receiving(taken) as receiver, telling(of_kind(ReceiverKind.TEAMS, receiver)) as told:
+        story(told)
+        told.notify.alerts([(it, NOW)], lambda _: TARGET)
+        await told.until(sent=4)
+    for body in receiver.posted:
+        assert len(json.dumps(body, ensure_ascii=False).encode()) < 28 * 1024
+        [attachment] = body["attachments"]
+        assert (body["type"], attachment["contentType"]) == ("message", "application/vnd.microsoft.card.adaptive")
+        card = attachment["content"]
+        assert (card["type"], card["version"]) == ("AdaptiveCard", "1.4")
+        assert {each["type"] for each in card["body"]} == {"RichTextBlock"}  # its runs are shown as they are
+        assert {run["type"] for each in card["body"] for run in each["inlines"]} == {"TextRun"}
+        assert "\u202e" not in str(card)
+    assert receiver.posted[0]["attachments"][0]["content"]["actions"][0]["url"] == f"{URL}/rollbacks/r1"
+
+
+# --- Discord -----------------------------------------------------------------------------------------------------
+
+
+def check_discord(body):
+    assert body["allowed_mentions"] == {"parse": []}
+    [embed] = body["embeds"]
+    assert 0 < len(embed["title"]) <= 256
+    assert len(embed["description"]) <= 4096
+    assert len(embed["fields"]) <= 25
+    assert all(0 < len(each["name"]) <= 256 and 0 < len(each["value"]) <= 1024 for each in embed["fields"])
+    texts = [embed["title"], embed["description"]]
+    texts += [text for each in embed["fields"] for text in (each["name"], each["value"])]
+    assert sum(map(len, texts)) <= 6000
+    return texts
+
+
+async def test_discord_gets_each_message_and_its_first_one_shows_how_things_stand():
+    made = (200, {"id": "123456", "channel_id": "1"}, {})
+    path = "/api/webhooks/1/Secret?thread_id=7"
+    async with receiving(made) as receiver, telling(of_kind(ReceiverKind.DISCORD, receiver, path)) as told:
+        story(told)
+        await told.until(sent=3)
+    new = "/api/webhooks/1/Secret?thread_id=7&wait=true"
+    first = "/api/webhooks/1/Secret/messages/123456?thread_id=7"
+    assert list(zip(receiver.methods, receiver.paths, strict=True)) == [
+        ("POST", new),
+        *[("POST", new), ("PATCH", first)] * 2,
+    ]
+    for body in receiver.posted:
+        check_discord(body)
+
+
+async def test_nothing_that_others_wrote_is_markup_or_mentions_anybody_in_discord():
+    it = replace(alert("A"), annotations={"summary": NASTY * 400, "figure": NASTY * 400, "threshold": NASTY * 400})
+    async with receiving(204) as receiver, telling(of_kind(ReceiverKind.DISCORD, receiver)) as told:
+        told.notify.alerts([(it, NOW)], lambda _: TARGET)
+        await told.until(sent=1)
+    for text in check_discord(receiver.posted[0]):
+        assert "@everyone" not in text
+        for mark in ("*bold", "`code", "[x]("):
+            assert mark not in text.replace(f"\\{mark[0]}", "")
+        assert not text.endswith("\\…")
+
+
+async def test_a_pause_in_the_body_of_discord_is_kept():
+    busy = (429, {"message": "You are being rate limited.", "retry_after": 0.7, "global": False}, {})
+    async with receiving(busy, 204) as receiver, telling(of_kind(ReceiverKind.DISCORD, receiver)) as told:
+        began = time.monotonic()
+        told.finish()
+        await told.until(sent=1)
+        assert time.monotonic() - began >= 0.7
+
+
+# --- mail and the rest, by Apprise -------------------------------------------------------------------------------
+
+
+def in_file(tmp_path, url, **fields):
+    (tmp_path / "address").write_text(url + "\n")
+    fields = {"events": ALL, "timeout": 10.0, "url_file": tmp_path / "address", **fields}
+    return NotifyEntry(**fields)
+
+
+async def test_mail_is_plain_and_no_text_adds_a_header_or_markup(tmp_path):
+    it = replace(
+        alert("A\r\nBcc: evil@example.com"), annotations={"summary": "<script>alert(1)</script>\r\n.\r\nRCPT TO:<x>"}
+    )
+    async with mailbox() as mails:
+        url = f"mailto://127.0.0.1:{mails.port}?from=rearguard@example.com&to=ops@example.com"
+        async with telling(in_file(tmp_path, url)) as told:
+            told.notify.alerts([(it, NOW)], lambda _: TARGET)
+            told.finish()
+            await told.until(sent=2)
+            assert {service for service, _ in told.counted} == {"mailto"}
+    assert mails.recipients == {"<ops@example.com>"}
+    first, second = (email.message_from_bytes(each, policy=email.policy.default) for each in mails.received)
+    assert first["Bcc"] is None
+    assert "Bcc" in first["Subject"]  # as words of one line
+    assert "ended as" in str(second) or "the rollback" in str(second["Subject"])
+    for part in first.walk():
+        if part.get_content_type() == "text/html":
+            assert "<script" not in part.get_content()
+
+
+async def test_what_apprise_cannot_deliver_is_tried_again_and_tells_no_secret(tmp_path):
+    async with (
+        receiving(500) as receiver,
+        telling(in_file(tmp_path, f"json://Secret-user:Secret-pw@{receiver.host}/Secret-path"), give_up=20) as told,
+    ):
+        told.finish()
+        await told.until(failed=1)
+        assert len(receiver.posted) == 5
+        assert "Apprise could not deliver it" in told.log
+        assert "Secret" not in told.log + str(told.counted)
+
+
+def test_an_address_that_apprise_does_not_know_is_refused_by_check_without_telling_it(tmp_path):
+    for url in ("nosuch://Secret-host", "mailto://"):
+        with pytest.raises(ConfigError) as refused_:
+            delivery.check(in_file(tmp_path, url))
+        assert "Secret" not in f"{refused_.value.message} {refused_.value.hint}"
+
+
+async def test_a_mail_server_that_hangs_holds_up_nobody_and_has_one_thread_at_most(tmp_path):
+    async with mailbox(hangs=True) as mails, receiving() as well:
+        url = f"mailto://127.0.0.1:{mails.port}?from=a@example.com&to=b@example.com"
+        entries = (in_file(tmp_path, url, timeout=0.2), of_kind(ReceiverKind.WEBHOOK, well))
+        async with telling(*entries, give_up=2) as told:
+            began = time.monotonic()
+            told.finish()
+            await well.got(1)
+            assert time.monotonic() - began < 2
+            await told.until(sent=1, failed=1)
+            assert sum(each.name == "notice by Apprise" for each in threading.enumerate()) == 1
+            assert "still hangs" in told.log or "no answer within" in told.log

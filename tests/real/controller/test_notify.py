@@ -298,10 +298,11 @@ async def test_nothing_of_an_address_but_its_host_is_ever_told_whatever_fails(tm
     async with receiving(404) as receiver:
         (tmp_path / "url").write_text(content.replace("{host}", receiver.host))
         (tmp_path / "headers").write_text("X-Key: Secret-header\n")
-        it = entry(None, url_file=tmp_path / "url", headers_file=tmp_path / "headers")
-        async with telling(it, give_up=1.0) as told:
+        patience = 9.0 if content.startswith("ftp:") else 1.0  # a library has to be loaded
+        it = entry(None, url_file=tmp_path / "url", headers_file=tmp_path / "headers", timeout=patience)
+        async with telling(it, give_up=patience) as told:
             told.finish()
-            await told.until(**{"refused" if "{host}" in content else "failed": 1})
+            await told.until(**{"refused" if "{host}" in content or content.startswith("ftp:") else "failed": 1})
             assert "notice_not_sent" in told.log
             assert "Secret" not in told.log + str(told.counted)
 

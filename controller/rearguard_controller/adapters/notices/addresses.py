@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from rearguard_controller.adapters.notices.kinds import by_apprise
 from rearguard_controller.adapters.notices.post import To
 from rearguard_controller.config import NotifyEntry, ReceiverKind, kind_of, secret_files
 from rearguard_controller.config.named_files import beside
@@ -48,7 +49,10 @@ def check(entry: NotifyEntry) -> To:
     Raises:
         ConfigError: one cannot be read or used; the message names it, and nothing of what stands in it.
     """
-    return _address(entry)
+    to = _address(entry)
+    if to.kind is ReceiverKind.APPRISE:
+        by_apprise.require(to)
+    return to
 
 
 def _address(entry: NotifyEntry) -> To:

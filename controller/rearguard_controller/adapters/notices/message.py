@@ -130,7 +130,7 @@ def severity(notice: Notice) -> Severity:
             said = notice.alert.labels.get("severity", "")
             return Severity(said) if said in ("info", "critical") else Severity.WARNING
         case NoticeEvent.DECIDED:
-            asks = decision is not None and decision.verdict is Verdict.ASK
+            asks = _ask(notice) or (decision is not None and decision.verdict is Verdict.ASK)
             return Severity.CRITICAL if asks else Severity.WARNING if rollback is not None else Severity.INFO
         case NoticeEvent.STARTED:
             return Severity.WARNING

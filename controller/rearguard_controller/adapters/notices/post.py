@@ -109,3 +109,18 @@ def seconds(text: object) -> float:
 def cut(text: str, most: int) -> str:
     """At most so many characters; what is cut ends in an ellipsis."""
     return text if len(text) <= most else text[: max(0, most - 1)] + "…"
+
+
+def fitted(text: str, most: int, escape: Callable[[str], str]) -> str:
+    """Text as `escape` makes it, in at most `most` characters; what stands for one character is never cut in two."""
+    whole = escape(text)
+    if len(whole) <= most:
+        return whole
+    parts, left = list[str](), most - 1
+    for character in text:
+        part = escape(character)
+        left -= len(part)
+        if left < 0:
+            break
+        parts.append(part)
+    return "".join(parts) + "…"

@@ -169,6 +169,8 @@ class Receiver:
         if to.kind is not ReceiverKind.WEBHOOK and not is_news(notice):
             return 0, _NOTHING
         message = self.ways.worded(notice)
+        if to.kind is ReceiverKind.APPRISE:
+            return done, await kinds.by_apprise.send(message, to, self.entry.timeout)
         known = self.threads.get(message.key, {})
         sent = kinds.posts(message, to, known)
         if not sent:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from rearguard_controller.adapters.notices.message import Message, Severity
-from rearguard_controller.adapters.notices.post import Json, Known, Post, Reply, Result, To, cut, usual
+from rearguard_controller.adapters.notices.post import Json, Known, Post, Reply, Result, To, cut, fitted, usual
 
 MOST_HEADER, MOST_SECTION, MOST_FIELD, MOST_FIELDS, MOST_TEXT = 150, 3000, 2000, 10, 4000
 APPROVE, VETO = "rearguard_approve", "rearguard_veto"  # action ids of the buttons
@@ -48,7 +48,7 @@ def content(message: Message) -> dict[str, Json]:
     buttons = _buttons(message)
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
-    return {"text": escape(cut(title, MOST_TEXT)), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+    return {"text": fitted(title, MOST_TEXT, escape), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
 
 
 def escape(text: str) -> str:
@@ -63,11 +63,7 @@ def escape(text: str) -> str:
 
 def _mrkdwn(text: str, most: int, name: str = "") -> dict[str, Json]:
     label = f"*{name}*\n" if name else ""
-    safe = escape(text)
-    while len(safe) + len(label) > most:  # what is escaped is longer; an entity is never cut in two
-        text = cut(text, max(1, len(text) - max(1, (len(safe) + len(label) - most) // 5)))
-        safe = escape(text)
-    return {"type": "mrkdwn", "text": label + safe, "verbatim": True}
+    return {"type": "mrkdwn", "text": label + fitted(text, most - len(label), escape), "verbatim": True}
 
 
 def _buttons(message: Message) -> list[Json]:
