@@ -29,7 +29,13 @@ class RearguardError(Exception):
 
 
 class ConfigError(RearguardError):
-    """The configuration cannot be used; the message names file, line and key."""
+    """The configuration cannot be used; the message names file, line and key.
+
+    Attributes:
+        others: what else is wrong with the same file, as far as that can be told; none of them has others itself.
+    """
+
+    others: tuple[ConfigError, ...] = ()
 
 
 class InvalidInputError(RearguardError):

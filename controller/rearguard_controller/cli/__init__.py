@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from rearguard_controller.cli.arguments import parser
-from rearguard_controller.errors import RearguardError, missing_library
+from rearguard_controller.errors import ConfigError, RearguardError, missing_library
 
 __all__ = ["main"]
 
@@ -99,7 +99,9 @@ def _command(name: str) -> Callable[..., int]:
 def _complain(error: RearguardError) -> int:
     from rearguard_controller.cli.terminal import note  # noqa: PLC0415  # loads only what this path needs
 
-    note(f"rearguard: {error.message}")
-    if error.hint:
-        note(f"  hint: {error.hint}")
+    others = error.others if isinstance(error, ConfigError) else ()
+    for each in (error, *others):
+        note(f"rearguard: {each.message}")
+        if each.hint:
+            note(f"  hint: {each.hint}")
     return CODES.get(type(error).__name__, FAILED)

@@ -16,10 +16,12 @@ from rearguard_controller.config.discover import Discover, discover
 from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
 from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.service import ALERTMANAGER, KUBERNETES, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
+from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.named_files import MOST_LONG, UnreadableFileError, read_text
 from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.object_names import namespace
 from rearguard_controller.config.policies import policies as read_policies
+from rearguard_controller.config.policies import stand_ins
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
 from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
@@ -39,6 +41,10 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+
+_LOCAL = Address("127.0.0.1", 9465)
+_ANY = "any"  # stands for a text that cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,31 +166,41 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
     """Read the text of a configuration; `file` is for messages, `folder` is where relative paths start.
 
     Raises:
-        ConfigError: it cannot be used; the message names file, line and key.
+        ConfigError: it cannot be used; the message names file, line and key. What else is wrong stands in its
+            `others`.
     """
-    top = compose(text, file).block(TOP)
-    environment = top.line("environment") or ""
-    policies = read_policies(top, act_outside=top.boolean("act_outside_production", default=False))
-    listen = top.get("listen")
-    return Configuration(
+    top, mistakes = compose(text, file).block(TOP), Mistakes()
+    environment = mistakes.of(lambda: top.line("environment") or "", _ANY)
+    policies = mistakes.of(lambda: _policies(top), stand_ins(top))
+    configuration = Configuration(
         environment=environment,
-        journal=_journal(top.need("journal")),
-        listen=Address("127.0.0.1", 9465) if listen is None else _address(listen),
-        open=_open(top.get("open")),
-        prometheus=_prometheus(top.need("prometheus"), folder),
-        retention=_retention(top, policies),
-        tokens=_tokens(top.get("tokens"), folder),
+        journal=mistakes.of(lambda: _journal(top.need("journal")), _ANY),
+        listen=mistakes.of(lambda: _listen(top.get("listen")), _LOCAL),
+        open=mistakes.of(lambda: _open(top.get("open")), frozenset()),
+        prometheus=mistakes.of(lambda: _prometheus(top.need("prometheus"), folder), PrometheusSettings(())),
+        retention=mistakes.of(lambda: _retention(top, policies), 0.0),
+        tokens=mistakes.of(lambda: _tokens(top.get("tokens"), folder), {}),
         policies=policies,
-        targets=_targets(top, folder, environment, policies),
-        limits=_limits(top.get("limits")),
-        tls_config_file=_optional_path(top, "tls_config_file", folder),
-        storm=_storm(top.get("storm")),
-        alertmanager=_alertmanager(top.get("alertmanager"), folder),
-        notify=notify(top.get("notify"), folder),
-        discover=discover(top.get("discover"), folder, environment, policies),
-        kubernetes=_kubernetes(top.get("kubernetes"), folder),
-        external_url=_external_url(top.get("external_url")),
+        targets=mistakes.of(lambda: _targets(top, folder, environment, policies), ()),
+        limits=mistakes.of(lambda: _limits(top.get("limits")), Limits()),
+        tls_config_file=mistakes.of(lambda: _optional_path(top, "tls_config_file", folder), None),
+        storm=mistakes.of(lambda: _storm(top.get("storm")), _USUAL_STORM),
+        alertmanager=mistakes.of(lambda: _alertmanager(top.get("alertmanager"), folder), None),
+        notify=mistakes.of(lambda: notify(top.get("notify"), folder), ()),
+        discover=mistakes.of(lambda: discover(top.get("discover"), folder, environment, policies), ()),
+        kubernetes=mistakes.of(lambda: _kubernetes(top.get("kubernetes"), folder), _OWN_CLUSTER),
+        external_url=mistakes.of(lambda: _external_url(top.get("external_url")), None),
     )
+    mistakes.tell()
+    return configuration
+
+
+def _policies(top: Block) -> dict[str, Policy]:
+    return read_policies(top, act_outside=top.boolean("act_outside_production", default=False))
+
+
+def _listen(place: Place | None) -> Address:
+    return _LOCAL if place is None else _address(place)
 
 
 def _external_url(place: Place | None) -> str | None:

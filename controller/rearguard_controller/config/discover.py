@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rearguard_controller.config import hooks, releases
 from rearguard_controller.config.keys.discover import DISCOVER, DISCOVER_KUBERNETES
+from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.object_names import namespace
 from rearguard_controller.config.policies import policy_of
 from rearguard_controller.config.reading import Block, Place
@@ -51,7 +53,14 @@ def discover(
     """The entries of `discover`, in the order of the file."""
     if place is None:
         return ()
-    return tuple(_entry(item.block(DISCOVER), folder, environment, policies) for item in place.items("a list"))
+    mistakes = Mistakes()
+    found = [mistakes.of(partial(_read, item, folder, environment, policies), None) for item in place.items("a list")]
+    mistakes.tell()
+    return tuple(each for each in found if each is not None)
+
+
+def _read(item: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Discover:
+    return _entry(item.block(DISCOVER), folder, environment, policies)
 
 
 def _entry(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Discover:

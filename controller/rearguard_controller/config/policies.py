@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from rearguard_controller.config.keys.policies import APPROVAL, BUDGET, POLICY
+from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.reading import SECOND, Block, Place, meant
+from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import DRILL_LABEL, Budget, Labels, Mode, Policy, Trust
 from rearguard_controller.model.labels import LABEL_NAME
 
@@ -15,12 +18,29 @@ def policies(top: Block, *, act_outside: bool) -> dict[str, Policy]:
     place = top.get("policies")
     if place is None:
         return {"default": _policy("default", Block(top.place, {}), act_outside=act_outside)}
-    found = {}
+    found, mistakes = {}, Mistakes()
     for name, entry in place.entries("a mapping of policies").items():
-        found[name] = _policy(name, entry.block(POLICY), act_outside=act_outside)
+        read = partial(_read, name, entry, act_outside=act_outside)
+        found[name] = mistakes.of(read, _policy(name, Block(entry, {}), act_outside=act_outside))
     if not found:
         raise place.error("this is empty", "name a policy, or leave the key out")
+    mistakes.tell()
     return found
+
+
+def stand_ins(top: Block) -> dict[str, Policy]:
+    """Policies of the names that the file has, or may have, with default values: for reading what names them."""
+    place = top.get("policies")
+    nothing = Block(top.place, {})
+    try:
+        names = [] if place is None else list(place.entries("a mapping of policies"))
+    except ConfigError:
+        names = []
+    return {name: _policy(name, nothing, act_outside=False) for name in names or ["default"]}
+
+
+def _read(name: str, entry: Place, *, act_outside: bool) -> Policy:
+    return _policy(name, entry.block(POLICY), act_outside=act_outside)
 
 
 def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:

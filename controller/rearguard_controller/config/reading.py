@@ -10,10 +10,12 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import yaml
 
 from rearguard_controller.config.keys.section import Section
+from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.errors import ConfigError, InvalidInputError
 from rearguard_controller.times import durations
 
@@ -221,11 +223,16 @@ class Place:
 
     def block(self, section: Section) -> Block:
         """A mapping whose keys are those of a section, and no others."""
-        entries = self.entries("a mapping")
+        entries, mistakes = self.entries("a mapping"), Mistakes()
         for name, place in entries.items():
-            if name not in section.names:
-                raise place.error("unknown key", meant(name, section.names))
+            mistakes.of(partial(place.refuse_unknown, name, section), None)
+        mistakes.tell()
         return Block(self, entries)
+
+    def refuse_unknown(self, name: str, section: Section) -> None:
+        """Raise if this is the value of a key that a section does not have."""
+        if name not in section.names:
+            raise self.error("unknown key", meant(name, section.names))
 
 
 @dataclass(frozen=True, slots=True)

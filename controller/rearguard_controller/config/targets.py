@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from rearguard_controller.config import drains, hooks
 from rearguard_controller.config.keys.targets import HEALTH, RECOVERY, TARGET, VERIFY
+from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.policies import labels, policy_of
 from rearguard_controller.config.reading import SECOND, Block, Place, meant
 from rearguard_controller.config.releases import release
+from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import HealthCheck, KubernetesRelease, Labels, Policy, Target
 from rearguard_controller.model.labels import ENVIRONMENT_LABEL, normalised
 from rearguard_controller.model.targets import RECOVERY_WITHIN
@@ -17,18 +20,38 @@ from rearguard_controller.model.targets import RECOVERY_WITHIN
 
 def targets(place: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> tuple[Target, ...]:
     """The targets, in the order of the file."""
-    found: list[Target] = []
-    items = place.items("a list of targets")
+    found: list[tuple[Place, Target]] = []
+    names: list[str] = []
+    items, mistakes = place.items("a list of targets"), Mistakes()
     for item in items:
-        target = _target(item.block(TARGET), folder, environment, policies)
-        if any(target.name == other.name for other in found):
-            raise item.error(f"two targets are named {target.name!r}", "give each its own name")
-        found.append(target)
-    if not found:
+        target = mistakes.of(partial(_read, item, folder, environment, policies), None)
+        name = _name(item) if target is None else target.name
+        if name is not None and name in names:
+            mistakes.of(partial(_refuse_twice, item, name), None)
+        names += [] if name is None else [name]
+        found += [] if target is None else [(item, target)]
+    if not items:
         raise place.error("this is empty", "describe at least one target")
-    for target, item in zip(found, items, strict=True):
-        _refuse_dependencies(item.block(TARGET).get("depends_on"), target, [other.name for other in found])
-    return tuple(found)
+    for item, target in found:
+        mistakes.of(partial(_refuse_dependencies, item.block(TARGET).get("depends_on"), target, names), None)
+    mistakes.tell()
+    return tuple(target for _, target in found)
+
+
+def _read(item: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:
+    return _target(item.block(TARGET), folder, environment, policies)
+
+
+def _name(item: Place) -> str | None:
+    """The name of a target that cannot be read; None if it has none."""
+    try:
+        return hooks.name(item.entries("a mapping")["name"])
+    except (ConfigError, KeyError):
+        return None
+
+
+def _refuse_twice(item: Place, name: str) -> None:
+    raise item.error(f"two targets are named {name!r}", "give each its own name")
 
 
 def _refuse_dependencies(place: Place | None, target: Target, known: list[str]) -> None:
