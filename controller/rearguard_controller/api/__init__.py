@@ -1,12 +1,14 @@
 """The HTTP interface: requests in, JSON views out.
 
 Here: `build`, which puts the topics together (`webhook` receives, `reads` and `versions` answer, `commands` changes,
-`health` says how the service is) behind one guard that checks roles and one middleware that answers every error as
-JSON. Decisions and side effects belong to the parts in `Services`.
+`events` tells what happens, `health` says how the service is) behind one guard that checks roles and one middleware
+that answers every error as JSON. Decisions and side effects belong to the parts in `Services`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 
 from aiohttp import web
@@ -14,9 +16,11 @@ from aiohttp.typedefs import Middleware
 
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import answers, openapi, routing
-from rearguard_controller.api.auth import ForbiddenError, Gate, UnauthenticatedError
+from rearguard_controller.api.auth import ForbiddenError, Gate, Role, UnauthenticatedError
 from rearguard_controller.api.commands import Commands
 from rearguard_controller.api.door import Door
+from rearguard_controller.api.events import FEED, Check, Events
+from rearguard_controller.api.feed import Feed
 from rearguard_controller.api.health import Health
 from rearguard_controller.api.listener import DOOR, Listener
 from rearguard_controller.api.reads import Reads
@@ -49,14 +53,34 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     door = Door(lambda: services.now().configuration.limits)
     app = web.Application(middlewares=[_around_each_request(services.telemetry, services.warnings, door, tls)])
     app[DOOR] = door
+    feed = app[FEED] = Feed(services.journal, services.clock)
+    app.on_shutdown.append(_end(feed))
     receiver = Receiver(services)
     reads = Reads(services)
-    topics = (receiver, Commands(services), reads, Remembered(services), Health(services, receiver))
+    events = Events(feed, partial(_still_reads, gate))
+    topics = (receiver, Commands(services), reads, Remembered(services), Health(services, receiver), events)
     routes = [route for topic in topics for route in topic.routes()]
     routes.append(openapi.route(routes, opened))
     for route in routes:
         routing.register(app, gate, route, opened)
     return app
+
+
+def _end(feed: Feed) -> Callable[[web.Application], Awaitable[None]]:
+    async def end(_app: web.Application) -> None:
+        await feed.close()
+
+    return end
+
+
+def _still_reads(gate: Gate, request: web.Request) -> Check:
+    """Checks again whether the token of a request may read."""
+
+    async def check() -> None:
+        await gate.look()
+        gate.admit(request.headers.get("Authorization"), Role.VIEWER)
+
+    return check
 
 
 def _around_each_request(telemetry: Telemetry, warnings: Warnings, door: Door, tls: ServerTls | None) -> Middleware:

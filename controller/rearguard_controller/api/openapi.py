@@ -17,12 +17,15 @@ from aiohttp import web
 from rearguard_controller.api import bodies, request_body
 from rearguard_controller.api.answers import Error, answer
 from rearguard_controller.api.auth import Role
-from rearguard_controller.api.operations import BASE, DOCUMENT, OPERATIONS, Operation, Parameter
+from rearguard_controller.api.operations import BASE, DOCUMENT, EVENTS, OPERATIONS, Operation, Parameter
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.schemas import Components, Schema
 
 _JSON = "application/json"
-_METRICS_TYPES = ("text/plain", "application/openmetrics-text")
+_TYPES: Mapping[str, tuple[str, ...]] = {
+    "/metrics": ("text/plain", "application/openmetrics-text"),
+    EVENTS: ("text/event-stream",),
+}
 _ALWAYS = (403, 417, 500)  # any route may refuse so
 _TEXTS: Mapping[int, str] = {
     200: "Done, or what was asked for.",
@@ -132,7 +135,7 @@ class _Writer:
         }
 
     def _answer(self, route: Route, status: int, kind: object) -> Schema:
-        types = _METRICS_TYPES if route.path == "/metrics" else (_JSON,)
+        types = _TYPES.get(route.path, (_JSON,))
         schema = self.components.of(kind)
         return {"description": _TEXTS[status], "content": {each: {"schema": schema} for each in types}}
 

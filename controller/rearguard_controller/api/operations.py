@@ -16,6 +16,7 @@ from rearguard_controller.model import Outcome, Verdict
 
 DOCUMENT = "/openapi.json"
 BASE = "/api/monitoring"
+EVENTS = f"{BASE}/events"
 _READ = (400, 503)
 _CHANGE = (400, 408, 413, 415, 422, 502, 503)
 
@@ -54,6 +55,9 @@ _VERDICT = Parameter("verdict", Verdict, "With this verdict only.")
 _VERSION = Parameter("version", _Text, "This version only.")
 _KEY = Parameter(
     "Idempotency-Key", _Key, "The same key leads to the same rollback, however often it is sent.", "header"
+)
+_LAST_EVENT = Parameter(
+    "Last-Event-ID", _Key, "The id of the last event that was read: what came after it is sent first.", "header"
 )
 
 
@@ -149,6 +153,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", f"{BASE}/targets/{{name}}/drills"): Operation(
         "Drills of a target, newest first.", {200: json_views.DrillPage}, (404, *_READ), (_LIMIT, _BEFORE)
+    ),
+    ("GET", EVENTS): Operation(
+        "What happens from now on, as server-sent events; the answer does not end.",
+        {200: str},
+        _READ,
+        (_LAST_EVENT,),
     ),
     ("POST", "/-/reload"): Operation(
         "Read the configuration again; a bad one changes nothing.", {200: json_views.Reloaded}, (400, 422, 503)

@@ -17,7 +17,7 @@ from rearguard_controller.errors import RearguardError
 
 PRINCIPAL = web.RequestKey("principal", Principal)
 
-Handle = Callable[[web.Request], Awaitable[web.Response]]
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)

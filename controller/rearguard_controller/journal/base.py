@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-from rearguard_controller.errors import JournalError, NotFoundError
-from rearguard_controller.journal import pages, records, statements
+from rearguard_controller.errors import DamagedError, JournalError, NotFoundError
+from rearguard_controller.journal import news, pages, records, statements
 from rearguard_controller.journal.inbox import Inbox
+from rearguard_controller.journal.news import Kind, Mark, News
 from rearguard_controller.journal.pages import Listing
 from rearguard_controller.journal.store import Page
 from rearguard_controller.model import (
@@ -39,6 +41,7 @@ class StoreBase(ABC):
     """The methods of a `Journal` that are the same for every database; `Journal` says what each promises."""
 
     _inbox: Inbox
+    _states_read: Mapping[str, TargetState] = MappingProxyType({})  # by record, as they were last read together
 
     @abstractmethod
     async def _rows(self, sql: str, *values: object) -> Sequence[tuple[Any, ...]]:
@@ -168,6 +171,19 @@ class StoreBase(ABC):
         rows = await self._rows("select body from target_state where target = $1", target)
         return records.state_in(target, rows[0][0] if rows else None)
 
+    async def target_states(self) -> Mapping[str, TargetState]:
+        """See `Journal.target_states`."""
+        rows = await self._rows("select target, body from target_state")
+        states, read = dict[str, TargetState](), dict[str, TargetState]()
+        for target, body in rows:
+            try:
+                state = self._states_read.get(body) or records.state_in(target, body)
+            except DamagedError:  # whoever asks for it by itself is told
+                continue
+            states[target] = read[body] = state
+        self._states_read = read
+        return states
+
     async def operator_actions(self, *, subject: str | None = None, limit: int = 50) -> tuple[OperatorAction, ...]:
         """See `Journal.operator_actions`."""
         where, values = ("where subject = $2", [limit, subject]) if subject is not None else ("", [limit])
@@ -200,6 +216,25 @@ class StoreBase(ABC):
     async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
         """See `Journal.drills`."""
         return await self._page(Listing(Drill, "drills", {"target": target}, limit, before))
+
+    # --- what is new
+
+    async def newest(self, now: float) -> Mark:
+        """See `Journal.newest`."""
+        rows = await self._rows(news.NEWEST)
+        return Mark(int(rows[0][0]), int(rows[0][1]), now)
+
+    async def news(self, after: Mark, now: float) -> News:
+        """See `Journal.news`."""
+        asked = {
+            Kind.DECISION: news.decisions(after),
+            Kind.ACTION: news.actions(after),
+            Kind.ROLLBACK: news.rollback_events(after),
+            Kind.DRILL: news.drills(after),
+        }
+        found = {kind: await self._rows(sql, *values) for kind, (sql, values) in asked.items()}
+        of_rollbacks = {row[0]: row[4] for row in found[Kind.ROLLBACK]}
+        return news.read(after, now, found, await self.target_states(), of_rollbacks)
 
     async def _page(self, listing: Listing[T]) -> Page[T]:
         found = [] if listing.before is None else await self._rows(listing.place(), listing.before)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.news import Mark, News
 from rearguard_controller.model import (
     Alert,
     Decision,
@@ -240,6 +241,9 @@ class Journal(Protocol):
     async def target_state(self, target: str) -> TargetState:
         """What is remembered of a target; a target never seen is armed and knows no version."""
 
+    async def target_states(self) -> Mapping[str, TargetState]:
+        """What is remembered of every target that was ever seen, by name; without those whose record is damaged."""
+
     async def change_target(
         self,
         target: str,
@@ -281,6 +285,12 @@ class Journal(Protocol):
 
     async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
         """Drills of a target, newest first, an unfinished one included. `before` is a cursor (a drill id)."""
+
+    async def newest(self, now: float) -> Mark:
+        """The mark after everything that is stored; `now` is the present time in seconds since the epoch."""
+
+    async def news(self, after: Mark, now: float) -> News:
+        """What was stored after a mark, oldest first, and a little from before it: `Item.key` tells it apart."""
 
     async def close(self) -> None:
         """Finish what is being written and release the files."""

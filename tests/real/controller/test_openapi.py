@@ -18,7 +18,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from local_stack.process import Program, free_ports
 from real.controller.served import NOWHERE, OPERATOR, RELEASE, SENDER, VIEWER, serving
 from rearguard_controller.api.auth import Role
-from rearguard_controller.api.operations import OPERATIONS
+from rearguard_controller.api.operations import EVENTS, OPERATIONS
 
 CONFIGURATION = """
 environment: production
@@ -107,6 +107,7 @@ def explore(folder: Path, url: str, examples: int, *more: str) -> None:
             f"{url}/openapi.json",
             f"--checks={CHECKS}",
             f"--max-examples={examples}",
+            f"--exclude-path={EVENTS}",  # its answer does not end; test_events.py reads it
             "--seed=7",
             "--generation-database=none",
             "--phases=examples,coverage,fuzzing",
