@@ -1,12 +1,7 @@
-"""Each service's own wire format over a real socket, as its public documentation has it, and receivers that lie.
-
-The receiver here checks what the service would check: fields, lengths, keys and their order.
-"""
+"""Chats and mail in their own wire formats over a real socket, as their documentation has it; receivers that lie."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import email
 import email.policy
 import json
@@ -16,87 +11,16 @@ from dataclasses import replace
 
 import pytest
 
+from real.controller.notice_kit import NASTY, TS, URL, closed, in_file, mailbox, of_kind, story, with_token
 from real.controller.receivers import receiving
-from real.controller.test_notify import ALL, telling
+from real.controller.test_notify import telling
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.adapters.notices.kinds import slack
-from rearguard_controller.config import NotifyEntry, ReceiverKind
+from rearguard_controller.config import ReceiverKind
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import Outcome, Phase, StepKind, StepState
-from unit.controller.factories import NOW, TARGET, alert, decision, release, rollback
+from unit.controller.factories import NOW, TARGET, alert, decision
 
-URL = "https://rearguard.example.com"
-NASTY = "<!channel> & <http://evil|click> *bold* `code` @everyone [x](http://evil) \u202e %%% \x1b[31m"
-TS = {"ok": True, "channel": "C1", "ts": "1700000000.000100"}
-
-
-class Mailbox:
-    """A mail server that takes every mail, or says hello and nothing more."""
-
-    def __init__(self, *, hangs):
-        self.hangs, self.port, self.received, self.recipients = hangs, 0, [], set()
-
-    async def serve(self, reader, writer):
-        writer.write(b"220 mail.example.com ESMTP\r\n")
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                if self.hangs:
-                    continue
-                word = line[:4].upper()
-                if word == b"DATA":
-                    writer.write(b"354 go on\r\n")
-                    self.received.append((await reader.readuntil(b"\r\n.\r\n"))[:-5])
-                elif word == b"RCPT":
-                    self.recipients.add(line.split(b":", 1)[1].split()[0].decode())
-                writer.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
-        writer.close()
-
-
-@contextlib.asynccontextmanager
-async def mailbox(*, hangs=False):
-    it = Mailbox(hangs=hangs)
-    server = await asyncio.start_server(it.serve, "127.0.0.1", 0)
-    it.port = server.sockets[0].getsockname()[1]
-    try:
-        yield it
-    finally:
-        server.close()
-
-
-def waiting(**fields):
-    return rollback(phase=Phase.WAITING, needs_approval=True, wait_until=NOW + 1800, **fields)
-
-
-def closed(outcome=Outcome.RECOVERED, **fields):
-    done = rollback(**fields)
-    state = StepState.DONE
-    steps = tuple(
-        replace(step, state=state, attempt=1, started_at=NOW) if step.kind is StepKind.ROLL_BACK else step
-        for step in done.steps
-    )
-    return replace(done, steps=steps, phase=Phase.CLOSED, outcome=outcome, closed_at=NOW + 60, detail="0.01 now.")
-
-
-def of_kind(kind, receiver, path="", **fields):
-    return NotifyEntry(
-        **{"events": ALL, "url": f"http://{receiver.host}{path}", "timeout": 2.0, "kind": kind, **fields}
-    )
-
-
-def with_token(tmp_path, kind, receiver, **fields):
-    (tmp_path / "token").write_text("Secret-token\n")
-    return of_kind(kind, receiver, token_file=tmp_path / "token", **fields)
-
-
-def story(told, receiver_url=URL):
-    """A rollback from the question to its good end."""
-    told.use(external_url=receiver_url)
-    told.notify.decided(decision(rollback_id="r1"), waiting())
-    told.notify.started(rollback(), decision())
-    told.notify.finished(closed(), decision())
-
-
-# --- Slack -------------------------------------------------------------------------------------------------------
+# --- Slack ---
 
 
 def check_slack(body):
@@ -220,115 +144,7 @@ async def test_a_pause_that_makes_no_sense_is_none(said):
         await told.until(sent=1)
 
 
-# --- PagerDuty ---------------------------------------------------------------------------------------------------
-
-
-def check_pagerduty(body):
-    assert body["routing_key"] == "Secret-token"
-    assert 0 < len(body["dedup_key"]) <= 255
-    payload = body["payload"]
-    assert 0 < len(payload["summary"]) <= 1024
-    assert payload["severity"] in ("critical", "error", "warning", "info")
-    assert payload["source"]
-
-
-async def test_pagerduty_gets_one_alert_for_a_rollback_that_resolves_itself(tmp_path):
-    taken = (202, {"status": "success", "message": "Event processed"}, {})
-    async with receiving(taken) as receiver, telling(with_token(tmp_path, ReceiverKind.PAGERDUTY, receiver)) as told:
-        story(told)
-        await told.until(sent=3)
-    assert set(receiver.paths) == {"/v2/enqueue"}
-    for body in receiver.posted:
-        check_pagerduty(body)
-    assert {body["dedup_key"] for body in receiver.posted} == {"rearguard/r1"}
-    assert [body["event_action"] for body in receiver.posted] == ["trigger", "trigger", "resolve"]
-    assert receiver.posted[0]["links"] == [{"href": f"{URL}/rollbacks/r1", "text": "Rearguard"}]
-
-
-@pytest.mark.parametrize(
-    ("outcome", "action", "severity"),
-    [
-        (Outcome.RECOVERED, "resolve", "info"),
-        (Outcome.VETOED, "resolve", "info"),
-        (Outcome.NOT_RECOVERED, "trigger", "critical"),
-        (Outcome.NEEDS_A_PERSON, "trigger", "critical"),
-        (Outcome.EXPIRED, "trigger", "critical"),
-        (Outcome.FAILED, "trigger", "critical"),
-    ],
-)
-async def test_pagerduty_wakes_people_only_when_they_are_needed(tmp_path, outcome, action, severity):
-    async with receiving(202) as receiver, telling(with_token(tmp_path, ReceiverKind.PAGERDUTY, receiver)) as told:
-        told.notify.finished(closed(outcome), decision())
-        await told.until(sent=1)
-    [body] = receiver.posted
-    check_pagerduty(body)
-    assert (body["event_action"], body["payload"]["severity"]) == (action, severity)
-
-
-async def test_what_is_only_observed_is_a_change_in_pagerduty_which_wakes_nobody_and_is_told_once(tmp_path):
-    async with receiving(202) as receiver, telling(with_token(tmp_path, ReceiverKind.PAGERDUTY, receiver)) as told:
-        for _ in range(3):
-            told.notify.decided(decision(would="roll_back", to_version="v1"), None)
-        told.notify.decided(decision(), None)  # it would not be rolled back in any case
-        told.notify.bad_version(release("v2", bad_at=NOW - 60), rollback(), NOW)
-        await told.until(sent=2)
-    assert receiver.paths == ["/v2/change/enqueue", "/v2/enqueue"]
-    assert receiver.posted[0]["payload"]["summary"] == (
-        "checkout: would be rolled back from v2 to v1, but is left as it is"
-    )
-    assert receiver.posted[1]["dedup_key"] == "rearguard/checkout/v2"
-
-
-async def test_long_names_keep_their_place_in_pagerduty(tmp_path):
-    async with receiving(202) as receiver, telling(with_token(tmp_path, ReceiverKind.PAGERDUTY, receiver)) as told:
-        for version in ("v" * 5000 + "1", "v" * 5000 + "2"):
-            told.notify.bad_version(release(version, bad_at=NOW), None, NOW)
-        await told.until(sent=2)
-    for body in receiver.posted:
-        check_pagerduty(body)
-    assert len({body["dedup_key"] for body in receiver.posted}) == 2
-
-
-async def test_a_refusal_of_pagerduty_is_told_without_its_words(tmp_path):
-    answer = (400, {"status": "invalid event", "errors": ["Secret-words"]}, {})
-    async with receiving(answer) as receiver, telling(with_token(tmp_path, ReceiverKind.PAGERDUTY, receiver)) as told:
-        told.finish()
-        await told.until(refused=1)
-        assert "answered 400" in told.log
-        assert "Secret" not in told.log
-
-
-# --- Opsgenie ----------------------------------------------------------------------------------------------------
-
-
-async def test_opsgenie_gets_one_alert_for_a_rollback_that_closes_itself(tmp_path):
-    taken = (202, {"result": "Request will be processed", "took": 0.1, "requestId": "x"}, {})
-    async with (
-        receiving(taken) as receiver,
-        telling(with_token(tmp_path, ReceiverKind.OPSGENIE, receiver)) as told,
-    ):
-        story(told)
-        await told.until(sent=3)
-    alias = "rearguard%2Fr1"
-    assert receiver.paths == [
-        "/v2/alerts",
-        "/v2/alerts",
-        f"/v2/alerts/{alias}/notes?identifierType=alias",
-        f"/v2/alerts/{alias}/close?identifierType=alias",
-    ]
-    assert {each["Authorization"] for each in receiver.headers} == {"GenieKey Secret-token"}
-    first, _, note, close = receiver.posted
-    assert (first["alias"], first["priority"]) == ("rearguard/r1", "P1")  # a person should approve
-    assert "recovered: v1 serves instead of v2" in close["note"]
-    assert "has started" in note["note"]
-    for body in receiver.posted[:2]:
-        assert 0 < len(body["message"]) <= 130
-        assert len(body["description"]) <= 15_000
-        assert sum(len(name) + len(value) for name, value in body["details"].items()) <= 8000
-        assert all(len(each) <= 50 for each in body["tags"])
-
-
-# --- Teams -------------------------------------------------------------------------------------------------------
+# --- Teams ---
 
 
 async def test_teams_gets_a_card_in_which_no_text_is_markup_and_that_is_never_too_large():
@@ -350,7 +166,7 @@ async def test_teams_gets_a_card_in_which_no_text_is_markup_and_that_is_never_to
     assert receiver.posted[0]["attachments"][0]["content"]["actions"][0]["url"] == f"{URL}/rollbacks/r1"
 
 
-# --- Discord -----------------------------------------------------------------------------------------------------
+# --- Discord ---
 
 
 def check_discord(body):
@@ -403,13 +219,7 @@ async def test_a_pause_in_the_body_of_discord_is_kept():
         assert time.monotonic() - began >= 0.7
 
 
-# --- mail and the rest, by Apprise -------------------------------------------------------------------------------
-
-
-def in_file(tmp_path, url, **fields):
-    (tmp_path / "address").write_text(url + "\n")
-    fields = {"events": ALL, "timeout": 10.0, "url_file": tmp_path / "address", **fields}
-    return NotifyEntry(**fields)
+# --- mail and the rest, by Apprise ---
 
 
 async def test_mail_is_plain_and_no_text_adds_a_header_or_markup(tmp_path):

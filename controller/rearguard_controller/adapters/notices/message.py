@@ -171,7 +171,12 @@ def _key(notice: Notice) -> str:
 
 def digest(alert: Alert) -> str:
     """An alert's identity, short enough for every service."""
-    return blake2b(key_of(alert).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return digest_of(key_of(alert))
+
+
+def digest_of(text: str) -> str:
+    """A short name for any text."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _path(notice: Notice) -> str:
@@ -290,7 +295,7 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
     annotations = {} if alert is None else alert.annotations
     return [
         ("Serves now", _serves(notice)),
-        ("Rolled away from", _away_from(notice) or "" if _has_left(rollback) else ""),
+        ("Rolled away from", _away_from(notice) or "" if has_left(rollback) else ""),
         ("Alert", "" if alert is None else alert.name),
         ("Measured", _measured(decision)),
         ("Figure", annotations.get("figure", "")),
@@ -319,7 +324,8 @@ def _disarmed(notice: Notice) -> str:
     return f'disarmed; allow them again: rearguard arm {rollback.target} --reason "..."'
 
 
-def _has_left(rollback: Rollback | None) -> bool:
+def has_left(rollback: Rollback | None) -> bool:
+    """Whether its destination was put back."""
     step = None if rollback is None else rollback.step_of(StepKind.ROLL_BACK)
     return step is not None and step.state is StepState.DONE
 
@@ -332,7 +338,7 @@ def _serves(notice: Notice) -> str:
     if rollback is None:
         return "" if decision is None else decision.from_version or "unknown"
     step = rollback.step_of(StepKind.ROLL_BACK)
-    if _has_left(rollback):
+    if has_left(rollback):
         return rollback.to_version
     if step is None or step.attempt == 0:
         return "another version" if rollback.outcome is Outcome.SUPERSEDED else rollback.from_version

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rearguard_controller.adapters.notices.kinds import (
     by_apprise,
+    datadog,
     discord,
+    grafana,
     opsgenie,
     pagerduty,
+    sentry,
     slack,
     teams,
     webhook,
@@ -30,6 +33,9 @@ _POSTS: Mapping[ReceiverKind, Callable[[Message, To, Known], Sequence[Post]]] = 
     ReceiverKind.OPSGENIE: opsgenie.posts,
     ReceiverKind.TEAMS: teams.posts,
     ReceiverKind.DISCORD: discord.posts,
+    ReceiverKind.SENTRY: sentry.posts,
+    ReceiverKind.DATADOG: datadog.posts,
+    ReceiverKind.GRAFANA: grafana.posts,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from rearguard_controller.adapters.notices.message import Message, Severity
+from rearguard_controller.adapters.notices.message import Message, Severity, digest_of
 from rearguard_controller.adapters.notices.post import Json, Known, Post, To, cut
 from rearguard_controller.model import NoticeEvent
 
@@ -22,7 +22,7 @@ def posts(message: Message, to: To, known: Known) -> Sequence[Post]:
     del known  # the alias joins them
     base = to.url.rstrip("/").removesuffix("/v2/alerts") + "/v2/alerts"
     headers = {"Authorization": f"GenieKey {to.token}", **to.headers}
-    alias = message.key[-MOST_ALIAS:]
+    alias = message.key if len(message.key) <= MOST_ALIAS else digest_of(message.key)
     note: Json = {"source": "Rearguard", "note": cut(f"{message.title}\n{message.plain}", MOST_NOTE)}
     of_alias = f"{base}/{quote(alias, safe='')}"
     if message.ends:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rearguard_controller import wording
-from rearguard_controller.adapters.notices.message import Message, Severity
+from rearguard_controller.adapters.notices.message import Message, Severity, digest_of
 from rearguard_controller.adapters.notices.post import Json, Known, Post, To, cut
 from rearguard_controller.model import NoticeEvent
 
@@ -53,5 +53,5 @@ def posts(message: Message, to: To, known: Known) -> Sequence[Post]:
 
 
 def key(message: Message) -> str:
-    """The deduplication key; one that is too long is told apart by its end."""
-    return message.key if len(message.key) <= MOST_KEY else message.key[-MOST_KEY:]
+    """The deduplication key; of one that is too long, a digest."""
+    return message.key if len(message.key) <= MOST_KEY else digest_of(message.key)
