@@ -26,6 +26,7 @@ from rearguard_controller.api.listener import DOOR, Listener
 from rearguard_controller.api.reads import Reads
 from rearguard_controller.api.routing import PRINCIPAL
 from rearguard_controller.api.services import Services
+from rearguard_controller.api.slack import Slack
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.versions import Remembered
 from rearguard_controller.api.warnings import Warnings
@@ -58,7 +59,15 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     receiver = Receiver(services)
     reads = Reads(services)
     events = Events(feed, partial(_still_reads, gate))
-    topics = (receiver, Commands(services), reads, Remembered(services), Health(services, receiver), events)
+    topics = (
+        receiver,
+        Commands(services),
+        reads,
+        Remembered(services),
+        Health(services, receiver),
+        events,
+        Slack(services),
+    )
     routes = [route for topic in topics for route in topic.routes()]
     routes.append(openapi.route(routes, opened))
     for route in routes:

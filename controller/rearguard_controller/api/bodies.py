@@ -74,4 +74,10 @@ class Delivery(TypedDict):
     alerts: Annotated[list[DeliveredAlert], ("maxItems", MAX_ALERTS), "The alerts."]
 
 
+class SlackForm(TypedDict):
+    """What Slack sends when a button was pressed."""
+
+    payload: Annotated[str, ("minLength", 1), "The block action, as JSON."]
+
+
 CLOSED = frozenset({WithReason, DisarmRequest, TriggerRequest, Announcement, DrillRequest})  # no unknown fields

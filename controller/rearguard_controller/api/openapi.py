@@ -120,7 +120,7 @@ class _Writer:
             },
         }
         if operation.body is not None:
-            content = {_JSON: {"schema": self.components.of(operation.body)}}
+            content = {operation.media: {"schema": self.components.of(operation.body)}}
             shown["requestBody"] = {"required": True, "content": content}
         return shown
 

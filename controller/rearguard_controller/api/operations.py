@@ -33,13 +33,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What the document says of one route; `answers` are types by status, `errors` the statuses of refusals."""
+    """What the document says of one route; `answers` are types by status, `errors` the statuses of refusals.
+
+    `media` is the type of the body.
+    """
 
     summary: str
     answers: Mapping[int, object]
     errors: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: object = None
+    media: str = "application/json"
 
 
 _Text = Annotated[str, ("minLength", 1), ("maxLength", request_body.MOST_TEXT), ("pattern", r"^[^\x00]*$")]
@@ -72,6 +76,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         {202: json_views.Accepted},
         (400, 408, 413, 503),
         body=bodies.Delivery,
+    ),
+    ("POST", "/integrations/slack"): Operation(
+        "A button was pressed in Slack; it is signed with the secret of the app.",
+        {200: json_views.Pressed},
+        (400, 401, 404, 408, 413, 503),
+        body=bodies.SlackForm,
+        media="application/x-www-form-urlencoded",
     ),
     ("GET", f"{BASE}/dashboard"): Operation(
         "Every target: health, version, firing alerts, current figures.", {200: json_views.Dashboard}, _READ

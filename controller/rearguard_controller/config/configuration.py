@@ -23,6 +23,7 @@ from rearguard_controller.config.object_names import namespace
 from rearguard_controller.config.policies import policies as read_policies
 from rearguard_controller.config.policies import stand_ins
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
+from rearguard_controller.config.slack import SlackButtons, slack
 from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import KubernetesRelease, Policy, StormLimit, Target
@@ -139,6 +140,7 @@ class Configuration:
     kubernetes: KubernetesSettings = _OWN_CLUSTER
     discover: tuple[Discover, ...] = ()
     external_url: str | None = None
+    slack: SlackButtons | None = None
 
     @property
     def cluster(self) -> KubernetesSettings | None:
@@ -190,6 +192,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         discover=mistakes.of(lambda: discover(top.get("discover"), folder, environment, policies), ()),
         kubernetes=mistakes.of(lambda: _kubernetes(top.get("kubernetes"), folder), _OWN_CLUSTER),
         external_url=mistakes.of(lambda: _external_url(top.get("external_url")), None),
+        slack=mistakes.of(lambda: slack(top.get("slack"), folder), None),
     )
     mistakes.tell()
     return configuration

@@ -63,6 +63,8 @@ def _secret_files(configuration: Configuration) -> Iterator[Path]:
     yield from _of_source(configuration.prometheus.http)
     if configuration.alertmanager is not None:
         yield from _of_source(configuration.alertmanager.http)
+    if configuration.slack is not None:
+        yield configuration.slack.signing_secret_file
     for entry in configuration.notify:
         yield from (file for file in (entry.url_file, entry.headers_file, entry.token_file) if file is not None)
     yield from _of_hooks(configuration.targets)

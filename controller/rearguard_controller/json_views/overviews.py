@@ -105,6 +105,12 @@ class Reloaded(TypedDict):
     reloaded: Annotated[Literal[True], "Always true."]
 
 
+class Pressed(TypedDict):
+    """A button of a chat was pressed."""
+
+    taken: Annotated[Literal[True], "Always true; what became of it is told in the chat."]
+
+
 def heartbeat(age: float | None) -> Heartbeat:
     """How long ago a heartbeat last came, in seconds, and what to think of that; None: none ever came."""
     return {"age_s": age, "state": _heartbeat_state(age)}

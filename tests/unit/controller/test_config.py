@@ -616,6 +616,27 @@ def test_the_service_is_known_by_its_address(address, kind):
     assert config.kind_of(address) == kind
 
 
+def test_who_may_press_buttons_of_slack_is_read():
+    found = parse(SMALL + "slack: {signing_secret_file: s, operators: {U01: ann, W2: bob}}\n").slack
+    assert (found.signing_secret_file, found.operators) == (FOLDER / "s", {"U01": "ann", "W2": "bob"})
+    assert parse(SMALL).slack is None
+
+
+@pytest.mark.parametrize(
+    ("block", "field", "words"),
+    [
+        ("{operators: {U1: a}}", "slack", "signing_secret_file"),
+        ("{signing_secret_file: s}", "slack", "operators"),
+        ("{signing_secret_file: s, operators: {}}", "slack.operators", "U0123456789"),
+        ("{signing_secret_file: s, operators: {ann: ann}}", "slack.operators.ann", "no id of a user"),
+    ],
+)
+def test_what_is_wrong_with_buttons_of_slack_is_named(block, field, words):
+    error = refused(SMALL + f"slack: {block}\n")
+    assert error.field == field
+    assert words in error.message
+
+
 def test_an_address_for_links_has_no_slash_at_its_end_and_is_one():
     assert parse(SMALL + "external_url: https://rearguard.example.com/base/\n").external_url == (
         "https://rearguard.example.com/base"

@@ -27,6 +27,7 @@ SECTIONS = (
     service.TOKENS,
     service.LIMITS,
     service.NOTIFY,
+    service.SLACK,
     policies.POLICY,
     policies.APPROVAL,
     policies.BUDGET,

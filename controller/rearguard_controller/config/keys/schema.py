@@ -53,6 +53,7 @@ _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the s
     (service.TOP, "storm"): service.STORM,
     (service.TOP, "tokens"): service.TOKENS,
     (service.TOP, "notify"): service.NOTIFY,
+    (service.TOP, "slack"): service.SLACK,
     (service.TOP, "policies"): policies.POLICY,
     (service.TOP, "targets"): targets.TARGET,
     (service.TOP, "discover"): discover.DISCOVER,

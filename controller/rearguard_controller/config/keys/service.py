@@ -59,6 +59,7 @@ TOP = Section(
         ),
         Key("tokens", "mapping", "none", "Files with the tokens of each role; without any, see `--insecure`."),
         Key("notify", "list", "none", "Who is told of alerts, decisions and rollbacks."),
+        Key("slack", "mapping", "none", "Buttons of Slack by which people approve and veto."),
         Key("external_url", "URL", "none", "Where people reach this controller: for the links in notices."),
         Key("policies", "mapping of name to policy", "one named `default`", "When targets may be rolled back."),
         Key(
@@ -198,5 +199,22 @@ NOTIFY = Section(
         ),
         Key("headers_file", "path", "none", "Request headers, lines `Name: value`, read at each use: for secrets."),
         Key("timeout", "duration", "`10s`", "When one attempt counts as failed."),
+    ),
+)
+SLACK = Section(
+    "slack",
+    (
+        Key(
+            "signing_secret_file",
+            "path",
+            REQUIRED,
+            "File with the signing secret of the app, read again at each use.",
+        ),
+        Key(
+            "operators",
+            "mapping of text",
+            REQUIRED,
+            "Who may press buttons: ids of Slack's users (`U0123456789`) to the names that the audit shows.",
+        ),
     ),
 )
