@@ -15,7 +15,7 @@ from time import perf_counter
 from types import FrameType
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from rearguard_exporter.fault_barrier import log, quiet, report
@@ -97,7 +97,13 @@ class AiohttpRequest(MeasuredRequest):
                 self.reported_error = type(failure).__name__
         else:
             body = getattr(response, "body", None)
-            if type(body) is bytes and len(body) <= _SMALL and self.is_open and _is_handled():
+            if (
+                type(body) is bytes
+                and len(body) <= _SMALL
+                and self.is_open
+                and _is_handled()
+                and not _is_short(response, request, body)
+            ):
                 # Before the caller can have it: a worker that is killed now has counted what it answered.
                 self.ahead = True
                 self.subject = request
@@ -147,7 +153,7 @@ class AiohttpRequest(MeasuredRequest):
                 self.client_left = left and not self._is_whole()
                 if not left:
                     failure = ConnectionError()  # of the body's own source; aiohttp keeps its class to itself
-            elif self.is_stream and failure is None and self._falls_short(response, request):
+            elif failure is None and self._is_unfinished(response, request):
                 failure = UnfinishedResponseError()
             self._over(failure, request)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
@@ -169,6 +175,13 @@ class AiohttpRequest(MeasuredRequest):
                 self._over(None, request)
                 return
         self._over(failure, request)
+
+    def _is_unfinished(self, response: web.StreamResponse, request: web.Request) -> bool:
+        """Whether it ended before the length that its head promised."""
+        if self.is_stream:
+            return self._falls_short(response, request)
+        body = getattr(response, "body", None)
+        return type(body) is bytes and _is_short(response, request, body)
 
     def _is_whole(self) -> bool:
         """Whether the last byte was sent; aiohttp notes the length then."""
@@ -200,6 +213,17 @@ class AiohttpRequest(MeasuredRequest):
             self.end(failure)
         # The request holds this object, and so may tasks that outlive it: all would wait for the garbage collector.
         self.subject = self.response = self.broken = None
+
+
+def _is_short(response: web.StreamResponse, request: web.Request, body: bytes) -> bool:
+    """Whether the head of an answer of one piece promises more than this body."""
+    try:
+        promised = int(response.headers.get(hdrs.CONTENT_LENGTH, 0))
+    except ValueError:
+        return False
+    if promised <= len(body) or request.method == hdrs.METH_HEAD or response.status in _WITHOUT_BODY:
+        return False
+    return not response.compression and hdrs.CONTENT_ENCODING not in response.headers
 
 
 _FINISH = getattr(getattr(RequestHandler, "finish_response", None), "__code__", None)

@@ -30,7 +30,7 @@ from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
 from rearguard_exporter.frameworks.asgi_beacons import beacon_answer, script_answer
 from rearguard_exporter.frameworks.asgi_copies import MEASURED, watch_router
 from rearguard_exporter.frameworks.asgi_loop import beside_loop, running_loop
-from rearguard_exporter.frameworks.asgi_request import Request
+from rearguard_exporter.frameworks.asgi_request import Request, request_class
 from rearguard_exporter.frameworks.asgi_socket import Handshake, Socket
 from rearguard_exporter.frameworks.asgi_traced import TracedApp
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
@@ -67,6 +67,7 @@ class _Own:
     is_traced: bool = False
     entered: bool = False
     is_simple: bool = False  # entered, and no paths are excluded
+    request: type[Request] = Request  # of the server that called first
 
     def enter(self, has_entered: bool) -> None:
         self.entered = has_entered
@@ -109,7 +110,7 @@ class MeasuredApp(ApplicationProxy):
         ):
             return
         kind = scope["method"], scope.get("scheme", "http")
-        request = Request(own.lanes.of.get(kind) or own.lanes.open(*kind), scope, send)
+        request = own.request(own.lanes.of.get(kind) or own.lanes.open(*kind), scope, send)
         scope[MEASURED] = request
         request.ask = receive
         try:
@@ -133,7 +134,7 @@ class MeasuredApp(ApplicationProxy):
             await self.app(scope, receive, send)
             return True
         if not self._own.entered:
-            self._enter()  # a server that does without lifespan
+            self._enter(receive)  # a server that does without lifespan
         if kind == "http" and await self._is_answered(scope, receive, send):
             return True
         if self._own.excluded is not None and _path(scope) in self._own.excluded:
@@ -158,7 +159,7 @@ class MeasuredApp(ApplicationProxy):
             return False
         scope[MEASURED] = True
         if self._own.entered and self._loop is not None and self._loop.is_closed():
-            self._enter()  # the loop before ended without cancelling its tasks, so nobody told us
+            self._enter(receive)  # the loop before ended without cancelling its tasks, so nobody told us
         leave_untraced()
         await answer(scope, receive, send)
         return True
@@ -167,7 +168,7 @@ class MeasuredApp(ApplicationProxy):
         async def sending(message: Message) -> None:
             kind = message["type"]
             if kind == "lifespan.startup.complete":
-                self._enter()
+                self._enter(receive)
             elif kind.startswith("lifespan.shutdown."):
                 await self._leave()  # before the server hears of it: hypercorn cancels what still runs then
             await send(message)
@@ -183,8 +184,9 @@ class MeasuredApp(ApplicationProxy):
             lifecycle = self.rearguard_parts.lifecycle
             await (lifecycle.leave() if self._loop is not None else beside_loop(lifecycle.stop))
 
-    def _enter(self) -> None:
+    def _enter(self, receive: Receive) -> None:
         watch_router(self.app)
+        self._own.request = request_class(receive)
         self._loop = running_loop()
         if self._loop is not None:
             self._own.enter(self.rearguard_parts.lifecycle.enter(self.forget_parent))

@@ -18,6 +18,8 @@ from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, Un
 
 _CODES: Final = {str(code): code for code in range(100, 1000)}
 _WITHOUT_BODY: Final = frozenset({204, 304})
+_CONTENT_LENGTH: Final = "content-length"
+_LENGTH_OF_NAME: Final = len(_CONTENT_LENGTH)
 _SMALL: Final = 65536  # bytes that a server need not wait to send
 _QUICK: Final = 0.01  # seconds in which hardly a caller leaves
 
@@ -93,7 +95,8 @@ class WsgiRequest(MeasuredRequest):
         if self.lane.thread != get_ident():  # servers may ask for a body in another thread
             self.change_thread()
         now = perf_counter()
-        if self.is_stream or self.since is None or now - self.since > _QUICK or not self.end_ordinary(now):
+        is_long = self.is_stream or self.since is None or now - self.since > _QUICK
+        if is_long or self._is_short(self._sent) or not self.end_ordinary(now):
             self.end(UnfinishedResponseError() if self._falls_short() else None)
 
     def close(self) -> None:
@@ -130,11 +133,14 @@ class WsgiRequest(MeasuredRequest):
         if len(body) == 1 and type(body[0]) is bytes and len(body[0]) <= _SMALL:
             now = perf_counter()
             if now - self.began < _QUICK:
-                if not self.end_ordinary(now):
+                if self._is_short(len(body[0])) or not self.end_ordinary(now):
+                    self._sent = len(body[0])
                     self.complete = now
-                    self.end()
+                    self.end(UnfinishedResponseError() if self._falls_short() else None)
                 return body  # type: ignore[no-any-return]
         made = ReadyBody(body)
+        if all(type(piece) is bytes for piece in made):
+            self._sent = sum(map(len, made))
         made.request, made.close, self.before = self, self.closed, exception()
         return made
 
@@ -145,7 +151,7 @@ class WsgiRequest(MeasuredRequest):
             if failure is self.before:
                 if self.lane.thread != get_ident():
                     self.change_thread()
-                self.end()
+                self.end(UnfinishedResponseError() if hasattr(self, "_sent") and self._falls_short() else None)
             else:
                 self.stop(failure)
 
@@ -174,6 +180,16 @@ class WsgiRequest(MeasuredRequest):
         except Exception:  # noqa: BLE001 - bodies and headers of any shape
             return False
 
+    def _is_short(self, sent: int) -> bool:
+        """Whether a body of so many bytes may be shorter than its head says, so that the long way has to look."""
+        try:
+            for name, value in self._headers:
+                if len(name) == _LENGTH_OF_NAME and name.lower() == _CONTENT_LENGTH:
+                    return int(value) != sent
+        except Exception:  # noqa: BLE001 - headers of any shape
+            return True
+        return False
+
     def _falls_short(self) -> bool:
         """Whether the body ended before what Content-Length says."""
         try:
@@ -187,7 +203,7 @@ class WsgiRequest(MeasuredRequest):
         if self.subject.get("REQUEST_METHOD") == "HEAD" or self.status in _WITHOUT_BODY:
             return 0
         for name, value in self._headers:
-            if name.lower() == "content-length":
+            if name.lower() == _CONTENT_LENGTH:
                 return int(value)
         return None
 

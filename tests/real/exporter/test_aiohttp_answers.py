@@ -80,6 +80,21 @@ async def test_what_a_later_signal_does_to_an_answer_that_was_counted_is_what_co
     assert set(await recorded(site)) == {spoilt, *([("/", "200", "")] if before else [])}
 
 
+@pytest.mark.parametrize("before", [0, 1, 2, 5])
+@pytest.mark.parametrize("size", [9, 69_999])
+async def test_an_answer_of_one_piece_that_is_shorter_than_its_head_says_is_an_error(serve, size, before):
+    async def answer(request):
+        if "short" in request.query:
+            return web.Response(body=b"x" * size, headers={"Content-Length": str(size + 1)})
+        return web.Response(body=b"x" * size, headers={"Content-Length": str(size)})
+
+    site = await serve(made(web.get("/", answer)))
+    for _ in range(before):
+        await ask(site, "/")
+    await ask(site, "/?short", headers={"Connection": "close"})
+    assert await recorded(site) == [("/", "200", "")] * before + [("/", "200", "UnfinishedResponseError")]
+
+
 async def test_an_answer_whose_head_its_handler_sends_lasts_until_the_handler_is_over(serve):
     async def early(request):
         response = web.Response(text="early")

@@ -7,6 +7,11 @@ def counted(monitor):
     return {key[2:]: sum(child.counts()[:-1]) for key, child in known.items()}
 
 
+def told(monitor):
+    """As `counted`, of the kinds that there were."""
+    return {kind: count for kind, count in counted(monitor).items() if count}
+
+
 def routes(monitor):
     """How often each route was counted."""
     known = monitor._instruments.http_duration.known()

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Route
 
 from rearguard_exporter import Monitor
-from unit.exporter.counts import active, counted, in_flight, seconds
+from unit.exporter.counts import active, counted, in_flight, seconds, told
 
 HANDS_OVER = "http.response.pathsend" in inspect.getsource(responses)  # versions before 0.39 read files themselves
 SENDS_FILES = "http.response.pathsend" if HANDS_OVER else "http.response.body"
@@ -42,11 +42,6 @@ async def ask(app, path="/", sent=None, server=None, **scope):
     }  # fmt: skip
     await app(scope, receive, server or send)
     return sent
-
-
-def told(monitor):
-    """How many answers there were of each kind that there was."""
-    return {kind: count for kind, count in counted(monitor).items() if count}
 
 
 async def until(true, seconds=5):
@@ -191,6 +186,41 @@ async def test_an_answer_that_its_server_refuses_at_the_last_byte_is_an_error(mo
         await ask(app, server=server)
     assert told(monitor) == {("200", "RuntimeError"): 1, **({("200", ""): before} if before else {})}
     assert active(monitor) == 0
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 5])
+@pytest.mark.parametrize(
+    ("method", "status", "promised", "size", "is_short"),
+    [
+        ("GET", 200, b"10", 9, True),
+        ("GET", 200, b"10", 10, False),
+        ("GET", 200, b"10", 0, True),
+        ("GET", 200, b"70000", 69999, True),
+        ("GET", 200, b"70000", 70000, False),
+        ("HEAD", 200, b"10", 0, False),
+        ("GET", 304, b"10", 0, False),
+        ("GET", 404, b"10", 9, True),
+    ],
+)
+async def test_an_answer_of_one_piece_that_is_shorter_than_its_head_says_is_an_error(
+    monitor, method, status, promised, size, is_short, before
+):
+    sizes = [size]
+
+    async def hello(_scope, _receive, send):
+        length = promised if sizes[-1] == size else b"%d" % sizes[-1]
+        await send({"type": "http.response.start", "status": status, "headers": [(b"Content-Length", length)]})
+        await send({"type": "http.response.body", "body": b"x" * sizes[-1]})
+
+    app = monitor.instrument_asgi(hello)
+    for _ in range(before):
+        sizes.append(3)
+        await ask(app, method=method)
+    sizes.append(size)
+    await ask(app, method=method)
+    ordinary = before + (not is_short)
+    expected = {(str(status), ""): ordinary} if ordinary else {}
+    assert told(monitor) == expected | ({(str(status), "UnfinishedResponseError"): 1} if is_short else {})
 
 
 @pytest.mark.parametrize("before", [0, 1, 2, 5])

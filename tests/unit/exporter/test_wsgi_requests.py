@@ -6,7 +6,7 @@ from io import BytesIO
 import pytest
 
 from rearguard_exporter import Monitor
-from unit.exporter.counts import active, counted, in_flight, seconds
+from unit.exporter.counts import active, counted, in_flight, seconds, told
 
 
 @pytest.fixture
@@ -194,3 +194,50 @@ def test_the_endpoints_are_below_whatever_the_application_is_mounted_at(monitor,
     assert b'"status": "ok"' in body[0]
     body = ask(app, server()[0], PATH_INFO="/x/healthz", SCRIPT_NAME=script_name)
     assert body == [b"the application's"]
+
+
+def iterated(body):
+    yield from body
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iterated])
+@pytest.mark.parametrize("before", [0, 1, 2, 5])
+@pytest.mark.parametrize(
+    ("method", "status", "promised", "sizes", "is_short"),
+    [
+        ("GET", "200 OK", "10", [9], True),
+        ("GET", "200 OK", "10", [10], False),
+        ("GET", "200 OK", "10", [4, 5], True),
+        ("GET", "200 OK", "10", [4, 6], False),
+        ("GET", "200 OK", "70000", [69999], True),
+        ("HEAD", "200 OK", "10", [0], False),
+        ("GET", "304 Not Modified", "10", [0], False),
+        ("GET", "200 OK", "ten", [9], False),
+    ],
+)
+def test_a_body_that_is_shorter_than_its_head_says_is_an_error(
+    monitor, method, status, promised, sizes, is_short, before, kind
+):
+    said = [(promised, sizes)]
+
+    def hello(_environ, start_response):
+        length, lengths = said[-1]
+        start_response(status, [("Content-Length", length)])
+        return kind([b"x" * size for size in lengths])
+
+    app = monitor.instrument_wsgi(hello)
+
+    def serve():
+        body = ask(app, server()[0], REQUEST_METHOD=method)
+        for _ in body:
+            pass
+        getattr(body, "close", lambda: None)()
+
+    said.append(("3", [3]))
+    for _ in range(before):
+        serve()
+    said.append((promised, sizes))
+    serve()
+    ordinary = before + (not is_short)
+    expected = {(status[:3], ""): ordinary} if ordinary else {}
+    assert told(monitor) == expected | ({(status[:3], "UnfinishedResponseError"): 1} if is_short else {})

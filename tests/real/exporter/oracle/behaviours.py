@@ -58,6 +58,7 @@ TABLE = (
     Behaviour(
         "ends_short", fails=True, headers=(("Connection", "close"),)
     ),  # before the length that its head promises
+    Behaviour("short_at_once", fails=True, headers=(("Connection", "close"),)),  # so, too, with a body of one piece
     Behaviour("answers_500"),
     # HTTP's own kinds of answers.
     Behaviour("range", headers=(("Range", "bytes=2-5"),)),

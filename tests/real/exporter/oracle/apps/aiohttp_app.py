@@ -11,6 +11,7 @@ from real.exporter.oracle.apps.parts import (
     FILE,
     FOLDER,
     LARGE,
+    PIECE,
     SHORT,
     begins,
     large_file,
@@ -74,6 +75,10 @@ async def expects(request):
 
 async def ends_short(request):
     return await stream(request, short_pieces(), {"Content-Length": str(SHORT)})
+
+
+async def short_at_once(_):
+    return web.Response(body=PIECE, headers={"Content-Length": str(SHORT)})
 
 
 async def upload_chunked(request):
@@ -181,7 +186,7 @@ def made():
     app.router.add_get("/large_file", serve_large_file)
     for each in (
         quick, missing, waits, streams, large, upload, upload_in_group, upload_chunked, expects, preparing, signal,
-        payload, payload_os_error, payload_cancels, ends_short, raises_streaming, refuses_streaming,
+        payload, payload_os_error, payload_cancels, ends_short, short_at_once, raises_streaming, refuses_streaming,
         cancels_streaming, os_error_streaming, times_out, nothing, refuses, answers_500,
     ):  # fmt: skip
         app.router.add_route("*", f"/{each.__name__}", each)

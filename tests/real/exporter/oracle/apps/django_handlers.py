@@ -6,7 +6,7 @@ from django.urls import path
 
 from real.exporter.oracle.apps.failures import HANDLERS as FAILURES
 from real.exporter.oracle.apps.failures import cancels
-from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, pieces, short_pieces, until_left
+from real.exporter.oracle.apps.parts import FILE, LARGE, PIECE, SHORT, begins, pieces, short_pieces, until_left
 
 if not settings.configured:
     settings.configure(
@@ -42,6 +42,10 @@ async def upload(request):
 
 async def ends_short(request):
     return StreamingHttpResponse(short_pieces(), headers={"Content-Length": str(SHORT)})
+
+
+async def short_at_once(request):
+    return HttpResponse(PIECE, headers={"Content-Length": str(SHORT)})
 
 
 async def preparing(request):
@@ -86,6 +90,7 @@ async def unchanged(request):
 HANDLERS = FAILURES | {
     "quick": quick, "done": quick, "head": quick, "missing": missing, "waits": waits, "streams": streams,
     "large": large, "upload": upload, "upload_in_group": upload, "upload_chunked": upload, "ends_short": ends_short,
+    "short_at_once": short_at_once,
     "preparing": preparing, "raises_streaming": raises_streaming, "cancels_streaming": cancels_streaming,
     "os_error_streaming": os_error_streaming, "answers_500": answers_500,
     "range": range_, "beyond": beyond, "unchanged": unchanged, "expects": upload,

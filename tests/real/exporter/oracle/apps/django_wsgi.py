@@ -9,6 +9,7 @@ from real.exporter.oracle.apps.failures import BLOCKING
 from real.exporter.oracle.apps.parts import (
     FILE,
     LARGE,
+    PIECE,
     SHORT,
     begins,
     large_file,
@@ -67,6 +68,7 @@ HANDLERS = BLOCKING | {
     "upload": read,
     "upload_chunked": read_chunked,
     "ends_short": lambda _: StreamingHttpResponse(short_pieces_blocking(), headers={"Content-Length": str(SHORT)}),
+    "short_at_once": lambda _: HttpResponse(PIECE, headers={"Content-Length": str(SHORT)}),
     "upload_fails": upload_fails,
     "preparing": lambda _: Unprepared("ok"),
     "raises_streaming": lambda _: StreamingHttpResponse(pieces_blocking("raises_streaming", LookupError("oracle"))),

@@ -6,6 +6,7 @@ from real.exporter.oracle.apps.failures import BLOCKING
 from real.exporter.oracle.apps.parts import (
     FILE,
     LARGE,
+    PIECE,
     SHORT,
     begins,
     large_file,
@@ -23,6 +24,12 @@ class Unprepared(Response):
 
     def get_wsgi_headers(self, environ):  # noqa: ARG002 - Werkzeug's shape
         raise LookupError("oracle")
+
+
+class Short(Response):
+    """Its length is what the handler says."""
+
+    automatically_set_content_length = False
 
 
 def waits():
@@ -55,6 +62,7 @@ HANDLERS = BLOCKING | {
     "upload": read,
     "upload_chunked": read,
     "ends_short": lambda: Response(short_pieces_blocking(), headers={"Content-Length": str(SHORT)}),
+    "short_at_once": lambda: Short(PIECE, headers={"Content-Length": str(SHORT)}),
     "upload_fails": upload_fails,
     "preparing": lambda: Unprepared("ok"),
     "raises_streaming": lambda: Response(pieces_blocking("raises_streaming", LookupError("oracle"))),

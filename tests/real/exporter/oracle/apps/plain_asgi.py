@@ -4,7 +4,7 @@ import anyio
 
 from real.exporter.oracle.apps.failures import HANDLERS as FAILURES
 from real.exporter.oracle.apps.failures import cancels
-from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, pieces, short_pieces
+from real.exporter.oracle.apps.parts import FILE, LARGE, PIECE, SHORT, begins, pieces, short_pieces
 from real.exporter.oracle.apps.protocol import served
 
 
@@ -58,6 +58,10 @@ async def ends_short(_, receive, send):
     await stream(send, short_pieces(), [(b"content-length", b"%d" % SHORT)])
 
 
+async def short_at_once(_, _receive, send):
+    await answer(send, body=PIECE, headers=[(b"content-length", b"%d" % SHORT)])
+
+
 async def upload_chunked(_, receive, send):
     begins("upload_chunked")
     await answer(send, body=b"%d" % await read(receive))
@@ -95,6 +99,7 @@ HANDLERS = FAILURES | {
     "upload": upload,
     "upload_in_group": upload_in_group,
     "ends_short": ends_short,
+    "short_at_once": short_at_once,
     "upload_chunked": upload_chunked,
     "preparing": preparing,
     "raises_streaming": raises_streaming,

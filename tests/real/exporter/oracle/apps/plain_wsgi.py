@@ -4,6 +4,7 @@ from real.exporter.oracle.apps.failures import BLOCKING
 from real.exporter.oracle.apps.parts import (
     FILE,
     LARGE,
+    PIECE,
     SHORT,
     begins,
     large_file,
@@ -54,6 +55,11 @@ def ends_short(_, start):
     return short_pieces_blocking()
 
 
+def short_at_once(_, start):
+    start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(SHORT))])
+    return [PIECE]
+
+
 def preparing(_, start):
     start("200 OK", [("Content-Type", "text/plain")])
     return ["text instead of bytes"]
@@ -93,6 +99,7 @@ HANDLERS = BLOCKING | {
     "upload": read,
     "upload_chunked": read_chunked,
     "ends_short": ends_short,
+    "short_at_once": short_at_once,
     "upload_fails": upload_fails,
     "preparing": preparing,
     "raises_streaming": lambda _, start: stream(start, pieces_blocking("raises_streaming", LookupError("oracle"))),

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
 from real.exporter.oracle.apps import failures
-from real.exporter.oracle.apps.parts import FILE, LARGE, SHORT, begins, pieces, short_pieces, until_left
+from real.exporter.oracle.apps.parts import FILE, LARGE, PIECE, SHORT, begins, pieces, short_pieces, until_left
 
 
 async def quick(request: Request):
@@ -65,6 +65,10 @@ async def ends_short(request: Request):
     return StreamingResponse(short_pieces(), headers={"content-length": str(SHORT)})
 
 
+async def short_at_once(request: Request):
+    return Response(PIECE, headers={"content-length": str(SHORT)})
+
+
 async def upload_chunked(request: Request):
     begins("upload_chunked")
     return PlainTextResponse(str(len(await request.body())))
@@ -122,7 +126,7 @@ async def expects(request: Request):
 
 HANDLERS = (
     quick, done, head, missing, waits, streams, large, upload, upload_in_group, raises, cancels,
-    cancels_itself, ends_short, upload_chunked, group, os_error,
+    cancels_itself, ends_short, short_at_once, upload_chunked, group, os_error,
     preparing, raises_streaming, cancels_streaming, os_error_streaming, answers_500,
     range_, beyond, unchanged, expects,
 )  # fmt: skip
