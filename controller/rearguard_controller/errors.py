@@ -80,7 +80,9 @@ class ShortageError(SourceError):
 
 # Module -> the extra that installs it, and what needs it. Exporter and command line alone work without any of them.
 _EXTRAS = {
-    **dict.fromkeys(("aiohttp", "orjson", "requests", "rich", "structlog", "yaml"), ("controller", "This command")),
+    **dict.fromkeys(
+        ("aiohttp", "jinja2", "orjson", "requests", "rich", "structlog", "yaml"), ("controller", "This command")
+    ),
     "asyncpg": ("postgres", "A journal in PostgreSQL"),
 }
 

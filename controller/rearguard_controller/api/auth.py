@@ -144,6 +144,11 @@ class Gate:
         finally:
             self._looks.pop(role, None)
 
+    @property
+    def admits_all(self) -> bool:
+        """Whether there are no tokens, so that everybody may do everything."""
+        return not self._files
+
     def admit(self, authorization: str | None, role: Role) -> Principal:
         """Who sent this Authorization header, if they may act in `role`.
 

@@ -67,7 +67,8 @@ class Reads:
         by_target = {rollback.target: rollback for rollback in open_now}
         room = AlertRoom()
         targets = [
-            await self._target(now, target, by_target.get(target.name), room) for target in now.configuration.targets
+            await self.of_target(now, target, by_target.get(target.name), room)
+            for target in now.configuration.targets
         ]
         triggers, left_out = _active_triggers(now)
         recent = await self.services.journal.rollbacks(limit=RECENT + len(open_now))
@@ -159,9 +160,10 @@ class Reads:
         shown: json_views.DrillPage = {"drills": found, **unreadable, "next": page.next}
         return answer(shown)
 
-    async def _target(
+    async def of_target(
         self, now: Present, target: Target, open_rollback: Rollback | None, room: AlertRoom
     ) -> json_views.Target:
+        """How a target stands, as `status` shows it."""
         state = await self.services.journal.target_state(target.name)
         drills = await self.services.journal.drills(target=target.name, limit=1)
         firing, left_out = room.take(now.watcher.firing(target.name))

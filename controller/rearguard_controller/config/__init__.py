@@ -20,6 +20,7 @@ from rearguard_controller.config.configuration import (
 from rearguard_controller.config.discover import Discover
 from rearguard_controller.config.keys import SECTIONS, tables
 from rearguard_controller.config.notify import NotifyEntry, ReceiverKind, kind_of
+from rearguard_controller.config.page_settings import PageSettings
 from rearguard_controller.config.web import TlsSettings, load_web, parse_web
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "KubernetesSettings",
     "Limits",
     "NotifyEntry",
+    "PageSettings",
     "PrometheusSettings",
     "ReceiverKind",
     "TlsSettings",

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from rearguard_controller.config.discover import Discover, discover
 from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
-from rearguard_controller.config.keys import OPEN_NOT_IN_THIS_VERSION
 from rearguard_controller.config.keys.service import ALERTMANAGER, KUBERNETES, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
 from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.named_files import MOST_LONG, UnreadableFileError, read_text
 from rearguard_controller.config.notify import NotifyEntry, notify
 from rearguard_controller.config.object_names import namespace
+from rearguard_controller.config.page_settings import PageSettings, page_settings
 from rearguard_controller.config.policies import policies as read_policies
 from rearguard_controller.config.policies import stand_ins
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
@@ -32,8 +32,9 @@ from rearguard_controller.times import durations
 _POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[^/@?#\s]+(?:\?[^#\s]*)?")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 _MAX_PORT = 65_535
-_MAY_BE_OPEN = ("metrics", "openapi")
+_MAY_BE_OPEN = ("metrics", "openapi", "page")
 _USUAL_STORM = StormLimit()
+_USUAL_PAGE = PageSettings()
 _PLAIN_HTTP = HttpConfig()
 
 
@@ -141,6 +142,7 @@ class Configuration:
     discover: tuple[Discover, ...] = ()
     external_url: str | None = None
     slack: SlackButtons | None = None
+    page: PageSettings = _USUAL_PAGE
 
     @property
     def cluster(self) -> KubernetesSettings | None:
@@ -193,6 +195,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         kubernetes=mistakes.of(lambda: _kubernetes(top.get("kubernetes"), folder), _OWN_CLUSTER),
         external_url=mistakes.of(lambda: _external_url(top.get("external_url")), None),
         slack=mistakes.of(lambda: slack(top.get("slack"), folder), None),
+        page=mistakes.of(lambda: page_settings(top.get("page")), _USUAL_PAGE),
     )
     mistakes.tell()
     return configuration
@@ -259,13 +262,7 @@ def _address(place: Place) -> Address:
 def _open(place: Place | None) -> frozenset[str]:
     if place is None:
         return frozenset()
-    return frozenset(_endpoint(item) for item in place.items("a list of endpoints"))
-
-
-def _endpoint(place: Place) -> str:
-    if place.says(OPEN_NOT_IN_THIS_VERSION):
-        raise place.error("this endpoint is not in this version", f"it must be {' or '.join(_MAY_BE_OPEN)}")
-    return place.word(_MAY_BE_OPEN)
+    return frozenset(item.word(_MAY_BE_OPEN) for item in place.items("a list of endpoints"))
 
 
 def _prometheus(place: Place, folder: Path) -> PrometheusSettings:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from rearguard_controller import api, config
+from rearguard_controller import api, config, page
 from rearguard_controller.adapters.actions import Actions, Shortages, Survivors, state_folder
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.kubernetes import Cluster
@@ -107,7 +107,9 @@ class Controller:
         self._reloaded = asyncio.Event()
         self._reloading = asyncio.Lock()
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
-        self.web = api.build(self._for_api(), self._gate, self.tls)
+        services = self._for_api()
+        self.web = api.build(services, self._gate, self.tls)
+        page.add_to(self.web, services, self._gate)
 
     async def run(self) -> None:
         """Lead whenever it can, and look in any case, for ever.

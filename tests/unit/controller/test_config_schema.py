@@ -64,7 +64,7 @@ def test_every_example_is_valid(text):
         (("targets", 0, "hooks"), {"before": [{"name": "neither"}]}),
         (("storm",), {"targets": 0}),
         (("storm",), {"within": 30}),
-        (("open",), ["page"]),
+        (("open",), ["pages"]),
         (("policies",), {"standard": {"mode": "acting"}}),
     ],
 )

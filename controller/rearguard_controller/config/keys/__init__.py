@@ -1,8 +1,7 @@
 """Every key of the configuration file, once: its type, default and meaning.
 
 Here: the one table by which the reader checks keys, and from which the documentation and the JSON schema are made.
-Its parts are `service`, `http_config`, `policies`, `targets` and `web`. Also the values that are planned and not
-built yet.
+Its parts are `service`, `http_config`, `policies`, `targets` and `web`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from rearguard_controller.config.keys import discover, http_config, policies, service, targets, web
 from rearguard_controller.config.keys.section import Key, Section
 
-__all__ = ["OPEN_NOT_IN_THIS_VERSION", "SECTIONS", "Key", "Section", "tables"]
+__all__ = ["SECTIONS", "Key", "Section", "tables"]
 
 SECTIONS = (
     service.TOP,
@@ -25,6 +24,7 @@ SECTIONS = (
     service.KUBERNETES,
     service.STORM,
     service.TOKENS,
+    service.PAGE,
     service.LIMITS,
     service.NOTIFY,
     service.SLACK,
@@ -49,9 +49,6 @@ SECTIONS = (
     web.WEB,
     web.TLS_SERVER,
 )
-
-# Planned values that are not built yet: they are refused, never silently accepted.
-OPEN_NOT_IN_THIS_VERSION = ("page",)
 
 
 def tables() -> str:

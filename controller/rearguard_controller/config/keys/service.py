@@ -27,7 +27,8 @@ TOP = Section(
         Key(
             "listen", "`host:port`", "`127.0.0.1:9465`", "Where the HTTP interface listens; port 0 takes a free one."
         ),
-        Key("open", "list of `metrics`, `openapi`", "`[]`", "Endpoints that are readable without a token."),
+        Key("open", "list of `metrics`, `openapi`, `page`", "`[]`", "Endpoints that are readable without a token."),
+        Key("page", "mapping", "as below", "Who is let in to the page by an authenticating proxy, and its links."),
         Key(
             "tls_config_file",
             "path",
@@ -128,6 +129,26 @@ TOKENS = Section(
         Key(
             "operator", "path", "none", "Tokens that may read, trigger, approve, veto, abort, close, arm and disarm."
         ),
+    ),
+)
+PAGE = Section(
+    "page",
+    (
+        Key(
+            "user_header",
+            "text",
+            "none",
+            "Header in which an authenticating proxy names the user: `X-Forwarded-User`; needs `trusted_from`.",
+        ),
+        Key(
+            "trusted_from",
+            "list of addresses or networks",
+            "`[]`",
+            "The proxy's own addresses, such as `10.0.0.7` or `10.0.0.0/24`; from others the header does not count.",
+        ),
+        Key("operators", "list of names", "`[]`", "Users of the proxy who may act; the others read."),
+        Key("session", "duration", "`8h`", "How long a login by token lasts."),
+        Key("prometheus_url", "URL", "the first of `prometheus.url`", "Where browsers reach Prometheus, for links."),
     ),
 )
 LIMITS = Section(
