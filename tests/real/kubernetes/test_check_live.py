@@ -143,6 +143,41 @@ targets:
     assert not (tmp_path / "none").exists()  # the journal
 
 
+PAUSE = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: rearguard-pause, namespace: argocd}
+rules: [{apiGroups: [argoproj.io], resources: [applications], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: rearguard-pause, namespace: argocd}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: rearguard-pause}
+subjects: [{kind: ServiceAccount, name: rearguard, namespace: rearguard}]
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: shop-prod, namespace: argocd}
+spec: {project: default, syncPolicy: {automated: {selfHeal: true}}}
+"""
+
+
+async def test_an_owner_that_shall_be_paused_and_may_not_be_patched_is_told(cluster, account, kubectl, tmp_path):
+    cluster.add_namespace("argocd")
+    await kubectl("apply -f -", stdin=PAUSE)
+    cluster.create(watched("ruled", **{"argocd.argoproj.io/tracking-id": "shop-prod:apps/Deployment:shop/ruled"}))
+    file = tmp_path / "rearguard.yaml"
+    selector = 'selector: "rearguard.dev/watch=true"'
+    file.write_text(file.read_text().replace(selector, f"{selector}, owner: pause"))
+    found = await check(tmp_path)
+    found.says(IN_THE_WAY, "shop/ruled", "may not patch applications shop-prod in argocd", "components/pause-")
+    rights = (MANIFESTS / "components/pause-argocd/role.yaml").read_text()
+    await kubectl("apply -f -", stdin=rights)
+    found = await check(tmp_path)
+    assert found.of(IN_THE_WAY, "shop/ruled") == []
+    found.says(LOOK, "shop/ruled", "Argo CD (Application argocd/shop-prod) owns")
+
+
 async def test_an_api_server_that_is_away_is_said_once(cluster, account, tmp_path):
     await cluster.go_away()
     found = await check(tmp_path)
@@ -222,6 +257,11 @@ async def until(folder, holds, within=150):
             return found
 
 
+TWO_OF_ONE = """
+targets:
+  - {name: by-service, match: {service_name: shopp}, release: {kubernetes: {namespace: shop, deployment: shop}}}
+  - {name: by-pod, match: {pod: shop-abc-1}, release: {kubernetes: {namespace: shop, deployment: shop}}}
+"""
 ALL_RULES = tuple(sorted(file.name for file in (ROOT / "rules").glob("*.yml")))
 
 
@@ -242,7 +282,7 @@ async def test_where_all_is_well_nothing_is_in_the_way_and_the_rules_that_can_sp
 
 async def test_missing_rules_and_a_service_of_another_name_are_told(account, tmp_path):
     with scraping(tmp_path, "shopp", ("recording.yml", "alerts.yml")) as prometheus:
-        write(tmp_path, prometheus)
+        write(tmp_path, prometheus, more=TWO_OF_ONE)
         found = await until(
             tmp_path,
             lambda found: any("are scraped" in said for said in found.of(IN_THE_WAY, "shop/shop")),
@@ -252,4 +292,5 @@ async def test_missing_rules_and_a_service_of_another_name_are_told(account, tmp
     found.says(LOOK, "Prometheus", "No rule of rules/release.yml is loaded")
     found.says(IN_THE_WAY, "shop/shop", 'service_name="shop"', "shopp")
     found.says(IN_THE_WAY, "shop/shop", "pods of deployment shop/shop are scraped", "other labels than `match`")
+    found.says(LOOK, "by-service and by-pod", "target_info of instance one fits the `match` of both")
     assert found.code == 1

@@ -12,6 +12,7 @@ from rearguard_controller.adapters.kubernetes import capacity, events, pauses
 from rearguard_controller.adapters.kubernetes.api import Api, ApiError, Document
 from rearguard_controller.adapters.kubernetes.capacity import Move, sentences
 from rearguard_controller.adapters.kubernetes.orders import Done
+from rearguard_controller.adapters.kubernetes.permissions import may
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import LEFT_PAUSED, KubernetesRelease, Owner, Ownership, Room
 
@@ -35,9 +36,23 @@ async def unpausable(api: Api, owners: tuple[Owner, ...]) -> str:
         except SourceError as error:
             return f"its {owner.kind} cannot be read: {error.message.rstrip('.')}"
         why = "" if pauses.is_paused(owner, document) else pauses.contested(owner, document)
-        if why:
+        if why := why or await _unpatchable(api, owner):
             return why
     return ""
+
+
+async def _unpatchable(api: Api, owner: Owner) -> str:
+    """Why the account may not pause an owner; empty if it may, or that cannot be asked."""
+    _, _, group, _, _, namespace, plural, name = pauses.path_of_owner(owner).split("/")  # /apis/GROUP/VERSION/...
+    try:
+        if await may(api, namespace, "patch", plural, name, group=group):
+            return ""
+    except SourceError:
+        return ""
+    return (
+        f"the controller's account may not patch {plural} {name} in {namespace}: apply the component that pauses"
+        f" {owner.tool} (deploy/kubernetes/components/pause-...)"
+    )
 
 
 async def pause_all(api: Api, release: KubernetesRelease, uid: str, owners: tuple[Owner, ...], rollback: str) -> Done:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from rearguard_controller.adapters.prometheus import Prometheus, Rules
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.adapters.prometheus.promql import presence, quoted
 from rearguard_controller.errors import SourceError
+from rearguard_controller.facts.owners import Owners
 from rearguard_controller.intake.inbox import Intake
-from rearguard_controller.model import Check, KubernetesRelease, Target, checks
+from rearguard_controller.model import Check, KubernetesRelease, Target, checks, is_subset
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching import readiness_rules
 from rearguard_controller.watching.live.finding import Finding, Weight
@@ -23,6 +25,7 @@ from rearguard_controller.watching.poll import Watcher
 from rearguard_controller.watching.readiness_rules import told
 
 PROMETHEUS = "Prometheus"
+MOST_PAIRS = 5  # of targets that share an instance
 MOST_RULES = 5  # missing rules of a file that a sentence names
 _OF_ALL = (checks.PROMETHEUS, checks.CLOCK)  # checks that say the same of every target
 _NO_BLOCK = (checks.SCRAPE_INTERVAL, checks.CLOCK, checks.REPLICAS_AGREE)  # with these a rollback is still possible
@@ -56,8 +59,31 @@ class LiveFigures:
         found = [Finding(PROMETHEUS, "It answers, and shows its rules.", Weight.GOOD)]
         found += _missing(self.rules, shipped)
         await self._watcher.poll(self._intake)
+        found += await self._shared(targets)
         each = await asyncio.gather(*(self._of(target) for target in targets))
         return found + [finding for findings in each for finding in findings]
+
+    async def _shared(self, targets: Sequence[Target]) -> list[Finding]:
+        """Pairs of targets whose `match` one living instance fits, beyond what the check `match` tells."""
+        owners, found = Owners(targets), dict[tuple[str, str], str]()
+        try:
+            living = await self._prometheus.query("target_info")
+        except SourceError as error:
+            return [Finding(PROMETHEUS, told(error), Weight.UNKNOWN)]
+        for sample in living:
+            labels = {name: value for name, value in sample.labels.items() if name != "__name__"}
+            for one, other in combinations(owners.of(labels), 2):
+                if not _one_takes_all(one, other):
+                    found.setdefault((one.name, other.name), labels.get("instance", "?"))
+        return [
+            Finding(
+                f"{one} and {other}",
+                f"The target_info of instance {instance} fits the `match` of both. An alert with all its labels is"
+                " left unless exactly one of them has a recent release: add labels that tell them apart.",
+                Weight.LOOK,
+            )
+            for (one, other), instance in list(found.items())[:MOST_PAIRS]
+        ]
 
     async def _of(self, target: Target) -> list[Finding]:
         polled = [each for each in self._watcher.polled(target.name).values() if each.name not in _NOT_TOLD]
@@ -112,6 +138,12 @@ class LiveFigures:
             f"The pods of {release.workload} are scraped, and their target_info has other labels than `match`: see"
             f" target_info{pods} in Prometheus."
         )
+
+
+def _one_takes_all(one: Target, other: Target) -> bool:
+    """Whether all alerts that a `match` of one takes are taken by the other, too: the check `match` tells that."""
+    pairs = [(mine, its) for mine in one.match for its in other.match]
+    return any(is_subset(mine, its) or is_subset(its, mine) for mine, its in pairs)
 
 
 def _finding(target: Target, check: Check) -> Finding:
