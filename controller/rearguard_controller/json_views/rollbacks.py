@@ -146,7 +146,7 @@ class Action(TypedDict):
     """What a person did."""
 
     at: Annotated[Time, "When."]
-    operator: Annotated[str, "Who: the name of the token."]
+    operator: Annotated[str, "Who: the name of the token; rearguard for a notice that did not arrive."]
     action: Annotated[str, "What: the word of the command."]
     subject: Annotated[str, "To what: a target's name, a rollback's id, or `configuration`."]
     reason: Annotated[str, "Why, in their words."]
@@ -163,7 +163,10 @@ class RollbackInFull(Rollback):
     """A rollback with its decision and what people did to it; its steps have their `output`."""
 
     decision: Annotated[Decision, "The decision that opened it."]
-    actions: Annotated[list[Action], "Who triggered, approved, vetoed, aborted or closed it; oldest first."]
+    actions: Annotated[
+        list[Action],
+        "Who triggered, approved, vetoed, aborted or closed it, and which notice reached nobody; oldest first.",
+    ]
 
 
 class DryRun(TypedDict):

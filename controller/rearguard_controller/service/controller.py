@@ -22,6 +22,7 @@ from rearguard_controller.adapters.actions import Actions, Shortages, Survivors,
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.kubernetes import Cluster
 from rearguard_controller.adapters.notices.delivery import Notify, services_of
+from rearguard_controller.adapters.notices.record import NoticeRecord
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.replicas import connect
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
@@ -79,7 +80,8 @@ class Controller:
         self._well_for = well_for
         self.journal, self._fence = journal, Fence()
         self._telemetry = Telemetry(configuration.targets)
-        notify = Notify(self._telemetry.notified)
+        record = NoticeRecord(lambda done: journal.change_target("", lambda known: known, action=done), time.time)
+        notify = Notify(self._telemetry.notified, record.note)
         self._runtime = Runtime(
             clock=time.time,
             steady=time.monotonic,

@@ -87,6 +87,17 @@ class Service:
         status, answer, _ = await self.ask("POST", path, token, json=body, **more)
         return status, answer
 
+    async def shown(self, rollback_id, number):
+        """Which notices about a rollback did not arrive, once there are so many."""
+        deadline = time.monotonic() + 10
+        while True:
+            _, found = await self.get(f"/api/monitoring/rollback/{rollback_id}")
+            told = sorted(each["reason"] for each in found["actions"] if each["action"] == "notify")
+            if len(told) >= number:
+                return told
+            assert time.monotonic() < deadline, told
+            await asyncio.sleep(0.02)
+
     async def closed(self, rollback_id):
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

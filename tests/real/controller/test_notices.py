@@ -97,6 +97,44 @@ async def test_a_receiver_that_hangs_delays_no_rollback(tmp_path):
     assert beside < alone + 2
 
 
+async def test_services_that_are_slow_refuse_limit_or_lie_delay_no_rollback_and_are_shown_with_it(tmp_path):
+    async def seconds(folder, more):
+        folder.mkdir()
+        (folder / "token").write_text("Secret-token\n")
+        async with serving(folder, more=more) as service:
+            began = time.monotonic()
+            _, answer = await service.post(f"{BASE}/rollback/trigger", WISH)
+            assert (await service.closed(answer["rollback_id"]))["outcome"] == "completed"
+            took = time.monotonic() - began
+            shown = await service.shown(answer["rollback_id"], 6) if more else []
+            file = folder / "rearguard.yaml"  # so that the end waits for nobody
+            file.write_text(file.read_text().replace(more, "") if more else file.read_text())
+            assert (await service.post("/-/reload", None))[0] == 200
+            return took, shown
+
+    limits, lies = (429, "", {"Retry-After": "300"}), (200, {"ok": False, "error": "not_in_channel"}, {})
+    async with (
+        receiving(HANG) as hangs,
+        receiving(400) as refuses,
+        receiving(limits) as busy,
+        receiving(lies) as liar,
+    ):
+        entries = (
+            f"{{name: hangs, kind: discord, url: '{hangs.url}', {ALL}}}",
+            f"{{name: refuses, kind: pagerduty, url: '{refuses.url}', token_file: token, {ALL}}}",
+            f"{{name: limits, kind: opsgenie, url: '{busy.url}', token_file: token, {ALL}}}",
+            f"{{name: lies, kind: slack, url: '{liar.url}', token_file: token, channel: C1, {ALL}}}",
+        )
+        alone, _ = await seconds(tmp_path / "a", "")
+        beside, shown = await seconds(tmp_path / "b", notify(*entries))
+    assert beside < alone + 2, (alone, beside)
+    assert shown == sorted(
+        [f"{event} to refuses: refused: answered 400" for event in ("decided", "started", "finished")]
+        + [f"{event} to lies: refused: answered 200, but refused: not_in_channel"
+           for event in ("decided", "started", "finished")]
+    )  # fmt: skip
+
+
 async def test_every_delivered_alert_is_told_once_the_heartbeat_never_and_decisions_after_it(tmp_path):
     async with receiving() as receiver, serving(tmp_path, more=notify(to(receiver))) as service:
         await deliver(service, WATCHDOG)

@@ -19,7 +19,16 @@ import structlog
 from rearguard_controller.adapters.notices.addresses import UNKNOWN, check, post_to, service_of, services_of
 from rearguard_controller.adapters.notices.message import message
 from rearguard_controller.adapters.notices.notice import Notice
-from rearguard_controller.adapters.notices.receiver import BACK_OFF, DROPPED, GIVE_UP, QUEUE, Receiver, Ways
+from rearguard_controller.adapters.notices.receiver import (
+    BACK_OFF,
+    DROPPED,
+    GIVE_UP,
+    QUEUE,
+    Note,
+    Receiver,
+    Ways,
+    nowhere,
+)
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step, Verdict
 from rearguard_controller.model.identity import key_of
@@ -38,10 +47,12 @@ Count = Callable[[str, str], None]
 class Notify:
     """Everybody who is told. It lives as long as the process; `use` gives it the entries."""
 
-    def __init__(self, count: Count, *, back_off: float = BACK_OFF, give_up: float = GIVE_UP) -> None:
-        """Nobody is told yet; `count` takes a service and a result for each notice."""
+    def __init__(
+        self, count: Count, note: Note = nowhere, *, back_off: float = BACK_OFF, give_up: float = GIVE_UP
+    ) -> None:
+        """Nobody is told yet; `count` takes a service and a result for each notice, `note` also the notice."""
         self._count = count
-        self._ways = Ways(message, count, back_off=back_off, give_up=give_up)
+        self._ways = Ways(message, count, note, back_off=back_off, give_up=give_up)
         self._receivers: tuple[Receiver, ...] = ()
         self._last_told: OrderedDict[bytes, tuple[bool, float]] = OrderedDict()  # of an alert: it fired, and when
 

@@ -33,6 +33,12 @@ GIVE_UP = 90.0  # seconds for all attempts of one notice, without the pauses tha
 MOST_THREADS = 1000  # of which it is known what the service said of the first message
 SENT, FAILED, REFUSED, DROPPED = "sent", "failed", "refused", "dropped"
 
+Note = Callable[[str, Notice, str], None]  # takes a service, a notice and what became of it, in words
+
+
+def nowhere(_service: str, _notice: Notice, _result: str) -> None:
+    """Keep nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ways:
@@ -48,7 +54,7 @@ class Ways:
 
     worded: Callable[[Notice], Message]
     count: Callable[[str, str], None]
-    note: Callable[[str, Notice, str], None] = lambda _service, _notice, _result: None
+    note: Note = nowhere
     back_off: float = BACK_OFF
     give_up: float = GIVE_UP
 
