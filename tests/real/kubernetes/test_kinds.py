@@ -46,14 +46,19 @@ async def revision_hashes(kubectl):
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_version_is_gone_back_to_by_name_even_past_a_second_bad_one(cluster, client, kubectl, kind):
+async def two_versions(cluster, client, kubectl, kind):
+    """A workload that went from v1, rolled out, to v2; what kubectl calls it, and the two versions."""
     cluster.create(made(kind))
     name = f"{kind.lower()}/shop"
     await kubectl(f"rollout status {name} --timeout=40s")
     first = await becomes(client, kind, "")
     await kubectl(f"set image {name} shop=shop:v2")
-    second = await becomes(client, kind, first)
+    return name, first, await becomes(client, kind, first)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_version_is_gone_back_to_by_name_even_past_a_second_bad_one(cluster, client, kubectl, kind):
+    name, first, second = await two_versions(cluster, client, kubectl, kind)
     await kubectl(f"set image {name} shop=shop:v3")
     third = await becomes(client, kind, second)
     await kubectl(f"rollout status {name} --timeout=40s")
@@ -73,12 +78,7 @@ async def test_a_version_is_gone_back_to_by_name_even_past_a_second_bad_one(clus
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_deploy_that_lands_first_wins(cluster, client, kubectl, kind):
-    cluster.create(made(kind))
-    name = f"{kind.lower()}/shop"
-    await kubectl(f"rollout status {name} --timeout=40s")
-    first = await becomes(client, kind, "")
-    await kubectl(f"set image {name} shop=shop:v2")
-    second = await becomes(client, kind, first)
+    name, first, second = await two_versions(cluster, client, kubectl, kind)
     await kubectl(f"set image {name} shop=shop:v3")
     done = await client.activate(release(kind), Order("shop", second, first))
     assert (done.ok, done.superseded) == (False, True)
@@ -86,11 +86,7 @@ async def test_a_deploy_that_lands_first_wins(cluster, client, kubectl, kind):
 
 async def test_a_stateful_set_that_waits_for_its_broken_pod_is_told_with_what_to_do(cluster, client, kubectl):
     cluster.scripts.set("shop:v2", Script(never_ready=True))
-    cluster.create(made("StatefulSet"))
-    await kubectl("rollout status statefulset/shop --timeout=40s")
-    first = await becomes(client, "StatefulSet", "")
-    await kubectl("set image statefulset/shop shop=shop:v2")
-    second = await becomes(client, "StatefulSet", first)
+    _, first, second = await two_versions(cluster, client, kubectl, "StatefulSet")
 
     async def broken():
         pods = json.loads(await kubectl("get pods -o json"))["items"]

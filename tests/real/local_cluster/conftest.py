@@ -1,63 +1,17 @@
-"""A stand-in cluster for each test, and the real `kubectl` on it."""
+"""What tests of the stand-in cluster itself need: the kit, a plain client of it, and waiting."""
 
 import asyncio
-import os
-import shutil
 
 import pytest
 
-from local_cluster.cluster import running
 from real.local_cluster.client import client_of
-
-LIMIT = 60  # seconds for one command, also on a busy machine
-
-
-class Kubectl:
-    """Runs the real program; what it printed is the answer."""
-
-    def __init__(self, kubeconfig, home):
-        self._environment = {"KUBECONFIG": str(kubeconfig), "HOME": str(home), "PATH": os.environ["PATH"]}
-
-    async def run(self, line, *, stdin=""):
-        child = await asyncio.create_subprocess_exec(
-            "kubectl",
-            *line.split(),
-            env=self._environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            output, _ = await asyncio.wait_for(child.communicate(stdin.encode()), LIMIT)
-        finally:
-            if child.returncode is None:
-                child.kill()
-        return child.returncode, output.decode()
-
-    async def __call__(self, line, *, stdin=""):
-        code, output = await self.run(line, stdin=stdin)
-        assert code == 0, f"kubectl {line}: {output}"
-        return output
+from real.local_cluster.kit import cluster, kubectl  # noqa: F401 - fixtures
 
 
 @pytest.fixture
-async def client(cluster):
+async def client(cluster):  # noqa: F811 - the fixture
     async with client_of(cluster) as client:
         yield client
-
-
-@pytest.fixture
-async def cluster():
-    async with running() as cluster:
-        cluster.add_namespace("shop")
-        yield cluster
-
-
-@pytest.fixture
-def kubectl(cluster, tmp_path):
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed")
-    return Kubectl(cluster.write_kubeconfig(tmp_path / "kubeconfig", namespace="shop"), tmp_path)
 
 
 @pytest.fixture
