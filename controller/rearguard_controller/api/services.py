@@ -61,7 +61,7 @@ class Watcher(Protocol):
     """What the last poll saw; nothing here asks anybody."""
 
     def firing(self, target: str, /) -> Sequence[Alert]:
-        """Alerts that fire for the target now, by Prometheus."""
+        """Alerts that fire for the target now, by Prometheus or Kubernetes."""
 
     def ready(self, target: str, /) -> Mapping[str, bool | None]:
         """The readiness checks of the target."""

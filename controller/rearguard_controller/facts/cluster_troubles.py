@@ -53,6 +53,7 @@ class ClusterTroubles:
         """Nothing is seen yet."""
         self._kinds, self._clock = kinds, clock
         self._since: dict[tuple[str, str, str], float] = {}  # target, version, trouble
+        self._firing: dict[str, tuple[Alert, ...]] = {}  # by target, at the last look that got an answer
 
     async def of(self, target: Target) -> dict[str, Lasting]:
         """The troubles that a target's newest template has now, by name.
@@ -79,7 +80,13 @@ class ClusterTroubles:
             SourceError: they are not known.
         """
         now = self._clock()
-        return tuple(_alert(target, each) for each in (await self.of(target)).values() if each.counts(now))
+        found = tuple(_alert(target, each) for each in (await self.of(target)).values() if each.counts(now))
+        self._firing[target.name] = found
+        return found
+
+    def firing(self, target_name: str) -> tuple[Alert, ...]:
+        """What the last look for a target's troubles found; that of a look without an answer does not count."""
+        return self._firing.get(target_name, ())
 
     async def confirm(
         self, target: Target, alert: Alert, silences: Silences, now: float

@@ -36,9 +36,9 @@ class ClusterTriggers:
     async def run(self, intake: Intake) -> None:
         """Look for ever."""
         while True:
+            alerts = await self._new()
             if self._targets and self._lead.epoch is not None:
                 try:
-                    alerts = await self._new()
                     self._telemetry.alert_received(OF_CLUSTER, len(alerts))
                     await intake.consider(alerts)
                 except LeaseLostError:
@@ -49,7 +49,7 @@ class ClusterTriggers:
             await asyncio.sleep(LOOK_EVERY)
 
     async def _new(self) -> list[Alert]:
-        """The troubles that are to be judged now."""
+        """The troubles that are to be judged now; only who leads judges them, and every replica tells of them."""
         now, found = self._steady(), []
         for target in self._targets:
             try:
@@ -58,7 +58,7 @@ class ClusterTriggers:
                 continue  # the check `current` tells of it
             for alert in alerts:
                 key = target.name, alert.name
-                if now - self._judged.get(key, -AGAIN_EVERY) >= AGAIN_EVERY:
+                if self._lead.epoch is not None and now - self._judged.get(key, -AGAIN_EVERY) >= AGAIN_EVERY:
                     self._judged[key] = now
                     found.append(alert)
         return found

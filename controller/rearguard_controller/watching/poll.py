@@ -101,7 +101,7 @@ class Watcher:
         self._telemetry = runtime.telemetry
         self._targets, self._owners = targets, Owners(targets)
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
-        self._silences = sources.silences
+        self._silences, self._troubles = sources.silences, sources.troubles
         self._coverage = Coverage(sources.prometheus, targets, runtime.steady)
         self._checks = PolledChecks(sources.prometheus, self._coverage, runtime.steady)
         self._replicas = ReplicasAgree(sources.prometheus)
@@ -121,8 +121,9 @@ class Watcher:
     # --- what was seen last -----------------------------------------------------------------------------------
 
     def firing(self, target_name: str) -> tuple[Alert, ...]:
-        """The target's alerts that fired at the last poll."""
-        return self._last[target_name].firing
+        """The target's alerts that fired at the last poll, and what Kubernetes told of it at the last look."""
+        of_cluster = () if self._troubles is None else self._troubles.firing(target_name)
+        return self._last[target_name].firing + of_cluster
 
     def triggers(self, target: Target) -> tuple[tuple[Alert, Condition | None], ...]:
         """Those of them that may roll the target back, each with the condition that must be over after it."""
