@@ -131,10 +131,14 @@ def finish_the_deployment(case: Case) -> str:
 
 
 def began_after_release(case: Case) -> Reason:
-    """Whether alert and condition began, by Prometheus, only after the new version served."""
+    """Whether alert and condition began only after the new version served.
+
+    A trouble that Kubernetes tells of is one of the newest template's own pods: what Prometheus knew of the time
+    before does not matter.
+    """
     known, measured, code = case.facts.target, case.facts.measured, ReasonCode.BEGAN_AFTER_RELEASE
     state = known.state
-    before = already(case.alert.name, known)
+    before = _already(case)
     if before is not None:
         return Reason(code, *before)
     if measured.since is None:
@@ -172,10 +176,14 @@ def began_after_release(case: Case) -> Reason:
     return Reason(code, True, detail)
 
 
+def _already(case: Case) -> tuple[bool | None, str] | None:
+    return None if case.alert.source == OF_CLUSTER else already(case.alert.name, case.facts.target)
+
+
 def begin_after_the_release(case: Case) -> str:
     """Remedy of `began_after_release`."""
     state, since = case.facts.target.state, case.facts.measured.since
-    before = already(case.alert.name, case.facts.target)
+    before = _already(case)
     if before is not None and before[0] is False:
         return f"{case.alert.name} would have to be neither pending nor firing right before the release."
     if before is not None:

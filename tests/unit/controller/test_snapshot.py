@@ -8,6 +8,7 @@ from rearguard_controller.adapters.prometheus import PrometheusAlert
 from rearguard_controller.journal import codec
 from rearguard_controller.judgement.policy import decide
 from rearguard_controller.model import AlertsSeen, AlertState, Facts, SeenAlert, TargetFacts, TargetState, Verdict
+from rearguard_controller.model.observations import OF_CLUSTER
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.trust import serves, with_alerts
 from unit.controller.factories import DEPLOYED, HOUR, MINUTE, NOW, TARGET, alert, facts, good, serving, state, target
@@ -99,6 +100,15 @@ def test_a_condition_that_only_the_releases_own_figures_showed_before_current_na
 
 
 # --- how it is taken
+
+
+def test_what_kubernetes_tells_of_the_new_pods_needs_no_word_of_the_time_before():
+    snapshot = seen(unknown="Prometheus has no data of that time")
+    assert began(snapshot, "KubernetesCrashLoop")[0].holds is None
+    of_cluster = replace(alert("KubernetesCrashLoop"), source=OF_CLUSTER)
+    decision = decide("d1", of_cluster, target(), facts(state=state(alerts_before=snapshot)))
+    (found,) = [each for each in decision.reasons if each.code.value == "began_after_release"]
+    assert found.holds is True, found
 
 
 def polled(current: TargetState, at: float, *alerts: SeenAlert, version: str = "v1") -> TargetState:
