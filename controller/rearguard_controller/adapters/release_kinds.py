@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
@@ -94,6 +95,12 @@ class ReleaseKinds:
             return await self._of(release).pods(release, version)
         except SourceError as error:
             return Pods(f"it is not known whether its pods are ready: {error.message.rstrip('.')}")
+
+    async def tell(self, release: ReleaseKind, reason: str, said: str) -> None:
+        """Write an Event about a workload; a failure is logged. Nothing for a command's target."""
+        if isinstance(release, KubernetesRelease):
+            with suppress(SourceError):
+                await self._of(release).tell(release, reason, said)
 
     async def troubles(self, release: KubernetesRelease) -> tuple[str, tuple[Trouble, ...]]:
         """The version that a workload wants, and what Kubernetes itself knows of trouble with it.

@@ -52,7 +52,7 @@ class TargetHealth(TypedDict):
     environment: Annotated[str, "Its environment."]
     health: Annotated[Health, "How well it does, in a word."]
     serving_version: Annotated[str | None, "The version that serves; null when it is unknown."]
-    firing: Annotated[list[Alert], "Its alerts that fire, by Prometheus."]
+    firing: Annotated[list[Alert], "Its alerts that fire, by Prometheus; and what Kubernetes tells."]
     firing_left_out: NotRequired[LeftOut]
     figures: Annotated[list[Figure], "The figures of its triggers, by version."]
 

@@ -81,7 +81,7 @@ def release(value: model.Release) -> Release:
         "target": value.target,
         "version": value.version,
         "service_version": value.service_version,
-        "description": value.description,
+        "description": value.known_as,
         "first_seen": moment(value.first_seen),
         "last_seen": moment(value.last_seen),
         "known_good_at": moment(value.known_good_at),

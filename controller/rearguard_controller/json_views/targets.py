@@ -106,7 +106,7 @@ class Target(Arming):
     ready: Annotated[bool, "Whether every check is known and holds."]
     checks: Annotated[Checks, "The readiness checks by name: whether each holds; null when it is unknown."]
     open_rollback: Annotated[str | None, "The rollback that is open, if any."]
-    firing: Annotated[list[decisions.Alert], "Its alerts that fire, by Prometheus."]
+    firing: Annotated[list[decisions.Alert], "Its alerts that fire, by Prometheus; and what Kubernetes tells."]
     firing_left_out: NotRequired[LeftOut]
     score: Annotated[Score, "What it would have done against what people did."]
     last_drill: Annotated[DrillInShort | None, "Its last drill; null when it never was drilled."]
@@ -154,7 +154,7 @@ def target(
         "policy": value.policy.name,
         "state": standing(state, open_rollback, now),
         "serving_version": state.serving_version,
-        "serving_description": "" if serving is None else serving.description,
+        "serving_description": "" if serving is None else serving.known_as,
         "serving_since": moment(state.serving_since),
         "serving_is_bad": serving is not None and serving.distrusted,
         "given_up": is_given_up(state, serving),

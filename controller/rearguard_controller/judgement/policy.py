@@ -26,6 +26,7 @@ from rearguard_controller.model import (
     Mode,
     Reason,
     ReasonCode,
+    Release,
     Rollback,
     Target,
     Trigger,
@@ -249,7 +250,11 @@ def _wished_destination(wish: Wish, facts: Facts) -> tuple[str | None, Reason]:
     release = known.release(version)
     why = "it was never seen serving" if release is None else obstacle(release, known)
     if why is None:
-        return version, Reason(code, True, f"{version} is known good.")
+        return version, Reason(code, True, f"{version} is known good. {_doubt(release)}".rstrip())
     if wish.force:
-        return version, Reason(code, True, f"{version} was forced although {why}.")
+        return version, Reason(code, True, f"{version} was forced although {why}. {_doubt(release)}".rstrip())
     return version, Reason(code, False, f"{version} is no destination: {why}. With force it is.")
+
+
+def _doubt(release: Release | None) -> str:
+    return "" if release is None else release.code_doubt

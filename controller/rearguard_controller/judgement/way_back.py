@@ -33,7 +33,8 @@ def known_good_of(facts: Facts, destination: Release | None) -> Reason:
         return Reason(code, None, f"It is not known which version serves now{because(known.serving_detail)}")
     if destination is not None:
         since = span(facts.now - (destination.known_good_at or facts.now))
-        return Reason(code, True, f"{destination.version} has been known good for {since}.")
+        detail = f"{destination.version} has been known good for {since}. {destination.code_doubt}"
+        return Reason(code, True, detail.rstrip())
     others = [release for release in known.releases if release.version != known.serving_version]
     if not others:
         return Reason(code, False, "No other version was ever seen serving.")

@@ -15,6 +15,7 @@ EPISODE_GAP = 60.0  # seconds without the condition that end an episode of a fau
 LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made for
 SCORE_COUNTS = ("agreed", "only_we", "only_people")  # the counts of a `Score`
 FRESH_ATTEMPTS = 2  # automatic rollbacks away from one version that follow interrupted ones by themselves
+DIGEST_SHOWN = len("@sha256:") + 12  # characters of a digest that a sentence repeats
 GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
 
 
@@ -77,11 +78,29 @@ class Release:
     interrupted: int = 0  # automatic rollbacks away from it that ended as `interrupted`
     interrupted_at: float | None = None  # when the last of them closed
     description: str = ""  # how people know it, where its identity does not say so: revision and images of a workload
+    ran: tuple[str, ...] = ()  # its images that are named by tags, with the digests as its pods ran first
+    runs: tuple[str, ...] = ()  # the same as they were seen last; several of one image while its pods differ
 
     def shared(self, condition: Condition) -> SharedFault | None:
         """What is remembered of a condition's fault: that an older version showed it beside this one."""
         key = (condition.figure, condition.threshold)
         return next((each for each in self.shared_faults if (each.figure, each.threshold) == key), None)
+
+    @property
+    def known_as(self) -> str:
+        """How people know it, with what its pods really ran last."""
+        return f"{self.description}, run as {short_digests(self.runs)}" if self.runs else self.description
+
+    @property
+    def code_doubt(self) -> str:
+        """Why going back to it may bring other code than it was trusted for; empty if its identity says it all."""
+        if not self.runs:
+            return ""
+        if self.ran != self.runs:
+            return (
+                f"It first ran as {short_digests(self.ran)} and last as {short_digests(self.runs)}: a tag has moved."
+            )
+        return f"It ran as {short_digests(self.runs)}; whether its tag still means that is not known."
 
     @property
     def distrusted(self) -> bool:
@@ -92,6 +111,11 @@ class Release:
     def distrusted_since(self) -> float | None:
         """When it was first marked as suspect or bad; None if it is not marked."""
         return min((at for at in (self.suspect_at, self.bad_at) if at is not None), default=None)
+
+
+def short_digests(runs: Sequence[str]) -> str:
+    """Images with their digests as people read them: `shop:v1@sha256:1a2b3c4d5e6f`."""
+    return ", ".join(each[: each.index("@") + DIGEST_SHOWN] if "@" in each else each for each in runs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ from rearguard_controller.model import (
 )
 from rearguard_controller.model.checks import CURRENT
 from rearguard_controller.releases.bootstrap import Bootstrap
+from rearguard_controller.releases.by_pods import ByPods
 from rearguard_controller.releases.past import alerts_before_change
 from rearguard_controller.releases.rollout import arrived_at, beside, is_beside, is_one_rollout
 from rearguard_controller.releases.trust import (
     Denial,
     against_trust,
-    began_to_serve,
     believable,
     concerns,
     described,
@@ -108,6 +108,7 @@ class Releases:
         self._journal, self._lead, self._clock = runtime.journal, runtime.lead, runtime.clock
         self.kinds = kinds  # how versions are read and changed
         self._prometheus = prometheus
+        self._by_pods = ByPods(runtime, kinds)
         self._bootstrap = Bootstrap(runtime, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
         self._denied: dict[str, Denial] = {}  # target -> what denied trust in the last poll
@@ -265,10 +266,8 @@ class Releases:
             return serving
         await self._recall(target, serving.state)
         version, now = serving.version, self._clock()
-        pods = await self.kinds.pods(target.release, version)
-        if pods.ready_for is not None:
-            began = now - pods.ready_for
-            state = await self._lead.change_target(target.name, lambda known: began_to_serve(known, version, began))
+        pods, state = await self._by_pods.look(target, version)
+        if state is not None:
             serving = replace(serving, state=state)
         instances = await self.seen(target, arrived_at(serving.state) or now)
         if pods.unready:  # what Prometheus shows is of the version before

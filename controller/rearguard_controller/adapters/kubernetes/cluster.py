@@ -121,14 +121,16 @@ class Cluster:
             SourceError: it is not known.
         """
         workload, revisions = await self._following.workload(release)
+        runs = await self._following.runs(release, version)
         found = next((each for each in revisions if each.hash == version), None)
         if release.kind is WorkloadKind.DEPLOYMENT:
             if found is None or not found.ready:
-                return Pods(f"no pod of {version} is ready")
-            return Pods(ready_for=self._following.ready_for(found))
+                return Pods(f"no pod of {version} is ready", runs=runs)
+            return Pods(ready_for=self._following.ready_for(found), runs=runs)
         older = workload.total - workload.updated
         serves = workload.updated > 0 and workload.available > older
-        return Pods("" if serves or not workload.wanted else f"no pod of {version} is known to be available")
+        unready = "" if serves or not workload.wanted else f"no pod of {version} is known to be available"
+        return Pods(unready, runs=runs)
 
     async def ownership(self, release: KubernetesRelease) -> Ownership:
         """Who else changes a workload; a reading that failed is told in it."""

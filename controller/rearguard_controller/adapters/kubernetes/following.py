@@ -74,6 +74,17 @@ class Following:
             self._follow(self._pods[namespace], (namespace, "pods"))
         return tuple((await self._pods[namespace].objects()).values())
 
+    async def runs(self, release: KubernetesRelease, version: str) -> tuple[str, ...]:
+        """The images with their digests that the pods of a version run; empty where they are not known."""
+        try:
+            workload, revisions = await self.workload(release)
+            pods = await self.pods(release.namespace)
+        except SourceError:
+            return ()
+        owners = {workload.uid, *(each.uid for each in revisions)}
+        own = (each for each in pods if each.template == version and each.owner in owners and not each.going)
+        return tuple(sorted({run for each in own for run in each.runs}))
+
     def revisions_of(self, release: KubernetesRelease) -> Mirror[Revision]:
         """The revisions of all workloads of a kind in the namespace."""
         key = release.namespace, PLURALS[release.kind].revisions

@@ -22,10 +22,12 @@ class Pods:
     Attributes:
         unready: one clause if none of them is ready, so that the version does not serve; else empty.
         ready_for: seconds since the first of them became ready; None where that was not seen.
+        runs: images named by a tag, with the digests as they run, each once and in order; empty where not known.
     """
 
     unready: str = ""
     ready_for: float | None = None
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Pod:
         owner: uid of the ReplicaSet, StatefulSet or DaemonSet that keeps it.
         template: hash by which it belongs to a revision; empty where it names none.
         waiting: reason and words of each container that waits.
+        runs: image and digest of each container whose image is named by a tag; `shop:v1@sha256:…`.
         restarts: of the container that restarted most.
     """
 
@@ -42,6 +43,7 @@ class Pod:
     going: bool
     restarts: int = 0
     waiting: tuple[tuple[str, str], ...] = field(default=())
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,18 @@ def pod(document: Document) -> Pod:
         going=about.get("deletionTimestamp") is not None,
         restarts=max((each for each in counts if isinstance(each, int)), default=0),
         waiting=tuple(_waiting(containers)),
+        runs=tuple(_running(document, status)),
     )
+
+
+def _running(document: Document, status: Document) -> Iterator[str]:
+    """What containers really run. An image that is named by its digest is left out: the template says it all."""
+    spec = mapping(document.get("spec") or {}, "spec")
+    images = {each.get("name"): each.get("image") for _, each in entries(spec.get("containers"), "spec.containers")}
+    for _, each in entries(status.get("containerStatuses"), "status.containerStatuses"):
+        image, found = images.get(each.get("name")), each.get("imageID")
+        if isinstance(image, str) and isinstance(found, str) and "@" not in image and "@" in found:
+            yield f"{image}@{found.rpartition('@')[2]}"
 
 
 def _waiting(containers: Sequence[Document]) -> Iterator[tuple[str, str]]:
