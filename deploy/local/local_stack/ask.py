@@ -80,6 +80,10 @@ class Asker:
         """Return the controller's decisions, newest first."""
         return list(self._controller("decisions").get("decisions", []))
 
+    def decision(self, number: str) -> Json:
+        """Return one decision with its reasons."""
+        return self._controller(f"decisions/{number}")
+
     def span(self, name: str) -> float | None:
         """Return the seconds that the controller measured for a span of the last rollback, once it has."""
         try:
