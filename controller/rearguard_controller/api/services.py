@@ -15,7 +15,7 @@ from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, Check, Drill, Target
+from rearguard_controller.model import Alert, Check, Drill, Labels, Target
 
 
 class Drills(Protocol):
@@ -35,6 +35,10 @@ class Figure(Protocol):
     @property
     def alert(self) -> str:
         """The alert whose figure it is."""
+
+    @property
+    def figure(self) -> str:
+        """The figure, as PromQL; empty where it is not known."""
 
     @property
     def version(self) -> str | None:
@@ -57,8 +61,20 @@ class Figure(Protocol):
         """Whether the value is past the threshold."""
 
 
+class Curve(Protocol):
+    """A figure over time."""
+
+    @property
+    def labels(self) -> Labels:
+        """Whose it is."""
+
+    @property
+    def points(self) -> Sequence[tuple[float, float]]:
+        """Moments in seconds since the epoch, with the value at each."""
+
+
 class Watcher(Protocol):
-    """What the last poll saw; nothing here asks anybody."""
+    """What the last poll saw; only `curves` asks anybody."""
 
     def firing(self, target: str, /) -> Sequence[Alert]:
         """Alerts that fire for the target now, by Prometheus or Kubernetes."""
@@ -71,6 +87,13 @@ class Watcher(Protocol):
 
     def figures(self, target: str, /) -> Sequence[Figure]:
         """The current figures of the target's triggers, by version."""
+
+    async def curves(self, target: Target, figure: str, start: float, end: float, /) -> Sequence[Curve]:
+        """A figure of a target over time, by version; this alone asks Prometheus.
+
+        Raises:
+            SourceError: Prometheus gave no usable answer.
+        """
 
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None before it ever did."""

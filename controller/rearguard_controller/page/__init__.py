@@ -17,6 +17,7 @@ from rearguard_controller.page.acts import Acts
 from rearguard_controller.page.logins import Logins
 from rearguard_controller.page.site import Site
 from rearguard_controller.page.static import add_files
+from rearguard_controller.page.timeline import TimeLines
 from rearguard_controller.page.views import Views
 
 __all__ = ["add_to"]
@@ -26,7 +27,7 @@ def add_to(app: web.Application, services: Services, gate: Gate) -> None:
     """Add the page's routes to an application that `api.build` made."""
     site = Site(services, Access(services, gate), app[FEED])
     acts = Acts(site)
-    for topic in (Views(site), acts, Logins(site, acts)):
+    for topic in (Views(site, TimeLines(services)), acts, Logins(site, acts)):
         for method, path, handle in topic.routes():
             app.router.add_route(method, path, site.guarded(handle))
     add_files(app)

@@ -18,6 +18,7 @@ from rearguard_controller.model import Outcome, Phase, Rollback, StepState, Verd
 from rearguard_controller.page import overview
 from rearguard_controller.page.rendering import render
 from rearguard_controller.page.site import VISITOR, Site, Topic
+from rearguard_controller.page.timeline import TimeLines
 
 RECENT = 8  # rollbacks and decisions on the page of a target
 LISTED = 50
@@ -29,6 +30,7 @@ class Views:
     """Shows."""
 
     site: Site
+    time_lines: TimeLines
 
     def routes(self) -> Topic:
         """The routes of this topic."""
@@ -103,6 +105,7 @@ class Views:
             {
                 "acts": request[VISITOR].acts,
                 "target": shown,
+                "line": await self.time_lines.of(now, target, request.query.get("over", "")),
                 "firing": overview.firing(now, target),
                 "figures": [overview.figure_told(each) for each in now.watcher.figures(target.name)],
                 "under_way": None if rollback is None else self._under_way(rollback),

