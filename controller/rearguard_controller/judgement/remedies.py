@@ -5,7 +5,7 @@ from __future__ import annotations
 from rearguard_controller.judgement.brakes import end_the_rollback_of
 from rearguard_controller.judgement.case import READ_CURRENT
 from rearguard_controller.judgement.surroundings import ask_the_owner_of
-from rearguard_controller.judgement.way_back import trust_a_version_of
+from rearguard_controller.judgement.way_back import must_be_listed, must_be_proven, trust_a_version_of
 from rearguard_controller.model import Facts, Reason, ReasonCode, Target
 
 ONE_OWNER = (
@@ -27,7 +27,7 @@ def by_hand(reason: Reason, wished: str | None, target: Target, facts: Facts) ->
     if wished == known.serving_version:
         return "Another version would have to be named."
     if known.activatable is not None and wished not in known.activatable:
-        return f"The target's command `versions` would have to list {wished}."
+        return must_be_listed(target, wished)
     if known.checked.get(wished):
-        return f"The target's command `check` would have to succeed for {wished}."
+        return must_be_proven(target, wished)
     return "A person can insist on it: --force."

@@ -9,7 +9,16 @@ from dataclasses import replace
 
 from rearguard_controller.judgement.case import READ_CURRENT, Case
 from rearguard_controller.judgement.destination import barrier_before, choose_destination, obstacle
-from rearguard_controller.model import Facts, Reason, ReasonCode, Release, Target, TargetFacts, Trust
+from rearguard_controller.model import (
+    Facts,
+    KubernetesRelease,
+    Reason,
+    ReasonCode,
+    Release,
+    Target,
+    TargetFacts,
+    Trust,
+)
 from rearguard_controller.wording import because, span
 
 BY_UP = "The policy says `trust: by_up`: a version is trusted without any figure of it."
@@ -80,7 +89,21 @@ def _trust(release: Release, target: Target, known: TargetFacts) -> str:
     if barrier is not None:
         return f"To go back past {barrier.version}: rearguard release {target.name} {barrier.version} --no-barrier."
     if known.activatable is not None and version not in known.activatable:
-        return f"The target's command `versions` would have to list {version}."
+        return must_be_listed(target, version)
+    return must_be_proven(target, version)
+
+
+def must_be_listed(target: Target, version: str) -> str:
+    """What would make a version one that can be activated, where the target does not list it."""
+    if isinstance(target.release, KubernetesRelease):
+        return f"The cluster would have to have the template of {version} still: see revisionHistoryLimit."
+    return f"The target's command `versions` would have to list {version}."
+
+
+def must_be_proven(target: Target, version: str) -> str:
+    """What would make a version one that can be activated, where the target's own check refuses it."""
+    if isinstance(target.release, KubernetesRelease):
+        return f"What keeps the cluster from taking the template of {version} would have to be mended."
     return f"The target's command `check` would have to succeed for {version}."
 
 

@@ -12,6 +12,7 @@ from rearguard_controller.model import (
     Budget,
     Decision,
     Facts,
+    KubernetesRelease,
     Measurement,
     Mode,
     Outcome,
@@ -21,6 +22,7 @@ from rearguard_controller.model import (
     SharedFault,
     Silencing,
     Target,
+    WorkloadKind,
 )
 from unit.controller.factories import (
     DEPLOYED,
@@ -309,6 +311,19 @@ def test_a_refused_request_by_hand_says_what_would_have_to_change(wish, changes,
     decision = decide_by_hand("d1", wish, target(), facts(**changes))
     assert remedies_of(decision) == {"known_good_exists": sentence}
     assert wording.summary(decision) == "1 of 3 answers would have to differ: known_good_exists."
+
+
+def test_the_remedy_of_a_workload_names_no_command():
+    workload = target(release=KubernetesRelease("shop", WorkloadKind.DEPLOYMENT, "shop", 300.0))
+    asked = {"v9": {}, "v1": {"checked": {"v1": "it is paused"}}}
+    told = {
+        version: remedies_of(decide_by_hand("d1", Wish(version), workload, facts(**changes)))["known_good_exists"]
+        for version, changes in asked.items()
+    }
+    assert told == {
+        "v9": "The cluster would have to have the template of v9 still: see revisionHistoryLimit.",
+        "v1": "What keeps the cluster from taking the template of v1 would have to be mended.",
+    }
 
 
 def test_a_request_by_hand_counts_only_what_is_asked_of_one():
