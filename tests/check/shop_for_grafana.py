@@ -1,11 +1,12 @@
 """A small real service for the dashboard's test: aiohttp, SQLite through SQLAlchemy, a WebSocket, all instrumented.
 
-Also shows the controller's own metrics for one configured target at /controller; each POST to /rollback records one
-decision against a rollback and one rollback that recovered, with the controller's own verbs.
+Also shows the controller's own metrics for one configured target at /controller. Each POST to /rollback records an
+alert, its answer, a decision against a rollback, and a rollback that recovered, with the controller's own verbs.
 Never here: traffic; the test makes it.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -13,13 +14,26 @@ from sqlalchemy import create_engine, text
 
 from rearguard_controller import config
 from rearguard_controller.adapters.telemetry import Span, Telemetry
-from rearguard_controller.model import Decision, Outcome, Phase, Reason, ReasonCode, Rollback, Trigger, Verdict
+from rearguard_controller.model import (
+    Decision,
+    Outcome,
+    Phase,
+    Reason,
+    ReasonCode,
+    Rollback,
+    StepState,
+    Trigger,
+    Verdict,
+)
+from rearguard_controller.model.checks import READY_CHECKS
+from rearguard_controller.rollback.plan import plan
 from rearguard_exporter import Monitor
 
 PORT, VERSION, CONFIGURATION = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 
 engine = create_engine("sqlite://")
-telemetry = Telemetry(config.load(CONFIGURATION).targets)
+targets = config.load(CONFIGURATION).targets
+telemetry = Telemetry(targets)
 
 
 def _ask():
@@ -52,7 +66,12 @@ async def _rollback(_request):
     reasons = (Reason(ReasonCode.RECENT_RELEASE, holds=False, detail="no release"),)
     left = {"verdict": Verdict.LEAVE, "would": Verdict.LEAVE, "decided_at": 1.0, "trigger": Trigger.ALERT}
     telemetry.decided(Decision(id="d1", target="checkout", reasons=reasons, **left))
+    telemetry.alert_received("webhook")
+    telemetry.webhook_answered(202)
+    telemetry.notified("slack", "sent")
     telemetry.span("checkout", Span.COMMAND, 1.5)
+    for step in plan(targets[0], conditions=()):
+        telemetry.step_ended("checkout", replace(step, state=StepState.DONE, started_at=1.0, ended_at=2.5))
     telemetry.closed(
         Rollback(
             id="r1",
@@ -72,8 +91,18 @@ async def _rollback(_request):
     return web.Response()
 
 
-def main():
+def _stand():
+    """How the target stands, as a controller that leads would say it."""
     telemetry.leads(leading=True)
+    telemetry.know_services(["slack"])
+    telemetry.feed_poll(lambda: 0.2, skew=lambda: -0.01)
+    telemetry.armed("checkout", armed=False, by=Outcome.NOT_RECOVERED)
+    telemetry.ready("checkout", {check: check != "clock" for check in READY_CHECKS})
+    telemetry.versions("checkout", serving=VERSION, last_known_good="1.4.1")
+
+
+def main():
+    _stand()
     monitor = Monitor(service="shop", version=VERSION, environment="production", vitals=["/cart"])
     app = web.Application()
     app.router.add_get("/orders", _order)

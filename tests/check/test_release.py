@@ -121,7 +121,7 @@ def shipped():
     for kind, name in FOLDERS.items():
         for file in (ROOT / name).rglob("*"):
             path = file.relative_to(ROOT / name)
-            if file.is_file() and path.parts[0] != "tests":
+            if file.is_file() and path.parts[0] not in {"tests", "tools"}:
                 found[f"{kind}/{path}"] = file.read_bytes()
     return found
 

@@ -24,7 +24,10 @@ KINDS: Mapping[str, str] = {  # kind -> its folder in the repository
     "grafana": "grafana",
     "schema": "docs/schema",
 }
-NOT_SHIPPED = {"tests"}  # folders: the tests of the rules state the numbers of the repository
+NOT_SHIPPED = {
+    "tests",
+    "tools",
+}  # folders: the tests state the numbers of the repository, the tools build what is shipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ FOLDERS = {"rules": "rules", "alertmanager": "deploy/alertmanager", "grafana": "
 def in_repository(kind):
     folder = ROOT / FOLDERS[kind]
     given = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    return {name: content for name, content in given.items() if not name.startswith("tests/")}
+    return {name: content for name, content in given.items() if not name.startswith(("tests/", "tools/"))}
 
 
 def below(folder):
