@@ -14,8 +14,10 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from real.controller import documented
+from real.controller.journal_kit import opened
 from rearguard_controller import config
 from rearguard_controller.journal.sqlite.store import SqliteJournal
+from rearguard_controller.model import Phase
 from rearguard_controller.service import controller as app
 
 SENDER, VIEWER, OPERATOR = "Bearer send-1", "Bearer read-1", "Bearer act-1"
@@ -191,3 +193,10 @@ async def until(look, seconds=20):
         assert time.monotonic() < deadline, "it did not come"
         await asyncio.sleep(0.05)
     return found
+
+
+async def waiting(service, name, **fields):
+    """A rollback that waits for a person, as an alert would have opened it."""
+    now = time.time()
+    more = {"phase": Phase.WAITING, "opened_at": now, "wait_until": now + 300, "decision_id": f"d-{name}", **fields}
+    await opened(service.controller.journal, name, **more)

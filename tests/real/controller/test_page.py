@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import aiohttp
 import pytest
 
-from real.controller.served import BASE, SENDER, listening, serving, until
+from real.controller.served import BASE, SENDER, listening, serving, until, waiting
 from real.prometheus import running
 
 PROXY = "page: {user_header: X-Forwarded-User, trusted_from: [127.0.0.1], operators: [eve@example.com]}\n"
@@ -388,3 +388,21 @@ async def test_a_target_s_time_line_shows_figure_threshold_versions_and_rollback
                     return "v1 put back" in (await browser.get("/targets/checkout?over=day"))[1]
 
                 await until(marked)
+
+
+@pytest.mark.parametrize(("needs", "word"), [(True, "approve"), (True, "veto"), (False, "veto")])
+async def test_what_waits_for_a_person_stands_on_top_with_its_buttons_which_decide(browser, service, needs, word):
+    await waiting(service, "r-1", needs_approval=needs)
+    await browser.log_in()
+    _, page = await browser.get("/")
+    assert page.index("rollback waiting") < page.index('class="targets"')
+    assert "data-until=" in page
+    offered = re.findall(r'class="button [^"]*" href="/rollbacks/r-1/(\w+)"', page)
+    assert offered == (["approve", "veto"] if needs else ["veto"])
+    response, page = await browser.act(f"/rollbacks/r-1/{word}", reason="I looked at the graphs")
+    assert response.url.path == "/rollbacks/r-1"
+    assert f"<b>ann</b> {word}: I looked at the graphs" in page
+    if word == "veto":
+        assert (await service.closed("r-1"))["outcome"] == "vetoed"
+    else:
+        assert (await service.controller.journal.rollback("r-1")).approved

@@ -9,7 +9,7 @@ import pytest
 from local_stack import npm_packages
 from local_stack.binaries import BinaryMissingError
 from real.controller.page_browser import chromium, person
-from real.controller.served import BASE, SENDER, listening, serving, until
+from real.controller.served import BASE, SENDER, listening, serving, until, waiting
 from rearguard_controller.api.events import FEED
 
 FIRE = {
@@ -63,6 +63,17 @@ async def test_a_person_disarms_by_keyboard_alone(tmp_path):
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
         await page.wait_for_selector(".pill.disarmed")
+
+
+@pytest.mark.soak
+async def test_a_person_vetoes_while_the_countdown_runs(tmp_path):
+    async with serving(tmp_path) as service, chromium() as browser, person(browser, service) as page:
+        await waiting(service, "r-1", needs_approval=False)
+        await page.wait_for_selector("text=/[45] min [0-9]+ s left/")
+        await page.click("text=Veto…")
+        await page.fill("#reason", "the graphs are fine")
+        await page.click("button.danger")
+        await page.wait_for_selector(".pill.o-vetoed")
 
 
 @pytest.mark.soak
