@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rearguard_controller import config
-from rearguard_controller.adapters.notices import delivery
+from rearguard_controller.adapters.notices import delivery, templates
 from rearguard_controller.api import auth
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.cli import live as live_look
@@ -120,7 +120,7 @@ def _told(found: config.Configuration, file: str, *, live: bool) -> dict[str, ob
 
 
 def _worth_a_look(found: config.Configuration, *, live: bool) -> list[str]:
-    return [*warnings(found.targets, live=live), *remarks(found)]
+    return [*warnings(found.targets, live=live), *remarks(found), *templates.load(found.notice_templates).problems]
 
 
 def _alertmanager(found: config.Configuration) -> list[str]:

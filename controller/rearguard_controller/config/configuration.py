@@ -142,6 +142,7 @@ class Configuration:
     discover: tuple[Discover, ...] = ()
     external_url: str | None = None
     slack: SlackButtons | None = None
+    notice_templates: Path | None = None
     page: PageSettings = _USUAL_PAGE
 
     @property
@@ -194,6 +195,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         discover=mistakes.of(lambda: discover(top.get("discover"), folder, environment, policies), ()),
         kubernetes=mistakes.of(lambda: _kubernetes(top.get("kubernetes"), folder), _OWN_CLUSTER),
         external_url=mistakes.of(lambda: _external_url(top.get("external_url")), None),
+        notice_templates=mistakes.of(lambda: _optional_path(top, "notice_templates", folder), None),
         slack=mistakes.of(lambda: slack(top.get("slack"), folder), None),
         page=mistakes.of(lambda: page_settings(top.get("page")), _USUAL_PAGE),
     )

@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.notices.delivery import Notify
+from rearguard_controller.adapters.notices.templates import load
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.api.people import People
@@ -38,6 +41,8 @@ from rearguard_controller.watching.drill import Drills
 from rearguard_controller.watching.followed import Followed
 from rearguard_controller.watching.poll import Watcher
 from rearguard_controller.watching.readiness import Readiness
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,10 @@ class Engine:
 
     def tell(self, configuration: Configuration, services: Mapping[NotifyEntry, str] | None = None) -> None:
         """From now on, tell people of what happens as this configuration says; `services` as of `Notify.use`."""
-        self.notify.use(configuration.notify, services, external_url=configuration.external_url)
+        templates = load(configuration.notice_templates)
+        for problem in templates.problems:
+            log.error("notice_template_not_used", problem=problem)
+        self.notify.use(configuration.notify, services, external_url=configuration.external_url, templates=templates)
         self.runtime.telemetry.know_services(self.notify.services)
 
 

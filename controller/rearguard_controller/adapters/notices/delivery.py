@@ -29,6 +29,7 @@ from rearguard_controller.adapters.notices.receiver import (
     Ways,
     nowhere,
 )
+from rearguard_controller.adapters.notices.templates import Templates
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step, Verdict
 from rearguard_controller.model.identity import key_of
@@ -67,6 +68,7 @@ class Notify:
         services: Mapping[NotifyEntry, str] | None = None,
         *,
         external_url: str | None = None,
+        templates: Templates | None = None,
     ) -> None:
         """Tell these from now on.
 
@@ -76,8 +78,9 @@ class Notify:
             entries: in their order.
             services: as `services_of` gives them; None reads them now, and waits for the files.
             external_url: where people reach the controller; None: there are no links.
+            templates: other words for some events.
         """
-        ways = replace(self._ways, worded=partial(message, external_url=external_url))
+        ways = replace(self._ways, worded=partial((templates or Templates()).message, external_url=external_url))
         services = {entry: service_of(entry) for entry in entries} if services is None else services
         before = {receiver.entry: receiver for receiver in self._receivers}
         kept = {entry: before.pop(entry) for entry in entries if entry in before}

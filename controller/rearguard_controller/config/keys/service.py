@@ -60,6 +60,7 @@ TOP = Section(
         ),
         Key("tokens", "mapping", "none", "Files with the tokens of each role; without any, see `--insecure`."),
         Key("notify", "list", "none", "Who is told of alerts, decisions and rollbacks."),
+        Key("notice_templates", "path", "none", "Folder with other words for notices: `finished.j2` and so on."),
         Key("slack", "mapping", "none", "Buttons of Slack by which people approve and veto."),
         Key("external_url", "URL", "none", "Where people reach this controller: for the links in notices."),
         Key("policies", "mapping of name to policy", "one named `default`", "When targets may be rolled back."),
