@@ -18,6 +18,8 @@ VALUES = {
     "controller": "rearguard",
     "__rate_interval": "20s",
     "__range": "1m",
+    "__range_s": "60",
+    "__interval_ms": "15000",
 }
 _LISTED = r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\(([^)]*)\)"
 

@@ -25,6 +25,7 @@ BEACON = (
 )
 QUERIES = [query for board in BOARDS.values() for query in board.queries]
 CONTROLLER = BOARDS["rearguard-controller"]
+FLEET = BOARDS["rearguard-fleet"]
 
 
 def _settings(shop):
@@ -45,7 +46,7 @@ def _settings(shop):
 
 async def _visit(address):
     async with aiohttp.ClientSession(address) as session:
-        for path in ("/orders",) * 9 + ("/fail",):
+        for path in ("/orders",) * 9 + ("/fail",) * 2:
             async with session.get(path) as answer:
                 await answer.read()
         async with session.post("/rollback") as answer:
@@ -78,7 +79,8 @@ class Prometheus:
         asyncio.run(_visit(self.shop))
         self.moment = time.time()
         self.empty = [query for query in QUERIES if not _numbers(self.query(query.expr))]
-        return not self.empty
+        # Two failures in twelve are more than HighErrorRate's threshold.
+        return not self.empty and bool(self.query('ALERTS{alertname="HighErrorRate"}'))
 
 
 def _numbers(result):
@@ -146,8 +148,8 @@ def test_every_column_of_a_table_is_a_label_or_value_that_prometheus_gives(prome
 def test_the_error_ratio_is_that_of_the_traffic(prometheus):
     (sample,) = prometheus.query(SERVICE.expr("Error ratio, by version"))
     assert sample["metric"] == {"service_name": "shop", "service_version": "1.4.2"}
-    # One of eleven answers fails; a scrape may fall between, and its own answers count too.
-    assert float(sample["value"][1]) == pytest.approx(1 / 11, abs=0.04)
+    # Two of twelve answers fail; a scrape may fall between, and its own answers count too.
+    assert float(sample["value"][1]) == pytest.approx(2 / 12, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,21 @@ def test_the_times_of_a_rollback_are_those_recorded(prometheus, expression):
 def test_the_controllers_state_is_shown_as_it_is(prometheus, panel, shown):
     (sample,) = prometheus.query(CONTROLLER.expr(panel))
     assert float(sample["value"][1]) == shown
+
+
+def test_the_fleet_is_shown_as_it_is(prometheus):
+    stats = {"Services": 1, "Two versions serve": 0, "Releases": 1, "Rollbacks running": 0}
+    for panel, shown in stats.items():
+        (sample,) = prometheus.query(FLEET.expr(panel))
+        assert float(sample["value"][1]) == shown, panel
+    (share,) = prometheus.query(FLEET.expr("Error ratio, as a share of its threshold"))
+    assert float(share["value"][1]) == pytest.approx(10 * 2 / 12, abs=0.5)  # the threshold is 10 %
+    alerts = {
+        (sample["metric"]["alertname"], sample["metric"].get("service_name"), sample["metric"].get("target"))
+        for sample in prometheus.query(FLEET.expr("Alerts pending and firing"))
+    }
+    assert {("HighErrorRate", "shop", None), ("RearguardTargetDisarmed", None, "checkout")} <= alerts
+    assert "RearguardWatchdog" not in {name for name, _, _ in alerts}
 
 
 @pytest.mark.parametrize("board", [SERVICE, CONTROLLER], ids=str)

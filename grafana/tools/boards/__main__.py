@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 import controller
+import fleet
 
 FOLDER = Path(__file__).resolve().parents[2] / "dashboards"
-BOARDS = (controller,)
+BOARDS = (controller, fleet)
 
 
 def main(folder):
