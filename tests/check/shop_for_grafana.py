@@ -6,10 +6,13 @@ Never here: traffic; the test makes it.
 """
 
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
+from prometheus_client import REGISTRY
+from prometheus_client.registry import Collector
 from sqlalchemy import create_engine, text
 
 from rearguard_controller import config
@@ -29,11 +32,22 @@ from rearguard_controller.model.checks import READY_CHECKS
 from rearguard_controller.rollback.plan import plan
 from rearguard_exporter import Monitor
 
-PORT, VERSION, CONFIGURATION = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+PORT, VERSION, CONFIGURATION, WORKERS = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
 
 engine = create_engine("sqlite://")
 targets = config.load(CONFIGURATION).targets
 telemetry = Telemetry(targets)
+
+
+class Silent(Collector):
+    """A collector of the application that never answers."""
+
+    def describe(self):
+        return ()
+
+    def collect(self):
+        threading.Event().wait()
+        return ()
 
 
 def _ask():
@@ -103,7 +117,10 @@ def _stand():
 
 def main():
     _stand()
-    monitor = Monitor(service="shop", version=VERSION, environment="production", vitals=["/cart"])
+    monitor = Monitor(
+        service="shop", version=VERSION, environment="production", vitals=["/cart"], workers_dir=WORKERS
+    )
+    REGISTRY.register(Silent())
     app = web.Application()
     app.router.add_get("/orders", _order)
     app.router.add_get("/fail", _fail)

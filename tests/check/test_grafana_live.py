@@ -100,6 +100,7 @@ def prometheus(tmp_path_factory):
         str(shop_port),
         "1.4.2",
         CONFIGURATION,
+        folder / "workers",
     ]
     command = [
         find("prometheus"),

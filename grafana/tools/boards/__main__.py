@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import controller
+import exporter_cost
 import fleet
 
 FOLDER = Path(__file__).resolve().parents[2] / "dashboards"
-BOARDS = (controller, fleet)
+BOARDS = (controller, exporter_cost, fleet)
 
 
 def main(folder):
