@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt tests/servers.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]' -r tests/servers.txt
 	@touch $@
 
-setup: $(STAMP) ## the virtual environment, and Prometheus, Alertmanager, HAProxy, PostgreSQL, Chromium in .local
+setup: $(STAMP) ## the virtual environment, and Prometheus, Alertmanager, HAProxy, PostgreSQL, Chromium, Helm in .local
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.npm_packages
 

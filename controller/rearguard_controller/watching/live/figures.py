@@ -25,6 +25,7 @@ from rearguard_controller.watching.poll import Watcher
 from rearguard_controller.watching.readiness_rules import told
 
 PROMETHEUS = "Prometheus"
+MOST_AT_ONCE = 8  # targets that are asked about side by side
 MOST_PAIRS = 5  # of targets that share an instance
 MOST_RULES = 5  # missing rules of a file that a sentence names
 _OF_ALL = (checks.PROMETHEUS, checks.CLOCK)  # checks that say the same of every target
@@ -47,6 +48,7 @@ class LiveFigures:
         """Nothing is asked yet. `intake` gets nothing: whoever does not lead only looks."""
         self._prometheus, self._watcher = prometheus, watcher
         self._releases, self._intake = releases, intake
+        self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
         self.rules = Rules()  # as they were read last
 
     async def look(self, targets: Sequence[Target], shipped: Iterable[ShippedRules]) -> list[Finding]:
@@ -60,7 +62,7 @@ class LiveFigures:
         found += _missing(self.rules, shipped)
         await self._watcher.poll(self._intake)
         found += await self._shared(targets)
-        each = await asyncio.gather(*(self._of(target) for target in targets))
+        each = await asyncio.gather(*(self._one_of_few(target) for target in targets))
         return found + [finding for findings in each for finding in findings]
 
     async def _shared(self, targets: Sequence[Target]) -> list[Finding]:
@@ -84,6 +86,10 @@ class LiveFigures:
             )
             for (one, other), instance in list(found.items())[:MOST_PAIRS]
         ]
+
+    async def _one_of_few(self, target: Target) -> list[Finding]:
+        async with self._side_by_side:
+            return await self._of(target)
 
     async def _of(self, target: Target) -> list[Finding]:
         polled = [each for each in self._watcher.polled(target.name).values() if each.name not in _NOT_TOLD]

@@ -71,7 +71,7 @@ class LiveRoutes:
             if ours.isdisjoint(reached):
                 lost[labels.get("alertname", "an alert")] = ", ".join(reached)
         if not lost:
-            said = f"Its alerts reach the receiver {', '.join(sorted(ours))}."
+            said = f"Alerts reach the receiver {', '.join(sorted(ours))}."
             return Finding(target.name, said, Weight.GOOD)
         names = ", ".join(list(lost)[:MOST_NAMED]) + (
             f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
