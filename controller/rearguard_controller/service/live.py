@@ -30,7 +30,7 @@ from rearguard_controller.watching.live.targets import of_targets
 
 __all__ = ["Finding", "ShippedRules", "Weight", "look"]
 
-WITHIN = 40.0  # seconds for everything that is asked of one system
+WITHIN = 60.0  # seconds for everything that is asked of one system
 _NEVER = 50  # the level of the log that nothing of ours has
 
 Look = Callable[[], Awaitable[list[Finding]]]

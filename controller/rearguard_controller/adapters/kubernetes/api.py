@@ -151,6 +151,10 @@ class Api:
         """Create an object; what the server made of it."""
         return await self._ask(path, "POST", orjson.dumps(document), "application/json")
 
+    async def review(self, path: str, document: Document) -> Document:
+        """Ask a question that has the form of an object; nothing is stored, so it is asked a few times."""
+        return await self._patiently(path, "POST", orjson.dumps(document), "application/json")
+
     async def patch(self, path: str, operations: list[Document], *, dry_run: bool = False) -> Document:
         """Change an object by a JSON patch; what the server made of it. With `dry_run` nothing is stored."""
         fields = {"fieldManager": "rearguard"} | ({"dryRun": "All"} if dry_run else {})

@@ -44,5 +44,5 @@ async def may(api: Api, namespace: str, verb: str, resource: str, name: str = ""
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    answer = await api.post(REVIEWS, review)
+    answer = await api.review(REVIEWS, review)
     return mapping(answer.get("status") or {}, "status").get("allowed") is True

@@ -53,9 +53,10 @@ async def lacking(api: Api, namespace: str) -> tuple[Lacking, ...]:
             return await may(api, namespace, verb, resource, group=group)
 
     wanted = [(group, resource, verb) for (group, resource), verbs in ROLE.items() for verb in verbs]
-    questions = [asyncio.create_task(asked(*each)) for each in wanted]
+    first = await asked(*wanted[0])  # alone: it finds out where the API server is, and whether it answers
+    questions = [asyncio.create_task(asked(*each)) for each in wanted[1:]]
     try:
-        allowed = await asyncio.gather(*questions)
+        allowed = [first, *await asyncio.gather(*questions)]
     finally:  # after one that failed nobody waits for the others
         for question in questions:
             question.cancel()
