@@ -45,6 +45,10 @@ COMMANDS = {  # each with words that are right
     "disarm": ["shop"],
     "release": ["shop", "v2"],
     "drill": ["shop"],
+    "login": ["http://127.0.0.1:9"],
+    "logout": [],
+    "context": [],
+    "reload": [],
 }
 ON_BASE = {"files": []}  # these need no library of an extra
 SERVED = """\

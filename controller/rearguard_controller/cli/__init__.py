@@ -83,6 +83,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import explain  # noqa: PLC0415  # loads the HTTP client
 
         return explain.explain
+    if name in ("login", "logout", "context"):
+        from rearguard_controller.cli import login  # noqa: PLC0415  # loads the HTTP client
+
+        return login.COMMANDS[name]
     if name == "drill":
         from rearguard_controller.cli import drill  # noqa: PLC0415  # loads the HTTP client
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:  # argparse hides this type behind a private name that only ty
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # the reason above
 
 ENVIRONMENT = """\
-All commands but serve, check, backtest and files ask a running controller:
+All commands but serve, check, backtest and files ask a running controller: that of
+`rearguard login`, unless the environment names one:
   REARGUARD_URL         its address, by default http://127.0.0.1:9465
   REARGUARD_TOKEN_FILE  file with a token: viewer to read, operator to change
   REARGUARD_CA_FILE     for https: certificates that the controller's must lead to
@@ -50,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _reading(commands)
     _rollbacks(commands)
     _targets(commands)
+    _contexts(commands)
     return words
 
 
@@ -64,7 +66,7 @@ def _service(commands: Commands) -> None:
         action="store_true",
         help="ask Prometheus, Alertmanager and Kubernetes, too; exit 1 if something is in the way of a rollback",
     )
-    check.add_argument("--json", action="store_true", help="print it as JSON")
+    _form(check)
     backtest = _add(commands, "backtest", "what would have been rolled back in the past, by Prometheus' history")
     _config(backtest)
     when = "a duration back from now (14d) or a time (2026-01-31T18:00:00Z)"
@@ -72,7 +74,7 @@ def _service(commands: Commands) -> None:
     backtest.add_argument("--until", metavar="TIME", help=f"up to when, by default now: {when}")
     backtest.add_argument("--target", metavar="TARGET", help="of this target only; the others still count for storms")
     backtest.add_argument("--prometheus", metavar="URL", help="ask this one, not that of the configuration")
-    backtest.add_argument("--json", action="store_true", help="print it as JSON")
+    _form(backtest)
     files = _add(
         commands, "files", "list the rules, dashboards and the like that come with Rearguard, or write them out"
     )
@@ -82,19 +84,19 @@ def _service(commands: Commands) -> None:
     )
     files.add_argument("--to", metavar="FOLDER", help="write them here; those of all kinds into a folder each")
     files.add_argument("--force", action="store_true", help="overwrite files that differ")
-    files.add_argument("--json", action="store_true", help="print the list as JSON")
+    _form(files)
 
 
 def _reading(commands: Commands) -> None:
-    _json(_add(commands, "status", "targets, open rollbacks, what fires"))
+    _asks(_add(commands, "status", "targets, open rollbacks, what fires"))
     history = _add(commands, "history", "rollbacks, newest first")
     history.add_argument("--target", metavar="TARGET", help="of this target only")
     history.add_argument("--outcome", metavar="OUTCOME", help=f"with this outcome only: {OUTCOMES}")
     _paging(history)
     show = _add(commands, "show", "one rollback with its steps")
     show.add_argument("id", metavar="ID", help="id of a rollback")
-    show.add_argument("--output", action="store_true", help="with what every step printed, not only failed ones")
-    _json(show)
+    show.add_argument("--full", action="store_true", help="with what every step printed, not only failed ones")
+    _asks(show)
     explain = _add(commands, "explain", "why a rollback was begun, or why nothing was done")
     which = explain.add_mutually_exclusive_group()
     which.add_argument(
@@ -105,7 +107,7 @@ def _reading(commands: Commands) -> None:
     )
     which.add_argument("--alert", metavar="ALERT", help="the newest decision about an alert of this name")
     explain.add_argument("--target", metavar="TARGET", help="of this target only; a NAME is then an alert's")
-    _json(explain)
+    _asks(explain)
     decisions = _add(commands, "decisions", "decisions, newest first")
     decisions.add_argument("--target", metavar="TARGET", help="of this target only")
     decisions.add_argument("--alert", metavar="ALERT", help="about alerts of this name only")
@@ -114,7 +116,7 @@ def _reading(commands: Commands) -> None:
     releases = _add(commands, "releases", "what is remembered of a target's versions, newest first")
     releases.add_argument("target", metavar="TARGET")
     _limit(releases)
-    _json(releases)
+    _asks(releases)
     watch = _add(commands, "watch", "wait until a new version has proved itself, or was rolled back")
     watch.add_argument("target", metavar="TARGET")
     watch.add_argument("--version", metavar="VERSION", required=True, help="as the target's `current` prints it")
@@ -133,7 +135,7 @@ def _reading(commands: Commands) -> None:
         default=300.0,
         help="how long to wait for it to serve at all (5m)",
     )
-    watch.add_argument("--json", action="store_true", help="print the result as JSON")
+    _asks(watch)
     audit = _add(commands, "audit", "what people did, newest first: who, when and why")
     audit.add_argument("--subject", metavar="SUBJECT", help="done to this target or rollback only")
     _paging(audit)
@@ -146,7 +148,7 @@ def _rollbacks(commands: Commands) -> None:
     rollback.add_argument("--force", action="store_true", help="also to a bad, barred or unproven version")
     rollback.add_argument("--dry-run", action="store_true", help="show decision and plan, change nothing")
     _reason(rollback)
-    _json(rollback)
+    _asks(rollback)
     approve = _add(commands, "approve", "let a rollback that waits be begun, if it is still right")
     veto = _add(commands, "veto", "stop a rollback that waits; its version is left alone until the target is armed")
     abort = _add(commands, "abort", "end an open rollback early; what was begun is undone")
@@ -154,7 +156,7 @@ def _rollbacks(commands: Commands) -> None:
     for command in (approve, veto, abort, close):
         command.add_argument("id", metavar="ID", help="id of a rollback")
         _reason(command)
-        _json(command)
+        _asks(command)
 
 
 def _targets(commands: Commands) -> None:
@@ -167,7 +169,7 @@ def _targets(commands: Commands) -> None:
     disarm.add_argument("--until", metavar="TIME", help="a duration (2h) or a time (2026-01-31T18:00:00Z)")
     for command in (arm, disarm):
         command.add_argument("--reason", metavar="TEXT", default="no reason given", help="for the audit")
-        _json(command)
+        _asks(command)
     release = _add(commands, "release", "tell the controller about a release")
     release.add_argument("target", metavar="TARGET")
     release.add_argument("version", metavar="VERSION", help="as the target's `current` command prints it")
@@ -176,13 +178,30 @@ def _targets(commands: Commands) -> None:
         "--barrier", action=argparse.BooleanOptionalAction, help="never go back past it automatically"
     )
     release.add_argument("--good", action=argparse.BooleanOptionalAction, help="trust it; clears a bad mark")
-    _json(release)
+    _asks(release)
     drill = _add(commands, "drill", "walk the whole way back without touching what serves; up to 90 seconds")
     drill.add_argument("target", metavar="TARGET")
     drill.add_argument("--reason", metavar="TEXT", help="for the audit")
     drill.add_argument("--history", action="store_true", help="do nothing; show the drills before, newest first")
     _limit(drill)
-    _json(drill)
+    _asks(drill)
+
+
+def _contexts(commands: Commands) -> None:
+    login = _add(commands, "login", "keep the address and the token of a controller, if it takes the token")
+    login.add_argument("url", metavar="URL", help="its address, such as https://rearguard.example.org")
+    login.add_argument(
+        "--token-file", metavar="FILE", help="file with the token; else it is read from standard input"
+    )
+    login.add_argument("--context", metavar="NAME", help="the name to keep it by (default)")
+    logout = _add(commands, "logout", "forget the address and the token of a controller")
+    which = logout.add_mutually_exclusive_group()
+    which.add_argument("--context", metavar="NAME", help="the one of this name, not the current one")
+    which.add_argument("--all", action="store_true", help="all of them")
+    context = _add(commands, "context", "list the controllers that are known, or choose the one that is asked")
+    context.add_argument("name", metavar="NAME", nargs="?", help="ask this one from now on")
+    _form(context)
+    _asks(_add(commands, "reload", "let the controller read its configuration again"))
 
 
 def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
@@ -190,7 +209,9 @@ def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def _config(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", metavar="FILE", required=True, help="the configuration, YAML")
+    command.add_argument(
+        "--config", metavar="FILE", default="rearguard.yaml", help="the configuration, YAML (./rearguard.yaml)"
+    )
 
 
 def _reason(command: argparse.ArgumentParser) -> None:
@@ -218,8 +239,18 @@ def _limit(command: argparse.ArgumentParser) -> None:
 def _paging(command: argparse.ArgumentParser) -> None:
     _limit(command)
     command.add_argument("--before", metavar="ID", help="go on where the last page ended")
-    _json(command)
+    _asks(command)
 
 
-def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print the controller's answer as JSON")
+def _asks(command: argparse.ArgumentParser) -> None:
+    """What every command takes that asks a controller."""
+    _form(command)
+    command.add_argument("--context", metavar="NAME", help="ask the controller of this context (see rearguard login)")
+
+
+def _form(command: argparse.ArgumentParser) -> None:
+    forms = command.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--output", choices=("table", "json", "yaml"), default="table", help="for people (table), or for programs"
+    )
+    forms.add_argument("--json", dest="output", action="store_const", const="json", help="the same as --output json")

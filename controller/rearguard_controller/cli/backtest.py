@@ -57,8 +57,8 @@ def run(options: Namespace) -> int:
     report = asyncio.run(_judge(found, settings, start, end))
     if options.target is not None:
         report = report.only(options.target)
-    if options.json:
-        terminal.as_json({"prometheus": [address(url) for url in settings.urls], **report.shape()})
+    if options.output != terminal.TABLE:
+        terminal.as_asked(options, {"prometheus": [address(url) for url in settings.urls], **report.shape()})
     else:
         _show(report, settings)
     return 0

@@ -1,4 +1,4 @@
-"""The commands that change something: rollback, approve, veto, abort, close, arm, disarm, release.
+"""The commands that change something: rollback, approve, veto, abort, close, arm, disarm, release, reload.
 
 Here: the request that each sends, and the lines that show the result. The controller decides what is allowed.
 """
@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from rearguard_controller.cli import terminal
+from rearguard_controller.cli.connection import connected
 from rearguard_controller.cli.explain import one_decision
-from rearguard_controller.cli.http_client import Client, Json, segment
+from rearguard_controller.cli.http_client import Json, segment
 from rearguard_controller.cli.show import BASE, objects, one_rollback, steps
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.times import durations
@@ -33,9 +34,9 @@ def rollback(options: Namespace) -> int:
         "force": options.force,
         "dry_run": options.dry_run,
     }
-    answer = Client.from_environment().post(f"{BASE}/rollback/trigger", asked, once=True)
-    if options.json:
-        terminal.as_json(answer)
+    answer = connected(options).post(f"{BASE}/rollback/trigger", asked, once=True)
+    if terminal.as_asked(options, answer):
+        pass
     elif options.dry_run:
         one_decision(cast("Json", answer["decision"]))
         terminal.heading("Plan (nothing was changed)")
@@ -72,14 +73,14 @@ def close(options: Namespace) -> int:
 def arm(options: Namespace) -> int:
     """Allow automatic rollbacks of a target."""
     path = f"{BASE}/targets/{segment(options.target)}/arm"
-    answer = Client.from_environment().post(path, {"reason": options.reason})
+    answer = connected(options).post(path, {"reason": options.reason})
     return _armings(options, answer, [answer])
 
 
 def disarm(options: Namespace) -> int:
     """Forbid automatic rollbacks of a target, or of all."""
     body = {"reason": options.reason, "until": _moment(options.until)}
-    client = Client.from_environment()
+    client = connected(options)
     if options.all:
         answer = client.post(f"{BASE}/disarm", body)
         return _armings(options, answer, objects(answer, "targets"))
@@ -89,12 +90,11 @@ def disarm(options: Namespace) -> int:
 
 def release(options: Namespace) -> int:
     """Tell the controller about a release."""
-    answer = Client.from_environment().post(
+    answer = connected(options).post(
         f"{BASE}/targets/{segment(options.target)}/releases",
         {"version": options.version, "phase": options.phase, "barrier": options.barrier, "good": options.good},
     )
-    if options.json:
-        terminal.as_json(answer)
+    if terminal.as_asked(options, answer):
         return 0
     terminal.facts(
         {
@@ -109,19 +109,24 @@ def release(options: Namespace) -> int:
     return 0
 
 
+def reload(options: Namespace) -> int:
+    """Let the controller read its configuration again."""
+    answer = connected(options).post("/-/reload", {})
+    if not terminal.as_asked(options, answer):
+        terminal.line("The configuration was read again, and holds from now on.")
+    return 0
+
+
 def _say(options: Namespace, verb: str) -> int:
     path = f"{BASE}/rollback/{segment(options.id)}/{verb}"
-    answer = Client.from_environment().post(path, {"reason": options.reason})
-    if options.json:
-        terminal.as_json(answer)
-    else:
+    answer = connected(options).post(path, {"reason": options.reason})
+    if not terminal.as_asked(options, answer):
         one_rollback(answer)
     return 0
 
 
 def _armings(options: Namespace, answer: Json, targets: list[Json]) -> int:
-    if options.json:
-        terminal.as_json(answer)
+    if terminal.as_asked(options, answer):
         return 0
     for target in targets:
         until = f" until {terminal.when(target['disarmed_until'])}" if target["disarmed_until"] else ""
@@ -155,4 +160,5 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "arm": arm,
     "disarm": disarm,
     "release": release,
+    "reload": reload,
 }

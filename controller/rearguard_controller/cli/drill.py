@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from rearguard_controller.cli import terminal
-from rearguard_controller.cli.http_client import Client, Json, segment
+from rearguard_controller.cli.connection import connected
+from rearguard_controller.cli.http_client import Json, segment
 from rearguard_controller.cli.show import BASE, objects
 
 ANSWER_WITHIN = 180.0  # seconds; the alert of a drill alone may take a minute
@@ -28,13 +29,11 @@ def drill(options: Namespace) -> int:
     """
     path = f"{BASE}/targets/{segment(options.target)}"
     if options.history:
-        return _history(Client.from_environment().get(f"{path}/drills", {"limit": options.limit}), options)
+        return _history(connected(options).get(f"{path}/drills", {"limit": options.limit}), options)
     if sys.stderr.isatty():
         terminal.note("Drilling: an alert is on its way through Alertmanager, for a minute at most.")
-    answer = Client.from_environment().post(f"{path}/drill", {"reason": options.reason}, patience=ANSWER_WITHIN)
-    if options.json:
-        terminal.as_json(answer)
-    else:
+    answer = connected(options).post(f"{path}/drill", {"reason": options.reason}, patience=ANSWER_WITHIN)
+    if not terminal.as_asked(options, answer):
         _one(answer)
     return _CODES[cast("bool | None", answer["ok"])]
 
@@ -54,8 +53,7 @@ def _one(answer: Json) -> None:
 
 
 def _history(answer: Json, options: Namespace) -> int:
-    if options.json:
-        terminal.as_json(answer)
+    if terminal.as_asked(options, answer):
         return GOOD
     rows = [
         [

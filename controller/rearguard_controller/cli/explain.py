@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from rearguard_controller.cli import terminal
+from rearguard_controller.cli.connection import connected
 from rearguard_controller.cli.http_client import Client, Json, RemoteError, segment
 from rearguard_controller.cli.show import BASE, NOT_FOUND, alert_name, objects, verdict
 from rearguard_controller.errors import InvalidInputError, NotFoundError
@@ -34,10 +35,9 @@ def explain(options: Namespace) -> int:
     if options.id is None and options.alert is None and options.target is None:
         sys.stderr.write("rearguard: name what is to be explained: rearguard explain NAME\n")
         return WRONG_USE
-    client = Client.from_environment()
+    client = connected(options)
     found, others = _found(client, options)
-    if options.json:
-        terminal.as_json(found)
+    if terminal.as_asked(options, found):
         return 0
     one_decision(found)
     if others:

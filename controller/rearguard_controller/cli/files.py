@@ -71,9 +71,7 @@ def files(options: Namespace) -> int:
             f"{error.filename} cannot be written: {error.strerror}.",
             hint="--to names a folder, which is made if it is missing.",
         ) from None
-    if options.json:
-        terminal.as_json({"written": [str(place) for place in places]})
-    else:
+    if not terminal.as_asked(options, {"written": [str(place) for place in places]}):
         for place in places:
             terminal.line(str(place))
     return 0
@@ -112,9 +110,8 @@ def _below(folder: Traversable, before: str = "") -> Iterator[tuple[str, Travers
 
 
 def _list(options: Namespace, found: list[File]) -> None:
-    if options.json:
-        terminal.as_json({"files": [{"kind": file.kind, "path": file.path, "at": str(file.at)} for file in found]})
-    else:
+    told = {"files": [{"kind": file.kind, "path": file.path, "at": str(file.at)} for file in found]}
+    if not terminal.as_asked(options, told):
         terminal.table(("KIND", "FILE", "LIES AT"), [[file.kind, file.path, file.at] for file in found])
         terminal.note("Write them to a folder with: rearguard files KIND --to FOLDER")
 

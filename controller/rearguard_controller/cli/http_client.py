@@ -1,6 +1,6 @@
 """Sends one request to the controller and reads its answer.
 
-Here: the address and token from the environment, time limits, and errors as one sentence with a hint.
+Here: time limits, tokens in files, and errors as one sentence with a hint. `connection` says which controller.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from requests.auth import AuthBase
 
 from rearguard_controller.config import is_loopback
 from rearguard_controller.config.named_files import UnreadableFileError, require_regular
-from rearguard_controller.config.secret_files import read_token_lines
+from rearguard_controller.config.secret_files import TokenLine, read_token_lines, token_lines
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.wording import address
 
 DEFAULT_URL = "http://127.0.0.1:9465"
 CONNECT_WITHIN = 5.0  # seconds
 PATIENCE = 30.0  # seconds between two bytes of the answer
-TLS_VARIABLES = ("REARGUARD_CA_FILE", "REARGUARD_CERT_FILE", "REARGUARD_KEY_FILE")
 _SHOWN = 200  # characters of an answer that is not Rearguard's
 
 Json = dict[str, object]
@@ -66,8 +65,8 @@ class _Bearer(AuthBase):
 class Client:
     """Sends requests to one controller."""
 
-    def __init__(self, url: str, token: str | None, tls: ClientTls | None = None) -> None:
-        """Use the controller at `url`.
+    def __init__(self, url: str, token: str | None, tls: ClientTls | None = None, *, context: str = "") -> None:
+        """Use the controller at `url`. `context` is the name under which it was found, for what errors say.
 
         Raises:
             RearguardError: `url` is not an HTTP address.
@@ -84,27 +83,17 @@ class Client:
         self._session = requests.Session()
         self._session.auth = _Bearer(token)
         self._session.trust_env = not is_loopback(parts.hostname)  # no proxy stands between this machine and itself
+        self._where, self._log_in = (
+            _URL_HINT,
+            "Set REARGUARD_TOKEN_FILE to a file that holds a token of this controller.",
+        )
+        if context:
+            self._where = f"Is it running (rearguard serve), and is the address of context {context} still right?"
+            self._log_in = f"Log in again: rearguard login {self._shown} --context {context}"
         self._trust: str | bool = True
         if tls is not None:
             self._trust = tls.ca_file or True
             self._session.cert = (tls.cert_file, tls.key_file or tls.cert_file) if tls.cert_file else None
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Client:
-        """The controller that REARGUARD_URL and REARGUARD_TOKEN_FILE name.
-
-        Raises:
-            RearguardError: the address is not an HTTP address, or a file cannot be read.
-        """
-        files = [environment.get(name) or None for name in TLS_VARIABLES]
-        for name, file in zip(TLS_VARIABLES, files, strict=True):
-            if file is not None:
-                _require_readable(Path(file), name)
-        return cls(
-            environment.get("REARGUARD_URL") or DEFAULT_URL,
-            _token(environment.get("REARGUARD_TOKEN_FILE")),
-            ClientTls(*files),
-        )
 
     def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Json:
         """Send a GET request; parameters that are None are left out.
@@ -165,7 +154,7 @@ class Client:
         except requests.ConnectionError as error:
             raise (self._unknown() if "aborted" in str(error) else self._away(error)) from None
         except requests.RequestException as error:
-            raise RemoteError(f"{self._shown} cannot be asked: {type(error).__name__}.", hint=_URL_HINT) from None
+            raise RemoteError(f"{self._shown} cannot be asked: {type(error).__name__}.", hint=self._where) from None
         return self._read(response)
 
     def _read(self, response: requests.Response) -> Json:
@@ -180,12 +169,12 @@ class Client:
             shown = response.text[:_SHOWN].strip()
             raise RemoteError(
                 f"{self._shown} answered {response.status_code} {shown!r}, which is not Rearguard's.",
-                hint=_URL_HINT,
+                hint=self._where,
                 status=response.status_code,
             )
         hint = str(error.get("hint") or "")
         if response.status_code == requests.codes.unauthorized:
-            hint = "Set REARGUARD_TOKEN_FILE to a file that holds a token of this controller."
+            hint = self._log_in
         field = error.get("field")
         raise RemoteError(
             str(error.get("message")),
@@ -196,7 +185,7 @@ class Client:
 
     def _away(self, error: Exception) -> RemoteError:
         why = _tls_words(error) if isinstance(error, requests.exceptions.SSLError) else ""
-        return RemoteError(f"No controller answers at {self._shown}{why}.", hint=_URL_HINT)
+        return RemoteError(f"No controller answers at {self._shown}{why}.", hint=self._where)
 
     def _unknown(self) -> UnknownResultError:
         return UnknownResultError(
@@ -220,23 +209,39 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _require_readable(file: Path, variable: str) -> None:
+def require_readable(file: Path, named_by: str) -> None:
+    """Refuse a file that cannot be read; `named_by` is the variable or option that names it."""
     try:
         require_regular(file)
     except UnreadableFileError as error:
-        raise RearguardError(f"The file {file} cannot be read: {error}.", hint=f"{variable} names it.") from None
+        raise RearguardError(f"The file {file} cannot be read: {error}.", hint=f"{named_by} names it.") from None
     if not os.access(file, os.R_OK):
-        raise RearguardError(f"The file {file} cannot be read.", hint=f"{variable} names it.")
+        raise RearguardError(f"The file {file} cannot be read.", hint=f"{named_by} names it.")
 
 
-def _token(file: str | None) -> str | None:
-    if not file:
-        return None
-    hint = "REARGUARD_TOKEN_FILE names a file with one token, or one name:token line."
-    lines = read_token_lines(Path(file), hint=hint)
+def token_in(file: Path, named_by: str) -> str:
+    """The token that a file holds; `named_by` is the variable or option that names it.
+
+    Raises:
+        RearguardError: it cannot be read, or holds none that can be sent.
+    """
+    hint = f"{named_by} names a file with one token, or one name:token line."
+    return _first(read_token_lines(file, hint=hint), f"The token file {file}", "Write the token into it.")
+
+
+def usable_token(text: str, where: str, hint: str) -> str:
+    """The token in a text of the form that token files have; `where` the text came from, for what errors say.
+
+    Raises:
+        RearguardError: it holds none that can be sent.
+    """
+    return _first(token_lines(text, where), where[0].upper() + where[1:], hint)
+
+
+def _first(lines: list[TokenLine], where: str, hint: str) -> str:
     if not lines:
-        raise RearguardError(f"The token file {file} holds no token.", hint="Write the token into it.")
+        raise RearguardError(f"{where} holds no token.", hint=hint)
     token = lines[0].token
     if not token.isascii() or not token.isprintable() or not token:
-        raise RearguardError(f"The token file {file} holds no usable token.", hint="A token is plain ASCII.")
+        raise RearguardError(f"{where} holds no usable token.", hint="A token is plain ASCII.")
     return token

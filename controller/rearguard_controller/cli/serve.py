@@ -55,9 +55,11 @@ def check(options: Namespace) -> int:
     """
     found = config.load(Path(options.config))
     seen = live_look.look(options.config, found) if options.live else None
-    if options.json:
-        terminal.as_json(
-            _told(found, options.config, live=options.live) | ({} if seen is None else {"live": live_look.told(seen)})
+    if options.output != terminal.TABLE:
+        terminal.as_asked(
+            options,
+            _told(found, options.config, live=options.live)
+            | ({} if seen is None else {"live": live_look.told(seen)}),
         )
     else:
         _show(found, options.config, live=options.live)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from rearguard_controller.cli import terminal
-from rearguard_controller.cli.http_client import Client, Json, segment
+from rearguard_controller.cli.connection import connected
+from rearguard_controller.cli.http_client import Json, segment
 from rearguard_controller.model.observations import SCORE_COUNTS
 from rearguard_controller.wording import moment, span
 
@@ -20,9 +21,8 @@ NOT_FOUND = 404
 
 def status(options: Namespace) -> int:
     """Print targets, what is wrong with them, and open and recent rollbacks."""
-    answer = Client.from_environment().get(f"{BASE}/rollback/status")
-    if options.json:
-        terminal.as_json(answer)
+    answer = connected(options).get(f"{BASE}/rollback/status")
+    if terminal.as_asked(options, answer):
         return 0
     columns = ("TARGET", "STATE", "MODE", "ARMED", "VERSION", "LAST KNOWN GOOD", "READY", "FIRING")
     rows = []
@@ -51,12 +51,11 @@ def status(options: Namespace) -> int:
 
 def history(options: Namespace) -> int:
     """Print rollbacks, newest first."""
-    answer = Client.from_environment().get(
+    answer = connected(options).get(
         f"{BASE}/rollback/history",
         {"target": options.target, "outcome": options.outcome, "limit": options.limit, "before": options.before},
     )
-    if options.json:
-        terminal.as_json(answer)
+    if terminal.as_asked(options, answer):
         return 0
     rollbacks(objects(answer, "rollbacks"))
     _more(answer)
@@ -65,7 +64,7 @@ def history(options: Namespace) -> int:
 
 def decisions(options: Namespace) -> int:
     """Print decisions, newest first."""
-    answer = Client.from_environment().get(
+    answer = connected(options).get(
         f"{BASE}/decisions",
         {
             "target": options.target,
@@ -75,8 +74,7 @@ def decisions(options: Namespace) -> int:
             "before": options.before,
         },
     )
-    if options.json:
-        terminal.as_json(answer)
+    if terminal.as_asked(options, answer):
         return 0
     columns = ("DECISION", "DECIDED", "TARGET", "ALERT", "VERDICT", "FROM", "TO", "IN THE WAY")
     rows = [
@@ -99,11 +97,10 @@ def decisions(options: Namespace) -> int:
 
 def audit(options: Namespace) -> int:
     """Print what people did, newest first."""
-    answer = Client.from_environment().get(
+    answer = connected(options).get(
         f"{BASE}/audit", {"subject": options.subject, "limit": options.limit, "before": options.before}
     )
-    if options.json:
-        terminal.as_json(answer)
+    if terminal.as_asked(options, answer):
         return 0
     rows = [
         [terminal.when(each["at"]), *(each[key] for key in ("operator", "action", "subject", "reason"))]
@@ -117,9 +114,8 @@ def audit(options: Namespace) -> int:
 def releases(options: Namespace) -> int:
     """Print what the controller remembers of a target's versions."""
     path = f"{BASE}/targets/{segment(options.target)}/releases"
-    answer = Client.from_environment().get(path, {"limit": options.limit})
-    if options.json:
-        terminal.as_json(answer)
+    answer = connected(options).get(path, {"limit": options.limit})
+    if terminal.as_asked(options, answer):
         return 0
     columns = ("VERSION", "SERVES", "FIRST SEEN", "LAST SEEN", "KNOWN GOOD SINCE", "MARK", "BARRIER")
     rows = [
@@ -145,13 +141,12 @@ def _called(version: object, description: object) -> object:
 
 def show(options: Namespace) -> int:
     """Print one rollback with its steps."""
-    answer = Client.from_environment().get(f"{BASE}/rollback/{segment(options.id)}")
-    if options.json:
-        terminal.as_json(answer)
+    answer = connected(options).get(f"{BASE}/rollback/{segment(options.id)}")
+    if terminal.as_asked(options, answer):
         return 0
     one_rollback(answer)
     for step in objects(answer, "steps"):
-        if step.get("output") and (options.output or step["state"] in ("failed", "interrupted")):
+        if step.get("output") and (options.full or step["state"] in ("failed", "interrupted")):
             terminal.heading(f"Output of {step['name']}")
             terminal.line(str(step["output"]).rstrip("\n"))
     terminal.line(f"\nWhy: rearguard explain {answer['id']}")

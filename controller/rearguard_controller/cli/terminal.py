@@ -1,4 +1,4 @@
-"""Prints answers: tables and colours on a terminal, plain aligned text everywhere else, JSON on request.
+"""Prints answers: tables and colours on a terminal, plain aligned text everywhere else, JSON or YAML on request.
 
 All text is cleaned of control characters before it is printed: a label, or the output of a command, must not control
 the terminal.
@@ -10,8 +10,9 @@ import json
 import shutil
 import sys
 import textwrap
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rearguard_controller.times.moments import seconds_of
 from rearguard_controller.wording import one_line, printable
@@ -22,6 +23,7 @@ STYLES = {
     "not_recovered": "red", "failed": "red", "needs_a_person": "bold red", "no": "red", "disarmed": "red",
     "interrupted": "red", "skipped": "dim", "planned": "dim", "leave": "dim", "unknown": "yellow",
 }  # fmt: skip
+TABLE = "table"  # the form of output that is for people
 NOTHING = "-"
 NARROWEST, USUAL, WIDEST = 60, 100, 118  # columns of prose
 
@@ -41,11 +43,11 @@ def cell(value: object) -> str:
 
 
 def when(value: object) -> str:
-    """A time of the API (RFC 3339) in the local time zone, to the second."""
+    """A time of the API (RFC 3339) to the second, in UTC, as it stands in the controller's sentences and its log."""
     if not isinstance(value, str):
         return NOTHING
     try:
-        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError):  # of a time at the end of the calendar not every zone has one
         return cell(value)
 
@@ -74,6 +76,26 @@ def as_json(value: object) -> None:
     """Print a value as JSON. What a terminal would not show as it stands is escaped, as JSON itself does it."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     sys.stdout.write(printable(text, keep="\n", as_json=True) + "\n")
+
+
+def as_yaml(value: object) -> None:
+    """Print a value as YAML. If some character is not shown as it stands, all that is not ASCII is escaped."""
+    import yaml  # noqa: PLC0415  # on request only
+
+    sys.stdout.write(yaml.safe_dump(value, allow_unicode=_is_shown(value), sort_keys=False, width=WIDEST))
+
+
+def _is_shown(value: object) -> bool:
+    """Whether all characters of a value are such as people see; JSON has escaped line ends and the like."""
+    return json.dumps(value, ensure_ascii=False).isprintable()
+
+
+def as_asked(options: Namespace, value: object) -> bool:
+    """Print a value as JSON or YAML if that was asked for; whether it was."""
+    if options.output == TABLE:
+        return False
+    (as_json if options.output == "json" else as_yaml)(value)
+    return True
 
 
 def line(text: str = "") -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from rearguard_controller.cli import terminal
+from rearguard_controller.cli.connection import connected
 from rearguard_controller.cli.http_client import Client, Json, RemoteError, segment
 from rearguard_controller.cli.show import BASE, objects
 from rearguard_controller.cli.watch_result import (
@@ -39,7 +40,7 @@ SERVER_ERROR, TOO_MANY = 500, 429  # HTTP: the controller may answer again
 def watch(options: Namespace) -> int:
     """Wait until a version has proved itself, was rolled back, or the time is up; the exit code tells which."""
     order = Order(options.version, options.lasts, options.start_within)
-    client, shown = Client.from_environment(), Shown()
+    client, shown = connected(options), Shown()
     started = time.monotonic()
     try:
         result, finding = _until_settled(client, options.target, order, lambda: time.monotonic() - started, shown)
@@ -68,19 +69,16 @@ def _until_settled(
 
 def _say(options: Namespace, result: Result, finding: Finding, elapsed: float) -> int:
     code = EXIT_CODES[result]
-    if options.json:
-        terminal.as_json(
-            {
-                "target": options.target,
-                "version": options.version,
-                "result": result.value,
-                "exit_code": code,
-                "detail": finding.text,
-                "rollback_id": finding.rollback,
-                "watched_s": round(elapsed, 1),
-            }
-        )
-    else:
+    told = {
+        "target": options.target,
+        "version": options.version,
+        "result": result.value,
+        "exit_code": code,
+        "detail": finding.text,
+        "rollback_id": finding.rollback,
+        "watched_s": round(elapsed, 1),
+    }
+    if not terminal.as_asked(options, told):
         terminal.line(f"{result.value}: {finding.text}")
         if finding.rollback is not None:
             terminal.line(f"See: rearguard show {finding.rollback}")

@@ -5,7 +5,6 @@ Here: `load` and `parse`, and the settings of the controller itself.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -345,13 +344,3 @@ def _tokens(place: Place | None, folder: Path) -> dict[str, Path]:
     if place is None:
         return {}
     return {role: folder / entry.line("a path") for role, entry in place.block(TOKENS).entries.items()}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -112,18 +112,27 @@ def read_token_lines(file: Path, *, hint: str) -> list[TokenLine]:
         RearguardError: it cannot be read, or a line is no entry; no message repeats a token.
     """
     try:
-        lines = lines_of(read_text(file))
+        text = read_text(file)
     except UnreadableFileError as error:
         raise RearguardError(f"The token file {file} cannot be read: {error}.", hint=hint) from error
+    return token_lines(text, f"the token file {file}")
+
+
+def token_lines(text: str, where: str) -> list[TokenLine]:
+    """The entries of a text in the form of a token file, which came from `where`.
+
+    Raises:
+        RearguardError: a line is no entry; no message repeats a token.
+    """
     entries = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         entry = line.strip(_BLANKS)
         if entry and not entry.startswith("#"):
             name, colon, token = (part.strip(_BLANKS) for part in entry.partition(":"))
             found = TokenLine(number, name, token) if colon else TokenLine(number, None, entry)
             if not _is_entry(found):
                 raise RearguardError(
-                    f"Line {number} of the token file {file} holds no token.",
+                    f"Line {number} of {where} holds no token.",
                     hint="Write name:token, or the token alone; a token has no spaces and no invisible characters.",
                 )
             entries.append(found)

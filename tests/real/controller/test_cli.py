@@ -120,7 +120,7 @@ def test_a_rollback_by_hand_from_the_command_line_is_told_from_beginning_to_end(
         while json.loads(run("show", found, "--json", role="viewer"))["phase"] != "closed":
             assert time.monotonic() < deadline
         assert (tmp_path / "current").read_text() == "v1\n"
-        shown = run("show", found, "--output", role="viewer")
+        shown = run("show", found, "--full", role="viewer")
         assert "completed" in shown
         assert "to \\x1b[31mv1" in shown
         assert found in run("history", "--target", "checkout", role="viewer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import http.server
 import json
 import os
@@ -16,7 +17,9 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+import yaml
 
+from rearguard_controller import config
 from rearguard_controller.api.auth import Gate, Role
 from rearguard_controller.cli import main, show, terminal
 from rearguard_controller.cli.arguments import parser
@@ -29,7 +32,7 @@ from rearguard_controller.errors import RearguardError
 COMMANDS = [  # all that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
     "close", "arm", "disarm", "release", "drill", "audit", "releases", "watch", "backtest",
-    "files",
+    "files", "login", "logout", "context", "reload",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
@@ -78,12 +81,30 @@ def test_help_loads_no_heavy_library():
     assert loaded & {"aiohttp", "requests", "rich", "yaml", "structlog", "prometheus_client", "orjson"} == set()
 
 
+def test_a_command_that_asks_loads_neither_yaml_nor_what_only_the_controller_needs(answering):
+    url, _ = answering((200, b'{"targets": [], "heartbeat": {"state": "fresh"}}'))
+    code = "import sys, rearguard_controller.cli as cli; print(cli.main(['status']), *sys.modules)"
+    environment = {"PATH": os.environ["PATH"], "REARGUARD_URL": url}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    asked, *loaded = done.stdout.splitlines()[-1].split()
+    assert asked == "0"
+    heavy = {"aiohttp", "rich", "yaml", "structlog", "prometheus_client", "orjson", "sqlite3"}
+    assert set(loaded) & {*heavy, "rearguard_controller.config.configuration"} == set()
+
+
+def test_each_public_name_of_the_configuration_can_be_loaded_and_is_known_to_type_checkers():
+    assert {name for name in config.__all__ if getattr(config, name) is None} == set()
+    stub = Path(config.__file__).with_suffix(".pyi").read_text(encoding="utf-8").partition("__all__ = ")[2]
+    assert sorted(ast.literal_eval(stub)) == sorted(config.__all__)
+
+
 @pytest.mark.parametrize(
     "words",
     [
         [],
         ["fly"],
-        ["serve"],
+        ["login"],
         ["show"],
         ["rollback", "checkout"],
         ["rollback", "checkout", "--reas", "abbreviated"],
@@ -296,7 +317,10 @@ def test_no_way_of_printing_lets_a_character_through_that_is_not_shown(capsys):
     terminal.paragraph(evil)
     terminal.table(("A", "B"), [[evil, evil]], wrapped=True)
     others = "".join(capsys.readouterr())
-    assert {each for each in shown + others if not each.isprintable()} == {"\n"}
+    terminal.as_yaml({evil: [evil]})
+    in_yaml = capsys.readouterr().out
+    assert yaml.safe_load(in_yaml) == {evil: [evil]}
+    assert {each for each in shown + others + in_yaml if not each.isprintable()} == {"\n"}
 
 
 def test_nobodys_words_look_like_a_line_of_ours(capsys):
@@ -600,7 +624,7 @@ def test_the_document_shows_every_command_and_every_option():
 
 
 def test_a_rollback_under_way_tells_until_when_its_alert_may_fire_and_a_closed_one_does_not(capsys, monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     put_back = {"kind": "roll_back", "state": "done", "ended_at": "2026-01-12T13:00:00.000Z", "name": "roll-back",
                 "seq": 0, "attempt": 1, "started_at": None, "detail": "", "action": None}  # fmt: skip
@@ -609,8 +633,8 @@ def test_a_rollback_under_way_tells_until_when_its_alert_may_fire_and_a_closed_o
     conditions = [{"settle_s": 65, "clears_s": 125}, {"settle_s": 5, "clears_s": None}]
     show.one_rollback({**given, "phase": "running", "conditions": conditions, "steps": [put_back]})
     shown = capsys.readouterr().out
-    assert "figures settle        2026-01-12 13:01:05" in shown
-    assert "alert may fire until  2026-01-12 13:02:05" in shown
+    assert "figures settle        2026-01-12 13:01:05Z" in shown
+    assert "alert may fire until  2026-01-12 13:02:05Z" in shown
     closed = {**given, "outcome": "recovered", "phase": "closed", "conditions": conditions, "steps": [put_back]}
     show.one_rollback(closed)
     assert "alert may fire" not in capsys.readouterr().out
