@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import overload
 
 from rearguard_controller.model import Decision, Measurement, Trigger
@@ -68,6 +69,14 @@ def because(detail: str) -> str:
     if not detail:
         return "."
     return f": {detail}" if detail.endswith(".") else f": {detail}."
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """A question after the name that was probably meant, with a blank after it; empty if none is alike."""
+    from difflib import get_close_matches  # noqa: PLC0415  # mistakes only
+
+    found = get_close_matches(word, list(known), n=1)
+    return f"Did you mean {found[0]}? " if found else ""
 
 
 def printable(text: str, *, keep: str = "", as_json: bool = False) -> str:

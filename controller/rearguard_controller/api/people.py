@@ -18,6 +18,7 @@ from rearguard_controller.intake.by_hand import ByHand, ManualAnswer, ManualRequ
 from rearguard_controller.model import Release, Rollback, Said, Target, TargetState
 from rearguard_controller.model.versions import VERSION_HINT, is_version
 from rearguard_controller.releases.by_people import ReleaseWords
+from rearguard_controller.wording import meant
 
 MOST_KEY = 255  # characters of an idempotency key
 
@@ -43,10 +44,9 @@ class People:
         for target in self.targets:
             if target.name == name:
                 return target
-        known = ", ".join(target.name for target in self.targets)
-        raise NotFoundError(
-            f"No target is called {name[:100]!r}.", hint=f"Configured: {known or 'none'}.", field="target"
-        )
+        names = [target.name for target in self.targets]
+        hint = f"{meant(name[:100], names)}Configured: {', '.join(names) or 'none'}."
+        raise NotFoundError(f"No target is called {name[:100]!r}.", hint=hint, field="target")
 
     async def trigger(self, request: ManualRequest) -> ManualAnswer:
         """Judge a request for a rollback, and open the rollback unless it is a dry run."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
-from rearguard_controller.cli.arguments import parser
+from rearguard_controller.cli.arguments import command_names, parser, subparsers
 from rearguard_controller.errors import ConfigError, RearguardError, missing_library
 
 __all__ = ["main"]
@@ -33,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the result of the request, or the state of the watched version, is not known.
     """
     words = parser()
-    options = words.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    _refuse_unknown(words, next((word for word in given if not word.startswith("-")), None))
+    options = words.parse_args(given)
     if options.print_version:
         from importlib.metadata import version  # noqa: PLC0415  # costs more than the rest of --help
 
@@ -62,6 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _refuse_unknown(words: ArgumentParser, word: str | None) -> None:
+    """End with wrong use if the first word is no command; argparse would not say which one was meant."""
+    if word is not None and word not in subparsers(words):
+        known = command_names(words)
+        from rearguard_controller.wording import meant  # noqa: PLC0415  # mistakes only
+
+        question = meant(word, known) or f"These are known: {', '.join(known)}. "
+        words.error(f"There is no command {word!r}. {question}".rstrip())
+
+
 def _command(name: str) -> Callable[..., int]:
     if name in ("serve", "check"):
         from rearguard_controller.cli import serve  # noqa: PLC0415  # loads the server
@@ -79,6 +92,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import show  # noqa: PLC0415  # loads the HTTP client
 
         return show.COMMANDS[name]
+    if name in ("completion", "complete"):
+        from rearguard_controller.cli import completion  # noqa: PLC0415  # loads the HTTP client
+
+        return completion.COMMANDS[name]
     if name == "explain":
         from rearguard_controller.cli import explain  # noqa: PLC0415  # loads the HTTP client
 

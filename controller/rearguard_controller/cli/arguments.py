@@ -6,6 +6,7 @@ Here: the parser. It imports nothing but argparse, so that help and complaints a
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # argparse hides this type behind a private name that only type checkers may see
@@ -55,6 +56,16 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
+def subparsers(words: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """The parser of each command, by its name."""
+    return next(action.choices for action in words._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001  # argparse has no public way
+
+
+def command_names(words: argparse.ArgumentParser) -> list[str]:
+    """The names of the commands that are meant for people."""
+    return [name for name in subparsers(words) if name != "complete"]
+
+
 def _service(commands: Commands) -> None:
     serve = _add(commands, "serve", "run the controller")
     _config(serve)
@@ -88,7 +99,9 @@ def _service(commands: Commands) -> None:
 
 
 def _reading(commands: Commands) -> None:
-    _asks(_add(commands, "status", "targets, open rollbacks, what fires"))
+    status = _add(commands, "status", "targets, open rollbacks, what fires")
+    status.add_argument("--watch", action="store_true", help="show changes as they come, until Ctrl-C")
+    _asks(status)
     history = _add(commands, "history", "rollbacks, newest first")
     history.add_argument("--target", metavar="TARGET", help="of this target only")
     history.add_argument("--outcome", metavar="OUTCOME", help=f"with this outcome only: {OUTCOMES}")
@@ -107,6 +120,9 @@ def _reading(commands: Commands) -> None:
     )
     which.add_argument("--alert", metavar="ALERT", help="the newest decision about an alert of this name")
     explain.add_argument("--target", metavar="TARGET", help="of this target only; a NAME is then an alert's")
+    explain.add_argument(
+        "--open", action="store_true", help="open its page in a browser; without one, print the address"
+    )
     _asks(explain)
     decisions = _add(commands, "decisions", "decisions, newest first")
     decisions.add_argument("--target", metavar="TARGET", help="of this target only")
@@ -201,6 +217,10 @@ def _contexts(commands: Commands) -> None:
     context = _add(commands, "context", "list the controllers that are known, or choose the one that is asked")
     context.add_argument("name", metavar="NAME", nargs="?", help="ask this one from now on")
     _form(context)
+    completion = _add(commands, "completion", "print the completion of commands, options and names for a shell")
+    completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    complete = commands.add_parser("complete", add_help=False)  # what those scripts ask; without help, so not listed
+    complete.add_argument("words", nargs=argparse.REMAINDER)
     _asks(_add(commands, "reload", "let the controller read its configuration again"))
 
 

@@ -14,6 +14,7 @@ from rearguard_controller.cli import contexts
 from rearguard_controller.cli.contexts import Context
 from rearguard_controller.cli.http_client import DEFAULT_URL, Client, ClientTls, require_readable, token_in
 from rearguard_controller.errors import NotFoundError, WrongUseError
+from rearguard_controller.wording import meant
 
 TLS_VARIABLES = ("REARGUARD_CA_FILE", "REARGUARD_CERT_FILE", "REARGUARD_KEY_FILE")
 
@@ -53,7 +54,7 @@ def named(name: str | None, environment: Mapping[str, str] = os.environ) -> tupl
         known = ", ".join(sorted(kept.known)) or "none"
         raise NotFoundError(
             f"There is no context {chosen!r}.",
-            hint=f"Known: {known}. Log in: rearguard login URL --context {chosen}",
+            hint=f"{meant(chosen, kept.known)}Known: {known}. Log in: rearguard login URL --context {chosen}",
         )
     return chosen, kept.known[chosen]
 

@@ -37,12 +37,27 @@ def explain(options: Namespace) -> int:
         return WRONG_USE
     client = connected(options)
     found, others = _found(client, options)
+    if options.open:
+        return _open(client, found)
     if terminal.as_asked(options, found):
         return 0
     one_decision(found)
     if others:
         terminal.line()
         terminal.paragraph(f"There are decisions about this alert for {', '.join(others)}, too: see --target.")
+    return 0
+
+
+def _open(client: Client, decision: Json) -> int:
+    """Open the page of a decision in a browser; where there is none, its address is printed."""
+    import webbrowser  # noqa: PLC0415  # costs more than the rest of the command
+
+    url = client.address(f"/decisions/{segment(str(decision['id']))}")
+    try:
+        opened = webbrowser.open(url)
+    except webbrowser.Error:
+        opened = False
+    terminal.line(f"Opened {url}" if opened else url)
     return 0
 
 

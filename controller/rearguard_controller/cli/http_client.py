@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -95,14 +95,38 @@ class Client:
             self._trust = tls.ca_file or True
             self._session.cert = (tls.cert_file, tls.key_file or tls.cert_file) if tls.cert_file else None
 
-    def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Json:
-        """Send a GET request; parameters that are None are left out.
+    def address(self, path: str) -> str:
+        """The address of a page of this controller, without a password in it."""
+        return self._shown + path
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """The lines of an answer that does not end, as they come.
+
+        Raises:
+            RemoteError: no answer, a refusal, or nothing came for `PATIENCE`.
+        """
+        try:
+            with self._session.get(
+                self._url + path,
+                timeout=(CONNECT_WITHIN, PATIENCE),
+                allow_redirects=False,
+                verify=self._trust,
+                stream=True,
+            ) as response:
+                if response.status_code != requests.codes.ok:
+                    self._read(response)
+                yield from response.iter_lines(chunk_size=None)
+        except requests.RequestException as error:
+            raise self._away(error) from None
+
+    def get(self, path: str, parameters: Mapping[str, object] | None = None, *, within: float = PATIENCE) -> Json:
+        """Send a GET request; parameters that are None are left out. `within`: seconds to wait for the answer.
 
         Raises:
             RemoteError: no answer, or a refusal.
         """
         given = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
-        return self._ask("GET", path, parameters=given)
+        return self._ask("GET", path, parameters=given, patience=within)
 
     def post(self, path: str, body: Mapping[str, object], *, once: bool = False, patience: float = PATIENCE) -> Json:
         """Send a POST request.
@@ -143,7 +167,7 @@ class Client:
                 params=parameters,
                 json=body,
                 headers=headers,
-                timeout=(CONNECT_WITHIN, patience),
+                timeout=(min(CONNECT_WITHIN, patience), patience),
                 allow_redirects=False,
                 verify=self._trust,
             )

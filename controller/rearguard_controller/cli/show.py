@@ -21,9 +21,18 @@ NOT_FOUND = 404
 
 def status(options: Namespace) -> int:
     """Print targets, what is wrong with them, and open and recent rollbacks."""
-    answer = connected(options).get(f"{BASE}/rollback/status")
-    if terminal.as_asked(options, answer):
-        return 0
+    client = connected(options)
+    if options.watch:
+        from rearguard_controller.cli.follow import follow  # noqa: PLC0415  # on request only
+
+        return follow(client, options, _status)
+    answer = client.get(f"{BASE}/rollback/status")
+    if not terminal.as_asked(options, answer):
+        _status(answer)
+    return 0
+
+
+def _status(answer: Json) -> None:
     columns = ("TARGET", "STATE", "MODE", "ARMED", "VERSION", "LAST KNOWN GOOD", "READY", "FIRING")
     rows = []
     for target in objects(answer, "targets"):
@@ -46,7 +55,6 @@ def status(options: Namespace) -> int:
     if recent:
         terminal.heading("Recent rollbacks")
         rollbacks(recent)
-    return 0
 
 
 def history(options: Namespace) -> int:

@@ -78,6 +78,11 @@ def as_json(value: object) -> None:
     sys.stdout.write(printable(text, keep="\n", as_json=True) + "\n")
 
 
+def as_json_line(value: object) -> None:
+    """Print a value as JSON on one line, as programs read it that follow changes."""
+    sys.stdout.write(printable(json.dumps(value, ensure_ascii=False), as_json=True) + "\n")
+
+
 def as_yaml(value: object) -> None:
     """Print a value as YAML. If some character is not shown as it stands, all that is not ASCII is escaped."""
     import yaml  # noqa: PLC0415  # on request only

@@ -21,8 +21,8 @@ import yaml
 
 from rearguard_controller import config
 from rearguard_controller.api.auth import Gate, Role
-from rearguard_controller.cli import main, show, terminal
-from rearguard_controller.cli.arguments import parser
+from rearguard_controller.cli import main, manual, show, terminal
+from rearguard_controller.cli.arguments import command_names, parser, subparsers
 from rearguard_controller.cli.backtest import Lines
 from rearguard_controller.cli.http_client import Client
 from rearguard_controller.cli.serve import does
@@ -32,7 +32,7 @@ from rearguard_controller.errors import RearguardError
 COMMANDS = [  # all that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
     "close", "arm", "disarm", "release", "drill", "audit", "releases", "watch", "backtest",
-    "files", "login", "logout", "context", "reload",
+    "files", "login", "logout", "context", "reload", "completion",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
@@ -91,6 +91,32 @@ def test_a_command_that_asks_loads_neither_yaml_nor_what_only_the_controller_nee
     assert asked == "0"
     heavy = {"aiohttp", "rich", "yaml", "structlog", "prometheus_client", "orjson", "sqlite3"}
     assert set(loaded) & {*heavy, "rearguard_controller.config.configuration"} == set()
+
+
+@pytest.mark.parametrize(("word", "meant"), [("statsu", "status"), ("roll-back", "rollback"), ("wacth", "watch")])
+def test_an_unknown_command_is_answered_with_the_one_that_was_probably_meant(word, meant, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([word, "--anything"])
+    assert stop.value.code == 2
+    assert f"There is no command {word!r}. Did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_the_manual_page_is_the_one_that_the_parser_makes():
+    file = Path(__file__).parents[3] / "docs" / "man" / "rearguard.1"
+    assert file.read_text(encoding="utf-8") == manual.page(), (
+        "python -m rearguard_controller.cli.manual > docs/man/rearguard.1"
+    )
+
+
+def test_without_config_the_file_is_the_one_of_this_folder(tmp_path):
+    (tmp_path / "rearguard.yaml").write_text(CONFIGURATION)
+    command = [sys.executable, "-m", "rearguard_controller", "check", "--output", "yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert [each["name"] for each in yaml.safe_load(done.stdout)["targets"]] == ["a", "b", "c", "d", "f", "g"]
+    (tmp_path / "rearguard.yaml").unlink()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "--config" in done.stderr
 
 
 def test_each_public_name_of_the_configuration_can_be_loaded_and_is_known_to_type_checkers():
@@ -615,9 +641,9 @@ def test_the_parser_knows_the_commands_of_this_version_and_no_others():
 
 def test_the_document_shows_every_command_and_every_option():
     document = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
-    words = next(action for action in parser()._actions if action.dest == "command")
-    assert sorted(words.choices) == sorted(COMMANDS)
-    for name, command in words.choices.items():
+    assert sorted(command_names(parser())) == sorted(COMMANDS)
+    for name in COMMANDS:
+        command = subparsers(parser())[name]
         assert f"`rearguard {name}" in document
         for option in (option for action in command._actions for option in action.option_strings):
             assert option in ("-h", "--help") or option in document, (name, option)
