@@ -38,6 +38,7 @@ _MESSAGES: dict[str, _Fields] = {
     "ServiceAccount": {1: ("metadata", "Meta")},
     "ConfigMap": {1: ("metadata", "Meta"), 2: ("data", _MAP)},
     "Secret": {1: ("metadata", "Meta"), 2: ("data", _DATA), 3: ("type", _TEXT), 4: ("stringData", _MAP)},
+    "DeleteOptions": {1: ("gracePeriodSeconds", _NUMBER), 4: ("propagationPolicy", _TEXT), 5: ("dryRun", "text*")},
     "TokenRequest": {1: ("metadata", "Meta"), 2: ("", _SKIP), 3: ("", _SKIP)},
     "Role": {1: ("metadata", "Meta"), 2: ("rules", "Rule*")},
     "ClusterRole": {1: ("metadata", "Meta"), 2: ("rules", "Rule*")},

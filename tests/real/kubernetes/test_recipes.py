@@ -101,10 +101,12 @@ async def serves(service, version):
             await asyncio.sleep(0.1)
 
 
-async def helm(tmp_path, cluster, *words):
-    config = cluster.write_kubeconfig(tmp_path / "admin.yaml", namespace="shop")
+async def helm(tmp_path, cluster, *words, namespace="shop"):
+    """What the real helm says, as the administrator."""
+    config = cluster.write_kubeconfig(tmp_path / "admin.yaml", namespace=namespace)
+    more = ("--namespace", namespace, "--kubeconfig", config)
     child = await asyncio.create_subprocess_exec(
-        "helm", *words, "--namespace", "shop", "--kubeconfig", config, stdout=asyncio.subprocess.PIPE
+        npm_packages.find_helm(), *words, *more, env={"HOME": str(tmp_path)}, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await asyncio.wait_for(child.communicate(), 90)
     assert child.returncode == 0, words
