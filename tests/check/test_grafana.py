@@ -8,11 +8,12 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import yaml
 
-from check.dashboards import BOARDS, FOLDER, ROOT, SOURCE, names_in
+from check.dashboards import BOARDS, FOLDER, ROOT, SERVICE, SOURCE, names_in
 from check.rule_files import OPENTELEMETRY
 from rearguard_controller.adapters import telemetry
 from rearguard_exporter import families
@@ -41,6 +42,7 @@ def _recorded():
     return {rule["record"] for rule in rules if "record" in rule}
 
 
+@cache
 def _exposed():
     names, labels = {*_recorded(), *OPENTELEMETRY, *PROMETHEUS}, ADDED.union(*OPENTELEMETRY.values())
     for family in families.FAMILIES:
@@ -159,6 +161,14 @@ def test_the_dashboards_built_by_code_are_what_the_code_builds(tmp_path):
     built = {file.name: file.read_text() for file in tmp_path.iterdir()}
     kept = {board.path.name: board.path.read_text() for board in BOARDS.values()}
     assert built == {name: text for name, text in kept.items() if name != "rearguard-service.json"}
+
+
+def test_versions_that_have_left_are_not_shown_as_serving():
+    (panel,) = [panel for panel in SERVICE.panels if panel["title"] == "Serving"]
+    assert panel["options"]["reduceOptions"]["calcs"] == [
+        "lastNotNull"
+    ]  # of a range: of every version that was there
+    assert panel["targets"][0]["instant"] is True
 
 
 def test_every_dashboard_is_shipped_in_the_same_way():

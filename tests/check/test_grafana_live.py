@@ -5,8 +5,10 @@ No Grafana is asked for: its variables are filled in here as Grafana would, and 
 
 import asyncio
 import re
+import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +16,7 @@ import pytest
 import requests
 import yaml
 
-from check.dashboards import BOARDS, ROOT, SERVICE, VALUES, filled
+from check.dashboards import BOARDS, FOLDER, ROOT, SERVICE, VALUES, filled
 from local_stack.binaries import environment, fetch, find
 from local_stack.process import Program, StackError, free_ports, wait_until
 
@@ -210,6 +212,28 @@ def test_the_fleet_is_shown_as_it_is(prometheus):
     }
     assert {("HighErrorRate", "shop", None), ("RearguardTargetDisarmed", None, "checkout")} <= alerts
     assert "RearguardWatchdog" not in {name for name, _, _ in alerts}
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=str)
+def test_the_preview_draws_every_panel(prometheus, board, tmp_path):
+    page, asked = tmp_path / "page.html", ["--prometheus", prometheus.address, "--at", str(prometheus.moment)]
+    window = ["--range", "1m", "--rate-interval", "20s", "--set", "target=checkout"]
+    command = [sys.executable, "-B", FOLDER / "tools/preview.py", board.path, *asked, *window, "--to", page]
+    subprocess.run(command, check=True, timeout=60)
+    drawn = page.read_text()
+    assert "No data" not in drawn
+    assert drawn.count("<svg") == sum(panel["type"] in {"timeseries", "state-timeline"} for panel in board.panels)
+    assert all(f"<h2>{escape(panel['title'])}</h2>" in drawn for panel in board.panels)
+
+
+def test_the_preview_says_in_one_line_what_is_wrong(tmp_path):
+    (port,) = free_ports(1)
+    command = [sys.executable, "-B", FOLDER / "tools/preview.py", SERVICE.path, "--to", tmp_path / "page.html"]
+    command += ["--prometheus", f"http://127.0.0.1:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("preview: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("board", [SERVICE, CONTROLLER], ids=str)

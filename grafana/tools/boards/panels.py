@@ -293,7 +293,7 @@ def _timeseries(panel):
         "stacking": {"mode": "normal" if panel.bars else "none"},
         "thresholdsStyle": {"mode": "dashed" if line else "off"},
     }
-    calcs = ["sum"] if panel.bars else ["lastNotNull", "max"]
+    calcs = ["max"] if panel.bars else ["lastNotNull", "max"]  # a sum would count what two windows share twice
     legend = {"calcs": calcs, "displayMode": "table", "placement": "bottom", "showLegend": True}
     return custom, {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
 
