@@ -296,9 +296,15 @@ def _listening(process, log):
     raise AssertionError(log.read_text())
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"serve", "check", "backtest"}])
+ASK_NOBODY = {"serve", "check", "backtest", "logout", "context"}  # which ask no controller
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ASK_NOBODY])
 def test_a_command_that_reaches_no_controller_is_a_sentence(full, command):
-    more = ["--start-within", "1s", "--for", "1s"] if command == "watch" else []
+    token = full.folder / "token"
+    token.write_text("ann:0123456789abcdef0123456789abcdef\n")
+    token.chmod(0o600)
+    more = {"watch": ["--start-within", "1s", "--for", "1s"], "login": ["--token-file", str(token)]}.get(command, [])
     done = full.rearguard(command, *COMMANDS[command], *more, REARGUARD_URL="http://127.0.0.1:9")
     assert done.returncode in (1, 4)
     assert TRACEBACK not in done.stderr
