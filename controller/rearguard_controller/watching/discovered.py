@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 2.0  # seconds between two looks at what is followed
 POLICY, MODE, MATCH = "rearguard.dev/policy", "rearguard.dev/mode", "rearguard.dev/match"
+HOOKS = "rearguard.dev/hooks"
+NO_HOOKS = "none"  # instead of their names
 _CAUTIOUS = (Mode.OBSERVE, Mode.ASK, Mode.ACT)  # the most cautious first
 
 
@@ -109,6 +111,14 @@ def target_of(discover: Discover, kind: WorkloadKind, it: Workload, policies: Ma
             match = (_labels(said[MATCH]),)
         except ValueError as error:
             problems.append(f"{MATCH}: {error}; write name=value, name=value.")
+    before, after = discover.before, discover.after
+    if HOOKS in said:
+        kept = _names(said[HOOKS])
+        known = [hook.name for hook in (*before, *after)]
+        if not kept or kept - {NO_HOOKS, *known}:
+            problems.append(f"{HOOKS}: {said[HOOKS][:60]!r} must name some of: {', '.join([*known, NO_HOOKS])}.")
+        else:
+            before, after = (tuple(hook for hook in each if hook.name in kept) for each in (before, after))
     if problems:
         policy = replace(policy, mode=Mode.OBSERVE)
     filled = tuple(_filled(each, it, discover.environment) for each in match)
@@ -121,8 +131,8 @@ def target_of(discover: Discover, kind: WorkloadKind, it: Workload, policies: Ma
             telemetry=filled[0],
             policy=policy,
             release=release,
-            before=settled(discover.before, release),
-            after=discover.after,
+            before=settled(before, release),
+            after=after,
             health=discover.health,
             recovery_within=discover.recovery_within,
         ),
@@ -139,6 +149,10 @@ def _filled(match: Labels, it: Workload, environment: str) -> Labels:
             value = value.replace(word, known)
         filled[name] = value
     return filled
+
+
+def _names(text: str) -> set[str]:
+    return {name for each in text.split(",") if (name := each.strip())}
 
 
 def _labels(text: str) -> Labels:

@@ -74,6 +74,43 @@ def test_labels_and_annotations_say_policy_mode_and_match():
     assert one.target.match == ({"job": "cart", "namespace": "shop"},)
 
 
+HOOKED = (
+    SMALL
+    + """
+    hooks:
+      before:
+        - {name: save, http: {method: POST, url: "http://save:8080/"}}
+        - {name: drain, kubernetes: {service: "{name}"}}
+      after:
+        - {name: clear, http: {method: POST, url: "http://clear:8080/"}}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "before", "after"),
+    [
+        (None, ["save", "drain"], ["clear"]),
+        ("drain", ["drain"], []),
+        (" clear ,save,", ["save"], ["clear"]),
+        ("none", [], []),
+    ],
+)
+def test_an_annotation_says_which_of_the_hooks_a_workload_has(said, before, after):
+    one = found(annotations={} if said is None else {"rearguard.dev/hooks": said}, text=HOOKED)
+    assert one.problem == ""
+    assert [hook.name for hook in one.target.before] == before
+    assert [hook.name for hook in one.target.after] == after
+
+
+@pytest.mark.parametrize("said", ["dra", "", ",", "drain,x"])
+def test_hooks_that_there_are_not_are_told_with_those_that_there_are(said):
+    one = found(annotations={"rearguard.dev/hooks": said}, text=HOOKED)
+    assert "must name some of: save, drain, clear, none" in one.problem
+    assert one.target.policy.mode is Mode.OBSERVE
+    assert [hook.name for hook in one.target.before] == ["save", "drain"]
+
+
 @pytest.mark.parametrize(
     ("annotations", "told"),
     [
