@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from local_stack import binaries
 from real.controller.test_cli import rearguard, serving, write
 from rearguard_controller.cli import completion
 
@@ -172,14 +173,28 @@ def test_bash_itself_completes_a_line_when_tab_is_pressed(environment):
     os.close(outer)
 
 
+def shell_named(name):
+    """This shell's path: installed, or fetched from Debian into `.local/`; not installed."""
+    fetched = os.pathsep.join(str(binaries.LOCAL / folder) for folder in ("bin", "usr/bin"))
+    for again in (False, True):
+        found = shutil.which(name) or shutil.which(name, path=fetched)
+        if found is not None:
+            return found
+        if not again:
+            with binaries._one_at_a_time():
+                binaries.fetch_packages([name])
+    raise binaries.BinaryMissingError(f"{name} was fetched, but it is not where it should be.")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_script_is_good_syntax_for_its_shell(shell):
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed here")
-    done = subprocess.run(
-        [shell, "-n"], input=completion.SCRIPTS[shell], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+def test_each_script_is_good_syntax_for_its_shell_and_a_broken_one_is_not(shell, tmp_path):
+    program, given = shell_named(shell), binaries.environment() | {"HOME": str(tmp_path)}
+    script = completion.SCRIPTS[shell]
+    for text, is_good in ((script, True), (f"{script}\n( $(", False)):
+        done = subprocess.run(
+            [program, "-n"], input=text, env=given, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode == 0 and not done.stderr) is is_good, done.stderr
 
 
 def test_no_name_that_a_shell_could_read_as_more_than_a_word_is_offered(monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from real.local_cluster.conftest import Kubectl
+from real.local_cluster.kit import Kubectl
 
 LOCAL = Path(__file__).resolve().parents[3] / "deploy" / "local"
 
