@@ -40,10 +40,6 @@ LIMITS = (
         "sends a body in answer to HEAD over HTTP/2, which breaks the stream",
     ),
     Limit(
-        ("h2-granian",), ("*",), frozenset({"short_at_once"}), Recorded("200", is_error=True),
-        "resets a stream whose body is too short before its head goes out",
-    ),
-    Limit(
         ("uvicorn-*", "hypercorn*", "daphne", "*granian", "gunicorn-uvicorn", "waitress"),
         ("*",), frozenset({"large", "large_stream"}), _OK,
         "takes a body that is sent at once as a whole, before the caller has read it",

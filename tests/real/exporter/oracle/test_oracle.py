@@ -48,7 +48,9 @@ def table_of(server):
     if server in AIOHTTP:
         return AIOHTTP_TABLE
     # Whether such an answer ends there depends on when the stream is reset.
-    apart = {"large", "ends_short", "short_at_once"} if server == "h2-hypercorn-trio" else set()
+    apart = {"short_at_once"} if server in HTTP2 else set()
+    if server == "h2-hypercorn-trio":
+        apart |= {"large", "ends_short"}
     return [each for each in TABLE if each.name not in apart]
 
 
