@@ -142,8 +142,9 @@ async def test_a_fault_of_ours_in_a_look_at_a_target_is_told_and_the_next_look_i
             journal.breaks_for = None
             await until(lambda: shows(1))
     faults = [each for each in said if each["event"] == event]
-    assert {each["target"] for each in faults} >= {"checkout"}
-    assert {type(each["exc_info"]) for each in faults} == {ZeroDivisionError}
+    (fault,) = faults  # one line for each kind of fault: it names the target that was looked at first
+    assert fault["target"] in {"checkout", "search"}
+    assert type(fault["exc_info"]) is ZeroDivisionError
 
 
 def firing(name, **labels):

@@ -104,21 +104,26 @@ async def test_a_crash_that_the_version_before_shows_too_is_not_the_release_s(cl
         assert "in the same trouble" in reasons["previous_version_healthy"]["detail"]
         _, found = await service.get(f"{BASE}/rollback/history")
         assert found["rollbacks"] == []
-        assert await shown(service) == (["KubernetesCrashLoop"], ["KubernetesCrashLoop"], "unhealthy")
+        crash = ["KubernetesCrashLoop"]
+        await until(lambda: shown(service), lambda found: found == (crash, crash, crash, "unhealthy"))
         for version in ("shop:v1", "shop:v2"):
             cluster.scripts.set(version, Script())
         cluster.kubelet.look_at_all()
-        await until(lambda: shown(service), lambda found: found == ([], [], "healthy"))
+        await until(lambda: shown(service), lambda found: found == ([], [], [], "healthy"))
 
 
 async def shown(service):
-    """What `status` and the dashboard say of the target: its alerts, the active triggers, its health."""
+    """What `status` and the dashboard say of the target: its alerts at both, the active triggers, its health.
+
+    The two answers are of two moments: callers wait until both say the same.
+    """
     _, status = await service.get(f"{BASE}/rollback/status")
     _, dashboard = await service.get(f"{BASE}/dashboard")
     (target,), (about,) = status["targets"], dashboard["targets"]
-    assert about["firing"] == target["firing"]
-    active = [each["name"] for each in status["active_triggers"]]
-    return [each["name"] for each in target["firing"]], active, about["health"]
+    alerts = [
+        [each["name"] for each in firing] for firing in (target["firing"], status["active_triggers"], about["firing"])
+    ]
+    return *alerts, about["health"]
 
 
 async def test_a_slow_start_is_no_trouble(cluster, kubectl, prometheus, tmp_path):
