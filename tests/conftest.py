@@ -16,6 +16,15 @@ settings.register_profile("exploring", deadline=None)
 settings.register_profile("hasty", deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 
 
+#: Files of a few tests that take minutes each. Begun last, one worker would finish them while the others wait.
+LONGEST = ("test_end_to_end.py",)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest tests come first; all others stay in their order."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 def pytest_configure(config):
     is_campaign = config.getoption("markexpr").startswith("soak")
     if os.environ.get("REARGUARD_FIRST_FAULT"):
