@@ -14,7 +14,7 @@ from statistics import median
 from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules, Series, figures
 from rearguard_controller.adapters.prometheus.alert_rules import rules_of
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK, against, is_about, start_of_episode
-from rearguard_controller.backtest.nouns import AlertHistory, Change, Curve, Presence, World, curve_key
+from rearguard_controller.backtest.nouns import AlertHistory, Change, Curve, CurveKey, Presence, World, curve_key
 from rearguard_controller.facts import side_by_side
 from rearguard_controller.facts.measurements import BEFORE_RELEASE
 from rearguard_controller.judgement import beside
@@ -31,7 +31,7 @@ from rearguard_controller.model import (
     compare,
     is_subset,
 )
-from rearguard_controller.model.observations import EXISTS
+from rearguard_controller.model.observations import EXISTS, same_fault
 
 MOST_BEFORE = 5  # versions before a release of which the last minutes are read
 THRESHOLD_LASTS = 600.0  # seconds for which a threshold holds after its last sample
@@ -157,7 +157,7 @@ class Curves:
         return against(median(values) if values else None, operator, threshold)
 
     def shared(self, at: float, pair: Pair, presence: Sequence[Presence]) -> SharedFault | None:
-        """What an older version had shown beside a release up to a moment, if it cleared the release then.
+        """What an older version had shown beside a release up to a moment; it may have ended since.
 
         Raises:
             SourceError: the annotation is no threshold.
@@ -170,7 +170,7 @@ class Curves:
             self._beside[key] = list(_beside(curve, pair, presence))
         known = self._beside[key]
         index = bisect_right(known, at, key=lambda each: each[0])
-        return beside.holding(known[index - 1][1].fault) if index else None
+        return known[index - 1][1].fault if index else None
 
     def _at(self, at: float) -> Curve | None:
         """The longest curve that reaches a moment; the short ones are of the minutes before a release."""
@@ -192,6 +192,16 @@ class Curves:
                 known = sorted(moment for moment, value in points if _is_past(curve, moment, value))
             self._past[id(curve), but_not] = known
         return known
+
+
+def alike(key: CurveKey, known: Mapping[CurveKey, Curves]) -> list[Curves]:
+    """The curves of the same target's other figures that are about the same fault."""
+    fault = key[1], key[2]
+    return [
+        curves
+        for other, curves in known.items()
+        if other != key and other[0] == key[0] and same_fault(fault, (other[1], other[2]))
+    ]
 
 
 def _beside(curve: Curve, pair: Pair, presence: Sequence[Presence]) -> Iterator[tuple[float, Beside]]:

@@ -6,6 +6,7 @@ Here: the target's life as the walk through history (`replay`) keeps it, and its
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from rearguard_controller.model import (
     Measured,
     Measurement,
     Release,
+    SharedFault,
     Silencing,
     Target,
     TargetFacts,
@@ -98,14 +100,23 @@ def not_measured(facts: Facts, why: str, before: str = "") -> Facts:
     return replace(facts, measured=measured)
 
 
-def with_figures(facts: Facts, life: Life, curves: Curves, presence: Sequence[Presence]) -> Facts:
-    """The facts, with what the figure of a condition says; `presence` is when the target's versions were scraped."""
+def with_figures(
+    facts: Facts, life: Life, curves: Curves, presence: Sequence[Presence], alike: Sequence[Curves] = ()
+) -> Facts:
+    """The facts, with what the figure of a condition says.
+
+    Args:
+        facts: without figures.
+        life: the target's.
+        curves: of the condition's figure.
+        presence: when the target's versions were scraped.
+        alike: of other figures that are about the same fault.
+    """
     present = any(count > 0 for count in life.present.values())
     try:
         now = curves.now(facts.now, life.serving, present=present)
         since = curves.since(facts.now, life.left)
-        pair = pair_of(facts.target, {each.version for each in presence})
-        shared = None if pair is None else curves.shared(facts.now, pair, presence)
+        shared = _shared(facts, (curves, *alike), presence)
     except SourceError as error:
         return not_measured(facts, error.message)
     before, detail = _before(curves, facts, life)
@@ -119,6 +130,18 @@ def with_figures(facts: Facts, life: Life, curves: Curves, presence: Sequence[Pr
         shared=shared,
     )
     return replace(facts, measured=measured)
+
+
+def _shared(facts: Facts, curves: Sequence[Curves], presence: Sequence[Presence]) -> SharedFault | None:
+    """What clears the release of the fault that the first of these measures: see `Release.cleared_of`."""
+    pair = pair_of(facts.target, {each.version for each in presence})
+    if pair is None:
+        return None
+    exact, *others = (each.shared(facts.now, pair, presence) for each in curves)
+    if exact is not None and exact.ended_at is None:
+        return exact
+    since = -math.inf if exact is None else exact.ended_at or -math.inf
+    return next((each for each in others if each is not None and each.ended_at is None and each.at > since), None)
 
 
 def _own(curves: Curves, facts: Facts, life: Life, since: float | None) -> tuple[str, ...]:

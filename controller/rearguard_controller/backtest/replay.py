@@ -22,7 +22,7 @@ from dataclasses import replace
 from enum import IntEnum, unique
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert
-from rearguard_controller.backtest.curves import Curves, condition_of
+from rearguard_controller.backtest.curves import Curves, alike, condition_of
 from rearguard_controller.backtest.facts_then import Life, facts_of, not_measured, with_figures
 from rearguard_controller.backtest.nouns import Change, Presence, Record, Replayed, Stretch, World, curve_key
 from rearguard_controller.backtest.outcome import helped
@@ -359,8 +359,10 @@ class _Walk:
             return not_measured(facts, NO_CONDITION)
         if not recently_released(life.state, self._now, life.target.policy.watch_window):
             return not_measured(facts, NO_RECENT, NO_RELEASE)
-        curves = self._curves_of.get(curve_key(life.target, condition), Curves(()))
-        return with_figures(facts, life, curves, self._world.presence.get(life.target.name, ()))
+        key = curve_key(life.target, condition)
+        presence = self._world.presence.get(life.target.name, ())
+        own, others = self._curves_of.get(key, Curves(())), alike(key, self._curves_of)
+        return with_figures(facts, life, own, presence, others)
 
     def _condition(self, target: Target, number: int) -> Condition | None:
         key = (target.name, number)

@@ -32,9 +32,10 @@ async def look(asks: Asks, condition: Condition, facts: Facts) -> SharedFault | 
         return None
     if not any(beside.is_older(each, release) for each in facts.target.releases):
         return None
+    cleared = release.cleared_of(condition)
+    if cleared is not None:
+        return cleared
     remembered = release.shared(condition)
-    if remembered is not None and remembered.ended_at is None:
-        return remembered
     start = max(state.serving_since, now - figures.LONGEST_LOOK) - BEFORE_FIRST_SEEN
     if remembered is not None:
         start = max(start, remembered.ended_at or start)

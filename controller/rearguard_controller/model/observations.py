@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +18,8 @@ LONGEST_SCRAPE = 15.0  # seconds between scrapes that the shipped rules are made
 SCORE_COUNTS = ("agreed", "only_we", "only_people")  # the counts of a `Score`
 FRESH_ATTEMPTS = 2  # automatic rollbacks away from one version that follow interrupted ones by themselves
 DIGEST_SHOWN = len("@sha256:") + 12  # characters of a digest that a sentence repeats
+ERRORS = re.compile(r":http_error_(?:ratio|evidence):")  # in a figure: it measures which share of requests failed
+RECORDED = re.compile(r"[A-Za-z_]\w*:[\w:]+")  # the name of a recorded series
 GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
 
 
@@ -45,7 +49,7 @@ class InboxEntry:
 class SharedFault:
     """A fault that an older version showed beside a release, so that the release is not to blame for it.
 
-    It is known by figure and threshold: alerts that share them are about the same fault.
+    It is followed by figure and threshold. Alerts about the same fault by other figures are told by `same_fault`.
     """
 
     alert: str  # the name of one of them
@@ -85,6 +89,18 @@ class Release:
         """What is remembered of a condition's fault: that an older version showed it beside this one."""
         key = (condition.figure, condition.threshold)
         return next((each for each in self.shared_faults if (each.figure, each.threshold) == key), None)
+
+    def cleared_of(self, condition: Condition) -> SharedFault | None:
+        """What clears it of a condition's fault: seen by this figure, or by another one of the same fault.
+
+        What ended by this figure counts no more, so another one must have been seen later.
+        """
+        exact, of = self.shared(condition), (condition.figure, condition.threshold)
+        if exact is not None and exact.ended_at is None:
+            return exact
+        since = -math.inf if exact is None else exact.ended_at or -math.inf
+        alike = (each for each in self.shared_faults if same_fault(of, (each.figure, each.threshold)))
+        return next((each for each in alike if each.ended_at is None and each.at > since), None)
 
     @property
     def known_as(self) -> str:
@@ -303,6 +319,17 @@ class Silencing:
     silence: str = ""  # the silence that holds for the alert and ends last, in words
     until: float | None = None  # when that silence ends; None when it is too new to be known
     inhibited_by: str = ""  # the fingerprint of an alert that inhibits it
+
+
+def same_fault(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two figures, each with its threshold, are about the same fault.
+
+    So are figures that are compared with the same recorded threshold: they measure the same over different windows.
+    So are all shares of failed requests, and the evidence that is made of them. A bare number says nothing.
+    """
+    if one == other or (ERRORS.search(one[0]) and ERRORS.search(other[0])):
+        return True
+    return one[1].split() == other[1].split() and RECORDED.search(one[1]) is not None
 
 
 def last_episode(moments: Iterable[float], gap: float = EPISODE_GAP) -> float:

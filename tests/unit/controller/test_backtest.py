@@ -63,6 +63,7 @@ class Made:
     alerts: list = field(default_factory=list)
     storm: StormLimit = field(default_factory=StormLimit)
     enough: tuple = ()
+    rules: Rules = RULES
 
     def serves(self, version, start, end, *, of="checkout", figure=0.0):
         """A version is scraped, and shows this figure; None: it shows none."""
@@ -92,7 +93,9 @@ class Made:
 
     def world(self, *, settle=0.0):
         presence = {each.name: tuple(self.presence.get(each.name, ())) for each in self.targets}
-        world = World(START, END, self.targets, presence, tuple(self.alerts), RULES, storm=self.storm, silences=True)
+        world = World(
+            START, END, self.targets, presence, tuple(self.alerts), self.rules, storm=self.storm, silences=True
+        )
         changed = {name: changes(found, world.look_every) for name, found in presence.items()}
         curves = {}
         for each in wanted(world, changed):

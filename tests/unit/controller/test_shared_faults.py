@@ -16,7 +16,7 @@ from rearguard_controller.facts.measurements import measure
 from rearguard_controller.journal import codec
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.judgement.beside import Beside, Pair, follow, reading_of
-from rearguard_controller.model import AlertState, Condition, Release, Sample
+from rearguard_controller.model import AlertState, Condition, Release, Sample, SharedFault
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
@@ -130,6 +130,51 @@ async def test_a_release_is_cleared_of_that_fault_and_of_no_other(polls):
     assert await polls.judged() is not None
     assert await polls.judged(Condition("Crashes", CRASHES, "> 0", MATCH)) is None
     assert await polls.judged(Condition("ReleaseErrorRate", FIGURE, "> 0.4", MATCH)) is None
+
+
+OF_LIMIT = (
+    "> shop:errors:threshold"  # a recorded threshold: what is compared with it measures the same, over any window
+)
+
+
+async def seen_beside(journal, **fields):
+    """What a poll kept: v1 showed it beside v2."""
+    fault = SharedFault("ReleaseErrorRate", FIGURE, OF_LIMIT, "1.0", NOW, 0.4, 0.3, 0.1)
+    kept = replace(fault, **fields)
+    await journal.change_release(
+        TARGET, "v2", lambda known: replace(known, shared_faults=(*known.shared_faults, kept))
+    )
+    return kept
+
+
+async def test_a_release_is_cleared_of_the_same_fault_by_a_figure_over_another_window(polls, journal):
+    """A fault of 20 s beside the older version never fills the window of a figure that looks back for a minute."""
+    kept = await seen_beside(journal)
+    assert await polls.judged(Condition("HighErrorRate", "shop:errors:over1m", OF_LIMIT, MATCH)) == kept
+    assert (
+        await polls.judged(Condition("SlowResponses", "shop:seconds:over1m", "> shop:seconds:threshold", MATCH))
+        is None
+    )
+    assert await polls.judged(Condition("HighErrorRate", "shop:errors:over1m", "> 0.1", MATCH)) is None
+
+
+async def test_the_alerts_of_evidence_and_of_error_ratios_are_about_the_same_fault(polls, journal):
+    figure, limit = "version:http_error_ratio:newest", "> service:http_error_ratio:threshold"
+    kept = await seen_beside(journal, figure=figure, threshold=limit)
+    worse = ("version:http_error_evidence:nats", "> service:http_error_evidence:needed")
+    slower = ("version:http_slow_evidence:nats", "> service:http_slow_evidence:needed")
+    assert await polls.judged(Condition("ReleaseWorse", *worse, MATCH)) == kept
+    assert await polls.judged(Condition("ReleaseSlower", *slower, MATCH)) is None
+
+
+async def test_what_ended_by_one_figure_holds_by_another_only_if_it_was_seen_later(polls, journal):
+    other = Condition("HighErrorRate", "shop:errors:over1m", OF_LIMIT, MATCH)
+    kept = await seen_beside(journal)
+    await seen_beside(journal, figure=other.figure, at=NOW - 100, well_at=NOW - 60, ended_at=NOW + 10)
+    assert await polls.judged(other) is None
+    await seen_beside(journal, figure="shop:errors:over5m", at=NOW + 20)
+    assert (await polls.judged(other)).at == NOW + 20
+    assert await polls.judged(Condition("A", FIGURE, OF_LIMIT, MATCH)) == kept
 
 
 async def test_after_health_of_both_a_fault_of_the_release_alone_is_its_own_for_good(polls):

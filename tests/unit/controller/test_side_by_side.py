@@ -4,8 +4,12 @@ Here: pasts in the shape of those in which good releases were blamed for a depen
 releases must still be found.
 """
 
+from dataclasses import replace
+
 import pytest
 
+from rearguard_controller.adapters.prometheus import AlertingRule, Rules
+from rearguard_controller.backtest import compare, replay
 from rearguard_controller.model import ReasonCode
 from unit.controller.test_backtest import Made, begun, codes, shop
 
@@ -40,6 +44,34 @@ def test_a_release_is_cleared_of_what_the_version_before_showed_beside_it_when_t
     made = Made((shop(),)).serves("v1", 0, 12, figure=None).serves("v2", 9.99, 12)
     made.shows("v1", 0, 10.0, 0.0).shows("v1", 10.0, 10.05, 0.3).shows("v2", 10.0, 12, 0.3)
     assert begun(made.fires(FIRES, 12).judged()) == []
+
+
+NEWEST, OVER_MINUTES, LIMIT = "version:errors:newest", "version:errors:over5m", "> service:errors:threshold"
+
+
+def rule(name, figure, threshold):
+    annotations = {"figure": figure, "threshold": threshold}
+    return AlertingRule(name, "up", {"action": "rollback"}, annotations, 60.0, "ok", "", "release", 15.0)
+
+
+@pytest.mark.parametrize(("threshold", "blamed"), [(LIMIT, False), ("> service:seconds:threshold", True)])
+def test_a_short_fault_of_both_clears_the_release_of_an_alert_that_looks_back_for_longer(threshold, blamed):
+    """The older version left before its own errors filled the longer window."""
+    rules = Rules(alerting=(rule("ReleaseErrorRate", NEWEST, LIMIT), rule("High", OVER_MINUTES, threshold)))
+    made = replace(both(), rules=rules).fires(FIRES, 12).fires(10.2, 12, name="High")
+    world = made.world()
+    curves = {
+        key: tuple(with_threshold(each, older=key[1] == NEWEST) for each in known)
+        for key, known in world.curves.items()
+    }
+    world = replace(world, curves=curves)
+    assert len(curves) == 2
+    assert bool(begun(compare(world, replay(world)))) is blamed
+
+
+def with_threshold(curve, *, older):
+    shown = curve.values if older else tuple(each for each in curve.values if each.labels["service_version"] == "v2")
+    return replace(curve, today=0.1, values=shown)
 
 
 @pytest.mark.parametrize("seconds", [5, 20])
