@@ -14,7 +14,7 @@ import structlog
 
 from rearguard_controller.adapters.actions import ActionContext, shown
 from rearguard_controller.adapters.prometheus import Prometheus
-from rearguard_controller.adapters.prometheus.promql import LOOK_BACK, presence
+from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import NotFoundError, ShortageError, SourceError
 from rearguard_controller.judgement import score
@@ -35,6 +35,7 @@ from rearguard_controller.model.checks import CURRENT
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.by_pods import ByPods
 from rearguard_controller.releases.past import alerts_before_change
+from rearguard_controller.releases.presence import Instances, Presence, is_long_ago, presence_of
 from rearguard_controller.releases.rollout import arrived_at, beside, is_beside, is_one_rollout
 from rearguard_controller.releases.trust import (
     Denial,
@@ -57,19 +58,6 @@ from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
-TARGET_INFO = "target_info"
-NO_VERSION = ("", "unknown")  # values of `service_version` that tell nothing
-SHOWN_FOR = 2 * LOOK_BACK  # seconds after which Prometheus shows no sample any more, whatever the clocks differ
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """What Prometheus sees of a target's instances now; None where it could not be asked."""
-
-    up: bool | None = None  # at least one instance, and all of them scraped
-    service_version: str | None = None  # when all instances show the same one, scraped since the last change
-    named: bool | None = None  # whether any target_info tells a version; None when there is no target_info
-
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -82,6 +70,7 @@ class Watch:
     began: Mapping[str, float] = field(
         default_factory=dict
     )  # since when the first trigger alert of each name is there
+    instances: Instances | None = None  # as the poll saw them; None: Prometheus is asked for this target alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +101,7 @@ class Releases:
         self._bootstrap = Bootstrap(runtime, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
         self._denied: dict[str, Denial] = {}  # target -> what denied trust in the last poll
+        self._arrived: dict[str, float] = {}  # target -> since when its version serves, as the last poll read it
         self._begun = 0  # readings of what serves, numbered in the order of their beginning
         self._written: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> the newest of them that was recorded
 
@@ -269,7 +259,7 @@ class Releases:
         pods, state = await self._by_pods.look(target, version)
         if state is not None:
             serving = replace(serving, state=state)
-        instances = await self.seen(target, arrived_at(serving.state) or now)
+        instances = await self._presence(target, watch, arrived_at(serving.state) or now)
         if pods.unready:  # what Prometheus shows is of the version before
             instances = replace(instances, service_version=None)
         known = {release.version: release for release in await self._journal.releases(target.name)}
@@ -356,26 +346,27 @@ class Releases:
     async def seen(self, target: Target, since: float = 0.0) -> Presence:
         """What Prometheus sees of a target's instances now; `since` is when another version began to serve."""
         selector = presence(target.telemetry)
+        asked_at = self._clock()
         try:
             samples = await self._prometheus.query(selector)
             asked_at = self._clock()
-            long_ago = asked_at - since > SHOWN_FOR  # then no sample can be older
-            ages = () if long_ago else await self._prometheus.query(f"timestamp({selector}) - time()")  # below 0
+            old = is_long_ago(since, asked_at)
+            ages = None if old else await self._prometheus.query(f"timestamp({selector}) - time()")  # below 0
         except SourceError:
             return Presence()
-        named = {_instance(sample.labels) for sample in samples if VERSION_LABEL in sample.labels}
-        versions = {  # `up` names no version, and says nothing of an instance whose target_info does
-            sample.labels.get(VERSION_LABEL)
-            for sample in samples
-            if VERSION_LABEL in sample.labels or _instance(sample.labels) not in named
-        }
-        fresh = long_ago or (bool(ages) and all(asked_at + sample.value > since for sample in ages))
-        told = [sample.labels for sample in samples if sample.labels.get("__name__") == TARGET_INFO]
-        return Presence(
-            named=any(labels.get(VERSION_LABEL, "").lower() not in NO_VERSION for labels in told) if told else None,
-            up=bool(samples) and all(sample.value == 1 for sample in samples),
-            service_version=versions.pop() if fresh and len(versions) == 1 else None,
-        )
+        return presence_of(Instances(asked_at, samples, ages), since)
+
+    def wants_ages(self) -> bool:
+        """Whether a target changed so lately that the age of what Prometheus shows counts (see `Instances.ages`)."""
+        now = self._clock()
+        return not self._arrived or not all(is_long_ago(since, now) for since in self._arrived.values())
+
+    async def _presence(self, target: Target, watch: Watch, since: float) -> Presence:
+        """What this poll saw of the instances."""
+        if watch.instances is None:
+            return await self.seen(target, since)
+        self._arrived[target.name] = since
+        return presence_of(watch.instances, since)
 
     async def _reward(self, target: Target, release: Release, state: TargetState, now: float) -> None:
         if not earns(release, state, now, target.policy):
@@ -391,7 +382,3 @@ def _known(release: Release | None) -> Release:
     if release is None:
         raise NotFoundError("A release that was just read is gone from the journal.")
     return release
-
-
-def _instance(labels: Labels) -> tuple[str, str]:
-    return labels.get("job", ""), labels.get("instance", "")

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules, Series, figures
-from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.owners import Owners
@@ -42,7 +41,12 @@ from rearguard_controller.releases.returned import Returns
 from rearguard_controller.releases.tracking import Releases, Watch
 from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
-from rearguard_controller.watching import current_figures, one_process, overlaps, readiness_rules, thresholds_check
+from rearguard_controller.watching import (
+    current_figures,
+    instances,
+    overlaps,
+    readiness_rules,
+)
 from rearguard_controller.watching.coverage import Coverage, Serving
 from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.faults import Faults
@@ -103,8 +107,8 @@ class Watcher:
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences, self._troubles = sources.silences, sources.troubles
         self._coverage = Coverage(sources.prometheus, targets, runtime.steady)
-        self._checks = PolledChecks(sources.prometheus, self._coverage, runtime.steady)
-        self._replicas = ReplicasAgree(sources.prometheus)
+        self._checks = PolledChecks(sources.prometheus, targets, self._coverage, runtime.steady)
+        self._replicas = ReplicasAgree(sources.prometheus, targets)
         self._releases = releases
         self._returns = Returns(runtime)
         self._beside = SideBySide(runtime, sources.prometheus, releases)
@@ -228,7 +232,7 @@ class Watcher:
         checks |= {check.name: check for check in own}
         checks |= {name: before[name] for name in READ_BESIDE if name in before}
         self._last[target.name] = replace(self._last[target.name], checks=checks)
-        self._track(target, Watch())
+        self._track(target, Watch(instances=instances.NOTHING))
 
     async def _poll(self, intake: Intake) -> None:
         await self._prometheus.compare_clocks()
@@ -251,23 +255,13 @@ class Watcher:
             triggers = [alert for target in self._targets for alert, _ in self._last[target.name].triggers]
             self._telemetry.alert_received("prometheus", len(triggers))
             await intake.consider(triggers)
-        table, asked = await self._ask(reading.rules)
+        (table, asked), _ = await asyncio.gather(
+            self._checks.ask(reading.rules, self._clock, ages=self._releases.wants_ages()),
+            self._replicas.look(reading.rules.alerting),
+        )
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
                 group.create_task(self._check_alone(target, mine[target.name], reading, table, asked))
-
-    async def _ask(self, rules: Rules) -> tuple[Table, Asked]:
-        """What is asked once for all targets."""
-        table, intervals, _, known, odd = await asyncio.gather(
-            current_figures.tabulate(self._prometheus, rules.alerting),
-            self._checks.intervals(),
-            self._replicas.look(rules.alerting),
-            one_process.read(self._prometheus, self._clock()),
-            thresholds_check.odd(self._prometheus),
-        )
-        wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
-        triggers = [rule for rule in rules.alerting if any(can_raise(rule, dict(each)) for each in wanted)]
-        return table, Asked(rules, await self._coverage.ask(triggers, rules, table), intervals, known, odd)
 
     async def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
         firing: list[Alert] = []
@@ -312,7 +306,8 @@ class Watcher:
         rows = current_figures.rows_of(table, mine)
         spoken = self._coverage.hear(target, asked.of(target))
         async with self._side_by_side:
-            answered = await self._checks.of(target, asked, rows)
+            there = await asked.instances.of(target)
+            answered = await self._checks.of(target, asked, rows, there)
             agree = await self._replicas.check(target, mine)
         own = (agree, self._pace.check(target.name), self._matches[target.name])
         checks = {check.name: check for check in (*answered, *own)}
@@ -325,8 +320,8 @@ class Watcher:
         triggers = [alert for alert in alerts if is_subset(wanted, alert.labels)]
         concerning = tuple(alert.labels for alert in triggers)
         seen = AlertsSeen(reading.read_at, as_seen(alerts))
-        watch = Watch(answered, concerning, spoken, seen, _began(triggers))
-        self._track(target, watch, Figures(reading.rules, mine, table, triggers))
+        watch = Watch(answered, concerning, spoken, seen, _began(triggers), there)
+        self._track(target, watch, Figures(reading.rules, mine, table, triggers, there))
 
     # --- each target by itself: a slow one holds up no other ------------------------------------------------------
 

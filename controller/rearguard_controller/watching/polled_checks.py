@@ -6,19 +6,22 @@ that depends on a target says in its own sentence what cannot be seen and what t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rearguard_controller.adapters.prometheus import Prometheus, Rules, promql
+from rearguard_controller.adapters.prometheus import Prometheus, Rules
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Check, Sample, Target
 from rearguard_controller.model.checks import CLOCK, PROMETHEUS, SCRAPE_INTERVAL
 from rearguard_controller.model.observations import LONGEST_SCRAPE
-from rearguard_controller.watching import one_process, rule_health, thresholds_check
+from rearguard_controller.releases.presence import Instances
+from rearguard_controller.watching import current_figures, instances, one_process, rule_health, thresholds_check
 from rearguard_controller.watching.coverage import Coverage, Voice
-from rearguard_controller.watching.current_figures import Row
+from rearguard_controller.watching.current_figures import Row, Table
 from rearguard_controller.watching.figures_check import FiguresCheck
+from rearguard_controller.watching.instances import InstancesOfAll
 from rearguard_controller.watching.one_process import Address, address_of
 from rearguard_controller.watching.readiness_rules import polled
 from rearguard_controller.watching.unseen import shown
@@ -36,6 +39,7 @@ class Asked:
     rules: Rules
     voices: tuple[Voice, ...]
     intervals: Intervals
+    instances: InstancesOfAll
     shared: one_process.Shared | None  # addresses that stand for several processes; None: not known
     odd_thresholds: tuple[Sample, ...] = ()  # that cannot be meant
 
@@ -47,39 +51,61 @@ class Asked:
 class PolledChecks:
     """Answers the checks of one target after another, and asks Prometheus what only one target needs."""
 
-    def __init__(self, prometheus: Prometheus, coverage: Coverage, steady: Callable[[], float]) -> None:
+    def __init__(
+        self, prometheus: Prometheus, targets: Sequence[Target], coverage: Coverage, steady: Callable[[], float]
+    ) -> None:
         """Wire it. `coverage` tells which rules speak of a target; `steady` gives seconds that only go forward."""
-        self._prometheus = prometheus
+        self._prometheus, self._targets, self._coverage = prometheus, targets, coverage
         self._figures = FiguresCheck(prometheus, coverage, steady)
 
-    async def intervals(self) -> Intervals:
-        """How often every instance is scraped, asked once for all targets; None without an answer."""
+    async def ask(self, rules: Rules, clock: Callable[[], float], *, ages: bool) -> tuple[Table, Asked]:
+        """What is asked once for all targets, and the figures of all rules.
+
+        Args:
+            rules: all that are loaded.
+            clock: ours, in seconds since the epoch.
+            ages: see `instances.read`.
+        """
+        table, intervals, seen, shared, odd = await asyncio.gather(
+            current_figures.tabulate(self._prometheus, rules.alerting),
+            self._intervals(),
+            instances.read(self._prometheus, self._targets, clock, ages=ages),
+            one_process.read(self._prometheus, clock()),
+            thresholds_check.odd(self._prometheus),
+        )
+        wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
+        triggers = [rule for rule in rules.alerting if any(can_raise(rule, dict(each)) for each in wanted)]
+        voices = await self._coverage.ask(triggers, rules, table)
+        return table, Asked(rules, voices, intervals, seen, shared, odd)
+
+    async def _intervals(self) -> Intervals:
+        """How often every instance is scraped; None without an answer."""
         try:
             return await self._prometheus.scrape_intervals()
         except SourceError:
             return None
 
-    async def of(self, target: Target, asked: Asked, rows: Sequence[Row]) -> tuple[Check, ...]:
-        """The checks of a target; `rows` are the figures of its trigger rules, of all services."""
+    async def of(self, target: Target, asked: Asked, rows: Sequence[Row], there: Instances) -> tuple[Check, ...]:
+        """The checks of a target.
+
+        Args:
+            target: whose.
+            asked: what was asked for all.
+            rows: the figures of its trigger rules, of all services.
+            there: the target's instances.
+        """
         voices, scraped = asked.of(target), asked.intervals
-        instances = await self._instances(target)
-        addresses = [address_of(sample.labels) for sample in instances or ()]
+        seen = there.samples
+        addresses = [address_of(sample.labels) for sample in seen or ()]
         return (
             polled(PROMETHEUS, holds=True),
             clock(self._prometheus.skews),
             rule_health.check(target, [voice.rule for voice in voices]),
             thresholds_check.check(target, rows, asked.rules, asked.odd_thresholds),
-            await self._figures.of(target, voices, asked.rules, instances or (), scraped),
-            _scrape_interval(target, instances, scraped),
-            one_process.check(target, None if instances is None else addresses, asked.shared),
+            await self._figures.of(target, voices, asked.rules, seen or (), scraped),
+            _scrape_interval(target, seen, scraped),
+            one_process.check(target, None if seen is None else addresses, asked.shared),
         )
-
-    async def _instances(self, target: Target) -> Sequence[Sample] | None:
-        """The instances that the target's telemetry selects; None when Prometheus cannot be asked."""
-        try:
-            return await self._prometheus.query(promql.presence(target.telemetry))
-        except SourceError:
-            return None
 
 
 def clock(skews: Mapping[str, float]) -> Check:

@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus, promql
+from rearguard_controller.adapters.prometheus import AlertingRule, Prometheus
 from rearguard_controller.adapters.prometheus.figures import worst
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Check, Measurement, Sample, Target, compare
 from rearguard_controller.model.checks import REPLICAS_AGREE
-from rearguard_controller.watching import current_figures
+from rearguard_controller.watching import current_figures, instances
 from rearguard_controller.watching.current_figures import Row, Table
+from rearguard_controller.watching.instances import InstancesOfAll
 from rearguard_controller.wording import address, describe
 
 DOWN = "up == 0"  # the instances that a replica cannot scrape
@@ -31,6 +32,7 @@ class _Look:
     one: Prometheus
     down: frozenset[Instance]
     table: Table
+    instances: InstancesOfAll
 
     @property
     def url(self) -> str:
@@ -41,16 +43,16 @@ class _Look:
 class ReplicasAgree:
     """Compares the replicas; with one address it asks nothing."""
 
-    def __init__(self, prometheus: Prometheus) -> None:
+    def __init__(self, prometheus: Prometheus, targets: Sequence[Target]) -> None:
         """Nobody was asked yet."""
-        self._prometheus = prometheus
+        self._prometheus, self._targets = prometheus, targets
         self._looks: tuple[_Look, ...] = ()
 
     async def look(self, rules: Sequence[AlertingRule]) -> None:
         """Ask each replica for the figures of these rules, and for what it cannot scrape."""
         replicas = self._prometheus.replicas
         if len(replicas) > 1:
-            found = await asyncio.gather(*(_look(each, rules) for each in replicas))
+            found = await asyncio.gather(*(_look(each, rules, self._targets) for each in replicas))
             self._looks = tuple(each for each in found if each is not None)
         else:
             self._looks = ()
@@ -59,7 +61,7 @@ class ReplicasAgree:
         """Whether the replicas agree about a target; `rules` are its trigger rules."""
         away = self._prometheus.away
         if len(self._looks) > 1:
-            seen = await asyncio.gather(*(_scraped(each.one, target) for each in self._looks))
+            seen = await asyncio.gather(*(_scraped(each, target) for each in self._looks))
             differences = [*_unscraped(self._looks, seen), *self._figures(target, rules, seen)]
             if differences:
                 more = len(differences) - _MOST_NAMED
@@ -92,27 +94,25 @@ class ReplicasAgree:
                 yield f"{name} by {told}"
 
 
-async def _look(one: Prometheus, rules: Sequence[AlertingRule]) -> _Look | None:
+async def _look(one: Prometheus, rules: Sequence[AlertingRule], targets: Sequence[Target]) -> _Look | None:
     try:
         down, table = await asyncio.gather(one.query(DOWN), current_figures.tabulate(one, rules))
     except SourceError:  # it is away, which the next question to all of them notes
         return None
-    return _Look(one, frozenset(map(_instance, down)), table)
+    seen = await instances.read(one, targets, ages=False)
+    return _Look(one, frozenset(map(_instance, down)), table, seen)
 
 
-async def _scraped(one: Prometheus, target: Target) -> frozenset[Instance]:
-    try:
-        samples = await one.query(promql.presence(target.telemetry))
-    except SourceError:
-        return frozenset()
-    return frozenset(_instance(sample) for sample in samples if sample.value == 1)
+async def _scraped(look: _Look, target: Target) -> frozenset[Instance]:
+    seen = await look.instances.of(target)
+    return frozenset(_instance(sample) for sample in seen.samples or () if sample.value == 1)
 
 
 def _unscraped(looks: Sequence[_Look], seen: Sequence[frozenset[Instance]]) -> Iterable[str]:
     """The instances that one replica scrapes and another one cannot."""
     for look in looks:
-        for other, instances in zip(looks, seen, strict=True):
-            for job, instance in sorted(look.down & instances):
+        for other, shown in zip(looks, seen, strict=True):
+            for job, instance in sorted(look.down & shown):
                 yield f"{look.url} cannot scrape {instance} (job {job}), and {other.url} can"
 
 

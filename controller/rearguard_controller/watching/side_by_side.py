@@ -15,7 +15,6 @@ from rearguard_controller.adapters.prometheus import (
     PrometheusAlert,
     Rules,
     figures,
-    promql,
 )
 from rearguard_controller.errors import SourceError
 from rearguard_controller.judgement import beside
@@ -31,6 +30,7 @@ from rearguard_controller.model import (
     TargetState,
 )
 from rearguard_controller.model.observations import EXISTS
+from rearguard_controller.releases.presence import Instances
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import current_figures
@@ -48,12 +48,14 @@ class Figures:
         triggers: those whose alerts may roll the target back.
         table: the figures of all rules, of all services.
         alerts: the target's trigger alerts, pending or firing.
+        instances: the target's.
     """
 
     rules: Rules
     triggers: Sequence[AlertingRule]
     table: Table
     alerts: Sequence[PrometheusAlert]
+    instances: Instances
 
 
 class SideBySide:
@@ -87,8 +89,10 @@ class SideBySide:
         telling = [each for each in found if _tells(each, pair, release, so_far)]
         if not telling:
             return
+        if shown.instances.samples is None:  # looked at again at the next poll
+            return
+        scraped = frozenset(each.labels.get(VERSION_LABEL, "") for each in shown.instances.samples if each.value == 1)
         try:
-            scraped = await self._scraped(target)
             for condition, limit, values in telling:
                 reading = beside.reading_of(self._clock(), limit, values, pair, scraped)
                 key = (condition.figure, condition.threshold)
@@ -100,10 +104,6 @@ class SideBySide:
         except SourceError:  # looked at again at the next poll
             return
         self._known[target.name] = release.version, so_far
-
-    async def _scraped(self, target: Target) -> frozenset[str]:
-        samples = await self._prometheus.query(promql.presence(target.telemetry))
-        return frozenset(each.labels.get(VERSION_LABEL, "") for each in samples if each.value == 1)
 
     async def _with_traffic(self, condition: Condition, reading: Reading, pair: Pair) -> Reading:
         """The reading, with whether both versions have enough traffic; asked only while both show the fault."""

@@ -65,7 +65,7 @@ def stack():
 
 
 async def agree(prometheus, it):
-    checks, rules = ReplicasAgree(prometheus), (await prometheus.rules()).alerting
+    checks, rules = ReplicasAgree(prometheus, [it]), (await prometheus.rules()).alerting
     await checks.look(rules)
     return await checks.check(it, rules)
 

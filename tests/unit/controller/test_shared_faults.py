@@ -17,6 +17,7 @@ from rearguard_controller.journal import codec
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.judgement.beside import Beside, Pair, follow, reading_of
 from rearguard_controller.model import AlertState, Condition, Release, Sample, SharedFault
+from rearguard_controller.releases.presence import Instances
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching import current_figures
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
@@ -64,12 +65,12 @@ class Polls:
         values = [Sample(version(name.removeprefix("v") + ".0"), value) for name, value in shows.items()]
         self.wire.vectors = {
             self.figure: values,
-            presence(MATCH): [Sample(version(name), 1.0) for name in scraped],
             ENOUGH: [Sample(version(name), 1.0) for name in enough],
         }
         table = await current_figures.tabulate(self.prometheus, self.rules)
         self.wire.asked.clear()
-        shown = Figures(Rules(alerting=self.rules), self.rules, table, alerts)
+        there = Instances(self.now, [Sample(version(name), 1.0) for name in scraped])
+        shown = Figures(Rules(alerting=self.rules), self.rules, table, alerts, there)
         known = await self.journal.releases(TARGET)
         await self.beside.look(target(), await self.journal.target_state(TARGET), known, shown)
         return await self.kept()

@@ -20,6 +20,8 @@ from rearguard_controller.times import durations
 LOOK_BACK = 300.0  # seconds after its last sample for which Prometheus still shows a series, by default
 _LONGEST_TEXT = 8_000  # characters; a longer expression is not scanned
 _MAX_DEPTH = 50  # recorded names that stand for recorded names
+_MOST_GROUPS = 8  # of selectors with the same names of labels, in one question
+_MOST_VALUES = 100  # of a label, in one question
 
 # Every token also ends with the text, so that an unclosed one is read once and the scan stays linear.
 _STRING = r'"(?:\\.?|[^"\\])*+(?:"|\Z)|\'(?:\\.?|[^\'\\])*+(?:\'|\Z)|`[^`]*+(?:`|\Z)'
@@ -243,6 +245,44 @@ def alternatives(labels: Labels) -> tuple[Labels, ...]:
 def presence(selector: Labels) -> str:
     """PromQL that returns one value for each instance of a target: 1 where it is scraped now."""
     return f"{series_of('target_info', selector)} or {series_of('up', selector)}"
+
+
+def presence_of_any(selectors: Iterable[Labels]) -> str:
+    """PromQL that returns, in one answer, what `presence` returns for each of these selectors; and perhaps more.
+
+    Labels that all selectors of the same names have narrow it, as long as their values are few.
+    """
+    by_names: dict[frozenset[str], list[Labels]] = {}
+    for selector in map(normalised, selectors):
+        by_names.setdefault(frozenset(selector), []).append(selector)
+    groups = list(by_names.values()) if len(by_names) <= _MOST_GROUPS else [[{}]]
+    wanted = [matchers for group in groups for matchers in _any_of(group)]
+    return " or ".join(f"{name}{matchers}" for name in ("target_info", "up") for matchers in wanted)
+
+
+def _any_of(selectors: Sequence[Labels]) -> Iterable[str]:
+    """Selectors in braces that together take what any of these takes, which all name the same labels."""
+    values = {name: sorted({selector[name] for selector in selectors}) for name in selectors[0]}
+    few = {name: of for name, of in values.items() if len(of) <= _MOST_VALUES}
+    yield _one_of(few)
+    if ENVIRONMENT_LABEL in few:
+        yield _one_of({**few, ENVIRONMENT_LABEL: [""], OLDER_ENVIRONMENT_LABEL: few[ENVIRONMENT_LABEL]})
+
+
+def _one_of(values: Mapping[str, Sequence[str]]) -> str:
+    """A selector in braces: each label has one of these values."""
+    matchers = [
+        f"{_name(name)}={quoted(of[0])}"
+        if len(of) == 1
+        else f"{_name(name)}=~{quoted('|'.join(_as_pattern(each) for each in of))}"
+        for name, of in sorted(values.items())
+    ]
+    return "{" + ",".join(matchers) + "}"
+
+
+def _as_pattern(text: str) -> str:
+    """A text as a regular expression of RE2 that means just this text."""
+    return re.sub(r"[\\.+*?()|\[\]{}^$]", r"\\\g<0>", text)
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,153 @@
+"""A controller of many targets asks Prometheus no more questions than one of few."""
+
+import asyncio
+import re
+
+import aiohttp
+import pytest
+
+from real.controller.hosted import hosted
+from real.prometheus import page, running
+from rearguard_controller.adapters.prometheus import promql
+from rearguard_controller.adapters.prometheus.client import Prometheus
+from rearguard_controller.config import PrometheusSettings
+from rearguard_controller.watching import instances
+from unit.controller.factories import target
+
+DEADLINE = 60.0
+SETTINGS = """
+global: {{scrape_interval: 1s}}
+scrape_configs:
+  - {{job_name: shop, honor_labels: true, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}
+  - {{job_name: 'a.b|c "d"', honor_labels: true, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}
+"""
+ODD = ("plain", "a.b", "axb", "a|b", 'quote"d', "back\\slash", "(open", "ünï", "two words", "^$", "")
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    """The address of a Prometheus, given what its one service shows."""
+    opened = []
+
+    def start(text):
+        shown = page(text.encode())
+        port = shown.__enter__()
+        opened.append(shown)
+        folder = tmp_path / "prometheus"
+        folder.mkdir()
+        (folder / "prometheus.yml").write_text(SETTINGS.format(port=port))
+        started = running(folder)
+        opened.append(started)
+        return started.__enter__()
+
+    yield start
+    for each in reversed(opened):
+        each.__exit__(None, None, None)
+
+
+async def until(ask, within=DEADLINE):
+    async with asyncio.timeout(within):
+        while True:
+            if found := await ask():
+                return found
+            await asyncio.sleep(0.1)
+
+
+def escaped(text):
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def info(**labels):
+    inside = ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items())
+    return f"target_info{{{inside}}} 1\n"
+
+
+async def test_each_target_finds_in_the_answer_for_all_what_it_would_be_told_alone(prometheus):
+    lines = [
+        info(service_name=name, service_version="v1", instance=f"{number}", **{environment: "production"})
+        for number, name in enumerate(ODD)
+        for environment in ("deployment_environment_name", "deployment_environment")
+    ]
+    lines.append(info(service_name="plain", service_version="v2", instance="new", deployment_environment_name="test"))
+    address = prometheus("".join(lines))
+    selectors = [
+        *({"service_name": name, "deployment_environment_name": "production"} for name in ODD),
+        {"service_name": "plain", "deployment_environment_name": "test"},
+        {"service_name": "plain", "deployment_environment": "production"},
+        {"service_name": "plain"},
+        {"job": 'a.b|c "d"'},
+        {"job": "shop", "service_name": ""},
+        {"service_name": "nobody"},
+    ]
+    targets = [target(name=f"t{number}", telemetry=selector) for number, selector in enumerate(selectors)]
+    asks = Prometheus(PrometheusSettings(urls=(address,)))
+    try:
+
+        async def both_are_scraped():
+            return len(await asks.query("up == 1")) == 2
+
+        await until(both_are_scraped)
+        for some in (targets, targets[:2], targets[-1:]):
+            seen = await instances.read(asks, some, lambda: 1000.0, ages=True)
+            for each in some:
+                alone = await asks.query(promql.presence(each.telemetry))
+                there = await seen.of(each)
+                assert told(there.samples) == told(alone), each.telemetry
+                assert len(there.ages) == len(alone)
+    finally:
+        await asks.close()
+
+
+def told(samples):
+    return sorted((sorted(sample.labels.items()), sample.value) for sample in samples)
+
+
+async def questions(session, address):
+    """How many requests the API of Prometheus has answered, as it says itself."""
+    async with session.get(f"{address}/metrics") as answer:
+        shown = await answer.text()
+    found = re.findall(r'^prometheus_http_requests_total\{code="\d+",handler="/api/.*?"\} (\S+)', shown, re.MULTILINE)
+    return sum(map(float, found))
+
+
+TARGET = """
+  - name: s{number}
+    match: {{service_name: s{number}, deployment_environment_name: production}}
+    policy: standard
+    release: {{command: {{current: [cat, current], rollback: [./release, "{{to_version}}"]}}}}
+"""
+
+
+@pytest.mark.parametrize("many", [40])
+async def test_a_poll_of_many_targets_asks_as_often_as_one_of_few(prometheus, tmp_path, many):
+    address = prometheus(
+        "".join(
+            info(
+                service_name=f"s{number}",
+                service_version="v2",
+                deployment_environment_name="production",
+                instance=f"{number}",
+            )
+            for number in range(many)
+        )
+    )
+    counted = {}
+    async with aiohttp.ClientSession() as session:
+        for number in (2, many):
+            folder = tmp_path / f"of-{number}"
+            folder.mkdir()
+            more = "".join(TARGET.format(number=each) for each in range(number))
+            async with hosted(folder, more, prometheus=address) as (controller, _):
+                watcher, intake = controller.parts.watcher, controller.parts.intake
+
+                async def polled(watcher=watcher, intake=intake):
+                    """The questions of one poll, when nothing is new any more."""
+                    before = await questions(session, address)
+                    await watcher.poll(intake)
+                    await asyncio.gather(*watcher._tracking.values())
+                    return await questions(session, address) - before
+
+                for _ in range(3):
+                    await polled()
+                counted[number] = min([await polled() for _ in range(3)])
+    assert counted[many] == counted[2] <= 40
