@@ -21,7 +21,8 @@ step that counts. Before it the new file has no meaning; after it, files that th
 they are deleted yet or not. File names are never used again. So a crash between two steps loses and doubles nothing.
 
 **What a scrape reads.** The archive first, then every file that it does not name. If the archive is another one
-afterwards, the scrape begins again: no file that was folded meanwhile is missed or counted twice.
+afterwards, the scrape begins again: no file that was folded meanwhile is missed or counted twice. Series
+of which no double changed are not added up again, so the archive costs something only after a fold.
 
 **Generations.** Workers of the same service, version, environment and families are a generation, and have an
 archive for themselves. The newest generation with a living worker is what every worker shows, so that the old and the

@@ -25,6 +25,10 @@ _MOST_TOLD = 20  # files that the log names
 _TRIES = 20  # looks that other processes' folding may spoil
 
 
+_Version = tuple[int, int]
+"""Inode and time of the last write of a file: one that was replaced or mended is another one."""
+
+
 @dataclass(slots=True)
 class Look:
     """Files that belong together: no count is in two of them, and none is missing."""
@@ -47,7 +51,7 @@ class Folder:
         self._prefix = f"{digest}-"
         self._lock_path = path / f"{digest}.lock"
         self._known: dict[tuple[str, int], OpenedFile] = {}  # by name and inode
-        self._refused: set[tuple[str, int]] = set()
+        self._refused: dict[str, _Version] = {}  # by name
         self._told: set[str] = set()
         self.held: set[int] = set()
         """Descriptors with locks, which a forked process must close: its copy would hold the lock, too."""
@@ -161,11 +165,14 @@ class Folder:
         return look
 
     def _is_same(self, archives: list[OpenedFile]) -> bool:
-        now = {name: (self.path / name).stat().st_ino for name in self._names() if name.endswith(ARCHIVE)}
-        refused = {name for name, _ in self._refused}
+        now = {name: self._version(name) for name in self._names() if name.endswith(ARCHIVE)}
         return {each.name: each.inode for each in archives} == {
-            name: inode for name, inode in now.items() if name not in refused
+            name: version[0] for name, version in now.items() if self._refused.get(name) != version
         }
+
+    def _version(self, name: str) -> _Version:
+        told = (self.path / name).lstat()
+        return told.st_ino, told.st_mtime_ns
 
     def read(self, each: OpenedFile) -> None:
         """Read a file as it is now, and say once if something is wrong with it."""
@@ -175,18 +182,16 @@ class Folder:
 
     def _open(self, name: str) -> OpenedFile | None:
         """The file; None if it is refused."""
-        path = self.path / name
-        told = path.lstat()
-        key = (name, told.st_ino)
-        found = self._known.get(key)
+        version = self._version(name)
+        found = self._known.get((name, version[0]))
         if found is not None:
             return found
-        if key in self._refused:
+        if self._refused.get(name) == version:
             return None
         try:
-            made = self._known[key] = OpenedFile(path)
+            made = self._known[name, version[0]] = OpenedFile(self.path / name)
         except RefusedError as refused:
-            self._refused.add(key)
+            self._refused[name] = version
             self.tell(name, f"{refused}; it is left out")
             return None
         return made

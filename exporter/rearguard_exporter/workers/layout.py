@@ -26,6 +26,7 @@ RECORD: Final = struct.Struct("=IHHIIIId")
 MOST_KEY: Final = 1 << 14
 """Bytes of the longest key."""
 
+_USED: Final = struct.Struct("=Q")
 _PAD: Final = struct.Struct("=IHH")
 _CHECKED: Final = struct.Struct("=IHHIId")
 _MOST_HEAD: Final = 1 << 16
@@ -112,6 +113,19 @@ def read_head(data: bytes) -> tuple[Head, int, int]:
     if crc32(identity, crc32(struct.pack("=QdIIIQ", *fixed, mark))) != checksum:
         raise RefusedError("its head is damaged")
     return Head(generation, began, pid, number, json.loads(identity), mark), size, used
+
+
+def used_of(data: bytes, known: bytes) -> int:
+    """The bytes that count, of a file whose head was `known` before.
+
+    Raises:
+        RefusedError: these are not the first bytes of such a file.
+    """
+    after = USED_AT + 8
+    if data[:USED_AT] == known[:USED_AT] and data[after:] == known[after:]:
+        (used,) = _USED.unpack_from(data, USED_AT)
+        return int(used)
+    return read_head(data)[2]
 
 
 def written_record(kind: Kind, family: int, key: bytes, width: int, began: float) -> bytes:

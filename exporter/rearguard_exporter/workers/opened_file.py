@@ -6,10 +6,18 @@ Here: one file, opened and checked. Never here: which files there are.
 import fcntl
 import os
 import stat
-from array import array
 from pathlib import Path
 
-from rearguard_exporter.workers.layout import HEAD, Head, Kind, Record, RefusedError, mark_of, read_head, read_records
+from rearguard_exporter.workers.layout import (
+    Head,
+    Kind,
+    Record,
+    RefusedError,
+    mark_of,
+    read_head,
+    read_records,
+    used_of,
+)
 
 _MOST = 1 << 30  # bytes of the largest file that is read
 
@@ -28,8 +36,8 @@ class OpenedFile:
         self.name = path.name
         self.records: list[Record] = []
         self.absorbed: set[str] = set()
-        self.doubles: array[float] = array("d")
-        """The whole file as doubles, at the last `look`."""
+        self.content = b""
+        """The whole file at the last `look`: doubles, one behind the other. The same object while nothing changed."""
         self.fault = ""
         """What is wrong behind the records; empty if nothing is."""
         self._is_dead = False
@@ -41,7 +49,9 @@ class OpenedFile:
             raise RefusedError(f"it cannot be opened: {failure.strerror}") from failure
         try:
             self.inode = _checked(os.fstat(self.file)).st_ino
-            self.head, self._parsed, _ = read_head(os.pread(self.file, 1 << 16, 0))
+            first = os.pread(self.file, 1 << 16, 0)
+            self.head, self._parsed, _ = read_head(first)
+            self._first = first[: self._parsed]
             _check_name(self.head, path.name)
         except BaseException:
             os.close(self.file)
@@ -67,7 +77,7 @@ class OpenedFile:
     def look(self) -> None:
         """Read what is new, and all doubles as they are now."""
         try:
-            _, _, used = read_head(os.pread(self.file, HEAD.size + 4096, 0))
+            used = used_of(os.pread(self.file, len(self._first), 0), self._first)
             data = self._read(min(used, _MOST))
         except (RefusedError, OSError) as failure:  # it was good when it was opened, so somebody spoiled it since
             self.fault = str(failure)
@@ -75,8 +85,9 @@ class OpenedFile:
         self._parse(data, used)
         if len(data) % 8:
             data = data[: len(data) & ~7]
-        missing = 8 * len(self.doubles) - len(data)  # cut off since: what was counted stays
-        self.doubles = array("d", data) if missing <= 0 else array("d", data) + self.doubles[len(data) // 8 :]
+        data += self.content[len(data) :]  # cut off since: what was counted stays
+        if data != self.content:
+            self.content = data
 
     def _read(self, size: int) -> bytes:
         parts, at = [], 0

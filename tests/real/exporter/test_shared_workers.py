@@ -64,7 +64,7 @@ class Server:
 
     def get(self, path):
         """The body; nothing if the worker was killed meanwhile."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             return connection.getresponse().read().decode()

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rearguard_exporter.families import SOCKET_ACTIVE
+from rearguard_exporter.families import HTTP_DURATION, SOCKET_ACTIVE, Joining
 from rearguard_exporter.workers.beginning import open_locked
+from rearguard_exporter.workers.definitions import Point, Published
 from rearguard_exporter.workers.folder import NEW
 from rearguard_exporter.workers.folding import fold
-from unit.exporter.workers_kit import LIMIT, Countdown, Worker, in_child_that_ends_at, sums
+from unit.exporter.workers_kit import LIMIT, Countdown, Worker, in_child_that_ends_at
 
 
 def files(folder, ending):
@@ -64,6 +65,57 @@ def test_an_archive_keeps_as_many_keys_as_a_family_may_have_and_no_count_is_lost
     last = Worker(tmp_path, limit=3)
     last.count("/0")
     assert last.sees() == {"/0": 7, "/1": 2, "/2": 2, "__overflow__": 2}
+
+
+def test_a_broken_archive_that_somebody_folds_into_or_mends_is_read_again_by_all(tmp_path):
+    gone, other, reader = (Worker(tmp_path) for _ in range(3))
+    for worker, times in ((gone, 3), (other, 5), (reader, 1)):
+        worker.count("/a", times)
+    gone.die()
+    fold(Worker(tmp_path).store.folder, LIMIT)
+    [archive] = tmp_path.glob("*.archive")
+    whole = archive.read_bytes()
+    archive.write_bytes(b"x" * len(whole))
+    assert reader.sees() == {"/a": 6}
+    archive.write_bytes(whole)  # in place, as who puts a copy back does
+    os.utime(archive, (1, 1))  # clocks of file systems are coarse
+    assert reader.sees() == {"/a": 9}
+    broken, folds = Worker(tmp_path), Worker(tmp_path)
+    archive.write_bytes(b"x" * len(whole))
+    assert broken.sees() == {"/a": 6}
+    other.die()
+    fold(folds.store.folder, LIMIT)
+    assert broken.sees() == folds.sees() == {"/a": 6}
+
+
+def test_each_look_sees_what_changed_since_the_last_one_in_every_kind_of_family(tmp_path):
+    gone, other, reader = (Worker(tmp_path) for _ in range(3))
+    figure = Published("jobs", "Jobs.", "gauge", Joining.SUM_LIVING)
+    point, key = Point("jobs", ()), ("GET", "/a", "200", "")
+    bounds = len(HTTP_DURATION.bounds)
+
+    def seen():
+        now = reader.sums()
+        counts = now.counts[HTTP_DURATION][key]
+        return sum(counts[:-1]), counts[bounds], counts[-1], now.points.get(figure, {}).get(point)
+
+    gone.durations.observe(key, 0.5)
+    gone.store.publish({(figure, point): 7.0})
+    assert seen() == (1, 0, 0.5, 7)
+    other.durations.observe(key, 64.0)  # in the last bucket
+    other.store.publish({(figure, point): 2.0})
+    assert seen() == (2, 1, 64.5, 9)
+    other.durations.observe(key, 0.25)
+    assert seen() == (3, 1, 64.75, 9)
+    gone.die()
+    assert seen() == (3, 1, 64.75, 2)
+    fold(Worker(tmp_path).store.folder, LIMIT)
+    assert seen() == (3, 1, 64.75, 2)
+    other.store.publish({})
+    assert seen() == (3, 1, 64.75, None)
+    other.durations.observe(key, 1.0)
+    other.store.publish({(figure, point): 3.0})
+    assert seen() == (4, 1, 65.75, 3)
 
 
 @pytest.fixture
@@ -145,7 +197,7 @@ def test_whatever_workers_do_and_whoever_ends_while_folding_the_sums_are_what_wa
                 fold(reader.store.folder, LIMIT)
         elif act == "crash":
             in_child_that_ends_at(rest[0], lambda: _fold(folder))
-        assert sums(reader.store) == model
+        assert reader.sees() == model
     for worker in workers.values():
         worker.die()
 

@@ -27,6 +27,7 @@ class Worker:
         ]
         self.store.families = {slots.family.name: slots.family for slots in kept}
         self.connections, self.active, self.durations = kept
+        self.plan = Plan()  # kept from look to look, as where a worker answers
 
     def count(self, route, times=1):
         for _ in range(times):
@@ -37,16 +38,13 @@ class Worker:
 
     def sees(self, family=SOCKET_CONNECTIONS, generation=None):
         """The sums by route, as this worker reads them, without folding first."""
-        return sums(self.store, family, generation)
+        counts = self.sums(generation).counts.get(family, {})
+        return {key[0]: values[0] for key, values in counts.items()}
 
-
-def sums(store, family=SOCKET_CONNECTIONS, generation=None):
-    look = store.folder.look()
-    files = [
-        each for each in (*look.archives, *look.workers) if generation is None or each.head.generation == generation
-    ]
-    counts = Plan().sums(files).counts.get(family, {})
-    return {key[0]: values[0] for key, values in counts.items()}
+    def sums(self, generation=None):
+        look = self.store.folder.look()
+        files = [each for each in (*look.archives, *look.workers) if generation in (None, each.head.generation)]
+        return self.plan.sums(files)
 
 
 _CALLS = {"open", "os.rename", "os.remove", "os.listdir", "os.mkdir", "fcntl.flock", "mmap.__new__"}
