@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 BENCH_CONTROLLER = $(filter accept command storm history failover workloads,$(ONLY))
 BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER),$(ONLY))
 
-.PHONY: help setup demo test check soak mutants bench format release-check clean
+.PHONY: help setup demo test check soak mutants bench format release-check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ check: setup ## format, lint, types, import floors, rules, manifests, release
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/check
 
+docs: $(STAMP) ## the documents as a site in .site, links checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "open .site/index.html"
+
 release-check: $(STAMP) ## build wheel and sdist, install the wheel in empty environments, try every command
 	@$(BIN)/python -m pytest -q tests/check/test_release.py
 
@@ -57,4 +60,4 @@ format: $(STAMP) ## bring the code into shape
 	@$(BIN)/ruff check --fix .
 
 clean: ## remove what was set up
-	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .local .site .mypy_cache .ruff_cache .pytest_cache .hypothesis
