@@ -11,10 +11,12 @@ Labels = Mapping[str, str]
 
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # a label's name that PromQL takes without quotes
 
+SERVICE_LABEL = "service_name"
 VERSION_LABEL = "service_version"  # the version as Prometheus shows it; the target's own name for it may differ
 ENVIRONMENT_LABEL = "deployment_environment_name"
 OLDER_ENVIRONMENT_LABEL = "deployment_environment"  # of OpenTelemetry's conventions before 1.27
 TWO_NAMED = (ENVIRONMENT_LABEL, OLDER_ENVIRONMENT_LABEL)  # one label: series may have it by either name
+UNTOLD = ("unknown", "unknown_service")  # values of the exporter where nobody told it service, version, environment
 DRILL_LABEL = "rearguard_drill"  # marks a drill's alert, with the drill's id: such an alert is never judged
 
 

@@ -14,8 +14,9 @@ from itertools import pairwise
 from rearguard_controller.adapters.prometheus.promql import selector_text
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import Check, Labels, Sample, Target, is_subset
+from rearguard_controller.model import VERSION_LABEL, Check, Labels, Sample, Target, is_subset
 from rearguard_controller.model.checks import ONE_PROCESS
+from rearguard_controller.model.labels import SERVICE_LABEL
 
 Address = tuple[str, str]  # job and instance
 
@@ -120,7 +121,7 @@ def check(target: Target, instances: Iterable[Address] | None, known: Shared | N
     concerned: set[Address] = set()
     for each in known.ambiguous:
         address = address_of(each.labels)
-        who = (each.labels.get("service_name"), each.labels.get("service_version"))
+        who = (each.labels.get(SERVICE_LABEL), each.labels.get(VERSION_LABEL))
         shown.setdefault(address, set()).add(" ".join(filter(None, who)))
         if address in mine or any(is_subset(selector, each.labels) for selector in selectors):
             concerned.add(address)

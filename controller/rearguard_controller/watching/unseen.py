@@ -12,11 +12,11 @@ from difflib import get_close_matches
 
 from rearguard_controller.config import selectors
 from rearguard_controller.model import VERSION_LABEL, Labels, Target, normalised
-from rearguard_controller.model.labels import ENVIRONMENT_LABEL
+from rearguard_controller.model.labels import ENVIRONMENT_LABEL, SERVICE_LABEL
 from rearguard_controller.watching.label_sets import LabelSets
 
 MOST_NAMED = 5  # labels, values or metrics that a sentence names
-_NEEDED_OF_TARGET_INFO = ("service_name", ENVIRONMENT_LABEL)  # by the shipped rules
+_NEEDED_OF_TARGET_INFO = (SERVICE_LABEL, ENVIRONMENT_LABEL)  # by the shipped rules
 _ADVICE_ONE = {
     ENVIRONMENT_LABEL: f"Name {ENVIRONMENT_LABEL} in `match` (and `telemetry`).",
     "service_namespace": "The shipped rules know a service by its name alone: give each a service_name of its own.",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rearguard_exporter.families import TARGET_INFO
 from rearguard_exporter.identity import UNKNOWN, UNKNOWN_SERVICE, Identity
 
 
@@ -15,12 +16,9 @@ class Tags:
 
     def labels(self) -> dict[str, str]:
         """What is known, under the names of the metrics' labels."""
-        named = {
-            "service_name": self.service,
-            "service_version": self.version,
-            "deployment_environment_name": self.environment,
-        }
-        return {name: value for name, value in named.items() if value is not None}
+        values = (self.service, self.version, self.environment)
+        named = zip(TARGET_INFO.labels, values, strict=True)
+        return {name: value for name, value in named if value is not None}
 
 
 def tags_of(identity: Identity) -> Tags:

@@ -11,8 +11,10 @@ from real.controller.notice_kit import NASTY, URL, closed, story, with_token
 from real.controller.receivers import receiving
 from real.controller.test_notify import ALL, telling
 from rearguard_controller.adapters.notices.kinds import sentry
+from rearguard_controller.adapters.notices.message import message
+from rearguard_controller.adapters.notices.notice import Notice
 from rearguard_controller.config import NotifyEntry, ReceiverKind
-from rearguard_controller.model import Outcome
+from rearguard_controller.model import Alert, NoticeEvent, Outcome
 from unit.controller.factories import NOW, TARGET, alert, decision, release, rollback
 
 # --- PagerDuty ---
@@ -181,6 +183,12 @@ async def test_sentry_has_one_issue_for_a_version_tied_to_its_release_and_the_se
 )
 def test_the_api_of_sentry_is_found_from_its_dsn(dsn, api):
     assert sentry._api(dsn) == api
+
+
+def test_a_notice_has_the_labels_of_the_metrics_by_whichever_name_and_none_that_nobody_told():
+    older = {"service_name": "shop", "service_version": "unknown", "deployment_environment": "staging"}
+    notice = Notice(NoticeEvent.ALERT, NOW, None, alert=Alert("HighErrorRate", older, starts_at=NOW))
+    assert message(notice).tags() == {"service_name": "shop", "deployment_environment_name": "staging"}
 
 
 @pytest.mark.parametrize("version", ["", "a/b", "a b", "..", "x" * 201, "a\\b"])

@@ -29,9 +29,9 @@ from rearguard_controller.model import (
     Verdict,
 )
 from rearguard_controller.model.identity import key_of
+from rearguard_controller.model.labels import ENVIRONMENT_LABEL, SERVICE_LABEL, UNTOLD, VERSION_LABEL, normalised
 from rearguard_controller.rollback.consequences import arming
 
-SERVICE, ENVIRONMENT, VERSION = "service_name", "deployment_environment_name", "service_version"
 WELL = frozenset({Outcome.RECOVERED, Outcome.COMPLETED, Outcome.NOT_NEEDED, Outcome.SUPERSEDED})
 BY_PEOPLE = frozenset({Outcome.VETOED, Outcome.ABORTED})  # somebody is there already
 
@@ -80,6 +80,14 @@ class Message:
         """The rollback that it is about."""
         return self.notice.rollback
 
+    def tags(self) -> dict[str, str]:
+        """Whose it is: what is known of service, version and environment, by the names of the metrics' labels.
+
+        The exporter gives the errors and traces of the service itself the same ones.
+        """
+        named = {SERVICE_LABEL: self.service, VERSION_LABEL: self.version, ENVIRONMENT_LABEL: self.environment}
+        return {name: value for name, value in named.items() if value}
+
     @property
     def plain(self) -> str:
         """Text, facts and link in lines, for services without a form of their own."""
@@ -102,9 +110,9 @@ def message(notice: Notice, external_url: str | None = None) -> Message:
         facts=tuple((name, wording.printable(wording.one_line(value))) for name, value in _facts(notice) if value),
         link=None if external_url is None else external_url + _path(notice),
         ask=_ask(notice),
-        service=labels.get(SERVICE) or notice.target or "",
-        environment=labels.get(ENVIRONMENT, ""),
-        version=labels.get(VERSION) or _away_from(notice) or "",
+        service=labels.get(SERVICE_LABEL) or notice.target or "",
+        environment=labels.get(ENVIRONMENT_LABEL, ""),
+        version=labels.get(VERSION_LABEL) or _away_from(notice) or "",
         body=notices.body(notice),
     )
 
@@ -359,7 +367,8 @@ def _way(notice: Notice) -> str:
 
 
 def _labels(notice: Notice) -> dict[str, str]:
-    """What is known of the service in the metrics' own words."""
+    """What is known of the service in the metrics' own words, by the newer names of labels."""
     selectors = () if notice.rollback is None else notice.rollback.conditions
     known = dict(selectors[0].selector) if selectors else {}
-    return {**known, **({} if notice.alert is None else notice.alert.labels)}
+    labels = {**normalised(known), **({} if notice.alert is None else normalised(notice.alert.labels))}
+    return {name: value for name, value in labels.items() if value not in UNTOLD}

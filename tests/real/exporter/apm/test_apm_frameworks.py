@@ -2,6 +2,7 @@
 
 import pytest
 
+from real.exporter.apm.notices import datadog_tags, sentry_event
 from real.exporter.apm.running import Shop
 
 QUICK = ["fastapi", "flask", "django_wsgi", "aiohttp"]
@@ -30,6 +31,12 @@ def check_sentry(receiver, service):
     for item in (event, *receiver.of("transaction")):
         assert (item["release"], item["environment"]) == ("1.4.2", "staging")
         assert TAGS | {"service_name": service} == {name: item["tags"].get(name) for name in (*TAGS, "service_name")}
+    of_controller = sentry_event(TAGS | {"service_name": service})
+    for name in ("release", "environment"):
+        assert of_controller[name] == event[name]
+    assert TAGS | {"service_name": service} == {
+        name: of_controller["tags"].get(name) for name in (*TAGS, "service_name")
+    }
     assert len(receiver.of("transaction")) == 2
 
 
@@ -40,6 +47,9 @@ def check_datadog(agent, service):
     assert len(roots) == 2
     for span in roots:
         assert (span["meta"]["version"], span["meta"]["env"]) == ("1.4.2", "staging")
+        # What the tracer tells in the words that join traces and events in Datadog.
+        joined = {f"service:{span['service']}", f"env:{span['meta']['env']}", f"version:{span['meta']['version']}"}
+        assert joined <= datadog_tags(TAGS | {"service_name": service})
     (failed,) = [span for span in roots if span["error"]]
     assert failed["meta"]["error.type"].endswith("ShopError")
     servers = [span for trace in traces for span in trace if span["meta"].get("span.kind") == "server"]

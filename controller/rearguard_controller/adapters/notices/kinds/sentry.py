@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from rearguard_controller import wording
-from rearguard_controller.adapters.notices.message import ENVIRONMENT, SERVICE, VERSION, Message, Severity, has_left
+from rearguard_controller.adapters.notices.message import Message, Severity, has_left
 from rearguard_controller.adapters.notices.post import Json, Known, Post, To, cut
 from rearguard_controller.model import NoticeEvent
 
@@ -43,10 +43,8 @@ def _envelope(message: Message) -> bytes:
 
 
 def _event(message: Message) -> Json:
-    tags = {  # as the exporter's own events have them
-        SERVICE: message.service,
-        VERSION: message.version,
-        ENVIRONMENT: message.environment,
+    tags = {
+        **message.tags(),
         "rearguard.event": message.notice.event.value,
         "rearguard.rollback": "" if message.rollback is None else message.rollback.id,
         "url": message.link or "",
