@@ -25,6 +25,7 @@ VERSION = PROJECT["version"]
 FOLDERS = {"rules": "rules", "alertmanager": "deploy/alertmanager", "grafana": "grafana", "schema": "docs/schema"}
 LIBRARIES = "run: pip install 'rearguard[controller]'\n"
 COMMANDS = {  # each with words that are right
+    "init": ["--prometheus", "http://127.0.0.1:9"],
     "serve": ["--config", "rearguard.yaml", "--insecure"],
     "check": ["--config", "rearguard.yaml"],
     "backtest": ["--config", "rearguard.yaml", "--since", "1d"],
@@ -296,7 +297,7 @@ def _listening(process, log):
     raise AssertionError(log.read_text())
 
 
-ASK_NOBODY = {"serve", "check", "backtest", "logout", "context"}  # which ask no controller
+ASK_NOBODY = {"init", "serve", "check", "backtest", "logout", "context"}  # which ask no controller
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ASK_NOBODY])

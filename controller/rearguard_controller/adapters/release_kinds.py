@@ -1,4 +1,4 @@
-"""How a target's version is read and changed, whichever kind of release it has: commands, or a workload.
+"""How a target's version is read and changed, whichever kind of release it has.
 
 Here: the one place that tells the kinds apart for everybody above.
 Never here: how a kind does it.
@@ -16,25 +16,34 @@ from typing import assert_never
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
 from rearguard_controller.adapters.actions.context import Refused, fill_argument
 from rearguard_controller.adapters.kubernetes import Cluster, Done, Order, Pods, Trouble
+from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.prometheus.serving import serving_version
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import (
+    VERSION_LABEL,
     CommandRelease,
     Drain,
     KubernetesRelease,
     Ownership,
     PauseOwner,
+    PrometheusRelease,
     ReleaseKind,
     Room,
 )
+
+NO_WAY_BACK = "the file names no way to put a version back: release.command.rollback, or release.kubernetes"
 
 
 class ReleaseKinds:
     """Reads and changes versions. One per controller; it closes what it uses."""
 
-    def __init__(self, actions: Actions, cluster: Cluster | None = None) -> None:
-        """Wire it; without a cluster no target may be a workload of one."""
+    def __init__(
+        self, actions: Actions, cluster: Cluster | None = None, prometheus: Prometheus | None = None
+    ) -> None:
+        """Wire it; without a cluster no target may be a workload of one, without Prometheus none is read there."""
         self._actions = actions
         self._cluster = cluster
+        self._prometheus = prometheus
 
     @property
     def cluster(self) -> Cluster | None:
@@ -46,6 +55,10 @@ class ReleaseKinds:
         before, self._cluster = self._cluster, cluster
         if before is not None and before is not cluster:
             await before.close()
+
+    def ask(self, prometheus: Prometheus) -> None:
+        """Ask another Prometheus from now on, after a reload; whoever made the one before closes it."""
+        self._prometheus = prometheus
 
     async def close(self) -> None:
         """Let go of what is open."""
@@ -70,6 +83,12 @@ class ReleaseKinds:
                 return await self._actions.read_version(release.current, context)
             case KubernetesRelease():
                 return await self._of(release).current(release, fresh=fresh)
+            case PrometheusRelease():
+                if self._prometheus is None:
+                    raise SourceError(
+                        "No Prometheus is known that names the version.", hint="Restart the controller."
+                    )
+                return await serving_version(self._prometheus, release)
         assert_never(release)
 
     async def versions(self, release: ReleaseKind, context: ActionContext) -> frozenset[str] | None:
@@ -85,11 +104,13 @@ class ReleaseKinds:
                 return frozenset(await self._actions.read_versions(release.versions, context))
             case KubernetesRelease():
                 return await self._of(release).versions(release)
+            case PrometheusRelease():
+                return None
         assert_never(release)
 
     async def pods(self, release: ReleaseKind, version: str) -> Pods:
-        """What is known of a version's pods; of a command's version nothing is, and nothing stands against it."""
-        if isinstance(release, CommandRelease):
+        """What is known of a version's pods; of any other version nothing is, and nothing stands against it."""
+        if not isinstance(release, KubernetesRelease):
             return Pods()
         try:
             return await self._of(release).pods(release, version)
@@ -97,7 +118,7 @@ class ReleaseKinds:
             return Pods(f"it is not known whether its pods are ready: {error.message.rstrip('.')}")
 
     async def tell(self, release: ReleaseKind, reason: str, said: str) -> None:
-        """Write an Event about a workload; a failure is logged. Nothing for a command's target."""
+        """Write an Event about a workload; a failure is logged. Nothing for any other target."""
         if isinstance(release, KubernetesRelease):
             with suppress(SourceError):
                 await self._of(release).tell(release, reason, said)
@@ -112,12 +133,17 @@ class ReleaseKinds:
 
     async def described(self, release: ReleaseKind, version: str) -> str:
         """How people know a version, where its identity does not say so; empty where it does, or nothing is known."""
-        if isinstance(release, CommandRelease):
+        if not isinstance(release, KubernetesRelease):
             return ""
         try:
             return await self._of(release).described(release, version)
         except SourceError:
             return ""
+
+    def shown(self, release: ReleaseKind, version: str) -> str | None:
+        """The `service_version` that a version has for certain; None where it has to be learned."""
+        itself = isinstance(release, PrometheusRelease) and release.label == VERSION_LABEL
+        return version if itself else None
 
     async def prove(self, release: ReleaseKind, context: ActionContext, *, alone: bool = True) -> ActionResult | None:
         """Ask whether `to_version` can be activated; changes nothing. None where there is nothing to ask.
@@ -135,21 +161,25 @@ class ReleaseKinds:
                 return await ask(release.check, context)
             case KubernetesRelease():
                 return await _timed(self._of(release).prove(release, _order(context)))
+            case PrometheusRelease():
+                return None
         assert_never(release)
 
     async def activate(self, release: ReleaseKind, context: ActionContext) -> ActionResult:
         """Activate `to_version`. A failure is a result."""
         match release:
-            case CommandRelease():
+            case CommandRelease() if release.rollback is not None:
                 return await self._actions.run(release.rollback, context)
             case KubernetesRelease():
                 return await _timed(self._of(release).activate(release, _order(context)))
+            case CommandRelease() | PrometheusRelease():
+                return ActionResult(False, "", NO_WAY_BACK, 0.0)
         assert_never(release)
 
     async def ownership(self, release: ReleaseKind) -> Ownership | None:
         """Who else changes what serves, as far as it is followed; None where only a command does."""
         match release:
-            case CommandRelease():
+            case CommandRelease() | PrometheusRelease():
                 return None
             case KubernetesRelease():
                 try:
@@ -163,7 +193,7 @@ class ReleaseKinds:
     ) -> tuple[Ownership | None, Room | None]:
         """What the API server is asked only when a rollback is near: can the owner be paused, is there room?"""
         match release:
-            case CommandRelease():
+            case CommandRelease() | PrometheusRelease():
                 return None, None
             case KubernetesRelease():
                 owned = ownership or Ownership()
@@ -206,13 +236,15 @@ class ReleaseKinds:
     async def obstacle(self, release: ReleaseKind, context: ActionContext) -> str:
         """Why a version could not be activated, found out without changing anything; empty if it could."""
         match release:
-            case CommandRelease():
+            case CommandRelease() if release.rollback is not None:
                 return await self._actions.obstacle(release.rollback, context)
             case KubernetesRelease():
                 try:
                     return await self._of(release).obstacle(release)
                 except SourceError as error:
                     return error.message.rstrip(".")
+            case CommandRelease() | PrometheusRelease():
+                return NO_WAY_BACK
         assert_never(release)
 
     def _of(self, release: KubernetesRelease) -> Cluster:

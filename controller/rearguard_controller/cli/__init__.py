@@ -84,6 +84,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import backtest  # noqa: PLC0415  # loads what judges
 
         return backtest.COMMANDS[name]
+    if name == "init":
+        from rearguard_controller.cli import init  # noqa: PLC0415  # loads the client of Prometheus
+
+        return init.init
     if name == "files":
         from rearguard_controller.cli import files  # noqa: PLC0415  # loads importlib.resources
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # argparse hides this type behind a private name that only ty
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # the reason above
 
 ENVIRONMENT = """\
-All commands but serve, check, backtest and files ask a running controller: that of
+All commands but init, serve, check, backtest and files ask a running controller: that of
 `rearguard login`, unless the environment names one:
   REARGUARD_URL         its address, by default http://127.0.0.1:9465
   REARGUARD_TOKEN_FILE  file with a token: viewer to read, operator to change
@@ -67,6 +67,7 @@ def command_names(words: argparse.ArgumentParser) -> list[str]:
 
 
 def _service(commands: Commands) -> None:
+    _init(commands)
     serve = _add(commands, "serve", "run the controller")
     _config(serve)
     serve.add_argument("--insecure", action="store_true", help="run without tokens, on a loopback address only")
@@ -96,6 +97,24 @@ def _service(commands: Commands) -> None:
     files.add_argument("--to", metavar="FOLDER", help="write them here; those of all kinds into a folder each")
     files.add_argument("--force", action="store_true", help="overwrite files that differ")
     _form(files)
+
+
+def _init(commands: Commands) -> None:
+    init = _add(commands, "init", "look at what Prometheus shows, and write a first configuration; it reads only")
+    init.add_argument("--prometheus", metavar="URL", required=True, help="its address, such as http://127.0.0.1:9090")
+    init.add_argument("--alertmanager", metavar="URL", help="its address, such as http://127.0.0.1:9093")
+    init.add_argument("--to", metavar="FOLDER", default="rearguard", help="a folder that is made (./rearguard)")
+    init.add_argument(
+        "--environment", metavar="NAME", default="production", help="of services that tell none (production)"
+    )
+    init.add_argument(
+        "--listen", metavar="HOST:PORT", default="127.0.0.1:9465", help="of the controller (127.0.0.1:9465)"
+    )
+    init.add_argument("--username", metavar="NAME", help="for Prometheus, with --password-file")
+    init.add_argument("--password-file", metavar="FILE", help="file with that user's password")
+    init.add_argument("--token-file", metavar="FILE", help="file with a bearer token for Prometheus")
+    init.add_argument("--ca-file", metavar="FILE", help="certificates that Prometheus' must lead to")
+    _form(init)
 
 
 def _reading(commands: Commands) -> None:

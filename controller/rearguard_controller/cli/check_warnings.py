@@ -31,7 +31,8 @@ def warnings(targets: Sequence[Target], *, live: bool = False) -> list[str]:
 
 def _destination(target: Target) -> Iterator[str]:
     release = target.release
-    if isinstance(release, CommandRelease) and not any(TO_VERSION in word for word in release.rollback.argv):
+    rollback = release.rollback if isinstance(release, CommandRelease) else None
+    if rollback is not None and not any(TO_VERSION in word for word in rollback.argv):
         yield (
             f"{target.name}: `rollback` has no {TO_VERSION}, so it is not told which version to put back: add"
             f' "{TO_VERSION}" to its arguments, unless the program reads REARGUARD_TO_VERSION.'

@@ -20,7 +20,7 @@ from rearguard_controller.config.exposure import remarks
 from rearguard_controller.config.secret_files import host_of
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.permissions import PRODUCTION
-from rearguard_controller.model import KubernetesRelease, Mode, NoticeEvent, Target
+from rearguard_controller.model import CommandRelease, KubernetesRelease, Mode, NoticeEvent, Target
 from rearguard_controller.rollback.plan import plan
 from rearguard_controller.times import durations
 from rearguard_controller.wording import address
@@ -205,7 +205,8 @@ def _proof(target: Target) -> list[str] | None:
     release = target.release
     if isinstance(release, KubernetesRelease):
         return ["dry", "run", "on", release.workload]
-    return None if release.check is None else list(release.check.argv)
+    check = release.check if isinstance(release, CommandRelease) else None
+    return None if check is None else list(check.argv)
 
 
 def _protection(found: config.Configuration) -> str | None:

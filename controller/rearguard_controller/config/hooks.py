@@ -91,10 +91,10 @@ def command_release(place: Place, folder: Path) -> CommandRelease:
     timeout = block.duration("timeout", COMMAND_TIMEOUT, least=LEAST_TIMEOUT)
     around = _surroundings(block, folder, Surroundings(str(folder), {}, ()))
     look = min(timeout, LOOK_TIMEOUT)
-    versions, check = block.get("versions"), block.get("check")
+    rollback, versions, check = block.get("rollback"), block.get("versions"), block.get("check")
     return CommandRelease(
         current=_command(block.need("current"), look, around),
-        rollback=_command(block.need("rollback"), timeout, around),
+        rollback=None if rollback is None else _command(rollback, timeout, around),
         versions=None if versions is None else _command(versions, look, around),
         check=None if check is None else _command(check, look, around),
     )

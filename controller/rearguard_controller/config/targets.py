@@ -11,7 +11,7 @@ from rearguard_controller.config.keys.targets import HEALTH, RECOVERY, TARGET, V
 from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.policies import labels, policy_of
 from rearguard_controller.config.reading import SECOND, Block, Place, meant
-from rearguard_controller.config.releases import release
+from rearguard_controller.config.releases import release, require_way_back
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import HealthCheck, KubernetesRelease, Labels, Policy, Target
 from rearguard_controller.model.labels import ENVIRONMENT_LABEL, normalised
@@ -69,16 +69,19 @@ def _refuse_dependencies(place: Place | None, target: Target, known: list[str]) 
 def _target(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:
     name = hooks.name(block.need("name"))
     found = matches(block.need("match"))
-    how = release(block.need("release"), folder)
+    policy, telemetry = policy_of(block, policies), block.get("telemetry")
+    own = found[0] if telemetry is None else labels(telemetry)
+    how = release(block.need("release"), folder, own)
+    require_way_back(block.need("release"), how, policy)
     before, after = hooks.hooks(block.get("hooks"), folder, in_cluster=isinstance(how, KubernetesRelease))
     health, recovery_within = verify(block.get("verify"))
-    telemetry, depends_on = block.get("telemetry"), block.get("depends_on")
+    depends_on = block.get("depends_on")
     return Target(
         name=name,
         match=found,
         environment=_environment(block, found, environment),
-        telemetry=found[0] if telemetry is None else labels(telemetry),
-        policy=policy_of(block, policies),
+        telemetry=own,
+        policy=policy,
         release=how,
         before=drains.settled(before, how),
         after=after,

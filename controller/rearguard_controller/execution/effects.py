@@ -27,6 +27,7 @@ from rearguard_controller.model import (
     OnFailure,
     Outcome,
     PauseOwner,
+    PrometheusRelease,
     Release,
     ReleaseKind,
     Rollback,
@@ -109,7 +110,7 @@ class Effects:
         match work.step.action:
             case CommandAction() | HttpAction() as action:
                 return _hook(await self._actions.run(action, work.context), work)
-            case CommandRelease() | KubernetesRelease() as release:
+            case CommandRelease() | KubernetesRelease() | PrometheusRelease() as release:
                 return await self._roll_back(release, work)
             case PauseOwner() as pausing:
                 return _hook(await self._kinds.pause(pausing, work.context), work)

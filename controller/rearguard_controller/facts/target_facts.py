@@ -21,6 +21,7 @@ from rearguard_controller.model import (
     KubernetesRelease,
     Outcome,
     Ownership,
+    PrometheusRelease,
     ReasonCode,
     Release,
     ReleaseKind,
@@ -199,6 +200,8 @@ def of_commands(
             Evidence(EvidenceSource.TARGET, release.workload, said, at, serves),
             Evidence(EvidenceSource.TARGET, f"revisions of {release.workload}", listed, at, _DESTINATION),
         )
+    if isinstance(release, PrometheusRelease):
+        return (Evidence(EvidenceSource.PROMETHEUS, f"{release.label} of {release.metric}", said, at, serves),)
     current = _of_command(release.current, said, at, *serves)
     if release.versions is None:
         return (current,)

@@ -22,6 +22,7 @@ from rearguard_controller.model import (
     Outcome,
     PauseOwner,
     Phase,
+    PrometheusRelease,
     ReleaseKind,
     StepKind,
     StepState,
@@ -87,6 +88,7 @@ class StepAction(TypedDict):
     http: NotRequired[Annotated[RequestShown, "The request it sends."]]
     health: NotRequired[Annotated[HealthShown, "The health check it makes."]]
     kubernetes: NotRequired[Annotated[WorkloadShown, "The workload whose pod template it puts back."]]
+    observed: NotRequired[Annotated[bool, "It can do nothing: the target is only observed."]]
     drain: NotRequired[Annotated[DrainShown, "How it leads traffic away inside a cluster, or back."]]
     pause_owner: NotRequired[
         Annotated[WorkloadShown, "The workload whose owner it pauses, so that nobody puts it back."]
@@ -255,8 +257,10 @@ def action(value: model.Action | Drain | HealthCheck | ReleaseKind | PauseOwner)
             return {"drain": _drain(value)}
         case HealthCheck():
             return {"health": {"url": address(value.url), "successes": value.successes}}
-        case CommandRelease():
+        case CommandRelease() if value.rollback is not None:
             return {"command": [plain(word) for word in value.rollback.argv]}
+        case CommandRelease() | PrometheusRelease():
+            return {"observed": True}
         case KubernetesRelease():
             return {"kubernetes": _workload(value)}
         case PauseOwner():

@@ -162,7 +162,9 @@ def decide_by_hand(decision_id: str, wish: Wish, target: Target, facts: Facts) -
         ReasonCode.NO_OPEN_ROLLBACK: no_open_rollback_of(facts.target),
         ReasonCode.KNOWN_GOOD_EXISTS: known_good,
     }
-    if isinstance(target.release, KubernetesRelease):
+    if not target.release.changes:
+        enforced[ReasonCode.OWNER_ALLOWS] = replace(owner_allows_of(target, facts.target), holds=False)
+    elif isinstance(target.release, KubernetesRelease):
         enforced[ReasonCode.OWNER_ALLOWS] = owner_allows_of(target, facts.target)
     reasons = tuple(
         enforced.get(code) or Reason(code, None, "Does not apply to a rollback by hand.", unknown_blocks=False)

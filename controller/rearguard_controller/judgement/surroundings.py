@@ -31,6 +31,8 @@ def owner_allows(case: Case) -> Reason:
 def owner_allows_of(target: Target, known: TargetFacts) -> Reason:
     """Whether the version may be changed: if only a command of the target's own changes it, it may."""
     code, release = ReasonCode.OWNER_ALLOWS, target.release
+    if not release.changes:
+        return Reason(code, True, "The target is only observed: its file names no way to put a version back.")
     if not isinstance(release, KubernetesRelease):
         detail = "Versions are changed by this target's own command; no other owner is known that would take it back."
         return Reason(code, True, detail)
@@ -67,6 +69,8 @@ def ask_the_owner(case: Case) -> str:
 def ask_the_owner_of(target: Target, known: TargetFacts) -> str:
     """What to do about an owner: let it be paused, or go back by its own tool."""
     release, owned = target.release, known.ownership
+    if not release.changes:
+        return f"Give the release of {target.name} a command with `rollback`, or kubernetes: docs/configuration.md."
     if not isinstance(release, KubernetesRelease):
         return f"Whoever owns the version of {target.name} would have to let it be changed."
     if owned is None or owned.fault:
@@ -81,6 +85,8 @@ def ask_the_owner_of(target: Target, known: TargetFacts) -> str:
 def capacity_suffices(case: Case) -> Reason:
     """Whether there is room for the destination. What could not be asked does not stand in the way."""
     code, release, room = ReasonCode.CAPACITY_SUFFICES, case.target.release, case.facts.target.room
+    if not release.changes:
+        return Reason(code, True, "Capacity is not asked of a target that is only observed.")
     if not isinstance(release, KubernetesRelease):
         return Reason(code, True, "Capacity is not asked of a target that is changed by a command.")
     if room is None:

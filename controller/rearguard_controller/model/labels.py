@@ -17,6 +17,7 @@ ENVIRONMENT_LABEL = "deployment_environment_name"
 OLDER_ENVIRONMENT_LABEL = "deployment_environment"  # of OpenTelemetry's conventions before 1.27
 TWO_NAMED = (ENVIRONMENT_LABEL, OLDER_ENVIRONMENT_LABEL)  # one label: series may have it by either name
 UNTOLD = ("unknown", "unknown_service")  # values of the exporter where nobody told it service, version, environment
+NO_VERSION = ("", "unknown")  # values of it, in lower case, that tell nothing
 DRILL_LABEL = "rearguard_drill"  # marks a drill's alert, with the drill's id: such an alert is never judged
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure, OwnerRule, Trust, WorkloadKind
-from rearguard_controller.model.labels import DRILL_LABEL, Labels, is_subset, normalised
+from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels, is_subset, normalised
 
 PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")  # that actions may hold, as {target}
 RECOVERY_WITHIN = 300.0  # seconds after the settle time within which a fault must be over, by default
@@ -97,17 +97,22 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class CommandRelease:
-    """A target whose versions are read and activated by commands."""
+    """A target whose versions are read and activated by commands; without `rollback` it is only observed."""
 
     current: CommandAction
-    rollback: CommandAction
+    rollback: CommandAction | None
     versions: CommandAction | None = None
     check: CommandAction | None = None
 
     @property
     def timeout(self) -> float:
         """Seconds within which a version must be activated."""
-        return self.rollback.timeout
+        return self.current.timeout if self.rollback is None else self.rollback.timeout
+
+    @property
+    def changes(self) -> bool:
+        """Whether it says how a version is put back."""
+        return self.rollback is not None
 
     @property
     def proves(self) -> bool:
@@ -131,12 +136,47 @@ class KubernetesRelease:
         return True
 
     @property
+    def changes(self) -> bool:
+        """Whether it says how a version is put back."""
+        return True
+
+    @property
     def workload(self) -> str:
         """As people write it: `deployment shop/checkout`."""
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
-ReleaseKind = CommandRelease | KubernetesRelease
+@dataclass(frozen=True, slots=True)
+class PrometheusRelease:
+    """A target whose version Prometheus names. Nothing here could change it, so it is only observed.
+
+    Attributes:
+        telemetry: labels of the target's own instances.
+        metric: whose series exist once for each instance.
+        label: of the metric: the version.
+    """
+
+    telemetry: Labels
+    metric: str = "target_info"
+    label: str = VERSION_LABEL
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for which an answer is waited for."""
+        return 30.0
+
+    @property
+    def proves(self) -> bool:
+        """Whether it can say beforehand if a version can be activated: nobody could be asked."""
+        return False
+
+    @property
+    def changes(self) -> bool:
+        """Whether it says how a version is put back."""
+        return False
+
+
+ReleaseKind = CommandRelease | KubernetesRelease | PrometheusRelease
 
 
 @dataclass(frozen=True, slots=True)

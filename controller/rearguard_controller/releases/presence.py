@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rearguard_controller.adapters.prometheus.promql import LOOK_BACK
 from rearguard_controller.model import VERSION_LABEL, Labels, Sample
+from rearguard_controller.model.labels import NO_VERSION
 
 TARGET_INFO = "target_info"
-NO_VERSION = ("", "unknown")  # values of `service_version` that tell nothing
 SHOWN_FOR = 2 * LOOK_BACK  # seconds after which Prometheus shows no sample any more, whatever the clocks differ
 
 

@@ -135,8 +135,9 @@ class Releases:
         if await self._is_beside(target, state, version, now):
             state = await self._lead.change_target(target.name, lambda known: beside(known, version, now))
             return Serving(state.serving_version, "", state)
+        shown = self.kinds.shown(target.release, version)
         release = await self._lead.change_release(
-            target.name, version, lambda known: described(seen(known, target.name, version, now), description)
+            target.name, version, lambda known: described(seen(known, target.name, version, now), description, shown)
         )
         before = state.serving_version
         if before is not None and before != version:

@@ -76,8 +76,16 @@ def began_to_serve(state: TargetState, version: str, at: float) -> TargetState:
     return replace(state, serving_since=at, changed_after=at)
 
 
-def described(release: Release, description: str) -> Release:
-    """A release as people know it now; what is known of it stays when nothing is said."""
+def described(release: Release, description: str, shown: str | None = None) -> Release:
+    """A release as people know it now; what is known of it stays when nothing is said.
+
+    Args:
+        release: as it is known so far.
+        description: how people know it; empty if nothing is said.
+        shown: its `service_version`, where the version is read from that label.
+    """
+    if shown is not None and release.service_version != shown:
+        release = replace(release, service_version=shown)
     return replace(release, description=description) if description not in ("", release.description) else release
 
 

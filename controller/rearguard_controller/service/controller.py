@@ -96,7 +96,7 @@ class Controller:
         self._silences = self._silences_of(self._alertmanager)
         shortages = Shortages(self._telemetry.short_of)
         actions = Actions(Survivors(state_folder(configuration.journal)), shortages)
-        kinds = ReleaseKinds(actions, self._cluster(configuration))
+        kinds = ReleaseKinds(actions, self._cluster(configuration), self._prometheus)
         self._engine = Engine.of(
             self._runtime, notify, actions, kinds, configuration, self._prometheus, judge=lambda: self.parts.judge
         )
@@ -169,6 +169,7 @@ class Controller:
         if configuration.prometheus != self.parts.configuration.prometheus:
             asked_before.append(self._prometheus)
             self._prometheus = connect(configuration.prometheus, self._runtime.clock)
+            self._engine.kinds.ask(self._prometheus)
             self._engine.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
         if configuration.alertmanager != self.parts.configuration.alertmanager:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]

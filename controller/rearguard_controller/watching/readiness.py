@@ -211,6 +211,9 @@ class Readiness:
 
     async def rollback_command(self, target: Target) -> Check:
         """Whether a version could be activated: the program is there, or the account may change the workload."""
+        if not target.release.changes:
+            good = "Nothing can be put back, and nothing has to be: the target is only observed."
+            return readiness_rules.gathered(ROLLBACK_COMMAND, [], good)
         problem = await self._releases.obstacle(target)
         if isinstance(target.release, KubernetesRelease):
             told = [f"No version could be activated: {problem}."] if problem else []

@@ -14,6 +14,7 @@ from rearguard_controller.model import (
     Check,
     Facts,
     KubernetesRelease,
+    PrometheusRelease,
     Release,
     ReleaseKind,
     Target,
@@ -121,6 +122,8 @@ def current(version: str | None, why: str, release: ReleaseKind, unready: str = 
         return polled(CURRENT, holds=True)
     if isinstance(release, KubernetesRelease):
         return Check(CURRENT, False, f"The version of {release.workload} is not known{because(why)}")
+    if isinstance(release, PrometheusRelease):
+        return Check(CURRENT, False, why or "Prometheus does not say which version serves.")
     by_hand = "Run it by hand in the folder of the configuration file."
     return Check(CURRENT, False, f"`current` gives no version{because(why)} {by_hand}")
 

@@ -21,6 +21,7 @@ from rearguard_controller.model import (
     Mode,
     NoticeEvent,
     OnFailure,
+    PrometheusRelease,
     StormLimit,
     WorkloadKind,
 )
@@ -110,6 +111,34 @@ def refused(text: str) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     return caught.value
+
+
+OBSERVED = "{prometheus: {}}"
+
+
+def test_a_release_by_prometheus_needs_no_command_and_reads_the_version_of_the_own_instances():
+    (it,) = parse(changed(COMMAND, OBSERVED)).targets
+    assert it.release == PrometheusRelease({"service_name": "checkout"}, "target_info", "service_version")
+    named = "{prometheus: {metric: build_info, label: version}}\n    telemetry: {job: checkout}"
+    (it,) = parse(changed(COMMAND, named)).targets
+    assert it.release == PrometheusRelease({"job": "checkout"}, "build_info", "version")
+
+
+@pytest.mark.parametrize("release", [OBSERVED, "{command: {current: [cat, v]}}"])
+@pytest.mark.parametrize("mode", ["ask", "act"])
+def test_whoever_may_roll_back_must_say_how(release, mode):
+    text = changed(COMMAND, release) + f"policies: {{standard: {{mode: {mode}}}}}\n"
+    assert not parse(text.replace(mode, "observe")).targets[0].release.changes
+    error = refused(text)
+    assert re.match(r"rearguard\.yaml:7: targets\[0\]\.release: a release .* can only be observed", error.message)
+    assert f"the mode of policy standard is {mode}" in error.message
+    assert 'rollback: [..., "{to_version}"]' in error.message
+    assert "set mode: observe" in error.message
+
+
+@pytest.mark.parametrize("keys", ["metric: 'a b'", "label: '1a'", "metric: 'target_info{}'"])
+def test_a_release_by_prometheus_names_a_metric_and_a_label(keys):
+    assert "is not the name of a" in refused(changed(COMMAND, f"{{prometheus: {{{keys}}}}}")).message
 
 
 def workload(keys):
@@ -387,8 +416,8 @@ def test_the_check_of_a_hook_inherits_its_surroundings_and_looks_for_half_a_minu
         (SMALL + "policies: {a: {veto: soon}}\n", 8, "policies.a.veto", "duration"),
         (SMALL + "act_outside_production: yes\n", 8, "act_outside_production", "true or false"),
         (SMALL + "policies: {}\n", 8, "policies", "name a policy"),
-        (changed(COMMAND, "{}"), 7, "targets[0].release", "exactly one of command and kubernetes"),
-        (changed(COMMAND, "{kubernetes: {}, command: {}}"), 7, "targets[0].release", "names two kinds of release"),
+        (changed(COMMAND, "{}"), 7, "targets[0].release", "exactly one of command, kubernetes and prometheus"),
+        (changed(COMMAND, "{kubernetes: {}, command: {}}"), 7, "targets[0].release", "more than one kind"),
         (changed(COMMAND, "{kubernetes: {}}"), 7, "targets[0].release.kubernetes", "names no workload"),
         (changed(COMMAND, workload("namespace: shop")), 7, "targets[0].release.kubernetes", "names no workload"),
         (

@@ -37,6 +37,7 @@ SECTIONS = (
     targets.RELEASE,
     targets.COMMAND_RELEASE,
     targets.KUBERNETES_RELEASE,
+    targets.PROMETHEUS_RELEASE,
     targets.HOOKS,
     targets.HOOK,
     targets.DRAIN,

@@ -79,6 +79,7 @@ _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the s
     (targets.TARGET, "verify"): targets.VERIFY,
     (targets.RELEASE, "command"): targets.COMMAND_RELEASE,
     (targets.RELEASE, "kubernetes"): targets.KUBERNETES_RELEASE,
+    (targets.RELEASE, "prometheus"): targets.PROMETHEUS_RELEASE,
     (targets.HOOKS, "before"): targets.HOOK,
     (targets.HOOKS, "after"): targets.HOOK,
     (targets.HOOK, "http"): targets.HTTP,

@@ -41,12 +41,24 @@ TARGET = Section(
 RELEASE = Section(
     "targets[].release",
     (
-        Key("command", "mapping", "this or `kubernetes`", "Versions are read and activated by commands."),
+        Key(
+            "command",
+            "mapping",
+            "this or `kubernetes` or `prometheus`",
+            "Versions are read and activated by commands.",
+        ),
         Key(
             "kubernetes",
             "mapping",
-            "this or `command`",
+            "this or `command` or `prometheus`",
             "Versions are the pod templates of a workload; it is rolled back by the controller itself.",
+        ),
+        Key(
+            "prometheus",
+            "mapping",
+            "this or `command` or `kubernetes`",
+            "Prometheus names the version that serves. Nothing can be put back, so only `mode: observe` is possible;"
+            " `{}` is enough.",
         ),
     ),
 )
@@ -72,6 +84,15 @@ KUBERNETES_RELEASE = Section(
         ),
     ),
 )
+PROMETHEUS_RELEASE = Section(
+    "targets[].release.prometheus",
+    (
+        Key(
+            "metric", "text", "`target_info`", "A metric with one series for each instance, labelled as `telemetry`."
+        ),
+        Key("label", "text", "`service_version`", "The label of that metric whose value is the version."),
+    ),
+)
 COMMAND_RELEASE = Section(
     "targets[].release.command",
     (
@@ -81,7 +102,12 @@ COMMAND_RELEASE = Section(
             REQUIRED,
             "Prints the version that serves, on one line; also while the service is down, or nothing can be judged.",
         ),
-        Key("rollback", "argument list", REQUIRED, "Activates `{to_version}`."),
+        Key(
+            "rollback",
+            "argument list",
+            "none in `mode: observe`, else required",
+            "Activates `{to_version}`.",
+        ),
         Key(
             "versions",
             "argument list",

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from rearguard_controller.adapters.actions import ActionContext
 from rearguard_controller.errors import SourceError
-from rearguard_controller.model import CommandRelease, Target
+from rearguard_controller.model import CommandRelease, KubernetesRelease, PrometheusRelease, Target
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching.live.finding import Finding, Weight
 from rearguard_controller.watching.readiness import Readiness
-from rearguard_controller.watching.readiness_rules import current
+from rearguard_controller.watching.readiness_rules import current, told
 
 MOST_AT_ONCE = 4  # programs that run side by side
 
@@ -35,13 +35,14 @@ async def of_targets(targets: Sequence[Target], releases: Releases, readiness: R
 async def _of_target(target: Target, releases: Releases, readiness: Readiness) -> list[Finding]:
     serving, checks = "", []
     found: list[Finding] = []
-    if isinstance(target.release, CommandRelease):  # of a workload the API server is asked
+    if not isinstance(target.release, KubernetesRelease):  # of a workload the API server is asked
         why = ""
         try:
             serving = await releases.current(target)
-            found.append(Finding(target.name, f"`current` says that {serving} serves.", Weight.GOOD))
+            who = "`current`" if isinstance(target.release, CommandRelease) else "Prometheus"
+            found.append(Finding(target.name, f"{who} says that {serving} serves.", Weight.GOOD))
         except SourceError as error:
-            why = error.message
+            why = told(error) if isinstance(target.release, PrometheusRelease) else error.message
         checks += [current(serving or None, why, target.release), await readiness.rollback_command(target)]
     if target.before or target.after:
         context = ActionContext(target.name, from_version=serving, to_version=serving, rollback_id="check")
