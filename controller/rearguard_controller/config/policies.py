@@ -9,7 +9,7 @@ from rearguard_controller.config.keys.policies import APPROVAL, BUDGET, POLICY
 from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.reading import SECOND, Block, Place, meant
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import DRILL_LABEL, Budget, Labels, Mode, Policy, Trust
+from rearguard_controller.model import DRILL_LABEL, Budget, Caution, Labels, Mode, Policy, Trust
 from rearguard_controller.model.labels import LABEL_NAME
 
 
@@ -51,6 +51,7 @@ def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
         watch_window=given.duration("watch_window", 7200.0, least=SECOND),
         known_good_after=given.duration("known_good_after", 900.0),
         trust=_trust(given.get("trust")),
+        caution=_caution(given.get("caution")),
         cooldown=given.duration("cooldown", 300.0),
         budget=_budget(given.get("budget")),
         act_outside_production=given.boolean("act_outside_production", default=act_outside),
@@ -65,6 +66,10 @@ def _mode(place: Place | None) -> Mode:
 
 def _trust(place: Place | None) -> Trust:
     return Trust.FIGURES if place is None else Trust(place.word(tuple(each.value for each in Trust)))
+
+
+def _caution(place: Place | None) -> Caution:
+    return Caution.STANDARD if place is None else Caution(place.word(tuple(each.value for each in Caution)))
 
 
 def _approval(place: Place | None) -> float:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
 
 from rearguard_controller.adapters.prometheus import figures, promql
 from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
-from rearguard_controller.facts import side_by_side
+from rearguard_controller.facts import counting, side_by_side
 from rearguard_controller.facts.asked_once import AskedOnce
 from rearguard_controller.facts.evidence import merged
 from rearguard_controller.facts.recorded_queries import RecordedQueries
@@ -21,6 +22,7 @@ from rearguard_controller.judgement.already_firing import changed_after, own_lab
 from rearguard_controller.model import (
     VERSION_LABEL,
     Condition,
+    Counts,
     Evidence,
     Facts,
     Measured,
@@ -37,6 +39,7 @@ Clock = Callable[[], float]  # seconds since the epoch
 
 NO_RELEASE = "there is no release to compare with"
 NO_VERSION_BEFORE = "no version before is known by its service_version"
+NOT_COUNTED = "Prometheus has no counts of requests that name this release and a version before it"
 NOT_HELD = "it has not held in the last minute"
 BESIDE = "beside the new version, {} shows "
 BEFORE = "in the ten minutes before the release, {} showed a median of "
@@ -67,13 +70,16 @@ class Episode(NamedTuple):
 async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Clock) -> Measured:
     """Measure a condition of the target that these facts are about."""
     known, asks = facts.target, AskedOnce(asks)
-    now, episode, before, shared = await asyncio.gather(
+    now, episode, before, shared, counts = await asyncio.gather(
         measure_now(asks, condition, known, clock),
         measure_since(asks, condition, facts, clock),
         measure_before(asks, condition, known, clock),
         measure_shared(asks, condition, facts, clock),
+        measure_counts(asks, condition, facts),
     )
-    began = episode.value
+    limit = None if now.value is None or counting.is_evidence(condition) else now.value.threshold
+    began, seen = episode.value, counts.value
+    also = None if seen is None or shared.value is not None else counting.shared_fault(seen, condition)
     return Measured(
         now=now.value,
         now_detail=now.detail,
@@ -82,9 +88,14 @@ async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Clock) 
         since_own=() if began is None else began.own,
         before=before.value,
         before_detail=before.detail,
-        shared=shared.value,
+        shared=shared.value or also,
         shared_detail=shared.detail,
-        evidence=merged((*now.evidence, *episode.evidence, *before.evidence, *shared.evidence)),
+        counts=None if counts.value is None else replace(counts.value, limit=limit),
+        counts_detail=counts.detail,
+        by_evidence=counting.is_evidence(condition),
+        evidence=merged(
+            (*now.evidence, *episode.evidence, *before.evidence, *shared.evidence, *counts.evidence),
+        ),
     )
 
 
@@ -169,6 +180,19 @@ async def measure_shared(asks: Asks, condition: Condition, facts: Facts, clock: 
         return Answer(None, "")
     queries.conclude(f"{found.version} showed it beside the release at {clock_time(found.at)}")
     return Answer(found, "", queries.evidence)
+
+
+async def measure_counts(asks: Asks, condition: Condition, facts: Facts) -> Answer[Counts]:
+    """What the release and the version before it were asked and failed, for a condition about such a share."""
+    if not counting.is_of_errors(condition):
+        return Answer(None, "")
+    try:
+        found = await counting.count(asks, condition.selector, facts.target, facts.now)
+    except SourceError as error:
+        return Answer(None, error.message)
+    if found is None:
+        return Answer(None, NOT_COUNTED)
+    return Answer(found, "", (counting.evidence_of(found, facts.now),))
 
 
 async def _serves(asks: Asks, condition: Condition, version: str) -> bool:

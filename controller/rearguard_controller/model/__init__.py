@@ -9,6 +9,7 @@ from rearguard_controller.model.codes import (
     AfterCrash,
     AlertState,
     AlertStatus,
+    Caution,
     EvidenceSource,
     Health,
     HeartbeatState,
@@ -30,6 +31,7 @@ from rearguard_controller.model.codes import (
     Verdict,
     WorkloadKind,
 )
+from rearguard_controller.model.counts import Counts, Tally
 from rearguard_controller.model.decisions import Decision, Evidence, Reason, Rollback, Step
 from rearguard_controller.model.facts import AlertFacts, Facts, Measured, TargetFacts
 from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels, agree, is_subset, normalised
@@ -86,10 +88,12 @@ __all__ = [
     "AlertsSeen",
     "Alternation",
     "Budget",
+    "Caution",
     "Check",
     "CommandAction",
     "CommandRelease",
     "Condition",
+    "Counts",
     "Decision",
     "Drain",
     "Drill",
@@ -139,6 +143,7 @@ __all__ = [
     "StepKind",
     "StepState",
     "StormLimit",
+    "Tally",
     "Target",
     "TargetFacts",
     "TargetState",

@@ -28,6 +28,8 @@ class ReasonCode(StrEnum):
     VERSION_MATCHES = "version_matches"
     PREVIOUS_VERSION_HEALTHY = "previous_version_healthy"
     NOT_SHOWN_BY_OLDER = "not_shown_by_older"
+    EVIDENCE_SUFFICES = "evidence_suffices"
+    NOT_A_BLIP = "not_a_blip"
     DEPENDENCIES_HEALTHY = "dependencies_healthy"
     KNOWN_GOOD_EXISTS = "known_good_exists"
     NOT_ALREADY_HANDLED = "not_already_handled"
@@ -94,6 +96,15 @@ class Trust(StrEnum):
 
     FIGURES = "figures"  # a figure of a trigger rule had a value for it
     BY_UP = "by_up"  # nothing more: to be scraped is enough
+
+
+@unique
+class Caution(StrEnum):
+    """How sure a policy must be that a release is worse than the version before it."""
+
+    SWIFT = "swift"  # 1 false alarm in 1,000 releases
+    STANDARD = "standard"  # 1 in 10,000
+    CAREFUL = "careful"  # 1 in 100,000
 
 
 @unique

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rearguard_controller.model.codes import AlertState
+from rearguard_controller.model.counts import Counts
 from rearguard_controller.model.decisions import Evidence, Rollback
 from rearguard_controller.model.labels import Labels
 from rearguard_controller.model.observations import Measurement, Release, SharedFault, Silencing, TargetState
@@ -95,6 +96,9 @@ class Measured:
         since_own: the service_versions that alone showed a condition that began before the release; else empty.
         before: the figure of the version before. `before_detail` then begins the sentence that tells it.
         shared: what an older version showed beside the release; None if nothing was seen.
+        counts: the requests and failures of the release and of the version before; None also where the condition is
+            not about a share of failed requests, and then `counts_detail` is empty.
+        by_evidence: the condition itself is evidence, so without counts nothing speaks for it.
     """
 
     now: Measurement | None = None
@@ -106,6 +110,9 @@ class Measured:
     before_detail: str = ""
     shared: SharedFault | None = None
     shared_detail: str = ""
+    counts: Counts | None = None
+    counts_detail: str = ""
+    by_evidence: bool = False
     evidence: tuple[Evidence, ...] = ()
 
 

@@ -19,6 +19,7 @@ SCORE_COUNTS = ("agreed", "only_we", "only_people")  # the counts of a `Score`
 FRESH_ATTEMPTS = 2  # automatic rollbacks away from one version that follow interrupted ones by themselves
 DIGEST_SHOWN = len("@sha256:") + 12  # characters of a digest that a sentence repeats
 ERRORS = re.compile(r":http_error_(?:ratio|evidence):")  # in a figure: it measures which share of requests failed
+ERROR_EVIDENCE = re.compile(r":http_error_evidence:")  # in a figure: it is evidence made of such shares
 RECORDED = re.compile(r"[A-Za-z_]\w*:[\w:]+")  # the name of a recorded series
 GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
 

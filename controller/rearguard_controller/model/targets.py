@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rearguard_controller.model.codes import AfterCrash, Mode, OnFailure, OwnerRule, Trust, WorkloadKind
+from rearguard_controller.model.codes import AfterCrash, Caution, Mode, OnFailure, OwnerRule, Trust, WorkloadKind
 from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels, is_subset, normalised
 
 PLACEHOLDERS = ("target", "from_version", "to_version", "rollback_id")  # that actions may hold, as {target}
@@ -227,6 +227,7 @@ class Policy:
     act_outside_production: bool = False
     approval_within: float = 1800.0  # how long a rollback waits for a person's approval
     trust: Trust = Trust.FIGURES  # what a version needs, beside good service, to be known good
+    caution: Caution = Caution.STANDARD  # how sure it must be that a release is worse than the version before
     veto: float = 0.0  # how long a person can stop it before it is begun
 
 

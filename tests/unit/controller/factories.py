@@ -16,6 +16,7 @@ from rearguard_controller.model import (
     CommandAction,
     CommandRelease,
     Condition,
+    Counts,
     Decision,
     Facts,
     HealthCheck,
@@ -30,6 +31,7 @@ from rearguard_controller.model import (
     ReasonCode,
     Release,
     Rollback,
+    Tally,
     Target,
     TargetFacts,
     TargetState,
@@ -112,6 +114,14 @@ def measurement(value: float | None = 0.3, *, past: bool | None = True) -> Measu
     return Measurement(value, 0.1, ">", past)
 
 
+def counts(*failures: float, requests: float = 100.0, **fields) -> Counts:
+    """The release's failures in steps of 5 s up to NOW, by default 30 in each of 12; v1 is gone, and was well."""
+    shown = failures or (30.0,) * 12
+    own = tuple(Tally(NOW - 5.0 * (len(shown) - n - 1), requests, each) for n, each in enumerate(shown))
+    before = tuple(Tally(DEPLOYED - 15.0 * n, 300.0, 0.0) for n in range(239, -1, -1))
+    return replace(Counts("2.0", "1.0", own, before=before, limit=0.1), **fields)
+
+
 ALERT_FIELDS = {"alert_state": "state", "alert_detail": "detail", "silencing": "silencing"}
 MEASURED_FIELDS = {
     "measurement": "now",
@@ -123,6 +133,9 @@ MEASURED_FIELDS = {
     "previous_detail": "before_detail",
     "shared": "shared",
     "shared_detail": "shared_detail",
+    "counts": "counts",
+    "counts_detail": "counts_detail",
+    "by_evidence": "by_evidence",
 }
 
 
@@ -138,7 +151,9 @@ def facts(**fields) -> Facts:
                 activatable=frozenset({"v1", "v2"}),
             ),
             AlertFacts(AlertState.FIRING),
-            Measured(now=measurement(), since=DEPLOYED + MINUTE, before=measurement(0.0, past=False)),
+            Measured(
+                now=measurement(), since=DEPLOYED + MINUTE, before=measurement(0.0, past=False), counts=counts()
+            ),
         ),
         **fields,
     )

@@ -11,6 +11,7 @@ from rearguard_controller.judgement.policy import Recheck, Wish, decide, decide_
 from rearguard_controller.model import (
     AlertState,
     Budget,
+    Caution,
     Decision,
     Facts,
     Measurement,
@@ -23,6 +24,7 @@ from rearguard_controller.model import (
     SharedFault,
     Silencing,
     StormLimit,
+    Tally,
     Target,
     TargetState,
     Trigger,
@@ -37,6 +39,7 @@ from unit.controller.factories import (
     NOW,
     TARGET,
     alert,
+    counts,
     facts,
     good,
     measurement,
@@ -53,11 +56,13 @@ ROLL_BACK, ASK, LEAVE = Verdict.ROLL_BACK, Verdict.ASK, Verdict.LEAVE
 EVERY_REASON = (  # in the order of judgement
     "target_known", "mode_allows", "armed", "environment_allows", "not_silenced", "alert_confirmed",
     "recent_release", "no_deploy_in_progress", "began_after_release", "version_matches", "previous_version_healthy",
-    "not_shown_by_older", "dependencies_healthy", "known_good_exists", "not_already_handled", "no_open_rollback",
+    "not_shown_by_older", "evidence_suffices", "not_a_blip",
+    "dependencies_healthy", "known_good_exists", "not_already_handled", "no_open_rollback",
     "cooldown_over", "budget_left", "no_storm", "no_barrier", "owner_allows", "capacity_suffices",
 )  # fmt: skip
 
 
+NOISY = tuple(Tally(DEPLOYED - 15.0 * n, 300.0, 24.0) for n in range(239, -1, -1))  # 8 % of its requests fail
 SHARED = SharedFault("ReleaseErrorRate", "ratio", "> 0.1", "1.0", NOW - MINUTE, 0.3, 0.25, 0.1)
 
 
@@ -198,6 +203,39 @@ CASES = {
     ),
     "an older version showed it beside": (
         {"shared": SHARED}, {}, "not_shown_by_older", False, LEAVE, LEAVE,
+    ),
+    "luck by the counts, and a noisy version before": (
+        {"counts": counts(*(20,) * 6, before=NOISY)}, {}, "evidence_suffices", False, LEAVE, LEAVE,
+    ),
+    "too few to prove, and a clear threshold": (
+        {"counts": counts(0, 0, 0, 0, 1, 1, 1, 1, requests=2.0)}, {}, "evidence_suffices", None, ROLL_BACK, ROLL_BACK,
+    ),
+    "an alert of evidence without evidence": (
+        {"counts": counts(0, 0, 0, 0, 1, 1, 1, 1, requests=2.0, limit=None), "by_evidence": True},
+        {}, "evidence_suffices", False, LEAVE, LEAVE,
+    ),
+    "the version before shows as much in the same seconds": (
+        {"counts": counts(beside=counts().own)}, {}, "evidence_suffices", False, LEAVE, LEAVE,
+    ),
+    "no evidence of a shown blip": (
+        {"counts": counts(*(0,) * 8, 90, 90, 90, 0, 0)}, {}, "not_a_blip", False, LEAVE, LEAVE,
+    ),
+    "bad for ten seconds, after a fixed threshold waited": (
+        {"counts": counts(*(0,) * 9, 90, 90, 90)}, {}, "not_a_blip", None, ROLL_BACK, ROLL_BACK,
+    ),
+    "bad for ten seconds": (
+        {"counts": counts(*(0,) * 9, 90, 90, 90, limit=None)}, {}, "not_a_blip", False, LEAVE, LEAVE,
+    ),
+    "bad for fifteen seconds": (
+        {"counts": counts(*(0,) * 8, 90, 90, 90, 90, limit=None)}, {}, "not_a_blip", True, ROLL_BACK, ROLL_BACK,
+    ),
+    "bad for fifteen seconds, and careful": (
+        {"counts": counts(*(0,) * 8, 90, 90, 90, 90, limit=None)},
+        {"policy": policy(caution=Caution.CAREFUL)}, "not_a_blip", False, LEAVE, LEAVE,
+    ),
+    "bad for ten seconds, and swift": (
+        {"counts": counts(*(0,) * 9, 90, 90, 90, limit=None)},
+        {"policy": policy(caution=Caution.SWIFT)}, "not_a_blip", True, ROLL_BACK, ROLL_BACK,
     ),
     "not known what older versions showed": (
         {"shared_detail": "no answer"}, {}, "not_shown_by_older", None, ROLL_BACK, ROLL_BACK,

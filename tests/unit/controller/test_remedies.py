@@ -21,6 +21,7 @@ from rearguard_controller.model import (
     SeenAlert,
     SharedFault,
     Silencing,
+    Tally,
     Target,
     WorkloadKind,
 )
@@ -30,6 +31,7 @@ from unit.controller.factories import (
     MINUTE,
     NOW,
     alert,
+    counts,
     facts,
     good,
     measurement,
@@ -47,6 +49,7 @@ BARRIER = release("v1.5", first_seen=NOW - 2 * HOUR, barrier=True)
 ONLY = (serving("v2", service_version="2.0"),)
 SEEN = (SeenAlert("ReleaseErrorRate", AlertState.PENDING),)
 UNTRUSTED = (release("v1"), *ONLY)
+NOISY = tuple(Tally(DEPLOYED - 15.0 * n, 300.0, 24.0) for n in range(239, -1, -1))
 # NOW is 1970-01-12T13:46:40Z, v2 came at 13:36:40Z. Each case: what it changes of the facts and of the target, the
 # question that then stands in the way, and what would have to change, as a person would say it.
 CASES = {
@@ -158,6 +161,18 @@ CASES = {
         ("Both versions would have to be well side by side, and later only this one show the fault. Look at what both"
          ' depend on. A person can go back: rearguard rollback checkout --reason "...".'),
     ),
+    "may be luck": (
+        {"counts": counts(*(20,) * 6, before=NOISY)}, {}, "evidence_suffices",
+        "There would have to be 16.2 nats of evidence (it was 3.358): more requests that fail like these.",
+    ),
+    "both show it in the same seconds": (
+        {"counts": counts(beside=counts().own)}, {}, "evidence_suffices",
+        "In the same seconds 1.0 would have to fail less than half as often.",
+    ),
+    "over": (
+        {"counts": counts(*(0,) * 8, 90, 90, 90, 0, 0)}, {}, "not_a_blip",
+        "It would have to be past what is allowed for 15s, or again and again within a minute.",
+    ),
     "sick dependency": (
         SICK, {"depends_on": ("ledger", "payments")}, "dependencies_healthy",
         "What the target depends on would have to be well: payments.",
@@ -245,7 +260,7 @@ def test_an_answer_in_the_way_says_what_would_have_to_change_and_the_others_say_
     of_facts, of_target, code, sentence = CASES[name]
     decision = judged(facts(**of_facts), target(**of_target))
     assert remedies_of(decision) == {code: sentence}
-    assert wording.summary(decision) == f"1 of 22 answers would have to differ: {code}."
+    assert wording.summary(decision) == f"1 of 24 answers would have to differ: {code}."
 
 
 def test_a_barrier_says_how_to_go_back_past_it():
@@ -256,7 +271,7 @@ def test_a_barrier_says_how_to_go_back_past_it():
         f" To go back past v1.5: {sentence}",
         "no_barrier": f"If it may be gone back past: {sentence}",
     }
-    assert wording.summary(decision) == "2 of 22 answers would have to differ: known_good_exists, no_barrier."
+    assert wording.summary(decision) == "2 of 24 answers would have to differ: known_good_exists, no_barrier."
 
 
 @pytest.mark.parametrize("code", ELSEWHERE)
@@ -280,7 +295,7 @@ def test_unknown_serving_version_points_at_the_command_that_reads_it():
 def test_a_verdict_that_acts_has_nothing_in_its_way():
     decision = judged(facts(), target())
     assert remedies_of(decision) == {}
-    assert wording.summary(decision) == "None of 22 answers stands in the way."
+    assert wording.summary(decision) == "None of 24 answers stands in the way."
 
 
 def test_an_alert_of_no_target_names_the_labels_that_a_target_would_have_to_match():

@@ -42,6 +42,14 @@ POLICY = Section(
             " Every decision says so.",
         ),
         Key(
+            "caution",
+            "`swift`, `standard` or `careful`",
+            "`standard`",
+            "How sure it must be that a release fails more than the version before, and not for a moment: `swift` is"
+            " wrong about 1 good release in 1,000, and 10 s of a fault are enough; `standard` 1 in 10,000 and 15 s;"
+            " `careful` 1 in 100,000 and 30 s. Beside an older version that serves, 5 s are enough, or 15 s.",
+        ),
+        Key(
             "veto",
             "duration",
             "`0s`",

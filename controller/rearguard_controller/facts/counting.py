@@ -1,0 +1,154 @@
+"""The requests and failures of a release and of the version before it, counted from raw counters.
+
+Here: asking, and sorting the answers by version. What follows from them stands in `judgement.evidence`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rearguard_controller.adapters.prometheus import Series, counted
+from rearguard_controller.adapters.prometheus.queryable import Asks, apart
+from rearguard_controller.judgement import beside
+from rearguard_controller.judgement.already_firing import changed_after
+from rearguard_controller.judgement.beside import Pair
+from rearguard_controller.judgement.evidence import BLOCK, STEP, WINDOWS, learn
+from rearguard_controller.judgement.looks import shared_at
+from rearguard_controller.model import (
+    VERSION_LABEL,
+    Caution,
+    Condition,
+    Counts,
+    Evidence,
+    EvidenceSource,
+    Labels,
+    ReasonCode,
+    SharedFault,
+    Tally,
+    TargetFacts,
+)
+from rearguard_controller.model.observations import ERROR_EVIDENCE, ERRORS
+from rearguard_controller.wording import number
+
+LONGEST_LOOK = 1800.0  # seconds since a release over which it is looked what both versions showed
+LEARNT_FROM = 3600.0  # seconds before a release from which it is learnt what the version before allows
+
+
+def is_of_errors(condition: Condition) -> bool:
+    """Whether a condition is about a share of failed requests, by the name of its figure."""
+    return ERRORS.search(condition.figure) is not None
+
+
+def is_evidence(condition: Condition) -> bool:
+    """Whether a condition is itself made of evidence."""
+    return ERROR_EVIDENCE.search(condition.figure) is not None
+
+
+async def count(asks: Asks, selector: Labels, known: TargetFacts, now: float) -> Counts | None:
+    """What the release that serves and the versions before it were asked, and failed.
+
+    Args:
+        asks: who is asked; of several replicas, those that have counts of the release.
+        selector: of the target's instances.
+        known: of the target.
+        now: seconds since the epoch.
+
+    Returns:
+        None if there is no release, no version before it, or no counts of requests.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer.
+    """
+    state = known.state
+    if state is None or state.serving_since is None or not state.is_release:
+        return None
+    released = changed_after(state) or state.serving_since
+    start = now - min(max(now - released, WINDOWS[-1]), LONGEST_LOOK) + STEP
+    for one in apart(asks):
+        found = await one.query(counted.jobs(selector), now)
+        of_jobs = {each.labels["job"] for each in found if "job" in each.labels}
+        if not of_jobs:
+            continue
+        recent = await one.query_range(counted.counts(selector, of_jobs, STEP), start, now, STEP, every)
+        pair = beside.pair_of(known, versions(recent))
+        if pair is None or not tallies(recent, {pair.own}):
+            continue
+        before = await one.query_range(
+            counted.counts(selector, of_jobs, BLOCK), released - LEARNT_FROM, released, BLOCK, every
+        )
+        return counts_of(pair, recent, before)
+    return None
+
+
+def counts_of(pair: Pair, recent: Sequence[Series], before: Sequence[Series]) -> Counts:
+    """The counts of two versions, sorted from what Prometheus answered."""
+    older = set(pair.older)
+    return Counts(
+        version=pair.own,
+        older=" and ".join(sorted(older & (versions(recent) | versions(before)))) or ", ".join(sorted(older)),
+        own=tallies(recent, {pair.own}),
+        beside=tallies(recent, older),
+        before=tallies(before, older),
+    )
+
+
+def shared_fault(found: Counts, condition: Condition) -> SharedFault | None:
+    """What an older version showed beside the release by the counts alone, so that it is kept like any other."""
+    learnt = learn(found.before)
+    at = shared_at(found, Caution.STANDARD, learnt)
+    if at is None:
+        return None
+    own, older = (_share(steps, at) for steps in (found.own, found.beside))
+    return SharedFault(
+        condition.alert, condition.figure, condition.threshold, found.older, at, own, older, learnt.share
+    )
+
+
+def _share(steps: Sequence[Tally], at: float) -> float | None:
+    """Of the requests in the minute up to a moment, the share that failed."""
+    within = [each for each in steps if at - WINDOWS[1] < each.at <= at]
+    asked = sum(each.requests for each in within)
+    return sum(each.failures for each in within) / asked if asked else None
+
+
+def versions(found: Iterable[Series]) -> set[str]:
+    """The versions of which anything was counted."""
+    return {each.labels[VERSION_LABEL] for each in found if each.labels.get(VERSION_LABEL)}
+
+
+def tallies(found: Iterable[Series], wanted: set[str]) -> tuple[Tally, ...]:
+    """What was counted of these versions, added up, in the order of time; what is no number is left out."""
+    requests: dict[float, float] = {}
+    failures: dict[float, float] = {}
+    for each in found:
+        if each.labels.get(VERSION_LABEL) in wanted:
+            into = failures if each.labels.get(counted.COUNTED) == counted.FAILURES else requests
+            for at, value in each.points:
+                if math.isfinite(value):
+                    into[at] = into.get(at, 0.0) + value
+    return tuple(Tally(at, requests[at], failures.get(at, 0.0)) for at in sorted(requests))
+
+
+def every(_: Labels) -> bool:
+    """All series count: they are of the target's own jobs, and named by version."""
+    return True
+
+
+def evidence_of(found: Counts, now: float) -> Evidence:
+    """What was counted, as a decision keeps it; the question names the counter that anybody can look at."""
+    start = now - WINDOWS[-1]
+    said = [_told(found.version, [each for each in found.own if each.at > start], "in five minutes")]
+    beside = [each for each in found.beside if each.at > start]
+    if any(each.requests for each in beside):
+        said.append(_told(found.older, beside, "beside it"))
+    said.append(_told(found.older, found.before, "in the hour before the release"))
+    serves = (ReasonCode.EVIDENCE_SUFFICES, ReasonCode.NOT_A_BLIP)
+    return Evidence(
+        EvidenceSource.PROMETHEUS, counted.REQUEST_COUNTER, "; ".join(said), now, serves, start=start, step=STEP
+    )
+
+
+def _told(version: str, steps: Sequence[Tally], when: str) -> str:
+    requests, failures = sum(each.requests for each in steps), sum(each.failures for each in steps)
+    return f"{version} failed {number(failures)} of {number(requests)} requests {when}"
