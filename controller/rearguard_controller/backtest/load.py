@@ -20,7 +20,7 @@ from rearguard_controller.adapters.prometheus import (
     promql,
 )
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
-from rearguard_controller.backtest import selectors, stretches
+from rearguard_controller.backtest import counted, selectors, stretches
 from rearguard_controller.backtest.archive import Archive, Key, Progress, Times, together
 from rearguard_controller.backtest.curves import Wanted, rules_then, wanted
 from rearguard_controller.backtest.evaluation import evaluate
@@ -32,6 +32,8 @@ from rearguard_controller.model.labels import TWO_NAMED
 from rearguard_controller.model.observations import EXISTS, GAPS_ALLOWED
 
 K = TypeVar("K")
+
+BY_COUNTS = "ReleaseWorse: no such rule is loaded; it was worked out from the raw counters of requests."
 
 POINTS = 60_000  # at most, of the whole time; each stands for all samples since the point before it
 FINEST = 15.0  # the fewest seconds between two points
@@ -72,6 +74,11 @@ class History:
             silences=silences,
             storm=storm,
         )
+        changed = {name: changes(found, look_every) for name, found in presence.items()}
+        counts = await counted.read(self._prometheus, world, changed, self._progress)
+        by_counts = counted.alerts(world, counts)
+        world = replace(world, alerts=(*world.alerts, *by_counts), counts=counts)
+        self._notes += [BY_COUNTS] if by_counts else []
         curves = await self._curves(world, look_every)
         known = await self._measured(rules, start, end)
         return replace(world, curves=curves, measured=known, notes=tuple(dict.fromkeys(self._notes)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rearguard_controller.adapters.prometheus import Rules, Series
-from rearguard_controller.model import Condition, Decision, Labels, StormLimit, Target, Verdict
+from rearguard_controller.model import Condition, Counts, Decision, Labels, StormLimit, Target, Verdict
 
 
 class Stretch(NamedTuple):
@@ -49,12 +49,14 @@ class AlertHistory:
         labels: with `alertname`.
         active: pending or firing.
         evaluated: Prometheus has no `ALERTS` of it: its rule's expression was evaluated over history.
+        by_counts: no rule of it was loaded: it was worked out from raw counters.
     """
 
     labels: Labels
     active: tuple[Stretch, ...]
     firing: tuple[Stretch, ...]
     evaluated: bool = False
+    by_counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ def curve_key(target: Target, condition: Condition) -> CurveKey:
     return target.name, condition.figure, condition.threshold, labels
 
 
+CountsKey = tuple[str, float]  # target, and when the release began to serve
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything that is known of a stretch of the past.
@@ -99,6 +104,7 @@ class World:
         notes: sentences on what could not be known.
         measured: by target and service_version the moments, in order, at which anything that its trigger rules
             measure had a value; under "" what names no version. None: nobody asked.
+        counts: requests and failures of releases, and of the versions before them.
     """
 
     start: float
@@ -113,6 +119,7 @@ class World:
     storm: StormLimit = field(default_factory=StormLimit)
     notes: tuple[str, ...] = ()
     measured: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None
+    counts: Mapping[CountsKey, Counts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from dataclasses import replace
 from enum import IntEnum, unique
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert
+from rearguard_controller.backtest import counted
 from rearguard_controller.backtest.curves import Curves, alike, condition_of
 from rearguard_controller.backtest.facts_then import Life, facts_of, not_measured, with_figures
 from rearguard_controller.backtest.nouns import Change, Presence, Record, Replayed, Stretch, World, curve_key
@@ -354,6 +355,9 @@ class _Walk:
     def _facts(self, life: Life, number: int) -> Facts:
         troubled = self._see_trouble()
         facts = facts_of(life, self._now, self._world, troubled, self._trouble.recent())
+        counts = self._world.counts.get((life.target.name, life.state.serving_since or 0.0))
+        if self._world.alerts[number].by_counts:
+            return counted.with_counts(facts, life.target, counts)
         condition = self._condition(life.target, number)
         if condition is None:
             return not_measured(facts, NO_CONDITION)
@@ -362,7 +366,7 @@ class _Walk:
         key = curve_key(life.target, condition)
         presence = self._world.presence.get(life.target.name, ())
         own, others = self._curves_of.get(key, Curves(())), alike(key, self._curves_of)
-        return with_figures(facts, life, own, presence, others)
+        return counted.beside_figures(with_figures(facts, life, own, presence, others), condition, counts)
 
     def _condition(self, target: Target, number: int) -> Condition | None:
         key = (target.name, number)

@@ -81,6 +81,33 @@ async def count(asks: Asks, selector: Labels, known: TargetFacts, now: float) ->
     return None
 
 
+async def between(
+    asks: Asks, selector: Labels, pair: Pair, released: float, time: tuple[float, float]
+) -> Counts | None:
+    """The counts of two versions over a time of the past; None if Prometheus has none of the release.
+
+    Args:
+        asks: who is asked.
+        selector: of the target's instances.
+        pair: the versions.
+        released: when the older one was last seen alone; what it allows is learnt from the hour before.
+        time: from when to when the release is looked at.
+    """
+    start, end = time
+    for at in dict.fromkeys((end, start)):
+        found = await asks.query(counted.jobs(selector), at)
+        of_jobs = {each.labels["job"] for each in found if "job" in each.labels}
+        if of_jobs:
+            break
+    else:
+        return None
+    recent = await asks.query_range(counted.counts(selector, of_jobs, STEP), start, end, STEP, every)
+    if not tallies(recent, {pair.own}):
+        return None
+    question = counted.counts(selector, of_jobs, BLOCK)
+    return counts_of(pair, recent, await asks.query_range(question, released - LEARNT_FROM, released, BLOCK, every))
+
+
 def counts_of(pair: Pair, recent: Sequence[Series], before: Sequence[Series]) -> Counts:
     """The counts of two versions, sorted from what Prometheus answered."""
     older = set(pair.older)

@@ -43,7 +43,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """When a release was first proved worse, by which evidence."""
+    """When a release was proved worse, by which evidence."""
 
     at: float
     found: Weighed
@@ -58,7 +58,12 @@ def shared_at(counts: Counts, caution: Caution, learnt: Learnt | None = None) ->
 
 
 def first_blame(counts: Counts, caution: Caution) -> Blame | None:
-    """The first moment at which evidence suffices, the fault lasted, and no older version had shown it, too."""
+    """The first moment at which the release was proved worse: see `proofs`."""
+    return next(proofs(counts, caution), None)
+
+
+def proofs(counts: Counts, caution: Caution) -> Iterator[Blame]:
+    """The moments at which evidence suffices, the fault lasted, and no older version had shown it, too."""
     learnt = learn(counts.before)
     steps = bad_steps(counts, learnt.share)
     for each in looks(counts, caution, learnt):
@@ -68,8 +73,7 @@ def first_blame(counts: Counts, caution: Caution) -> Blame | None:
         end = bisect_right(steps, each.at, key=lambda step: step[0])
         hold = HOLDS[caution].beside if found.beside else HOLDS[caution].alone
         if has_lasted(steps[max(0, end - LOOKED_AT) : end], hold):
-            return Blame(each.at, found)
-    return None
+            yield Blame(each.at, found)
 
 
 def looks(counts: Counts, caution: Caution, learnt: Learnt, *, beside_only: bool = False) -> Iterator[Look]:
