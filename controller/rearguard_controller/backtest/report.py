@@ -103,10 +103,20 @@ class Report:
         """The comparison in one sentence."""
         would, agreed, earlier = len(self.rollbacks), len(self.agreed), self.earlier()
         later = "" if earlier is None else f", a median of {span(earlier)} later"
-        return (
-            f"{would} would have been rolled back: people rolled back {agreed} of them, too{later}, and"
-            f" {would - agreed} not. {len(self.only_people)} more were rolled back by people only."
-        )
+        releases = sum(count for _, _, count in self.targets)
+        of = f"Of {releases} {'change' if releases == 1 else 'changes'} of version"
+        told = [f"{of} {would or 'none'} would have been rolled back."]
+        if agreed == would and agreed:
+            told.append(f"People rolled {'it' if would == 1 else 'all of them'} back, too{later}.")
+        elif agreed:
+            told.append(f"People rolled back {agreed} of them, too{later}.")
+        elif would:
+            told.append("People did not roll it back." if would == 1 else "People rolled back none of them.")
+        if self.only_people:
+            others = len(self.only_people)
+            more = "more " if would else ""
+            told.append(f"{others} {more}{'was' if others == 1 else 'were'} rolled back by people only.")
+        return " ".join(told)
 
     def shape(self) -> Json:
         """The report as JSON."""

@@ -82,10 +82,12 @@ def _service(commands: Commands) -> None:
     backtest = _add(commands, "backtest", "what would have been rolled back in the past, by Prometheus' history")
     _config(backtest)
     when = "a duration back from now (14d) or a time (2026-01-31T18:00:00Z)"
-    backtest.add_argument("--since", metavar="TIME", required=True, help=f"from when on: {when}")
+    backtest.add_argument("--since", metavar="TIME", default="14d", help=f"from when on (14d): {when}")
     backtest.add_argument("--until", metavar="TIME", help=f"up to when, by default now: {when}")
     backtest.add_argument("--target", metavar="TARGET", help="of this target only; the others still count for storms")
-    backtest.add_argument("--prometheus", metavar="URL", help="ask this one, not that of the configuration")
+    backtest.add_argument(
+        "--prometheus", metavar="URL", help="ask this one; without a file its services are the targets"
+    )
     _form(backtest)
     files = _add(
         commands, "files", "list the rules, dashboards and the like that come with Rearguard, or write them out"

@@ -17,10 +17,11 @@ from pathlib import Path
 from rearguard_controller import backtest, config
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.backtest.nouns import Record
+from rearguard_controller.backtest.raw_rules import NOTE, WithRawRules
 from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback, obstacle
-from rearguard_controller.cli import terminal
+from rearguard_controller.cli import found_services, terminal
 from rearguard_controller.config import Configuration, PrometheusSettings
-from rearguard_controller.errors import InvalidInputError, NotFoundError, WrongUseError
+from rearguard_controller.errors import ConfigError, InvalidInputError, NotFoundError, WrongUseError
 from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
 from rearguard_controller.times import durations
@@ -30,6 +31,9 @@ from rearguard_controller.wording import address, moment, span
 TIMEOUT = 60.0  # seconds for one query; some read a week of a series
 EVERY = 5.0  # seconds between two lines of progress when standard error is no terminal
 MOST_LEFT = 50  # lines of the table "Left alone"
+MOST_AT_FIRST = 8  # the same of a first back-test, whose result fits one screen
+EVALUATED = "its expression was evaluated instead."  # which NOTE says of the raw rules already
+USUAL_FILE = "rearguard.yaml"
 SHORTEST = 60.0  # seconds; a shorter range cannot be judged
 
 
@@ -40,7 +44,6 @@ def run(options: Namespace) -> int:
         WrongUseError: the time range or an address makes no sense.
         RearguardError: the configuration cannot be used, the target does not exist, or Prometheus does not answer.
     """
-    found = config.load(Path(options.config))
     now = time.time()
     start, end = _time(options.since, now, "--since"), _time(options.until or "0s", now, "--until")
     if not start + SHORTEST <= end <= now:
@@ -48,24 +51,57 @@ def run(options: Namespace) -> int:
             f"The time from {moment(start)} to {moment(end)} is none that can be judged.",
             hint="--since lies before --until, at least a minute, and --until not in the future.",
         )
+    without_file = _is_without_file(options)
+    found, notes = _found(options) if without_file else (_read(options), ())
     names = [target.name for target in found.targets]
     if options.target is not None and options.target not in names:
         raise NotFoundError(
-            f"There is no target {options.target!r}.", hint=f"Configured targets: {', '.join(names)}."
+            f"There is no target {options.target!r}.",
+            hint=f"{'Found' if without_file else 'Configured'} targets: {', '.join(names)}.",
         )
     settings = found.prometheus if options.prometheus is None else _instead(found.prometheus, options.prometheus)
-    report = asyncio.run(_judge(found, settings, start, end))
+    report = asyncio.run(_judge(found, settings, start, end, raw=without_file))
+    report = replace(report, notes=(*notes, *report.notes))
     if options.target is not None:
         report = report.only(options.target)
     if options.output != terminal.TABLE:
         terminal.as_asked(options, {"prometheus": [address(url) for url in settings.urls], **report.shape()})
     else:
-        _show(report, settings)
+        _show(report, settings, most=MOST_AT_FIRST if without_file else MOST_LEFT)
     return 0
 
 
-async def _judge(found: Configuration, settings: PrometheusSettings, start: float, end: float) -> Report:
-    prometheus = Prometheus(settings, timeout=TIMEOUT)
+def _is_without_file(options: Namespace) -> bool:
+    """Whether only Prometheus is named: then its services are the targets."""
+    return options.prometheus is not None and options.config == USUAL_FILE and not Path(USUAL_FILE).exists()
+
+
+def _read(options: Namespace) -> Configuration:
+    """The configuration of the file.
+
+    Raises:
+        ConfigError: it cannot be used; without any file both ways are named.
+    """
+    if options.config == USUAL_FILE and not Path(USUAL_FILE).exists():
+        raise ConfigError(
+            "There is no ./rearguard.yaml, and no Prometheus is named.",
+            hint="For all services of a Prometheus: rearguard backtest --prometheus URL; else name a file: --config.",
+        )
+    return config.load(Path(options.config))
+
+
+def _found(options: Namespace) -> tuple[Configuration, tuple[str, ...]]:
+    settings = _instead(PrometheusSettings(()), options.prometheus)
+    return found_services.configuration(settings, TIMEOUT)
+
+
+async def _judge(
+    found: Configuration, settings: PrometheusSettings, start: float, end: float, *, raw: bool
+) -> Report:
+    """Judge; with `raw` by raw counters, too, where our rules were not loaded."""
+    prometheus = WithRawRules(settings, timeout=TIMEOUT) if raw else Prometheus(settings, timeout=TIMEOUT)
+    if isinstance(prometheus, WithRawRules):
+        prometheus.start = start
     progress = Lines() if not sys.stderr.isatty() else Running()
     try:
         history = backtest.History(prometheus, found.targets, progress.say)
@@ -79,6 +115,14 @@ async def _judge(found: Configuration, settings: PrometheusSettings, start: floa
     finally:
         progress.end()
         await prometheus.close()
+    if isinstance(prometheus, WithRawRules) and prometheus.added:
+        world = replace(
+            world,
+            notes=(
+                NOTE,
+                *(each for each in world.notes if not each.startswith("Raw") or not each.endswith(EVALUATED)),
+            ),
+        )
     return backtest.compare(world, backtest.replay(world))
 
 
@@ -148,7 +192,7 @@ class Running(Lines):
 # --- tables -----------------------------------------------------------------------------------------------------
 
 
-def _show(report: Report, settings: PrometheusSettings) -> None:
+def _show(report: Report, settings: PrometheusSettings, *, most: int) -> None:
     terminal.facts(
         {
             "back-test": f"{_when(report.start)} to {_when(report.end)}, {span(report.end - report.start)}",
@@ -161,7 +205,7 @@ def _show(report: Report, settings: PrometheusSettings) -> None:
         terminal.line(f"note: {note}")
     _rollbacks(report.rollbacks)
     _only_people(report.only_people)
-    _left(report.left)
+    _left(report.left, most)
     terminal.line(f"\n{report.summary()}")
 
 
@@ -216,7 +260,7 @@ def _only_people(given: Sequence[OnlyPeople]) -> None:
         terminal.table(("WHEN", "TARGET", "FROM", "TO", "WHY NOT BY ITSELF"), rows)
 
 
-def _left(given: Sequence[Record]) -> None:
+def _left(given: Sequence[Record], most: int) -> None:
     """One line for each target, version, alert and obstacle, also where the obstacle came and went several times."""
     if not given:
         return
@@ -234,9 +278,9 @@ def _left(given: Sequence[Record]) -> None:
         times = sum(each.times for each in found)
         rows.append([_when(first.decided_at), times, *key, None if reason is None else reason.detail])
     columns = ("FIRST", "TIMES", "TARGET", "VERSION", "ALERT", "IN THE WAY", "BECAUSE")
-    terminal.table(columns, rows[:MOST_LEFT])
-    if len(rows) > MOST_LEFT:
-        terminal.line(f"... and {len(rows) - MOST_LEFT} more; --json has them all, --target those of one.")
+    terminal.table(columns, rows[:most])
+    if len(rows) > most:
+        terminal.line(f"... and {len(rows) - most} more; --json has them all, --target those of one.")
 
 
 def _when(seconds: float) -> str:
