@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from local_stack.binaries import environment, find
 from real.prometheus import running
 
+REQUESTS = "http_server_request_duration_seconds_count"
 SETTINGS = "global: {evaluation_interval: 1h}\nrule_files: [rules.yml]\n"
 
 
@@ -52,6 +53,29 @@ class Past:
                 shutil.copyfileobj(file, whole)
                 file.close()
             whole.write("# EOF\n")
+
+
+class Counters(Past):
+    """A past of raw counters, scraped every 5 s."""
+
+    def __init__(self, folder):
+        super().__init__(folder, every=5.0)
+
+    def serves(self, labels, version, instance, start, end, *, requests, failures, skips=(), job="shop (1)"):
+        """An instance with its counters: so many requests in each step, and failures as a function of time."""
+        place = {"job": job, "instance": instance}
+        total = failed = 0.0
+        for number in range(int((end - start) / 5.0) + 1):
+            at = start + 5.0 * number
+            wrong = failures(at)
+            total, failed = total + requests - wrong, failed + wrong
+            if at in skips:
+                continue
+            self.add("target_info", {**labels, **place, "service_version": version}, at, at)
+            self.add(REQUESTS, {**place, "http_route": "/", "http_response_status_code": "200"}, at, at, total)
+            if failed:
+                self.add(REQUESTS, {**place, "http_route": "/", "http_response_status_code": "500"}, at, at, failed)
+            self.add(REQUESTS, {**place, "http_response_status_code": "404", "error_type": "e"}, at, at, 1.0)
 
 
 @contextmanager

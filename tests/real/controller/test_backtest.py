@@ -122,6 +122,7 @@ def test_what_is_printed_is_what_was_written(scene, capsys):
     assert checkout["earlier_s"] == 18 * MINUTE + 15
     holds = {reason["code"]: reason["holds"] for reason in checkout["reasons"]}
     assert holds.pop("not_silenced") is None  # history holds no silences
+    assert holds.pop("evidence_suffices") is holds.pop("not_a_blip") is None  # its figure is no share of requests
     assert set(holds.values()) == {True}
 
     cart = begun["cart"]  # no ALERTS of it: the expression held from 1h10m15s on, for two minutes

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from real.controller.past import Past, remembered
+from real.controller.past import Counters, remembered
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config.configuration import PrometheusSettings
 from rearguard_controller.facts import counting
@@ -14,42 +14,18 @@ from unit.controller.factories import MATCH, release, state
 
 NOW = float(int(time.time()) // 300 * 300 - 600)
 RELEASED = NOW - 240.0
-COUNTER = "http_server_request_duration_seconds_count"
 NO_RULES = "groups: []\n"
-
-
-class Shop(Past):
-    """Instances of a service with raw counters, scraped every 5 s."""
-
-    def __init__(self, folder):
-        super().__init__(folder, every=5.0)
-
-    def serves(self, version, instance, start, end, *, requests, failures, skips=()):
-        """Its counters: so many more for each step (requests) and by this function of time (failures)."""
-        place = {"job": "shop (1)", "instance": instance}
-        total = failed = 0.0
-        for number in range(int((end - start) / 5.0) + 1):
-            at = start + 5.0 * number
-            wrong = failures(at)
-            total, failed = total + requests - wrong, failed + wrong
-            if at in skips:
-                continue
-            self.add("target_info", {**MATCH, **place, "service_version": version}, at, at)
-            self.add(COUNTER, {**place, "http_route": "/", "http_response_status_code": "200"}, at, at, total)
-            if failed:
-                self.add(COUNTER, {**place, "http_route": "/", "http_response_status_code": "500"}, at, at, failed)
-            self.add(COUNTER, {**place, "http_response_status_code": "404", "error_type": "e"}, at, at, 1.0)
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    shop = Shop(tmp_path_factory.mktemp("past"))
+    shop = Counters(tmp_path_factory.mktemp("past"))
     gap = {RELEASED + 100.0 + 5.0 * n for n in range(4)}
-    shop.serves("1.0", "a:1", NOW - 5000, RELEASED - 5, requests=100.0, failures=lambda _: 1.0)
-    shop.serves("1.0", "b:1", NOW - 5000, NOW, requests=40.0, failures=lambda _: 0.0)
+    shop.serves(MATCH, "1.0", "a:1", NOW - 5000, RELEASED - 5, requests=100.0, failures=lambda _: 1.0)
+    shop.serves(MATCH, "1.0", "b:1", NOW - 5000, NOW, requests=40.0, failures=lambda _: 0.0)
     bad = RELEASED + 120.0
     shop.serves(  # on the same address as the version before it, and with a gap between scrapes
-        "2.0", "a:1", RELEASED, NOW, requests=100.0, failures=lambda at: 30.0 if at > bad else 0.0, skips=gap
+        MATCH, "2.0", "a:1", RELEASED, NOW, requests=100.0, failures=lambda at: 30.0 if at > bad else 0.0, skips=gap
     )
     shop.add("target_info", {"service_name": "other", "job": "shop (1)", "instance": "c:1"}, NOW - 5000, NOW)
     with remembered(shop, NO_RULES) as found:
