@@ -179,6 +179,7 @@ class Reads:
             not_ready=now.watcher.not_ready(target.name),
             armed_by=await audit.armed_by(self.services, state),
             last_drill=drills.items[0] if drills.items else None,
+            figures=now.watcher.figures(target.name),
         )
 
     async def _dashboard_of(self, now: Present, target: Target, room: AlertRoom) -> json_views.TargetHealth:

@@ -17,6 +17,7 @@ from rearguard_controller.wording import moment, span
 
 BASE = "/api/monitoring"
 NOT_FOUND = 404
+MOST_KNOWN = 12  # targets of which status tells in sentences
 
 
 def status(options: Namespace) -> int:
@@ -43,9 +44,11 @@ def _status(answer: Json) -> None:
     terminal.table(columns, rows)
     for warning in cast("list[str]", answer.get("warnings", [])):
         terminal.line(warning)
-    for target in objects(answer, "targets"):
+    targets = objects(answer, "targets")
+    for target in targets:
         _why_not(target)
         _score(target)
+    _known(targets)
     _heartbeat(cast("Json", answer["heartbeat"]))
     opened = objects(answer, "open")
     if opened:
@@ -55,6 +58,17 @@ def _status(answer: Json) -> None:
     if recent:
         terminal.heading("Recent rollbacks")
         rollbacks(recent)
+
+
+def _known(targets: list[Json]) -> None:
+    """Print what is known of each target; of many targets only of the first."""
+    told = [(each["name"], " ".join(cast("list[str]", each["known"]))) for each in targets if each.get("known")]
+    if told:
+        terminal.line()
+    for name, sentences in told[:MOST_KNOWN]:
+        terminal.paragraph(f"{name}: {sentences}", hanging=2)
+    if len(told) > MOST_KNOWN:
+        terminal.line(f"... and {len(told) - MOST_KNOWN} more targets: --json has them all.")
 
 
 def history(options: Namespace) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, NotRequired, TypedDict
 
 from rearguard_controller import model
 from rearguard_controller.json_views import decisions
+from rearguard_controller.json_views.known import Figure, known_of
 from rearguard_controller.json_views.terms import Checks, Count, Cursor, LeftOut, Time, Unreadable
 from rearguard_controller.model import Mode, Phase, Standing, TargetState
 from rearguard_controller.model.checks import DRILL_CHECKS
@@ -111,6 +112,7 @@ class Target(Arming):
     score: Annotated[Score, "What it would have done against what people did."]
     last_drill: Annotated[DrillInShort | None, "Its last drill; null when it never was drilled."]
     not_ready: Annotated[list[Check], "The checks that do not hold or are unknown, with what to do."]
+    known: Annotated[list[str], "What is known of it now, in sentences: version, figures, trust, what happens next."]
 
 
 def armed(value: TargetState, now: float) -> Armed:
@@ -142,6 +144,7 @@ def target(
     not_ready: Sequence[model.Check],
     armed_by: str | None,
     last_drill: model.Drill | None,
+    figures: Iterable[Figure],
 ) -> Target:
     """A target as `status` shows it. `ready` is true only when every check is known and holds."""
     good = last_known_good(releases)
@@ -168,6 +171,7 @@ def target(
         "armed_by": armed_by,
         "last_drill": None if last_drill is None else drill_in_short(last_drill),
         "not_ready": [check(each) for each in not_ready],
+        "known": known_of(value, state, releases, figures, open_rollback, now),
     }
 
 

@@ -159,10 +159,7 @@ def test_the_table_says_what_would_have_been_done_and_what_people_did(scene, cap
     checkout = ["checkout", "v2", "v1", "ReleaseErrorRate", "roll_back", "roll_back", "the same, to v1, 18m15s later"]
     assert checkout in [row[1:] for row in rows]
     assert "The targets' own commands were not run" in told.out
-    assert (
-        "2 would have been rolled back. People rolled back 1 of them, too, a median of 18m15s later."
-        in told.out
-    )
+    assert "2 would have been rolled back. People rolled back 1 of them, too, a median of 18m15s later." in told.out
 
 
 def test_one_target_is_told_of_alone(scene, capsys):

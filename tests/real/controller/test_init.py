@@ -278,6 +278,8 @@ def test_from_init_to_the_first_true_sentence(found, address, tmp_path):
             assert time.monotonic() < deadline, (status.stdout, status.stderr, (tmp_path / "log").read_text())
             time.sleep(0.5)
         assert "observe" in row
+        assert "orders: v1 serves since " in status.stdout
+        assert "nothing is put back (mode observe)" in " ".join(status.stdout.split())
     finally:
         process.terminate()
         process.wait(30)

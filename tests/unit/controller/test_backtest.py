@@ -470,8 +470,7 @@ def test_people_who_rolled_back_later_agree():
     assert report.rollbacks[0].earlier == pytest.approx(1.801 * HOUR)
     assert report.only_people == ()
     assert report.summary() == (
-        "Of 2 changes of version 1 would have been rolled back."
-        " People rolled it back, too, a median of 1h48m later."
+        "Of 2 changes of version 1 would have been rolled back. People rolled it back, too, a median of 1h48m later."
     )
 
 

@@ -32,7 +32,7 @@ from rearguard_controller.errors import RearguardError
 COMMANDS = [  # all that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
     "close", "arm", "disarm", "release", "drill", "audit", "releases", "watch", "backtest",
-    "files", "login", "logout", "context", "reload", "completion",
+    "files", "login", "logout", "context", "reload", "completion", "init",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
