@@ -49,7 +49,7 @@ class Engine:
                 "On Debian: apt-get install --no-install-recommends podman runc mmdebstrap"
             )
         HOME.mkdir(parents=True, exist_ok=True)
-        self._settings = HOME / "containers.conf"
+        self.settings = HOME / "containers.conf"
         with self.alone():
             self._write_settings()
 
@@ -59,7 +59,7 @@ class Engine:
             hard = resource.getrlimit(number)[1]
             least = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
             limits.append(f"{name}={least}:{least}")  # limits may only be lowered here
-        self._settings.write_text(
+        self.settings.write_text(
             f"[containers]\ndefault_ulimits = {json.dumps(limits)}\n"
             '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n'
         )
@@ -79,7 +79,7 @@ class Engine:
 
     def start(self, *words):
         """Start the engine with these words in the background."""
-        environment = os.environ | {"CONTAINERS_CONF": str(self._settings)}
+        environment = os.environ | {"CONTAINERS_CONF": str(self.settings)}
         pipe = subprocess.PIPE
         return subprocess.Popen(self.command(*words), env=environment, stdout=pipe, stderr=pipe, text=True)
 
