@@ -36,8 +36,8 @@ def commands(text):
 
 
 def words(command):
-    """The arguments that the program gets: without comments, and without what a pipe or redirection adds."""
-    found = shlex.split(command, comments=True)
+    """The arguments that the program gets, with those that may be left out; no comments, pipes and redirections."""
+    found = shlex.split(re.sub(r"\[(--.*?)\]", r"\1", command), comments=True)
     ends = [at for at, each in enumerate(found) if each in ("|", "<", ">", ">>", "&&", ";")]
     return found[1 : ends[0] if ends else None]
 
