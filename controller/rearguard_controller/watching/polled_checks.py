@@ -128,6 +128,15 @@ def _scrape_interval(target: Target, instances: Sequence[Sample] | None, interva
         return Check(SCRAPE_INTERVAL, None, f"{told} Correct `telemetry` (or `match`), or let Prometheus scrape it.")
     if intervals is None or instances is None:
         return polled(SCRAPE_INTERVAL, holds=None)
-    mine = [intervals.get(address_of(sample.labels)) for sample in instances]
-    known = [interval for interval in mine if interval is not None]
-    return polled(SCRAPE_INTERVAL, holds=all(each <= LONGEST_SCRAPE for each in known) if known else None)
+    mine = {address_of(sample.labels): intervals.get(address_of(sample.labels)) for sample in instances}
+    known = {address: interval for address, interval in mine.items() if interval is not None}
+    slow = sorted(
+        (address for address, interval in known.items() if interval > LONGEST_SCRAPE), key=known.__getitem__
+    )
+    if not slow:
+        return polled(SCRAPE_INTERVAL, holds=True if known else None)
+    (job, instance), others = slow[-1], len(slow) - 1
+    more = f", and {others} more too rarely" if others else ""
+    told = f"Instance {instance} of job {job} is scraped every {span(known[slow[-1]])}{more}"
+    detail = f"{told}: too rarely for release alerts. Set scrape_interval of the job to 15s or less, best 5s."
+    return Check(SCRAPE_INTERVAL, False, detail)

@@ -51,7 +51,7 @@ _POLLED: Mapping[str, tuple[str, str]] = {  # what is said when it holds, and wh
     ),
     SCRAPE_INTERVAL: (
         "Every instance is scraped at least every 15 s.",
-        "An instance is scraped less often than every 15 s, too rarely for release alerts: set scrape_interval.",
+        "An instance is scraped too rarely for release alerts: set scrape_interval.",
     ),
     CURRENT: (
         "The version that serves is read.",

@@ -6,6 +6,7 @@ is told once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from rearguard_controller.adapters.kubernetes import Cluster, Lacking
@@ -18,6 +19,7 @@ from rearguard_controller.watching.live.finding import Finding, Weight
 from rearguard_controller.watching.readiness_rules import told
 
 KUBERNETES = "Kubernetes"
+MOST_AT_ONCE = 16  # workloads that are asked about side by side
 _GUIDE = "deploy/kubernetes/components/target-namespace, as deploy/kubernetes/targets/shop does for shop"
 _REVISIONS = {WorkloadKind.DEPLOYMENT: "replicasets"}  # of all others: controllerrevisions
 
@@ -39,13 +41,33 @@ class LiveCluster:
                 self._lacking[namespace] = await self._cluster.lacking(namespace)
                 found += _of_rights(namespace, kinds, self._lacking[namespace])
             found += await self._discovered()
-            for target in (*self._configuration.targets, *self.targets):
-                release = target.release
-                if isinstance(release, KubernetesRelease) and self._may_follow(release.namespace, release.kind):
-                    found += await self._of_workload(target, release)
+            found += await self._of_workloads()
         except SourceError as error:
             found.append(Finding(KUBERNETES, told(error), Weight.BLOCKS))
         return found
+
+    async def _of_workloads(self) -> list[Finding]:
+        """What is found of every workload, some side by side; after a fault of the API server no other is asked."""
+        side_by_side, faults = asyncio.Semaphore(MOST_AT_ONCE), list[SourceError]()
+
+        async def one(target: Target, release: KubernetesRelease) -> list[Finding]:
+            async with side_by_side:
+                if faults:
+                    return []
+                try:
+                    return await self._of_workload(target, release)
+                except SourceError as error:
+                    faults.append(error)
+                    return []
+
+        asked = [
+            one(target, target.release)
+            for target in (*self._configuration.targets, *self.targets)
+            if isinstance(target.release, KubernetesRelease)
+            and self._may_follow(target.release.namespace, target.release.kind)
+        ]
+        found = [each for several in await asyncio.gather(*asked) for each in several]
+        return found + [Finding(KUBERNETES, told(error), Weight.BLOCKS) for error in faults[:1]]
 
     def _namespaces(self) -> Mapping[str, frozenset[WorkloadKind]]:
         """Every namespace of a target or of discovery, and which kinds of workloads are followed there."""
