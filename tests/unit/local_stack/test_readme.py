@@ -1,4 +1,4 @@
-"""The demo's output in the README has the words that the demo uses now: questions, spans, claims."""
+"""The demo's output in docs/demo.md has the words that the demo uses now: questions, spans, claims."""
 
 import re
 
@@ -6,7 +6,7 @@ from local_stack.binaries import ROOT
 from rearguard_controller.judgement import policy
 from unit.controller.factories import alert, facts, target
 
-SHOWN = re.search(r"unedited:\n\n```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+SHOWN = re.search(r"unedited:\n\n```text\n(.*?)```", (ROOT / "docs" / "demo.md").read_text(), re.DOTALL)[1]
 SOURCE = "".join((ROOT / f"deploy/local/local_stack/{name}.py").read_text() for name in ("demo", "proof", "load"))
 
 
