@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from rearguard_controller.model import Decision, Measurement, Trigger
-from rearguard_controller.model.observations import EXISTS
 from rearguard_controller.times import moments
+
+if TYPE_CHECKING:  # the command line shows text, and needs nothing of the model for it
+    from rearguard_controller.model import Decision, Measurement
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
 def summary(decision: Decision) -> str:
     """Which answers stand in the way, in one line; of a request by hand only the questions that apply to it count."""
+    from rearguard_controller.model import Trigger  # noqa: PLC0415  # who has a decision has loaded it
+
     asked = [
         each
         for each in decision.reasons
@@ -29,6 +32,8 @@ def summary(decision: Decision) -> str:
 
 def describe(measured: Measurement) -> str:
     """A measurement in words: value, relation, threshold."""
+    from rearguard_controller.model.observations import EXISTS  # noqa: PLC0415  # who has one has loaded it
+
     if measured.operator == EXISTS:
         return "present" if measured.past else "absent"
     value, threshold = number(measured.value), number(measured.threshold)

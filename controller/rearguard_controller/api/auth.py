@@ -22,8 +22,8 @@ from pathlib import Path
 import structlog
 
 from rearguard_controller.config import is_loopback
+from rearguard_controller.config.beside import beside
 from rearguard_controller.config.exposure import remarks_on_tokens
-from rearguard_controller.config.named_files import beside
 from rearguard_controller.config.secret_files import TOO_SHORT, FileMark, TokenLine, file_mark, read_token_lines
 from rearguard_controller.errors import ConfigError, RearguardError
 

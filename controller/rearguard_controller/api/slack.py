@@ -21,7 +21,7 @@ from rearguard_controller.api.answers import BadRequestError, BusyError, answer
 from rearguard_controller.api.auth import UnauthenticatedError
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Services
-from rearguard_controller.config.named_files import beside
+from rearguard_controller.config.beside import beside
 from rearguard_controller.config.secret_files import read_token
 from rearguard_controller.config.slack import SlackButtons
 from rearguard_controller.errors import ConfigError, NotFoundError, RearguardError

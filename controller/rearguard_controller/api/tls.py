@@ -18,7 +18,8 @@ from typing import Self
 import structlog
 
 from rearguard_controller.config import TlsSettings, load_web
-from rearguard_controller.config.named_files import UnreadableFileError, beside, require_regular
+from rearguard_controller.config.beside import beside
+from rearguard_controller.config.named_files import UnreadableFileError, require_regular
 from rearguard_controller.config.secret_files import FileMark, file_mark
 from rearguard_controller.errors import ConfigError
 

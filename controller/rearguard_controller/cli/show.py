@@ -12,12 +12,12 @@ from typing import cast
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.connection import connected
 from rearguard_controller.cli.http_client import Json, segment
-from rearguard_controller.model.observations import SCORE_COUNTS
 from rearguard_controller.wording import moment, span
 
 BASE = "/api/monitoring"
 NOT_FOUND = 404
 MOST_KNOWN = 12  # targets of which status tells in sentences
+_SCORE_COUNTS = ("agreed", "only_we", "only_people")  # fields of a target's `score` in the API
 
 
 def status(options: Namespace) -> int:
@@ -273,7 +273,7 @@ def score_told(name: str, score: Mapping[str, object]) -> str:
 
     People who agree were later than Rearguard: who was earlier counts as having acted alone.
     """
-    agreed, only_we, only_people = (int(cast("int", score.get(each) or 0)) for each in SCORE_COUNTS)
+    agreed, only_we, only_people = (int(cast("int", score.get(each) or 0)) for each in _SCORE_COUNTS)
     would = agreed + only_we + bool(score.get("open"))
     if not would and not only_people:
         return ""

@@ -32,8 +32,8 @@ from rearguard_controller.api.auth import Gate
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
+from rearguard_controller.config.beside import beside
 from rearguard_controller.config.exposure import remarks
-from rearguard_controller.config.named_files import beside
 from rearguard_controller.errors import ConfigError, JournalError, RearguardError, SourceError
 from rearguard_controller.execution.waiting import WELL_FOR
 from rearguard_controller.facts.alerts_now import AlertsNow

@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from rearguard_controller.config import load, load_web
+from rearguard_controller.config.beside import PATIENCE, beside
 from rearguard_controller.config.exposure import remarks, remarks_on_tokens
-from rearguard_controller.config.named_files import (
-    MOST,
-    PATIENCE,
-    UnreadableFileError,
-    beside,
-    lines_of,
-    read_bytes,
-    read_text,
-)
+from rearguard_controller.config.named_files import MOST, UnreadableFileError, lines_of, read_bytes, read_text
 from rearguard_controller.config.secret_files import read_address, read_headers
 from rearguard_controller.errors import ConfigError, RearguardError
 from unit.controller.test_config import changed

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from rearguard_controller.adapters.actions import command
 from rearguard_controller.adapters.actions.context import ActionContext, Refused, check, fill_address
-from rearguard_controller.config.named_files import beside
+from rearguard_controller.config.beside import beside
 from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Action, CommandAction

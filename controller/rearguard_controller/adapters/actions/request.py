@@ -18,7 +18,7 @@ import aiohttp
 from rearguard_controller.adapters.actions.context import ActionContext, ActionResult, Refused, check, fill_address
 from rearguard_controller.adapters.actions.redaction import Secrets
 from rearguard_controller.adapters.actions.shortage import Patience, Shortages, missing, sentence
-from rearguard_controller.config.named_files import beside
+from rearguard_controller.config.beside import beside
 from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import HttpAction

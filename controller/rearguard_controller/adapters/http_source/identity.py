@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from rearguard_controller.config.beside import beside
 from rearguard_controller.config.http_config import HttpConfig, TlsConfig
-from rearguard_controller.config.named_files import UnreadableFileError, beside, read_text, require_regular
+from rearguard_controller.config.named_files import UnreadableFileError, read_text, require_regular
 from rearguard_controller.config.secret_files import FileMark, file_mark
 from rearguard_controller.errors import ConfigError, SourceError
 

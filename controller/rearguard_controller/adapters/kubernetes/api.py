@@ -22,7 +22,7 @@ from rearguard_controller.adapters.foreign_json import ShapeError, mapping
 from rearguard_controller.adapters.http_source import identity
 from rearguard_controller.adapters.kubernetes.access import Access, access, private_folder
 from rearguard_controller.config import KubernetesSettings
-from rearguard_controller.config.named_files import beside
+from rearguard_controller.config.beside import beside
 from rearguard_controller.errors import SourceError
 from rearguard_controller.wording import plain, printable
 

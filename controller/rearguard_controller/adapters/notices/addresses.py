@@ -14,7 +14,7 @@ import structlog
 from rearguard_controller.adapters.notices.kinds import by_apprise
 from rearguard_controller.adapters.notices.post import To
 from rearguard_controller.config import NotifyEntry, ReceiverKind, kind_of, secret_files
-from rearguard_controller.config.named_files import beside
+from rearguard_controller.config.beside import beside
 from rearguard_controller.errors import ConfigError
 
 log = structlog.get_logger(__name__)

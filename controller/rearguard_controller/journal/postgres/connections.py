@@ -22,7 +22,8 @@ import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from rearguard_controller.config.named_files import UnreadableFileError, beside, require_regular
+from rearguard_controller.config.beside import beside
+from rearguard_controller.config.named_files import UnreadableFileError, require_regular
 from rearguard_controller.errors import ConfigError, ConflictError, JournalError
 from rearguard_controller.journal import records
 from rearguard_controller.journal.postgres import migration
