@@ -9,6 +9,7 @@ import yaml
 from check import manifests
 from check.documents import ROOT
 from check.manifests import VERSIONS
+from check.test_modelines import MODELINE
 from local_stack.npm_packages import find_helm
 
 CHART = ROOT / "deploy/helm/rearguard"
@@ -35,7 +36,7 @@ def plain(objects):
         spec = one.get("spec", {}).get("template", {}).get("spec")
         if kind == "ConfigMap":
             one["metadata"]["name"] = "rearguard-config"
-            one["data"] = {file: text.strip() for file, text in one["data"].items()}
+            one["data"] = {file: MODELINE.sub("", text).strip() for file, text in one["data"].items()}
         elif spec is not None:
             spec["containers"][0].pop("image")
             spec["containers"][0]["env"].sort(key=lambda variable: variable["name"])

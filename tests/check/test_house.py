@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "controller" / "rearguard_controller"
-MOST_ARROWS = 118  # pairs of rooms of which one imports the other
+MOST_ARROWS = 123  # pairs of rooms of which one imports the other
 MOST_LINES = 400  # of a file
 MOST_ARGUMENTS = 7  # of a constructor; records, which only hold values by name, may have more
 

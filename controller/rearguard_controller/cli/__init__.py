@@ -88,10 +88,10 @@ def _command(name: str) -> Callable[..., int]:
         from rearguard_controller.cli import init  # noqa: PLC0415  # loads the client of Prometheus
 
         return init.init
-    if name == "files":
+    if name in ("files", "schema"):
         from rearguard_controller.cli import files  # noqa: PLC0415  # loads importlib.resources
 
-        return files.files
+        return files.COMMANDS[name]
     if name in ("status", "history", "show", "decisions", "audit", "releases"):
         from rearguard_controller.cli import show  # noqa: PLC0415  # loads the HTTP client
 

@@ -89,6 +89,7 @@ def _service(commands: Commands) -> None:
         "--prometheus", metavar="URL", help="ask this one; without a file its services are the targets"
     )
     _form(backtest)
+    _add(commands, "schema", "print the JSON schema of the configuration file, for editors")
     files = _add(
         commands, "files", "list the rules, dashboards and the like that come with Rearguard, or write them out"
     )

@@ -13,8 +13,7 @@ from typing import cast
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.connection import connected
 from rearguard_controller.cli.explain import one_decision
-from rearguard_controller.cli.http_client import Json, segment
-from rearguard_controller.cli.show import BASE, objects, one_rollback, steps
+from rearguard_controller.cli.show import Json, objects, one_rollback, steps
 from rearguard_controller.errors import InvalidInputError
 from rearguard_controller.times import durations
 from rearguard_controller.times.moments import seconds_of
@@ -27,14 +26,9 @@ def rollback(options: Namespace) -> int:
     Returns:
         0 when the rollback has started; 1 when a dry run says that it would not.
     """
-    asked = {
-        "target": options.target,
-        "reason": options.reason,
-        "to_version": options.to,
-        "force": options.force,
-        "dry_run": options.dry_run,
-    }
-    answer = connected(options).post(f"{BASE}/rollback/trigger", asked, once=True)
+    client = connected(options)
+    ask = client.dry_run if options.dry_run else client.trigger
+    answer: Json = ask(options.target, options.reason, to_version=options.to, force=options.force)
     if terminal.as_asked(options, answer):
         pass
     elif options.dry_run:
@@ -52,47 +46,45 @@ def rollback(options: Namespace) -> int:
 
 def approve(options: Namespace) -> int:
     """Let a waiting rollback begin."""
-    return _say(options, "approve")
+    return _shown(options, connected(options).approve(options.id, options.reason))
 
 
 def veto(options: Namespace) -> int:
     """Close a waiting rollback; nothing is begun."""
-    return _say(options, "veto")
+    return _shown(options, connected(options).veto(options.id, options.reason))
 
 
 def abort(options: Namespace) -> int:
     """End an open rollback early."""
-    return _say(options, "abort")
+    return _shown(options, connected(options).abort(options.id, options.reason))
 
 
 def close(options: Namespace) -> int:
     """Close a rollback that cannot finish, as it stands."""
-    return _say(options, "close")
+    return _shown(options, connected(options).close(options.id, options.reason))
 
 
 def arm(options: Namespace) -> int:
     """Allow automatic rollbacks of a target."""
-    path = f"{BASE}/targets/{segment(options.target)}/arm"
-    answer = connected(options).post(path, {"reason": options.reason})
+    answer = connected(options).arm(options.target, options.reason)
     return _armings(options, answer, [answer])
 
 
 def disarm(options: Namespace) -> int:
     """Forbid automatic rollbacks of a target, or of all."""
-    body = {"reason": options.reason, "until": _moment(options.until)}
+    until = _moment(options.until)
     client = connected(options)
     if options.all:
-        answer = client.post(f"{BASE}/disarm", body)
-        return _armings(options, answer, objects(answer, "targets"))
-    answer = client.post(f"{BASE}/targets/{segment(options.target)}/disarm", body)
+        all_of_them = client.disarm_all(options.reason, until=until)
+        return _armings(options, all_of_them, objects(all_of_them, "targets"))
+    answer = client.disarm(options.target, options.reason, until=until)
     return _armings(options, answer, [answer])
 
 
 def release(options: Namespace) -> int:
     """Tell the controller about a release."""
-    answer = connected(options).post(
-        f"{BASE}/targets/{segment(options.target)}/releases",
-        {"version": options.version, "phase": options.phase, "barrier": options.barrier, "good": options.good},
+    answer = connected(options).announce(
+        options.target, options.version, phase=options.phase, barrier=options.barrier, good=options.good
     )
     if terminal.as_asked(options, answer):
         return 0
@@ -111,15 +103,13 @@ def release(options: Namespace) -> int:
 
 def reload(options: Namespace) -> int:
     """Let the controller read its configuration again."""
-    answer = connected(options).post("/-/reload", {})
+    answer = connected(options).reload()
     if not terminal.as_asked(options, answer):
         terminal.line("The configuration was read again, and holds from now on.")
     return 0
 
 
-def _say(options: Namespace, verb: str) -> int:
-    path = f"{BASE}/rollback/{segment(options.id)}/{verb}"
-    answer = connected(options).post(path, {"reason": options.reason})
+def _shown(options: Namespace, answer: Json) -> int:
     if not terminal.as_asked(options, answer):
         one_rollback(answer)
     return 0

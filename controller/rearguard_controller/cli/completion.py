@@ -11,16 +11,18 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from typing import TYPE_CHECKING
 
 from rearguard_controller.cli.arguments import command_names, parser, subparsers
 from rearguard_controller.errors import RearguardError
+
+if TYPE_CHECKING:  # loads the HTTP client
+    from rearguard_controller.client import Client
 
 WITHIN = 0.3  # seconds for the controller's answer
 FILES = ":files"  # instead of words: the shell offers names of files
 TAKES_FILE = frozenset({"FILE", "FOLDER"})
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@%+=,-]*")  # nothing that a shell reads as more than a word
-BASE = "/api/monitoring"
 
 BASH = """\
 _rearguard() {
@@ -131,23 +133,21 @@ def _known(kind: str, meaning: str, before: list[str]) -> Iterable[str]:
     if meaning == "context" or before[0] == "context":
         return sorted(contexts.read(contexts.place()).known)
     where = before[before.index("--context") + 1 :][:1] if "--context" in before else []
-    client = connected(Namespace(context=where[0] if where else None))
-
-    def asked(path: str, lists: str, name: str) -> list[str]:
-        answer = client.get(f"{BASE}{path}", within=WITHIN)
-        return [str(each[name]) for each in cast("list[Mapping[str, object]]", answer[lists])]
+    client = connected(Namespace(context=where[0] if where else None), patience=WITHIN)
 
     if kind == "ID":
         if before[0] in ("approve", "veto", "abort", "close"):
-            return asked("/rollback/status", "open", "id")
-        return asked("/rollback/history?limit=20", "rollbacks", "id")
+            return [each["id"] for each in client.status()["open"]]
+        return [each["id"] for each in client.history(limit=20)["rollbacks"]]
     if kind == "NAME":
-        return [*asked("/rollback/status", "targets", "name"), *asked("/decisions?limit=20", "decisions", "id")]
+        return [*_targets(client), *(each["id"] for each in client.decisions(limit=20)["decisions"])]
     if kind == "VERSION":
-        from rearguard_controller.cli.http_client import segment  # noqa: PLC0415  # names only
+        return [each["version"] for each in client.releases(before[1])["releases"]]
+    return _targets(client)
 
-        return asked(f"/targets/{segment(before[1])}/releases", "releases", "version")
-    return asked("/rollback/status", "targets", "name")
+
+def _targets(client: Client) -> list[str]:
+    return [each["name"] for each in client.status()["targets"]]
 
 
 def _beginning(begun: str, words: Iterable[str]) -> list[str]:

@@ -12,15 +12,18 @@ from pathlib import Path
 
 from rearguard_controller.cli import contexts
 from rearguard_controller.cli.contexts import Context
-from rearguard_controller.cli.http_client import DEFAULT_URL, Client, ClientTls, require_readable, token_in
+from rearguard_controller.cli.token_files import require_readable, token_in
+from rearguard_controller.client import DEFAULT_URL, PATIENCE, Client, ClientTls
 from rearguard_controller.errors import NotFoundError, WrongUseError
 from rearguard_controller.wording import meant
 
 TLS_VARIABLES = ("REARGUARD_CA_FILE", "REARGUARD_CERT_FILE", "REARGUARD_KEY_FILE")
 
 
-def connected(options: Namespace, environment: Mapping[str, str] = os.environ) -> Client:
-    """The controller that the options and the environment mean.
+def connected(
+    options: Namespace, environment: Mapping[str, str] = os.environ, *, patience: float = PATIENCE
+) -> Client:
+    """The controller that the options and the environment mean; `patience`: seconds that an answer may take.
 
     Raises:
         RearguardError: the address is not an HTTP address, a file cannot be read, or there is no such context.
@@ -37,6 +40,7 @@ def connected(options: Namespace, environment: Mapping[str, str] = os.environ) -
         token_in(Path(file), "REARGUARD_TOKEN_FILE") if file else context.token,
         tls_files(environment, context),
         context=name,
+        patience=patience,
     )
 
 

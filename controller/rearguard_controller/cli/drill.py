@@ -12,10 +12,8 @@ from typing import cast
 
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.connection import connected
-from rearguard_controller.cli.http_client import Json, segment
-from rearguard_controller.cli.show import BASE, objects
+from rearguard_controller.cli.show import Json, objects
 
-ANSWER_WITHIN = 180.0  # seconds; the alert of a drill alone may take a minute
 GOOD, FAILED, UNKNOWN = 0, 1, 4
 _CODES: Mapping[bool | None, int] = {True: GOOD, False: FAILED, None: UNKNOWN}
 _MARKS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "unknown"}
@@ -27,15 +25,15 @@ def drill(options: Namespace) -> int:
     Returns:
         0 when every check holds, 1 when one fails, 4 when none fails but one is unknown; 0 for the list.
     """
-    path = f"{BASE}/targets/{segment(options.target)}"
+    client = connected(options)
     if options.history:
-        return _history(connected(options).get(f"{path}/drills", {"limit": options.limit}), options)
+        return _history(client.drills(options.target, limit=options.limit), options)
     if sys.stderr.isatty():
         terminal.note("Drilling: an alert is on its way through Alertmanager, for a minute at most.")
-    answer = connected(options).post(f"{path}/drill", {"reason": options.reason}, patience=ANSWER_WITHIN)
+    answer = client.drill(options.target, options.reason)
     if not terminal.as_asked(options, answer):
         _one(answer)
-    return _CODES[cast("bool | None", answer["ok"])]
+    return _CODES[answer["ok"]]
 
 
 def _one(answer: Json) -> None:

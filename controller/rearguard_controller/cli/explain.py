@@ -13,8 +13,8 @@ from typing import cast
 
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.connection import connected
-from rearguard_controller.cli.http_client import Client, Json, RemoteError, segment
-from rearguard_controller.cli.show import BASE, NOT_FOUND, alert_name, objects, verdict
+from rearguard_controller.cli.show import NOT_FOUND, Json, alert_name, objects, verdict
+from rearguard_controller.client import Client, RemoteError, segment
 from rearguard_controller.errors import InvalidInputError, NotFoundError
 
 LOOKED_THROUGH = 50  # newest decisions about an alert that are searched for other targets
@@ -148,20 +148,20 @@ def _found(client: Client, options: Namespace) -> tuple[Json, list[str]]:
 
 def _by_id(client: Client, name: str) -> Json | None:
     try:
-        return client.get(f"{BASE}/decisions/{segment(name)}")
+        return client.decision(name)
     except RemoteError as error:
         if error.status != NOT_FOUND:
             raise
     try:
-        return cast("Json", client.get(f"{BASE}/rollback/{segment(name)}")["decision"])
+        return client.rollback(name)["decision"]
     except RemoteError as error:
         if error.status != NOT_FOUND:
             raise
     return None
 
 
-def _newest(client: Client, limit: int, **filters: str | None) -> list[Json]:
-    return objects(client.get(f"{BASE}/decisions", {**filters, "limit": limit}), "decisions")
+def _newest(client: Client, limit: int, *, target: str | None = None, alert: str | None = None) -> list[Json]:
+    return objects(client.decisions(target=target, alert=alert, limit=limit), "decisions")
 
 
 def _nothing(name: str | None, target: str | None) -> str:

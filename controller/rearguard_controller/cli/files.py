@@ -1,4 +1,4 @@
-"""The command files: lists the rules, routes, dashboards and schema that come with Rearguard, or writes them out.
+"""The commands files and schema: lists what comes with Rearguard (rules, routes, dashboards, schema), or writes it out.
 
 Here: where these files lie, in an installed package and in a clone of the repository. They stand once, in the
 repository's folders; pyproject.toml puts them into the package's folder `shipped` when a wheel is built.
@@ -6,8 +6,9 @@ repository's folders; pyproject.toml puts them into the package's folder `shippe
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -77,6 +78,17 @@ def files(options: Namespace) -> int:
     return 0
 
 
+def schema(_: Namespace) -> int:
+    """Print the JSON schema of the configuration file, as it is shipped.
+
+    Raises:
+        NotFoundError: this installation has none.
+    """
+    for file in shipped("schema"):
+        sys.stdout.write(file.at.read_text(encoding="utf-8"))
+    return 0
+
+
 def shipped(kind: str | None = None) -> list[File]:
     """The files of one kind or of all, by kind and path.
 
@@ -127,3 +139,6 @@ def _refuse_to_overwrite(places: Mapping[Path, bytes], folder: Path, *, force: b
             f"{folder} holds other versions of {', '.join(differing)}; nothing was written.",
             hint="Take another folder, or overwrite what is there with --force.",
         )
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {"files": files, "schema": schema}

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rearguard_controller.cli import terminal
-from rearguard_controller.cli.http_client import Client, Json, RemoteError
-from rearguard_controller.cli.show import BASE, objects
+from rearguard_controller.cli.show import Json, objects
+from rearguard_controller.client import Client, RemoteError
 
 LOOK_EVERY = 5.0  # seconds without an event
 APART = 0.3  # seconds between two looks, however many events come
@@ -38,7 +38,7 @@ def follow(client: Client, options: Namespace, show: Callable[[Json], None]) -> 
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             try:
-                answer = client.get(f"{BASE}/rollback/status")
+                answer = client.status()
                 shown.status(answer)
                 pause = LOOK_EVERY
             except RemoteError as error:
@@ -57,9 +57,8 @@ def _listen(client: Client, news: threading.Event) -> None:
     """Set `news` whenever the controller tells of an event, or is there again; for as long as the process lives."""
     while True:
         with contextlib.suppress(RemoteError):
-            for line in client.stream(f"{BASE}/events"):
-                if line.startswith(b"event:"):
-                    news.set()
+            for _ in client.events():
+                news.set()
         time.sleep(LOOK_EVERY)
 
 

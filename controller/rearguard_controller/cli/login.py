@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from rearguard_controller.cli import contexts, terminal
 from rearguard_controller.cli.connection import named, tls_files
 from rearguard_controller.cli.contexts import USUAL, Context, Contexts
-from rearguard_controller.cli.http_client import Client, RemoteError, token_in, usable_token
-from rearguard_controller.cli.show import BASE
+from rearguard_controller.cli.token_files import token_in, usable_token
+from rearguard_controller.client import Client, RemoteError
 from rearguard_controller.config import is_loopback
 from rearguard_controller.errors import NotFoundError, RearguardError
 from rearguard_controller.wording import address
@@ -38,7 +38,7 @@ def login(options: Namespace) -> int:
     given = token_in(Path(options.token_file), "--token-file") if options.token_file else _typed()
     context = Context(options.url.rstrip("/"), given, *files)
     try:
-        answer = Client(context.url, given, tls).get(f"{BASE}/rollback/status")
+        answer = Client(context.url, given, tls).status()
     except RemoteError as error:
         hint = error.hint
         if error.status in (401, 403):

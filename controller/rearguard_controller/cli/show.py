@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from typing import TypeAlias, cast
 
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.connection import connected
-from rearguard_controller.cli.http_client import Json, segment
 from rearguard_controller.wording import moment, span
 
-BASE = "/api/monitoring"
+Json: TypeAlias = Mapping[str, object]  # a part of an answer
 NOT_FOUND = 404
 MOST_KNOWN = 12  # targets of which status tells in sentences
 _SCORE_COUNTS = ("agreed", "only_we", "only_people")  # fields of a target's `score` in the API
@@ -27,7 +26,7 @@ def status(options: Namespace) -> int:
         from rearguard_controller.cli.follow import follow  # noqa: PLC0415  # on request only
 
         return follow(client, options, _status)
-    answer = client.get(f"{BASE}/rollback/status")
+    answer = client.status()
     if not terminal.as_asked(options, answer):
         _status(answer)
     return 0
@@ -73,9 +72,8 @@ def _known(targets: list[Json]) -> None:
 
 def history(options: Namespace) -> int:
     """Print rollbacks, newest first."""
-    answer = connected(options).get(
-        f"{BASE}/rollback/history",
-        {"target": options.target, "outcome": options.outcome, "limit": options.limit, "before": options.before},
+    answer = connected(options).history(
+        target=options.target, outcome=options.outcome, limit=options.limit, before=options.before
     )
     if terminal.as_asked(options, answer):
         return 0
@@ -86,15 +84,12 @@ def history(options: Namespace) -> int:
 
 def decisions(options: Namespace) -> int:
     """Print decisions, newest first."""
-    answer = connected(options).get(
-        f"{BASE}/decisions",
-        {
-            "target": options.target,
-            "alert": options.alert,
-            "verdict": options.verdict,
-            "limit": options.limit,
-            "before": options.before,
-        },
+    answer = connected(options).decisions(
+        target=options.target,
+        alert=options.alert,
+        verdict=options.verdict,
+        limit=options.limit,
+        before=options.before,
     )
     if terminal.as_asked(options, answer):
         return 0
@@ -119,9 +114,7 @@ def decisions(options: Namespace) -> int:
 
 def audit(options: Namespace) -> int:
     """Print what people did, newest first."""
-    answer = connected(options).get(
-        f"{BASE}/audit", {"subject": options.subject, "limit": options.limit, "before": options.before}
-    )
+    answer = connected(options).audit(subject=options.subject, limit=options.limit, before=options.before)
     if terminal.as_asked(options, answer):
         return 0
     rows = [
@@ -135,8 +128,7 @@ def audit(options: Namespace) -> int:
 
 def releases(options: Namespace) -> int:
     """Print what the controller remembers of a target's versions."""
-    path = f"{BASE}/targets/{segment(options.target)}/releases"
-    answer = connected(options).get(path, {"limit": options.limit})
+    answer = connected(options).releases(options.target, limit=options.limit)
     if terminal.as_asked(options, answer):
         return 0
     columns = ("VERSION", "SERVES", "FIRST SEEN", "LAST SEEN", "KNOWN GOOD SINCE", "MARK", "BARRIER")
@@ -163,7 +155,7 @@ def _called(version: object, description: object) -> object:
 
 def show(options: Namespace) -> int:
     """Print one rollback with its steps."""
-    answer = connected(options).get(f"{BASE}/rollback/{segment(options.id)}")
+    answer = connected(options).rollback(options.id)
     if terminal.as_asked(options, answer):
         return 0
     one_rollback(answer)

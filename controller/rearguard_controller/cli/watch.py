@@ -15,8 +15,7 @@ from typing import cast
 
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.connection import connected
-from rearguard_controller.cli.http_client import Client, Json, RemoteError, segment
-from rearguard_controller.cli.show import BASE, objects
+from rearguard_controller.cli.show import Json, objects
 from rearguard_controller.cli.watch_result import (
     EXIT_CODES,
     Blame,
@@ -28,6 +27,7 @@ from rearguard_controller.cli.watch_result import (
     Result,
     judge,
 )
+from rearguard_controller.client import Client, RemoteError
 
 LOOK_EVERY = 5.0  # seconds between two looks at the controller
 LOOK_FIRST = 0.2  # seconds; a short watch looks more often
@@ -122,17 +122,15 @@ def _every(order: Order) -> float:
 
 def _look(client: Client, target: str, version: str) -> Look:
     """Ask the controller once. Rollbacks are read last: if the version has changed, its rollback is there already."""
-    parameters = {"version": version, "limit": 1}
-    service = client.get(f"{BASE}/targets/{segment(target)}/releases", parameters)
-    of_target = {"target": target, "limit": MOST_READ}
-    decisions = objects(client.get(f"{BASE}/decisions", {**of_target, "verdict": "leave"}), "decisions")
-    rollbacks = objects(client.get(f"{BASE}/rollback/history", of_target), "rollbacks")
+    service = client.releases(target, version=version, limit=1)
+    decisions = objects(client.decisions(target=target, verdict="leave", limit=MOST_READ), "decisions")
+    rollbacks = objects(client.history(target=target, limit=MOST_READ), "rollbacks")
     release = next(iter(objects(service, "releases")), {})
     return Look(
         at=terminal.moment_of(service["at"]) or 0.0,
-        serving=cast("str | None", service["serving_version"]),
+        serving=service["serving_version"],
         serving_since=terminal.moment_of(service["serving_since"]),
-        clean_for=cast("float | None", service["clean_for_s"]),
+        clean_for=service["clean_for_s"],
         known_good_at=terminal.moment_of(release.get("known_good_at")),
         lacking=_lacking(service),
         triggers=tuple(map(str, cast("list[object]", service["triggers"]))),

@@ -24,15 +24,15 @@ from rearguard_controller.api.auth import Gate, Role
 from rearguard_controller.cli import main, manual, show, terminal
 from rearguard_controller.cli.arguments import command_names, parser, subparsers
 from rearguard_controller.cli.backtest import Lines
-from rearguard_controller.cli.http_client import Client
 from rearguard_controller.cli.serve import does
+from rearguard_controller.client import Client
 from rearguard_controller.config import parse
 from rearguard_controller.errors import RearguardError
 
 COMMANDS = [  # all that this version has
     "serve", "check", "status", "history", "show", "explain", "decisions", "rollback", "approve", "veto", "abort",
     "close", "arm", "disarm", "release", "drill", "audit", "releases", "watch", "backtest",
-    "files", "login", "logout", "context", "reload", "completion", "init",
+    "files", "init", "schema", "login", "logout", "context", "reload", "completion",
 ]  # fmt: skip
 CONFIGURATION = """
 environment: staging
@@ -73,12 +73,17 @@ def test_help_takes_less_than_250_ms_of_processor_time_and_lists_every_command()
     assert best < 0.25
 
 
+def ours(modules):
+    return {name.partition(".")[2] for name in modules if name.startswith("rearguard_controller.")}
+
+
 def test_help_loads_no_heavy_library():
     lines = ["import sys, rearguard_controller.cli as cli", "try: cli.main(['--help'])", "except SystemExit: pass"]
     code = "\n".join([*lines, "print(*sys.modules)"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert loaded & {"aiohttp", "requests", "rich", "yaml", "structlog", "prometheus_client", "orjson"} == set()
+    assert ours(loaded) == {"cli", "cli.arguments", "errors", "times", "times.moments", "wording"}
 
 
 def test_a_command_that_asks_loads_neither_yaml_nor_what_only_the_controller_needs(answering):
@@ -89,8 +94,13 @@ def test_a_command_that_asks_loads_neither_yaml_nor_what_only_the_controller_nee
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
     asked, *loaded = done.stdout.splitlines()[-1].split()
     assert asked == "0"
-    heavy = {"aiohttp", "rich", "yaml", "structlog", "prometheus_client", "orjson", "sqlite3"}
-    assert set(loaded) & {*heavy, "rearguard_controller.config.configuration"} == set()
+    heavy = {"aiohttp", "asyncio", "rich", "yaml", "structlog", "prometheus_client", "orjson", "sqlite3"}
+    assert set(loaded) & heavy == set()
+    assert ours(loaded) == {
+        "cli", "cli.arguments", "cli.connection", "cli.contexts", "cli.show", "cli.terminal", "cli.token_files",
+        "client", "client.client", "client.connection", "config", "config.loopback", "config.named_files",
+        "config.secret_files", "errors", "times", "times.moments", "wording",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("word", "meant"), [("statsu", "status"), ("roll-back", "rollback"), ("wacth", "watch")])

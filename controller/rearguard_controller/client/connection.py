@@ -1,23 +1,19 @@
 """Sends one request to the controller and reads its answer.
 
-Here: time limits, tokens in files, and errors as one sentence with a hint. `connection` says which controller.
+Here: time limits, the token, TLS, and errors as one sentence with a hint. What is asked stands in `client`.
 """
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import requests
 from requests.auth import AuthBase
 
 from rearguard_controller.config import is_loopback
-from rearguard_controller.config.named_files import UnreadableFileError, require_regular
-from rearguard_controller.config.secret_files import TokenLine, read_token_lines, token_lines
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.wording import address
 
@@ -62,11 +58,22 @@ class _Bearer(AuthBase):
         return request
 
 
-class Client:
+class Connection:
     """Sends requests to one controller."""
 
-    def __init__(self, url: str, token: str | None, tls: ClientTls | None = None, *, context: str = "") -> None:
-        """Use the controller at `url`. `context` is the name under which it was found, for what errors say.
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        tls: ClientTls | None = None,
+        *,
+        context: str = "",
+        patience: float = PATIENCE,
+    ) -> None:
+        """Use the controller at `url`.
+
+        `context` is the name under which it was found, for what errors say; `patience` how long a request waits for
+        an answer (seconds), unless it says more.
 
         Raises:
             RearguardError: `url` is not an HTTP address.
@@ -79,6 +86,7 @@ class Client:
             raise RearguardError(
                 f"{address(url)!r} is not an HTTP address.", hint=f"For example {DEFAULT_URL}.", field="url"
             )
+        self._patience = patience
         self._url, self._shown = url.rstrip("/"), address(url).rstrip("/")
         self._session = requests.Session()
         self._session.auth = _Bearer(token)
@@ -99,7 +107,7 @@ class Client:
         """The address of a page of this controller, without a password in it."""
         return self._shown + path
 
-    def stream(self, path: str) -> Iterator[bytes]:
+    def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
         """The lines of an answer that does not end, as they come.
 
         Raises:
@@ -112,6 +120,7 @@ class Client:
                 allow_redirects=False,
                 verify=self._trust,
                 stream=True,
+                headers=headers,
             ) as response:
                 if response.status_code != requests.codes.ok:
                     self._read(response)
@@ -119,23 +128,25 @@ class Client:
         except requests.RequestException as error:
             raise self._away(error) from None
 
-    def get(self, path: str, parameters: Mapping[str, object] | None = None, *, within: float = PATIENCE) -> Json:
-        """Send a GET request; parameters that are None are left out. `within`: seconds to wait for the answer.
+    def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Json:
+        """Send a GET request; parameters that are None are left out.
 
         Raises:
             RemoteError: no answer, or a refusal.
         """
         given = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
-        return self._ask("GET", path, parameters=given, patience=within)
+        return self._ask("GET", path, parameters=given)
 
-    def post(self, path: str, body: Mapping[str, object], *, once: bool = False, patience: float = PATIENCE) -> Json:
+    def post(
+        self, path: str, body: Mapping[str, object], *, once: bool = False, patience: float | None = None
+    ) -> Json:
         """Send a POST request.
 
         Args:
             path: below the controller's address.
             body: the fields of the JSON body; those that are None are left out.
             once: send an idempotency key, and try a second time if the answer gets lost; the controller acts once.
-            patience: seconds to wait for the answer.
+            patience: seconds to wait for the answer, if not as long as usual.
 
         Raises:
             UnknownResultError: the request was sent, and no answer came.
@@ -158,8 +169,9 @@ class Client:
         parameters: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> Json:
+        patience = self._patience if patience is None else patience
         try:
             response = self._session.request(
                 method,
@@ -231,41 +243,3 @@ _URL_HINT = "Is it running (rearguard serve), and is REARGUARD_URL its address?"
 def segment(text: str) -> str:
     """Quote text as one segment of a path."""
     return quote(text, safe="")
-
-
-def require_readable(file: Path, named_by: str) -> None:
-    """Refuse a file that cannot be read; `named_by` is the variable or option that names it."""
-    try:
-        require_regular(file)
-    except UnreadableFileError as error:
-        raise RearguardError(f"The file {file} cannot be read: {error}.", hint=f"{named_by} names it.") from None
-    if not os.access(file, os.R_OK):
-        raise RearguardError(f"The file {file} cannot be read.", hint=f"{named_by} names it.")
-
-
-def token_in(file: Path, named_by: str) -> str:
-    """The token that a file holds; `named_by` is the variable or option that names it.
-
-    Raises:
-        RearguardError: it cannot be read, or holds none that can be sent.
-    """
-    hint = f"{named_by} names a file with one token, or one name:token line."
-    return _first(read_token_lines(file, hint=hint), f"The token file {file}", "Write the token into it.")
-
-
-def usable_token(text: str, where: str, hint: str) -> str:
-    """The token in a text of the form that token files have; `where` the text came from, for what errors say.
-
-    Raises:
-        RearguardError: it holds none that can be sent.
-    """
-    return _first(token_lines(text, where), where[0].upper() + where[1:], hint)
-
-
-def _first(lines: list[TokenLine], where: str, hint: str) -> str:
-    if not lines:
-        raise RearguardError(f"{where} holds no token.", hint=hint)
-    token = lines[0].token
-    if not token.isascii() or not token.isprintable() or not token:
-        raise RearguardError(f"{where} holds no usable token.", hint="A token is plain ASCII.")
-    return token
