@@ -1,4 +1,4 @@
-"""The commands files and schema: lists what comes with Rearguard (rules, routes, dashboards, schema), or writes it out.
+"""The commands files and schema: lists what comes with Rearguard (rules, routes, dashboards, schema), or writes it.
 
 Here: where these files lie, in an installed package and in a clone of the repository. They stand once, in the
 repository's folders; pyproject.toml puts them into the package's folder `shipped` when a wheel is built.
