@@ -205,6 +205,11 @@ class StoreBase(ABC):
         rows = await self._rows("select value from meta where key = 'heartbeat_at'")
         return float(rows[0][0]) if rows else None
 
+    async def noted_threads(self) -> str | None:
+        """See `Journal.noted_threads`."""
+        rows = await self._rows("select value from meta where key = 'notice_threads'")
+        return str(rows[0][0]) if rows else None
+
     # --- drills
 
     async def drill_back_at(self, drill_id: str) -> float | None:

@@ -142,6 +142,15 @@ def note_heartbeat(at: float) -> Statement:
     )
 
 
+def note_threads(text: str) -> Statement:
+    """Store what services said of first messages, replacing what was stored before."""
+    return Statement(
+        "insert into meta (key, value) values ('notice_threads', $1)"
+        " on conflict (key) do update set value = excluded.value",
+        (text,),
+    )
+
+
 def give_up_drills(target: str, before: float) -> Statement:
     """End the target's drill that began before this moment and never ended."""
     return Statement(

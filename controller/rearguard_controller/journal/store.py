@@ -113,7 +113,8 @@ class Lead(Protocol):
 class Journal(Protocol):
     """What any replica may read and write, leader or not: durable on return, invariants held by the database.
 
-    Deliveries, heartbeats, drills and what people say may come to any replica, so their writes check no lease.
+    Deliveries, heartbeats, threads of notices, drills and what people say may come to any replica, so their writes
+    check no lease.
     """
 
     @property
@@ -266,6 +267,12 @@ class Journal(Protocol):
 
     async def heartbeat_at(self) -> float | None:
         """When the last heartbeat came, to any process; None if none ever came."""
+
+    async def note_threads(self, text: str) -> None:
+        """Remember what services of notices said of first messages, instead of what was remembered before."""
+
+    async def noted_threads(self) -> str | None:
+        """What `note_threads` was given last, by any process; None if it never was."""
 
     async def begin_drill(self, drill: Drill, *, given_up: float, action: OperatorAction) -> None:
         """Store a drill that begins. An unfinished drill of the target that began before `given_up` counts as over.

@@ -23,6 +23,7 @@ from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.kubernetes import Cluster
 from rearguard_controller.adapters.notices.delivery import Notify, services_of
 from rearguard_controller.adapters.notices.record import NoticeRecord
+from rearguard_controller.adapters.notices.threads import Threads
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.replicas import connect
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
@@ -81,7 +82,7 @@ class Controller:
         self.journal, self._fence = journal, Fence()
         self._telemetry = Telemetry(configuration.targets)
         record = NoticeRecord(lambda done: journal.change_target("", lambda known: known, action=done), time.time)
-        notify = Notify(self._telemetry.notified, record.note)
+        notify = Notify(self._telemetry.notified, record.note, threads=Threads(journal.note_threads))
         self._runtime = Runtime(
             clock=time.time,
             steady=time.monotonic,
@@ -230,8 +231,8 @@ class Controller:
         await self._prometheus.close()
         if self._alertmanager is not None:
             await self._alertmanager.close()
+        await self._engine.notify.close()  # before the journal, which keeps what became of the last notices
         await self.journal.close()
-        await self._engine.notify.close()
 
     def _cluster(self, configuration: Configuration) -> Cluster | None:
         """The cluster whose workloads are targets, if there are any; what changes in it is looked at at once."""
@@ -268,6 +269,10 @@ class Controller:
         )
 
     async def _lead(self) -> None:
+        try:
+            self._engine.notify.threads.take(await self.journal.noted_threads())
+        except JournalError as error:  # a thread more is better than no lead
+            log.warning("threads_not_known", error=error.message)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._engine.runner.run())
             group.create_task(self._heartbeat.watch())

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from real.controller.journal_kit import Store
+from real.controller.notice_kit import TS
 from real.controller.receivers import HANG, receiving
 from real.controller.served import BASE, SENDER, alerts, metrics, serving
 from real.controller.test_security import calling
@@ -160,6 +161,26 @@ async def test_after_a_restart_nothing_is_told_again_of_a_closed_rollback(tmp_pa
         async with serving(tmp_path, more=notify(to(receiver))) as service:
             assert (await service.closed(answer["rollback_id"]))["outcome"] == "completed"
             await quiet(receiver, 3, seconds=1.2)  # longer than the runner's pause between two looks
+
+
+async def test_a_thread_of_slack_goes_on_after_a_restart(tmp_path):
+    (tmp_path / "token").write_text("Secret-token\n")
+    (tmp_path / "hold").touch()
+    async with receiving((200, TS, {})) as receiver:
+        more = notify(to(receiver, f"kind: slack, token_file: token, channel: C1, {ALL}"))
+        async with serving(tmp_path, more=more) as service:
+            _, answer = await service.post(f"{BASE}/rollback/trigger", WISH)
+            first, second, _ = await receiver.got(3)  # decided; started, below it; and the first one, changed
+            assert "thread_ts" not in first
+            assert second["thread_ts"] == TS["ts"]
+        (tmp_path / "hold").unlink()
+        before = len(receiver.posted)
+        async with serving(tmp_path, more=more) as service:
+            outcome = (await service.closed(answer["rollback_id"]))["outcome"]
+            told = (await receiver.got(before + 2))[before:]
+    assert outcome == "completed"
+    assert any(path.endswith("/chat.postMessage") for path in receiver.paths[before:])
+    assert {each.get("thread_ts") or each["ts"] for each in told} == {TS["ts"]}
 
 
 async def test_every_receiver_has_its_series_at_0_from_the_start_and_from_a_reload_on(tmp_path):

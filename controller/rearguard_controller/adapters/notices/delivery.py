@@ -30,6 +30,7 @@ from rearguard_controller.adapters.notices.receiver import (
     nowhere,
 )
 from rearguard_controller.adapters.notices.templates import Templates
+from rearguard_controller.adapters.notices.threads import Threads
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.model import Alert, Decision, NoticeEvent, Release, Rollback, Step, Verdict
 from rearguard_controller.model.identity import key_of
@@ -49,11 +50,21 @@ class Notify:
     """Everybody who is told. It lives as long as the process; `use` gives it the entries."""
 
     def __init__(
-        self, count: Count, note: Note = nowhere, *, back_off: float = BACK_OFF, give_up: float = GIVE_UP
+        self,
+        count: Count,
+        note: Note = nowhere,
+        *,
+        back_off: float = BACK_OFF,
+        give_up: float = GIVE_UP,
+        threads: Threads | None = None,
     ) -> None:
-        """Nobody is told yet; `count` takes a service and a result for each notice, `note` also the notice."""
+        """Nobody is told yet; `count` takes a service and a result for each notice, `note` also the notice.
+
+        `threads` is what services said of first messages, as far as it is known.
+        """
         self._count = count
-        self._ways = Ways(message, count, note, back_off=back_off, give_up=give_up)
+        self.threads = threads or Threads()
+        self._ways = Ways(message, count, note, back_off, give_up, self.threads)
         self._receivers: tuple[Receiver, ...] = ()
         self._last_told: OrderedDict[bytes, tuple[bool, float]] = OrderedDict()  # of an alert: it fired, and when
 
@@ -87,14 +98,12 @@ class Notify:
         for entry, receiver in kept.items():
             receiver.service, receiver.ways = services[entry], ways
         left: dict[str, list[Notice]] = {}
-        threads: dict[str, dict[str, dict[str, str]]] = {}
         for receiver in before.values():
             left.setdefault(receiver.service, []).extend(receiver.stop())
-            threads.setdefault(receiver.service, {}).update(receiver.threads)
         found = []
         for entry in entries:
             receiver = kept.get(entry) or Receiver(entry, services[entry], ways)
-            receiver.take_over(left.pop(receiver.service, ()), threads.pop(receiver.service, {}))
+            receiver.take_over(left.pop(receiver.service, ()))
             found.append(receiver)
         self._receivers = tuple(found)
         for service, waiting in left.items():
@@ -108,6 +117,7 @@ class Notify:
         for receiver in self._receivers:
             _drop(receiver.service, len(receiver.stop()), self._count, "The controller stops.")
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.threads.close(grace)
 
     # --- what happened ------------------------------------------------------------------------------------
 

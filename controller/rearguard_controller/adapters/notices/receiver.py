@@ -7,9 +7,9 @@ An error is told by its kind only: a library's words may repeat an address, of w
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from itertools import islice
 
 import aiohttp
@@ -20,6 +20,7 @@ from rearguard_controller.adapters.notices.addresses import post_to
 from rearguard_controller.adapters.notices.message import Message, is_news
 from rearguard_controller.adapters.notices.notice import Notice
 from rearguard_controller.adapters.notices.post import LONGEST_ANSWER, LONGEST_PAUSE, Post, Reply, Result
+from rearguard_controller.adapters.notices.threads import Threads
 from rearguard_controller.config import NotifyEntry, ReceiverKind
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import NoticeEvent
@@ -30,7 +31,6 @@ QUEUE = 256  # notices that wait for one receiver; beyond, the oldest alert goes
 ATTEMPTS = 5
 BACK_OFF = 1.0  # seconds before the second attempt; doubles
 GIVE_UP = 90.0  # seconds for all attempts of one notice, without the pauses that the service asked for
-MOST_THREADS = 1000  # of which it is known what the service said of the first message
 SENT, FAILED, REFUSED, DROPPED = "sent", "failed", "refused", "dropped"
 
 Note = Callable[[str, Notice, str], None]  # takes a service, a notice and what became of it, in words
@@ -50,6 +50,7 @@ class Ways:
         note: takes a service, a notice and what became of it, in words; it waits for nothing.
         back_off: seconds before the second attempt; doubles.
         give_up: seconds for all attempts of one notice.
+        threads: what services said of first messages.
     """
 
     worded: Callable[[Notice], Message]
@@ -57,6 +58,7 @@ class Ways:
     note: Note = nowhere
     back_off: float = BACK_OFF
     give_up: float = GIVE_UP
+    threads: Threads = field(default_factory=Threads)
 
 
 class Receiver:
@@ -67,7 +69,6 @@ class Receiver:
         self.entry = entry
         self.service = service
         self.task: asyncio.Task[None] | None = None
-        self.threads: OrderedDict[str, dict[str, str]] = OrderedDict()  # by the key of their messages
         self.ways = ways
         self._waiting: deque[Notice] = deque()
         self._is_full = False
@@ -93,9 +94,8 @@ class Receiver:
         if self.task is None:
             self.task = asyncio.create_task(self._work(), name=f"notices for {self.service}")
 
-    def take_over(self, waiting: Iterable[Notice], threads: Mapping[str, dict[str, str]]) -> None:
+    def take_over(self, waiting: Iterable[Notice]) -> None:
         """Take over what waited for the entry in its old form; what it does not want any more is dropped."""
-        self.threads.update(threads)
         for notice in waiting:
             if self.wants(notice):
                 self.put(notice)
@@ -177,7 +177,7 @@ class Receiver:
         message = self.ways.worded(notice)
         if to.kind is ReceiverKind.APPRISE:
             return done, await kinds.by_apprise.send(message, to, self.entry.timeout)
-        known = self.threads.get(message.key, {})
+        known = self.ways.threads.known(self.service, message.key)
         sent = kinds.posts(message, to, known)
         if not sent:
             return 0, _NOTHING
@@ -188,15 +188,8 @@ class Receiver:
                 return done, result
             done += 1
             if result.learned:
-                self._learn(message.key, result)
+                self.ways.threads.learn(self.service, message.key, result.learned)
         return done, result
-
-    def _learn(self, key: str, result: Result) -> None:
-        """Remember what the service said, for later messages with the same key."""
-        self.threads[key] = {**self.threads.get(key, {}), **result.learned}
-        self.threads.move_to_end(key)
-        if len(self.threads) > MOST_THREADS:
-            self.threads.popitem(last=False)
 
     async def _send(self, session: aiohttp.ClientSession, post: Post) -> Result:
         try:

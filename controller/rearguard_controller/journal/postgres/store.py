@@ -180,6 +180,11 @@ class PostgresJournal(StoreBase):
         sql, values = statements.note_heartbeat(at)
         await self._connections.rows(sql, *values)
 
+    async def note_threads(self, text: str) -> None:
+        """See `Journal.note_threads`."""
+        sql, values = statements.note_threads(text)
+        await self._connections.rows(sql, *values)
+
     # --- drills
 
     async def begin_drill(self, drill: Drill, *, given_up: float, action: OperatorAction) -> None:

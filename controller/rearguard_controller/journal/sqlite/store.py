@@ -185,6 +185,10 @@ class SqliteJournal(StoreBase):
         """See `Journal.note_heartbeat`."""
         await self._write(lambda connection: sqlite_records.run(connection, *statements.note_heartbeat(at)))
 
+    async def note_threads(self, text: str) -> None:
+        """See `Journal.note_threads`."""
+        await self._write(lambda connection: sqlite_records.run(connection, *statements.note_threads(text)))
+
     # --- drills
 
     async def begin_drill(self, drill: Drill, *, given_up: float, action: OperatorAction) -> None:
