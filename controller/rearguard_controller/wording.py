@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the command line shows text, and needs nothing of the model
     from rearguard_controller.model import Decision, Measurement
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+MOST_NAMED = 12  # names of a list that may be long
 
 
 def summary(decision: Decision) -> str:
@@ -74,6 +75,18 @@ def because(detail: str) -> str:
     if not detail:
         return "."
     return f": {detail}" if detail.endswith(".") else f": {detail}."
+
+
+def some(names: Iterable[str]) -> str:
+    """The first names and how many more there are, for a fleet has thousands; `none` without any."""
+    first: list[str] = []
+    more = 0
+    for name in names:
+        if len(first) < MOST_NAMED:
+            first.append(name)
+        else:
+            more += 1
+    return (", ".join(first) or "none") + (f" and {more} more" if more else "")
 
 
 def meant(word: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from rearguard_controller.intake.by_hand import ByHand, ManualAnswer, ManualRequ
 from rearguard_controller.model import Release, Rollback, Said, Target, TargetState
 from rearguard_controller.model.versions import VERSION_HINT, is_version
 from rearguard_controller.releases.by_people import ReleaseWords
-from rearguard_controller.wording import meant
+from rearguard_controller.wording import meant, some
 
 MOST_KEY = 255  # characters of an idempotency key
 
@@ -45,7 +45,7 @@ class People:
             if target.name == name:
                 return target
         names = [target.name for target in self.targets]
-        hint = f"{meant(name[:100], names)}Configured: {', '.join(names) or 'none'}."
+        hint = f"{meant(name[:100], names)}Configured: {some(names)}."
         raise NotFoundError(f"No target is called {name[:100]!r}.", hint=hint, field="target")
 
     async def trigger(self, request: ManualRequest) -> ManualAnswer:

@@ -26,7 +26,7 @@ from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
 from rearguard_controller.times import durations
 from rearguard_controller.times.moments import bounded
-from rearguard_controller.wording import address, moment, span
+from rearguard_controller.wording import address, meant, moment, some, span
 
 TIMEOUT = 60.0  # seconds for one query; some read a week of a series
 EVERY = 5.0  # seconds between two lines of progress when standard error is no terminal
@@ -57,7 +57,7 @@ def run(options: Namespace) -> int:
     if options.target is not None and options.target not in names:
         raise NotFoundError(
             f"There is no target {options.target!r}.",
-            hint=f"{'Found' if without_file else 'Configured'} targets: {', '.join(names)}.",
+            hint=f"{meant(options.target, names)}{'Found' if without_file else 'Configured'} targets: {some(names)}.",
         )
     settings = found.prometheus if options.prometheus is None else _instead(found.prometheus, options.prometheus)
     report = asyncio.run(_judge(found, settings, start, end, raw=without_file))

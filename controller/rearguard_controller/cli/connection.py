@@ -15,7 +15,7 @@ from rearguard_controller.cli.contexts import Context
 from rearguard_controller.cli.token_files import require_readable, token_in
 from rearguard_controller.client import DEFAULT_URL, PATIENCE, Client, ClientTls
 from rearguard_controller.errors import NotFoundError, WrongUseError
-from rearguard_controller.wording import meant
+from rearguard_controller.wording import meant, some
 
 TLS_VARIABLES = ("REARGUARD_CA_FILE", "REARGUARD_CERT_FILE", "REARGUARD_KEY_FILE")
 
@@ -55,7 +55,7 @@ def named(name: str | None, environment: Mapping[str, str] = os.environ) -> tupl
     if chosen is None:
         return "", Context(DEFAULT_URL)
     if chosen not in kept.known:
-        known = ", ".join(sorted(kept.known)) or "none"
+        known = some(sorted(kept.known))
         raise NotFoundError(
             f"There is no context {chosen!r}.",
             hint=f"{meant(chosen, kept.known)}Known: {known}. Log in: rearguard login URL --context {chosen}",

@@ -16,6 +16,7 @@ from rearguard_controller.cli.connection import connected
 from rearguard_controller.cli.show import NOT_FOUND, Json, alert_name, objects, verdict
 from rearguard_controller.client import Client, RemoteError, segment
 from rearguard_controller.errors import InvalidInputError, NotFoundError
+from rearguard_controller.wording import some
 
 LOOKED_THROUGH = 50  # newest decisions about an alert that are searched for other targets
 WRONG_USE = 2  # exit code
@@ -44,7 +45,7 @@ def explain(options: Namespace) -> int:
     one_decision(found)
     if others:
         terminal.line()
-        terminal.paragraph(f"There are decisions about this alert for {', '.join(others)}, too: see --target.")
+        terminal.paragraph(f"There are decisions about this alert for {some(others)}, too: see --target.")
     return 0
 
 

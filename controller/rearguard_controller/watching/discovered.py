@@ -18,6 +18,7 @@ from rearguard_controller.config.drains import settled
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import KubernetesRelease, Labels, Mode, Policy, Target, WorkloadKind
 from rearguard_controller.model.labels import LABEL_NAME
+from rearguard_controller.wording import some
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +97,7 @@ def target_of(discover: Discover, kind: WorkloadKind, it: Workload, policies: Ma
     if named is not None:
         policy = policies.get(named, policy)
         if named not in policies:
-            problems.append(f"{POLICY}: there is no policy {named!r}; known: {', '.join(policies)}.")
+            problems.append(f"{POLICY}: there is no policy {named!r}; known: {some(policies)}.")
     wanted = said.get(MODE)
     if wanted is not None:
         if wanted not in tuple(Mode):

@@ -38,14 +38,20 @@ AS_IN_THE_POD = (
 def test_the_image_is_small_without_root_and_labelled(engine, image):
     known = engine.inspect(image)
     version = next(line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("version"))
-    assert known["Size"] < LIMIT_BYTES
+    assert known["Size"] < LIMIT_BYTES, known["Size"]
     assert known["Config"]["User"] == f"{USER}:{USER}"
     labels = {key.removeprefix("org.opencontainers.image."): text for key, text in known["Config"]["Labels"].items()}
     assert labels["version"] == version.split('"')[1]
     assert labels["licenses"] == "Apache-2.0"
     assert {"title", "description", "source", "revision"} <= labels.keys()
     told = engine.run("run", "--rm", *AS_IN_THE_POD, "--entrypoint=python", image, "-c", _LOOK)
-    assert json.loads(told) == {"user": USER, "capabilities": 0, "root writable": False, "pip": False}
+    assert json.loads(told) == {
+        "user": USER,
+        "capabilities": 0,
+        "root writable": False,
+        "pip": False,
+        "apprise": True,
+    }
 
 
 _LOOK = """
@@ -60,6 +66,7 @@ print(json.dumps({
     "user": os.getuid(),
     "capabilities": int(re.search(r"CapEff:\\t(\\w+)", open("/proc/self/status").read())[1], 16),
     "root writable": writable("/opt/rearguard/x"),
+    "apprise": importlib.util.find_spec("apprise") is not None,
     "pip": importlib.util.find_spec("pip") is not None,
 }))
 """

@@ -304,6 +304,10 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
     return [
         ("Serves now", _serves(notice)),
         ("Rolled away from", _away_from(notice) or "" if has_left(rollback) else ""),
+        (
+            "Version of the alert",
+            alert.labels.get(VERSION, "") if alert and notice.event is NoticeEvent.ALERT else "",
+        ),
         ("Alert", "" if alert is None else alert.name),
         ("Measured", _measured(decision)),
         ("Figure", annotations.get("figure", "")),
@@ -327,6 +331,9 @@ def _disarmed(notice: Notice) -> str:
     rollback = notice.rollback
     if notice.event is not NoticeEvent.FINISHED or rollback is None:
         return ""
+    if rollback.outcome is Outcome.VETOED:
+        away = f"none away from {rollback.from_version}"
+        return f'{away}; allow them again: rearguard arm {rollback.target} --reason "..."'
     if arming(TargetState(rollback.target), rollback).armed:
         return ""
     return f'disarmed; allow them again: rearguard arm {rollback.target} --reason "..."'
