@@ -271,6 +271,20 @@ def test_whatever_answers_is_told_in_words(answering, status, body, named):
     assert "Traceback" not in done.stderr
 
 
+def test_the_same_answer_is_a_table_json_or_yaml(answering):
+    answer = {"targets": [{"name": "a: [x", "firing": [], "state": "steady"}], "heartbeat": {"state": "fresh"}}
+    url, _ = answering(*[(200, json.dumps(answer).encode())] * 4)
+    said = {
+        words: run("status", *words, REARGUARD_URL=url)
+        for words in ((), ("--output", "json"), ("--json",), ("--output", "yaml"))
+    }
+    assert {done.returncode for done in said.values()} == {0}
+    table, as_json, short, as_yaml = (done.stdout for done in said.values())
+    assert table.split()[:4] == ["TARGET", "STATE", "MODE", "ARMED"]
+    assert "a: [x" in table
+    assert json.loads(as_json) == json.loads(short) == yaml.safe_load(as_yaml) == answer
+
+
 def test_a_lost_answer_to_a_rollback_is_asked_again_with_the_same_key(answering):
     done = json.dumps({"rollback_id": "r1", "rollback": {}}).encode()
     url, asked = answering((None, b""), (200, done))

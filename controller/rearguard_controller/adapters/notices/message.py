@@ -304,10 +304,7 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
     return [
         ("Serves now", _serves(notice)),
         ("Rolled away from", _away_from(notice) or "" if has_left(rollback) else ""),
-        (
-            "Version of the alert",
-            alert.labels.get(VERSION, "") if alert and notice.event is NoticeEvent.ALERT else "",
-        ),
+        ("Version of the alert", _labels(notice).get(VERSION_LABEL, "") if notice.event is NoticeEvent.ALERT else ""),
         ("Alert", "" if alert is None else alert.name),
         ("Measured", _measured(decision)),
         ("Figure", annotations.get("figure", "")),
