@@ -45,6 +45,14 @@ async def test_an_alert_is_read_as_it_was_accepted_at_once_and_when_its_record_i
         assert [entry.alert for entry in await journal.unjudged(9)] == given
 
 
+async def test_threads_of_notices_are_there_for_another_process_and_the_last_text_counts(journal, store):
+    assert await journal.noted_threads() is None
+    for text in ("[]", '[["chat", "r1", {"ts": "1.2 é"}]]'):
+        await journal.note_threads(text)
+    assert await journal.noted_threads() == text
+    assert await store.rows("select value from meta where key = 'notice_threads'") == [(text,)]
+
+
 async def test_several_decisions_are_stored_in_their_order_all_or_none(journal, store):
     several = [decision(f"d{number}", decided_at=NOW) for number in range(40)]
     await journal.record_several(several)

@@ -1,11 +1,13 @@
 """What people read in a notice, and what a notice never carries."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rearguard_controller.adapters.notices import notice as notices
 from rearguard_controller.adapters.notices.notice import MOST_SAID, Notice
+from rearguard_controller.config import ReceiverKind
 from rearguard_controller.model import (
     NoticeEvent,
     Outcome,
@@ -123,3 +125,10 @@ def test_the_return_of_a_bad_version_says_since_when_it_is_bad_by_which_rollback
         suspect
     )
     assert notices.body(bad)["release"]["version"] == "v2"
+
+
+def test_each_kind_of_receiver_and_each_event_stands_in_the_guides():
+    docs = Path(__file__).parents[3] / "docs"
+    guide, reference = (docs / "notices.md").read_text(), (docs / "api.md").read_text()
+    assert [kind for kind in ReceiverKind if f"\n| `{kind}`" not in guide] == []
+    assert [event for event in NoticeEvent if f"`{event}`" not in reference] == []
