@@ -6,7 +6,8 @@ STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 BENCH_CONTROLLER = $(filter accept command storm history failover workloads,$(ONLY))
-BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER),$(ONLY))
+BENCH_JUDGEMENT = $(filter judgement,$(ONLY))
+BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER) judgement,$(ONLY))
 
 .PHONY: help setup demo test check soak mutants bench format release-check docs clean
 
@@ -38,9 +39,10 @@ soak: setup ## the long campaigns, three side by side; those that measure time b
 mutants: setup ## guards taken away one by one, about 40 minutes: does a test see it? (ONLY="execution intake")
 	@$(BIN)/python tests/mutants $(ONLY)
 
-bench: setup ## the benchmarks: ratios to floors and peers of the same run (ONLY="storm overhead")
+bench: setup ## the benchmarks: ratios to floors and peers of the same run (ONLY="storm overhead judgement")
 	@$(if $(if $(ONLY),$(BENCH_CONTROLLER),all),PYTHONPATH=deploy/local:tests $(BIN)/python bench/controller $(BENCH_CONTROLLER),true)
 	@$(if $(if $(ONLY),$(BENCH_EXPORTER),all),$(BIN)/python bench/exporter $(BENCH_EXPORTER),true)
+	@$(if $(if $(ONLY),$(BENCH_JUDGEMENT),all),PYTHONPATH=deploy/local:tests $(BIN)/python bench/judgement,true)
 
 check: setup ## format, lint, types, import floors, rules, manifests, release
 	@$(BIN)/ruff format --check .

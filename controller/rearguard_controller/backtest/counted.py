@@ -18,7 +18,7 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.facts import counting
 from rearguard_controller.facts.measurements import NOT_COUNTED
 from rearguard_controller.judgement.beside import Pair
-from rearguard_controller.judgement.evidence import STEP, bad_steps, learn, weigh
+from rearguard_controller.judgement.evidence import STEP, is_bad, learn, weigh
 from rearguard_controller.judgement.looks import proofs
 from rearguard_controller.model import VERSION_LABEL, Condition, Counts, Facts, Measured, Measurement, Target
 from rearguard_controller.model.observations import ERROR_EVIDENCE, last_episode
@@ -84,7 +84,7 @@ def with_counts(facts: Facts, target: Target, counts: Counts | None) -> Facts:
     if known is None or found is None:
         return replace(facts, measured=Measured(now_detail="nothing was counted", counts_detail="", by_evidence=True))
     learnt = learn(known.before)
-    bad = [at for at, is_bad in bad_steps(known, learnt.share) if is_bad]
+    bad = [each.at for each in known.own if is_bad(each, learnt.share)]
     n, x = sum(each.requests for each in known.before), sum(each.failures for each in known.before)
     measured = Measured(
         now=Measurement(found.nats, found.needed, ">", past=found.nats > found.needed),

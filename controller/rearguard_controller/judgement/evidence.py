@@ -30,7 +30,9 @@ STEP = 5.0  # seconds that a step of `Counts.own` lasts
 BLOCK = 15.0  # seconds over which clumping is measured, and that a step of `Counts.before` lasts
 SEGMENT = 600.0  # seconds: clumping is measured in each; one of them may hold a blip
 DOUBT = 3.0  # nats of the older version's own failures, from which on it counts as failing, too
-SPREAD = 60.0  # seconds in which bad steps are counted that do not follow one another
+CLEARS = 7.0  # nats from which on both versions count as failing side by side: 1 in 1,000
+LONGEST_LASTING = 24  # steps that are looked at for whether a fault has lasted: as long
+SPREAD = 120.0  # seconds in which bad steps are counted that do not follow one another
 
 FALSE_ALARMS = {Caution.SWIFT: 1e-3, Caution.STANDARD: 1e-4, Caution.CAREFUL: 1e-5}  # for each release
 
@@ -58,7 +60,7 @@ class Weighed:
         nats: divided by the clumping.
         needed: as many are evidence enough.
         beside: the older version serves beside, and its requests were compared with.
-        shared: it would be enough, had the older version not shown as much in the same seconds.
+        shared: both fail side by side beyond what is allowed, and the release not clearly more.
         requests_older: of the older version in the same seconds; 0 where it was not compared with.
         failures_older: likewise.
     """
@@ -177,30 +179,37 @@ def weigh(counts: Counts, caution: Caution, learnt: Learnt | None = None, at: fl
     )
 
 
-def bad_steps(counts: Counts, share: float) -> list[tuple[float, bool]]:
-    """The release's steps with requests, in order: when, and whether more failed than the allowed share."""
-    return [(each.at, each.failures > share * each.requests) for each in counts.own if each.requests > 0]
+def is_bad(step: Tally, share: float) -> bool:
+    """Whether more failed in a step than the allowed share."""
+    return step.failures > share * step.requests
 
 
-def has_lasted(steps: Sequence[tuple[float, bool]], hold: float) -> bool:
+def has_lasted(own: Sequence[Tally], share: float, hold: float) -> bool:
     """Whether bad steps are no blip, which is shorter than `hold` and so touches no steps further apart.
 
-    Either the newest steps are all bad and reach back for that long (three at least, two for a hold of one step); or
-    within a minute two bad steps lie outside any stretch that a blip could touch, and one is among the newest two.
-    Steps without requests say neither.
+    Either the newest steps are all bad and reach back for that long (three at least, two for a hold of one step). Or,
+    within two minutes, what is left without the worst stretch that a blip could touch is still evidence enough to
+    doubt (`DOUBT`), in two bad steps at least, and one of the newest two is bad. Steps without requests say neither.
     """
-    bad = [at for at, is_bad in steps if is_bad]
+    asked = [each for each in own[-LONGEST_LASTING:] if each.requests > 0]
     run: list[float] = []
-    for at, is_bad in reversed(steps):
-        if not is_bad:
+    for each in reversed(asked):
+        if not is_bad(each, share):
             break
-        run.append(at)
-    least = min(round(hold / STEP) + 1, 3)
-    if len(run) >= least and run[0] - run[-1] >= hold:
+        run.append(each.at)
+    if len(run) >= min(round(hold / STEP) + 1, 3) and run[0] - run[-1] >= hold:
         return True
-    lately = [at for at in bad if at > steps[-1][0] - SPREAD] if steps else []
-    touched = max((sum(first <= at < first + hold for at in lately) for first in lately), default=0)
-    return any(is_bad for _, is_bad in steps[-2:]) and hold > STEP and len(lately) - touched > 1
+    if hold <= STEP or not any(is_bad(each, share) for each in asked[-2:]):
+        return False
+    lately = [each for each in asked if each.at > asked[-1].at - SPREAD]
+    worst = max((each.at for each in lately), key=lambda at: _failed(lately, at, at + hold))
+    left = [each for each in lately if not worst <= each.at < worst + hold]
+    beyond = luck(*_totals(left), share)
+    return beyond >= DOUBT and sum(is_bad(each, share) for each in left) > 1
+
+
+def _failed(steps: Sequence[Tally], start: float, end: float) -> float:
+    return sum(each.failures for each in steps if start <= each.at < end)
 
 
 def _within(steps: Sequence[Tally], end: float) -> Sequence[Tally]:
@@ -233,7 +242,7 @@ def _of_window(
     if not fails_too and (not recent or at_most < min(alone.nats, enough)):
         return alone  # nothing was wrong beside it, and there is too little traffic to compare
     nats = min(alone.nats, luck_beside(n_same, x_same, n_older, x_older) / clumps)
-    shared = nats < enough <= alone.nats
+    shared = nats < enough and min(alone.nats, luck(n_older, x_older, share) / clumps) >= CLEARS
     return replace(alone, nats=nats, beside=recent, shared=shared, requests_older=n_older, failures_older=x_older)
 
 

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 
 from rearguard_controller.judgement.evidence import (
     HOLDS,
-    SPREAD,
+    LONGEST_LASTING,
     Learnt,
     Weighed,
-    bad_steps,
     has_lasted,
     learn,
     weigh,
 )
 from rearguard_controller.model import Caution, Counts, Tally
 
-LOOKED_AT = 24  # steps that `has_lasted` is given: two minutes
+MINUTE = 60.0
 LEAST = 10.0  # seconds for which both must show it: more than a moment's fault
 
 
@@ -65,22 +64,21 @@ def first_blame(counts: Counts, caution: Caution) -> Blame | None:
 def proofs(counts: Counts, caution: Caution) -> Iterator[Blame]:
     """The moments at which evidence suffices, the fault lasted, and no older version had shown it, too."""
     learnt = learn(counts.before)
-    steps = bad_steps(counts, learnt.share)
     for each in looks(counts, caution, learnt):
         found = each.found
         if found is None or not found.suffices or each.shared_at is not None:
             continue
-        end = bisect_right(steps, each.at, key=lambda step: step[0])
+        end = bisect_right(counts.own, each.at, key=lambda step: step.at)
         hold = HOLDS[caution].beside if found.beside else HOLDS[caution].alone
-        if has_lasted(steps[max(0, end - LOOKED_AT) : end], hold):
+        if has_lasted(counts.own[max(0, end - LONGEST_LASTING) : end], learnt.share, hold):
             yield Blame(each.at, found)
 
 
 def looks(counts: Counts, caution: Caution, learnt: Learnt, *, beside_only: bool = False) -> Iterator[Look]:
     """One look at each step of the release; with `beside_only` only where an older version was asked something.
 
-    A release is cleared once evidence would have sufficed for `LEAST` seconds, had the older version not shown as
-    much. That ends when both were well side by side for a minute.
+    A release is cleared once both failed side by side for `LEAST` seconds, and the release not clearly more. That
+    ends when both were well side by side for a minute.
     """
     since: float | None = None
     cleared: float | None = None
@@ -103,11 +101,11 @@ def _both_well(counts: Counts, at: float, share: float) -> bool:
     """Whether no step of either failed more than is allowed for a minute in which both served."""
     minute = [_lately(steps, at) for steps in (counts.own, counts.beside)]
     return all(
-        each and each[0].at <= at - SPREAD + LEAST and all(one.failures <= share * one.requests for one in each)
+        each and each[0].at <= at - MINUTE + LEAST and all(one.failures <= share * one.requests for one in each)
         for each in minute
     )
 
 
 def _lately(steps: Sequence[Tally], at: float) -> Sequence[Tally]:
-    first = bisect_right(steps, at - SPREAD, key=lambda each: each.at)
+    first = bisect_right(steps, at - MINUTE, key=lambda each: each.at)
     return [each for each in steps[first : bisect_right(steps, at, key=lambda each: each.at)] if each.requests > 0]

@@ -18,8 +18,8 @@ from rearguard_controller.judgement.evidence import (
     LEAST_IN_MINUTE,
     Weighed,
     allowed,
-    bad_steps,
     has_lasted,
+    is_bad,
     weigh,
 )
 from rearguard_controller.model import Counts, Reason, ReasonCode
@@ -27,6 +27,7 @@ from rearguard_controller.wording import because, number, span
 
 CLEAR = 2.0  # times what is allowed: a fixed threshold that high needs no proof
 MOST_FAILS = 0.5  # of all requests: a share that needs no proof either, if at least twice what is allowed
+LATELY = 12  # steps that a sentence speaks of: a minute
 RAREST = 1e9  # a person compares no longer numbers
 NOT_OF_ERRORS = "The alert is not about a share of failed requests, so none are counted."
 
@@ -77,14 +78,12 @@ def not_a_blip(case: Case) -> Reason:
         detail = "How long it has lasted cannot be counted."
         return Reason(code, None, detail, unknown_blocks=case.facts.measured.by_evidence)
     share = allowed(counts.before)
-    steps = bad_steps(counts, share)
-    lately = [at for at, is_bad in steps[-12:] if is_bad]
-    lasted = (
-        f"{counts.version} was past {_percent(share)} in {len(lately)} of its last {len(steps[-12:])} steps of 5 s"
-    )
-    if has_lasted(steps, hold):
+    steps = [each for each in counts.own if each.requests > 0][-LATELY:]
+    bad = [each for each in steps if is_bad(each, share)]
+    lasted = f"{counts.version} was past {_percent(share)} in {len(bad)} of its last {len(steps)} steps of 5 s"
+    if has_lasted(counts.own, share, hold):
         return Reason(code, True, f"{lasted}: no blip, which is shorter than {span(hold)}.")
-    if not any(is_bad for _, is_bad in steps[-2:]):
+    if not any(is_bad(each, share) for each in steps[-2:]):
         return Reason(code, False, f"{lasted}, and not in the newest: what was seen is over.")
     if counts.limit is not None:
         detail = f"{lasted}: not yet for {span(hold)}, so how long the alert waited decides."
@@ -97,7 +96,7 @@ def let_it_last(case: Case) -> str:
     hold = hold_of(case)
     if hold is None:
         return "Prometheus would have to have counts of requests of the release."
-    return f"It would have to be past what is allowed for {span(hold)}, or again and again within a minute."
+    return f"It would have to be past what is allowed for {span(hold)}, or again and again within two minutes."
 
 
 def hold_of(case: Case) -> float | None:

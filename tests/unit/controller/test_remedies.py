@@ -171,7 +171,7 @@ CASES = {
     ),
     "over": (
         {"counts": counts(*(0,) * 8, 90, 90, 90, 0, 0)}, {}, "not_a_blip",
-        "It would have to be past what is allowed for 15s, or again and again within a minute.",
+        "It would have to be past what is allowed for 15s, or again and again within two minutes.",
     ),
     "sick dependency": (
         SICK, {"depends_on": ("ledger", "payments")}, "dependencies_healthy",

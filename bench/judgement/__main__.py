@@ -1,0 +1,136 @@
+"""The corpus of judgement: incidents with known truth, judged by the controller's own back-test.
+
+Each incident is a service with raw counters in the blocks of a real Prometheus, without any rule of ours. The
+back-test reads them and judges them with all questions of a decision. `--kind NAME` judges the incidents of one kind.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from incidents import AFTER, BEFORE, STEP, all_of, drawn, failing
+
+from real.controller.past import REQUESTS, Past, remembered
+from rearguard_controller import backtest
+from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.config.configuration import PrometheusSettings
+from rearguard_controller.model import Caution, StormLimit
+from unit.controller.factories import policy, target
+
+NO_STORM = StormLimit(
+    100_000, 300.0
+)  # the incidents happen at once, of services that have nothing to do with each other
+
+
+def written(folder, incidents, released):
+    """The past of all of them."""
+    past = Past(folder, every=STEP)
+    for each in incidents:
+        chance = random.Random(each.seed)  # noqa: S311
+        for one in each.instances:
+            _instance(past, each, one, chance, released)
+    return past
+
+
+def _instance(past, incident, one, chance, released):
+    name = f"s{incident.seed}"
+    place = {"job": name, "instance": one.address}
+    total = failed = 0
+    for number in range(int((one.end - one.start) / STEP) + 1):
+        at = one.start + STEP * number
+        requests = drawn(chance, one.rate(at) * STEP)
+        wrong = failing(chance, requests, one.share(at), one.clump)
+        total, failed = total + requests - wrong, failed + wrong
+        if not one.missed(at):
+            when = released + at
+            past.add("target_info", {"service_name": name, **place, "service_version": one.version}, when, when)
+            past.add(REQUESTS, {**place, "http_response_status_code": "200"}, when, when, total)
+            if failed:
+                past.add(REQUESTS, {**place, "http_response_status_code": "500"}, when, when, failed)
+
+
+async def judged(address, incidents, released, caution):
+    """By seed: seconds after the release at which it would have been rolled back."""
+    targets = [
+        target(name=f"s{each.seed}", match=(labels,), telemetry=labels, policy=policy(caution=caution))
+        for each in incidents
+        for labels in [{"service_name": f"s{each.seed}"}]
+    ]
+    prometheus = Prometheus(PrometheusSettings((address,)), timeout=300.0)
+    try:
+        history = backtest.History(prometheus, targets, lambda *_: None)
+        world = await history.read(
+            released + BEFORE, released + AFTER, look_every=STEP, storm=NO_STORM, silences=False
+        )
+    finally:
+        await prometheus.close()
+    report = backtest.compare(world, backtest.replay(world))
+    found = {}
+    for each in report.rollbacks:
+        decision = each.record.decision
+        if decision.from_version == "v2":
+            found.setdefault(int(decision.target[1:]), decision.decided_at - released)
+    return found
+
+
+def shown(incidents, found):
+    """The table, and precision and recall of all."""
+    kinds = defaultdict(list)
+    for each in incidents:
+        kinds[each.kind].append(each)
+    print(f"{'kind':<42} {'incidents':>9} {'right':>6} {'seconds to decision: median, worst':>36} {'bound':>6}")
+    blamed = right = bad = 0
+    for kind, those in kinds.items():
+        good = 0
+        took, bounds = [], []
+        for each in those:
+            at = found.get(each.seed)
+            early = each.fault_at is not None and at is not None and at < each.fault_at
+            correct = (at is None) if each.fault_at is None else (at is not None and not early)
+            good += correct
+            bad += each.fault_at is not None
+            blamed += at is not None
+            right += correct and each.fault_at is not None
+            if correct and each.fault_at is not None:
+                took.append(at - each.fault_at)
+                bounds.append(each.bound)
+            if not correct:
+                print(f"   wrong: {kind}, {each.name}: {'not found' if at is None else f'blamed at {at:g} s'}")
+        known = f"{statistics.median(bounds):.0f}" if bounds else ""
+        times = f"{statistics.median(took):.0f}, {max(took):.0f}" if took else ""
+        print(f"{kind:<42} {len(those):>9} {good:>6} {times:>36} {known:>6}")
+    precision, recall = right / blamed if blamed else 1.0, right / bad if bad else 1.0
+    for kind in [each for each in kinds if each.startswith("errors")]:
+        print(f"\n{kind}: seconds to decision by share and rate, with the bound")
+        for each in kinds[kind]:
+            at = found.get(each.seed)
+            took = "not found" if at is None else f"{at - each.fault_at:.0f}"
+            print(f"   {each.name:<28} {took:>9} {each.bound:>6.0f}")
+    print(f"\n{len(incidents)} incidents, {bad} of them bad releases: precision {precision:.1%}, recall {recall:.1%}")
+
+
+def main():
+    reading = argparse.ArgumentParser(description=__doc__)
+    reading.add_argument("--kind", default="", help="only incidents of this kind")
+    reading.add_argument("--caution", default="standard", type=Caution)
+    options = reading.parse_args()
+    incidents = all_of(options.kind)
+    if not incidents:
+        kinds = ", ".join(dict.fromkeys(each.kind for each in all_of()))
+        sys.exit(f"There is no kind {options.kind!r}. There are: {kinds}.")
+    released = float(int(time.time() / 300) * 300 - 7200)
+    with tempfile.TemporaryDirectory() as folder:
+        past = written(Path(folder), incidents, released)
+        with remembered(past, "groups: []\n") as address:
+            found = asyncio.run(judged(address, incidents, released, options.caution))
+    shown(incidents, found)
+
+
+if __name__ == "__main__":
+    main()
