@@ -8,7 +8,7 @@ import sys
 
 from report import run_all
 
-NAMES = ("accept", "command", "storm", "history", "failover", "workloads")
+NAMES = ("accept", "command", "storm", "history", "failover", "workloads", "pages")
 
 
 if __name__ == "__main__":

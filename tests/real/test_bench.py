@@ -19,6 +19,7 @@ ROWS = {  # figures with a goal that each part prints, and sections that they st
     "controller/history": (4, 1),
     "controller/failover": (1, 1),
     "controller/workloads": (4, 1),
+    "controller/pages": (7, 3),
     "exporter/overhead": (10, 2),
     "exporter/apm": (0, 1),
     "exporter/queries": (3, 1),

@@ -20,6 +20,8 @@ from rearguard_controller.model.versions import VERSION_HINT, is_version
 from rearguard_controller.releases.by_people import ReleaseWords
 from rearguard_controller.wording import meant, some
 
+__all__ = ["ManualRequest", "People"]
+
 MOST_KEY = 255  # characters of an idempotency key
 
 

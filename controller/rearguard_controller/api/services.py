@@ -15,7 +15,7 @@ from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, Check, Drill, Labels, Target
+from rearguard_controller.model import Alert, Check, Condition, Drill, Labels, Target
 
 
 class Drills(Protocol):
@@ -39,6 +39,10 @@ class Figure(Protocol):
     @property
     def figure(self) -> str:
         """The figure, as PromQL; empty where it is not known."""
+
+    @property
+    def limit(self) -> str:
+        """What it is compared with, as PromQL."""
 
     @property
     def version(self) -> str | None:
@@ -73,8 +77,37 @@ class Curve(Protocol):
         """Moments in seconds since the epoch, with the value at each."""
 
 
+class Limited(Protocol):
+    """The figure of a rollback's condition over time, beside what it is compared with."""
+
+    @property
+    def values(self) -> Sequence[Curve]:
+        """One for each version with data."""
+
+    @property
+    def operator(self) -> str:
+        """One of > >= < <=, or exists."""
+
+    @property
+    def limit(self) -> Sequence[tuple[float, float]]:
+        """The threshold at each moment; empty where there is none."""
+
+
+class Curves(Protocol):
+    """Asks Prometheus about a stretch of time, with a point every `step` seconds.
+
+    Each method raises SourceError where Prometheus gives no usable answer.
+    """
+
+    async def of_condition(self, condition: Condition, start: float, end: float, step: float, /) -> Limited:
+        """The figure and the limit of what must be over."""
+
+    async def of_alerts(self, target: Target, start: float, end: float, step: float, /) -> Sequence[Curve]:
+        """The alerts of a target that fired; a point for each moment at which one did."""
+
+
 class Watcher(Protocol):
-    """What the last poll saw; only `curves` asks anybody."""
+    """What the last poll saw; only `curves` ask anybody."""
 
     def firing(self, target: str, /) -> Sequence[Alert]:
         """Alerts that fire for the target now, by Prometheus or Kubernetes."""
@@ -88,12 +121,9 @@ class Watcher(Protocol):
     def figures(self, target: str, /) -> Sequence[Figure]:
         """The current figures of the target's triggers, by version."""
 
-    async def curves(self, target: Target, figure: str, start: float, end: float, /) -> Sequence[Curve]:
-        """A figure of a target over time, by version; this alone asks Prometheus.
-
-        Raises:
-            SourceError: Prometheus gave no usable answer.
-        """
+    @property
+    def curves(self) -> Curves:
+        """What is drawn over time."""
 
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None before it ever did."""
@@ -129,6 +159,49 @@ class Present(Protocol):
         """Drills targets."""
 
 
+class PastJudged(Protocol):
+    """A back-test that somebody asked for."""
+
+    @property
+    def since(self) -> str:
+        """From how long ago on, such as 7d."""
+
+    @property
+    def operator(self) -> str:
+        """Who asked."""
+
+    @property
+    def began(self) -> float:
+        """When, in seconds since the epoch."""
+
+    @property
+    def ended(self) -> float | None:
+        """None while it runs."""
+
+    @property
+    def problem(self) -> str:
+        """Why there is no report; empty where there is one."""
+
+    @property
+    def report(self) -> bytes:
+        """One file of HTML."""
+
+
+class Past(Protocol):
+    """Judges the past by the present configuration, one back-test at a time, in a process of its own."""
+
+    @property
+    def last(self) -> PastJudged | None:
+        """The one that runs, or the last one."""
+
+    def judge(self, since: str, operator: str, /) -> None:
+        """Begin one.
+
+        Raises:
+            ConflictError: another one runs.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything that the API may use. What only the leader may write is not among it.
@@ -141,6 +214,7 @@ class Services:
         heartbeat_age: seconds since the last heartbeat alert; None before there was one.
         reload: reads the configuration again. ConfigError: the old one stays.
         warnings: what is wrong with the controller itself.
+        past: back-tests.
     """
 
     journal: Journal
@@ -150,3 +224,4 @@ class Services:
     heartbeat_age: Callable[[], float | None]
     reload: Callable[[], Awaitable[None]]
     warnings: Warnings
+    past: Past

@@ -66,6 +66,10 @@ def command_names(words: argparse.ArgumentParser) -> list[str]:
     return [name for name in subparsers(words) if name != "complete"]
 
 
+def _html(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--html", metavar="FILE", help=f"write {what} to this file, which needs nothing beside it")
+
+
 def _service(commands: Commands) -> None:
     _init(commands)
     serve = _add(commands, "serve", "run the controller")
@@ -88,6 +92,7 @@ def _service(commands: Commands) -> None:
     backtest.add_argument(
         "--prometheus", metavar="URL", help="ask this one; without a file its services are the targets"
     )
+    _html(backtest, "everything with drawn time-lines")
     _form(backtest)
     _add(commands, "schema", "print the JSON schema of the configuration file, for editors")
     files = _add(
@@ -221,6 +226,7 @@ def _targets(commands: Commands) -> None:
     drill.add_argument("target", metavar="TARGET")
     drill.add_argument("--reason", metavar="TEXT", help="for the audit")
     drill.add_argument("--history", action="store_true", help="do nothing; show the drills before, newest first")
+    _html(drill, "the checks beside those of earlier drills")
     _limit(drill)
     _asks(drill)
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from rearguard_controller import backtest, config
 from rearguard_controller.adapters.prometheus import Prometheus
-from rearguard_controller.backtest.nouns import Record
+from rearguard_controller.backtest.drawing import left_alone
+from rearguard_controller.backtest.nouns import Record, World
 from rearguard_controller.backtest.raw_rules import NOTE, WithRawRules
-from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback, obstacle
-from rearguard_controller.cli import found_services, terminal
+from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback
+from rearguard_controller.cli import found_services, html_file, terminal
 from rearguard_controller.config import Configuration, PrometheusSettings
 from rearguard_controller.errors import ConfigError, InvalidInputError, NotFoundError, WrongUseError
 from rearguard_controller.judgement.policy import PERMISSIONS
@@ -60,10 +61,15 @@ def run(options: Namespace) -> int:
             hint=f"{meant(options.target, names)}{'Found' if without_file else 'Configured'} targets: {some(names)}.",
         )
     settings = found.prometheus if options.prometheus is None else _instead(found.prometheus, options.prometheus)
-    report = asyncio.run(_judge(found, settings, start, end, raw=without_file))
+    world = asyncio.run(_world(found, settings, start, end, raw=without_file))
+    report = backtest.compare(world, backtest.replay(world))
     report = replace(report, notes=(*notes, *report.notes))
     if options.target is not None:
         report = report.only(options.target)
+    if options.html is not None:
+        _write(options.html, world, report, settings)
+    if options.html == html_file.STANDARD_OUTPUT:
+        return 0
     if options.output != terminal.TABLE:
         terminal.as_asked(options, {"prometheus": [address(url) for url in settings.urls], **report.shape()})
     else:
@@ -95,10 +101,8 @@ def _found(options: Namespace) -> tuple[Configuration, tuple[str, ...]]:
     return found_services.configuration(settings, TIMEOUT)
 
 
-async def _judge(
-    found: Configuration, settings: PrometheusSettings, start: float, end: float, *, raw: bool
-) -> Report:
-    """Judge; with `raw` by raw counters, too, where our rules were not loaded."""
+async def _world(found: Configuration, settings: PrometheusSettings, start: float, end: float, *, raw: bool) -> World:
+    """The past; with `raw` by raw counters, too, where our rules were not loaded."""
     prometheus = WithRawRules(settings, timeout=TIMEOUT) if raw else Prometheus(settings, timeout=TIMEOUT)
     if isinstance(prometheus, WithRawRules):
         prometheus.start = start
@@ -123,7 +127,15 @@ async def _judge(
                 *(each for each in world.notes if not each.startswith("Raw") or not each.endswith(EVALUATED)),
             ),
         )
-    return backtest.compare(world, backtest.replay(world))
+    return world
+
+
+def _write(file: str, world: World, report: Report, settings: PrometheusSettings) -> None:
+    from rearguard_controller.page import report as page_report  # noqa: PLC0415  # only this path needs templates
+
+    asked = ", ".join(address(url) for url in settings.urls)
+    main = page_report.backtest(report.shape(), backtest.drawn(world, report), report.summary(), asked)
+    html_file.write(file, page_report.document("Back-test", main))
 
 
 def _instead(settings: PrometheusSettings, url: str) -> PrometheusSettings:
@@ -265,18 +277,12 @@ def _left(given: Sequence[Record], most: int) -> None:
     if not given:
         return
     terminal.heading("Left alone")
-    groups: dict[tuple[object, ...], list[Record]] = {}
-    for each in given:
-        decision, reason = each.decision, obstacle(each.decision)
-        alert = decision.alert.name if decision.alert else None
-        code = None if reason is None else reason.code.value
-        groups.setdefault((decision.target, decision.from_version, alert, code), []).append(each)
     rows = []
-    for key, found in groups.items():
-        first = found[0].decision
-        reason = obstacle(first)
-        times = sum(each.times for each in found)
-        rows.append([_when(first.decided_at), times, *key, None if reason is None else reason.detail])
+    for first, times, reason in left_alone(given):
+        alert = first.alert.name if first.alert else None
+        code, detail = (None, None) if reason is None else (reason.code.value, reason.detail)
+        when = _when(first.decided_at)
+        rows.append([when, times, first.target, first.from_version, alert, code, detail])
     columns = ("FIRST", "TIMES", "TARGET", "VERSION", "ALERT", "IN THE WAY", "BECAUSE")
     terminal.table(columns, rows[:most])
     if len(rows) > most:

@@ -10,9 +10,11 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from rearguard_controller.cli import terminal
+from rearguard_controller.cli import html_file, terminal
 from rearguard_controller.cli.connection import connected
 from rearguard_controller.cli.show import Json, objects
+from rearguard_controller.client import Client
+from rearguard_controller.errors import WrongUseError
 
 GOOD, FAILED, UNKNOWN = 0, 1, 4
 _CODES: Mapping[bool | None, int] = {True: GOOD, False: FAILED, None: UNKNOWN}
@@ -25,15 +27,27 @@ def drill(options: Namespace) -> int:
     Returns:
         0 when every check holds, 1 when one fails, 4 when none fails but one is unknown; 0 for the list.
     """
+    if options.html is not None and options.history:
+        raise WrongUseError("--html shows a drill with those before it; --history does none.", hint="Leave one out.")
     client = connected(options)
     if options.history:
         return _history(client.drills(options.target, limit=options.limit), options)
     if sys.stderr.isatty():
         terminal.note("Drilling: an alert is on its way through Alertmanager, for a minute at most.")
     answer = client.drill(options.target, options.reason)
-    if not terminal.as_asked(options, answer):
+    if options.html is not None:
+        _write(options, answer, client)
+    if options.html != html_file.STANDARD_OUTPUT and not terminal.as_asked(options, answer):
         _one(answer)
     return _CODES[answer["ok"]]
+
+
+def _write(options: Namespace, answer: Json, client: Client) -> None:
+    from rearguard_controller.page import report  # noqa: PLC0415  # only this path needs templates
+
+    before = objects(client.drills(options.target, limit=report.MOST_DRILLS), "drills")
+    drills = [answer, *(each for each in before if each["id"] != answer["id"])]
+    html_file.write(options.html, report.document(f"Drill of {options.target}", report.drill(options.target, drills)))
 
 
 def _one(answer: Json) -> None:

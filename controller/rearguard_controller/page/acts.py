@@ -20,9 +20,9 @@ from rearguard_controller import json_views
 from rearguard_controller.api import request_body
 from rearguard_controller.api.answers import MediaTypeError
 from rearguard_controller.api.limits import Rate
+from rearguard_controller.api.people import ManualRequest
 from rearguard_controller.api.services import Present
 from rearguard_controller.errors import ConflictError, InvalidInputError, NotFoundError, RearguardError
-from rearguard_controller.intake.by_hand import ManualRequest
 from rearguard_controller.model import Said
 from rearguard_controller.page.access import Visitor
 from rearguard_controller.page.login_form import ask

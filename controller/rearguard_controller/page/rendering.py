@@ -53,6 +53,14 @@ def _clock(text: str | None) -> Markup:
     )
 
 
+def _day(text: str | None) -> Markup:
+    """A moment of a view with its day, for reports that are read later."""
+    if text is None:
+        return Markup("-")
+    shown = datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}">{}</time>').format(text, shown)
+
+
 def _lasted(began: str | None, ended: str | None) -> str:
     if began is None or ended is None:
         return ""
@@ -92,7 +100,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        when=_when, clock=_clock, words=_words, short=_short, segment=segment, prometheus=_prometheus, span=span
+        when=_when,
+        clock=_clock,
+        day=_day,
+        words=_words,
+        short=_short,
+        segment=segment,
+        prometheus=_prometheus,
+        span=span,
     )
     made.globals.update(lasted=_lasted, file=static.address)
     return made

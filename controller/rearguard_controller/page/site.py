@@ -6,6 +6,7 @@ them, and again after the next event.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,15 @@ Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Topic = tuple[tuple[str, str, Handle], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A page that is being made, or was: after which event, since when."""
+
+    number: int
+    began: float
+    made: asyncio.Future[Markup]
+
+
 @dataclass(slots=True)
 class Site:
     """Frames, answers and refuses."""
@@ -53,7 +63,7 @@ class Site:
     access: Access
     feed: Feed
     reads: Reads = field(init=False)
-    _kept: dict[tuple[str, bool], tuple[int, float, Markup]] = field(default_factory=dict)
+    _kept: dict[tuple[str, bool], _Kept] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.reads = Reads(self.services)
@@ -87,17 +97,24 @@ class Site:
         return self.framed(request, HTTPStatus(told.status).phrase, main, status=told.status)
 
     async def kept(self, request: web.Request, make: Callable[[], Awaitable[Markup]]) -> Markup:
-        """What `make` gives for this address, or gave a moment ago and before anything happened."""
+        """What `make` gives for this address, or gave a moment ago and before anything happened.
+
+        Who asks while it is being made waits for the same: of many pages that look at once, one is made.
+        """
         key = (request.path_qs, request[VISITOR].acts)
         number, now = self.feed.number, time.monotonic()
         found = self._kept.get(key)
-        if found is not None and found[0] == number and now - found[1] < KEPT_FOR:
-            return found[2]
-        made = await make()
-        if len(self._kept) >= MOST_KEPT:
-            self._kept.clear()
-        self._kept[key] = (number, now, made)
-        return made
+        if found is None or found.number != number or now - found.began >= KEPT_FOR:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            found = self._kept[key] = _Kept(number, now, asyncio.ensure_future(make()))
+            found.made.add_done_callback(lambda made: made.cancelled() or made.exception())  # told to whoever waits
+        try:
+            return await asyncio.shield(found.made)
+        except BaseException:
+            if self._kept.get(key) is found and found.made.done():
+                del self._kept[key]
+            raise
 
     def forget(self) -> None:
         """Something was changed: nothing that is kept is true any more."""

@@ -125,9 +125,9 @@ class Views:
         return self.site.framed(request, f"Rollback of {found.target}", main, live=found.target)
 
     async def _rollback(self, request: web.Request, found: Rollback) -> Markup:
-        services = self.site.services
+        services, now = self.site.services, self.site.services.now()
         decision = await services.journal.decision(found.decision_id)
-        known = any(target.name == found.target for target in services.now().configuration.targets)
+        known = any(target.name == found.target for target in now.configuration.targets)
         return render(
             "rollback.html",
             {
@@ -136,6 +136,7 @@ class Views:
                 "under_way": None if found.outcome is not None else self._under_way(found),
                 "decision": json_views.decision(decision),
                 "before": _evidence_of(json_views.decision(decision)),
+                "pictures": await self.time_lines.of_rollback(now, found, decision),
                 "actions": await audit.of_rollback(services, found),
                 "known": known,
                 "prometheus": self._prometheus(),
@@ -167,6 +168,7 @@ class Views:
             "unreadable": unreadable.get("unreadable", []),
             "query": query,
             "outcomes": list(Outcome),
+            "newest": urlencode(query) if before else "",
             "next": None if page.next is None else urlencode({**query, "before": page.next}),
         }
         return self.site.framed(request, "Rollbacks", render("rollbacks.html", values))
@@ -187,6 +189,7 @@ class Views:
             "unreadable": unreadable.get("unreadable", []),
             "query": query,
             "verdicts": list(Verdict),
+            "newest": urlencode(query) if before else "",
             "next": None if page.next is None else urlencode({**query, "before": page.next}),
         }
         return self.site.framed(request, "Decisions", render("decisions.html", values))

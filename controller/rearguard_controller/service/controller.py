@@ -45,6 +45,7 @@ from rearguard_controller.journal.store import Fence, Journal
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
 from rearguard_controller.service.leadership import Leadership
+from rearguard_controller.service.past import Past
 from rearguard_controller.service.wiring import Engine, Parts
 from rearguard_controller.watching.discovered import LOOK_EVERY, Discovery
 
@@ -107,8 +108,8 @@ class Controller:
         self._gate, self._warnings = Gate(configuration.tokens), Warnings(self._runtime.clock)
         self._listed, self._found = configuration, configuration.targets[:0]
         self._discovery, self._undiscovered = Discovery(configuration), ""
-        self._reloaded = asyncio.Event()
-        self._reloading = asyncio.Lock()
+        self._reloaded, self._reloading = asyncio.Event(), asyncio.Lock()
+        self._past = Past(path, self._runtime.clock)
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
         services = self._for_api()
         self.web = api.build(services, self._gate, self.tls)
@@ -226,6 +227,7 @@ class Controller:
 
     async def close(self) -> None:
         """Let go of everything outside."""
+        await self._past.close()
         await self.parts.followed.close()
         await self._engine.kinds.close()
         await self._prometheus.close()
@@ -266,6 +268,7 @@ class Controller:
             heartbeat_age=self._heartbeat.age,
             reload=self.reload,
             warnings=self._warnings,
+            past=self._past,
         )
 
     async def _lead(self) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import product
 
-from rearguard_controller.adapters.prometheus import AlertingRule, Series
+from rearguard_controller.adapters.prometheus import AlertingRule
 from rearguard_controller.adapters.prometheus.figures import (
     _THRESHOLD,
     _own,
-    is_own,
     number_in,
     split_threshold,
     threshold_for,
@@ -24,7 +22,6 @@ from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import VERSION_LABEL, Labels, Sample, compare
 
-CURVE_POINTS = 240  # of a series that is drawn
 MOST_INDEXED = 6  # labels of a selector: each doubles what is looked up
 
 
@@ -39,6 +36,7 @@ class Reading:
     threshold: float | None
     past: bool | None
     figure: str = field(default="", compare=False)  # as PromQL
+    limit: str = field(default="", compare=False)  # what it is compared with, as PromQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +132,7 @@ def readings(row: Row, selector: Labels) -> list[Reading]:
             threshold=threshold,
             past=None if threshold is None else compare(sample.value, row.operator, threshold),
             figure=row.figure,
+            limit=row.limit,
         )
         for sample in _own(row.values_near(selector), selector, None, None)
     ]
-
-
-async def curves(prometheus: Asks, figure: str, selector: Labels, start: float, end: float) -> tuple[Series, ...]:
-    """A target's values of a figure over time, one series for each version with data.
-
-    Raises:
-        SourceError: Prometheus gave no usable answer.
-    """
-    own = partial(is_own, selector=selector, version=None)
-    return await prometheus.query_range(figure, start, end, max(1.0, (end - start) / CURVE_POINTS), own)

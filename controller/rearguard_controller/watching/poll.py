@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules, Series, figures
+from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules, figures
 from rearguard_controller.errors import JournalError, LeaseLostError
 from rearguard_controller.facts.alerts_now import AlertsReading, as_alert
 from rearguard_controller.facts.owners import Owners
@@ -49,6 +49,7 @@ from rearguard_controller.watching import (
 )
 from rearguard_controller.watching.coverage import Coverage, Serving
 from rearguard_controller.watching.current_figures import Reading, Table
+from rearguard_controller.watching.curves import Curves
 from rearguard_controller.watching.faults import Faults
 from rearguard_controller.watching.pace import Pace
 from rearguard_controller.watching.polled_checks import Asked, PolledChecks
@@ -161,9 +162,10 @@ class Watcher:
         """The target's figures as they stood at the last poll."""
         return self._last[target_name].readings
 
-    async def curves(self, target: Target, figure: str, start: float, end: float) -> tuple[Series, ...]:
-        """See `current_figures.curves`."""
-        return await current_figures.curves(self._prometheus, figure, target.telemetry, start, end)
+    @property
+    def curves(self) -> Curves:
+        """What is drawn over time; this alone asks Prometheus again."""
+        return Curves(self._prometheus)
 
     def prometheus_age(self) -> float | None:
         """Seconds since Prometheus last answered; None when it never did."""

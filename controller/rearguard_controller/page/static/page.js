@@ -16,8 +16,8 @@
   const main = document.getElementById("main");
   const link = document.getElementById("link");
   const news = document.getElementById("news");
-  const LEAST = 1000, OFTEN = 15000, SLOW = 60000; // milliseconds between two looks
-  let shown = main.innerHTML, last = 0, waiting = 0, asking = false;
+  const LEAST = 400, OFTEN = 15000, SLOW = 60000; // milliseconds between two looks
+  let shown = main.innerHTML, last = 0, waiting = 0, due = 0, asking = false;
 
   const tell = (text, lost) => {
     link.hidden = false;
@@ -61,11 +61,18 @@
       const html = new DOMParser().parseFromString(text, "text/html").getElementById("main").innerHTML;
       if (html !== shown) { shown = html; place(html); }
     } catch { tell("Connection lost, trying again", true); } finally { asking = false; }
+    expect();
   };
-  const soon = (least) => {
-    if (waiting) return;
-    waiting = setTimeout(look, Math.max(20, last + least - Date.now()));
+  const soon = (least) => { // a look that is due earlier takes the place of one that is due later
+    const at = Math.max(Date.now() + 20, last + least);
+    if (waiting && due <= at) return;
+    clearTimeout(waiting);
+    due = at;
+    waiting = setTimeout(look, at - Date.now());
   };
+
+  const expect = () => { if (main.querySelector("[data-soon]")) soon(2000); }; // what comes without an event
+  expect();
 
   const events = new EventSource("/page/events");
   let wasLost = false;
@@ -77,7 +84,8 @@
   };
   const came = (event) => {
     const data = JSON.parse(event.data);
-    if (live && data.target && data.target !== live) return;
+    const concerns = live ? data.target === live : data.kind !== "decision"; // the overview shows no decisions
+    if (!concerns && event.type !== "missed") return;
     if (data.kind === "rollback" || data.kind === "arming") {
       news.textContent = `${data.target}: ${data.kind} ${data.what}`.replaceAll("_", " ");
     }
