@@ -6,8 +6,8 @@ STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 BENCH_CONTROLLER = $(filter accept command storm history failover workloads pages,$(ONLY))
-BENCH_JUDGEMENT = $(filter judgement pages,$(ONLY))
-BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER) judgement pages,$(ONLY))
+BENCH_JUDGEMENT = $(filter judgement,$(ONLY))
+BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER) judgement,$(ONLY))
 
 .PHONY: help setup demo test check soak mutants bench format release-check docs clean
 
