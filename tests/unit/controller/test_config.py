@@ -15,6 +15,7 @@ from rearguard_controller.config.http_config import HttpConfig, TlsConfig
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import (
     AfterCrash,
+    Caution,
     CommandAction,
     HttpAction,
     KubernetesRelease,
@@ -200,6 +201,16 @@ def test_a_policy_means_what_it_says():
     assert (policy.watch_window, policy.known_good_after, policy.cooldown) == (3_600.0, 30.0, 0.0)
     assert (policy.approval_within, policy.veto) == (600.0, 120.0)
     assert (policy.budget.rollbacks, policy.budget.per) == (2, 43_200.0)
+
+
+def test_caution_is_standard_unless_a_policy_says_another_word():
+    text = FULL.replace("    veto: 2m\n", "    veto: 2m\n    caution: swift\n")
+    policies = parse(text).policies
+    assert (policies["standard"].caution, policies["careful"].caution) == (Caution.SWIFT, Caution.STANDARD)
+    wrong = FULL.replace("    veto: 2m\n", "    veto: 2m\n    caution: brave\n")
+    assert "policies.standard.caution: 'brave' is not known; it must be swift or standard or careful" in str(
+        refused(wrong)
+    )
 
 
 def test_a_target_means_what_it_says():
