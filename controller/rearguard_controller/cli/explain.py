@@ -37,7 +37,15 @@ def explain(options: Namespace) -> int:
         sys.stderr.write("rearguard: name what is to be explained: rearguard explain NAME\n")
         return WRONG_USE
     client = connected(options)
-    found, others = _found(client, options)
+    try:
+        found, others = _found(client, options)
+    except NotFoundError:
+        target = None if options.alert else _target(client, options.target or options.id)
+        if target is None or (options.target and options.id):
+            raise
+        if not terminal.as_asked(options, target):
+            _undecided(target)
+        return 0
     if options.open:
         return _open(client, found)
     if terminal.as_asked(options, found):
@@ -47,6 +55,25 @@ def explain(options: Namespace) -> int:
         terminal.line()
         terminal.paragraph(f"There are decisions about this alert for {some(others)}, too: see --target.")
     return 0
+
+
+def _target(client: Client, name: str) -> Json | None:
+    """How the target of this name stands; None if there is none."""
+    return next((each for each in objects(client.status(), "targets") if each["name"] == name), None)
+
+
+def _undecided(target: Json) -> None:
+    """Print what is known of a target before any alert of it was judged, and what would be in the way now."""
+    terminal.line(f"No alert of {target['name']} was judged so far. What is known of it now:")
+    for each in cast("list[str]", target.get("known") or []):
+        terminal.paragraph(each, indent=2, hanging=2)
+    lacking = objects(target, "not_ready")
+    terminal.heading("If its first trigger alert fired now")
+    if not lacking:
+        terminal.line("Every readiness check holds; cause and brakes are looked at when it fires.")
+        return
+    rows = [[each["name"], _MARKS[cast("bool | None", each["holds"])], each["detail"]] for each in lacking]
+    terminal.table(("IN THE WAY", "HOLDS", "BECAUSE"), rows, wrapped=True)
 
 
 def _open(client: Client, decision: Json) -> int:

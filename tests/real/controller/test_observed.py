@@ -1,5 +1,6 @@
 """Targets whose version Prometheus names: which one serves, what is judged of them, and that nothing is put back."""
 
+import asyncio
 import subprocess
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from local_stack.binaries import environment, find
 from real.controller.served import BASE, serving
 from real.controller.test_bootstrap import info, labels, span_of
+from real.controller.test_cli import rearguard
 from real.controller.test_watching import until
 from real.prometheus import running
 from rearguard_controller.adapters.prometheus import Prometheus
@@ -134,3 +136,25 @@ async def test_an_observed_target_needs_no_command_and_nothing_of_it_is_put_back
         status, dry = await service.post(f"{BASE}/rollback/trigger", {**wish, "dry_run": True})
         assert status == 200
         assert [each["action"] for each in dry["plan"]] == [{"observed": True}]
+
+
+async def test_before_any_decision_explain_says_what_is_known_and_what_would_be_in_the_way(tmp_path, address):
+    async with serving(tmp_path, prometheus=address, configuration=OBSERVED) as service:
+
+        async def explained(name):
+            return await asyncio.to_thread(rearguard, "explain", name, url=service.url, token=tmp_path / "viewer")
+
+        async def known():
+            return "v1 serves since" in (await explained("steady")).stdout
+
+        await until(known)
+        done = await explained("steady")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("No alert of steady was judged so far. What is known of it now:\n")
+        assert "nothing is put back (mode observe)" in " ".join(done.stdout.split())
+        done = await explained("nameless")
+        assert "If its first trigger alert fired now" in done.stdout
+        assert "No instance tells its version" in " ".join(done.stdout.split())
+        done = await explained("nobody")
+        assert done.returncode == 1
+        assert "No rollback, decision, decided target or alert is called nobody." in done.stderr
