@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from local_stack import binaries
+from local_stack import binaries, npm_packages
 
 
 @asynccontextmanager
@@ -45,3 +45,10 @@ async def person(browser, service, who="act-1", **settings):
         assert complaints == []
     finally:
         await context.close()
+
+
+async def faults(page):
+    """What axe-core finds wrong with a page; the page's context must bypass its policy, or axe is no part of it."""
+    await page.evaluate(npm_packages.find_axe().read_text(encoding="utf-8"))
+    result = await page.evaluate("axe.run()")
+    return [(each["id"], each["nodes"][0]["html"][:200]) for each in result["violations"]]

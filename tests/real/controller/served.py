@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from real.controller import documented
 from real.controller.journal_kit import opened
+from real.prometheus import running
 from rearguard_controller import config
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import Phase
@@ -51,6 +52,26 @@ targets:
     match: {{service_name: search, deployment_environment_name: production}}
     release: {{command: {{current: [./release, current], rollback: [./release, activate, "{{to_version}}"]}}}}
 """
+
+FIGURE = """
+groups:
+  - name: g
+    interval: 1s
+    rules:
+      - record: figure
+        expr: vector(0.3)
+        labels: {service_name: checkout, deployment_environment_name: production, service_version: "2.0"}
+"""  # rules of Prometheus, to which a test adds its own
+
+
+@contextlib.contextmanager
+def evaluating(folder, rules):
+    """The address of a real Prometheus with these rules, whose files lie in a folder that is made."""
+    folder.mkdir()
+    (folder / "rules.yml").write_text(rules)
+    (folder / "prometheus.yml").write_text("rule_files: [rules.yml]\nscrape_configs: []\n")
+    with running(folder) as address:
+        yield address
 
 
 def alerts(*names, **labels):

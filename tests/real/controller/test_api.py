@@ -16,8 +16,18 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from real.controller.served import BASE, NOWHERE, OPERATOR, SENDER, VIEWER, alerts, metrics, serving
-from real.prometheus import running
+from real.controller.served import (
+    BASE,
+    FIGURE,
+    NOWHERE,
+    OPERATOR,
+    SENDER,
+    VIEWER,
+    alerts,
+    evaluating,
+    metrics,
+    serving,
+)
 from rearguard_controller import api
 from rearguard_controller.adapters.telemetry import OWN_FAMILIES, Telemetry
 from rearguard_controller.api.door import Door
@@ -25,14 +35,9 @@ from rearguard_controller.api.operations import OPERATIONS
 from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Limits
 
-RULES = """
-groups:
-  - name: g
-    interval: 1s
-    rules:
-      - record: figure
-        expr: vector(0.3)
-        labels: {service_name: checkout, deployment_environment_name: production, service_version: "2.0"}
+RULES = (
+    FIGURE
+    + """
       - alert: TooManyErrors
         expr: vector(1)
         labels: {action: rollback, service_name: checkout, deployment_environment_name: production}
@@ -41,6 +46,7 @@ groups:
         expr: vector(1)
         labels: {service_name: search, deployment_environment_name: production}
 """
+)
 
 
 @pytest.fixture
@@ -52,11 +58,7 @@ async def service(tmp_path):
 @pytest.fixture
 def prometheus(tmp_path):
     """A real Prometheus with one trigger and one other alert that fire; its address."""
-    folder = tmp_path / "prometheus"
-    folder.mkdir()
-    (folder / "rules.yml").write_text(RULES)
-    (folder / "prometheus.yml").write_text("rule_files: [rules.yml]\nscrape_configs: []\n")
-    with running(folder) as found:
+    with evaluating(tmp_path / "prometheus", RULES) as found:
         yield found
 
 

@@ -10,8 +10,7 @@ from html.parser import HTMLParser
 import aiohttp
 import pytest
 
-from real.controller.served import BASE, SENDER, listening, serving, until, waiting
-from real.prometheus import running
+from real.controller.served import BASE, FIGURE, SENDER, evaluating, listening, serving, until, waiting
 
 PROXY = "page: {user_header: X-Forwarded-User, trusted_from: [127.0.0.1], operators: [eve@example.com]}\n"
 HOSTILE = "<script>alert(1)</script> \u202egnp.exe\x1b[31m \" onmouseover=x '"
@@ -336,28 +335,20 @@ async def test_a_thousand_targets_are_searched_filtered_and_shown_in_parts_quick
         assert size + len(page.encode()) <= 100_000
 
 
-RULES = """
-groups:
-  - name: g
-    interval: 1s
-    rules:
-      - record: figure
-        expr: vector(0.3)
-        labels: {service_name: checkout, deployment_environment_name: production, service_version: "2.0"}
+RULES = (
+    FIGURE
+    + """
       - alert: TooManyErrors
         expr: figure > 0.1
         labels: {action: rollback}
         annotations: {figure: figure, threshold: "> vector(0.1)", summary: "30 % fail"}
 """
+)
 
 
 async def test_a_target_s_time_line_shows_figure_threshold_versions_and_rollbacks(tmp_path):
-    folder = tmp_path / "prometheus"
-    folder.mkdir()
-    (folder / "rules.yml").write_text(RULES)
-    (folder / "prometheus.yml").write_text("rule_files: [rules.yml]\nscrape_configs: []\n")
     jar = aiohttp.CookieJar(unsafe=True)
-    with running(folder) as prometheus:
+    with evaluating(tmp_path / "prometheus", RULES) as prometheus:
         async with aiohttp.ClientSession(cookie_jar=jar, trust_env=False) as session:
 
             async def recorded():

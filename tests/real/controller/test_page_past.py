@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from real.controller.page_browser import chromium, person
+from real.controller.page_browser import chromium, faults, person
 from real.controller.past import Past, remembered
 from real.controller.served import serving
 from real.controller.test_journal_upkeep import fill
@@ -76,10 +76,11 @@ async def test_a_rollback_shows_the_figure_before_and_after_it_against_its_limit
     async with (
         serving(tmp_path, prometheus=prometheus) as service,
         chromium() as browser,
-        person(browser, service) as page,
+        person(browser, service, bypass_csp=True) as page,
     ):
         await over(service, "r-1", PUT_BACK)
         await page.goto(f"{service.url}/rollbacks/r-1")
+        assert await faults(page) == []
         told = re.sub(r"\s+", " ", await page.inner_text(".versus"))
         assert told == "before 0.3 after 0.02 must not be > 0.1"
         assert await page.locator(".versus .bad").inner_text() == "0.3"

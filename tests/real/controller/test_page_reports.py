@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from local_stack import npm_packages
-from real.controller.page_browser import chromium, person
+from real.controller.page_browser import chromium, faults, person
 from real.controller.past import remembered
 from real.controller.served import BASE, serving
 from real.controller.test_backtest import CONFIGURATION, END, RULES, shop, written
@@ -47,9 +46,7 @@ async def look(browser, url, *, width, scheme):
     assert "taken" not in await page.title()
     assert await page.locator("script, img, iframe, form").count() == 0
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
-    await page.evaluate(npm_packages.find_axe().read_text(encoding="utf-8"))
-    result = await page.evaluate("axe.run()")
-    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in result["violations"]] == []
+    assert await faults(page) == []
     return page
 
 
