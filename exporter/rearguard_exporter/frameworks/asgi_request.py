@@ -29,6 +29,8 @@ _SMALL = 65536  # bytes that a server need not wait to send
 _WITHOUT_BODY = frozenset({204, 304})
 _CONTENT_LENGTH = b"content-length"
 _LENGTH_OF_NAME = len(_CONTENT_LENGTH)
+_KEPT = 1024  # lengths whose text is kept, because reading a number takes ten times as long as comparing its text
+_LENGTHS = tuple(str(length).encode() for length in range(_KEPT))
 _BODY = "http.response.body"
 _SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
 
@@ -112,8 +114,9 @@ class Request(MeasuredRequest):
         """Whether a body of one piece may be shorter than its head says, so that the long way has to look."""
         try:
             for name, value in self._head["headers"]:
-                if len(name) == _LENGTH_OF_NAME and name.lower() == _CONTENT_LENGTH:
-                    return int(value) != len(body)
+                if name == _CONTENT_LENGTH or (len(name) == _LENGTH_OF_NAME and name.lower() == _CONTENT_LENGTH):
+                    size = len(body)
+                    return (size >= _KEPT or value != _LENGTHS[size]) and int(value) != size
         except Exception:  # noqa: BLE001 - headers of any shape
             return True
         return False
