@@ -20,11 +20,12 @@ from rearguard_controller.facts.measurements import NOT_COUNTED
 from rearguard_controller.judgement.beside import Pair
 from rearguard_controller.judgement.evidence import STEP, is_bad, learn, weigh
 from rearguard_controller.judgement.looks import proofs
-from rearguard_controller.model import VERSION_LABEL, Condition, Counts, Facts, Measured, Measurement, Target
+from rearguard_controller.model import VERSION_LABEL, Condition, Counts, Facts, Measured, Measurement, Target, agree
 from rearguard_controller.model.observations import ERROR_EVIDENCE, last_episode
 
 NAME = "ReleaseWorse"  # of the alert that rules/evidence.yml raises by the same evidence
 FIGURE, THRESHOLD = "version:http_error_evidence:nats", "> service:http_error_evidence:needed"
+RECORDED_EVERY = 60.0  # seconds between the points at which it is looked whether a rule has recorded anything
 LONGEST = 7200.0  # seconds after a release in which its requests are counted
 MOST_OLDER = 5  # versions before a release that it is compared with
 
@@ -62,14 +63,33 @@ async def read(
     return found
 
 
+async def without_rules(prometheus: Prometheus, world: World, counts: Mapping[CountsKey, Counts]) -> set[CountsKey]:
+    """The releases of which no rule of evidence has recorded anything: none is loaded, or it was loaded later."""
+    figures = {target.name: _figures(target, world.rules) for target in world.targets}
+    selectors = {target.name: target.telemetry for target in world.targets}
+
+    async def one(key: CountsKey, known: Counts) -> CountsKey | None:
+        start, end = known.own[0].at, known.own[-1].at
+        for figure in figures[key[0]]:
+            try:
+                found = await prometheus.query_range(figure, start, end, max(RECORDED_EVERY, (end - start) / 100))
+            except SourceError:
+                continue
+            own = (each.labels for each in found if agree(selectors[key[0]], each.labels))
+            if any(labels.get(VERSION_LABEL) == known.version for labels in own):
+                return None
+        return key
+
+    return {each for each in await together(one(*each) for each in counts.items()) if each is not None}
+
+
 def alerts(world: World, counts: Mapping[CountsKey, Counts]) -> list[AlertHistory]:
-    """The alerts that evidence would have raised, for targets of which no rule that does so is loaded."""
+    """The alerts that evidence would have raised of these releases."""
     found: list[AlertHistory] = []
     for target in world.targets:
-        if not target.match or _has_rule(target, world.rules):
-            continue
         for (name, _), known in counts.items():
-            moments = [each.at for each in proofs(known, target.policy.caution)] if name == target.name else []
+            mine = name == target.name and bool(target.match)
+            moments = [each.at for each in proofs(known, target.policy.caution)] if mine else []
             firing = tuple(stretches.unbroken(moments, 3 * STEP))
             if firing:
                 labels = {**target.policy.alerts, **target.match[0], VERSION_LABEL: known.version, "alertname": NAME}
@@ -124,8 +144,8 @@ def _before(changed: Sequence[Change], number: int) -> list[str]:
     return [each.version for each in changed[max(0, number - MOST_OLDER) : number]]
 
 
-def _has_rule(target: Target, rules: Rules) -> bool:
-    return any(
-        ERROR_EVIDENCE.search(rule.annotations.get("figure", "")) and can_raise(rule, target.policy.alerts)
-        for rule in rules.alerting
-    )
+def _figures(target: Target, rules: Rules) -> list[str]:
+    """The figures of the loaded rules that raise alerts by evidence."""
+    mine = (rule for rule in rules.alerting if can_raise(rule, target.policy.alerts))
+    found = [each for each in (rule.annotations.get("figure", "") for rule in mine) if ERROR_EVIDENCE.search(each)]
+    return list(dict.fromkeys(found))

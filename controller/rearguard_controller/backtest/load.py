@@ -33,7 +33,7 @@ from rearguard_controller.model.observations import EXISTS, GAPS_ALLOWED
 
 K = TypeVar("K")
 
-BY_COUNTS = "ReleaseWorse: no such rule is loaded; it was worked out from the raw counters of requests."
+BY_COUNTS = "ReleaseWorse: no rule of it was loaded then; it was worked out from the raw counters of requests."
 
 POINTS = 60_000  # at most, of the whole time; each stands for all samples since the point before it
 FINEST = 15.0  # the fewest seconds between two points
@@ -76,7 +76,8 @@ class History:
         )
         changed = {name: changes(found, look_every) for name, found in presence.items()}
         counts = await counted.read(self._prometheus, world, changed, self._progress)
-        by_counts = counted.alerts(world, counts)
+        alone = await counted.without_rules(self._prometheus, world, counts)
+        by_counts = counted.alerts(world, {key: counts[key] for key in counts if key in alone})
         world = replace(world, alerts=(*world.alerts, *by_counts), counts=counts)
         self._notes += [BY_COUNTS] if by_counts else []
         curves = await self._curves(world, look_every)

@@ -46,10 +46,21 @@ def written(folder):
     return past
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
+LOADED_LATER = """
+groups:
+  - name: evidence
+    rules:
+      - alert: ReleaseWorse
+        expr: version:http_error_evidence:nats > 16.2
+        labels: {action: rollback}
+        annotations: {figure: "version:http_error_evidence:nats", threshold: "> 16.2"}
+"""
+
+
+@pytest.fixture(scope="module", params=["groups: []\n", LOADED_LATER], ids=["no rules", "rules that came later"])
+def found(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("past")
-    with remembered(written(folder), "groups: []\n") as address:
+    with remembered(written(folder), request.param) as address:
         targets = "".join(TARGET.format(name=name, folder=folder) for name in STORIES)
         (folder / "rearguard.yaml").write_text(CONFIGURATION.format(folder=folder, address=address) + targets)
         since, until = (datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z") for at in (START, END))
