@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 RETRY_AFTER = "5"  # seconds: what could not be stored now may be storable soon
-_HEADERS = CIMultiDict(  # each answer gets a copy, and the type is the one that is copied fastest
+JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+HEADERS = CIMultiDict(  # each answer gets a copy, and the type is the one that is copied fastest
     {
         "Content-Type": "application/json; charset=utf-8",
         "Cache-Control": "no-store",
@@ -138,9 +139,9 @@ _ROUTER_HINTS = {
 def answer(data: Mapping[str, object], *, status: int = HTTPStatus.OK) -> web.Response:
     """A JSON answer."""
     return web.Response(
-        body=orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS),
+        body=orjson.dumps(data, option=JSON_OPTIONS),
         status=status,
-        headers=_HEADERS,
+        headers=HEADERS,
     )
 
 

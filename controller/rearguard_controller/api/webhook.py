@@ -6,6 +6,7 @@ the answer, in `intake`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from rearguard_controller.api.answers import BusyError, answer
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.door import party_of
 from rearguard_controller.api.limits import BODIES_AT_ONCE, Room
+from rearguard_controller.api.ready import ReadyResponse
 from rearguard_controller.api.request_body import WEBHOOK_CAP, as_bad_request, read
 from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Present, Services
@@ -60,11 +62,13 @@ class Receiver:
                 raise as_bad_request(error) from error
             if refused:
                 log.warning("alerts_refused", alerts=len(refused), error=refused[0].message, hint=refused[0].hint)
-            return await self._store(now, alerts, refused)
+            await self._store(now, alerts)
+        if refused:
+            shown: json_views.Accepted = {"accepted": len(alerts), "refused": _told(refused)}
+            return answer(shown, status=HTTPStatus.ACCEPTED)
+        return _accepted(len(alerts)).to(request)
 
-    async def _store(
-        self, now: Present, alerts: Sequence[Alert], refused: Sequence[InvalidInputError]
-    ) -> web.Response:
+    async def _store(self, now: Present, alerts: Sequence[Alert]) -> None:
         try:
             waiting = await self.services.journal.unjudged_count()
             if waiting + len(alerts) > now.configuration.limits.waiting_alerts:
@@ -77,11 +81,17 @@ class Receiver:
             self.unstored_at = self.services.clock()
             raise
         self.unstored_at = None
-        shown: json_views.Accepted = {"accepted": len(alerts)}
-        if refused:
-            shown["refused"] = [{"field": each.field or "", "message": each.message} for each in refused[:MOST_TOLD]]
-        return answer(shown, status=HTTPStatus.ACCEPTED)
 
     def stores(self) -> bool:
         """Whether the last delivery could be stored; a failure `UNSTORED_FOR` seconds ago does not count."""
         return self.unstored_at is None or self.services.clock() - self.unstored_at >= UNSTORED_FOR
+
+
+def _told(refused: Sequence[InvalidInputError]) -> list[json_views.Refused]:
+    return [{"field": each.field or "", "message": each.message} for each in refused[:MOST_TOLD]]
+
+
+@functools.lru_cache(maxsize=64)
+def _accepted(alerts: int) -> ReadyResponse:
+    shown: json_views.Accepted = {"accepted": alerts}
+    return ReadyResponse(shown, HTTPStatus.ACCEPTED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -57,17 +57,17 @@ class StoreBase(ABC):
 
     # --- inbox
 
-    async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
+    def accept(self, alerts: Sequence[Alert], received_at: float) -> Coroutine[Any, Any, None]:
         """See `Journal.accept`."""
-        await self._inbox.accept(alerts, received_at)
+        return self._inbox.accept(alerts, received_at)
 
     async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
         """See `Journal.unjudged`."""
         return await self._inbox.unjudged(limit, but_not)
 
-    async def unjudged_count(self) -> int:
+    def unjudged_count(self) -> Coroutine[Any, Any, int]:
         """See `Journal.unjudged_count`."""
-        return await self._inbox.unjudged_count()
+        return self._inbox.unjudged_count()
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
         """See `Lead.mark_judged`."""

@@ -7,6 +7,7 @@ and need no queue.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -17,57 +18,68 @@ FRESH = 0.5  # seconds for which a count is reused
 WEBHOOKS_PER_COMMIT = 512
 
 Rows = Sequence[tuple[float, str]]
+Done = Callable[[Exception | None], None]  # is told why rows were not stored, or None: they are on disk
 
 
 class Gathering:
-    """Inserts alerts. A call returns when the commit with its own alerts is on disk."""
+    """Inserts alerts. What `insert` returns is done when the commit with its own alerts is on disk."""
 
-    def __init__(self, store: Callable[[Rows], Awaitable[None]]) -> None:
-        """Nothing waits yet; `store` inserts rows and commits them."""
-        self._store_rows = store
+    def __init__(self, store: Callable[[Rows, Done], None]) -> None:
+        """Nothing waits yet; `store` begins to store rows, and calls back in the loop when that has ended."""
+        self._store = store
         self._waiting: list[tuple[Rows, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._stores = False
+        self._is_crowded = False  # several came together last
+        self._closed: asyncio.Future[None] | None = None
 
-    async def insert(self, rows: Rows) -> None:
-        """Store rows of the time of receipt and the alert as JSON.
+    def insert(self, rows: Rows) -> asyncio.Future[None]:
+        """Store rows of the time of receipt and the alert as JSON. The future has a JournalError if that fails.
 
         Raises:
             JournalError: they may not be stored; the sender has to send them again.
         """
-        if self._closed:
+        if self._closed is not None:
             raise JournalError("The journal is closed.")
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         self._waiting.append((rows, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain(), name="journal-inbox")
-        await future
+        if not self._stores:
+            self._stores = True
+            if self._is_crowded:  # what else has come is about to be inserted, too
+                loop.call_soon(self._begin)
+            else:
+                self._begin()
+        return future
 
     async def close(self) -> None:
         """Store what still waits, and take no more."""
-        self._closed = True
-        if self._task is not None:
-            await self._task
+        self._closed = asyncio.get_running_loop().create_future()
+        if self._stores:
+            await self._closed
 
-    async def _drain(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:WEBHOOKS_PER_COMMIT], self._waiting[WEBHOOKS_PER_COMMIT:]
-            error = await self._store([row for rows, _ in batch for row in rows])
-            for _, future in batch:
-                if future.done():  # the caller went away
-                    continue
-                if error is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(error)
-        self._task = None
-
-    async def _store(self, rows: Rows) -> Exception | None:
+    def _begin(self) -> None:
+        batch, self._waiting = self._waiting[:WEBHOOKS_PER_COMMIT], self._waiting[WEBHOOKS_PER_COMMIT:]
+        self._is_crowded = len(batch) > 1
+        done = functools.partial(self._end, [future for _, future in batch])
         try:
-            await self._store_rows(rows)
+            self._store([row for rows, _ in batch for row in rows], done)
         except Exception as error:  # noqa: BLE001  # the callers get it; the queue goes on
-            return error
-        return None
+            done(error)
+
+    def _end(self, batch: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
+        if self._waiting:
+            self._begin()  # first, so that the database works while the callers go on
+        else:
+            self._stores = False
+            if self._closed is not None:
+                self._closed.set_result(None)
+        for future in batch:
+            if future.done():  # the caller went away
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
 
 
 class Backlog:

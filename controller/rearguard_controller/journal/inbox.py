@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
-from typing import Self
+from collections.abc import Collection, Coroutine, Iterable, Sequence
+from typing import Any, Self
 
 from rearguard_controller.journal import codec, records
-from rearguard_controller.journal.gathering import Backlog, Gathering, Rows
+from rearguard_controller.journal.gathering import Backlog, Done, Gathering, Rows
 from rearguard_controller.model import Alert, InboxEntry
 
 MOST_FRESH = 2 * 1024 * 1024  # characters of records that are remembered until they are read
@@ -50,7 +50,7 @@ class Inbox(ABC):
     def __init__(self) -> None:
         """Nothing is read yet."""
         self._gathers = True
-        self._gathering = Gathering(self._insert)
+        self._gathering = Gathering(self._begin_insert)
         self._backlog = Backlog()
         self._fresh = Fresh()
 
@@ -83,9 +83,9 @@ class Inbox(ABC):
             return await self.unjudged(limit, but_not)
         return tuple(InboxEntry(number, alert, received[number]) for number, alert in found)
 
-    async def unjudged_count(self) -> int:
+    def unjudged_count(self) -> Coroutine[Any, Any, int]:
         """See `Journal.unjudged_count`."""
-        return await self._backlog.count(self._count)
+        return self._backlog.count(self._count)
 
     # --- what differs between the databases
 
@@ -94,8 +94,12 @@ class Inbox(ABC):
         """See `Lead.mark_judged`."""
 
     @abstractmethod
+    def _begin_insert(self, rows: Rows, done: Done) -> None:
+        """Begin to store alerts, in one statement; call `done` in the loop when that has ended."""
+
+    @abstractmethod
     async def _insert(self, rows: Rows) -> None:
-        """Store alerts, in one statement."""
+        """Store alerts for the leader, in one statement."""
 
     @abstractmethod
     async def _waiting(self, limit: int, but_not: Collection[int]) -> Sequence[tuple[int, str, float]]:

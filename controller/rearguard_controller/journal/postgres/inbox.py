@@ -5,9 +5,11 @@ Here: the SQL that SQLite would not understand.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 
-from rearguard_controller.journal.gathering import Rows
+from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.gathering import Done, Rows
 from rearguard_controller.journal.inbox import COUNT, MOST_COUNTED, WAITING, Inbox
 from rearguard_controller.journal.postgres.connections import Connections
 from rearguard_controller.journal.store import Fence
@@ -21,6 +23,7 @@ class PostgresInbox(Inbox):
         super().__init__()
         self._connections = connections
         self._fence: Fence | None = None
+        self._inserting: set[asyncio.Task[None]] = set()
 
     def fenced(self, fence: Fence) -> PostgresInbox:
         """The same inbox for the leader."""
@@ -36,6 +39,22 @@ class PostgresInbox(Inbox):
             ),
             self._fence,
         )
+
+    def _begin_insert(self, rows: Rows, done: Done) -> None:
+        async def insert() -> None:
+            try:
+                await self._insert(rows)
+            except Exception as error:  # noqa: BLE001  # the callers get it
+                done(error)
+            except asyncio.CancelledError:
+                done(JournalError("The journal is closed."))
+                raise
+            else:
+                done(None)
+
+        task = asyncio.create_task(insert(), name="journal-inbox")
+        self._inserting.add(task)
+        task.add_done_callback(self._inserting.discard)
 
     async def _insert(self, rows: Rows) -> None:
         sql = "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])"

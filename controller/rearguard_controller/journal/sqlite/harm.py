@@ -91,12 +91,21 @@ class Harm:
         """Look through the whole file before the next commit: reading it went wrong. Any thread may say so."""
         self._suspect = True
 
-    def note(self, connection: sqlite3.Connection) -> bool:
-        """Take the files as they are now for ours, right after SQLite wrote to them; False if they are not."""
+    def note(self, connection: sqlite3.Connection, *, inbox: int | None = None) -> bool:
+        """Take the files as they are now for ours, right after SQLite wrote to them; False if they are not.
+
+        Args:
+            connection: the one that wrote.
+            inbox: the highest number that alerts were given, or 0, if nothing else was added. Without it the
+                highest numbers are asked for.
+        """
         prints = self._fingerprints()
         if self._prints and self._out_of_place(prints) is not None:
             return False
         self._prints = prints
+        if inbox is not None and self._marks:
+            self._marks = (max(inbox, self._marks[0]), *self._marks[1:])
+            return True
         with suppress(sqlite3.Error):
             self._marks = _marks(connection)
         return True

@@ -42,7 +42,7 @@ class SqliteJournal(StoreBase):
         self._reader = Reader(file.reader, file.harm)
         self._place, self._harm = file.place, file.harm
         self._fence: Fence | None = None
-        self._inbox = SqliteInbox(self._reader, self._write)
+        self._inbox = SqliteInbox(self._reader, self._writer)
 
     @classmethod
     def open(cls, path: str | Path) -> SqliteJournal:
@@ -103,7 +103,7 @@ class SqliteJournal(StoreBase):
 
     async def prove_lead(self) -> None:
         """See `Lead.prove_lead`."""
-        await self._write(lambda _connection: None, urgent=True)  # also on a full disk: it writes nothing
+        await self._write(lambda _connection: None, urgent=True, adds=False)  # also on a full disk
 
     async def release_lease(self, epoch: int) -> None:
         """See `Journal.release_lease`."""
@@ -179,7 +179,7 @@ class SqliteJournal(StoreBase):
             sqlite_records.audit(connection, action)
             return after
 
-        return await self._write(work, urgent=action is not None)
+        return await self._write(work, urgent=action is not None, adds=action is not None)
 
     async def note_heartbeat(self, at: float) -> None:
         """See `Journal.note_heartbeat`."""
@@ -218,17 +218,17 @@ class SqliteJournal(StoreBase):
 
     # --- within
 
-    async def _write(self, work: Work[T], *, urgent: bool = False) -> T:
+    async def _write(self, work: Work[T], *, urgent: bool = False, adds: bool = True) -> T:
         fence = self._fence
         if fence is None:
-            return await self._writer.do(work, urgent=urgent)
+            return await self._writer.do(work, urgent=urgent, adds=adds)
 
         def guarded(connection: sqlite3.Connection) -> T:
             row = connection.execute("select epoch from lease").fetchone()
             records.prove_lead(fence, None if row is None else row[0])
             return work(connection)
 
-        return await self._writer.do(guarded, urgent=urgent)
+        return await self._writer.do(guarded, urgent=urgent, adds=adds)
 
     async def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         return await self._reader.rows(sql, *values)

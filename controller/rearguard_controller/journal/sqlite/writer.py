@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import queue
 import sqlite3
 import threading
@@ -40,12 +41,26 @@ PAGES_OF_LOG_WHEN_FULL = 64
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A unit of work that is one statement, into the inbox. Alone, it is a transaction by itself."""
+
+    sql: str
+    values: tuple[object, ...]
+
+    def __call__(self, connection: sqlite3.Connection) -> int:
+        """Run it; returns the highest number that it gave, or 0 if it stored no row."""
+        cursor = connection.execute(self.sql, self.values)
+        return (cursor.lastrowid or 0) if cursor.rowcount > 0 else 0
+
+
 @dataclass(slots=True)
 class _Unit:
     work: Work[Any]
-    future: asyncio.Future[Any]
+    done: Callable[[Any, Exception | None], None]
     loop: asyncio.AbstractEventLoop
     urgent: bool
+    adds: bool
     result: object = None
     error: Exception | None = None
 
@@ -64,22 +79,36 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Work[T], *, urgent: bool = False) -> T:
+    async def do(self, work: Work[T], *, urgent: bool = False, adds: bool = True) -> T:
         """Run one unit of work and commit it.
+
+        Args:
+            work: what is done with the connection.
+            urgent: it is also done while the disk is full.
+            adds: it may add records, beside those that an `Insert` tells of; see `Harm.note`.
 
         Raises:
             JournalError: nothing was stored.
             RearguardError: what the work itself raised; nothing of it was stored.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.begin(work, functools.partial(_settle, future), urgent=urgent, adds=adds)
+        return await future  # the work is done even if the caller is cancelled
+
+    def begin(
+        self, work: Work[T], done: Callable[[T, Exception | None], None], *, urgent: bool = False, adds: bool = True
+    ) -> None:
+        """As `do`, but call `done` in the loop, with the result or with why nothing was stored.
+
+        Raises:
+            JournalError: nothing will be stored, and `done` is not called.
+        """
         if not self._thread.is_alive():
             raise JournalError("The journal is closed.")
         harmed = self._harm.fault
         if harmed is not None:  # at once: what was stored is being saved, which may take a while
             raise harmed
-        self._queue.put(_Unit(work, future, loop, urgent))
-        return await future  # the work is done even if the caller is cancelled: see `_resolve`
+        self._queue.put(_Unit(work, done, asyncio.get_running_loop(), urgent, adds))
 
     def close(self) -> None:
         """Finish what waits, then close the connection."""
@@ -138,9 +167,11 @@ class Writer:
         for unit in batch:
             unit.result, unit.error = None, None
         try:
-            self._connection.execute("begin immediate")
+            is_alone = len(batch) == 1
+            if not (is_alone and isinstance(batch[0].work, Insert)):
+                self._connection.execute("begin immediate")
             for unit in batch:
-                self._attempt(unit, alone=len(batch) == 1)
+                self._attempt(unit, alone=is_alone)
             if self._connection.in_transaction:
                 self._connection.execute("commit")
         except sqlite3.Error as error:
@@ -153,11 +184,18 @@ class Writer:
             if is_damage(error):
                 self._harm.suspect()
             return error
-        if not self._harm.note(self._connection):
+        if not self._note(batch):
             self._harm.look(self._connection)
             for unit in batch:
                 unit.error = unit.error or self._harm.fault
         return None
+
+    def _note(self, batch: list[_Unit]) -> bool:
+        """See `Harm.note`. What one statement added is known without asking."""
+        if any(unit.adds for unit in batch):
+            return self._harm.note(self._connection)
+        given = [unit.result for unit in batch if isinstance(unit.work, Insert) and isinstance(unit.result, int)]
+        return self._harm.note(self._connection, inbox=max(given, default=0))
 
     def _attempt(self, unit: _Unit, *, alone: bool) -> None:
         """Run one unit; what it wrote is undone if it fails. One that is `alone` in its commit needs no savepoint.
@@ -230,10 +268,14 @@ def _no_room() -> JournalError:
 
 def _resolve(units: list[_Unit]) -> None:
     for unit in units:
-        if unit.future.done():
-            continue
-        if unit.error is None:
-            unit.future.set_result(unit.result)
-        else:
-            unit.future.set_exception(unit.error)
-            unit.future.exception()  # mark it as seen: the caller may be gone
+        unit.done(unit.result, unit.error)
+
+
+def _settle(future: asyncio.Future[T], result: T, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+        future.exception()  # mark it as seen: the caller may be gone
