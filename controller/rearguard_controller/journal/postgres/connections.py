@@ -60,7 +60,7 @@ class Connections:
 
     def __init__(self, pool: Pool) -> None:
         """Use `open`."""
-        self._pool = pool
+        self.pool = pool
         self._running: set[asyncio.Task[Any]] = set()
         self._told_at = -math.inf
 
@@ -102,9 +102,9 @@ class Connections:
         """Finish what is being written, then let the connections go."""
         await asyncio.gather(*self._running, return_exceptions=True)
         try:
-            await asyncio.wait_for(self._pool.close(), LIMIT)
+            await asyncio.wait_for(self.pool.close(), LIMIT)
         except FAILED:
-            self._pool.terminate()
+            self.pool.terminate()
 
     async def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """The rows of one statement, which is a transaction of its own."""
@@ -192,14 +192,14 @@ class Connections:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        connection = await self._pool.acquire(timeout=LIMIT)
+        connection = await self.pool.acquire(timeout=LIMIT)
         try:
             yield connection
         except (*LOST, asyncio.CancelledError):
             connection.terminate()
             raise
         finally:
-            await self._pool.release(connection, timeout=LIMIT)  # ends a transaction that is still open
+            await self.pool.release(connection, timeout=LIMIT)  # ends a transaction that is still open
 
 
 async def _require_files(url: str) -> None:

@@ -12,7 +12,10 @@ from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.gathering import Done, Rows
 from rearguard_controller.journal.inbox import COUNT, MOST_COUNTED, WAITING, Inbox
 from rearguard_controller.journal.postgres.connections import Connections
+from rearguard_controller.journal.postgres.kept import Kept
 from rearguard_controller.journal.store import Fence
+
+INSERT = "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])"
 
 
 class PostgresInbox(Inbox):
@@ -23,6 +26,7 @@ class PostgresInbox(Inbox):
         super().__init__()
         self._connections = connections
         self._fence: Fence | None = None
+        self._kept = Kept(connections)
         self._inserting: set[asyncio.Task[None]] = set()
 
     def fenced(self, fence: Fence) -> PostgresInbox:
@@ -40,10 +44,15 @@ class PostgresInbox(Inbox):
             self._fence,
         )
 
+    async def close(self) -> None:
+        """Finish what is being written."""
+        await super().close()
+        await self._kept.give_back()
+
     def _begin_insert(self, rows: Rows, done: Done) -> None:
         async def insert() -> None:
             try:
-                await self._insert(rows)
+                await self._kept.run(INSERT, *_columns(rows))
             except Exception as error:  # noqa: BLE001  # the callers get it
                 done(error)
             except asyncio.CancelledError:
@@ -57,12 +66,7 @@ class PostgresInbox(Inbox):
         task.add_done_callback(self._inserting.discard)
 
     async def _insert(self, rows: Rows) -> None:
-        sql = "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])"
-        columns = [row[0] for row in rows], [row[1] for row in rows]
-        if self._fence is None:
-            await self._connections.rows(sql, *columns)
-        else:
-            await self._connections.change(lambda connection: connection.execute(sql, *columns), self._fence)
+        await self._connections.change(lambda connection: connection.execute(INSERT, *_columns(rows)), self._fence)
 
     async def _waiting(self, limit: int, but_not: Collection[int]) -> Sequence[tuple[int, str, float]]:
         rows = await self._connections.rows(
@@ -81,3 +85,7 @@ class PostgresInbox(Inbox):
             lambda connection: connection.executemany("update inbox set damage = $2 where id = $1", damaged),
             self._fence,
         )
+
+
+def _columns(rows: Rows) -> tuple[list[float], list[str]]:
+    return [row[0] for row in rows], [row[1] for row in rows]
