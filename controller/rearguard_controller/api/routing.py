@@ -47,15 +47,18 @@ def register(app: web.Application, gate: Gate, route: Route, opened: Callable[[]
     `opened` is called at each request, so that a reload counts at once.
     """
 
+    def needed() -> Role | None:
+        return route.role if route.word is None else route.needs(opened())
+
     async def guarded(request: web.Request) -> web.StreamResponse:
-        role = route.needs(opened())
+        role = needed()
         if role is not None:
             await gate.look()
             request[PRINCIPAL] = gate.admit(request.headers.get("Authorization"), role)
         return await route.handle(request)
 
     async def expect(request: web.Request) -> web.StreamResponse | None:
-        role = route.needs(opened())
+        role = needed()
         if role is not None:
             await gate.look()
             try:

@@ -102,10 +102,12 @@ class Runner:
     async def _drive(self, rollback: Rollback) -> None:
         decision = await self._decision_of(rollback)
         driven = Driven(decision, _stdin(rollback, decision), self._nudges[rollback.id])
-        rollback_id = rollback.id
+        rollback_id, was_just_read = rollback.id, True
         wait = Wait(self._judge, self._clock)
         while True:
-            rollback = await self._recording.patiently(lambda: self._journal.rollback(rollback_id))
+            if not was_just_read:
+                rollback = await self._recording.patiently(lambda: self._journal.rollback(rollback_id))
+            was_just_read = False
             waits = rollback.phase is Phase.WAITING
             move = next_move(rollback, wait.now() if waits else self._clock())
             if move is None:

@@ -22,6 +22,7 @@ from rearguard_controller.model import (
     OnFailure,
     Outcome,
     Phase,
+    Release,
     ReleaseKind,
     Rollback,
     Step,
@@ -84,7 +85,9 @@ class Stepping:
         if started is None:
             return
         step = started.steps[step.seq]
-        releases = await self._recording.patiently(lambda: self._journal.releases(rollback.target))
+        releases: tuple[Release, ...] = ()
+        if step.action is None:  # a proof of recovery; nothing else asks what versions show
+            releases = await self._recording.patiently(lambda: self._journal.releases(rollback.target))
         if asyncio.get_running_loop().time() - asked_at > SURE_TO_LEAD:
             await self._make_sure_to_lead()
         may_act = move.may_act and (started.stopping is None or step.kind is StepKind.UNDO_HOOK)
@@ -228,8 +231,10 @@ class Stepping:
             SourceError: it could not be read.
         """
         version = await self._effects.serving(release, context)
+        if version == rollback.from_version:
+            return version
         state = await self._recording.patiently(lambda: self._journal.target_state(rollback.target))
-        if version == rollback.from_version or not is_beside(state, version, self._clock()):
+        if not is_beside(state, version, self._clock()):
             return version
         for _ in range(LOOKS_IN_TURN):
             await asyncio.sleep(PAUSE_IN_TURN)

@@ -36,8 +36,8 @@ def drill_alert(target: Target, labels: Labels, now: float) -> Alert:
 
 def drills_in(alerts: Iterable[Alert]) -> tuple[str, ...]:
     """The ids of the drills whose alerts are among these, each once; labels that cannot be ids are left out."""
-    found = (alert.labels.get(DRILL_LABEL, "") for alert in alerts)
-    return tuple(dict.fromkeys(each for each in found if _DRILL_ID.fullmatch(each)))
+    found = [alert.labels[DRILL_LABEL] for alert in alerts if DRILL_LABEL in alert.labels]
+    return tuple(dict.fromkeys(each for each in found if _DRILL_ID.fullmatch(each))) if found else ()
 
 
 def is_of_a_drill(alert: Alert) -> bool:

@@ -41,7 +41,7 @@ def dump_several(values: Iterable[object]) -> list[str]:
 def _dump_sharing(value: object, parts: dict[int, orjson.Fragment]) -> str:
     kind: Any = type(value)
     names = _names(kind)
-    if names is None or _needs_names(kind) or not _holds_tuples(kind):
+    if names is None or _needs_names(kind):
         return dump(value)
     fields: dict[str, object] = {"type": kind.__name__}
     for name in names:
@@ -99,12 +99,6 @@ def _needs_names(kind: Any) -> bool:
     if dataclasses.is_dataclass(kind):
         parts = list(get_type_hints(kind).values())
     return any(map(_needs_names, parts))
-
-
-@functools.cache
-def _holds_tuples(kind: Any) -> bool:
-    """Whether a value of this dataclass may have a tuple that others share."""
-    return any(get_origin(hint) is tuple for hint in get_type_hints(kind).values())
 
 
 @functools.cache

@@ -66,7 +66,7 @@ class Inbox(ABC):
 
     async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
         """See `Journal.accept`. Webhooks that arrive together share one commit."""
-        bodies = codec.dump_several(alerts)
+        bodies = [codec.dump(alert) for alert in alerts]
         rows = [(received_at, body) for body in bodies]
         await (self._gathering.insert(rows) if self._gathers else self._insert(rows))
         self._backlog.accepted(len(rows))

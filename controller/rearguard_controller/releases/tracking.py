@@ -123,15 +123,14 @@ class Releases:
             state = await self._journal.target_state(target.name)
             if number < newest and state.serving_version is not None:
                 return Serving(state.serving_version, "", state)
-            serving = await self._record(target, version)
+            serving = await self._record(target, version, state)
             self._written[target.name] = (lock, number)
             return serving
 
-    async def _record(self, target: Target, version: str) -> Serving:
-        """Record that a version serves."""
+    async def _record(self, target: Target, version: str, state: TargetState) -> Serving:
+        """Record that a version serves; `state` is what was known of the target until now."""
         now = self._clock()
         description = await self.kinds.described(target.release, version)
-        state = await self._journal.target_state(target.name)
         if await self._is_beside(target, state, version, now):
             state = await self._lead.change_target(target.name, lambda known: beside(known, version, now))
             return Serving(state.serving_version, "", state)
