@@ -28,11 +28,11 @@ NO_STORM = StormLimit(
 )  # the incidents happen at once, of services that have nothing to do with each other
 
 
-def written(folder, incidents, released):
+def written(folder, incidents, released, draw):
     """The past of all of them."""
     past = Past(folder, every=STEP)
     for each in incidents:
-        chance = random.Random(each.seed)  # noqa: S311
+        chance = random.Random(each.seed + 1000 * draw)  # noqa: S311
         for one in each.instances:
             _instance(past, each, one, chance, released)
     return past
@@ -119,6 +119,7 @@ def main():
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("--kind", default="", help="only incidents of this kind")
     reading.add_argument("--caution", default="standard", type=Caution)
+    reading.add_argument("--draw", default=0, type=int, help="other random numbers for the same incidents")
     options = reading.parse_args()
     incidents = all_of(options.kind)
     if not incidents:
@@ -126,7 +127,7 @@ def main():
         sys.exit(f"There is no kind {options.kind!r}. There are: {kinds}.")
     released = float(int(time.time() / 300) * 300 - 7200)
     with tempfile.TemporaryDirectory() as folder:
-        past = written(Path(folder), incidents, released)
+        past = written(Path(folder), incidents, released, options.draw)
         with remembered(past, "groups: []\n") as address:
             found = asyncio.run(judged(address, incidents, released, options.caution))
     shown(incidents, found)
