@@ -5,6 +5,7 @@ Here: the questions, none of which needs our rules, and what their answers say o
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,9 @@ T = TypeVar("T")
 Address = tuple[str, str]  # job and instance
 
 FORTNIGHT = 14 * 86_400.0  # seconds in which releases are counted
-LOOK_EVERY = 600.0  # seconds between two looks at that time
+LOOK_EVERY = 1800.0  # seconds between two looks at that time
+LATELY, LATELY_EVERY = 7200.0, 60.0  # seconds that are looked at more often
+MOST_SECONDS = 4.0  # for that question: without its answer a survey is still one
 RATES = ("1m", "5m")  # the second one where two scrapes lie further apart
 COUNTER = "http_server_request_duration_seconds_count"
 OURS = "default:http_error_ratio:threshold"  # recorded by our rules alone
@@ -110,9 +113,7 @@ async def look(prometheus: Prometheus) -> Survey:
 async def _ask(prometheus: Prometheus) -> _Answers:
     failed = f'{COUNTER}{{http_response_status_code=~"5.."}}'
     broken = f'{COUNTER}{{error_type!="",http_response_status_code!~"4..|5.."}}'
-    past = f"[{duration(FORTNIGHT)}:{duration(LOOK_EVERY)}]"
     builds = 'count by (__name__, job, version) ({__name__=~".*build_info",version!=""})'
-    seen = f"min by ({_SERVICE}) (min_over_time(timestamp(target_info){past}))"
     info, up, requests, failures, built, shared, ours = await together(
         map(
             prometheus.query,
@@ -136,7 +137,7 @@ async def _ask(prometheus: Prometheus) -> _Answers:
         built,
         frozenset(_address(each.labels) for each in shared),
         await _or(prometheus.scrape_intervals(), {}),
-        await _or(prometheus.query(seen), ()),
+        await _first_seen(prometheus),
         bool(ours),
     )
 
@@ -158,6 +159,21 @@ def _rate(series: str) -> str:
 
 def _group(names: str) -> str:
     return f'group by (__name__) ({{__name__=~"{names}"}})'
+
+
+async def _first_seen(prometheus: Prometheus) -> tuple[Sample, ...]:
+    """When each version was first seen: over a fortnight roughly, and lately closely; the earliest moment counts."""
+    within = ((FORTNIGHT, LOOK_EVERY), (LATELY, LATELY_EVERY))
+    ranges = [f"[{duration(seconds)}:{duration(every)}]" for seconds, every in within]
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            found = await together(
+                prometheus.query(f"min by ({_SERVICE}) (min_over_time(timestamp(target_info){each}))")
+                for each in ranges
+            )
+    except (SourceError, TimeoutError):
+        return ()
+    return tuple(each for several in found for each in several)
 
 
 async def _or(asked: Awaitable[T], instead: T) -> T:

@@ -52,9 +52,7 @@ def test_the_services_found_are_judged_by_raw_counters_and_compared_with_people(
     (only,) = found["rollbacks"]
     assert (only["target"], only["from_version"], only["to_version"]) == ("checkout", "v2", "v1")
     assert only["people"]["to_version"] == "v1"
-    assert (
-        20 * MINUTE < found["score"]["median_earlier_s"] < 29 * MINUTE
-    )  # the alert holds a minute, and its rate one
+    assert 20 * MINUTE < found["score"]["median_earlier_s"] < 30 * MINUTE  # evidence, or an alert that holds a minute
     assert any("nover" in each for each in found["notes"])
     assert any("raw counters were judged" in each for each in found["notes"])
     assert list(tmp_path.iterdir()) == []
