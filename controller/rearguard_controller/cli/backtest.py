@@ -21,6 +21,7 @@ from rearguard_controller.backtest.nouns import Record, World
 from rearguard_controller.backtest.raw_rules import NOTE, WithRawRules
 from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback
 from rearguard_controller.cli import found_services, html_file, terminal
+from rearguard_controller.cli.progress import Bars
 from rearguard_controller.config import Configuration, PrometheusSettings
 from rearguard_controller.errors import ConfigError, InvalidInputError, NotFoundError, WrongUseError
 from rearguard_controller.judgement.policy import PERMISSIONS
@@ -106,7 +107,7 @@ async def _world(found: Configuration, settings: PrometheusSettings, start: floa
     prometheus = WithRawRules(settings, timeout=TIMEOUT) if raw else Prometheus(settings, timeout=TIMEOUT)
     if isinstance(prometheus, WithRawRules):
         prometheus.start = start
-    progress = Lines() if not sys.stderr.isatty() else Running()
+    progress = Bars() if sys.stderr.isatty() else Lines()
     try:
         history = backtest.History(prometheus, found.targets, progress.say)
         world = await history.read(
@@ -185,20 +186,6 @@ class Lines:
 
     def end(self) -> None:
         """Do nothing: each line is complete."""
-
-
-class Running(Lines):
-    """Shows progress on one line of the terminal, which is overwritten each time and cleared at the end."""
-
-    def say(self, what: str, done: int, of: int) -> None:
-        """Show that `done` of the `of` queries for `what` are answered."""
-        sys.stderr.write(f"\r\x1b[Kreading {terminal.clean(what)}, {done} of {of} ")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Clear the line."""
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
 
 
 # --- tables -----------------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import cast
 
+from rearguard_controller import json_views
 from rearguard_controller.cli import html_file, terminal
 from rearguard_controller.cli.connection import connected
+from rearguard_controller.cli.progress import LiveLine
 from rearguard_controller.cli.show import Json, objects
 from rearguard_controller.client import Client
 from rearguard_controller.errors import WrongUseError
@@ -32,14 +34,23 @@ def drill(options: Namespace) -> int:
     client = connected(options)
     if options.history:
         return _history(client.drills(options.target, limit=options.limit), options)
-    if sys.stderr.isatty():
-        terminal.note("Drilling: an alert is on its way through Alertmanager, for a minute at most.")
-    answer = client.drill(options.target, options.reason)
+    answer = _drilled(client, options)
     if options.html is not None:
         _write(options, answer, client)
     if options.html != html_file.STANDARD_OUTPUT and not terminal.as_asked(options, answer):
         _one(answer)
     return _CODES[answer["ok"]]
+
+
+def _drilled(client: Client, options: Namespace) -> json_views.Drill:
+    if not sys.stderr.isatty():
+        return client.drill(options.target, options.reason)
+    waits = LiveLine()
+    waits.show("Drilling: an alert is on its way through Alertmanager, for a minute at most.")
+    try:
+        return client.drill(options.target, options.reason)
+    finally:
+        waits.end()
 
 
 def _write(options: Namespace, answer: Json, client: Client) -> None:

@@ -15,6 +15,7 @@ from typing import cast
 
 from rearguard_controller.cli import terminal
 from rearguard_controller.cli.connection import connected
+from rearguard_controller.cli.progress import LiveLine
 from rearguard_controller.cli.show import Json, objects
 from rearguard_controller.cli.watch_result import (
     EXIT_CODES,
@@ -90,25 +91,24 @@ class Shown:
 
     def __init__(self) -> None:
         """Show nothing yet."""
-        self._live = sys.stderr.isatty()
+        self._live = LiveLine() if sys.stderr.isatty() else None
         self._last, self._at = "", 0.0
 
     def show(self, text: str, elapsed: float) -> None:
         """Show the progress at `elapsed` seconds; without a terminal only if it changed, or after `REPEAT_AFTER`."""
         words = terminal.cell(text)
         clock = f"{int(elapsed) // 60:d}:{int(elapsed) % 60:02d}"
-        if self._live:
-            sys.stderr.write(f"\r\x1b[K{clock} {words}")
+        if self._live is not None:
+            self._live.show(f"{clock} {words}")
         elif _outline(words) != self._last or elapsed - self._at >= REPEAT_AFTER:
             sys.stderr.write(f"{clock} {words}\n")
+            sys.stderr.flush()
             self._last, self._at = _outline(words), elapsed
-        sys.stderr.flush()
 
     def end(self) -> None:
         """Clear the live line."""
-        if self._live:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        if self._live is not None:
+            self._live.end()
 
 
 def _outline(words: str) -> str:
