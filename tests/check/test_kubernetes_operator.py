@@ -59,7 +59,7 @@ def _validate(one):
 
 def test_every_object_is_valid_by_the_operators_schema_and_has_no_unknown_field(objects):
     kinds = sorted(kind for kind, _ in objects)
-    assert kinds == ["AlertmanagerConfig", "ConfigMap", *["PrometheusRule"] * 5, "ServiceMonitor"]
+    assert kinds == ["AlertmanagerConfig", "ConfigMap", *["PrometheusRule"] * 6, "ServiceMonitor"]
     for (kind, _), one in objects.items():
         if kind in KINDS:
             _validate(one)

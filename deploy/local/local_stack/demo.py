@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -131,8 +131,8 @@ class Demo:
         def between(first: str, last: str) -> float | None:
             return marks[last] - marks[first] if first in marks and last in marks else None
 
-        firing = min((key for key in marks if key.startswith("firing ")), key=lambda key: marks[key], default="")
-        pending = firing.replace("firing", "pending")
+        firing = _first(marks, "firing ")
+        pending = _first({key: at for key, at in marks.items() if at >= marks.get("fault", 0.0)}, "pending ")
         rows = [
             ("fault began → alert pending", between("fault", pending), None),
             ("fault began → alert firing", between("fault", firing), None),
@@ -165,6 +165,11 @@ class Demo:
         undo, marks = self._key("undo_hook"), self.story.marks
         begun = "before_hook drain started"
         return marks[undo] - marks[begun] if undo in marks and begun in marks else None
+
+
+def _first(marks: Mapping[str, float], begins: str) -> str:
+    """The key that begins so and came first; empty if there is none."""
+    return min((key for key in marks if key.startswith(begins)), key=lambda key: marks[key], default="")
 
 
 def command_lines(layout: Layout) -> list[str]:

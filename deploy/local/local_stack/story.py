@@ -80,7 +80,7 @@ class Story:
         for alert in self.asker.trigger_alerts():
             name, version = alert["labels"]["alertname"], alert["labels"].get("service_version", "")
             about = f"{name}, version {version}"
-            if self.rollback is None:
+            if self.rollback is None and alert["state"] == "pending":
                 pending = Event(seconds(alert["activeAt"]), "alert pending", about, "bad")
                 events += self.tell(f"pending {name}", pending)
             if alert["state"] == "firing":

@@ -321,6 +321,14 @@ def test_the_settle_time_is_the_longest_way_back(figure, seconds):
     assert settle_seconds(figure, RULES) == seconds
 
 
+def test_what_a_figure_is_compared_with_may_be_older_than_a_rollback():
+    figure = "rate(x[30s]) / a:threshold"
+    assert settle_seconds(figure, RULES) == 60.0
+    assert settle_seconds(figure, RULES, ["a:threshold"]) == 30.0
+    assert settle_seconds(figure, RULES) == 60.0
+    assert settle_seconds(figure, RULES, ["of_nobody"]) == 60.0
+
+
 def clears(expression, figure):
     """Seconds that an alert with this expression may linger, without the 5 s of its own evaluation."""
     rule = AlertingRule("A", expression, {}, {}, 0.0, "ok", "", "g", interval=5.0)

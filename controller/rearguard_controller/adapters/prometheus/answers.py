@@ -83,7 +83,9 @@ class Rules:
 
     alerting: tuple[AlertingRule, ...] = ()
     recording: tuple[RecordingRule, ...] = ()
-    reaches: dict[tuple[str, str | None], float] = field(default_factory=dict, init=False, compare=False, repr=False)
+    reaches: dict[tuple[str, str | None, frozenset[str]], float] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
     _alerting: dict[str, list[AlertingRule]] = field(default_factory=dict, init=False, compare=False, repr=False)
     _recording: dict[str, list[RecordingRule]] = field(default_factory=dict, init=False, compare=False, repr=False)
 

@@ -59,9 +59,10 @@ def condition_of(
     declared = bool(figure and _THRESHOLD.match(threshold))
     its = rules_of(alert.labels, rules) if known is None else known
     matches = [matcher for matcher in target.match if is_subset(matcher, alert.labels)]
-    clears = max((clear_seconds(rule, rules, figure if declared else "") for rule in its), default=0.0)
+    baseline = frozenset(alert.annotations.get("baseline", "").split()) if declared else frozenset()
+    clears = max((clear_seconds(rule, rules, figure if declared else "", baseline) for rule in its), default=0.0)
     if declared:
-        settle, labels = settle_seconds(figure, rules), next(iter(matches), None)
+        settle, labels = settle_seconds(figure, rules, baseline), next(iter(matches), None)
         comparable = alert.annotations.get("comparable", "").strip()
         return Condition(alert.name, figure, threshold, target.telemetry, settle, clears, comparable, labels)
     if not its:

@@ -8,7 +8,7 @@ with it. Labels, durations and texts are written as PromQL here, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rearguard_controller.adapters.prometheus.answers import AlertingRule, RecordingRule, Rules
@@ -39,28 +39,30 @@ SET_OPERATORS = frozenset({"and", "unless", "or"})
 WITH_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 
 
-def settle_seconds(figure: str, rules: Rules) -> float:
+def settle_seconds(figure: str, rules: Rules, baseline: Collection[str] = ()) -> float:
     """How far back a figure reaches.
 
     Args:
         figure: PromQL.
         rules: Prometheus' rules, so that recorded names are followed.
+        baseline: recorded names that are not followed: what a figure is compared with may be older than a rollback.
 
     Returns:
         Seconds: the longest sum of ranges, subqueries and offsets around one series, plus the evaluation intervals
         of the groups that recorded it. 0 for a figure that uses only the newest samples. What stands right of an
         `unless` does not count: it takes values away, and gives none.
     """
-    return _reach(rules, figure)
+    return _reach(rules, figure, None, frozenset(baseline))
 
 
-def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
+def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "", baseline: Collection[str] = ()) -> float:
     """How long after a rollback an alert may still fire because of samples from before it.
 
     Args:
         rule: the alert's.
         rules: Prometheus' rules, so that recorded names are followed.
         figure: what the alert declares as its figure, if anything.
+        baseline: as in `settle_seconds`.
 
     Returns:
         Seconds: how far back its expression reaches, plus its `keep_firing_for`, plus one evaluation of its group.
@@ -69,15 +71,16 @@ def clear_seconds(rule: AlertingRule, rules: Rules, figure: str = "") -> float:
         threshold any more, they cannot keep the alert firing.
     """
     name = figure if METRIC_NAME.fullmatch(figure) else None
-    return _reach(rules, rule.query, name) + rule.keep_firing_for + rule.interval
+    return _reach(rules, rule.query, name, frozenset(baseline)) + rule.keep_firing_for + rule.interval
 
 
-def _reach(rules: Rules, expression: str, figure: str | None = None) -> float:
+def _reach(rules: Rules, expression: str, figure: str | None, baseline: frozenset[str]) -> float:
     """Seconds that an expression reaches back, see `_Reach.of`; worked out once for each reading of the rules."""
-    key = expression, figure
+    key = expression, figure, baseline
     found = rules.reaches.get(key)
     if found is None:
-        found = rules.reaches[key] = _Reach(rules.recorded, {}).of(expression, 0, figure)
+        known = dict.fromkeys(baseline, 0.0)
+        found = rules.reaches[key] = _Reach(rules.recorded, known).of(expression, 0, figure)
     return found
 
 
