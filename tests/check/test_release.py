@@ -51,7 +51,7 @@ COMMANDS = {  # each with words that are right
     "context": [],
     "reload": [],
 }
-ON_BASE = {"files": [], "completion": ["bash"]}  # these need no library of an extra
+ON_BASE = {"files": [], "completion": ["bash"], "schema": []}  # these need no library of an extra
 SERVED = """\
 environment: production
 journal: sqlite://FOLDER/journal.db

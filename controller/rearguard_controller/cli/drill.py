@@ -10,7 +10,6 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from rearguard_controller import json_views
 from rearguard_controller.cli import html_file, terminal
 from rearguard_controller.cli.connection import connected
 from rearguard_controller.cli.progress import LiveLine
@@ -39,10 +38,10 @@ def drill(options: Namespace) -> int:
         _write(options, answer, client)
     if options.html != html_file.STANDARD_OUTPUT and not terminal.as_asked(options, answer):
         _one(answer)
-    return _CODES[answer["ok"]]
+    return _CODES[cast("bool | None", answer["ok"])]
 
 
-def _drilled(client: Client, options: Namespace) -> json_views.Drill:
+def _drilled(client: Client, options: Namespace) -> Json:
     if not sys.stderr.isatty():
         return client.drill(options.target, options.reason)
     waits = LiveLine()
