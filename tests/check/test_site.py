@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
@@ -36,7 +35,9 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    program = ROOT / ".local/docs/bin/mkdocs"
+    assert program.exists(), "run: make setup"
+    words = [program, "build", "--strict", "--quiet", "--site-dir", str(folder)]
     silent = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(words, check=False, cwd=ROOT, env=silent, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr

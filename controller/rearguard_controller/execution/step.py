@@ -22,7 +22,6 @@ from rearguard_controller.model import (
     OnFailure,
     Outcome,
     Phase,
-    Release,
     ReleaseKind,
     Rollback,
     Step,
@@ -85,9 +84,7 @@ class Stepping:
         if started is None:
             return
         step = started.steps[step.seq]
-        releases: tuple[Release, ...] = ()
-        if step.action is None:  # a proof of recovery; nothing else asks what versions show
-            releases = await self._recording.patiently(lambda: self._journal.releases(rollback.target))
+        releases = await self._recording.patiently(lambda: self._journal.releases(rollback.target))
         if asyncio.get_running_loop().time() - asked_at > SURE_TO_LEAD:
             await self._make_sure_to_lead()
         may_act = move.may_act and (started.stopping is None or step.kind is StepKind.UNDO_HOOK)

@@ -38,8 +38,6 @@ class Seen:
         if self._controller.ended:
             return _never
         self._controller.calls[name] += 1
-        if self._controller.faults.get(name):
-            return self._controller.fault
         return getattr(self._journal, name)
 
     def fenced(self, fence):
@@ -91,12 +89,17 @@ class Inline:
         self.close = writer.close
         writer._connection.execute("pragma synchronous = off")
 
-    async def do(self, work, *, urgent=False):
-        unit = _Unit(work, None, None, urgent)
+    async def do(self, work, *, urgent=False, adds=True):
+        unit = _Unit(work, None, None, urgent, adds)
         self._writer._serve([unit])
         if unit.error is not None:
             raise unit.error
         return unit.result
+
+    def begin(self, work, done, *, urgent=False, adds=True):
+        unit = _Unit(work, done, None, urgent, adds)
+        self._writer._serve([unit])
+        done(unit.result, unit.error)
 
 
 class Controller:
@@ -108,7 +111,6 @@ class Controller:
         self.ended = False
         self.said = []  # to people, by any process
         self.calls = Counter()  # of methods of the journal, by any process
-        self.faults = {}  # name of a method of the journal -> the exception that it raises, once
         self.broken = []  # promises, found to be so in the middle of the product's own work
         world.on_stop = self._stop
         world.on_act = lambda argv, context: self.see(self.acts, argv, context)
@@ -134,10 +136,6 @@ class Controller:
     def proves(self):
         """It is about to be proved that this process still leads."""
 
-    async def fault(self, *_arguments, **_more):
-        _, error = self.faults.popitem()
-        raise error
-
     def see(self, look, *about):
         """Let a test look; what it finds is raised to the test, not into the product."""
         try:
@@ -151,6 +149,7 @@ class Controller:
         self.ended = False
         file = SqliteJournal.open(self.path)
         file._writer = Inline(file._writer)
+        file._inbox._writer, file._inbox._write = file._writer, file._writer.do
         self.file, self.journal = file, Seen(file, self)
         self.do(self._wire())
 

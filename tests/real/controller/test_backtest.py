@@ -1,10 +1,7 @@
 """The back-test against a real Prometheus whose past was written by hand: what it prints is what was written."""
 
 import json
-import os
-import pty
 import re
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -13,6 +10,7 @@ import pytest
 
 from real.controller.past import Past, remembered
 from rearguard_controller.cli import main
+from unit.controller.terminal_kit import on_a_terminal
 
 MINUTE, HOUR = 60.0, 3600.0
 START = float(int(time.time()) - int(30 * HOUR))
@@ -196,15 +194,11 @@ def test_what_cannot_be_judged_is_said_in_a_sentence_with_a_hint(scene, capsys, 
 
 
 def test_on_a_terminal_progress_is_shown_and_wiped_and_never_stands_in_the_json(scene):
-    ours, theirs = pty.openpty()
     words = ["backtest", "--config", str(scene / "rearguard.yaml"), "--since", "40h", "--json"]
-    command = [sys.executable, "-m", "rearguard_controller", *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=30, check=False)
-    os.close(theirs)
-    shown = os.read(ours, 1_000_000).decode()
-    os.close(ours)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["score"]["agreed"] == 1
-    assert "reading versions, 1 of 1" in shown
-    assert "reading figures around releases" in shown
-    assert shown.endswith("\r\x1b[K")
+    shown, answer, code = on_a_terminal([sys.executable, "-m", "rearguard_controller", *words])
+    assert code == 0
+    assert json.loads(answer)["score"]["agreed"] == 1
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert re.search(r"reading versions .* 1/1", plain)
+    assert "reading figures around releases" in plain
+    assert "\x1b[2K" in shown[-200:]  # what was drawn is cleared

@@ -33,7 +33,13 @@ def proving(it):
 def test_a_rollback_that_a_fault_of_ours_stopped_is_taken_up_again_after_a_while_and_not_at_once(scene):
     it = scene().fail()
     rollback = it.controller.open()
-    it.controller.faults["releases"] = RuntimeError("a fault of ours")  # read after the intent of the next step
+    faults = [RuntimeError("a fault of ours")]
+
+    def stored(after, _event):
+        if faults and after.step_of(StepKind.ROLL_BACK).state is StepState.STARTED:
+            raise faults.pop()
+
+    it.controller.stored = stored
     it.controller.run_for(EFFECT + ASIDE_FOR - 2.0)
     assert it.controller.rollback(rollback.id).step_of(StepKind.ROLL_BACK).state is StepState.STARTED
     assert it.acted == [BEFORE]

@@ -79,11 +79,11 @@ async def test_a_fault_of_ours_in_a_poll_is_told_and_logged_once_and_the_next_po
     async with serving(tmp_path, source.url) as service:
         watcher, intake = service.controller.parts.watcher, service.controller.parts.intake
 
-        async def broken(_):
+        async def broken(*_args, **_more):
             raise ZeroDivisionError
 
         with structlog.testing.capture_logs() as said, monkeypatch.context() as broken_for_now:
-            broken_for_now.setattr(watcher, "_ask", broken)
+            broken_for_now.setattr(watcher._checks, "ask", broken)
             for _ in range(3):
                 await watcher.poll(intake)
             lacking = {check.name: check for check in watcher.not_ready("checkout")}

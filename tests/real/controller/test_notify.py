@@ -95,10 +95,11 @@ def entry(url, **fields):
 
 
 async def test_a_notice_says_what_happened_in_the_shapes_of_the_api_and_in_a_sentence():
-    async with receiving() as receiver, telling(entry(receiver.url)) as told:
-        told.finish()
+    async with receiving() as receiver, telling(entry(receiver.url)) as notices:
+        notices.finish()
         [body] = await receiver.got(1)
-    assert set(body) == {"event", "at", "target", "alert", "decision", "rollback", "text"}
+    told = {"event", "at", "target", "alert", "decision", "rollback", "text", "title", "severity", "facts"}
+    assert set(body) == told
     assert (body["event"], body["target"], body["at"]) == ("finished", "checkout", "1970-01-12T13:46:40.000Z")
     assert (body["rollback"]["id"], body["decision"]["id"]) == ("r0", "d1")
     assert body["alert"]["labels"]["alertname"] == "ReleaseErrorRate"

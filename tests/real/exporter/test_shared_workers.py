@@ -253,9 +253,11 @@ def test_a_reload_with_another_version_shows_the_new_one_from_zero(serve):
 
     def is_new():
         server.get("/")
-        return Scrape(server.scrape()).value("target_info", service_version="2.0")
+        shown = Scrape(server.scrape())
+        is_there = shown.value("target_info", service_version="2.0")
+        return is_there and shown.value(COUNT, http_response_status_code="200") is not None
 
-    wait_until(is_new, within=20, what="a worker of the new version is shown")
+    wait_until(is_new, within=60, what="a worker of the new version is shown, and has counted")
     shown = Scrape(server.scrape())
     assert len(shown.all("target_info")) == 1
     assert 0 < shown.value(COUNT, http_response_status_code="200") < 20 + len(server.pids)

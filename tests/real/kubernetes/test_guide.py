@@ -47,7 +47,8 @@ class Newcomer:
         printed, left_out = [], []
         for language, text in blocks(heading):
             if language == "yaml":
-                file = self.folder / text.partition("\n")[0].removeprefix("# ")
+                (name,) = re.findall(r"^# ([\w/.-]+)$", text, re.MULTILINE)[:1]
+                file = self.folder / name
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(text)
             elif any(word in text for word in NOT_HERE):
