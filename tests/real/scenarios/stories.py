@@ -92,7 +92,7 @@ def _value(stage: Stage, query: str) -> float | None:
     """What Prometheus says now. Another story may be starting it anew: then once it answers again."""
 
     def ask() -> dict[str, Any] | None:
-        with suppress(requests.ConnectionError):
+        with suppress(requests.RequestException):  # while it ends it answers with words, not JSON
             answer: dict[str, Any] = requests.get(
                 f"{stage.prometheus_url}/api/v1/query", params={"query": query}, timeout=10
             ).json()
