@@ -23,6 +23,7 @@ from rearguard_controller.config.configuration import PrometheusSettings
 from rearguard_controller.model import Caution, StormLimit
 from unit.controller.factories import policy, target
 
+DAY = 86_400
 NO_STORM = StormLimit(
     100_000, 300.0
 )  # the incidents happen at once, of services that have nothing to do with each other
@@ -125,7 +126,7 @@ def main():
     if not incidents:
         kinds = ", ".join(dict.fromkeys(each.kind for each in all_of()))
         sys.exit(f"There is no kind {options.kind!r}. There are: {kinds}.")
-    released = float(int(time.time() / 300) * 300 - 7200)
+    released = float(int(time.time() / DAY) * DAY - 7200)  # the same time of day at each run: steps fall alike
     with tempfile.TemporaryDirectory() as folder:
         past = written(Path(folder), incidents, released, options.draw)
         with remembered(past, "groups: []\n") as address:

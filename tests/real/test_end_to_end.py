@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(300)
 STICKY = {
     "alert": "StickyErrors",
     "expr": "version:http_error_ratio:newest > 0.1",
-    "for": "20s",
+    "for": "5s",
     "keep_firing_for": "1m",
     "labels": {"severity": "critical", "component": "http", "action": "rollback"},
     "annotations": {
