@@ -89,22 +89,32 @@ def _seen(stage: Stage, service: Service, version: str) -> None:
 
 
 def _value(stage: Stage, query: str) -> float | None:
-    """What Prometheus says now. Another story may be starting it anew: then once it answers again."""
-
-    def ask() -> dict[str, Any] | None:
-        with suppress(requests.RequestException):  # while it ends it answers with words, not JSON
-            answer: dict[str, Any] = requests.get(
-                f"{stage.prometheus_url}/api/v1/query", params={"query": query}, timeout=10
-            ).json()
-            return answer if answer["status"] == "success" else None
-        return None
-
-    found = wait_until(ask, within=60, what="Prometheus answers", every=0.5)["data"]["result"]
+    """What Prometheus says now."""
+    found = _asked(stage, "query", query=query)["result"]
     return float(found[0]["value"][1]) if found else None
 
 
 def _fires(stage: Stage, service: Service) -> bool:
-    return _value(stage, f'ALERTS{{service_name="{service.name}",alertstate="firing",action="rollback"}}') is not None
+    """Asked of the rules: the series `ALERTS` of a Prometheus that was killed stays in sight for five minutes."""
+    own = {"service_name": service.name, "action": "rollback"}
+    return any(
+        each["state"] == "firing" and own.items() <= each["labels"].items()
+        for each in _asked(stage, "alerts")["alerts"]
+    )
+
+
+def _asked(stage: Stage, path: str, **params: str) -> dict[str, Any]:
+    """What Prometheus answers. Another story may be starting it anew: then once it answers again."""
+
+    def ask() -> dict[str, Any] | None:
+        with suppress(requests.RequestException):  # while it ends it answers with words, not JSON
+            answer: dict[str, Any] = requests.get(
+                f"{stage.prometheus_url}/api/v1/{path}", params=params, timeout=10
+            ).json()
+            return answer if answer["status"] == "success" else None
+        return None
+
+    return wait_until(ask, within=60, what="Prometheus answers", every=0.5)["data"]
 
 
 # --- faults that the release is not to blame for -------------------------------------------------------------
