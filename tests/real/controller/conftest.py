@@ -1,4 +1,8 @@
-"""What tests of the controller share: a PostgreSQL server, journals, scenes of a simulated world."""
+"""What tests of the controller share: PostgreSQL, journals, scenes of a simulated world, commands that are run."""
+
+import contextlib
+import os
+import signal
 
 import pytest
 from structlog.testing import capture_logs
@@ -6,6 +10,8 @@ from structlog.testing import capture_logs
 from real import postgres
 from real.controller.decision_scene import Scene
 from real.controller.journal_kit import Store
+from real.controller.spawning import pids_in
+from rearguard_controller.adapters.actions import Actions
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +47,21 @@ def scene(tmp_path):
         yield make_one
         for each in made:
             each.controller.end()
+
+
+@pytest.fixture
+async def actions():
+    edge = Actions()
+    yield edge
+    await edge.close()
+
+
+@pytest.fixture
+def family(tmp_path):
+    """Pids written by children; whatever a test leaves alive is ended."""
+    file = tmp_path / "pids"
+    file.touch()
+    yield file
+    for pid in pids_in(file):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,76 +1,20 @@
 """Commands and requests with real processes and a real HTTP server on loopback."""
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
 import stat
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from rearguard_controller.adapters.actions import ActionContext, Actions
+from real.controller.spawning import DEADLINE, alive, command, context, pids_in, script, until
 from rearguard_controller.adapters.actions.process_groups import TERM_GRACE
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, HealthCheck, HttpAction
 from rearguard_controller.model.versions import is_version
-
-PYTHON = sys.executable
-DEADLINE = 10.0
-
-
-@pytest.fixture
-async def actions():
-    edge = Actions()
-    yield edge
-    await edge.close()
-
-
-@pytest.fixture
-def family(tmp_path):
-    """Pids written by children; whatever a test leaves alive is ended."""
-    file = tmp_path / "pids"
-    file.touch()
-    yield file
-    for pid in pids_in(file):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def pids_in(file: Path) -> list[int]:
-    return [int(word) for word in file.read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-async def until(condition) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.02)
-
-
-def command(tmp_path, *argv, timeout=DEADLINE, **more) -> CommandAction:
-    return CommandAction(argv=argv, timeout=timeout, cwd=str(tmp_path), **more)
-
-
-def script(tmp_path, text, *arguments, **more) -> CommandAction:
-    return command(tmp_path, PYTHON, "-c", text, *arguments, **more)
-
-
-def context(**more) -> ActionContext:
-    given = {"target": "checkout", "from_version": "v2", "to_version": "v1", "rollback_id": "r-1", "step": "drain"}
-    return ActionContext(**{**given, **more})
 
 
 async def test_a_command_that_exits_zero_is_good_and_its_output_is_kept_together(actions, tmp_path):

@@ -1,15 +1,13 @@
 """A command that is ended takes with it all that it started, also what left its process group."""
 
 import asyncio
-import contextlib
 import os
-import signal
 
 import pytest
 
 from real.controller.journal_kit import said
-from real.controller.test_actions import PYTHON, alive, context, pids_in, script, until
-from rearguard_controller.adapters.actions import Actions, descendants
+from real.controller.spawning import PYTHON, alive, context, pids_in, script, until
+from rearguard_controller.adapters.actions import descendants
 
 CHILD = (
     "import os, signal, sys, time; signal.signal(signal.SIGTERM, {0}); "
@@ -38,24 +36,6 @@ time.sleep(60 if until == "limit" else 0)
 """
 LEAVING = LEAVING.replace("CHILD", repr(CHILD))
 MANNERS = ["polite", "stubborn", "polite, forked twice", "stubborn, forked twice", "bare"]
-
-
-@pytest.fixture
-async def actions():
-    edge = Actions()
-    yield edge
-    await edge.close()
-
-
-@pytest.fixture
-def family(tmp_path):
-    """Pids written by children; whatever a test leaves alive is ended."""
-    file = tmp_path / "pids"
-    file.touch()
-    yield file
-    for pid in pids_in(file):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("manner", MANNERS)
@@ -110,7 +90,7 @@ async def test_a_survivor_whose_variable_only_proc_knows_is_ended_with_what_left
 
 ADOPTING = """
 import asyncio, os, sys, time
-from real.controller.test_actions import alive, context, pids_in, script
+from real.controller.spawning import alive, context, pids_in, script
 from real.controller.test_descendants import LEAVING
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.actions.descendants import REAP_EVERY, _children

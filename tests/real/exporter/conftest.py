@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import ClientSession, web
+from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -28,6 +29,12 @@ class Scrape:
         return [
             sample for sample in self.samples if sample.name == metric and labels.items() <= sample.labels.items()
         ]
+
+
+@pytest.fixture
+def read(monitor):
+    """Reads a metric as a scrape would see it; None when it is not there."""
+    return lambda metric, **labels: Scrape(generate_latest(monitor.registry).decode()).value(metric, **labels)
 
 
 class Site:

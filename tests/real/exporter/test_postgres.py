@@ -51,23 +51,6 @@ def monitor():
 
 
 @pytest.fixture
-def read(monitor):
-    """Reads metrics out of what a scrape would see."""
-
-    def value(metric, **labels):
-        found = [
-            sample.value
-            for family in parse_text(generate_latest(monitor.registry).decode())
-            for sample in family.samples
-            if sample.name == metric and labels.items() <= sample.labels.items()
-        ]
-        assert len(found) < 2
-        return found[0] if found else None
-
-    return value
-
-
-@pytest.fixture
 def count(read):
     return lambda operation, error="": read(COUNT, db_operation_name=operation, error_type=error) or 0
 

@@ -6,7 +6,6 @@ import threading
 
 import pytest
 from prometheus_client import generate_latest
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, event, insert, select, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -25,23 +24,6 @@ orders = Table("orders", MetaData(), Column("id", Integer, primary_key=True), Co
 @pytest.fixture
 def monitor():
     return Monitor("shop", "1.0", "test")
-
-
-@pytest.fixture
-def read(monitor):
-    """Reads metrics out of what a scrape would see."""
-
-    def value(metric, **labels):
-        found = [
-            sample.value
-            for family in parse_text(generate_latest(monitor.registry).decode())
-            for sample in family.samples
-            if sample.name == metric and labels.items() <= sample.labels.items()
-        ]
-        assert len(found) < 2
-        return found[0] if found else None
-
-    return value
 
 
 @pytest.fixture
