@@ -161,7 +161,8 @@ def load(path: Path) -> Configuration:
         text = read_text(path, MOST_LONG)
     except UnreadableFileError as error:
         raise ConfigError(
-            f"{path}: the configuration cannot be read: {error}", hint="Name a file with --config."
+            f"{path}: the configuration cannot be read: {error}",
+            hint="Name a file with --config; `rearguard init` writes a first one.",
         ) from None
     return parse(text, file=str(path), folder=path.resolve().parent)
 

@@ -631,6 +631,15 @@ def test_check_of_a_bad_file_is_exit_code_1_and_names_the_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_where_there_is_no_configuration_yet_it_is_said_how_to_get_one(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    done = run(command)
+    assert done.returncode != 0
+    assert "--config" in done.stderr
+    assert "rearguard init" in done.stderr
+
+
 def test_without_a_terminal_a_back_test_says_now_and_then_how_far_it_is(capsys):
     moments = iter([0.0, 1.0, 4.9, 5.0, 5.0, 9.9, 10.0, 10.0])
     lines = Lines(lambda: next(moments))
