@@ -6,6 +6,7 @@ allowed is decided there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -20,7 +21,7 @@ from rearguard_controller.api.limits import Rate
 from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Services
 from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
-from rearguard_controller.model import ReleasePhase, Said
+from rearguard_controller.model import Decision, ReleasePhase, Said, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ class Commands:
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
         given = await now.people.trigger(asked)
-        if asked.dry_run:
-            return answer(_dry_run(given))
+        if asked.dry_run and given.decision is not None:
+            return answer(_dry_run(given.decision, given.plan))
         return answer(_triggered(given), status=HTTPStatus.OK if given.repeated else HTTPStatus.ACCEPTED)
 
     async def reload(self, request: web.Request) -> web.Response:
@@ -161,11 +162,11 @@ class Commands:
         return await request_body.read_fields(request, tuple(body.__annotations__), timeout=limits.body_timeout)
 
 
-def _dry_run(given: ManualAnswer) -> json_views.DryRun:
+def _dry_run(decision: Decision, plan: Sequence[Step]) -> json_views.DryRun:
     return {
         "dry_run": True,
-        "decision": json_views.decision(given.decision),
-        "plan": [json_views.step(step) for step in given.plan],
+        "decision": json_views.decision(decision),
+        "plan": [json_views.step(step) for step in plan],
     }
 
 
@@ -173,7 +174,7 @@ def _triggered(given: ManualAnswer) -> json_views.Triggered:
     rollback = given.rollback
     return {
         "rollback_id": None if rollback is None else rollback.id,
-        "decision_id": given.decision.id,
+        "decision_id": given.decision_id,
         "repeated": given.repeated,
         "rollback": None if rollback is None else json_views.rollback(rollback),
     }

@@ -12,15 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rearguard_controller.errors import InvalidInputError, NotFoundError
+import structlog
+
+from rearguard_controller.errors import DamagedError, InvalidInputError, NotFoundError
 from rearguard_controller.execution.by_people import RollbackWords
 from rearguard_controller.intake.by_hand import ByHand, ManualAnswer, ManualRequest
 from rearguard_controller.model import Release, Rollback, Said, Target, TargetState
+from rearguard_controller.model.observations import unreadable
 from rearguard_controller.model.versions import VERSION_HINT, is_version
 from rearguard_controller.releases.by_people import ReleaseWords
 from rearguard_controller.wording import meant, some
 
 __all__ = ["ManualRequest", "People"]
+
+log = structlog.get_logger(__name__)
 
 MOST_KEY = 255  # characters of an idempotency key
 
@@ -88,7 +93,15 @@ class People:
     async def disarm_all(self, said: Said, until: float | None = None) -> tuple[TargetState, ...]:
         """Forbid automatic rollbacks of every target; their states in the order of the configuration."""
         self._check_until(until)
-        return tuple([await self.releases.disarm(target, said, until) for target in self.targets])
+        return tuple([await self._disarmed(target, said, until) for target in self.targets])
+
+    async def _disarmed(self, target: Target, said: Said, until: float | None) -> TargetState:
+        """The target's state after it was disarmed; of a damaged one the state that says so, and nobody judges it."""
+        try:
+            return await self.releases.disarm(target, said, until)
+        except DamagedError as error:
+            log.error("target_unreadable", target=target.name, error=error.message, hint=error.hint)
+            return unreadable(target.name)
 
     async def announce(
         self,

@@ -7,12 +7,12 @@ target, and none changes anything.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
 from rearguard_controller import json_views, wording
-from rearguard_controller.api import audit, request_body
+from rearguard_controller.api import audit, readable, request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.bounded import AlertRoom, shown_of
@@ -64,25 +64,29 @@ class Reads:
         request_body.check_parameters(request, ())
         now = self.services.now()
         open_now = await self.services.journal.open_rollbacks()
+        lost = await readable.lost_rollbacks(self.services)
         by_target = {rollback.target: rollback for rollback in open_now}
         room = AlertRoom()
         targets = [
-            await self.of_target(now, target, by_target.get(target.name), room)
+            await self.of_target(now, target, by_target.get(target.name), room, lost.get(target.name))
             for target in now.configuration.targets
         ]
         triggers, left_out = _active_triggers(now)
         recent = await self.services.journal.rollbacks(limit=RECENT + len(open_now))
-        closed = [rollback for rollback in recent.items if rollback.outcome is not None]
+        closed = tuple(rollback for rollback in recent.items if rollback.outcome is not None)
+        told, unreadable = shown_of(replace(recent, items=closed[:RECENT]), json_views.rollback)
         shown: json_views.Status = {
             "state": json_views.worst([target["state"] for target in targets]),
             "at": wording.moment(self.services.clock()),
             "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
-            "warnings": self.services.warnings.told(self.services.journal.fault()),
+            "warnings": [*self.services.warnings.told(self.services.journal.fault()), *readable.told(lost)],
             "targets": targets,
             "active_triggers": triggers,
             "open": [json_views.rollback(rollback) for rollback in open_now],
-            "recent": [json_views.rollback(rollback) for rollback in closed[:RECENT]],
+            "recent": told,
         }
+        if unreadable:
+            shown["unreadable"] = unreadable["unreadable"]
         if left_out:
             shown["active_triggers_left_out"] = left_out
         return answer(shown)
@@ -105,11 +109,11 @@ class Reads:
         """One rollback: every step with times and output, and its decision."""
         request_body.check_parameters(request, ())
         found = await self.services.journal.rollback(request.match_info["id"])
-        decision = await self.services.journal.decision(found.decision_id)
+        decision = await readable.decision_of(self.services, found)
         done = await audit.of_rollback(self.services, found)
         shown: json_views.RollbackInFull = {
             **json_views.rollback(found, outputs=True),
-            "decision": json_views.decision(decision),
+            "decision": None if decision is None else json_views.decision(decision),
             "actions": done,
         }
         return answer(shown)
@@ -161,11 +165,10 @@ class Reads:
         return answer(shown)
 
     async def of_target(
-        self, now: Present, target: Target, open_rollback: Rollback | None, room: AlertRoom
+        self, now: Present, target: Target, open_rollback: Rollback | None, room: AlertRoom, lost: str | None
     ) -> json_views.Target:
-        """How a target stands, as `status` shows it."""
-        state = await self.services.journal.target_state(target.name)
-        drills = await self.services.journal.drills(target=target.name, limit=1)
+        """How a target stands, as `status` shows it; `lost` is an open rollback of it that cannot be read."""
+        state = await readable.state_of(self.services, target.name)
         firing, left_out = room.take(now.watcher.firing(target.name))
         return json_views.target(
             target,
@@ -173,17 +176,18 @@ class Reads:
             now=self.services.clock(),
             releases=await self.services.journal.releases(target.name),
             open_rollback=open_rollback,
+            lost_rollback=lost,
             firing=firing,
             firing_left_out=left_out,
             checks={**dict.fromkeys(READY_CHECKS), **now.watcher.ready(target.name)},  # not looked: unknown
             not_ready=now.watcher.not_ready(target.name),
             armed_by=await audit.armed_by(self.services, state),
-            last_drill=drills.items[0] if drills.items else None,
+            last_drill=await readable.last_drill(self.services, target.name),
             figures=now.watcher.figures(target.name),
         )
 
     async def _dashboard_of(self, now: Present, target: Target, room: AlertRoom) -> json_views.TargetHealth:
-        state = await self.services.journal.target_state(target.name)
+        state = await readable.state_of(self.services, target.name)
         firing = now.watcher.firing(target.name)
         fitting, left_out = room.take(firing)
         shown: json_views.TargetHealth = {

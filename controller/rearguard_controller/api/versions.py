@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from rearguard_controller import json_views
-from rearguard_controller.api import request_body
+from rearguard_controller.api import readable, request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.routing import Route
@@ -35,7 +35,7 @@ class Remembered:
             version, most = request_body.parameter(request, "version"), request_body.limit(request)
         now = self.services.now()
         target = now.people.target(request.match_info["name"])
-        state = await self.services.journal.target_state(target.name)
+        state = await readable.state_of(self.services, target.name)
         known = await self.services.journal.releases(target.name)
         wanted = [each for each in known if version in (None, each.version)][:most]
         watcher = now.watcher

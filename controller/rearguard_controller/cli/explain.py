@@ -181,15 +181,28 @@ def _by_id(client: Client, name: str) -> Json | None:
         if error.status != NOT_FOUND:
             raise
     try:
-        return client.rollback(name)["decision"]
+        rollback = client.rollback(name)
     except RemoteError as error:
         if error.status != NOT_FOUND:
             raise
-    return None
+        return None
+    if rollback["decision"] is None:
+        raise NotFoundError(
+            f"The decision {rollback['decision_id']} of {name} cannot be shown: its record is damaged or gone.",
+            hint=f"What was done is still there: rearguard show {name}",
+        )
+    return rollback["decision"]
 
 
 def _newest(client: Client, limit: int, *, target: str | None = None, alert: str | None = None) -> list[Json]:
-    return objects(client.decisions(target=target, alert=alert, limit=limit), "decisions")
+    """The newest decisions that can be read; those that are damaged are named on standard error."""
+    answer = client.decisions(target=target, alert=alert, limit=limit)
+    damaged = answer.get("unreadable")
+    if damaged:
+        sys.stderr.write(f"rearguard: damaged, so not shown: {', '.join(damaged)}\n")
+        if limit < LOOKED_THROUGH:
+            answer = client.decisions(target=target, alert=alert, limit=LOOKED_THROUGH)
+    return objects(answer, "decisions")
 
 
 def _nothing(name: str | None, target: str | None) -> str:

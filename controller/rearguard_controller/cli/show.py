@@ -57,6 +57,7 @@ def _status(answer: Json) -> None:
     if recent:
         terminal.heading("Recent rollbacks")
         rollbacks(recent)
+    _more(answer)
 
 
 def _known(targets: list[Json]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from rearguard_controller.errors import DamagedError
+from rearguard_controller.errors import DamagedError, NotFoundError
 from rearguard_controller.execution.recovery import CONSECUTIVE
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.judgement import policy
@@ -61,7 +61,7 @@ class Judge:
             return Recheck.BARRED, f"{rollback.target} is no configured target any more."
         try:
             alert = (await self._journal.decision(rollback.decision_id)).alert
-        except DamagedError as error:
+        except (DamagedError, NotFoundError) as error:
             return Recheck.UNKNOWN, error.message
         if alert is None:
             return Recheck.BARRED, "It was not begun because of an alert."

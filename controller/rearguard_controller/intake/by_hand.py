@@ -51,7 +51,8 @@ class ManualRequest:
 class ManualAnswer:
     """What a request led to."""
 
-    decision: Decision
+    decision_id: str
+    decision: Decision | None  # None for a repeated request that is no dry run: nobody is shown it
     rollback: Rollback | None  # None for a dry run
     plan: tuple[Step, ...]
     repeated: bool = False  # the idempotency key was used before; this is what it led to then
@@ -109,7 +110,8 @@ class ByHand:
                 hint="Use a new key for each rollback, and the same one only to repeat a request.",
                 field="Idempotency-Key",
             )
-        return ManualAnswer(await self._journal.decision(before.decision_id), before, before.steps, repeated=True)
+        decision = await self._journal.decision(before.decision_id) if request.dry_run else None
+        return ManualAnswer(before.decision_id, decision, before, before.steps, repeated=True)
 
     async def _open(self, target: Target, request: ManualRequest) -> ManualAnswer:
         facts = await self._decisions.gatherer.of_target(target, record=False)
@@ -122,7 +124,7 @@ class ByHand:
         conditions = _distinct(condition for _, condition in self._firing(target) if condition is not None)
         steps = plan(target, conditions=conditions)
         if request.dry_run:
-            return ManualAnswer(decision, None, steps)
+            return ManualAnswer(number, decision, None, steps)
         action = OperatorAction(facts.now, request.operator, "trigger", target.name, request.reason)
         if decision.verdict is not Verdict.ROLL_BACK:
             before = await self._repeated(request)  # what is in the way may be this very request, at another replica
@@ -143,7 +145,7 @@ class ByHand:
             await self._journal.change_target(target.name, lambda state: state, action=_refused(action, error))
             raise
         await self._count(target, facts, rollback)
-        return ManualAnswer(decision, rollback, steps)
+        return ManualAnswer(number, decision, rollback, steps)
 
     async def _count(self, target: Target, facts: Facts, rollback: Rollback) -> None:
         """Count for the score that people go back; not after an automatic attempt, which they only repeat.

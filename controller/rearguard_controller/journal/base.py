@@ -30,6 +30,7 @@ from rearguard_controller.model import (
     TargetState,
     Verdict,
 )
+from rearguard_controller.model.observations import unreadable
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
@@ -179,8 +180,9 @@ class StoreBase(ABC):
             try:
                 state = self._states_read.get(body) or records.state_in(target, body)
             except DamagedError:  # whoever asks for it by itself is told
-                continue
-            states[target] = read[body] = state
+                states[target] = unreadable(target)
+            else:
+                states[target] = read[body] = state
         self._states_read = read
         return states
 

@@ -243,7 +243,7 @@ class Journal(Protocol):
         """What is remembered of a target; a target never seen is armed and knows no version."""
 
     async def target_states(self) -> Mapping[str, TargetState]:
-        """What is remembered of every target that was ever seen, by name; without those whose record is damaged."""
+        """What is remembered of every target that was ever seen, by name; `unreadable` for a damaged one."""
 
     async def change_target(
         self,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from rearguard_controller import model
 from rearguard_controller.model import Mode, Trust
-from rearguard_controller.model.observations import EXISTS, is_armed, last_known_good
+from rearguard_controller.model.observations import EXISTS, is_armed, is_unreadable, last_known_good
 from rearguard_controller.wording import clock_time, number, span
 
 MOST_FIGURES = 3  # that are told, those nearest to their thresholds first
@@ -52,6 +52,8 @@ def known_of(
 ) -> list[str]:
     """The sentences; one that says so if the version that serves is not known."""
     version = state.serving_version
+    if is_unreadable(state):
+        return [state.armed_reason]
     if version is None:
         return ["Which version serves is not known yet, so nothing is judged."]
     serving = next((each for each in releases if each.version == version), None)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from rearguard_controller.json_views.decisions import ActiveTrigger, Alert
 from rearguard_controller.json_views.rollbacks import Rollback
 from rearguard_controller.json_views.targets import Target
-from rearguard_controller.json_views.terms import Count, LeftOut, Time
+from rearguard_controller.json_views.terms import Count, LeftOut, Time, Unreadable
 from rearguard_controller.model import Health, HeartbeatState, Readiness, Standing
 
 HEARTBEAT_LATE = 300.0  # seconds without one: the alert RearguardHeartbeatLost knows the same number
@@ -32,6 +32,7 @@ class Status(TypedDict):
     active_triggers_left_out: NotRequired[LeftOut]
     open: Annotated[list[Rollback], "Rollbacks that are open."]
     recent: Annotated[list[Rollback], "The last rollbacks that were closed, newest first."]
+    unreadable: NotRequired[Unreadable]
 
 
 class Figure(TypedDict):

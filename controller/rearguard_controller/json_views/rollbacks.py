@@ -164,7 +164,7 @@ class ActionPage(TypedDict):
 class RollbackInFull(Rollback):
     """A rollback with its decision and what people did to it; its steps have their `output`."""
 
-    decision: Annotated[Decision, "The decision that opened it."]
+    decision: Annotated[Decision | None, "The decision that opened it; null when its record is damaged or gone."]
     actions: Annotated[
         list[Action],
         "Who triggered, approved, vetoed, aborted or closed it, and which notice reached nobody; oldest first.",

@@ -110,7 +110,7 @@ class Target(Arming):
     firing: Annotated[list[decisions.Alert], "Its alerts that fire, by Prometheus; and what Kubernetes tells."]
     firing_left_out: NotRequired[LeftOut]
     score: Annotated[Score, "What it would have done against what people did."]
-    last_drill: Annotated[DrillInShort | None, "Its last drill; null when it never was drilled."]
+    last_drill: Annotated[DrillInShort | None, "Its last drill that can be read; null when there is none."]
     not_ready: Annotated[list[Check], "The checks that do not hold or are unknown, with what to do."]
     known: Annotated[list[str], "What is known of it now, in sentences: version, figures, trust, what happens next."]
 
@@ -138,6 +138,7 @@ def target(
     now: float,
     releases: Sequence[model.Release],
     open_rollback: model.Rollback | None,
+    lost_rollback: str | None = None,
     firing: Sequence[model.Alert],
     firing_left_out: int = 0,
     checks: Mapping[str, bool | None],
@@ -146,7 +147,10 @@ def target(
     last_drill: model.Drill | None,
     figures: Iterable[Figure],
 ) -> Target:
-    """A target as `status` shows it. `ready` is true only when every check is known and holds."""
+    """A target as `status` shows it. `ready` is true only when every check is known and holds.
+
+    `lost_rollback` is an open rollback whose record is damaged.
+    """
     good = last_known_good(releases)
     serving = next((each for each in releases if each.version == state.serving_version), None)
     more: _MoreFiring = {"firing_left_out": firing_left_out} if firing_left_out else {}
@@ -164,7 +168,7 @@ def target(
         "last_known_good": None if good is None else good.version,
         "ready": bool(checks) and all(holds is True for holds in checks.values()),
         "checks": dict(checks),
-        "open_rollback": None if open_rollback is None else open_rollback.id,
+        "open_rollback": lost_rollback if open_rollback is None else open_rollback.id,
         "firing": [decisions.alert(each) for each in firing],
         **more,
         "score": score(state.score),

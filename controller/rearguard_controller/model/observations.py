@@ -379,6 +379,17 @@ def is_given_up(state: TargetState | None, release: Release | None) -> bool:
     return armed_at is None or release.interrupted_at is None or armed_at <= release.interrupted_at
 
 
+def unreadable(target: str) -> TargetState:
+    """What stands for the state of a target whose record is damaged: nothing is judged by it."""
+    why = "The journal's record of this target is damaged: no alert of it is judged. Restore the journal from a copy."
+    return TargetState(target, armed=False, armed_reason=why)
+
+
+def is_unreadable(state: TargetState) -> bool:
+    """Whether a state stands for one that cannot be read."""
+    return state == unreadable(state.target)
+
+
 def last_known_good(releases: Sequence[Release]) -> Release | None:
     """The trusted version that served most recently, the serving one included."""
     trusted = [each for each in releases if each.known_good_at is not None and not each.distrusted]

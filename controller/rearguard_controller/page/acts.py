@@ -187,7 +187,7 @@ class Acts:
             return _to(f"/rollbacks/{segment(given.rollback.id)}")
         values = {
             "name": name,
-            "decision": json_views.decision(given.decision),
+            "decision": given.decision and json_views.decision(given.decision),
             "plan": [json_views.step(step) for step in given.plan],
             "fields": {**fields, "key": secrets.token_hex(16)},
             "form": self._token(request),

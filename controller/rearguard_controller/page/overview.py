@@ -13,7 +13,7 @@ from rearguard_controller import json_views
 from rearguard_controller.api.services import Figure, Present, Services
 from rearguard_controller.model import Alert, Phase, Rollback, Target, TargetState, is_subset
 from rearguard_controller.model.checks import READY_CHECKS
-from rearguard_controller.model.observations import is_armed, last_known_good
+from rearguard_controller.model.observations import is_armed, is_unreadable, last_known_good
 from rearguard_controller.wording import moment, number
 
 SHOWN = 40  # targets on one page
@@ -118,6 +118,7 @@ async def shown(services: Services, now: Present, row: Row) -> dict[str, object]
         "state": json_views.standing(row.state, row.rollback, services.clock()),
         "armed": row.armed,
         "armed_reason": row.state.armed_reason,
+        "damaged": is_unreadable(row.state),
         "left_off": row.trouble is Trouble.LEFT_OFF,
         "serving": row.state.serving_version,
         "description": "" if serving is None else serving.description,

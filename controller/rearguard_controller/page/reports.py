@@ -87,7 +87,12 @@ class Reports:
         self.site.reader(request)
         target = self.site.services.now().people.target(request.match_info["name"])
         page = await self.site.services.journal.drills(target=target.name, limit=report.MOST_DRILLS)
-        found = shown_of(page, json_views.drill)[0]
+        found, unreadable = shown_of(page, json_views.drill)
         main = report.drill(target.name, found) if found else Markup()
-        values = {"name": target.name, "acts": request[VISITOR].acts, "report": main}
+        values = {
+            "name": target.name,
+            "acts": request[VISITOR].acts,
+            "report": main,
+            "unreadable": unreadable.get("unreadable", []),
+        }
         return self.site.framed(request, f"Drills of {target.name}", render("drills.html", values), live=target.name)

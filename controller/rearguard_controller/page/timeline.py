@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, cast
 
+from rearguard_controller.api import readable
 from rearguard_controller.api.services import Curve, Limited, Present, Services
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import (
@@ -74,12 +75,19 @@ class TimeLines:
             "marked": bool(around["marks"] or around["lanes"]),
         }
 
-    async def of_rollback(self, now: Present, rollback: Rollback, decision: Decision) -> list[dict[str, object]]:
-        """What must be over, before and after, one picture for each condition that Prometheus can tell about."""
+    async def of_rollback(
+        self, now: Present, rollback: Rollback, decision: Decision | None
+    ) -> list[dict[str, object]]:
+        """What must be over, before and after, one picture for each condition that Prometheus can tell about.
+
+        `decision` is None where it cannot be shown.
+        """
         period = _around(rollback, decision, self.services.clock())
         target = next((each for each in now.configuration.targets if each.name == rollback.target), None)
         fired = () if target is None else (await self._fired(now, target, period, rollback.id))[0]
-        around = await self._around(rollback.target, period, fired, (decision,), (rollback,))
+        around = await self._around(
+            rollback.target, period, fired, () if decision is None else (decision,), (rollback,)
+        )
         put_back = _put_back(rollback)
         pictures = []
         for place, condition in enumerate(rollback.conditions[:MOST_FIGURES]):
@@ -112,7 +120,7 @@ class TimeLines:
     ) -> dict[str, object]:
         """What stands around the lines of every picture of a target."""
         journal = self.services.journal
-        state = await journal.target_state(target)
+        state = await readable.state_of(self.services, target)
         served = _served(await journal.releases(target), state.serving_version, state.serving_since, period.end)
         lanes = chart.lanes(fired, [_decided(each) for each in reversed(decisions)], period)
         return {
@@ -237,10 +245,10 @@ def _put_back(rollback: Rollback) -> float | None:
     return None if step is None else step.ended_at
 
 
-def _around(rollback: Rollback, decision: Decision, now: float) -> Period:
+def _around(rollback: Rollback, decision: Decision | None, now: float) -> Period:
     """From before the fault to after the end; of a rollback that runs, to this quarter of a minute."""
     began = rollback.opened_at
-    alert = decision.alert
+    alert = None if decision is None else decision.alert
     if alert is not None and alert.starts_at is not None:
         began = min(began, max(alert.starts_at, began - LONGEST))
     end = now if rollback.closed_at is None else min(now, rollback.closed_at + AFTER)

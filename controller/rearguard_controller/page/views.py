@@ -5,14 +5,14 @@ Here: what each is given. The nouns come as the views of the HTTP interface.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from aiohttp import web
 from markupsafe import Markup
 
 from rearguard_controller import json_views, wording
-from rearguard_controller.api import audit, request_body
+from rearguard_controller.api import audit, readable, request_body
 from rearguard_controller.api.bounded import AlertRoom, shown_of
 from rearguard_controller.model import Outcome, Phase, Rollback, StepState, Verdict
 from rearguard_controller.page import overview
@@ -21,6 +21,7 @@ from rearguard_controller.page.site import VISITOR, Site, Topic
 from rearguard_controller.page.timeline import TimeLines
 
 RECENT = 8  # rollbacks and decisions on the page of a target
+DRILLS = 4  # of which the newest that can be read is shown
 LISTED = 50
 MOST_RELEASES = 12
 
@@ -59,7 +60,9 @@ class Views:
         page = min(_number(request.query.get("page", "")), pages)
         part = found[(page - 1) * overview.SHOWN : page * overview.SHOWN]
         recent = await services.journal.rollbacks(limit=RECENT)
-        closed = [json_views.rollback(each) for each in recent.items if each.outcome is not None]
+        closed = tuple(each for each in recent.items if each.outcome is not None)
+        told, unreadable = shown_of(replace(recent, items=closed), json_views.rollback)
+        warnings = services.warnings.told(services.journal.fault())
         return render(
             "overview.html",
             {
@@ -75,8 +78,9 @@ class Views:
                 "page": page,
                 "pages": pages,
                 "query": lambda number: urlencode({"q": text, "state": state, "page": number}),
-                "recent": closed,
-                "warnings": services.warnings.told(services.journal.fault()),
+                "recent": told,
+                "damaged": unreadable.get("unreadable", []),
+                "warnings": [*warnings, *readable.told(await readable.lost_rollbacks(services))],
                 "heartbeat": json_views.heartbeat(services.heartbeat_age()),
                 "prometheus_age": now.watcher.prometheus_age(),
             },
@@ -94,10 +98,12 @@ class Views:
         target = now.people.target(name)
         opened = [each for each in await services.journal.open_rollbacks() if each.target == target.name]
         rollback = opened[0] if opened else None
-        shown = await self.site.reads.of_target(now, target, rollback, AlertRoom())
-        rollbacks = await services.journal.rollbacks(target=target.name, limit=RECENT)
-        decisions = await services.journal.decisions(target=target.name, limit=RECENT)
-        drills = await services.journal.drills(target=target.name, limit=1)
+        lost = {name: of for name, of in (await readable.lost_rollbacks(services)).items() if name == target.name}
+        shown = await self.site.reads.of_target(now, target, rollback, AlertRoom(), lost.get(target.name))
+        rollbacks = shown_of(await services.journal.rollbacks(target=target.name, limit=RECENT), json_views.rollback)
+        decisions = shown_of(await services.journal.decisions(target=target.name, limit=RECENT), json_views.decision)
+        drills = shown_of(await services.journal.drills(target=target.name, limit=DRILLS), json_views.drill)
+        kinds = {"rollbacks": rollbacks, "decisions": decisions, "drills": drills}
         releases = await services.journal.releases(target.name)
         actions = await services.journal.operator_actions(subject=target.name, limit=RECENT)
         return render(
@@ -109,9 +115,11 @@ class Views:
                 "firing": overview.firing(now, target),
                 "figures": [overview.figure_told(each) for each in now.watcher.figures(target.name)],
                 "under_way": None if rollback is None else self._under_way(rollback),
-                "rollbacks": shown_of(rollbacks, json_views.rollback)[0],
-                "decisions": shown_of(decisions, json_views.decision)[0],
-                "drill": next(iter(shown_of(drills, json_views.drill)[0]), None),
+                "lost": readable.told(lost),
+                "rollbacks": rollbacks[0],
+                "decisions": decisions[0],
+                "drill": next(iter(drills[0]), None),
+                "unreadable": {kind: found[1].get("unreadable", []) for kind, found in kinds.items()},
                 "releases": [json_views.release(each) for each in releases[:MOST_RELEASES]],
                 "actions": [audit.action(each) for each in actions],
             },
@@ -126,7 +134,8 @@ class Views:
 
     async def _rollback(self, request: web.Request, found: Rollback) -> Markup:
         services, now = self.site.services, self.site.services.now()
-        decision = await services.journal.decision(found.decision_id)
+        decision = await readable.decision_of(services, found)
+        shown = None if decision is None else json_views.decision(decision)
         known = any(target.name == found.target for target in now.configuration.targets)
         return render(
             "rollback.html",
@@ -134,8 +143,8 @@ class Views:
                 "acts": request[VISITOR].acts,
                 "rollback": json_views.rollback(found, outputs=True),
                 "under_way": None if found.outcome is not None else self._under_way(found),
-                "decision": json_views.decision(decision),
-                "before": _evidence_of(json_views.decision(decision)),
+                "decision": shown,
+                "before": [] if shown is None else _evidence_of(shown),
                 "pictures": await self.time_lines.of_rollback(now, found, decision),
                 "actions": await audit.of_rollback(services, found),
                 "known": known,
