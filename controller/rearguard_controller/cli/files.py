@@ -18,6 +18,7 @@ import rearguard_controller
 from rearguard_controller.cli import terminal
 from rearguard_controller.errors import ConflictError, NotFoundError, RearguardError, WrongUseError
 
+OF_CONTROLLER = "configuration.schema.json"  # beside it lies that of the stand-alone exporter
 SHIPPED = "shipped"  # the folder in an installed package
 KINDS: Mapping[str, str] = {  # kind -> its folder in the repository
     "rules": "rules",
@@ -85,6 +86,8 @@ def schema(_: Namespace) -> int:
         NotFoundError: this installation has none.
     """
     for file in shipped("schema"):
+        if file.at.name != OF_CONTROLLER:
+            continue
         sys.stdout.write(file.at.read_text(encoding="utf-8"))
     return 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rearguard_exporter.standalone import log_lines
+from rearguard_exporter.standalone.config import schema
 
 _WRONG_USE = 2
 
@@ -54,6 +55,14 @@ def _run(path: Path, *, is_check: bool) -> int:
     return 0
 
 
+class _PrintsSchema(argparse.Action):
+    """Prints the JSON schema of the configuration file, and ends the command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        sys.stdout.write(schema.written())
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """What the command understands."""
     made = argparse.ArgumentParser(
@@ -61,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--config", type=Path, required=True, help="the configuration file (docs/standalone.md)")
     made.add_argument("--check", action="store_true", help="only say whether the file can be used")
+    made.add_argument("--schema", action=_PrintsSchema, nargs=0, help="print the JSON schema of that file")
     made.add_argument("--version", action="version", version=f"rearguard-exporter {version('rearguard')}")
     return made
 

@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 from rearguard_exporter.identity import UNKNOWN_SERVICE, Identity, resolve
 from rearguard_exporter.settings import parse_address
 from rearguard_exporter.standalone.config.files import UnreadableFileError, read_line, read_text
-from rearguard_exporter.standalone.config.keys import DATABASE, PROBE, PROCESS, TOP
+from rearguard_exporter.standalone.config.keys import DATABASE, DATABASE_WAYS, PROBE, PROCESS, PROCESS_WAYS, TOP
 from rearguard_exporter.standalone.config.reading import Block, Place, compose
 from rearguard_exporter.standalone.errors import ConfigError
 
-PROCESS_WAYS = ("pid", "pid_file", "name", "systemd_unit", "cgroup")
 _SHORTEST, _SECOND, _MINUTE, _DAY = 0.1, 1.0, 60.0, 86_400.0  # seconds
 _MOST_PID = 1 << 22  # Linux's own bound
 _HAS_PASSWORD = re.compile(r"//[^/@:]*:[^/@]+@|[?&]password=")
@@ -230,7 +229,7 @@ def _reason(error: Exception) -> str:
 
 def _database(place: Place, named: _Named) -> DatabaseSettings:
     block = place.block(DATABASE)
-    dsn = block.one_of(("dsn", "dsn_file"))
+    dsn = block.one_of(DATABASE_WAYS)
     text = named.line(dsn) if dsn.path.endswith("dsn_file") else dsn.line("an address")
     if text is not None and not dsn.path.endswith("dsn_file") and _HAS_PASSWORD.search(text):
         named.secret.append(named.all[0])  # the configuration itself

@@ -111,6 +111,8 @@ TLS_SERVER = Section(
         Key("prefer_server_cipher_suites", "true or false", "`true`", "The server's order of suites counts."),
     ),
 )
+PROCESS_WAYS = ("pid", "pid_file", "name", "systemd_unit", "cgroup")  # of which one stands in `process`
+DATABASE_WAYS = ("dsn", "dsn_file")  # and in each of `databases`
 SECTIONS = (TOP, PROCESS, PROBE, DATABASE, WEB, TLS_SERVER)
 
 
