@@ -34,4 +34,7 @@ async def test_a_target_whose_record_is_damaged_hides_no_other(journal, store):
     for name in ("a", "b"):
         await journal.change_target(name, lambda state: replace(state, serving_version="v1", serving_since=NOW))
     await store.rows("update target_state set body = '{' where target = 'a'")
-    assert list(await journal.target_states()) == ["b"]
+    states = await journal.target_states()
+    assert (states["b"].serving_version, states["b"].armed) == ("v1", True)
+    assert (states["a"].serving_version, states["a"].armed) == (None, False), "and it is shown as what is not judged"
+    assert "damaged" in states["a"].armed_reason
