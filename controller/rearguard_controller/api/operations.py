@@ -165,6 +165,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", f"{BASE}/targets/{{name}}/drills"): Operation(
         "Drills of a target, newest first.", {200: json_views.DrillPage}, (404, *_READ), (_LIMIT, _BEFORE)
     ),
+    ("GET", f"{BASE}/targets/{{name}}/judgement"): Operation(
+        "What would be decided now if its first trigger alert fired; nothing is recorded or done.",
+        {200: json_views.AsIf},
+        (404, *_READ),
+    ),
     ("GET", EVENTS): Operation(
         "What happens from now on, as server-sent events; the answer does not end.",
         {200: str},

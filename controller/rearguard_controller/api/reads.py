@@ -1,7 +1,7 @@
 """The reading routes: dashboard, status, history, one rollback, decisions, the audit.
 
-Here: records of the journal and what the last poll saw, as the views that users meet. No handler asks Prometheus or a
-target, and none changes anything.
+Here: records of the journal and what the last poll saw, as the views that users meet. Only `judgement` asks
+Prometheus and the target; none changes anything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rearguard_controller.api.auth import Role
 from rearguard_controller.api.bounded import AlertRoom, shown_of
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Figure, Present, Services
-from rearguard_controller.model import Alert, Health, Outcome, Rollback, Target, Verdict, is_subset
+from rearguard_controller.model import Alert, Health, KubernetesRelease, Outcome, Rollback, Target, Verdict, is_subset
 from rearguard_controller.model.checks import READY_CHECKS
 
 RECENT = 10  # closed rollbacks in status
@@ -43,6 +43,7 @@ class Reads:
             Route("GET", f"{base}/decisions/{{id}}", Role.VIEWER, self.decision),
             Route("GET", f"{base}/audit", Role.VIEWER, self.audit),
             Route("GET", f"{base}/targets/{{name}}/drills", Role.VIEWER, self.drills),
+            Route("GET", f"{base}/targets/{{name}}/judgement", Role.VIEWER, self.judgement),
         )
 
     async def dashboard(self, request: web.Request) -> web.Response:
@@ -79,7 +80,7 @@ class Reads:
             "state": json_views.worst([target["state"] for target in targets]),
             "at": wording.moment(self.services.clock()),
             "heartbeat": json_views.heartbeat(self.services.heartbeat_age()),
-            "warnings": [*self.services.warnings.told(self.services.journal.fault()), *readable.told(lost)],
+            "warnings": [*warnings_of(self.services, now), *readable.told(lost)],
             "targets": targets,
             "active_triggers": triggers,
             "open": [json_views.rollback(rollback) for rollback in open_now],
@@ -164,6 +165,13 @@ class Reads:
         shown: json_views.DrillPage = {"drills": found, **unreadable, "next": page.next}
         return answer(shown)
 
+    async def judgement(self, request: web.Request) -> web.Response:
+        """What would be decided now if the target's first trigger alert fired; nothing is recorded or done."""
+        now = self.services.now()
+        target = now.people.target(request.match_info["name"])
+        request_body.check_parameters(request, ())
+        return answer(json_views.as_if(await now.as_if.judge(target)))
+
     async def of_target(
         self, now: Present, target: Target, open_rollback: Rollback | None, room: AlertRoom, lost: str | None
     ) -> json_views.Target:
@@ -184,6 +192,8 @@ class Reads:
             armed_by=await audit.armed_by(self.services, state),
             last_drill=await readable.last_drill(self.services, target.name),
             figures=now.watcher.figures(target.name),
+            traffic=now.watcher.traffic(target.name),
+            logged=logged_of(self.services, target),
         )
 
     async def _dashboard_of(self, now: Present, target: Target, room: AlertRoom) -> json_views.TargetHealth:
@@ -201,6 +211,18 @@ class Reads:
         if left_out:
             shown["firing_left_out"] = left_out
         return shown
+
+
+def warnings_of(services: Services, now: Present) -> list[str]:
+    """What is wrong with the controller itself, or with whom it listens to, in sentences."""
+    return [*services.warnings.told(services.journal.fault()), *filter(None, [now.watcher.unmatched.said])]
+
+
+def logged_of(services: Services, target: Target) -> list[str]:
+    """What the log warned of lately about a target, or about its workload."""
+    release = target.release
+    also = (release.workload,) if isinstance(release, KubernetesRelease) else ()
+    return services.logged.of(target.name, *also)
 
 
 def _health(now: Present, target: Target, firing: Iterable[Alert]) -> Health:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.api.logged import Logged
 from rearguard_controller.api.people import People
 from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
+from rearguard_controller.intake.as_if import AsIf
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model import Alert, Check, Condition, Drill, Labels, Target
+from rearguard_controller.model import Alert, Check, Condition, Drill, Labels, Target, Traffic
 
 
 class Drills(Protocol):
@@ -106,8 +108,20 @@ class Curves(Protocol):
         """The alerts of a target that fired; a point for each moment at which one did."""
 
 
+class Said(Protocol):
+    """Something that is said, as long as there is something to say."""
+
+    @property
+    def said(self) -> str:
+        """The sentences; empty without any."""
+
+
 class Watcher(Protocol):
     """What the last poll saw; only `curves` ask anybody."""
+
+    @property
+    def unmatched(self) -> Said:
+        """Trigger alerts that match no target."""
 
     def firing(self, target: str, /) -> Sequence[Alert]:
         """Alerts that fire for the target now, by Prometheus or Kubernetes."""
@@ -120,6 +134,9 @@ class Watcher(Protocol):
 
     def figures(self, target: str, /) -> Sequence[Figure]:
         """The current figures of the target's triggers, by version."""
+
+    def traffic(self, target: str, /) -> Sequence[Traffic]:
+        """What the target answers now, by version."""
 
     @property
     def curves(self) -> Curves:
@@ -153,6 +170,10 @@ class Present(Protocol):
     @property
     def watcher(self) -> Watcher:
         """What the last poll saw."""
+
+    @property
+    def as_if(self) -> AsIf:
+        """Judges alerts that are made up."""
 
     @property
     def drills(self) -> Drills:
@@ -214,6 +235,7 @@ class Services:
         heartbeat_age: seconds since the last heartbeat alert; None before there was one.
         reload: reads the configuration again. ConfigError: the old one stays.
         warnings: what is wrong with the controller itself.
+        logged: what the log warned of lately.
         past: back-tests.
     """
 
@@ -224,4 +246,5 @@ class Services:
     heartbeat_age: Callable[[], float | None]
     reload: Callable[[], Awaitable[None]]
     warnings: Warnings
+    logged: Logged
     past: Past

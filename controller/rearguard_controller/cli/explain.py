@@ -43,8 +43,9 @@ def explain(options: Namespace) -> int:
         target = None if options.alert else _target(client, options.target or options.id)
         if target is None or (options.target and options.id):
             raise
-        if not terminal.as_asked(options, target):
-            _undecided(target)
+        judged = client.judgement(str(target["name"]))
+        if not terminal.as_asked(options, {**target, "as_if": judged}):
+            _undecided(target, judged)
         return 0
     if options.open:
         return _open(client, found)
@@ -62,18 +63,23 @@ def _target(client: Client, name: str) -> Json | None:
     return next((each for each in objects(client.status(), "targets") if each["name"] == name), None)
 
 
-def _undecided(target: Json) -> None:
-    """Print what is known of a target before any alert of it was judged, and what would be in the way now."""
+def _undecided(target: Json, judged: Json) -> None:
+    """Print what is known of a target before any alert of it was judged, and what would be decided if one fired."""
     terminal.line(f"No alert of {target['name']} was judged so far. What is known of it now:")
     for each in cast("list[str]", target.get("known") or []):
         terminal.paragraph(each, indent=2, hanging=2)
     lacking = objects(target, "not_ready")
+    if lacking:
+        terminal.heading("Not ready")
+        rows = [[each["name"], _MARKS[cast("bool | None", each["holds"])], each["detail"]] for each in lacking]
+        terminal.table(("CHECK", "HOLDS", "BECAUSE"), rows, wrapped=True)
     terminal.heading("If its first trigger alert fired now")
-    if not lacking:
-        terminal.line("Every readiness check holds; cause and brakes are looked at when it fires.")
-        return
-    rows = [[each["name"], _MARKS[cast("bool | None", each["holds"])], each["detail"]] for each in lacking]
-    terminal.table(("IN THE WAY", "HOLDS", "BECAUSE"), rows, wrapped=True)
+    terminal.paragraph(str(judged["told"]))
+    decision = cast("Json", judged["decision"])
+    terminal.paragraph(f"Verdict: {verdict(decision)}. {decision['summary']}")
+    terminal.line()
+    _reasons(decision)
+    _remedies(decision)
 
 
 def _open(client: Client, decision: Json) -> int:

@@ -46,6 +46,8 @@ def _status(answer: Json) -> None:
     targets = objects(answer, "targets")
     for target in targets:
         _why_not(target)
+        for said in cast("list[str]", target.get("logged") or []):
+            terminal.paragraph(f"{target['name']}: {said}", hanging=2)
         _score(target)
     _known(targets)
     _heartbeat(cast("Json", answer["heartbeat"]))

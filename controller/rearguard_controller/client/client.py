@@ -112,6 +112,10 @@ class Client:
         path = f"{BASE}/targets/{segment(target)}/drills"
         return cast("json_views.DrillPage", self._connection.get(path, {"limit": limit, "before": before}))
 
+    def judgement(self, target: str) -> json_views.AsIf:
+        """What would be decided now if the target's first trigger alert fired; nothing is recorded or done."""
+        return cast("json_views.AsIf", self._connection.get(f"{BASE}/targets/{segment(target)}/judgement"))
+
     def events(self, *, after: str | None = None) -> Iterator[Event]:
         """What happens from now on, or after the event with this id, as it comes.
 

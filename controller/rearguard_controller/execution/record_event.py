@@ -32,7 +32,7 @@ class Recording:
 
     async def note(self, rollback: Rollback, event: Event, decision: Decision | None) -> None:
         """Commit an event and tell what follows. `decision` opened the rollback; None if it cannot be read."""
-        after = await self.commit(rollback.id, event)
+        after = await self.commit(rollback, event)
         if after is None:
             return
         if event.seq is not None:
@@ -55,12 +55,13 @@ class Recording:
         if decision is not None and rollback.trigger is Trigger.MANUAL and not has_begun(rollback):
             self._notices.decided(decision, rollback)
 
-    async def commit(self, rollback_id: str, event: Event) -> Rollback | None:
+    async def commit(self, rollback: Rollback, event: Event) -> Rollback | None:
         """Append an event, however long the journal takes. None: a person closed the rollback meanwhile."""
         try:
-            return await self.patiently(lambda: self._lead.append(rollback_id, event))
+            return await self.patiently(lambda: self._lead.append(rollback.id, event))
         except ConflictError as error:
-            log.warning("event_refused", rollback=rollback_id, event_kind=event.kind.value, error=error.message)
+            log.warning("event_refused", target=rollback.target, rollback=rollback.id, event_kind=event.kind.value,
+                        error=error.message)  # fmt: skip
             return None
 
     async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:

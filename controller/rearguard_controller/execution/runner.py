@@ -86,18 +86,19 @@ class Runner:
                 self._nudges[rollback.id] = asyncio.Event()
                 task = asyncio.create_task(self._drive(rollback), name=f"rollback {rollback.id}")
                 self._driven[rollback.id] = task
-                task.add_done_callback(lambda task, rollback_id=rollback.id: self._let_go(rollback_id, task))  # type: ignore[misc]  # the default binds the id of this turn
+                task.add_done_callback(lambda task, of=rollback: self._let_go(of, task))  # type: ignore[misc]  # the default binds the rollback of this turn
                 task.add_done_callback(lambda _, of=rollback: self._telemetry.let_go(of))  # type: ignore[misc]  # the same
 
-    def _let_go(self, rollback_id: str, task: asyncio.Task[None]) -> None:
-        self._driven.pop(rollback_id, None)
-        self._nudges.pop(rollback_id, None)
+    def _let_go(self, rollback: Rollback, task: asyncio.Task[None]) -> None:
+        self._driven.pop(rollback.id, None)
+        self._nudges.pop(rollback.id, None)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, LeaseLostError):
-            log.warning("rollback_left_to_another_leader", rollback=rollback_id)
+            log.warning("rollback_left_to_another_leader", target=rollback.target, rollback=rollback.id)
         elif error is not None:
-            log.error("rollback_set_aside", rollback=rollback_id, again_in=ASIDE_FOR, exc_info=error)
-            self._aside[rollback_id] = asyncio.get_running_loop().time() + ASIDE_FOR
+            log.error("rollback_set_aside", target=rollback.target, rollback=rollback.id, again_in=ASIDE_FOR,
+                      exc_info=error)  # fmt: skip
+            self._aside[rollback.id] = asyncio.get_running_loop().time() + ASIDE_FOR
 
     async def _drive(self, rollback: Rollback) -> None:
         decision = await self._decision_of(rollback)
@@ -122,7 +123,8 @@ class Runner:
         try:
             return await self._recording.patiently(lambda: self._journal.decision(rollback.decision_id))
         except (DamagedError, NotFoundError) as error:
-            log.error("decision_unreadable", rollback=rollback.id, error=error.message, hint=error.hint)
+            log.error("decision_unreadable", target=rollback.target, rollback=rollback.id, error=error.message,
+                      hint=error.hint)  # fmt: skip
             return None
 
     async def _wait(self, move: Move, rollback: Rollback, wait: Wait, driven: Driven) -> None:

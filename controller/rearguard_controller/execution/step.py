@@ -92,7 +92,7 @@ class Stepping:
         effect = await self._guarded(work, driven.nudge)
         kind = EventKind.STEP_DONE if effect.ok else EventKind.STEP_FAILED
         event = Event(kind, self._clock(), step.seq, effect.output, effect.detail, effect.outcome)
-        after = await self._recording.commit(rollback.id, event)
+        after = await self._recording.commit(rollback, event)
         log.info("step_ended", target=rollback.target, rollback=rollback.id, step=step.name, ok=effect.ok,
                  detail=effect.detail)  # fmt: skip
         if after is not None:
@@ -168,7 +168,8 @@ class Stepping:
             return Effect(ok=False, detail="Stopped by a person.")
         error = task.exception()
         if error is not None:  # a fault of ours: the step has failed, and what was begun is undone all the same
-            log.error("step_broke", rollback=work.rollback.id, step=work.step.name, exc_info=error)
+            log.error("step_broke", target=work.rollback.target, rollback=work.rollback.id, step=work.step.name,
+                      exc_info=error)  # fmt: skip
             detail = f"The controller could not carry it out ({type(error).__name__})."
             if work.step.kind is StepKind.BEFORE_HOOK and work.step.on_failure is OnFailure.STOP:
                 detail = f"{detail} {not_changed(work.rollback)}"

@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from rearguard_controller.adapters.prometheus import Prometheus, PrometheusAlert, Rules
@@ -66,6 +66,13 @@ class AlertsReading:
             named = self.by_name.get(labels.get("alertname", ""), ())
             found = [each for each in islice(named, MOST_COMPARED) if agree(labels, each.labels)][:MOST_MEANT]
         return tuple(sorted(found, key=lambda each: (each.state != AlertState.FIRING, -len(each.labels))))
+
+    def with_one(self, alert: PrometheusAlert) -> AlertsReading:
+        """The same, as if Prometheus had this alert, too."""
+        names, values = tuple(alert.labels), tuple(alert.labels.values())
+        of_values = self.by_labels.get(names, {})
+        beside = (*of_values.get(values, ()), alert)
+        return replace(self, by_labels={**self.by_labels, names: {**of_values, values: beside}})
 
     def has_firing(self, alert: Alert) -> bool:
         """Whether an alert that this one may mean fires by this reading; False when the lists are not known."""

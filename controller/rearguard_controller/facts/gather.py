@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rearguard_controller.adapters.prometheus import PrometheusAlert
 from rearguard_controller.facts.alert_facts import Confirmation, confirm
 from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsReading
 from rearguard_controller.facts.measurements import measure
@@ -74,6 +75,7 @@ class FactGatherer:
         delivered: float = 0.0,
         max_age: float = READING_HOLDS,
         record: bool = True,
+        as_if: PrometheusAlert | None = None,
     ) -> tuple[Gathered | Exception, ...]:
         """All facts for judging alerts of `target`, in the order of the alerts; what they share is asked once.
 
@@ -85,6 +87,7 @@ class FactGatherer:
             delivered: when the last of them came by webhook, in seconds since the epoch; 0 if none did.
             max_age: how old the reading of Prometheus' alerts may be, in seconds; with 0 it is read anew.
             record: whether a change of version is written down, which a full disk may refuse.
+            as_if: an alert that is made up, and judged as if Prometheus had it. No storm follows from it.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -94,10 +97,13 @@ class FactGatherer:
             self.of_target(target, record=record),
             self._silences.look(),
         )
+        reading = reading if as_if is None else reading.with_one(as_if)
         trouble = self._alerts_now.trouble
         confirmed = [self._confirmed(target, alert, reading, facts.now) async for alert in in_pieces(alerts)]
         measured = await self._by_cluster(target, alerts, confirmed, facts.now)
-        if any(isinstance(each, Confirmation) and each.facts.state is AlertState.FIRING for each in confirmed):
+        if as_if is None and any(
+            isinstance(each, Confirmation) and each.facts.state is AlertState.FIRING for each in confirmed
+        ):
             trouble.saw(target.name)
         known = with_others(
             facts.target,

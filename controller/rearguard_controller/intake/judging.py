@@ -132,13 +132,13 @@ class Judging:
             left = list(waiting)
             while left:
                 gathered: Sequence[Gathered | Exception] = ()
-                with set_aside(*(each.alert.name for each in left)):
+                with set_aside(*(each.alert.name for each in left), target=name):
                     delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
                     gathered = await self._gatherer.gather(target, [each.alert for each in left], delivered=delivered)
                 done, together = len(left), policy.Together()
                 leaves: Leaves = {}
                 for number, found in enumerate(gathered):
-                    with set_aside(left[number].alert.name):
+                    with set_aside(left[number].alert.name, target=name):
                         if isinstance(found, Exception):
                             raise found
                         if await self._decide(target, found, left[number], leaves, together):
@@ -225,7 +225,7 @@ class Judging:
         else:
             return
         for subject, one in new.items():
-            with set_aside(one[1].alert.name if one[1].alert else ""):
+            with set_aside(one[1].alert.name if one[1].alert else "", target=one[1].target):
                 await self._record({subject: one})
 
     async def _record(self, new: Leaves) -> None:
@@ -264,16 +264,17 @@ class Judging:
 
 
 @contextlib.contextmanager
-def set_aside(*names: str) -> Iterator[None]:
-    """Log a fault of ours with these alerts, and go on. Errors of the journal and a lost lease are raised."""
+def set_aside(*names: str, target: str | None = None) -> Iterator[None]:
+    """Log a fault of ours with a target's alerts, and go on. Errors of the journal and a lost lease are raised."""
+    alerts = ", ".join(dict.fromkeys(names))
     try:
         yield
     except DamagedError as error:  # asking again does not mend a record
-        log.error("alert_set_aside", alert=", ".join(dict.fromkeys(names)), error=error.message, hint=error.hint)
+        log.error("alert_set_aside", target=target, alert=alerts, error=error.message, hint=error.hint)
     except (JournalError, LeaseLostError):
         raise
     except Exception as error:  # one alert that cannot be judged must not stop the others
-        log.error("alert_set_aside", alert=", ".join(dict.fromkeys(names)), exc_info=error)
+        log.error("alert_set_aside", target=target, alert=alerts, exc_info=error)
 
 
 def _digest(*parts: object) -> bytes:

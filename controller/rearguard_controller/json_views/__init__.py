@@ -10,10 +10,12 @@ Times are RFC 3339 in UTC; unknown is null; nothing secret.
 from rearguard_controller.json_views.decisions import (
     ActiveTrigger,
     Alert,
+    AsIf,
     Decision,
     DecisionPage,
     Evidence,
     alert,
+    as_if,
     decision,
     evidence,
 )
@@ -69,6 +71,7 @@ __all__ = [
     "Alive",
     "Arming",
     "ArmingOfAll",
+    "AsIf",
     "Dashboard",
     "Decision",
     "DecisionPage",
@@ -96,6 +99,7 @@ __all__ = [
     "action",
     "alert",
     "arming",
+    "as_if",
     "decision",
     "drill",
     "evidence",

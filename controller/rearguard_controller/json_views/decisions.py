@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from rearguard_controller import model
 from rearguard_controller.json_views.terms import Cursor, Labels, Time, Unreadable
@@ -21,7 +21,9 @@ class Alert(TypedDict):
     annotations: Annotated[Labels, "Texts for people; they decide nothing."]
     starts_at: Annotated[Time | None, "When it began to fire; null when the sender did not say."]
     fingerprint: Annotated[str, "Alertmanager's name for these labels; empty when it gave none."]
-    source: Annotated[str, "Where it came from: `webhook`, `prometheus`, `kubernetes`, or in a back-test `history`."]
+    source: Annotated[
+        str, "Where it came from: `webhook`, `prometheus`, `kubernetes`, in a back-test `history`, or `made up`."
+    ]
 
 
 class ActiveTrigger(Alert):
@@ -79,6 +81,16 @@ class Decision(TypedDict):
     evidence: Annotated[list[Evidence], "What the reasons rest on, in the order of judgement; at most 4 KiB in all."]
 
 
+class AsIf(TypedDict):
+    """What would be decided now if an alert fired that does not fire."""
+
+    made_up: Annotated[
+        Literal[True], "Always true: the alert does not fire, and nothing is recorded, counted or done."
+    ]
+    told: Annotated[str, "Which alert was made up, in a sentence."]
+    decision: Annotated[Decision, "The judgement; no other answer knows its `id`."]
+
+
 class DecisionPage(TypedDict):
     """Decisions, newest first."""
 
@@ -129,6 +141,13 @@ def decision(value: model.Decision) -> Decision:
         "reasons": [reason(each) for each in value.reasons],
         "evidence": [evidence(each) for each in value.evidence],
     }
+
+
+def as_if(value: model.Decision) -> AsIf:
+    """What would be decided now if the alert of this judgement fired."""
+    name = "a trigger alert" if value.alert is None else value.alert.name
+    told = f"As if {name} fired now. It is made up: nothing is recorded, counted or done. Figures are those of now."
+    return {"made_up": True, "told": told, "decision": decision(value)}
 
 
 def evidence(value: model.Evidence) -> Evidence:

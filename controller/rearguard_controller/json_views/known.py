@@ -1,6 +1,7 @@
 """What is known of a target now, in sentences: API, command line and page show the same ones. Pure.
 
-Here: version and since when, figures against their thresholds, trust and when it comes, what happens next.
+Here: version and since when, what it answers, figures against their thresholds, trust and when it comes, what happens
+next.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def known_of(
     state: model.TargetState,
     releases: Sequence[model.Release],
     figures: Iterable[Figure],
+    traffic: Iterable[model.Traffic],
     open_rollback: model.Rollback | None,
     now: float,
 ) -> list[str]:
@@ -61,11 +63,25 @@ def known_of(
     when = "" if since is None else f" since {clock_time(since)}"
     told = [f"{version} serves{when}."]
     shown = None if serving is None else serving.service_version
+    told += _answers([each for each in traffic if each.version in (None, shown)])
     told += _figures(each for each in figures if each.version in (None, shown))
     if serving is not None:
         told.append(_trust(target, state, serving, now))
     told.append(_next(target, state, releases, open_rollback, now))
     return told
+
+
+def _answers(traffic: Sequence[model.Traffic]) -> Iterator[str]:
+    """How many requests, how many of them fail, and how long they take; nothing where nobody counts them."""
+    if not traffic:
+        return
+    busiest = max(traffic, key=lambda each: each.requests)
+    parts = [f"It answers {busiest.requests:.3g} requests/s"]
+    if busiest.errors is not None:
+        parts.append(f"{busiest.errors * 100:.2g} % of them fail")
+    if busiest.mean is not None:
+        parts.append(f"{number(busiest.mean)} s each on average")
+    yield ", ".join(parts) + "."
 
 
 def _figures(figures: Iterable[Figure]) -> Iterator[str]:
@@ -81,10 +97,18 @@ def _figures(figures: Iterable[Figure]) -> Iterator[str]:
         yield "No trigger rule has a value for it now: without requests there is none."
         return
     parts = [
-        f"{each.alert} {number(each.value)} (threshold {each.operator} {number(each.threshold)})" for each in nearest
+        f"{each.alert} {number(each.value)} (threshold {each.operator} {number(each.threshold)}{_percent(each)})"
+        for each in nearest
     ]
     more = f" and {len(parts) - MOST_FIGURES} more" if len(parts) > MOST_FIGURES else ""
     yield f"Measured now: {', '.join(parts[:MOST_FIGURES])}{more}."
+
+
+def _percent(figure: Figure) -> str:
+    """How much of its threshold a figure is; nothing where it must not fall below, or where the threshold is 0."""
+    if not figure.operator.startswith(">") or not figure.threshold:
+        return ""
+    return f", {_share(figure) * 100:.2g} % of it"
 
 
 def _share(figure: Figure) -> float:

@@ -112,6 +112,7 @@ class Target(Arming):
     score: Annotated[Score, "What it would have done against what people did."]
     last_drill: Annotated[DrillInShort | None, "Its last drill that can be read; null when there is none."]
     not_ready: Annotated[list[Check], "The checks that do not hold or are unknown, with what to do."]
+    logged: Annotated[list[str], "What the log warned of lately, in its words, the newest first."]
     known: Annotated[list[str], "What is known of it now, in sentences: version, figures, trust, what happens next."]
 
 
@@ -146,6 +147,8 @@ def target(
     armed_by: str | None,
     last_drill: model.Drill | None,
     figures: Iterable[Figure],
+    traffic: Iterable[model.Traffic],
+    logged: Sequence[str],
 ) -> Target:
     """A target as `status` shows it. `ready` is true only when every check is known and holds.
 
@@ -175,7 +178,8 @@ def target(
         "armed_by": armed_by,
         "last_drill": None if last_drill is None else drill_in_short(last_drill),
         "not_ready": [check(each) for each in not_ready],
-        "known": known_of(value, state, releases, figures, open_rollback, now),
+        "logged": list(logged),
+        "known": known_of(value, state, releases, figures, traffic, open_rollback, now),
     }
 
 

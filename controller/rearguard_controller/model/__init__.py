@@ -52,6 +52,7 @@ from rearguard_controller.model.observations import (
     SharedFault,
     Silencing,
     TargetState,
+    Traffic,
     compare,
 )
 from rearguard_controller.model.ownership import LEFT_PAUSED, Owner, Ownership, Room
@@ -147,6 +148,7 @@ __all__ = [
     "Target",
     "TargetFacts",
     "TargetState",
+    "Traffic",
     "Trigger",
     "Trust",
     "Verdict",

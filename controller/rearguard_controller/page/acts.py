@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -199,16 +200,16 @@ class Acts:
         target = now.people.target(name)
         task: asyncio.Task[object] = asyncio.create_task(now.drills.run(target, said.operator, said.reason))
         self._drills.add(task)
-        task.add_done_callback(self._drilled)
+        task.add_done_callback(partial(self._drilled, name))
         await asyncio.wait({task}, timeout=DRILL_SHOWN)
         if task.done():
             task.result()
 
-    def _drilled(self, task: asyncio.Task[object]) -> None:
+    def _drilled(self, name: str, task: asyncio.Task[object]) -> None:
         self._drills.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.warning("drill_not_done", error=str(error))
+            log.warning("drill_not_done", target=name, error=str(error))
 
     async def _form(
         self, request: web.Request, path: str, fields: Mapping[str, str], *, problem: str = "", status: int = 200

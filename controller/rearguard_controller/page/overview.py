@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum, unique
 
 from rearguard_controller import json_views
+from rearguard_controller.api.reads import logged_of
 from rearguard_controller.api.services import Figure, Present, Services
 from rearguard_controller.model import Alert, Phase, Rollback, Target, TargetState, is_subset
 from rearguard_controller.model.checks import READY_CHECKS
@@ -127,6 +128,7 @@ async def shown(services: Services, now: Present, row: Row) -> dict[str, object]
         "good": None if good is None else good.version,
         "not_ready": [{"name": each.name, "holds": each.holds, "detail": each.detail} for each in checks],
         "firing": firing(now, row.target),
+        "logged": logged_of(services, row.target),
         "rollback": None if row.rollback is None else row.rollback.id,
     }
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from rearguard_controller import json_views, wording
 from rearguard_controller.api import audit, readable, request_body
 from rearguard_controller.api.bounded import AlertRoom, shown_of
+from rearguard_controller.api.reads import warnings_of
 from rearguard_controller.model import Outcome, Phase, Rollback, StepState, Verdict
 from rearguard_controller.page import overview
 from rearguard_controller.page.rendering import render
@@ -62,7 +63,7 @@ class Views:
         recent = await services.journal.rollbacks(limit=RECENT)
         closed = tuple(each for each in recent.items if each.outcome is not None)
         told, unreadable = shown_of(replace(recent, items=closed), json_views.rollback)
-        warnings = services.warnings.told(services.journal.fault())
+        warnings = warnings_of(services, now)
         return render(
             "overview.html",
             {

@@ -30,6 +30,7 @@ from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import auth
 from rearguard_controller.api.auth import Gate
+from rearguard_controller.api.logged import Logged
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.warnings import Warnings
 from rearguard_controller.config import Configuration
@@ -68,6 +69,7 @@ class Controller:
         *,
         insecure: bool,
         well_for: float = WELL_FOR,
+        logged: Logged | None = None,
     ) -> None:
         """Wire every part; nothing runs yet.
 
@@ -77,6 +79,7 @@ class Controller:
             journal: opened.
             insecure: whether --insecure was given.
             well_for: seconds for which the fault of a rollback that waits must be over.
+            logged: what the log warned of; nothing feeds it if none is given.
         """
         self._path, self._insecure = path, insecure
         self._well_for = well_for
@@ -110,6 +113,7 @@ class Controller:
         self._discovery, self._undiscovered = Discovery(configuration), ""
         self._reloaded, self._reloading = asyncio.Event(), asyncio.Lock()
         self._past = Past(path, self._runtime.clock)
+        self._logged = Logged(self._runtime.clock) if logged is None else logged
         self.tls = None if configuration.tls_config_file is None else ServerTls(configuration.tls_config_file)
         services = self._for_api()
         self.web = api.build(services, self._gate, self.tls)
@@ -268,6 +272,7 @@ class Controller:
             heartbeat_age=self._heartbeat.age,
             reload=self.reload,
             warnings=self._warnings,
+            logged=self._logged,
             past=self._past,
         )
 

@@ -30,13 +30,19 @@ _ENCODER = json.JSONEncoder(default=str)
 _ERROR_NAMES = {"exception": "error.stack_trace", "error": "error.message"}
 
 
-def configure(*, stream: TextIO | None = None, level: str = "info", as_json: bool | None = None) -> None:
+Told = Callable[[str, EventDict], None]  # is given the level and the fields of each line
+
+
+def configure(
+    *, stream: TextIO | None = None, level: str = "info", as_json: bool | None = None, also: Told | None = None
+) -> None:
     """Set up logging for this process.
 
     Args:
         stream: where lines are written; standard error by default.
         level: debug, info, warning or error.
         as_json: whether to write JSON lines; by default yes, unless the stream is a terminal.
+        also: is told of each line of ours, secrets masked.
     """
     out = sys.stderr if stream is None else stream
     json_lines = not out.isatty() if as_json is None else as_json
@@ -47,6 +53,7 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         mask_secrets,
     ]
+    ours = [] if also is None else [_telling(also)]
     last: list[Processor]
     if json_lines:
         last = [structlog.processors.format_exc_info, ecs_fields, as_json_line]
@@ -54,12 +61,20 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
         last = [spell_out, structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=_write_traceback)]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*first, *last],
+        processors=[*first, *ours, *last],
         logger_factory=Lines(out),
         wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
     )
     _let_libraries_write(out, number, first, last)
+
+
+def _telling(told: Told) -> Processor:
+    def tell(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        told(method, event)
+        return event
+
+    return tell
 
 
 def _let_libraries_write(out: TextIO, level: int, first: list[Processor], last: list[Processor]) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import time
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,7 @@ import structlog
 from rearguard_controller import api, config
 from rearguard_controller.adapters.actions import descriptors
 from rearguard_controller.api import auth
+from rearguard_controller.api.logged import Logged
 from rearguard_controller.config import Configuration
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.service import logs
@@ -37,11 +39,12 @@ def serve(path: Path, *, insecure: bool = False) -> int:
         OSError: the address cannot be listened on.
     """
     configuration = config.load(path)
-    logs.configure()
+    logged = Logged(time.time)
+    logs.configure(also=logged.note)
     _take_descriptors()
     _collect_seldom()
     auth.require_protection(configuration.tokens, configuration.listen.host, insecure=insecure)
-    return asyncio.run(_serve(path, configuration, insecure=insecure))
+    return asyncio.run(_serve(path, configuration, logged, insecure=insecure))
 
 
 def _take_descriptors() -> None:
@@ -56,9 +59,9 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _serve(path: Path, configuration: Configuration, *, insecure: bool) -> int:
+async def _serve(path: Path, configuration: Configuration, logged: Logged, *, insecure: bool) -> int:
     journal = await open_journal(configuration.journal)
-    controller = Controller(path, configuration, journal, insecure=insecure)
+    controller = Controller(path, configuration, journal, insecure=insecure, logged=logged)
     controller.adopt_orphans()
     listener = api.Listener(controller.web, grace=STOP_GRACE)
     stop = _signals(controller)

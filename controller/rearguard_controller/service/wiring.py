@@ -28,6 +28,7 @@ from rearguard_controller.facts.cluster_troubles import ClusterTroubles
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.storm import Trouble
+from rearguard_controller.intake.as_if import AsIf
 from rearguard_controller.intake.by_hand import ByHand
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.heartbeat import Heartbeat
@@ -111,6 +112,7 @@ class Parts:
     judge: Judge
     drills: Drills
     followed: Followed
+    as_if: AsIf
     cluster_triggers: ClusterTriggers
 
 
@@ -151,6 +153,7 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
         judge,
         drills,
         Followed(runtime, targets, releases),
+        AsIf(runtime, gatherer, decisions, speaking=watcher.speaking),
         ClusterTriggers(runtime, targets, engine.cluster_troubles),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import structlog
 
@@ -21,7 +21,7 @@ from rearguard_controller.facts.owners import Owners
 from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
-from rearguard_controller.model import Alert, AlertsSeen, AlertState, Check, Condition, Target, is_subset
+from rearguard_controller.model import Alert, AlertsSeen, AlertState, Check, Condition, Target, Traffic, is_subset
 from rearguard_controller.model.checks import (
     CLOCK,
     CURRENT,
@@ -51,11 +51,13 @@ from rearguard_controller.watching.coverage import Coverage, Serving
 from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.curves import Curves
 from rearguard_controller.watching.faults import Faults
+from rearguard_controller.watching.last_poll import LastPoll
 from rearguard_controller.watching.pace import Pace
 from rearguard_controller.watching.polled_checks import Asked, PolledChecks
 from rearguard_controller.watching.readiness import Readiness
 from rearguard_controller.watching.replicas_agree import ReplicasAgree
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
+from rearguard_controller.watching.unmatched import Unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -71,16 +73,6 @@ ASKED_OF_PROMETHEUS = (
 )
 READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
-
-
-@dataclass(frozen=True, slots=True)
-class LastPoll:
-    """What the last poll saw of one target."""
-
-    firing: tuple[Alert, ...] = ()  # every alert of the target, triggers or not
-    triggers: tuple[tuple[Alert, Condition | None], ...] = ()  # those that may roll back
-    checks: Mapping[str, Check] = field(default_factory=dict)  # by name
-    readings: tuple[Reading, ...] = ()
 
 
 class Watcher:
@@ -121,7 +113,7 @@ class Watcher:
         self._answered_at: float | None = None
         self._matches = overlaps.checks(targets)
         self._pace = Pace(runtime.steady, poll_interval)
-        self._faults = Faults()
+        self._faults, self.unmatched = Faults(), Unmatched()
 
     # --- what was seen last -----------------------------------------------------------------------------------
 
@@ -161,6 +153,10 @@ class Watcher:
     def figures(self, target_name: str) -> tuple[Reading, ...]:
         """The target's figures as they stood at the last poll."""
         return self._last[target_name].readings
+
+    def traffic(self, target_name: str) -> tuple[Traffic, ...]:
+        """What it answered at the last poll, by version."""
+        return self._last[target_name].traffic
 
     @property
     def curves(self) -> Curves:
@@ -247,9 +243,14 @@ class Watcher:
             return
         self._answered_at = self._steady()
         mine: dict[str, list[PrometheusAlert]] = {target.name: [] for target in self._targets}
+        nobodys: list[PrometheusAlert] = []
         async for alert in in_pieces(reading.alerts):
-            for target in self._owners.of(alert.labels):
+            owners = self._owners.of(alert.labels)
+            for target in owners:
                 mine[target.name].append(alert)
+            if not owners and self._owners.may_trigger(alert.labels):
+                nobodys.append(alert)
+        self.unmatched.see(nobodys)
         for target in self._targets:
             await self._see(target, mine[target.name], reading.rules)
         self._look_for_storm()
@@ -318,6 +319,7 @@ class Watcher:
             self._last[target.name],
             checks={**checks, **{name: before[name] for name in READ_BESIDE if name in before}},
             readings=tuple(figure for row in rows for figure in current_figures.readings(row, target.telemetry)),
+            traffic=asked.traffic.of(target),
         )
         triggers = [alert for alert in alerts if is_subset(wanted, alert.labels)]
         concerning = tuple(alert.labels for alert in triggers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rearguard_controller.adapters.prometheus import Prometheus, Rules
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
@@ -17,13 +17,21 @@ from rearguard_controller.model import Check, Sample, Target
 from rearguard_controller.model.checks import CLOCK, PROMETHEUS, SCRAPE_INTERVAL
 from rearguard_controller.model.observations import LONGEST_SCRAPE
 from rearguard_controller.releases.presence import Instances
-from rearguard_controller.watching import current_figures, instances, one_process, rule_health, thresholds_check
+from rearguard_controller.watching import (
+    current_figures,
+    instances,
+    one_process,
+    rule_health,
+    thresholds_check,
+    traffic,
+)
 from rearguard_controller.watching.coverage import Coverage, Voice
 from rearguard_controller.watching.current_figures import Row, Table
 from rearguard_controller.watching.figures_check import FiguresCheck
 from rearguard_controller.watching.instances import InstancesOfAll
 from rearguard_controller.watching.one_process import Address, address_of
 from rearguard_controller.watching.readiness_rules import polled
+from rearguard_controller.watching.traffic import TrafficOfAll
 from rearguard_controller.watching.unseen import shown
 from rearguard_controller.wording import span
 
@@ -42,6 +50,7 @@ class Asked:
     instances: InstancesOfAll
     shared: one_process.Shared | None  # addresses that stand for several processes; None: not known
     odd_thresholds: tuple[Sample, ...] = ()  # that cannot be meant
+    traffic: TrafficOfAll = field(default_factory=TrafficOfAll)
 
     def of(self, target: Target) -> tuple[Voice, ...]:
         """What the trigger rules of a target could say."""
@@ -66,17 +75,18 @@ class PolledChecks:
             clock: ours, in seconds since the epoch.
             ages: see `instances.read`.
         """
-        table, intervals, seen, shared, odd = await asyncio.gather(
+        table, intervals, seen, shared, odd, answered = await asyncio.gather(
             current_figures.tabulate(self._prometheus, rules.alerting),
             self._intervals(),
             instances.read(self._prometheus, self._targets, clock, ages=ages),
             one_process.read(self._prometheus, clock()),
             thresholds_check.odd(self._prometheus),
+            traffic.read(self._prometheus),
         )
         wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
         triggers = [rule for rule in rules.alerting if any(can_raise(rule, dict(each)) for each in wanted)]
         voices = await self._coverage.ask(triggers, rules, table)
-        return table, Asked(rules, voices, intervals, seen, shared, odd)
+        return table, Asked(rules, voices, intervals, seen, shared, odd, answered)
 
     async def _intervals(self) -> Intervals:
         """How often every instance is scraped; None without an answer."""

@@ -132,10 +132,11 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout="", configuration=CONFIGURATION):
+async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout="", configuration=CONFIGURATION, logged=None):
     """Serve a controller whose files lie in `tmp_path`; it polls once at the start, and then not for an hour.
 
-    `more` is added to its configuration, `of_checkout` to that of its first target.
+    `more` is added to its configuration, `of_checkout` to that of its first target. `logged` is what its
+    log warned of.
     """
     release = tmp_path / "release"
     release.write_text(RELEASE)
@@ -148,7 +149,8 @@ async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout="", configu
     text = configuration.format(folder=tmp_path, prometheus=prometheus)
     file.write_text(text.replace("  - name: search\n", f"{of_checkout}  - name: search\n") + more)
     configuration = config.load(file)
-    controller = app.Controller(file, configuration, SqliteJournal.open(configuration.journal), insecure=False)
+    journal = SqliteJournal.open(configuration.journal)
+    controller = app.Controller(file, configuration, journal, insecure=False, logged=logged)
     server = web.AppRunner(controller.web, access_log=None, shutdown_timeout=1)
     await server.setup()
     site = web.TCPSite(server, "127.0.0.1", 0)

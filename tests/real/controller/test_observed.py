@@ -152,8 +152,13 @@ async def test_before_any_decision_explain_says_what_is_known_and_what_would_be_
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("No alert of steady was judged so far. What is known of it now:\n")
         assert "nothing is put back (mode observe)" in " ".join(done.stdout.split())
-        done = await explained("nameless")
         assert "If its first trigger alert fired now" in done.stdout
+        assert "It is made up: nothing is recorded, counted or done." in " ".join(done.stdout.split())
+        for reason in ("mode_allows", "alert_confirmed", "recent_release", "known_good_exists", "no_storm"):
+            assert reason in done.stdout
+        _, decided = await service.get(f"{BASE}/decisions")
+        assert decided["decisions"] == []
+        done = await explained("nameless")
         assert "No instance tells its version" in " ".join(done.stdout.split())
         done = await explained("nobody")
         assert done.returncode == 1

@@ -40,6 +40,7 @@ CALLS = {  # method of the client: its call, and the request that api.md documen
         "targets/n%2Ft/releases?version=v&limit=1",
         None,
     ),
+    "judgement": (lambda c: c.judgement("t"), "GET", "targets/t/judgement", None),
     "drills": (lambda c: c.drills("t", limit=1, before="x"), "GET", "targets/t/drills?limit=1&before=x", None),
     "dry_run": (
         lambda c: c.dry_run("t", "why"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from rearguard_controller.json_views.known import known_of
-from rearguard_controller.model import Mode, Release, Trust
+from rearguard_controller.model import Mode, Release, Traffic, Trust
 from unit.controller.factories import MINUTE, policy, rollback, state, target
 
 NOW = 1_795_615_200.0  # 2026-11-25T14:00:00Z
@@ -30,8 +30,8 @@ def serving(**fields):
     return state(**given)
 
 
-def told(it=OBSERVED, now_state=None, releases=(V1,), figures=(), opened=None):
-    return known_of(it, now_state or serving(), releases, figures, opened, NOW)
+def told(it=OBSERVED, now_state=None, releases=(V1,), figures=(), opened=None, traffic=()):
+    return known_of(it, now_state or serving(), releases, figures, traffic, opened, NOW)
 
 
 def test_the_version_and_since_when_come_first_and_a_version_that_is_not_known_is_all_that_is_said():
@@ -51,10 +51,17 @@ def test_figures_stand_against_their_thresholds_the_nearest_first_and_only_those
         Figure("NoThreshold", 1.0, None),
     )
     assert told(figures=figures)[1] == (
-        "Measured now: SlowResponses 4 (threshold > 5), HighErrorRate 0.002 (threshold > 0.1),"
-        " DatabaseConnectionFailures 0 (threshold > 5)."
+        "Measured now: SlowResponses 4 (threshold > 5, 80 % of it), HighErrorRate 0.002 (threshold > 0.1, 2 % of it),"
+        " DatabaseConnectionFailures 0 (threshold > 5, 0 % of it)."
     )
     assert told()[1] == "No trigger rule has a value for it now: without requests there is none."
+
+
+def test_what_the_serving_version_answers_is_told_with_its_errors_and_its_mean_time():
+    answered = (Traffic("0.9", 90.0, 0.5, 2.0), Traffic("1.0", 12.4, 0.0011, 0.0301))
+    assert told(traffic=answered)[1] == "It answers 12.4 requests/s, 0.11 % of them fail, 0.0301 s each on average."
+    assert told(traffic=(Traffic(None, 0.0),))[1] == "It answers 0 requests/s."
+    assert told(traffic=answered[:1]) == told()
 
 
 @pytest.mark.parametrize(

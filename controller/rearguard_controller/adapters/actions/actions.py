@@ -136,7 +136,9 @@ class Actions:
             raise _no_version(action, odd[0])
         if odd:
             why = _no_version(action, odd[0])
-            log.warning("odd_versions_left_out", lines=len(odd), error=why.message, hint=why.hint)
+            log.warning(
+                "odd_versions_left_out", target=context.target, lines=len(odd), error=why.message, hint=why.hint
+            )
         return tuple(line for line in lines if is_version(line))
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ import structlog
 from rearguard_controller.adapters.notices.notice import Notice
 from rearguard_controller.adapters.notices.receiver import SENT
 from rearguard_controller.errors import RearguardError
-from rearguard_controller.model import OperatorAction, Said
+from rearguard_controller.model import OperatorAction, Rollback, Said
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +33,20 @@ class NoticeRecord:
         """Keep what became of a notice, in words that begin with the result, soon."""
         if notice.rollback is None or result == SENT:
             return
-        task = asyncio.create_task(self._write(service, notice.event.value, notice.rollback.id, result))
+        task = asyncio.create_task(self._write(service, notice.event.value, notice.rollback, result))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def _write(self, service: str, event: str, rollback: str, result: str) -> None:
+    async def _write(self, service: str, event: str, rollback: Rollback, result: str) -> None:
         said = Said(WHO, f"{event} to {service}: {result}")
-        action = said.action(WHAT, rollback, self._clock())
+        action = said.action(WHAT, rollback.id, self._clock())
         try:
             await self._keep(action)
         except RearguardError as error:  # the log and the metric have it
-            log.warning("notice_not_recorded", rollback=rollback, service=service, error=error.message)
+            log.warning(
+                "notice_not_recorded",
+                target=rollback.target,
+                rollback=rollback.id,
+                service=service,
+                error=error.message,
+            )
