@@ -100,7 +100,7 @@ class People:
         try:
             return await self.releases.disarm(target, said, until)
         except DamagedError as error:
-            log.error("target_unreadable", target=target.name, error=error.message, hint=error.hint)
+            log.error("record_unreadable", target=target.name, error=error.message, hint=error.hint)
             return unreadable(target.name)
 
     async def announce(

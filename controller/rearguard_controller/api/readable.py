@@ -25,7 +25,8 @@ async def decision_of(services: Services, rollback: Rollback) -> Decision | None
     try:
         return await services.journal.decision(rollback.decision_id)
     except (DamagedError, NotFoundError) as error:
-        log.error("decision_unreadable", rollback=rollback.id, error=error.message, hint=error.hint)
+        log.error("decision_unreadable", target=rollback.target, rollback=rollback.id, error=error.message,
+                  hint=error.hint)  # fmt: skip
         return None
 
 
@@ -34,7 +35,7 @@ async def state_of(services: Services, target: str) -> TargetState:
     try:
         return await services.journal.target_state(target)
     except DamagedError as error:
-        log.error("target_unreadable", target=target, error=error.message, hint=error.hint)
+        log.error("record_unreadable", target=target, error=error.message, hint=error.hint)
         return unreadable(target)
 
 

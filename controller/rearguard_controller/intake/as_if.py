@@ -1,7 +1,7 @@
 """A judgement of this moment, as if a trigger alert of a target fired: for people who ask before there is a decision.
 
-Here: judging an alert that is made up. The facts and the questions are those of a real one, and nothing is left behind:
-no decision is recorded, nothing is counted, nobody is told.
+Here: judging an alert that is made up, by the facts and questions of a real one. Nothing is left behind: no decision
+is recorded, nothing is counted, nobody is told.
 """
 
 from __future__ import annotations

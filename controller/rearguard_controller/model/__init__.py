@@ -52,7 +52,6 @@ from rearguard_controller.model.observations import (
     SharedFault,
     Silencing,
     TargetState,
-    Traffic,
     compare,
 )
 from rearguard_controller.model.ownership import LEFT_PAUSED, Owner, Ownership, Room
@@ -75,6 +74,7 @@ from rearguard_controller.model.targets import (
     Target,
     Weight,
 )
+from rearguard_controller.model.traffic import Traffic
 
 __all__ = [
     "DRILL_LABEL",

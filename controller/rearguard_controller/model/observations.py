@@ -270,16 +270,6 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """What a version of a target answers now; `errors` and `mean` are None without requests."""
-
-    version: str | None  # the service_version; None: the instances tell none
-    requests: float  # per second
-    errors: float | None = None  # the share of them that fails, 0 to 1
-    mean: float | None = None  # seconds for each, on average
-
-
-@dataclass(frozen=True, slots=True)
 class Condition:
     """What must be over before a rollback counts as recovered: the trigger's figure and threshold, frozen.
 
