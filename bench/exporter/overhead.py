@@ -7,6 +7,7 @@ Here: variants and goals. Never here: applications (apps).
 
 import asyncio
 import gc
+import inspect
 import json
 import statistics
 import subprocess
@@ -64,6 +65,7 @@ VARIANTS = {
     "Starlette": (apps.starlette, lambda n: _monitor().instrument_asgi(apps.starlette(n)), apps.asgi_runner, 2.5),
     "FastAPI": (apps.fastapi, lambda n: _monitor().instrument_asgi(apps.fastapi(n)), apps.asgi_runner, 4),
     "aiohttp": (apps.aiohttp, _ours_aiohttp, apps.aiohttp_runner, 4),
+    "aiohttp, with its server": (apps.aiohttp, _ours_aiohttp, apps.aiohttp_served_runner, 4),
     "plain WSGI": (apps.wsgi, lambda n: _monitor().instrument_wsgi(apps.wsgi(n)), apps.wsgi_runner, 2.5),
     "Flask": (apps.flask, lambda n: _monitor().instrument_wsgi(apps.flask(n)), apps.wsgi_runner, 6),
     "Django": (apps.django, lambda n: _monitor().instrument_wsgi(apps.django(n)), apps.wsgi_runner, 9),
@@ -125,11 +127,19 @@ def _floor():
     return run
 
 
+async def _made(runner):
+    return await runner if inspect.isawaitable(runner) else runner
+
+
 async def _measure(name, routes, chunks):
     apps.N = AT_ONCE
     make, instrumented, runner, _ = VARIANTS[name]
     path = f"/r{routes // 2}/42"
-    floor, bare, measured = _floor(), runner(make(routes), path), runner(instrumented(routes), path)
+    floor, bare, measured = (
+        _floor(),
+        await _made(runner(make(routes), path)),
+        await _made(runner(instrumented(routes), path)),
+    )
     for _ in range(100):
         floor(), await bare(), await measured()
     gc.collect()

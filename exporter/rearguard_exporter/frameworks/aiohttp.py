@@ -1,7 +1,7 @@
-"""The aiohttp adapter: one middleware, one signal, the endpoints, and background work tied to the application.
+"""The aiohttp adapter: when a request begins, the endpoints, and background work tied to the application.
 
 It reads everything from what aiohttp leaves on the request, and walks no router.
-Here: how an application is instrumented. Never here: what became of a request (aiohttp_request).
+Here: how an application is instrumented. Never here: how its requests are seen (aiohttp_served).
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from rearguard_exporter.endpoints.endpoints import (
 from rearguard_exporter.endpoints.several_processes import warn_if_shared
 from rearguard_exporter.endpoints.untraced import leave_untraced
 from rearguard_exporter.exposition.accept import SCRAPE_TIMEOUT, asked, seconds_allowed
-from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import log, quiet, report
 from rearguard_exporter.frameworks.aiohttp_beacons import beacon_handler, script_handler
-from rearguard_exporter.frameworks.aiohttp_request import (
-    BEGIN,
-    SERVED,
-    AiohttpRequest,
-    Begin,
+from rearguard_exporter.frameworks.aiohttp_request import AiohttpRequest, Templates, template_of
+from rearguard_exporter.frameworks.aiohttp_served import (
+    BEGINS,
+    Begins,
     Handler,
     Served,
+    measured_of,
     serve_alone,
+    served_as,
     watch,
 )
 from rearguard_exporter.frameworks.aiohttp_socket import note_shutdown
@@ -43,7 +43,6 @@ from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.traffic.lanes import Lanes
 
 _INSTALLED: web.AppKey[MonitorParts] = web.AppKey("rearguard_exporter.installed", MonitorParts)
-_MOST_ROUTES = 10_000  # templates kept at most: an application's own resources may make a new route for each request
 
 
 def instrument(app: web.Application, parts: MonitorParts) -> None:
@@ -58,18 +57,40 @@ def instrument(app: web.Application, parts: MonitorParts) -> None:
         return
     app[_INSTALLED] = parts
     endpoints = _add_endpoints(app, parts)
-    own = frozenset(route for endpoint in endpoints for route in endpoint)
-    app[BEGIN] = begin = _beginning(parts, own)
-    app.middlewares.insert(0, _middleware(begin))
+    app[BEGINS] = begins = _Begins(parts, endpoints)
     if parts.instruments.exemplars.on:
         app.middlewares.append(_note_trace)  # inside whatever middleware traces
     if parts.tracers:
         parts.tracers.around_aiohttp(app)
         app.middlewares.append(tracing(parts.tracers))
-    app.on_response_prepare.append(_on_prepare)
     note_shutdown(app)
-    watch()
+    if watch(app, begins):
+        _measure_where_nested(app, begins)
+    else:
+        app.middlewares.insert(0, _middleware(begins))
+        app.on_response_prepare.append(_on_prepare)
     app.cleanup_ctx.append(_background(parts, endpoints))
+
+
+def _measure_where_nested(app: web.Application, begins: Begins) -> None:
+    """Add the middleware if the application is nested in another one: then no server hands it requests.
+
+    With a middleware, every request goes through machinery of aiohttp's that costs more than all the measuring. An
+    application is frozen by itself, a nested one before that by the one that it is added to.
+    """
+    freeze, freeze_first = app.freeze, app.pre_freeze
+    by_itself: list[bool] = []
+
+    def freezing() -> None:
+        by_itself.append(True)
+        freeze()
+
+    def freezing_first() -> None:
+        if not (app.pre_frozen or by_itself):
+            app.middlewares.insert(0, _middleware(begins))
+        freeze_first()
+
+    vars(app).update(freeze=freezing, pre_freeze=freezing_first)
 
 
 class _Endpoint(web.PlainResource):
@@ -162,44 +183,65 @@ def _background(parts: MonitorParts, endpoints: list[_Endpoint]) -> Callable[[we
     return run
 
 
-def _beginning(parts: MonitorParts, own: frozenset[web.AbstractRoute]) -> Begin:
-    """What begins to measure a request of this application."""
-    instruments, excluded = parts.instruments, parts.excluded
-    lanes = Lanes(instruments)
-    templates: dict[web.AbstractRoute | None, str] = dict.fromkeys(own, "")
-    templates[None] = UNMATCHED  # aiohttp refused the request before it looked for a route
+class _Begins:
+    """What begins to measure requests of one application."""
 
-    def begin(this: Served, request: web.Request) -> None:
+    __slots__ = ("_endpoints", "_excluded", "_instruments", "_lanes", "_templates", "_warn")
+
+    def __init__(self, parts: MonitorParts, endpoints: list[_Endpoint]) -> None:
+        self._instruments, self._excluded, self._warn = (
+            parts.instruments,
+            parts.excluded,
+            parts.warn_of_second_monitor,
+        )
+        self._lanes = Lanes(parts.instruments)
+        self._templates: Templates = {route: "" for endpoint in endpoints for route in endpoint}
+        self._endpoints = {endpoint.canonical: endpoint for endpoint in endpoints}
+
+    def first(self, request: web.Request) -> AiohttpRequest | None:
+        """Begin to measure a request whose route was not looked up yet. None if the exporter may answer it."""
         try:
-            if this.is_seen:  # an outer application measures it
-                if this.measured is not None and this.measured.lane.instruments is not instruments:
-                    parts.warn_of_second_monitor()
-                return
-            this.is_seen = True
-            match_info = request._match_info  # noqa: SLF001 - `match_info` insists that there is one
-            matched = None if match_info is None else match_info.route
-            template = templates.get(matched)
-            if template is None:
-                template = _template(matched, templates)
-            if excluded is not None and request.path in excluded:
-                return
-            if template:
-                kind = request.method, request.scheme
-                this.measured = AiohttpRequest(lanes.of.get(kind) or lanes.open(*kind), template)
+            path = request.rel_url.raw_path
+            if path in self._endpoints or "%" in path:
+                endpoint = self._endpoints.get(request.path)
+                if endpoint is not None and not endpoint.aside:
+                    return None
+            if self._excluded is not None and request.path in self._excluded:
+                return None
+            kind = request.method, request.scheme
+            return AiohttpRequest(self._lanes.of.get(kind) or self._lanes.open(*kind), request, self._templates)
         except Exception:  # noqa: BLE001 - the wall between the exporter and the application
             report("aiohttp request")
+            return None
 
-    return begin
+    def routed(self, this: Served | AiohttpRequest, request: web.Request) -> None:
+        """Begin to measure a request whose route was looked up, unless an outer application measures it."""
+        try:
+            measured = this if isinstance(this, AiohttpRequest) else this.measured
+            if isinstance(this, AiohttpRequest) or this.is_seen:
+                if measured is not None and measured.lane.instruments is not self._instruments:
+                    self._warn()
+                return
+            this.is_seen = True
+            if template_of(request, self._templates) and not (
+                self._excluded is not None and request.path in self._excluded
+            ):
+                kind = request.method, request.scheme
+                this.measured = AiohttpRequest(self._lanes.open(*kind), request, self._templates)
+        except Exception:  # noqa: BLE001 - as above
+            report("aiohttp request")
 
 
-def _middleware(begin: Begin) -> Any:
+def _middleware(begins: Begins) -> Any:
     @web.middleware
     def measure(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-        this = SERVED.get()
-        if this is None or this.request is not request:
-            return serve_alone(request, handler, begin)
-        begin(this, request)
-        return handler(request)
+        this = served_as(request)
+        if this is not None:
+            begins.routed(this, request)
+            return handler(request)
+        alone = Served(request)
+        begins.routed(alone, request)
+        return serve_alone(request, handler, alone.measured)
 
     return measure
 
@@ -209,30 +251,16 @@ async def _note_trace(request: web.Request, handler: Handler) -> web.StreamRespo
     try:
         return await handler(request)
     finally:
-        this = SERVED.get()
-        if (
-            this is not None
-            and this.request is request
-            and this.measured is not None
-            and this.measured.lane.extras is not None
-        ):
-            this.measured.trace = this.measured.lane.extras.trace()
-
-
-def _template(route: web.AbstractRoute | None, known: dict[web.AbstractRoute | None, str]) -> str:
-    """The template of a route with the prefixes of sub-applications, never the raw path."""
-    resource = None if route is None else route.resource
-    if resource is None:
-        return UNMATCHED  # a route that aiohttp made for this request alone
-    if len(known) < _MOST_ROUTES:
-        known[route] = resource.canonical
-    return resource.canonical
+        measured = measured_of(request)
+        if measured is not None and measured.lane.extras is not None:
+            measured.trace = measured.lane.extras.trace()
 
 
 async def _on_prepare(request: web.Request, response: web.StreamResponse) -> None:
-    this = SERVED.get()
-    if this is not None and this.request is request and this.measured is not None:
+    """What sees heads where `watch` cannot."""
+    measured = measured_of(request)
+    if measured is not None:
         try:
-            this.measured.prepared(response, request)
+            measured.prepared(response, request)
         except Exception:  # noqa: BLE001 - as above
             report("aiohttp response")

@@ -1,66 +1,63 @@
 """What became of a request to aiohttp's server: which head was sent, whether the rest followed, who left first.
 
-aiohttp has no hook for this. A middleware is over before the answer is sent, and `on_response_prepare` is called
-before the head is. So the server's own method that handles one request and sends its answer is wrapped.
-
-Here: how a request begins to be served, and how it ends. Never here: routes and endpoints (aiohttp).
+Here: how a request ends. Never here: how the server's work is seen (aiohttp_served), endpoints (aiohttp).
 """
 
 import asyncio
-import functools
 import sys
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import Callable
 from time import perf_counter
-from types import FrameType
-from typing import Any
 
 from aiohttp import hdrs, web
-from aiohttp.web_protocol import RequestHandler
 
-from rearguard_exporter.fault_barrier import log, quiet, report
+from rearguard_exporter.families import UNMATCHED
+from rearguard_exporter.fault_barrier import quiet, report
 from rearguard_exporter.frameworks.aiohttp_socket import Link, is_cancelled, is_gone, is_stopping
 from rearguard_exporter.traffic.lanes import Lane
 from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, UnfinishedResponseError
 from rearguard_exporter.traffic.websocket import Connection
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Begin = Callable[["Served", web.Request], None]
-
-
-class Served:
-    """A request that aiohttp handles, with what is measured of it."""
-
-    __slots__ = ("is_seen", "measured", "request")
-
-    def __init__(self, request: Any) -> None:
-        self.request = request
-        self.measured: AiohttpRequest | None = None
-        self.is_seen = False
-        """Whether a measured application has seen it, be it to leave it unmeasured."""
-
-
 _WITHOUT_BODY = frozenset({204, 304})
 _SMALL = 65536  # bytes that the server need not wait to send
 _AT_ONCE = 0.01  # seconds in which a body that is no stream is on its way
+_MOST_ROUTES = 10_000  # templates kept at most: an application's own resources may make a new route for each request
 
-_watching: list[bool] = []  # True once aiohttp's method is wrapped
+Templates = dict[web.AbstractRoute | None, str]
+"""The template of each route that was met; empty for the exporter's own. None is for requests without a route."""
 
-BEGIN: web.AppKey[Begin] = web.AppKey("rearguard_exporter.begin")
-"""What begins to measure a request, on each measured application."""
 
-SERVED: ContextVar[Served | None] = ContextVar("rearguard_exporter.served", default=None)
-"""The request that the running task serves; None, or another one, if it did not come through `watch`'s server."""
+def template_of(request: web.Request, known: Templates) -> str:
+    """The template of the request's route with the prefixes of sub-applications, never the raw path.
+
+    aiohttp may have refused the request before it looked for a route, or have made a route for it alone.
+    """
+    match_info = request._match_info  # noqa: SLF001 - `match_info` insists that there is one
+    if match_info is None:
+        return UNMATCHED
+    route = match_info.route
+    return known.get(route) or _template_of_new(route, known)
+
+
+def _template_of_new(route: web.AbstractRoute, known: Templates) -> str:
+    try:
+        resource = None if route in known else route.resource  # the exporter's own are known, and have none
+        template = UNMATCHED if resource is None else resource.canonical
+    except Exception:  # noqa: BLE001 - a resource of any kind
+        report("aiohttp route")
+        return UNMATCHED
+    if resource is not None and len(known) < _MOST_ROUTES:
+        known[route] = template
+    return known.get(route, template)
 
 
 class AiohttpRequest(MeasuredRequest):
     """One request that is measured."""
 
-    __slots__ = ("ahead", "broken", "head_at", "link", "opening", "reported_error", "response")
+    __slots__ = ("ahead", "broken", "head_at", "link", "opening", "reported_error", "response", "templates")
 
-    def __init__(self, lane: Lane, route: str) -> None:
-        MeasuredRequest.__init__(self, lane)  # for every request: `super()` takes longer
-        self.route = route
+    def __init__(self, lane: Lane, request: web.Request, templates: Templates) -> None:
+        MeasuredRequest.__init__(self, lane, request)  # for every request: `super()` takes longer
+        self.templates = templates
         self.reported_error = ""
         self.ahead = False  # whether it was counted before it was sent
         self.head_at = 0.0  # when the head was sent
@@ -73,6 +70,12 @@ class AiohttpRequest(MeasuredRequest):
         """As aiohttp has it."""
         return "" if self.response is None else self.response.content_type
 
+    def route_in(self, request: web.Request) -> str:
+        """The template of the route."""
+        if not self.route:
+            self.route = template_of(request, self.templates)
+        return self.route
+
     def prepared(self, response: web.StreamResponse, request: web.Request) -> None:
         """A head is about to be sent."""
         if self.response is not None and request.writer.output_size:  # a second one: the caller sees the first
@@ -83,11 +86,12 @@ class AiohttpRequest(MeasuredRequest):
         self.response = response
         self.status = status = response.status
         self.head_at = perf_counter()
-        self.is_stream = not isinstance(response, web.Response)
-        if self.is_stream:
+        route = self.route_in(request)
+        if not isinstance(response, web.Response):
+            self.is_stream = True
             if isinstance(response, web.WebSocketResponse):
                 self.leave()
-                self.link = Link(response, Connection(self.lane.instruments, self.route), request)
+                self.link = Link(response, Connection(self.lane.instruments, route), request)
                 self.link.follow()
                 if self.opening is not None:
                     self.opening()
@@ -95,32 +99,19 @@ class AiohttpRequest(MeasuredRequest):
             failure = sys.exception()  # aiohttp answers it with this response
             if failure is not None and not isinstance(failure, web.HTTPException):
                 self.reported_error = type(failure).__name__
-        else:
-            body = getattr(response, "body", None)
-            if (
-                type(body) is bytes
-                and len(body) <= _SMALL
-                and self.is_open
-                and _is_handled()
-                and not _is_short(response, request, body)
-            ):
-                # Before the caller can have it: a worker that is killed now has counted what it answered.
-                self.ahead = True
-                self.subject = request
-                if not self.end_ordinary(self.head_at):
-                    self.complete = self.head_at
-                    self.end()
+        elif _is_handled(request) and self.is_open:
+            # Before the caller can have it: a worker that is killed now has counted what it answered.
+            self.ahead = self._is_counted(response, request, self.head_at)
 
-    def _is_sent_as_counted(self, response: web.StreamResponse) -> bool:
-        """Whether it was counted ahead, and went out as it was then. If it did not, that is taken back."""
-        if not self.ahead:
+    def _is_counted(self, response: web.StreamResponse, request: web.Request, at: float) -> bool:
+        """Count an answer of one piece that goes out `at` this time. False if it is not one, or falls short."""
+        body = getattr(response, "body", None)
+        if type(body) is not bytes or len(body) > _SMALL or _is_short(response, request, body):
             return False
-        if response is self.response and response.status == self.status and self.broken is None:
-            return True
-        self._take_back()
-        if response is self.response:
-            self.status = response.status
-        return False
+        if not self.end_ordinary(at):
+            self.complete = at
+            self.end()
+        return True
 
     def _take_back(self) -> None:
         if self.ahead:
@@ -138,12 +129,19 @@ class AiohttpRequest(MeasuredRequest):
     def answered(self, response: web.StreamResponse, request: web.Request, is_reset: bool) -> None:
         """The handler is over, and its response was sent. `is_reset`: a ConnectionError ended the sending."""
         try:
-            if self.response is None:  # prepared where the signal does not know the request
-                self.status = getattr(response, "status", 0)
+            status = getattr(response, "status", 0)
+            if self.response is None:  # nobody saw it being prepared
+                self.route_in(request)
+                self.status = status
                 self.head_at = perf_counter()
-            if not is_reset and self._is_sent_as_counted(response):
-                self.subject = self.response = None
-                return
+                if not is_reset and status < SERVER_ERROR and self._is_counted(response, request, self.head_at):
+                    return
+            elif self.ahead and not is_reset and response is self.response and self.broken is None:
+                if status == self.status:
+                    self.response = None
+                    return
+                self._take_back()
+                self.status = status
             self._take_back()
             failure = self.broken
             if is_reset:
@@ -203,110 +201,31 @@ class AiohttpRequest(MeasuredRequest):
             self.link.over(failure)
             return
         self.complete = now = perf_counter()
+        self.route_in(request)
         if self.is_stream or failure is not None or now - self.head_at > _AT_ONCE:
             if request.writer.output_size:
                 self.since = self.head_at or None
             elif failure is not None:
                 self.status = 0  # the head was not sent
-        self.subject = request
         if failure is not None or self.is_stream or self.since is not None or not self.end_ordinary(now):
             self.end(failure)
-        # The request holds this object, and so may tasks that outlive it: all would wait for the garbage collector.
-        self.subject = self.response = self.broken = None
+        self.response = self.broken = None  # tasks that outlive the request may hold this object
+
+
+def _is_handled(request: web.Request) -> bool:
+    """Whether the server sends the answer now: its handler is over. A handler may also send the head by itself."""
+    return getattr(request.protocol, "_current_request", request) is None
 
 
 def _is_short(response: web.StreamResponse, request: web.Request, body: bytes) -> bool:
     """Whether the head of an answer of one piece promises more than this body."""
     try:
-        promised = int(response.headers.get(hdrs.CONTENT_LENGTH, 0))
+        text = response.headers.get(hdrs.CONTENT_LENGTH)
+        if text is None:
+            return False
+        promised = int(text)
     except ValueError:
         return False
     if promised <= len(body) or request.method == hdrs.METH_HEAD or response.status in _WITHOUT_BODY:
         return False
     return not response.compression and hdrs.CONTENT_ENCODING not in response.headers
-
-
-_FINISH = getattr(getattr(RequestHandler, "finish_response", None), "__code__", None)
-_DEEPEST = 8  # calls between the server's sending of an answer and its signal that it does
-
-
-def _is_handled() -> bool:
-    """Whether the server sends the answer now: its handler is over. A handler may also send the head by itself."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - nothing else tells who sends
-    for _ in range(_DEEPEST):
-        if frame is None:
-            break
-        if frame.f_code is _FINISH:
-            return True
-        frame = frame.f_back
-    return False
-
-
-def watch() -> None:
-    """See the end of every request to aiohttp's servers in this process. A second call changes nothing."""
-    original = getattr(RequestHandler, "_handle_request", None)
-    if original is None:
-        log.warning("rearguard_exporter: this aiohttp is unknown; what fails while an answer is sent is not seen")
-        return
-    if _watching:
-        return
-    _watching.append(True)
-
-    @functools.wraps(original)
-    async def handle(self: Any, request: Any, start_time: Any, request_handler: Any) -> Any:
-        this = Served(request)
-        SERVED.set(this)
-        usual, began = self._request_handler, perf_counter()
-        try:
-            answer = await original(self, request, start_time, request_handler)
-        except BaseException as failure:
-            if not this.is_seen:
-                _see_late(this, usual, began)
-            if this.measured is not None:
-                this.measured.failed(failure, request)
-            raise
-        else:
-            if not this.is_seen:
-                _see_late(this, usual, began)
-            if this.measured is not None:
-                response, is_reset = answer
-                this.measured.answered(response, request, is_reset)
-            return answer
-        finally:
-            this.request = this.measured = None  # tasks that outlive the request hold this object
-
-    RequestHandler._handle_request = handle  # type: ignore[method-assign]  # noqa: SLF001 - there is no other place
-
-
-@quiet
-def _see_late(this: Served, usual: Any, began: float) -> None:
-    """Begin to measure what was answered before any middleware of ours: a bad request, an expectation that failed."""
-    match_info = getattr(this.request, "_match_info", None)
-    applications = (getattr(usual, "__self__", None),) if match_info is None else match_info.apps
-    for application in applications:
-        begin = application.get(BEGIN) if isinstance(application, web.Application) else None
-        if begin is not None and not this.is_seen:
-            begin(this, this.request)
-            if this.measured is not None:
-                this.measured.began = began
-
-
-async def serve_alone(request: web.Request, handler: Handler, begin: Begin) -> web.StreamResponse:
-    """Measure a request that did not come through `watch`'s server, until its handler returns."""
-    this = Served(request)
-    token = SERVED.set(this)
-    try:
-        begin(this, request)
-        response = await handler(request)
-    except BaseException as failure:
-        if this.measured is not None:
-            if isinstance(failure, web.HTTPException):
-                this.measured.answered(failure, request, False)
-            else:
-                this.measured.failed(failure, request)
-        raise
-    finally:
-        SERVED.reset(token)
-    if this.measured is not None:
-        this.measured.answered(response, request, False)
-    return response

@@ -7,7 +7,8 @@ from aiohttp import web
 from rearguard_exporter.apm.tracers import Tracers
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import quiet
-from rearguard_exporter.frameworks.aiohttp_request import SERVED, AiohttpRequest, Handler
+from rearguard_exporter.frameworks.aiohttp_request import AiohttpRequest
+from rearguard_exporter.frameworks.aiohttp_served import Handler, measured_of
 
 
 def tracing(tracers: Tracers) -> Any:
@@ -15,15 +16,15 @@ def tracing(tracers: Tracers) -> Any:
 
     @web.middleware
     async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
-        this = SERVED.get()
-        measured = None if this is None or this.request is not request else this.measured
+        measured = measured_of(request)
         if measured is None or request.headers.get("Upgrade", "").lower() != "websocket":
             return await handler(request)
         opened: list[Any] = []
 
         @quiet
         def opening() -> None:
-            route = "" if measured.route == UNMATCHED else measured.route
+            template = measured.route_in(request)
+            route = "" if template == UNMATCHED else template
             opened.extend(tracers.open_socket({name.lower(): text for name, text in request.headers.items()}, route))
 
         measured.opening = opening

@@ -312,7 +312,9 @@ async def test_a_fault_inside_the_exporter_never_reaches_the_caller(serve):
     site = await serve(app)
     resource.broken = True
     assert await site.get("/odd") == (200, b"hello")
-    assert (await site.scrape()).all("http_server_active_requests") == []
+    scrape = await site.scrape()
+    assert [each.value for each in scrape.all("http_server_active_requests")] == [0.0]
+    assert [each.labels["http_route"] for each in scrape.all(COUNT)] == ["__unmatched__"]
 
 
 async def test_every_family_exposed_is_declared_with_its_labels(serve, eventually):
