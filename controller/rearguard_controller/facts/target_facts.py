@@ -33,7 +33,8 @@ from rearguard_controller.model import (
     TargetState,
 )
 from rearguard_controller.model.observations import is_armed
-from rearguard_controller.releases.tracking import Releases, Serving
+from rearguard_controller.releases.looks import Serving
+from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.wording import clock_time, plain
 

@@ -169,8 +169,8 @@ class StoreBase(ABC):
 
     async def target_state(self, target: str) -> TargetState:
         """See `Journal.target_state`."""
-        rows = await self._rows("select body from target_state where target = $1", target)
-        return records.state_in(target, rows[0][0] if rows else None)
+        rows = await self._rows(statements.STATE, target)
+        return records.state_in(target, *(rows[0] if rows else (None,)))
 
     async def target_states(self) -> Mapping[str, TargetState]:
         """See `Journal.target_states`."""

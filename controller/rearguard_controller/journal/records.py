@@ -7,6 +7,7 @@ aside and logged, so that the others can be read. Asked for by itself, it is an 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -17,6 +18,7 @@ from rearguard_controller.errors import ConflictError, DamagedError, LeaseLostEr
 from rearguard_controller.journal import codec
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.model import Release, Rollback, TargetState
+from rearguard_controller.model.watched import Watched
 
 T = TypeVar("T")
 N = TypeVar("N")
@@ -90,13 +92,30 @@ def release_in(version: str, body: str | None) -> Release | None:
     return None if body is None else one(Release, version, body)
 
 
-def state_in(target: str, body: str | None) -> TargetState:
+def state_in(target: str, body: str | None, watched: str | None = None) -> TargetState:
     """The target's state in a record; without a record, that of a target never seen, which is armed.
+
+    Args:
+        target: its name.
+        body: the record.
+        watched: the note of what was seen of all targets since, if there is one.
 
     Raises:
         DamagedError: the record holds no such value.
     """
-    return TargetState(target) if body is None else replace(one(TargetState, target, body), target=target)
+    if body is None:
+        return TargetState(target)
+    state = replace(one(TargetState, target, body), target=target)
+    note = None if watched is None else watched_in(watched)
+    return state if note is None else note.of(state)
+
+
+@functools.lru_cache(maxsize=2)  # it is read with every state, and is the same for all of them
+def watched_in(body: str) -> Watched | None:
+    """The note of what was seen of all targets; None if it cannot be read: the states by themselves are true, too."""
+    with contextlib.suppress(DamagedError):
+        return one(Watched, "of all targets", body)
+    return None
 
 
 # --- errors of both stores

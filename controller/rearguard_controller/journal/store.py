@@ -26,6 +26,7 @@ from rearguard_controller.model import (
     TargetState,
     Verdict,
 )
+from rearguard_controller.model.watched import Watched
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
@@ -98,6 +99,9 @@ class Lead(Protocol):
 
     async def change_target(self, target: str, change: Callable[[TargetState], TargetState]) -> TargetState:
         """Change what is remembered of a target, as it was observed: see `Journal.change_target`."""
+
+    async def note_watched(self, watched: Watched) -> None:
+        """Remember until when all targets were seen as they are remembered, instead of what was noted before."""
 
     async def prune(self, before: float, most: int) -> int:
         """Forget, a little at a time, what is older than `before` or beyond the newest `most` of its kind.
@@ -240,10 +244,16 @@ class Journal(Protocol):
         """
 
     async def target_state(self, target: str) -> TargetState:
-        """What is remembered of a target; a target never seen is armed and knows no version."""
+        """What is remembered of a target; a target never seen is armed and knows no version.
+
+        Its moments are those of `Lead.note_watched`, where that is later.
+        """
 
     async def target_states(self) -> Mapping[str, TargetState]:
-        """What is remembered of every target that was ever seen, by name; `unreadable` for a damaged one."""
+        """What is remembered of every target that was ever seen, by name; `unreadable` for a damaged one.
+
+        Its moments are those of the last change.
+        """
 
     async def change_target(
         self,

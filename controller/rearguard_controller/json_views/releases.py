@@ -109,10 +109,13 @@ def _shared_fault(value: model.SharedFault) -> SharedFault:
 
 def remembered(value: model.Release, state: TargetState, good: model.Release | None) -> RememberedRelease:
     """What is remembered of a version, and what it is to its target now; `good` is the last known good one."""
+    serves = value.version == state.serving_version
+    last_seen = max(value.last_seen, state.looked_at or 0.0) if serves else value.last_seen
     return {
         **release(value),
+        "last_seen": moment(last_seen),
         "served_at": moment(value.served_at),
-        "serving": value.version == state.serving_version,
+        "serving": serves,
         "last_known_good": good is not None and value.version == good.version,
     }
 

@@ -7,22 +7,21 @@ earning known good. What follows from an observation is in `trust`; what people 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from rearguard_controller.adapters.actions import ActionContext, shown
 from rearguard_controller.adapters.prometheus import Prometheus
-from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import NotFoundError, ShortageError, SourceError
 from rearguard_controller.judgement import score
 from rearguard_controller.model import (
     VERSION_LABEL,
-    AlertsSeen,
     Check,
-    Labels,
+    CommandRelease,
+    KubernetesRelease,
     Release,
     SharedFault,
     StepKind,
@@ -32,17 +31,22 @@ from rearguard_controller.model import (
     Trigger,
 )
 from rearguard_controller.model.checks import CURRENT
+from rearguard_controller.model.observations import LONGEST_SCRAPE
 from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.by_pods import ByPods
+from rearguard_controller.releases.looks import Serving, Watch
 from rearguard_controller.releases.past import alerts_before_change
-from rearguard_controller.releases.presence import Instances, Presence, is_long_ago, presence_of
+from rearguard_controller.releases.presence import presence_of
+from rearguard_controller.releases.remembered import Remembered
 from rearguard_controller.releases.rollout import arrived_at, beside, is_beside, is_one_rollout
+from rearguard_controller.releases.shown import Shown
 from rearguard_controller.releases.trust import (
     Denial,
     against_trust,
     believable,
     concerns,
     described,
+    differ_in_time_only,
     earns,
     lingering,
     most_apart,
@@ -58,30 +62,8 @@ from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What the watcher saw of a target in this poll."""
-
-    checks: tuple[Check, ...] = ()  # that this poll answered
-    alerts: tuple[Labels, ...] = ()  # labels of trigger alerts, pending or firing
-    figures: frozenset[str | None] = frozenset()  # service_versions that trigger rules speak of; None: of any
-    seen: AlertsSeen | None = None  # every alert of the target; None when Prometheus could not be asked
-    began: Mapping[str, float] = field(
-        default_factory=dict
-    )  # since when the first trigger alert of each name is there
-    instances: Instances | None = None  # as the poll saw them; None: Prometheus is asked for this target alone
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """The answer to: which version serves now?"""
-
-    version: str | None
-    detail: str  # why it is not known
-    state: TargetState
-    named: bool | None = None  # see `Presence.named`
-    unready: str = ""  # why the version does not serve although it is wanted; empty if nothing speaks against it
+MOST_COMMANDS = 32  # `current` of targets that run at a time
+MOST_OF_POLLS = 24  # of those, so that a judgement need not wait for slow ones of polls
 
 
 class Releases:
@@ -92,21 +74,26 @@ class Releases:
         runtime: Runtime,
         kinds: ReleaseKinds,
         prometheus: Prometheus,
+        remembered: Remembered | None = None,
     ) -> None:
-        """Wire it."""
+        """Wire it; `remembered` is what earlier parts remembered of the targets."""
         self._journal, self._lead, self._clock = runtime.journal, runtime.lead, runtime.clock
         self.kinds = kinds  # how versions are read and changed
         self._prometheus = prometheus
+        self.shown = Shown(prometheus, runtime.clock)
+        self.remembered = remembered or Remembered(runtime)
+        self._commands, self._of_polls = asyncio.Semaphore(MOST_COMMANDS), asyncio.Semaphore(MOST_OF_POLLS)
         self._by_pods = ByPods(runtime, kinds)
         self._bootstrap = Bootstrap(runtime, prometheus, self.activatable)
         self._paired: dict[str, tuple[str, str | None]] = {}  # target -> version and service_version of the last poll
         self._denied: dict[str, Denial] = {}  # target -> what denied trust in the last poll
-        self._arrived: dict[str, float] = {}  # target -> since when its version serves, as the last poll read it
         self._begun = 0  # readings of what serves, numbered in the order of their beginning
         self._written: dict[str, tuple[asyncio.Lock, int]] = {}  # target -> the newest of them that was recorded
 
-    async def look(self, target: Target) -> Serving:
+    async def look(self, target: Target, *, closely: bool = True) -> Serving:
         """Read which version serves now, and record a change of it.
+
+        Without `closely` a version that serves on is not recorded again.
 
         A target that cannot be read keeps its last state; the answer's `detail` says why. Several readings may run at
         once: one that began before a reading that is recorded already is dropped.
@@ -123,8 +110,12 @@ class Releases:
             state = await self._journal.target_state(target.name)
             if number < newest and state.serving_version is not None:
                 return Serving(state.serving_version, "", state)
-            serving = await self._record(target, version, state)
+            if closely or version != state.serving_version or not self.remembered.is_written(target):
+                serving = await self._record(target, version, state)
+            else:
+                serving = Serving(version, "", replace(state, looked_at=self._clock()))
             self._written[target.name] = (lock, number)
+            self.remembered.was_read(target, version)
             return serving
 
     async def _record(self, target: Target, version: str, state: TargetState) -> Serving:
@@ -206,7 +197,10 @@ class Releases:
         Raises:
             SourceError: it could not be read.
         """
-        return await self.kinds.current(target.release, self._context(target))
+        if not isinstance(target.release, CommandRelease):
+            return await self.kinds.current(target.release, self._context(target))
+        async with self._commands:
+            return await self.kinds.current(target.release, self._context(target))
 
     async def activatable(self, target: Target) -> frozenset[str] | None:
         """The versions that the target lists as ready to be activated; None when it cannot list them.
@@ -250,16 +244,18 @@ class Releases:
 
         `every` is how many seconds the two looks before this one lie apart; by default `poll_interval`.
         """
-        serving = await self.look(target)
+        serving = await self._serving(target, watch)
         if serving.version is None:
-            await self._lead.change_target(target.name, lambda state: replace(state, clean_since=None))
+            self.remembered.lost(target)
+            if serving.state.clean_since is not None:
+                await self._lead.change_target(target.name, lambda state: replace(state, clean_since=None))
             return serving
         await self._recall(target, serving.state)
         version, now = serving.version, self._clock()
         pods, state = await self._by_pods.look(target, version)
         if state is not None:
             serving = replace(serving, state=state)
-        instances = await self._presence(target, watch, arrived_at(serving.state) or now)
+        instances = await self.shown.in_poll(target, watch.instances, arrived_at(serving.state) or now)
         if pods.unready:  # what Prometheus shows is of the version before
             instances = replace(instances, service_version=None)
         known = {release.version: release for release in await self._journal.releases(target.name)}
@@ -303,9 +299,47 @@ class Releases:
                 return score.acted(state, version)
             return score.passed(state, known[version], now, window=target.policy.watch_window)
 
-        state = await self._lead.change_target(target.name, polled)
+        state = await self._keep(target, serving, watch, polled)
         await self._reward(target, known[version], state, now)
         return replace(serving, state=state, named=instances.named, unready=pods.unready)
+
+    async def _serving(self, target: Target, watch: Watch) -> Serving:
+        """Which version serves: read, unless nothing tells of a change since it was read last."""
+        followed = isinstance(target.release, KubernetesRelease)  # and reading it costs nothing
+        version = None if watch.closely or followed or not _tells(watch) else self.remembered.known(target)
+        if version is not None:
+            state = await self._journal.target_state(target.name)
+            if state.serving_version == version:
+                return Serving(version, "", state, read=False)
+        async with self._of_polls:
+            return await self.look(target, closely=watch.closely)
+
+    async def _keep(
+        self, target: Target, serving: Serving, watch: Watch, polled: Callable[[TargetState], TargetState]
+    ) -> TargetState:
+        """Store what a poll makes of the state; if only moments moved on, the note of all targets tells of them."""
+        seen_at = self._clock()
+        if not serving.read:  # by scrapes: each shows a moment that may be a scrape ago
+            seen_at = (
+                seen_at - LONGEST_SCRAPE if watch.instances is None else watch.instances.asked_at - LONGEST_SCRAPE
+            )
+
+        def seen_now(state: TargetState) -> TargetState:
+            after, looked_at = polled(state), state.looked_at
+            if serving.read or looked_at is None or after.serving_version != serving.version:
+                return after
+            return replace(after, looked_at=max(looked_at, seen_at))
+
+        state = seen_now(serving.state)
+        is_same = differ_in_time_only(serving.state, state) and state.serving_version == serving.version
+        noted = is_same and not watch.closely and self.remembered.is_written(target)
+        if not noted:
+            state = await self._lead.change_target(target.name, seen_now)
+        if watch.seen is not None:
+            self.remembered.saw(target, seen_at, written=not noted)
+        else:
+            self.remembered.lost(target)
+        return state
 
     async def remember_shared(self, target: Target, version: str, fault: SharedFault) -> None:
         """Keep what an older version showed beside a release, or that it counts no more."""
@@ -343,31 +377,6 @@ class Releases:
         log.info("alerts_before_release", target=target.name, version=state.serving_version,
                  alerts=sorted({each.name for each in found.alerts}), unknown=found.unknown)  # fmt: skip
 
-    async def seen(self, target: Target, since: float = 0.0) -> Presence:
-        """What Prometheus sees of a target's instances now; `since` is when another version began to serve."""
-        selector = presence(target.telemetry)
-        asked_at = self._clock()
-        try:
-            samples = await self._prometheus.query(selector)
-            asked_at = self._clock()
-            old = is_long_ago(since, asked_at)
-            ages = None if old else await self._prometheus.query(f"timestamp({selector}) - time()")  # below 0
-        except SourceError:
-            return Presence()
-        return presence_of(Instances(asked_at, samples, ages), since)
-
-    def wants_ages(self) -> bool:
-        """Whether a target changed so lately that the age of what Prometheus shows counts (see `Instances.ages`)."""
-        now = self._clock()
-        return not self._arrived or not all(is_long_ago(since, now) for since in self._arrived.values())
-
-    async def _presence(self, target: Target, watch: Watch, since: float) -> Presence:
-        """What this poll saw of the instances."""
-        if watch.instances is None:
-            return await self.seen(target, since)
-        self._arrived[target.name] = since
-        return presence_of(watch.instances, since)
-
     async def _reward(self, target: Target, release: Release, state: TargetState, now: float) -> None:
         if not earns(release, state, now, target.policy):
             return
@@ -376,6 +385,12 @@ class Releases:
 
     def _context(self, target: Target) -> ActionContext:
         return ActionContext(target=target.name)
+
+
+def _tells(watch: Watch) -> bool:
+    """Whether a change of version would be seen: all instances show one, or Prometheus cannot be asked now."""
+    seen = watch.instances
+    return seen is not None and (seen.samples is None or presence_of(seen, 0.0).service_version is not None)
 
 
 def _known(release: Release | None) -> Release:

@@ -36,7 +36,7 @@ from rearguard_controller.releases.rollout import (
 )
 from rearguard_controller.wording import span
 
-LAST_SEEN_EVERY = 30.0  # seconds between two notes that a version still serves
+LAST_SEEN_EVERY = 21_600.0  # seconds between two notes that a version still serves; its end is noted in any case
 READY_APART = 1.0  # seconds after its template within which a release counts as ready at once
 MAPPING_AFTER = 60.0  # seconds alone before a service_version that another version showed is believed
 
@@ -146,6 +146,27 @@ def tended(state: TargetState, now: float, *, clean: bool, most_gap: float, has_
     broken = state.clean_checked_at is None or not 0 <= now - state.clean_checked_at <= most_gap
     since = now if state.clean_since is None or broken else state.clean_since
     return replace(state, clean_since=since, clean_checked_at=now)
+
+
+def differ_in_time_only(before: TargetState, after: TargetState) -> bool:
+    """Whether a look found a target as it was: only the moments at which it was seen so have moved on."""
+    alerts = after.alerts
+    if alerts is not None and before.alerts is not None:
+        alerts = replace(alerts, at=before.alerts.at)
+    figure_at = before.figure_at if _is_measured(before) == _is_measured(after) else after.figure_at
+    seen = replace(
+        after,
+        looked_at=before.looked_at,
+        clean_checked_at=before.clean_checked_at,
+        figure_at=figure_at,
+        alerts=alerts,
+    )
+    return seen == before
+
+
+def _is_measured(state: TargetState) -> bool:
+    """Whether a figure had a value since the present time of good service began."""
+    return state.figure_at is not None and state.clean_since is not None and state.figure_at >= state.clean_since
 
 
 def most_apart(every: float, poll_interval: float) -> float:

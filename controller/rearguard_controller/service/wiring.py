@@ -35,8 +35,10 @@ from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.intake.judging import Judging
 from rearguard_controller.releases.by_people import ReleaseWords
+from rearguard_controller.releases.remembered import Remembered
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
+from rearguard_controller.watching.attention import Attention
 from rearguard_controller.watching.cluster_triggers import ClusterTriggers
 from rearguard_controller.watching.drill import Drills
 from rearguard_controller.watching.followed import Followed
@@ -59,6 +61,8 @@ class Engine:
     heartbeat: Heartbeat
     trouble: Trouble
     cluster_troubles: ClusterTroubles
+    remembered: Remembered
+    care: Attention
 
     @classmethod
     def of(
@@ -85,6 +89,8 @@ class Engine:
             heartbeat=Heartbeat(runtime),
             trouble=Trouble(runtime.steady),
             cluster_troubles=ClusterTroubles(kinds, runtime.clock),
+            remembered=Remembered(runtime),
+            care=Attention(),
         )
 
     def tell(self, configuration: Configuration, services: Mapping[NotifyEntry, str] | None = None) -> None:
@@ -129,9 +135,10 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     poll_interval = configuration.prometheus.poll_interval
     engine.trouble.use(targets, configuration.storm)
     engine.effects.check_with(StillFiring(sources.prometheus, sources.alerts_now, targets).after)
-    releases = Releases(runtime, engine.kinds, sources.prometheus)
+    engine.remembered.keep_only(targets)
+    releases = Releases(runtime, engine.kinds, sources.prometheus, engine.remembered)
     readiness = Readiness(runtime, releases, engine.actions, sources.alertmanager, configuration.notify)
-    watcher = Watcher(runtime, targets, sources, releases, readiness, poll_interval=poll_interval)
+    watcher = Watcher(runtime, targets, sources, releases, readiness, poll_interval=poll_interval, care=engine.care)
     gatherer = FactGatherer(runtime, sources, releases)
     decisions = Decisions(runtime, gatherer, opened=engine.runner.wake)
     judging = Judging(runtime, targets, gatherer, decisions)

@@ -38,12 +38,19 @@ class InstancesOfAll:
         """Made by `read`. Without `whole`, each target is asked for `alone`; without that, nothing is known."""
         self._whole, self._alone = whole, alone
 
-    async def of(self, target: Target) -> Instances:
-        """The instances that the target's telemetry selects."""
+    def seen_of(self, target: Target) -> Instances | None:
+        """The same, as far as it is known without another question."""
         if self._whole is None:
-            return NOTHING if self._alone is None else await self._alone(target)
+            return None if self._alone is not None else NOTHING
         ages = None if self._whole.ages is None else self._whole.ages.having(target.telemetry)
         return Instances(self._whole.asked_at, self._whole.samples.having(target.telemetry), ages)
+
+    async def of(self, target: Target) -> Instances:
+        """The instances that the target's telemetry selects."""
+        seen = self.seen_of(target)
+        if seen is None and self._alone is not None:
+            return await self._alone(target)
+        return seen or NOTHING
 
 
 async def read(

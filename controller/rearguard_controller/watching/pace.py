@@ -29,6 +29,7 @@ class Pace:
         self._looked: dict[str, float] = {}  # target -> when the last look at it began
         self._every: dict[str, float] = {}  # target -> seconds between its last two looks
         self._every_before: dict[str, float] = {}  # target -> seconds between the two looks before
+        self._planned: dict[str, float] = {}  # target -> seconds that will lie between the last look and the next one
 
     def begin(self) -> None:
         """A poll begins."""
@@ -51,13 +52,17 @@ class Pace:
         self._every[target_name] = self._poll_interval if before is None else max(self._poll_interval, now - before)
         self._looked[target_name] = now
 
+    def plan(self, target_name: str, polls: int) -> None:
+        """The next look at a target is to come so many polls after the last one."""
+        self._planned[target_name] = polls * max(self._poll_interval, self.seconds())
+
     def looking_for(self, target_name: str) -> float:
         """Seconds since the last look at a target began; 0 before the first."""
         return self._steady() - self._looked.get(target_name, self._steady())
 
     def every(self, target_name: str) -> float:
-        """Seconds between the last two looks at a target, at least `poll_interval`."""
-        return self._every.get(target_name, self._poll_interval)
+        """Seconds between the last two looks at a target, at least `poll_interval`; or more, if that is planned."""
+        return max(self._every.get(target_name, self._poll_interval), self._planned.get(target_name, 0.0))
 
     def every_before(self, target_name: str) -> float:
         """Seconds between the two looks before the last one: what the last gap is to be measured by.

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -21,7 +23,16 @@ from rearguard_controller.facts.owners import Owners
 from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake.inbox import Intake
-from rearguard_controller.model import Alert, AlertsSeen, AlertState, Check, Condition, Target, Traffic, is_subset
+from rearguard_controller.model import (
+    Alert,
+    AlertsSeen,
+    AlertState,
+    Check,
+    Condition,
+    Target,
+    Traffic,
+    is_subset,
+)
 from rearguard_controller.model.checks import (
     CLOCK,
     CURRENT,
@@ -35,21 +46,24 @@ from rearguard_controller.model.checks import (
     THRESHOLDS,
     TRIGGER_RULES,
 )
-from rearguard_controller.model.observations import is_armed, is_given_up, last_known_good
+from rearguard_controller.releases.looks import Watch
 from rearguard_controller.releases.past import as_seen
-from rearguard_controller.releases.returned import Returns
-from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.releases.presence import Instances
+from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.watching import (
+    attention,
     current_figures,
     instances,
     overlaps,
     readiness_rules,
 )
-from rearguard_controller.watching.coverage import Coverage, Serving
+from rearguard_controller.watching.attention import Attention, Look, Remembered
+from rearguard_controller.watching.coverage import Coverage
 from rearguard_controller.watching.current_figures import Reading, Table
 from rearguard_controller.watching.curves import Curves
+from rearguard_controller.watching.each_target import EachTarget, Kept
 from rearguard_controller.watching.faults import Faults
 from rearguard_controller.watching.last_poll import LastPoll
 from rearguard_controller.watching.pace import Pace
@@ -75,6 +89,17 @@ READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may
 MOST_AT_ONCE = 8  # targets that are checked side by side
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a poll knows when it checks a target."""
+
+    look: Look
+    alerts: Sequence[PrometheusAlert]  # of the target, pending or firing
+    reading: AlertsReading
+    table: Table
+    asked: Asked
+
+
 class Watcher:
     """Polls for ever; answers what it saw last."""
 
@@ -87,8 +112,9 @@ class Watcher:
         readiness: Readiness,
         *,
         poll_interval: float,
+        care: Attention | None = None,
     ) -> None:
-        """Wire the watcher.
+        """Wire the watcher; `care` remembers what was seen of targets before a reload.
 
         While this replica does not lead, it only looks, so that every replica can answer what is going on: it tracks
         no target and hands no alert on.
@@ -103,17 +129,18 @@ class Watcher:
         self._checks = PolledChecks(sources.prometheus, targets, self._coverage, runtime.steady)
         self._replicas = ReplicasAgree(sources.prometheus, targets)
         self._releases = releases
-        self._returns = Returns(runtime)
-        self._beside = SideBySide(runtime, sources.prometheus, releases)
         self._readiness = readiness
         self._poll_interval = poll_interval
         self._last = {target.name: LastPoll() for target in targets}
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
-        self._tracking: dict[str, asyncio.Task[None]] = {}
         self._answered_at: float | None = None
         self._matches = overlaps.checks(targets)
         self._pace = Pace(runtime.steady, poll_interval)
-        self._faults, self.unmatched = Faults(), Unmatched()
+        self._faults, self._care = Faults(), care or Attention()
+        self._loaded, self.unmatched = attention.Loaded(), Unmatched()
+        kept = Kept(self._coverage, self._pace, self._care, self._faults, self._last)
+        beside = SideBySide(runtime, sources.prometheus, releases)
+        self.each = EachTarget(runtime, releases, readiness, beside, kept, poll_interval=poll_interval)
 
     # --- what was seen last -----------------------------------------------------------------------------------
 
@@ -140,8 +167,7 @@ class Watcher:
 
     def not_ready(self, target_name: str) -> tuple[Check, ...]:
         """The checks that do not hold or are not known, with what to do about each."""
-        task = self._tracking.get(target_name)
-        waits = None if task is None or task.done() else self._pace.looking_for(target_name)
+        waits = self._pace.looking_for(target_name) if self.each.is_looking(target_name) else None
         missing = {name: readiness_rules.not_looked(name, leads=self._leads(), waits=waits) for name in READY_CHECKS}
         checks = {**missing, **self._known(target_name)}
         return tuple(check for check in checks.values() if check.holds is not True)
@@ -199,9 +225,7 @@ class Watcher:
                 await asyncio.sleep(max(0.0, self._poll_interval - (self._steady() - started)))
         finally:
             await self._readiness.close()
-            for task in self._tracking.values():
-                task.cancel()
-            await asyncio.gather(*self._tracking.values(), return_exceptions=True)
+            await self.each.close()
 
     async def poll(self, intake: Intake) -> None:
         """Look once at everything. A fault of ours makes unknown what was not looked at; the next poll looks again.
@@ -210,8 +234,10 @@ class Watcher:
             JournalError, LeaseLostError: what was found could not be handed on.
         """
         self._pace.begin()
+        self._care.begin(self._lead.epoch)
         try:
             await self._poll(intake)
+            await self._releases.remembered.note(self._targets)
         except (JournalError, LeaseLostError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever an answer makes of our code: others still wait for the next poll
@@ -221,7 +247,9 @@ class Watcher:
         finally:
             self._pace.end()
 
-    def _not_asked(self, target: Target, why: Callable[[str], Check], *known: Check) -> None:
+    def _not_asked(
+        self, target: Target, why: Callable[[str], Check], *known: Check, look: Look | None = Look.CLOSELY
+    ) -> None:
         """Nothing of Prometheus counts for a target at this poll; only what serves is looked at."""
         before = self._last[target.name].checks
         names = (*ASKED_OF_PROMETHEUS, *(name for name in before if name not in READ_BESIDE))
@@ -230,7 +258,9 @@ class Watcher:
         checks |= {check.name: check for check in own}
         checks |= {name: before[name] for name in READ_BESIDE if name in before}
         self._last[target.name] = replace(self._last[target.name], checks=checks)
-        self._track(target, Watch(instances=instances.NOTHING))
+        if look is not None:
+            watch = Watch(instances=instances.NOTHING, closely=look is Look.CLOSELY)
+            self.each.look(target, watch, None, partial(self.ready, target.name))
 
     async def _poll(self, intake: Intake) -> None:
         await self._prometheus.compare_clocks()
@@ -238,8 +268,10 @@ class Watcher:
         if reading.fault:
             log.warning("prometheus_away", error=reading.fault, hint=reading.hint)
             away = readiness_rules.prometheus(reading.fault, reading.hint)
+            remembered = await self._remembered()
             for target in self._targets:
-                self._not_asked(target, readiness_rules.while_away, away)
+                look = self._how(target, (), None, remembered)
+                self._not_asked(target, readiness_rules.while_away, away, look=look)
             return
         self._answered_at = self._steady()
         mine: dict[str, list[PrometheusAlert]] = {target.name: [] for target in self._targets}
@@ -259,12 +291,34 @@ class Watcher:
             self._telemetry.alert_received("prometheus", len(triggers))
             await intake.consider(triggers)
         (table, asked), _ = await asyncio.gather(
-            self._checks.ask(reading.rules, self._clock, ages=self._releases.wants_ages()),
+            self._checks.ask(reading.rules, self._clock, ages=self._releases.shown.wants_ages()),
             self._replicas.look(reading.rules.alerting),
         )
+        remembered = await self._remembered()
+        self._loaded.see(reading.rules)
         async with asyncio.TaskGroup() as group:
-            for target in self._targets:
-                group.create_task(self._check_alone(target, mine[target.name], reading, table, asked))
+            async for target in in_pieces(self._targets):
+                alerts, there = mine[target.name], asked.instances.seen_of(target)
+                look = self._how(target, alerts, there, remembered)
+                if look is not None:
+                    known = _Known(look, alerts, reading, table, asked)
+                    group.create_task(self._check_alone(target, known))
+
+    async def _remembered(self) -> Remembered:
+        """What the journal says of all targets; nothing while it cannot be read: then they are looked at closely."""
+        if self._leads():
+            with suppress(JournalError):
+                return Remembered(await self._journal.target_states(), await self._journal.targets_under_way())
+        return Remembered()
+
+    def _how(
+        self, target: Target, alerts: Sequence[PrometheusAlert], there: Instances | None, known: Remembered
+    ) -> Look | None:
+        """How this poll looks at a target."""
+        signs = attention.signs_of(target, alerts, there, known, self._loaded.changes)
+        look = self._care.look(target.name, signs, attention.turns(max(self._poll_interval, self.poll_seconds())))
+        is_unknown = self.each.is_looking(target.name) or not self._last[target.name].checks
+        return Look.IN_TURN if look is None and is_unknown else look
 
     async def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
         firing: list[Alert] = []
@@ -291,20 +345,16 @@ class Watcher:
         if len(troubled) > limit.targets:
             log.warning("storm", targets=list(troubled), most=limit.targets, within=limit.within)
 
-    async def _check_alone(
-        self, target: Target, alerts: Sequence[PrometheusAlert], reading: AlertsReading, table: Table, asked: Asked
-    ) -> None:
+    async def _check_alone(self, target: Target, known: _Known) -> None:
         """Check one target; a fault of ours makes its checks unknown, and those of no other."""
         try:
-            await self._check(target, alerts, reading, table, asked)
+            await self._check(target, known)
         except Exception as error:  # noqa: BLE001  # the others are checked all the same
             self._faults.note("target_not_checked", error, target=target.name)
             self._not_asked(target, readiness_rules.broke, readiness_rules.broke(PROMETHEUS))
 
-    async def _check(
-        self, target: Target, alerts: Sequence[PrometheusAlert], reading: AlertsReading, table: Table, asked: Asked
-    ) -> None:
-        wanted = target.policy.alerts
+    async def _check(self, target: Target, known: _Known) -> None:
+        wanted, table, asked = target.policy.alerts, known.table, known.asked
         mine = [voice.rule for voice in asked.of(target)]
         rows = current_figures.rows_of(table, mine)
         spoken = self._coverage.hear(target, asked.of(target))
@@ -321,69 +371,14 @@ class Watcher:
             readings=tuple(figure for row in rows for figure in current_figures.readings(row, target.telemetry)),
             traffic=asked.traffic.of(target),
         )
-        triggers = [alert for alert in alerts if is_subset(wanted, alert.labels)]
+        triggers = [alert for alert in known.alerts if is_subset(wanted, alert.labels)]
         concerning = tuple(alert.labels for alert in triggers)
-        seen = AlertsSeen(reading.read_at, as_seen(alerts))
-        watch = Watch(answered, concerning, spoken, seen, _began(triggers), there)
-        self._track(target, watch, Figures(reading.rules, mine, table, triggers, there))
-
-    # --- each target by itself: a slow one holds up no other ------------------------------------------------------
-
-    def _track(self, target: Target, watch: Watch, shown: Figures | None = None) -> None:
-        before = self._tracking.get(target.name)
-        if self._leads() and (before is None or before.done()):
-            self._pace.look(target.name)
-            self._tracking[target.name] = asyncio.create_task(self._track_one(target, watch, shown))
-
-    async def _track_one(self, target: Target, watch: Watch, shown: Figures | None) -> None:
-        name = target.name
-        try:
-            serving = await self._releases.track(
-                target, watch, poll_interval=self._poll_interval, every=self._pace.every_before(name)
-            )
-            known = await self._journal.releases(name)
-            now_serving = serving.version or serving.state.serving_version
-            current = next((each for each in known if each.version == now_serving), None)
-            others = {each.service_version for each in known if each is not current} - {None}
-            called = current.service_version if current else None
-            self._coverage.serves(name, Serving(now_serving, called, frozenset(filter(None, others))))
-            await self._returns.look(serving.state, current)
-            if shown is not None and serving.version is not None:
-                await self._beside.look(target, serving.state, known, shown)
-        except LeaseLostError:
-            return
-        except JournalError as error:
-            self._telemetry.journal_failed()
-            log.error("target_not_tracked", target=name, error=error.message, hint=error.hint)
-            return
-        except Exception as error:  # noqa: BLE001  # a fault of ours must not pass for a target that is well
-            self._faults.note("target_not_tracked", error, target=name)
-            self._last[name] = replace(
-                self._last[name], checks={**self._last[name].checks, CURRENT: readiness_rules.broke(CURRENT)}
-            )
-            self._telemetry.ready(name, self.ready(name))
-            return
-        best = last_known_good(known)
-        about = (serving.version, serving.state, self._clock())
-        odd = readiness_rules.in_turn(*about) or readiness_rules.set_back(*about)
-        told = serving.version is not None
-        read = {
-            CURRENT: odd or readiness_rules.current(serving.version, serving.detail, target.release, serving.unready),
-            SERVICE_VERSION: readiness_rules.service_version(named=serving.named)
-            if told
-            else readiness_rules.no_version(),
-        }
-        self._last[name] = replace(self._last[name], checks={**self._last[name].checks, **read})
-        self._readiness.see(target, serving.version, known)
-        self._telemetry.ready(name, self.ready(name))
-        armed, by = is_armed(serving.state, self._clock()), serving.state.disarmed_by
-        self._telemetry.armed(name, armed=armed, by=None if armed else by)
-        self._telemetry.given_up(name, given_up=is_given_up(serving.state, current))
-        self._telemetry.observed(name, serving.state.score)
-        bad = current.version if current is not None and current.distrusted else None
-        self._telemetry.versions(name, serving=now_serving, last_known_good=best.version if best else None, bad=bad)
-        if serving.version is None:
-            log.warning("target_unreadable", target=name, error=serving.detail)
+        seen, closely = AlertsSeen(known.reading.read_at, as_seen(known.alerts)), known.look is Look.CLOSELY
+        watch = Watch(answered, concerning, spoken, seen, _began(triggers), there, closely)
+        shown = Figures(known.reading.rules, mine, table, triggers, there)
+        self.each.look(target, watch, shown, partial(self.ready, target.name))
+        if not self._leads():
+            self._care.found(target.name, calm=True)
 
 
 def _began(alerts: Iterable[PrometheusAlert]) -> dict[str, float]:

@@ -9,7 +9,8 @@ from rearguard_controller.adapters.prometheus import AlertingRule, Rules, Series
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import CommandAction, CommandRelease, Sample, TargetState
-from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.releases.looks import Watch
+from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import HOLDING, MATCH, TARGET, target
 from unit.controller.runtime_kit import runtime
 

@@ -8,7 +8,8 @@ from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import AlertsSeen, AlertState, CommandAction, CommandRelease, Sample, SeenAlert
-from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.releases.looks import Watch
+from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import MATCH, TARGET, target
 from unit.controller.runtime_kit import runtime
 

@@ -21,7 +21,8 @@ from rearguard_controller.model import (
     TargetState,
     Trust,
 )
-from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.releases.looks import Watch
+from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching.readiness_rules import destination
 from unit.controller.factories import HOLDING, MATCH, NOW, TARGET, policy, target
 from unit.controller.runtime_kit import runtime

@@ -144,7 +144,7 @@ async def test_a_poll_of_many_targets_asks_as_often_as_one_of_few(prometheus, tm
                     """The questions of one poll, when nothing is new any more."""
                     before = await questions(session, address)
                     await watcher.poll(intake)
-                    await asyncio.gather(*watcher._tracking.values())
+                    await watcher.each.ended()
                     return await questions(session, address) - before
 
                 for _ in range(3):

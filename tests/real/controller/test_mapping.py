@@ -10,7 +10,8 @@ from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease, Sample
-from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.releases.looks import Watch
+from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import MATCH, TARGET, target
 from unit.controller.runtime_kit import runtime
 

@@ -24,7 +24,8 @@ from rearguard_controller.intake.judging import Judging
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.judgement import score
 from rearguard_controller.model import AlertsSeen, AlertState, CommandRelease, Measurement, Mode, Release, Verdict
-from rearguard_controller.releases.tracking import Releases, Watch
+from rearguard_controller.releases.looks import Watch
+from rearguard_controller.releases.tracking import Releases
 from unit.controller.factories import HOLDING, MINUTE, TARGET, alert, command, condition, policy, target, with_facts
 from unit.controller.runtime_kit import runtime
 

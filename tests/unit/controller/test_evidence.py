@@ -21,7 +21,7 @@ from rearguard_controller.model import (
     Sample,
     Silencing,
 )
-from rearguard_controller.releases.tracking import Serving
+from rearguard_controller.releases.looks import Serving
 from unit.controller.factories import (
     DEPLOYED,
     MATCH,

@@ -149,8 +149,8 @@ def test_a_version_keeps_when_it_was_first_seen_and_its_marks():
     first = seen(None, TARGET, "v1", NOW)
     assert (first.target, first.version, first.first_seen, first.last_seen) == (TARGET, "v1", NOW, NOW)
     marked = replace(first, bad_at=NOW, barrier=True)
-    later = seen(marked, TARGET, "v1", NOW + 3600)
-    assert later == replace(marked, last_seen=NOW + 3600)
+    later = seen(marked, TARGET, "v1", NOW + 86_400)
+    assert later == replace(marked, last_seen=NOW + 86_400)
 
 
 def test_last_seen_is_not_written_at_every_poll_and_never_goes_back():

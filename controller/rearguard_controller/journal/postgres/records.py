@@ -98,10 +98,10 @@ async def change_target(
 ) -> TargetState:
     """Read, change and store what is remembered of a target."""
     while True:  # again if another process made the record after we found none
-        body = await _body(connection, "select body from target_state where target = $1 for update", target)
-        before = records.state_in(target, body)
+        row = await connection.fetchrow(f"{statements.STATE} for update of target_state", storable(target))
+        before = records.state_in(target, *(row or (None,)))
         after = change(before)
-        if after == before or await _stored(connection, statements.put_target(after, only_new=body is None)):
+        if after == before or await _stored(connection, statements.put_target(after, only_new=row is None)):
             return after
 
 

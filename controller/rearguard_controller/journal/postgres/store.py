@@ -18,6 +18,7 @@ from rearguard_controller.journal.postgres.inbox import PostgresInbox
 from rearguard_controller.journal.postgres.retention import prune
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, TargetState
+from rearguard_controller.model.watched import Watched
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
@@ -174,6 +175,14 @@ class PostgresJournal(StoreBase):
             return after
 
         return await self._write(work)
+
+    async def note_watched(self, watched: Watched) -> None:
+        """See `Lead.note_watched`."""
+
+        async def work(connection: Connection) -> None:
+            await postgres_records.run(connection, statements.note_watched(watched))
+
+        await self._write(work)
 
     async def note_heartbeat(self, at: float) -> None:
         """See `Journal.note_heartbeat`."""

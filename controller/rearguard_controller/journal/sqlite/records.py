@@ -91,8 +91,8 @@ def change_target(
     connection: sqlite3.Connection, target: str, change: Callable[[TargetState], TargetState]
 ) -> TargetState:
     """Read, change and store what is remembered of a target."""
-    body = _body(connection, "select body from target_state where target = $1", target)
-    before = records.state_in(target, body)
+    rows = run(connection, statements.STATE, (target,))
+    before = records.state_in(target, *(rows[0] if rows else (None,)))
     after = change(before)
     if after != before:
         run(connection, *statements.put_target(after))

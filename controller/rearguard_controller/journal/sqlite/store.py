@@ -25,6 +25,7 @@ from rearguard_controller.journal.sqlite.reader import Reader
 from rearguard_controller.journal.sqlite.writer import Work, Writer
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, TargetState
+from rearguard_controller.model.watched import Watched
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
@@ -180,6 +181,11 @@ class SqliteJournal(StoreBase):
             return after
 
         return await self._write(work, urgent=action is not None, adds=action is not None)
+
+    async def note_watched(self, watched: Watched) -> None:
+        """See `Lead.note_watched`."""
+        note = statements.note_watched(watched)
+        await self._write(lambda connection: sqlite_records.run(connection, *note), adds=False)
 
     async def note_heartbeat(self, at: float) -> None:
         """See `Journal.note_heartbeat`."""

@@ -95,7 +95,7 @@ class LiveFigures:
         polled = [each for each in self._watcher.polled(target.name).values() if each.name not in _NOT_TOLD]
         found = [_finding(target, each) for each in polled if not each.holds]
         found += self._of_rules(target)
-        seen = await self._releases.seen(target)
+        seen = await self._releases.shown.of(target)
         if seen.named is False:
             found.append(_finding(target, readiness_rules.service_version(named=False)))
         if seen.up is False:
