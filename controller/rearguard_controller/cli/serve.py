@@ -91,7 +91,8 @@ def _show(found: config.Configuration, file: str, *, live: bool) -> None:
     terminal.line()
     columns = ("TARGET", "ENVIRONMENT", "POLICY", "MODE", "DOES", "COOLDOWN", "BUDGET", "RELEASE CHECK", "STEPS")
     terminal.table(columns, [_row(target) for target in found.targets])
-    for each in found.discover:
+    looked_for: list[config.Discover | config.DiscoverServices] = [*found.discover, *found.services]
+    for each in looked_for:
         terminal.line(f"\ndiscovers {_where(each)}, policy {each.policy.name}, mode {each.policy.mode.value}")
     warning = _protection(found)
     if warning:
@@ -118,6 +119,10 @@ def _told(found: config.Configuration, file: str, *, live: bool) -> dict[str, ob
         "warnings": _worth_a_look(found, live=live),
         "targets": [_target(target) for target in found.targets],
         "discovers": [_discovered(each) for each in found.discover],
+        "discovers_services": [
+            {"environments": list(each.environments), "policy": each.policy.name, "mode": each.policy.mode.value}
+            for each in found.services
+        ],
     }
 
 
@@ -184,8 +189,10 @@ def _row(target: Target) -> list[object]:
     ]
 
 
-def _where(each: config.Discover) -> str:
-    """Which workloads an entry of `discover` looks for."""
+def _where(each: config.Discover | config.DiscoverServices) -> str:
+    """What an entry of `discover` looks for."""
+    if isinstance(each, config.DiscoverServices):
+        return f"services of {', '.join(each.environments)} in Prometheus"
     return f"{', '.join(each.kinds)} with {each.selector.text} in namespace {', '.join(each.namespaces)}"
 
 

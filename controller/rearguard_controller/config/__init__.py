@@ -20,7 +20,7 @@ _HERE = {
         "load",
         "parse",
     ),
-    "discover": ("Discover",),
+    "discover": ("Discover", "DiscoverServices"),
     "keys": (
         "SECTIONS",
         "tables",

@@ -8,7 +8,7 @@ from rearguard_controller.config.configuration import (
     load,
     parse,
 )
-from rearguard_controller.config.discover import Discover
+from rearguard_controller.config.discover import Discover, DiscoverServices
 from rearguard_controller.config.keys import SECTIONS, tables
 from rearguard_controller.config.loopback import is_loopback
 from rearguard_controller.config.notify import NotifyEntry, ReceiverKind, kind_of
@@ -20,6 +20,7 @@ __all__ = [
     "AlertmanagerSettings",
     "Configuration",
     "Discover",
+    "DiscoverServices",
     "KubernetesSettings",
     "Limits",
     "NotifyEntry",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rearguard_controller.config.discover import Discover, discover
+from rearguard_controller.config.discover import Discover, DiscoverServices, discover
 from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
 from rearguard_controller.config.keys.service import ALERTMANAGER, KUBERNETES, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
 from rearguard_controller.config.mistakes import Mistakes
@@ -139,10 +139,16 @@ class Configuration:
     notify: tuple[NotifyEntry, ...] = ()
     kubernetes: KubernetesSettings = _OWN_CLUSTER
     discover: tuple[Discover, ...] = ()
+    services: tuple[DiscoverServices, ...] = ()
     external_url: str | None = None
     slack: SlackButtons | None = None
     notice_templates: Path | None = None
     page: PageSettings = _USUAL_PAGE
+
+    @property
+    def discovers(self) -> bool:
+        """Whether targets are found rather than listed."""
+        return bool(self.discover or self.services)
 
     @property
     def cluster(self) -> KubernetesSettings | None:
@@ -177,6 +183,9 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
     top, mistakes = compose(text, file).block(TOP), Mistakes()
     environment = mistakes.of(lambda: top.line("environment") or "", _ANY)
     policies = mistakes.of(lambda: _policies(top), stand_ins(top))
+    found: tuple[Discover | DiscoverServices, ...] = mistakes.of(
+        lambda: discover(top.get("discover"), folder, environment, policies), ()
+    )
     configuration = Configuration(
         environment=environment,
         journal=mistakes.of(lambda: _journal(top.need("journal")), _ANY),
@@ -192,7 +201,8 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         storm=mistakes.of(lambda: _storm(top.get("storm")), _USUAL_STORM),
         alertmanager=mistakes.of(lambda: _alertmanager(top.get("alertmanager"), folder), None),
         notify=mistakes.of(lambda: notify(top.get("notify"), folder), ()),
-        discover=mistakes.of(lambda: discover(top.get("discover"), folder, environment, policies), ()),
+        discover=tuple(each for each in found if isinstance(each, Discover)),
+        services=tuple(each for each in found if isinstance(each, DiscoverServices)),
         kubernetes=mistakes.of(lambda: _kubernetes(top.get("kubernetes"), folder), _OWN_CLUSTER),
         external_url=mistakes.of(lambda: _external_url(top.get("external_url")), None),
         notice_templates=mistakes.of(lambda: _optional_path(top, "notice_templates", folder), None),

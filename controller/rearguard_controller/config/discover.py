@@ -9,18 +9,29 @@ from functools import partial
 from pathlib import Path
 
 from rearguard_controller.config import hooks, releases
-from rearguard_controller.config.keys.discover import DISCOVER, DISCOVER_KUBERNETES
+from rearguard_controller.config.keys.discover import DISCOVER, DISCOVER_KUBERNETES, DISCOVER_PROMETHEUS
 from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.object_names import namespace
 from rearguard_controller.config.policies import policy_of
 from rearguard_controller.config.reading import Block, Place
 from rearguard_controller.config.targets import matches, verify
-from rearguard_controller.model import HealthCheck, Hook, Labels, OwnerRule, Policy, WorkloadKind, selectors
+from rearguard_controller.model import (
+    CommandRelease,
+    HealthCheck,
+    Hook,
+    Labels,
+    OwnerRule,
+    Policy,
+    WorkloadKind,
+    selectors,
+)
 from rearguard_controller.model.selectors import Selector
 
 MATCH = ({"service_name": "{name}", "deployment_environment_name": "{environment}"},)
 _WORD = re.compile(r"\{([^{}]*)\}")
 PLACEHOLDERS = ("namespace", "name", "environment")  # of `match`, as {namespace}
+OF_SERVICES = ("service", "environment")  # of the commands of services that Prometheus shows
+_NO_ENVIRONMENT = "the environment of these targets is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +58,26 @@ class Discover:
     recovery_within: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DiscoverServices:
+    """In which environments services are looked for, and what the targets are like that they become.
+
+    Attributes:
+        release: arguments may hold {service} and {environment}.
+    """
+
+    environments: tuple[str, ...]
+    policy: Policy
+    release: CommandRelease
+    before: tuple[Hook, ...] = ()
+    after: tuple[Hook, ...] = ()
+    health: HealthCheck | None = None
+    recovery_within: float | None = None
+
+
 def discover(
     place: Place | None, folder: Path, environment: str, policies: Mapping[str, Policy]
-) -> tuple[Discover, ...]:
+) -> tuple[Discover | DiscoverServices, ...]:
     """The entries of `discover`, in the order of the file."""
     if place is None:
         return ()
@@ -59,26 +87,46 @@ def discover(
     return tuple(each for each in found if each is not None)
 
 
-def _read(item: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Discover:
-    return _entry(item.block(DISCOVER), folder, environment, policies)
+def _read(item: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Discover | DiscoverServices:
+    block = item.block(DISCOVER)
+    kinds = {"kubernetes", "prometheus"} & block.entries.keys()
+    if len(kinds) != 1:
+        raise item.error("this names no place to look in, or two", "give exactly one of kubernetes and prometheus")
+    own = block.line("environment") or environment
+    if "prometheus" in kinds:
+        return _services(block, folder, own, policies)
+    return _entry(block, folder, own, policies)
+
+
+def _services(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> DiscoverServices:
+    where = block.need("prometheus").block(DISCOVER_PROMETHEUS)
+    if (misplaced := block.get("match")) is not None:
+        raise misplaced.error("this is for workloads", "a service is matched by its name and environment")
+    named, command = where.get("environments"), where.need("command")
+    environments = (environment,) if named is None else named.texts("a list of environments")
+    if not all(environments) or not environments:
+        raise block.place.error(_NO_ENVIRONMENT, "add environments, or environment: here or at the top level")
+    policy, how = policy_of(block, policies), hooks.command_release(command, folder, more=OF_SERVICES)
+    releases.require_way_back(command, how, policy)
+    before, after = hooks.hooks(block.get("hooks"), folder, in_cluster=False)
+    health, recovery_within = verify(block.get("verify"))
+    return DiscoverServices(tuple(dict.fromkeys(environments)), policy, how, before, after, health, recovery_within)
 
 
 def _entry(block: Block, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Discover:
     where = block.need("kubernetes").block(DISCOVER_KUBERNETES)
     before, after = hooks.hooks(block.get("hooks"), folder, in_cluster=True)
     health, recovery_within = verify(block.get("verify"))
-    own, match = block.line("environment") or environment, block.get("match")
-    if not own:
-        raise block.place.error(
-            "the environment of these targets is not known", "add environment: here or at the top level"
-        )
+    match = block.get("match")
+    if not environment:
+        raise block.place.error(_NO_ENVIRONMENT, "add environment: here or at the top level")
     timeout, owner = releases.changing(where)
     return Discover(
         namespaces=_namespaces(where.need("namespaces")),
         kinds=_kinds(where.get("kinds")),
         selector=_selector(where.need("selector")),
         policy=policy_of(block, policies),
-        environment=own,
+        environment=environment,
         match=MATCH if match is None else _templates(match),
         timeout=timeout,
         owner=owner,

@@ -34,7 +34,7 @@ LOOK_TIMEOUT = 30.0  # at most, for commands that only look: current, versions, 
 _HARMLESS = ("GET", "HEAD")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OWN_STEPS = (
     "pause-owner",
@@ -58,12 +58,13 @@ class Surroundings:
     cwd: str
     env: Mapping[str, str]
     pass_env: tuple[str, ...]
+    words: tuple[str, ...] = PLACEHOLDERS  # that arguments may hold
 
 
 def name(place: Place) -> str:
     """A name that may stand in addresses, arguments and metric labels."""
     text = place.line("a name")
-    if not _NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         raise place.error(
             f"{text[:60]!r} is no name", "use letters, digits, '.', '_' and '-', at most 100, first a letter or digit"
         )
@@ -85,11 +86,11 @@ def url(place: Place, *, placeholders: bool) -> str:
     return text
 
 
-def command_release(place: Place, folder: Path) -> CommandRelease:
-    """The commands that read and change a target's version."""
+def command_release(place: Place, folder: Path, *, more: tuple[str, ...] = ()) -> CommandRelease:
+    """The commands that read and change a target's version; arguments may hold these placeholders more."""
     block = place.block(COMMAND_RELEASE)
     timeout = block.duration("timeout", COMMAND_TIMEOUT, least=LEAST_TIMEOUT)
-    around = _surroundings(block, folder, Surroundings(str(folder), {}, ()))
+    around = _surroundings(block, folder, Surroundings(str(folder), {}, (), (*PLACEHOLDERS, *more)))
     look = min(timeout, LOOK_TIMEOUT)
     rollback, versions, check = block.get("rollback"), block.get("versions"), block.get("check")
     return CommandRelease(
@@ -228,7 +229,7 @@ def _command(place: Place, timeout: float, around: Surroundings) -> CommandActio
     if not items:
         raise place.error("this is empty", "name at least the program")
     for item in items:
-        _check_placeholders(item, item.text("an argument"))
+        _check_placeholders(item, item.text("an argument"), around.words)
     if _PLACEHOLDER.search(items[0].text()):
         raise items[0].error("the program must be fixed", "use placeholders in arguments only")
     return CommandAction(
@@ -240,10 +241,10 @@ def _command(place: Place, timeout: float, around: Surroundings) -> CommandActio
     )
 
 
-def _check_placeholders(place: Place, text: str) -> None:
+def _check_placeholders(place: Place, text: str, known: tuple[str, ...] = PLACEHOLDERS) -> None:
     for word in _PLACEHOLDER.findall(text):
-        if word not in PLACEHOLDERS:
-            raise place.error(f"the placeholder {{{word}}} is not known", meant(word, PLACEHOLDERS))
+        if word not in known:
+            raise place.error(f"the placeholder {{{word}}} is not known", meant(word, known))
 
 
 def _surroundings(block: Block, folder: Path, inherited: Surroundings) -> Surroundings:
@@ -254,7 +255,8 @@ def _surroundings(block: Block, folder: Path, inherited: Surroundings) -> Surrou
     added = inherited.env
     if env is not None:
         added = {_variable(entry, key): entry.text() for key, entry in env.entries("a mapping of text").items()}
-    return Surroundings(inherited.cwd if cwd is None else str(folder / cwd.line("a path")), added, names)
+    where = inherited.cwd if cwd is None else str(folder / cwd.line("a path"))
+    return Surroundings(where, added, names, inherited.words)
 
 
 def _variable(place: Place, text: str) -> str:

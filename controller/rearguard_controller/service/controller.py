@@ -49,6 +49,7 @@ from rearguard_controller.service.leadership import Leadership
 from rearguard_controller.service.past import Past
 from rearguard_controller.service.wiring import Engine, Parts
 from rearguard_controller.watching.discovered import LOOK_EVERY, Discovery
+from rearguard_controller.watching.services import Services
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +112,7 @@ class Controller:
         self._gate, self._warnings = Gate(configuration.tokens), Warnings(self._runtime.clock)
         self._listed, self._found = configuration, configuration.targets[:0]
         self._discovery, self._undiscovered = Discovery(configuration), ""
+        self._services = Services(configuration, self._runtime.steady)
         self._reloaded, self._reloading = asyncio.Event(), asyncio.Lock()
         self._past = Past(path, self._runtime.clock)
         self._logged = Logged(self._runtime.clock) if logged is None else logged
@@ -165,7 +167,7 @@ class Controller:
     async def _reload(self) -> None:
         listed = await beside(partial(config.load, self._path), [self._path])
         known = {target.name for target in listed.targets}
-        kept = tuple(target for target in self._found if target.name not in known) if listed.discover else ()
+        kept = tuple(target for target in self._found if target.name not in known) if listed.discovers else ()
         configuration = replace(listed, targets=(*listed.targets, *kept))  # those that were found are looked at again
         auth.require_protection(configuration.tokens, configuration.listen.host, insecure=self._insecure)
         _refuse_fixed(self.parts.configuration, configuration)
@@ -185,6 +187,7 @@ class Controller:
             await self._engine.kinds.use(self._cluster(configuration))
         self._engine.tell(configuration, services)
         self._listed, self._found, self._discovery = listed, kept, Discovery(listed)
+        self._services = Services(listed, self._runtime.steady)
         await self._take(configuration)
         self._telemetry.reloaded(success=True)
         self._warnings.reloaded()
@@ -209,13 +212,17 @@ class Controller:
     async def _discover(self, *, within: float | None = None) -> None:
         """Take the targets that there are now; those that were found last stay while that is not known."""
         listed, cluster = self._listed, self._engine.kinds.cluster
-        if not listed.discover or cluster is None:
+        if not listed.discovers:
             return
         try:
             async with asyncio.timeout(within):
-                found = await self._discovery.look(cluster)
+                found = await self._services.look(self._prometheus)
+                if listed.discover and cluster is not None:
+                    taken = {target.name for target in found}
+                    workloads = await self._discovery.look(cluster)
+                    found = (*found, *(each for each in workloads if each.name not in taken))
         except (SourceError, TimeoutError) as error:
-            why = error.message if isinstance(error, SourceError) else "the cluster did not answer in time"
+            why = error.message if isinstance(error, SourceError) else "there was no answer in time"
             if why != self._undiscovered:  # once, and not every two seconds
                 log.warning("not_discovered", error=why)
             self._undiscovered = why

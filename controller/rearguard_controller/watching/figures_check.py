@@ -6,9 +6,10 @@ of targets that no rule speaks of, or whose instances Prometheus does not scrape
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rearguard_controller.adapters.prometheus import Prometheus, Rules, possible
 from rearguard_controller.adapters.prometheus.promql import duration, quoted
@@ -33,6 +34,8 @@ SILENT = (
     " a process that is gone. Look whether it runs and sends."
 )
 
+_OF_NOBODY = "target_info|up|scrape_.*|push_.*"  # names that Prometheus and gateways add
+
 T = TypeVar("T")
 
 
@@ -42,6 +45,7 @@ class FiguresCheck:
     def __init__(self, prometheus: Prometheus, coverage: Coverage, steady: Callable[[], float]) -> None:
         """Wire it. `coverage` tells which rules speak of a target; `steady` gives seconds that only go forward."""
         self._prometheus, self._coverage, self._steady = prometheus, coverage, steady
+        self._jobs, self._asking = frozenset[str](), asyncio.Lock()
         self._kept: dict[tuple[str, str], tuple[float, object]] = {}  # question, target -> when asked, and the answer
 
     async def of(
@@ -69,7 +73,7 @@ class FiguresCheck:
         if not names:
             return Check(FIGURES, False, await self._why_unseen(target, voices, rules, addresses))
         foreign = [] if scraped is None else [each for each in addresses if each not in scraped]
-        if foreign and foreign == addresses and await self._are_silent(target, foreign):
+        if foreign and foreign == addresses and await self._are_silent(foreign):
             return Check(FIGURES, False, SILENT.format(span(SILENT_AFTER)))
         every = len({voice.rule.name for voice in voices})
         said = f"{len(names)} of {every} trigger rules can tell how it is: {unseen.few(names)}."
@@ -138,17 +142,34 @@ class FiguresCheck:
         names = frozenset(sample.labels.get("__name__", "") for sample in samples)
         return self._keep("metrics", target.name, names, keep=bool(names))
 
-    async def _are_silent(self, target: Target, addresses: Sequence[Address]) -> bool:
-        """Whether none of the numbers at these addresses changed lately; False when Prometheus cannot be asked."""
-        known = self._known("silent", target.name)
-        if isinstance(known, bool):
-            return known
-        series = _of(addresses, f"[{duration(SILENT_AFTER)}]", "changes")
+    async def _are_silent(self, addresses: Sequence[Address]) -> bool:
+        """Whether none of the numbers at these addresses changed lately; False when Prometheus cannot tell.
+
+        It is asked once for the addresses of all targets that show themselves in this way.
+        """
+        async with self._asking:
+            of_all = self._known("changing", "")
+            known, changing = of_all if isinstance(of_all, _Changing) else _Changing()
+            unknown = {job for job, _ in addresses} - known
+            if unknown:
+                known |= self._jobs | unknown
+                of_all = self._keep("changing", "", _Changing(known, await self._changing(known)))
+                changing = of_all.addresses
+        return changing is not None and changing.isdisjoint(addresses)
+
+    async def _changing(self, jobs: Collection[str]) -> frozenset[Address] | None:
+        """The addresses of these jobs of which a number changed lately; None when Prometheus cannot tell."""
+        wanted = quoted("|".join(re.escape(job).replace("\\-", "-") for job in sorted(jobs)))
+        series = f'{{job=~{wanted},__name__!~"{_OF_NOBODY}"}}[{duration(SILENT_AFTER)}]'
         try:
-            samples = await self._prometheus.query(f"max({series})")
+            samples = await self._prometheus.query(f"count by (job, instance) (changes({series}) > 0)")
         except SourceError:
-            return False
-        return self._keep("silent", target.name, not any(sample.value > 0 for sample in samples))
+            return None
+        return frozenset(address_of(each.labels) for each in samples)
+
+    def see_jobs(self, instances: Collection[Address], scraped: Collection[Address] | None) -> None:
+        """These are the instances of all targets, of which Prometheus scrapes some itself."""
+        self._jobs = frozenset() if scraped is None else frozenset(job for job, _ in set(instances) - set(scraped))
 
     def _known(self, question: str, about: str, lasts: float = ASK_AGAIN) -> object:
         asked_at, answer = self._kept.get((question, about), (0.0, None))
@@ -161,16 +182,23 @@ class FiguresCheck:
         return answer
 
 
-def _of(addresses: Sequence[Address], within: str = "", function: str = "") -> str:
+class _Changing(NamedTuple):
+    """Addresses of which a number changed lately, as far as these jobs were asked about; None: not known."""
+
+    jobs: frozenset[str] = frozenset()
+    addresses: frozenset[Address] | None = frozenset()
+
+
+def _of(addresses: Sequence[Address]) -> str:
     """PromQL of all numbers at these addresses, without those that Prometheus and gateways add."""
     by_job: dict[str, list[str]] = {}
     for job, instance in addresses[:MOST_INSTANCES]:
         by_job.setdefault(job, []).append(re.escape(instance).replace("\\-", "-"))
     selectors = [
-        f'{{job={quoted(job)},instance=~{quoted("|".join(instances))},__name__!~"target_info|up|scrape_.*|push_.*"}}'
+        f'{{job={quoted(job)},instance=~{quoted("|".join(instances))},__name__!~"{_OF_NOBODY}"}}'
         for job, instances in by_job.items()
     ]
-    return " or ".join(f"{function}({each}{within})" if function else each for each in selectors)
+    return " or ".join(selectors)
 
 
 def _without_name(sample: Sample) -> dict[str, str]:

@@ -18,6 +18,7 @@ from rearguard_controller.facts.pieces import computed
 from rearguard_controller.model import Sample, Target
 from rearguard_controller.releases.presence import Instances
 from rearguard_controller.watching.label_sets import ByLabels
+from rearguard_controller.watching.one_process import Address, address_of
 
 NOTHING = Instances(0.0)  # Prometheus could not be asked
 
@@ -29,6 +30,7 @@ class _Whole:
     asked_at: float
     samples: ByLabels[Sample]
     ages: ByLabels[Sample] | None
+    addresses: frozenset[Address]
 
 
 class InstancesOfAll:
@@ -37,6 +39,10 @@ class InstancesOfAll:
     def __init__(self, whole: _Whole | None, alone: Callable[[Target], Awaitable[Instances]] | None = None) -> None:
         """Made by `read`. Without `whole`, each target is asked for `alone`; without that, nothing is known."""
         self._whole, self._alone = whole, alone
+
+    def addresses(self) -> frozenset[Address]:
+        """The addresses of all instances, as far as they are known without another question."""
+        return frozenset() if self._whole is None else self._whole.addresses
 
     def seen_of(self, target: Target) -> Instances | None:
         """The same, as far as it is known without another question."""
@@ -72,7 +78,8 @@ async def read(
     except SourceError:
         return InstancesOfAll(None)
     found = await _by_labels(samples)
-    return InstancesOfAll(_Whole(asked_at, found, None if scraped is None else await _by_labels(scraped)))
+    addresses = frozenset(address_of(each.labels) for each in samples)
+    return InstancesOfAll(_Whole(asked_at, found, None if scraped is None else await _by_labels(scraped), addresses))
 
 
 async def _ask(

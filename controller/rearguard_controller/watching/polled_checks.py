@@ -86,6 +86,7 @@ class PolledChecks:
         wanted = {tuple(sorted(target.policy.alerts.items())) for target in self._targets}
         triggers = [rule for rule in rules.alerting if any(can_raise(rule, dict(each)) for each in wanted)]
         voices = await self._coverage.ask(triggers, rules, table)
+        self._figures.see_jobs(seen.addresses(), intervals)
         return table, Asked(rules, voices, intervals, seen, shared, odd, answered)
 
     async def _intervals(self) -> Intervals:

@@ -15,8 +15,10 @@ from rearguard_controller.watching import instances
 from unit.controller.factories import target
 
 DEADLINE = 60.0
+SILENT = "None of its numbers has changed"
 SETTINGS = """
 global: {{scrape_interval: 1s}}
+rule_files: [rules.yml]
 scrape_configs:
   - {{job_name: shop, honor_labels: true, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}
   - {{job_name: 'a.b|c "d"', honor_labels: true, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}
@@ -29,13 +31,14 @@ def prometheus(tmp_path):
     """The address of a Prometheus, given what its one service shows."""
     opened = []
 
-    def start(text):
+    def start(text, rules="groups: []"):
         shown = page(text.encode())
         port = shown.__enter__()
         opened.append(shown)
         folder = tmp_path / "prometheus"
         folder.mkdir()
         (folder / "prometheus.yml").write_text(SETTINGS.format(port=port))
+        (folder / "rules.yml").write_text(rules)
         started = running(folder)
         opened.append(started)
         return started.__enter__()
@@ -118,22 +121,35 @@ TARGET = """
 """
 
 
-@pytest.mark.parametrize("many", [40])
-async def test_a_poll_of_many_targets_asks_as_often_as_one_of_few(prometheus, tmp_path, many):
-    address = prometheus(
-        "".join(
-            info(
-                service_name=f"s{number}",
-                service_version="v2",
-                deployment_environment_name="production",
-                instance=f"{number}",
-            )
-            for number in range(many)
-        )
-    )
+RULES = """
+groups:
+  - name: fleet
+    interval: 1s
+    rules:
+      - alert: Failing
+        expr: failing > 0.5
+        labels: {action: rollback}
+        annotations: {figure: failing, threshold: "> 0.5"}
+"""
+
+
+@pytest.mark.parametrize(("few", "many"), [(5, 100)])
+async def test_a_poll_of_many_targets_asks_as_often_as_one_of_few(prometheus, tmp_path, few, many):
+    """Their instances are those of a gateway, whose numbers might have stopped: that is asked once, too."""
+    services = [
+        {
+            "service_name": f"s{number}",
+            "service_version": "v2",
+            "deployment_environment_name": "production",
+            "instance": f"{number}",
+        }
+        for number in range(many)
+    ]
+    shown = [info(**each) + info(**each).replace("target_info", "failing").replace(" 1", " 0") for each in services]
+    address = prometheus("".join(shown), RULES)
     counted = {}
     async with aiohttp.ClientSession() as session:
-        for number in (2, many):
+        for number in (few, many):
             folder = tmp_path / f"of-{number}"
             folder.mkdir()
             more = "".join(TARGET.format(number=each) for each in range(number))
@@ -141,13 +157,22 @@ async def test_a_poll_of_many_targets_asks_as_often_as_one_of_few(prometheus, tm
                 watcher, intake = controller.parts.watcher, controller.parts.intake
 
                 async def polled(watcher=watcher, intake=intake):
-                    """The questions of one poll, when nothing is new any more."""
+                    """The questions of one poll that comes a minute after the one before."""
+                    watcher._checks._figures._kept.clear()
+                    watcher._coverage._asked.clear()
                     before = await questions(session, address)
                     await watcher.poll(intake)
                     await watcher.each.ended()
                     return await questions(session, address) - before
 
-                for _ in range(3):
+                async def can_be_told(watcher=watcher, polled=polled):
                     await polled()
-                counted[number] = min([await polled() for _ in range(3)])
-    assert counted[many] == counted[2] <= 40
+                    return "of 1 trigger rules" in watcher.polled("s0")["figures"].detail or SILENT in str(
+                        watcher.polled("s0")["figures"]
+                    )
+
+                await until(can_be_told)
+                for _ in range(2):
+                    await polled()
+                counted[number] = max([await polled() for _ in range(3)])
+    assert counted[many] == counted[few] <= 40

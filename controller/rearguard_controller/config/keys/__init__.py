@@ -33,6 +33,7 @@ SECTIONS = (
     policies.BUDGET,
     discover.DISCOVER,
     discover.DISCOVER_KUBERNETES,
+    discover.DISCOVER_PROMETHEUS,
     targets.TARGET,
     targets.RELEASE,
     targets.COMMAND_RELEASE,

@@ -60,6 +60,8 @@ _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the s
     (service.TOP, "targets"): targets.TARGET,
     (service.TOP, "discover"): discover.DISCOVER,
     (discover.DISCOVER, "kubernetes"): discover.DISCOVER_KUBERNETES,
+    (discover.DISCOVER, "prometheus"): discover.DISCOVER_PROMETHEUS,
+    (discover.DISCOVER_PROMETHEUS, "command"): targets.COMMAND_RELEASE,
     (discover.DISCOVER, "hooks"): targets.HOOKS,
     (discover.DISCOVER, "verify"): targets.VERIFY,
     **{
