@@ -36,13 +36,14 @@ ODD = {
 }
 GROUPS = [
     group["name"]
-    for file in ("thresholds", "release", "recording", "alerts", "controller")
+    for file in ("thresholds", "release", "recording", "evidence", "alerts", "controller")
     for group in yaml.safe_load((RULES / f"{file}.yml").read_text())["groups"]
 ]
 STATUS = {"http_route": "/", "http_response_status_code": "200"}
 LABELS = {
     "http_server_request_duration_seconds_count": STATUS,
     "http_server_request_duration_seconds_sum": STATUS,
+    "http_server_request_duration_seconds_bucket": {**STATUS, "le": "+Inf"},
     "websocket_server_disconnects_total": {"http_route": "/feed", "reason": "abnormal"},
 }
 WAITS = 90  # seconds: long enough for every join, and for ReleaseErrorRate of cart

@@ -33,6 +33,7 @@ PROMISED = {
     "ReleaseDown": ("1m", True),
     "ReleaseErrorRate": ("30s", True),
     "ReleaseWorse": ("0s", True),
+    "ReleaseSlower": ("0s", True),
     "ReleaseSlowResponses": ("30s", True),
     "RearguardWatchdog": ("0s", False),
 }

@@ -20,6 +20,7 @@ FRESH_ATTEMPTS = 2  # automatic rollbacks away from one version that follow inte
 DIGEST_SHOWN = len("@sha256:") + 12  # characters of a digest that a sentence repeats
 ERRORS = re.compile(r":http_error_(?:ratio|evidence):")  # in a figure: it measures which share of requests failed
 ERROR_EVIDENCE = re.compile(r":http_error_evidence:")  # in a figure: it is evidence made of such shares
+SLOWNESS = re.compile(r":http_(?:mean_seconds|slow_evidence):")  # in a figure: it measures how slow answers are
 RECORDED = re.compile(r"[A-Za-z_]\w*:[\w:]+")  # the name of a recorded series
 GAPS_ALLOWED = 3  # missed polls before unbroken service counts as broken
 
@@ -326,9 +327,10 @@ def same_fault(one: tuple[str, str], other: tuple[str, str]) -> bool:
     """Whether two figures, each with its threshold, are about the same fault.
 
     So are figures that are compared with the same recorded threshold: they measure the same over different windows.
-    So are all shares of failed requests, and the evidence that is made of them. A bare number says nothing.
+    So are all shares of failed requests, and the evidence that is made of them; so is all that measures how slow
+    answers are. A bare number says nothing.
     """
-    if one == other or (ERRORS.search(one[0]) and ERRORS.search(other[0])):
+    if one == other or any(each.search(one[0]) and each.search(other[0]) for each in (ERRORS, SLOWNESS)):
         return True
     return one[1].split() == other[1].split() and RECORDED.search(one[1]) is not None
 

@@ -144,6 +144,43 @@ _TROUBLE = Row(
     ),
 )
 
+_EVIDENCE = Row(
+    "Releases by evidence",
+    6,
+    (
+        Panel(
+            "bargauge",
+            "Evidence of failures, as a share of what is needed",
+            "Nats of evidence that a version fails more than the versions before it allow, the fifteen services"
+            " nearest to what ReleaseWorse compares with.",
+            (
+                Query(
+                    _of_threshold("version:http_error_evidence:nats", "service:http_error_evidence:needed"),
+                    "{{service_name}}",
+                ),
+            ),
+            12,
+            unit="percentunit",
+            steps=_NEAR,
+        ),
+        Panel(
+            "bargauge",
+            "Evidence of slow answers, as a share of what is needed",
+            "Nats of evidence that a version is slower than the versions before it allow, the fifteen services"
+            " nearest to what ReleaseSlower compares with.",
+            (
+                Query(
+                    _of_threshold("version:http_slow_evidence:nats", "service:http_slow_evidence:needed"),
+                    "{{service_name}}",
+                ),
+            ),
+            12,
+            unit="percentunit",
+            steps=_NEAR,
+        ),
+    ),
+)
+
 _SERVICES = Row(
     "Services",
     9,
@@ -257,7 +294,7 @@ def board():
                 "deployment_environment_name of target_info",
             )
         ],
-        (_NOW, _TROUBLE, _SERVICES, *_TIME),
+        (_NOW, _TROUBLE, _EVIDENCE, _SERVICES, *_TIME),
         begins="now-24h",
         annotations=[
             annotation(

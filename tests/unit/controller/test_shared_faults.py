@@ -168,6 +168,15 @@ async def test_the_alerts_of_evidence_and_of_error_ratios_are_about_the_same_fau
     assert await polls.judged(Condition("ReleaseSlower", *slower, MATCH)) is None
 
 
+async def test_the_evidence_of_slow_answers_and_mean_times_are_about_the_same_fault(polls, journal):
+    slower = ("version:http_slow_evidence:nats", "> service:http_slow_evidence:needed")
+    kept = await seen_beside(journal, figure=slower[0], threshold=slower[1])
+    mean = ("version:http_mean_seconds:newest", "> service:http_mean_seconds:threshold")
+    assert await polls.judged(Condition("ReleaseSlowResponses", *mean, MATCH)) == kept
+    memory = ("version:memory_usage:ratio", "> service:memory_critical_ratio:threshold")
+    assert await polls.judged(Condition("CriticalMemoryUsage", *memory, MATCH)) is None
+
+
 async def test_what_ended_by_one_figure_holds_by_another_only_if_it_was_seen_later(polls, journal):
     other = Condition("HighErrorRate", "shop:errors:over1m", OF_LIMIT, MATCH)
     kept = await seen_beside(journal)
