@@ -28,6 +28,7 @@ from rearguard_exporter.fault_barrier import log, quiet
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
 from rearguard_exporter.frameworks.asgi_beacons import beacon_answer, script_answer
+from rearguard_exporter.frameworks.asgi_channels import watch_channels
 from rearguard_exporter.frameworks.asgi_copies import MEASURED, watch_router
 from rearguard_exporter.frameworks.asgi_loop import beside_loop, running_loop
 from rearguard_exporter.frameworks.asgi_request import Request, request_class
@@ -186,6 +187,7 @@ class MeasuredApp(ApplicationProxy):
 
     def _enter(self, receive: Receive) -> None:
         watch_router(self.app)
+        watch_channels(self.app)
         self._own.request = request_class(receive)
         self._loop = running_loop()
         if self._loop is not None:

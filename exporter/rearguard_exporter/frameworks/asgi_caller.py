@@ -87,7 +87,15 @@ def tells_departure(failure: BaseException, send: Callable[..., Any]) -> bool:
         return True
     # Since ASGI 2.4 servers say so by an OSError of `send`. Starlette raises its own exception instead, also for an
     # OSError of the application's stream.
-    return any(isinstance(each, OSError) and is_raised_in(each, send) for each in _behind(failure))
+    return any(is_of_lost_connection(each) and is_raised_in(each, send) for each in _behind(failure))
+
+
+def is_of_lost_connection(failure: BaseException) -> bool:
+    """Whether sending failed with this because the connection is gone: an OSError, or what uvloop raises instead."""
+    if isinstance(failure, OSError):
+        return True
+    frames = [frame for frame, _ in walk_tb(failure.__traceback__)] if type(failure) is RuntimeError else []
+    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("uvloop")
 
 
 def origin(failure: BaseException) -> BaseException:

@@ -12,6 +12,7 @@ from rearguard_exporter.frameworks.asgi_caller import (
     breaks_stream,
     has_left,
     is_from_within,
+    is_of_lost_connection,
     is_raised_in,
     may_hide_failure,
     origin,
@@ -95,7 +96,7 @@ class Request(MeasuredRequest):
         except BaseException as failure:
             if is_counted:
                 self.take_back(at)
-            if isinstance(failure, OSError):
+            if is_of_lost_connection(failure):
                 self._is_last = False
                 self._note_departure()
             raise

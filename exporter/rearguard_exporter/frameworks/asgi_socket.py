@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from rearguard_exporter.fault_barrier import quiet, report
-from rearguard_exporter.frameworks.asgi_caller import is_cancelled_by_server
+from rearguard_exporter.frameworks.asgi_caller import is_cancelled_by_server, is_of_lost_connection
 from rearguard_exporter.frameworks.asgi_loop import running_loop
 from rearguard_exporter.frameworks.asgi_route import route_of
 from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest
@@ -82,7 +82,7 @@ class Socket:
         try:
             await self._send(message)
         except Exception as failure:
-            self._lost = self._lost or isinstance(failure, OSError)
+            self._lost = self._lost or is_of_lost_connection(failure)
             if is_closing:  # the server refused its code, so nothing was closed
                 self._ended, self._handshake.status = before
             raise
@@ -103,7 +103,9 @@ class Socket:
             self._connection.sent()
         elif kind == "websocket.accept" and self._connection is None:
             self._handshake.leave()
-            self._connection = Connection(self._handshake.lane.instruments, route_of(self._handshake.subject))
+            self._connection = Connection(
+                self._handshake.lane.instruments, self._handshake.route or route_of(self._handshake.subject)
+            )
         elif kind == "websocket.http.response.start":
             self._handshake.status = message["status"] if isinstance(message["status"], int) else SERVER_ERROR
 

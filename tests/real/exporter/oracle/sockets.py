@@ -64,10 +64,28 @@ def wrong_reasons(served: Served, limit_of: Callable[[str], SocketLimit | None])
     return wrong
 
 
+def reasons_of_vanished(served: Served, callers: int) -> dict[str, float]:
+    """Why the sockets of this many callers ended who vanished from a handler that only sends, one after the other."""
+    [asked] = [each for each in TABLE if each.name == "only_sends"]
+    for at in range(callers):
+        _behave(served.port, asked)
+        wait_until(lambda at=at: sum(_ends(served).values()) > at, within=_PATIENCE, what="an end")
+    return {reason: count for reason, count in _ends(served).items() if count}
+
+
+def routes(served: Served) -> set[str]:
+    """The routes of all connections."""
+    return {sample.labels["http_route"] for sample in _scrape(served).all(_ENDS)}
+
+
+def _scrape(served: Served) -> Scrape:
+    headers = {"Connection": "close"}
+    return Scrape(requests.get(f"http://127.0.0.1:{served.port}/metrics", timeout=10, headers=headers).text)
+
+
 def _ends(served: Served) -> dict[str, float]:
-    text = requests.get(f"http://127.0.0.1:{served.port}/metrics", timeout=10, headers={"Connection": "close"}).text
     counts: dict[str, float] = {}
-    for sample in Scrape(text).all(_ENDS):
+    for sample in _scrape(served).all(_ENDS):
         counts[sample.labels["reason"]] = counts.get(sample.labels["reason"], 0.0) + sample.value
     return counts
 

@@ -9,7 +9,7 @@ from real.exporter.oracle.behaviours import AIOHTTP_TABLE, TABLE, WSGI_TABLE
 from real.exporter.oracle.comparison import wrong_cells
 from real.exporter.oracle.limits import LIMITS, SOCKET_LIMITS, limit_of, socket_limit_of
 from real.exporter.oracle.servers import AIOHTTP, ASGI, COMMANDS, HTTP2, WSGI, serve
-from real.exporter.oracle.sockets import refused, wrong_reasons
+from real.exporter.oracle.sockets import reasons_of_vanished, refused, routes, wrong_reasons
 from real.exporter.oracle.wire import ask
 from real.exporter.oracle.wire_h2 import ask as ask_h2
 
@@ -36,9 +36,12 @@ CELLS = [
 SOCKETS = [
     (server, app)
     for server in ASGI
-    for app in ("sockets_asgi", "sockets_starlette")
+    for app in ("sockets_asgi", "sockets_starlette", "sockets_channels")
     if (server, app) != ("daphne", "sockets_asgi")  # each takes half a minute
+    and (server, app) != ("hypercorn-trio", "sockets_channels")  # which needs asyncio
 ]
+
+ROUTES = {"sockets_asgi": "__unmatched__", "sockets_starlette": "/ws/{name}", "sockets_channels": "/ws/<str:name>"}
 
 
 def table_of(server):
@@ -78,10 +81,17 @@ def judge_sockets(server, app, folder):
         wrong = wrong_reasons(served, partial(socket_limit_of, server))
         assert wrong == {}, served.said()
         assert refused(served.port) == 403
+        assert routes(served) == {ROUTES[app]}
 
 
-def test_the_reason_of_a_socket_s_end_is_what_caller_and_handler_did(tmp_path):
-    judge_sockets("uvicorn-httptools", "sockets_starlette", tmp_path)
+@pytest.mark.parametrize("app", ["sockets_starlette", "sockets_channels"])
+def test_the_reason_of_a_socket_s_end_is_what_caller_and_handler_did(app, tmp_path):
+    judge_sockets("uvicorn-httptools", app, tmp_path)
+
+
+def test_callers_who_vanish_are_no_errors_whatever_the_event_loop_raises(tmp_path):
+    with serve(ASGI["gunicorn-asgi"], "sockets_starlette:app", tmp_path) as served:  # on uvloop
+        assert reasons_of_vanished(served, 12) == {"abnormal": 12}
 
 
 @pytest.mark.soak
