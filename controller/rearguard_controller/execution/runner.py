@@ -103,12 +103,8 @@ class Runner:
     async def _drive(self, rollback: Rollback) -> None:
         decision = await self._decision_of(rollback)
         driven = Driven(decision, _stdin(rollback, decision), self._nudges[rollback.id])
-        rollback_id, was_just_read = rollback.id, True
-        wait = Wait(self._judge, self._clock)
+        rollback_id, wait = rollback.id, Wait(self._judge, self._clock)
         while True:
-            if not was_just_read:
-                rollback = await self._recording.patiently(lambda: self._journal.rollback(rollback_id))
-            was_just_read = False
             waits = rollback.phase is Phase.WAITING
             move = next_move(rollback, wait.now() if waits else self._clock())
             if move is None:
@@ -117,6 +113,7 @@ class Runner:
                 await self._wait(move, rollback, wait, driven)
             else:
                 await self._make(move, rollback, driven)
+            rollback = await self._recording.patiently(lambda: self._journal.rollback(rollback_id))
 
     async def _decision_of(self, rollback: Rollback) -> Decision | None:
         """The decision that opened it; None where its record is damaged."""

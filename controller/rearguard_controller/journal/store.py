@@ -103,6 +103,18 @@ class Lead(Protocol):
     async def note_watched(self, watched: Watched) -> None:
         """Remember until when all targets were seen as they are remembered, instead of what was noted before."""
 
+    async def change_both(
+        self,
+        target: str,
+        version: str,
+        release: Callable[[Release | None], Release],
+        state: Callable[[TargetState, Release], TargetState],
+    ) -> tuple[Release, TargetState]:
+        """Change what is remembered of a version and of its target, in one transaction; returns the new values.
+
+        `state` also gets the new value of the version. Both must be pure.
+        """
+
     async def prune(self, before: float, most: int) -> int:
         """Forget, a little at a time, what is older than `before` or beyond the newest `most` of its kind.
 

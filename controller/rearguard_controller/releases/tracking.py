@@ -126,18 +126,16 @@ class Releases:
             state = await self._lead.change_target(target.name, lambda known: beside(known, version, now))
             return Serving(state.serving_version, "", state)
         shown = self.kinds.shown(target.release, version)
-        release = await self._lead.change_release(
-            target.name, version, lambda known: described(seen(known, target.name, version, now), description, shown)
-        )
         before = state.serving_version
         if before is not None and before != version:
             await self._lead.change_release(
                 target.name, before, lambda known: replace(seen(known, target.name, before, now), last_seen=now)
             )
         left, by_us = await self._left(target, before, version)
-        is_trusted, window = release.known_good_at is not None, target.policy.watch_window
+        window = target.policy.watch_window
 
-        def changed(state: TargetState) -> TargetState:
+        def changed(state: TargetState, release: Release) -> TargetState:
+            is_trusted = release.known_good_at is not None
             if left is None or state.serving_version != left.version:
                 return serves(state, version, now, trusted=is_trusted)
             if by_us is not None:  # it went away for certain
@@ -151,7 +149,12 @@ class Releases:
             counted = score.left(state, left, release, now, window=window, by_us=False)
             return score.once_it_lasts(after, state.score, counted.score)
 
-        state = await self._lead.change_target(target.name, changed)
+        _, state = await self._lead.change_both(
+            target.name,
+            version,
+            lambda known: described(seen(known, target.name, version, now), description, shown),
+            changed,
+        )
         if before != version:
             log.info("version_changed", target=target.name, version=version, before=before, release=state.is_release)
         return Serving(version, "", state)

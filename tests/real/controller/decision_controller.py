@@ -102,6 +102,16 @@ class Inline:
         done(unit.result, unit.error)
 
 
+class Here:
+    """The thread of the journal's reader without a thread: what it is given is done at once."""
+
+    def submit(self, work):
+        work()
+
+    def shutdown(self):
+        """Nothing is left to do."""
+
+
 class Controller:
     """One process after another on the same journal file."""
 
@@ -150,6 +160,8 @@ class Controller:
         file = SqliteJournal.open(self.path)
         file._writer = Inline(file._writer)
         file._inbox._writer, file._inbox._write = file._writer, file._writer.do
+        file._reader._thread.shutdown()
+        file._reader._thread = Here()
         self.file, self.journal = file, Seen(file, self)
         self.do(self._wire())
 

@@ -93,6 +93,21 @@ async def test_changes_of_the_same_record_do_not_overwrite_one_another(journal):
     assert (await of_version(journal, "v2")).last_seen == NOW + 50
 
 
+async def test_a_version_and_its_target_are_changed_together_or_not_at_all(journal):
+    release, state = await journal.change_both(
+        TARGET, "v2", lambda _known: serving(), lambda known, release: replace(known, serving_version=release.version)
+    )
+    assert (release, state.serving_version) == (serving(), "v2")
+    assert (await of_version(journal, "v2"), await journal.target_state(TARGET)) == (release, state)
+
+    def faulty(_known, _release):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await journal.change_both(TARGET, "v2", lambda known: replace(known, barrier=True), faulty)
+    assert (await of_version(journal, "v2")).barrier is False
+
+
 # --- invariants -----------------------------------------------------------------------------------------------
 
 
@@ -260,6 +275,25 @@ async def test_a_mark_that_a_person_cleared_while_it_ran_stays_cleared(journal):
     await journal.append("r1", noted("step_failed", 0))
     assert (await closed(journal, "r1", "failed")).outcome is Outcome.FAILED
     assert not (await of_version(journal, "v2")).distrusted
+
+
+async def test_a_rollback_that_did_not_change_is_read_without_decoding_it_again(journal):
+    await opened(journal, "r1")
+    before = await journal.rollback("r1")
+    assert await journal.rollback("r1") is before
+    assert (await journal.open_rollbacks())[0] is before
+    await journal.append("r1", noted("step_started", 0))
+    after = await journal.rollback("r1")
+    assert [each.attempt for each in (before.steps[0], after.steps[0])] == [0, 1]
+
+
+async def test_readings_that_are_asked_for_together_are_answered_each_with_its_own(journal):
+    await remember(journal, serving())
+    await opened(journal, "r1")
+    found = await asyncio.gather(
+        journal.rollback("r1"), journal.rollback("r2"), journal.releases(TARGET), return_exceptions=True
+    )
+    assert (found[0].id, type(found[1]), found[2]) == ("r1", NotFoundError, (serving(),))
 
 
 async def test_actions_are_counted_by_when_their_roll_back_began(journal):
@@ -458,6 +492,7 @@ async def test_every_fenced_write_of_a_leader_that_lost_the_lease_changes_nothin
         lead.append("r1", noted("step_started", 0), action=act),
         lead.change_release(TARGET, "v2", lambda _known: serving(), action=act),
         lead.change_target(TARGET, lambda state: replace(state, armed=False), action=act),
+        lead.change_both(TARGET, "v2", lambda _known: serving(), lambda state, _: replace(state, armed=False)),
     ):
         with pytest.raises(LeaseLostError):
             await write

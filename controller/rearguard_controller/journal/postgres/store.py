@@ -184,6 +184,21 @@ class PostgresJournal(StoreBase):
 
         await self._write(work)
 
+    async def change_both(
+        self,
+        target: str,
+        version: str,
+        release: Callable[[Release | None], Release],
+        state: Callable[[TargetState, Release], TargetState],
+    ) -> tuple[Release, TargetState]:
+        """See `Lead.change_both`."""
+
+        async def work(connection: Connection) -> tuple[Release, TargetState]:
+            after = await postgres_records.change_release(connection, target, version, release)
+            return after, await postgres_records.change_target(connection, target, lambda known: state(known, after))
+
+        return await self._write(work)
+
     async def note_heartbeat(self, at: float) -> None:
         """See `Journal.note_heartbeat`."""
         sql, values = statements.note_heartbeat(at)

@@ -1,13 +1,18 @@
 """One thread that reads from SQLite, beside the one that writes.
 
-Here: the connection that reads, and its thread.
+Here: the connection that reads, and its thread. Readings that wait together are done in one go, and the event loop is
+woken once for all of them: to wake it costs more than a small reading.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import queue
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rearguard_controller.errors import JournalError
@@ -16,6 +21,26 @@ from rearguard_controller.journal.sqlite.records import run
 from rearguard_controller.journal.sqlite.writer import Work, translate
 
 T = TypeVar("T")
+
+TOGETHER = 0.001  # seconds after which what was found is handed over, although more waits
+
+
+@dataclass(slots=True)
+class _Reading:
+    work: Work[Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    result: object = None
+    error: Exception | None = None
+
+    def settle(self) -> None:
+        """Tell who asked, in the loop."""
+        if self.future.done():  # the caller went away
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
 
 
 class Reader:
@@ -26,6 +51,7 @@ class Reader:
         self.fault: JournalError | None = None  # of the last reading
         self._connection = connection
         self._harm = harm
+        self._waiting: queue.SimpleQueue[_Reading] = queue.SimpleQueue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
 
     async def do(self, work: Work[T]) -> T:
@@ -34,12 +60,15 @@ class Reader:
         Raises:
             JournalError: the file could not be read, or the journal is closed.
         """
+        loop = asyncio.get_running_loop()
+        reading = _Reading(work, loop.create_future(), loop)
+        self._waiting.put(reading)
         try:
-            reading = asyncio.get_running_loop().run_in_executor(self._thread, work, self._connection)
+            self._thread.submit(self._read)
         except RuntimeError as error:  # a thread that has been shut down takes no work
             raise JournalError("The journal is closed.") from error
         try:
-            found = await reading
+            found: T = await reading.future
         except sqlite3.Error as error:
             if is_damage(error):
                 self._harm.suspect()
@@ -56,3 +85,31 @@ class Reader:
         """Finish what is being read and close the connection."""
         self._thread.shutdown()
         self._connection.close()
+
+    def _read(self) -> None:
+        """Do all that waits; nothing if it was done together with what came before."""
+        done: list[_Reading] = []
+        began = time.monotonic()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                reading = self._waiting.get_nowait()
+                try:
+                    reading.result = reading.work(self._connection)
+                except Exception as error:  # noqa: BLE001  # who asked gets it
+                    reading.error = error
+                done.append(reading)
+                if time.monotonic() - began >= TOGETHER:
+                    _hand_over(done)
+                    done, began = [], time.monotonic()
+        _hand_over(done)
+
+
+def _hand_over(done: list[_Reading]) -> None:
+    for loop in {each.loop for each in done}:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(_settle, [each for each in done if each.loop is loop])
+
+
+def _settle(done: list[_Reading]) -> None:
+    for each in done:
+        each.settle()

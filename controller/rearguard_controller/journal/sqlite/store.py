@@ -187,6 +187,21 @@ class SqliteJournal(StoreBase):
         note = statements.note_watched(watched)
         await self._write(lambda connection: sqlite_records.run(connection, *note), adds=False)
 
+    async def change_both(
+        self,
+        target: str,
+        version: str,
+        release: Callable[[Release | None], Release],
+        state: Callable[[TargetState, Release], TargetState],
+    ) -> tuple[Release, TargetState]:
+        """See `Lead.change_both`."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Release, TargetState]:
+            after = sqlite_records.change_release(connection, target, version, release)
+            return after, sqlite_records.change_target(connection, target, lambda known: state(known, after))
+
+        return await self._write(work)
+
     async def note_heartbeat(self, at: float) -> None:
         """See `Journal.note_heartbeat`."""
         await self._write(lambda connection: sqlite_records.run(connection, *statements.note_heartbeat(at)))
