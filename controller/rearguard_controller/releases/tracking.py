@@ -149,12 +149,10 @@ class Releases:
             counted = score.left(state, left, release, now, window=window, by_us=False)
             return score.once_it_lasts(after, state.score, counted.score)
 
-        _, state = await self._lead.change_both(
-            target.name,
-            version,
-            lambda known: described(seen(known, target.name, version, now), description, shown),
-            changed,
-        )
+        def noticed(known: Release | None) -> Release:
+            return described(seen(known, target.name, version, now), description, shown)
+
+        _, state = await self._lead.change_both(target.name, version, noticed, changed)
         if before != version:
             log.info("version_changed", target=target.name, version=version, before=before, release=state.is_release)
         return Serving(version, "", state)
