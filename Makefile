@@ -10,7 +10,7 @@ BENCH_CONTROLLER = $(filter accept command storm history failover workloads page
 BENCH_JUDGEMENT = $(filter judgement,$(ONLY))
 BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER) judgement,$(ONLY))
 
-.PHONY: help setup demo test check soak mutants bench format release-check docs clean
+.PHONY: help setup demo example test check soak mutants bench format release-check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,10 @@ setup: $(STAMP) $(DOCS) ## the virtual environment, and Prometheus, Alertmanager
 demo: $(STAMP) ## the main job on this machine, about three minutes (KEEP=1 leaves it running, KUBERNETES=1: as pods)
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries --demo
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.$(if $(KUBERNETES),cluster_demo,demo) $(if $(KEEP),--keep,)
+
+example: $(STAMP) ## an application that Rearguard observes, beside real parts, until Ctrl-C (NAME=fastapi)
+	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries --demo
+	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.example $(NAME)
 
 test: setup ## every test but the long campaigns and those of `make check`, three side by side
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak" --ignore=tests/check

@@ -12,7 +12,7 @@ PAGES = sorted(
     [
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/*.md"),
-        *(ROOT / f"{folder}/README.md" for folder in ("controller", "exporter", "deploy/local", "tests")),
+        *(ROOT / f"{folder}/README.md" for folder in ("controller", "exporter", "deploy/local", "examples", "tests")),
     ]
 )
 

@@ -20,6 +20,7 @@ NAMED = {
     "deploy/kubernetes/base",
     "deploy/kubernetes/overlays/production-ha",
     "deploy/exporter",
+    "examples/fastapi",
 }
 
 
@@ -37,7 +38,7 @@ def schema_of(text):
 
 
 def shipped():
-    files = [*ROOT.glob("deploy/**/*.yaml"), *ROOT.glob("deploy/**/*.yml")]
+    files = [*ROOT.glob("deploy/**/*.yaml"), *ROOT.glob("deploy/**/*.yml"), *ROOT.glob("examples/**/*.yaml")]
     return [each for each in files if each.name != "values.yaml" and schema_of(each.read_text())]
 
 
