@@ -92,6 +92,7 @@ def _service(commands: Commands) -> None:
     backtest.add_argument(
         "--prometheus", metavar="URL", help="ask this one; without a file its services are the targets"
     )
+    _access(backtest)
     _html(backtest, "everything with drawn time-lines")
     _form(backtest)
     _add(commands, "schema", "print the JSON schema of the configuration file, for editors")
@@ -118,11 +119,16 @@ def _init(commands: Commands) -> None:
     init.add_argument(
         "--listen", metavar="HOST:PORT", default="127.0.0.1:9465", help="of the controller (127.0.0.1:9465)"
     )
-    init.add_argument("--username", metavar="NAME", help="for Prometheus, with --password-file")
-    init.add_argument("--password-file", metavar="FILE", help="file with that user's password")
-    init.add_argument("--token-file", metavar="FILE", help="file with a bearer token for Prometheus")
-    init.add_argument("--ca-file", metavar="FILE", help="certificates that Prometheus' must lead to")
+    _access(init)
     _form(init)
+
+
+def _access(parser: argparse.ArgumentParser) -> None:
+    """How Prometheus is asked: flags with the names of the configuration's keys."""
+    parser.add_argument("--username", metavar="NAME", help="for Prometheus, with --password-file")
+    parser.add_argument("--password-file", metavar="FILE", help="file with that user's password")
+    parser.add_argument("--token-file", metavar="FILE", help="file with a bearer token for Prometheus")
+    parser.add_argument("--ca-file", metavar="FILE", help="certificates that Prometheus' must lead to")
 
 
 def _reading(commands: Commands) -> None:

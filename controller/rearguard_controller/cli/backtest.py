@@ -20,7 +20,7 @@ from rearguard_controller.backtest.drawing import left_alone
 from rearguard_controller.backtest.nouns import Record, World
 from rearguard_controller.backtest.raw_rules import NOTE, WithRawRules
 from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback
-from rearguard_controller.cli import found_services, html_file, terminal
+from rearguard_controller.cli import found_services, html_file, prometheus_access, terminal
 from rearguard_controller.cli.progress import Bars
 from rearguard_controller.config import Configuration, PrometheusSettings
 from rearguard_controller.errors import ConfigError, InvalidInputError, NotFoundError, WrongUseError
@@ -61,7 +61,7 @@ def run(options: Namespace) -> int:
             f"There is no target {options.target!r}.",
             hint=f"{meant(options.target, names)}{'Found' if without_file else 'Configured'} targets: {some(names)}.",
         )
-    settings = found.prometheus if options.prometheus is None else _instead(found.prometheus, options.prometheus)
+    settings = _settings(found.prometheus, options)
     world = asyncio.run(_world(found, settings, start, end, raw=without_file))
     report = backtest.compare(world, backtest.replay(world))
     report = replace(report, notes=(*notes, *report.notes))
@@ -98,7 +98,7 @@ def _read(options: Namespace) -> Configuration:
 
 
 def _found(options: Namespace) -> tuple[Configuration, tuple[str, ...]]:
-    settings = _instead(PrometheusSettings(()), options.prometheus)
+    settings = _settings(PrometheusSettings(()), options)
     return found_services.configuration(settings, TIMEOUT)
 
 
@@ -139,6 +139,13 @@ def _write(file: str, world: World, report: Report, settings: PrometheusSettings
     html_file.write(file, page_report.document("Back-test", main))
 
 
+def _settings(settings: PrometheusSettings, options: Namespace) -> PrometheusSettings:
+    """These settings with what the flags say instead."""
+    if prometheus_access.is_given(options):
+        settings = replace(settings, http=prometheus_access.given(options))
+    return settings if options.prometheus is None else _instead(settings, options.prometheus)
+
+
 def _instead(settings: PrometheusSettings, url: str) -> PrometheusSettings:
     """The same settings with another address; who asks, and whom it trusts, stays."""
     if not url.startswith(("http://", "https://")):
@@ -146,7 +153,7 @@ def _instead(settings: PrometheusSettings, url: str) -> PrometheusSettings:
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise WrongUseError(
             "User and password do not belong into an address.",
-            hint="Set prometheus.basic_auth in the configuration: it counts for --prometheus, too.",
+            hint="Write --username NAME --password-file FILE, or set prometheus.basic_auth in the configuration.",
         )
     return replace(settings, urls=(url.rstrip("/"),))
 

@@ -23,10 +23,9 @@ from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.backtest import survey
 from rearguard_controller.backtest.services import Service, Survey
-from rearguard_controller.cli import files, first_files, terminal
+from rearguard_controller.cli import files, first_files, prometheus_access, terminal
 from rearguard_controller.cli.first_files import ROLES, Setting
 from rearguard_controller.config import AlertmanagerSettings, PrometheusSettings
-from rearguard_controller.config.http_config import HttpConfig, TlsConfig
 from rearguard_controller.errors import ConflictError, NotFoundError, RearguardError, WrongUseError
 from rearguard_controller.wording import span
 
@@ -46,7 +45,9 @@ def init(options: Namespace) -> int:
     """
     folder = Path(options.to).absolute()
     _refuse_to_overwrite(folder)
-    asked = PrometheusSettings(urls=(_base(options.prometheus, "--prometheus"),), http=_access(options))
+    asked = PrometheusSettings(
+        urls=(_base(options.prometheus, "--prometheus"),), http=prometheus_access.given(options)
+    )
     alertmanager = None if options.alertmanager is None else _base(options.alertmanager, "--alertmanager")
     found, away = asyncio.run(_look(asked, alertmanager))
     if not found.services and not any(map(first_files.usable, found.plain)):
@@ -55,7 +56,7 @@ def init(options: Namespace) -> int:
         folder=folder,
         prometheus=asked.urls[0],
         alertmanager=alertmanager,
-        access=tuple(_access_lines(options)),
+        access=tuple(prometheus_access.lines(options)),
         listen=options.listen,
         environment=options.environment,
         now=time.time(),
@@ -101,32 +102,6 @@ def _base(url: str, flag: str) -> str:
             "User and password do not belong into an address.", hint="Write --username NAME --password-file FILE."
         )
     return url.rstrip("/").removesuffix("/api/v1")
-
-
-def _access(options: Namespace) -> HttpConfig:
-    if (options.username is None) != (options.password_file is None):
-        raise WrongUseError("A user and a password belong together.", hint="Give --username and --password-file.")
-    if options.token_file is not None and options.username is not None:
-        raise WrongUseError("Both a token and a user are given.", hint="Give --token-file, or --username.")
-    tls = TlsConfig(None if options.ca_file is None else Path(options.ca_file).absolute())
-    if options.username is not None:
-        return HttpConfig(Path(options.password_file).absolute(), options.username, "Basic", "basic_auth", tls)
-    return HttpConfig(None if options.token_file is None else Path(options.token_file).absolute(), tls=tls)
-
-
-def _access_lines(options: Namespace) -> Iterator[str]:
-    """The same as `_access`, for the file."""
-
-    def path(text: str) -> str:
-        return first_files.value(str(Path(text).absolute()))
-
-    if options.username is not None:
-        user = first_files.value(options.username)
-        yield f"basic_auth: {{username: {user}, password_file: {path(options.password_file)}}}"
-    if options.token_file is not None:
-        yield f"token_file: {path(options.token_file)}"
-    if options.ca_file is not None:
-        yield f"ca_file: {path(options.ca_file)}"
 
 
 # --- the folder -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import trustme
 
 from local_stack.binaries import environment, find
 from local_stack.process import free_ports
+from real.controller.test_cli import rearguard
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.config.http_config import HttpConfig, TlsConfig
@@ -70,6 +71,25 @@ async def ask(address, http=None):
             await asyncio.sleep(0.1)
     finally:
         await edge.close()
+
+
+@pytest.mark.parametrize("command", [["backtest", "--since", "1h"], ["init", "--to", "made"]])
+async def test_init_and_backtest_take_who_asks_from_flags(folder, command):
+    with protected(folder, BASIC) as address:
+        assert "401" in (await ask(f"http://{address}")).message
+
+        def told(*flags):
+            done = rearguard(*command, "--prometheus", f"http://{address}", *flags, cwd=folder)
+            assert done.returncode != 0
+            return " ".join(done.stderr.split())
+
+        assert "401" in told()
+        user = ("--username", "rearguard", "--password-file")
+        assert "401" in told(*user, "wrong")
+        assert "401" in told("--token-file", "password")
+        assert "Prometheus shows no service" in told(*user, "password")
+        assert "belong together" in told("--username", "rearguard")
+        assert "nowhere.pem" in told("--ca-file", "nowhere.pem")
 
 
 async def test_basic_auth_by_a_file(folder):
