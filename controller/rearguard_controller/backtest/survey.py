@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from rearguard_controller.adapters.prometheus import Prometheus
-from rearguard_controller.adapters.prometheus.promql import duration
 from rearguard_controller.backtest.archive import together
 from rearguard_controller.backtest.services import Plain, Seen, Service, Survey, problems
 from rearguard_controller.errors import SourceError
@@ -114,30 +114,36 @@ async def _ask(prometheus: Prometheus) -> _Answers:
     failed = f'{COUNTER}{{http_response_status_code=~"5.."}}'
     broken = f'{COUNTER}{{error_type!="",http_response_status_code!~"4..|5.."}}'
     builds = 'count by (__name__, job, version) ({__name__=~".*build_info",version!=""})'
-    info, up, requests, failures, built, shared, ours = await together(
-        map(
-            prometheus.query,
-            (
-                f"group by ({_BY}) (target_info)",
-                "up",
-                f"sum by (job, instance) ({_rate(COUNTER)})",
-                f"sum by (job, instance) ({_rate(failed)} or {_rate(broken)})",
-                builds,
-                _SHARED,
-                OURS,
-            ),
-        )
+    now, plain, scraped, first_seen = await asyncio.gather(  # none waits for another
+        together(
+            map(
+                prometheus.query,
+                (
+                    f"group by ({_BY}) (target_info)",
+                    "up",
+                    f"sum by (job, instance) ({_rate(COUNTER)})",
+                    f"sum by (job, instance) ({_rate(failed)} or {_rate(broken)})",
+                    builds,
+                    _SHARED,
+                    OURS,
+                ),
+            )
+        ),
+        _counters(prometheus),
+        _or(prometheus.scrape_intervals(), {}),
+        _first_seen(prometheus),
     )
+    info, up, requests, failures, built, shared, ours = now
     return _Answers(
         info,
         up,
         {_address(each.labels): each.value for each in requests},
         {_address(each.labels): each.value for each in failures},
-        await _counters(prometheus),
+        plain,
         built,
         frozenset(_address(each.labels) for each in shared),
-        await _or(prometheus.scrape_intervals(), {}),
-        await _first_seen(prometheus),
+        scraped,
+        first_seen,
         bool(ours),
     )
 
@@ -163,17 +169,18 @@ def _group(names: str) -> str:
 
 async def _first_seen(prometheus: Prometheus) -> tuple[Sample, ...]:
     """When each version was first seen: over a fortnight roughly, and lately closely; the earliest moment counts."""
+    # By a range: a subquery of the same moments takes Prometheus fifteen times as long (200 services: 20 s).
+    now, question = time.time(), f"group by ({_SERVICE}) (target_info)"
     within = ((FORTNIGHT, LOOK_EVERY), (LATELY, LATELY_EVERY))
-    ranges = [f"[{duration(seconds)}:{duration(every)}]" for seconds, every in within]
     try:
         async with asyncio.timeout(MOST_SECONDS):
             found = await together(
-                prometheus.query(f"min by ({_SERVICE}) (min_over_time(timestamp(target_info){each}))")
-                for each in ranges
+                prometheus.query_range(question, (now - seconds) // every * every, now, every)
+                for seconds, every in within
             )
     except (SourceError, TimeoutError):
         return ()
-    return tuple(each for several in found for each in several)
+    return tuple(Sample(each.labels, each.points[0][0]) for several in found for each in several if each.points)
 
 
 async def _or(asked: Awaitable[T], instead: T) -> T:

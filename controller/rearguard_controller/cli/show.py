@@ -296,7 +296,7 @@ def _why_not(target: Json) -> None:
             f" and none is tried any more; run `rearguard rollback {name} --reason ...`, or, once the controller"
             f" keeps running, `rearguard arm {name} --reason ...`"
         )
-    if target.get("serving_is_bad"):
+    if target.get("serving_is_bad") and not target.get("open_rollback"):
         name, version = target["name"], target["serving_version"]
         terminal.line(
             f"{name} serves {version}, which was rolled away from: deploy another version, or run"

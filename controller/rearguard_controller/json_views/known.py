@@ -65,7 +65,7 @@ def known_of(
     shown = None if serving is None else serving.service_version
     told += _answers([each for each in traffic if each.version in (None, shown)])
     told += _figures(each for each in figures if each.version in (None, shown))
-    if serving is not None:
+    if serving is not None and not (serving.distrusted and open_rollback is not None):
         told.append(_trust(target, state, serving, now))
     told.append(_next(target, state, releases, open_rollback, now))
     return told

@@ -124,7 +124,7 @@ async def shown(services: Services, now: Present, row: Row) -> dict[str, object]
         "serving": row.state.serving_version,
         "description": "" if serving is None else serving.description,
         "serving_since": moment(row.state.serving_since),
-        "is_bad": serving is not None and serving.distrusted,
+        "is_bad": serving is not None and serving.distrusted and row.rollback is None,
         "good": None if good is None else good.version,
         "not_ready": [{"name": each.name, "holds": each.holds, "detail": each.detail} for each in checks],
         "firing": firing(now, row.target),

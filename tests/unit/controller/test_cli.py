@@ -398,6 +398,12 @@ def test_status_says_that_a_version_serves_which_was_rolled_away_from_and_what_t
     assert " ".join(capsys.readouterr().out.split()) == (said if is_bad else "")
 
 
+def test_while_the_rollback_away_from_a_version_runs_nobody_is_told_to_deploy_another_one(capsys):
+    target = {"name": "shop", "armed": True, "serving_version": "v2", "serving_is_bad": True, "open_rollback": "r1"}
+    show._why_not(target)
+    assert capsys.readouterr().out == ""
+
+
 def test_tables_are_plain_and_aligned_when_nobody_looks(capsys):
     terminal.table(("NAME", "ARMED"), [["checkout", True], ["a", None]])
     assert capsys.readouterr().out == "NAME      ARMED\ncheckout  yes\na         -\n"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from rearguard_controller.json_views.known import known_of
-from rearguard_controller.model import Mode, Release, Traffic, Trust
+from rearguard_controller.model import Mode, Phase, Release, Traffic, Trust
 from unit.controller.factories import MINUTE, policy, rollback, state, target
 
 NOW = 1_795_615_200.0  # 2026-11-25T14:00:00Z
@@ -81,6 +81,12 @@ def test_what_the_serving_version_answers_is_told_with_its_errors_and_its_mean_t
 )
 def test_trust_is_told_with_the_time_until_it_comes(fields, release, sentence):
     assert told(now_state=serving(**fields), releases=(release,))[2] == sentence
+
+
+def test_of_a_version_that_is_being_rolled_away_from_the_rollback_alone_is_told():
+    said = told(releases=(replace(V1, suspect_at=SERVED),), opened=rollback(phase=Phase.RUNNING))
+    assert [each for each in said if "bad" in each or "led away" in each] == []
+    assert said[-1].startswith("A rollback to ")
 
 
 def test_trust_by_up_waits_for_no_figure():
