@@ -6,14 +6,13 @@ allowed is decided there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from aiohttp import web
 
 from rearguard_controller import json_views
-from rearguard_controller.api import bodies, request_body
+from rearguard_controller.api import bodies, dry_run, request_body
 from rearguard_controller.api.answers import answer
 from rearguard_controller.api.audit import arming
 from rearguard_controller.api.auth import Role
@@ -21,7 +20,7 @@ from rearguard_controller.api.limits import Rate
 from rearguard_controller.api.routing import Route, operator_of
 from rearguard_controller.api.services import Services
 from rearguard_controller.intake.by_hand import ManualAnswer, ManualRequest
-from rearguard_controller.model import Decision, ReleasePhase, Said, Step
+from rearguard_controller.model import ReleasePhase, Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Commands:
         )
         given = await now.people.trigger(asked)
         if asked.dry_run and given.decision is not None:
-            return answer(_dry_run(given.decision, given.plan))
+            return answer(await dry_run.shown(given.decision, given.plan))
         return answer(_triggered(given), status=HTTPStatus.OK if given.repeated else HTTPStatus.ACCEPTED)
 
     async def reload(self, request: web.Request) -> web.Response:
@@ -160,14 +159,6 @@ class Commands:
     async def _fields(self, request: web.Request, body: type) -> request_body.Fields:
         limits = self.services.now().configuration.limits
         return await request_body.read_fields(request, tuple(body.__annotations__), timeout=limits.body_timeout)
-
-
-def _dry_run(decision: Decision, plan: Sequence[Step]) -> json_views.DryRun:
-    return {
-        "dry_run": True,
-        "decision": json_views.decision(decision),
-        "plan": [json_views.step(step) for step in plan],
-    }
 
 
 def _triggered(given: ManualAnswer) -> json_views.Triggered:

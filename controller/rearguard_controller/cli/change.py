@@ -24,7 +24,7 @@ def rollback(options: Namespace) -> int:
     """Put a trusted version back now.
 
     Returns:
-        0 when the rollback has started; 1 when a dry run says that it would not.
+        0 when the rollback has started; 1 when a dry run says that it would not, or that a step could not be made.
     """
     client = connected(options)
     ask = client.dry_run if options.dry_run else client.trigger
@@ -39,8 +39,9 @@ def rollback(options: Namespace) -> int:
         made = cast("Json", answer["rollback"])
         terminal.line(f"Rolling {made['target']} back from {made['from_version']} to {made['to_version']}.")
         terminal.line(f"Follow it: rearguard show {answer['rollback_id']}")
-    if options.dry_run and cast("Json", answer["decision"])["verdict"] != "roll_back":
-        return 1
+    if options.dry_run:
+        possible = not any(step.get("detail") for step in objects(answer, "plan"))
+        return 0 if possible and cast("Json", answer["decision"])["verdict"] == "roll_back" else 1
     return 0
 
 

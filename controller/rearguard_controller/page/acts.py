@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 
 from rearguard_controller import json_views
-from rearguard_controller.api import request_body
+from rearguard_controller.api import dry_run, request_body
 from rearguard_controller.api.answers import MediaTypeError
 from rearguard_controller.api.limits import Rate
 from rearguard_controller.api.people import ManualRequest
@@ -189,7 +189,7 @@ class Acts:
         values = {
             "name": name,
             "decision": given.decision and json_views.decision(given.decision),
-            "plan": [json_views.step(step) for step in given.plan],
+            "plan": [] if given.decision is None else (await dry_run.shown(given.decision, given.plan))["plan"],
             "fields": {**fields, "key": secrets.token_hex(16)},
             "form": self._token(request),
         }

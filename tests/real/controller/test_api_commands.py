@@ -35,6 +35,18 @@ async def test_a_dry_run_shows_decision_and_plan_and_changes_nothing(service):
     assert (await service.get(f"{BASE}/decisions"))[1]["decisions"] == []
 
 
+async def test_a_dry_run_fills_in_the_version_and_finds_a_program_that_may_not_be_run(service):
+    await trust(service)
+    asked = {"target": "checkout", "reason": "try", "dry_run": True}
+    _, body = await service.post(f"{BASE}/rollback/trigger", asked)
+    (step,) = body["plan"]
+    assert (step["action"], step["detail"]) == ({"command": ["./release", "activate", "v1"]}, "")
+    (service.folder / "release").chmod(0o644)
+    _, body = await service.post(f"{BASE}/rollback/trigger", {**asked, "to_version": "v1", "force": True})
+    (step,) = body["plan"]
+    assert step["detail"] == "It could not be carried out: ./release is not there, or not executable."
+
+
 async def test_a_rollback_by_hand_is_carried_out_and_can_be_read(service):
     await trust(service)
     status, body = await service.post(f"{BASE}/rollback/trigger", {"target": "checkout", "reason": "v2 is slow"})
