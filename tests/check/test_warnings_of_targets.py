@@ -35,6 +35,7 @@ OF_NO_TARGET = {
     "object_unreadable": CLUSTER,
     "cluster_not_looked_at": CLUSTER,
     "not_discovered": CLUSTER,
+    "services_not_discovered": PROMETHEUS,
     "notify_file_unreadable": RECEIVER,
     "notices_dropped": RECEIVER,
     "notice_template_failed": RECEIVER,
