@@ -1,10 +1,12 @@
 """A journal whose files are deleted, moved, replaced, cut or overwritten while it is open: nothing is lost.""" ""
 
 import asyncio
+import dataclasses
 import os
 import shutil
 import sqlite3
 import time
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from real.controller.hosted import hosted
 from real.controller.journal_kit import beside
 from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.sqlite.log_marks import LogMarks
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from unit.controller.factories import NOW, alert
 
@@ -109,6 +112,68 @@ async def test_a_harm_is_noticed_without_any_write(journal, path, kind):
     assert journal.fault() is None
     (GONE[kind][0] if kind in GONE else LOG_GONE[kind])(path)
     await until(lambda: journal.fault() is not None)
+
+
+async def test_a_log_that_is_overwritten_in_the_middle_of_a_commit_is_noticed_too(journal, path):
+    """What the files are like after a commit is taken for the controller's own work."""
+    await journal.change_target(
+        "checkout", lambda state: junk_in_the_log(path) or dataclasses.replace(state, armed=False)
+    )
+    await until(lambda: journal.fault() is not None)
+    with pytest.raises(JournalError, match="was damaged from outside"):
+        await journal.accept([alert(number="later")], NOW)
+
+
+@pytest.fixture
+def marks(path):
+    """Of the journal that is made after them, so that they are closed after it is."""
+    marks = LogMarks(f"{path}-wal", f"{path}-shm")
+    yield marks
+    marks.close()
+
+
+async def test_a_log_that_nobody_else_wrote_to_is_whole_at_any_length_and_after_it_began_anew(marks, journal, path):
+    for number in range(60):
+        await journal.accept([alert(number=f"more-{number}", pad="x" * 9000)], NOW)
+        assert marks.are_whole()
+    with beside(path) as connection:
+        connection.execute("pragma wal_checkpoint(restart)")
+    await journal.accept([alert(number="last")], NOW)
+    assert marks.are_whole()
+    page = int.from_bytes((await asyncio.to_thread(path.read_bytes))[16:18], "big")
+    with path.with_name("journal.db-wal").open("r+b") as log:
+        log.seek(32 + 24 + page + 8)  # the marks of its second frame
+        log.write(b"elsewise")
+    assert not marks.are_whole()
+
+
+async def test_looking_at_the_log_lets_go_of_no_lock_of_sqlite(journal, path):
+    """A process that closes a file lets go of its locks on it, and another one would then begin the index anew."""
+    await asyncio.sleep(1.1)  # a look at the log is due
+    await journal.accept([alert(number="later")], NOW)
+    locks = await asyncio.to_thread(Path("/proc/locks").read_text)
+    inode = path.with_name("journal.db-shm").stat().st_ino
+    assert any(line.split()[5].endswith(f":{inode}") for line in locks.splitlines())
+
+
+async def test_a_log_whose_head_is_overwritten_in_a_commit_is_moved_into_the_file_before_a_crash_loses_it(
+    journal, path, tmp_path
+):
+    log = path.with_name("journal.db-wal")
+
+    def without_head(state):
+        with log.open("r+b") as file:
+            file.write(bytes(32))
+        return dataclasses.replace(state, armed=False)
+
+    await journal.change_target("checkout", without_head)
+    await until(lambda: log.stat().st_size == 0)
+    await journal.accept([alert(number="later")], NOW)
+    (tmp_path / "crashed").mkdir()
+    for end in FILES[:2]:
+        shutil.copy(path.with_name(path.name + end), tmp_path / "crashed")
+    found = await asyncio.to_thread(numbers, tmp_path / "crashed" / "journal.db")
+    assert found == {"0", "1", "2", "later"}
 
 
 @pytest.mark.parametrize("kind", [*GONE])

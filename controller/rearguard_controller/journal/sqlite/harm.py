@@ -17,10 +17,12 @@ import structlog
 
 from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.sqlite import rescue
+from rearguard_controller.journal.sqlite.log_marks import LogMarks
 from rearguard_controller.journal.sqlite.place import Place
 
 log = structlog.get_logger(__name__)
 
+LOG_EVERY = 1.0  # seconds between two looks through the marks of the log
 SAVE_AGAIN_EVERY = 30.0  # seconds between two tries to save a copy
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _MARKS = "select (select max(id) from inbox), (select max(seq) from decisions), (select max(seq) from rollbacks)"
@@ -76,6 +78,8 @@ class Harm:
         self._prints: dict[str, Print | None] = {}
         self._marks: tuple[int, ...] = ()
         self._suspect = False
+        self._log = LogMarks(self._paths["-wal"], self._paths["-shm"])
+        self._log_at = float("-inf")  # when its marks were looked through
         self._seen: _Seen | None = None
         self._told: tuple[str, str] | None = None
         self._saved: rescue.Saved | None = None
@@ -145,6 +149,10 @@ class Harm:
         _, hint = self._say(seen)
         log.error("journal_saved" if self._saved else "journal_not_saved", hint=hint)
 
+    def close(self) -> None:
+        """Look no more; SQLite must have closed the files before."""
+        self._log.close()
+
     # --- looking
 
     def _fingerprints(self) -> dict[str, Print | None]:
@@ -185,6 +193,8 @@ class Harm:
     def _written_to(self, now: dict[str, Print | None], connection: sqlite3.Connection) -> _Seen | None:
         """What came of it if another process wrote into the files."""
         written = [self._paths[end] for end in ("", "-wal") if now[end] != self._prints[end]]
+        if not written and not self._log_is_whole():  # somebody wrote in the middle of our own commit
+            written = [self._paths["-wal"]]
         if not written and not self._suspect:
             return None
         try:
@@ -200,6 +210,12 @@ class Harm:
             log.warning("journal_written_by_another", files=written)
             self.note(connection)
         return None
+
+    def _log_is_whole(self) -> bool:
+        if time.monotonic() - self._log_at < LOG_EVERY:
+            return True
+        self._log_at = time.monotonic()
+        return self._log.are_whole()
 
     def _read_anew(self) -> str:
         """What is wrong with the files as a process would find them that remembers nothing; empty if nothing."""

@@ -62,6 +62,7 @@ class SqliteJournal(StoreBase):
         await self._inbox.close()
         await asyncio.to_thread(self._writer.close)
         self._reader.close()
+        self._harm.close()
         self._place.close()
 
     def fault(self) -> JournalError | None:
