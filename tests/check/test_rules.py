@@ -33,7 +33,7 @@ PROMISED = {
     "ReleaseDown": ("1m", True),
     "ReleaseErrorRate": ("30s", True),
     "ReleaseWorse": ("0s", True),
-    "ReleaseSlower": ("0s", True),
+    "ReleaseSlower": ("0s", False),
     "ReleaseSlowResponses": ("30s", True),
     "RearguardWatchdog": ("0s", False),
 }
