@@ -46,7 +46,7 @@ ALERT = Alert("Bad", {"alertname": "Bad"}, starts_at=0.0, source="webhook")
 
 NOTHING_KNOWN = {
     "releases": (), "open_rollback": None, "firing": (), "checks": {},
-    "not_ready": (), "armed_by": None, "last_drill": None, "figures": (),
+    "not_ready": (), "armed_by": None, "last_drill": None, "figures": (), "traffic": (), "logged": (),
 }  # fmt: skip
 
 
