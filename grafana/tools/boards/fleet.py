@@ -159,22 +159,7 @@ _EVIDENCE = Row(
                     "{{service_name}}",
                 ),
             ),
-            12,
-            unit="percentunit",
-            steps=_NEAR,
-        ),
-        Panel(
-            "bargauge",
-            "Evidence of slow answers, as a share of what is needed",
-            "Nats of evidence that a version is slower than the versions before it allow, the fifteen services"
-            " nearest to what ReleaseSlower compares with.",
-            (
-                Query(
-                    _of_threshold("version:http_slow_evidence:nats", "service:http_slow_evidence:needed"),
-                    "{{service_name}}",
-                ),
-            ),
-            12,
+            24,
             unit="percentunit",
             steps=_NEAR,
         ),
