@@ -168,7 +168,8 @@ class Watcher:
     def not_ready(self, target_name: str) -> tuple[Check, ...]:
         """The checks that do not hold or are not known, with what to do about each."""
         waits = self._pace.looking_for(target_name) if self.each.is_looking(target_name) else None
-        missing = {name: readiness_rules.not_looked(name, leads=self._leads(), waits=waits) for name in READY_CHECKS}
+        follows = self._journal.shared and not self._leads()
+        missing = {name: readiness_rules.not_looked(name, follows=follows, waits=waits) for name in READY_CHECKS}
         checks = {**missing, **self._known(target_name)}
         return tuple(check for check in checks.values() if check.holds is not True)
 

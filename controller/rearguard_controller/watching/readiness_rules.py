@@ -91,15 +91,15 @@ def polled(name: str, *, holds: bool | None) -> Check:
     return Check(name, holds, good if holds else bad)
 
 
-def not_looked(name: str, *, leads: bool, waits: float | None) -> Check:
+def not_looked(name: str, *, follows: bool, waits: float | None) -> Check:
     """A check that nobody has answered so far, and why.
 
     Args:
         name: of the check.
-        leads: whether this replica leads.
+        follows: whether another replica leads, which alone looks.
         waits: for how many seconds `current` has been running; None when it is not.
     """
-    if not leads:
+    if follows:
         return Check(name, None, FOLLOWS)
     if waits is None or waits < _HANGS_AFTER:
         return Check(name, None, _NOT_LOOKED)

@@ -103,6 +103,13 @@ async def test_a_single_process_blames_no_other_replica_for_what_nobody_looked_a
         assert not any("replica" in each["detail"] for each in found.values())
 
 
+async def test_nor_before_it_leads(tmp_path):
+    async with serving(tmp_path) as service:
+        found = service.controller.parts.watcher.not_ready("checkout")  # at once: it has not begun to lead
+        assert found
+        assert not any("replica" in each.detail for each in found)
+
+
 async def test_prometheus_that_cannot_be_reached_is_told_with_its_cause(tmp_path):
     async with serving(tmp_path) as service:
         detail = (await said(service, "prometheus", "did not answer"))["detail"]
