@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.ready
 DOCS   := .local/docs/.ready
 
 .DEFAULT_GOAL := help
-BENCH_CONTROLLER = $(filter accept command storm history failover workloads pages,$(ONLY))
+BENCH_CONTROLLER = $(filter accept command storm history failover workloads pages fleet,$(ONLY))
 BENCH_JUDGEMENT = $(filter judgement,$(ONLY))
 BENCH_EXPORTER = $(filter-out $(BENCH_CONTROLLER) judgement,$(ONLY))
 

@@ -8,7 +8,7 @@ import sys
 
 from report import run_all
 
-NAMES = ("accept", "command", "storm", "history", "failover", "workloads", "pages")
+NAMES = ("accept", "command", "storm", "history", "failover", "workloads", "pages", "fleet")
 
 
 if __name__ == "__main__":

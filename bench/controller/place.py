@@ -49,15 +49,17 @@ HOOK = "    hooks: {{before: [{{name: stamp, command: [{program}]}}]}}\n"
 class Place:
     """Use as a context."""
 
-    def __init__(self, targets=1):
+    def __init__(self, targets=1, young=None):
+        """All targets serve v2 since ten minutes; with `young`, only so many do, and the others v1 since a day."""
         self.targets = targets
+        self.young = targets if young is None else young
         self._ends = contextlib.ExitStack()
 
     def __enter__(self):
         self.folder = Path(self._ends.enter_context(tempfile.TemporaryDirectory(prefix="rearguard-bench-")))
         (self.folder / "versions").write_text("v2\nv1\n")
         for number in range(self.targets):
-            (self.folder / f"current-{number}").write_text("v2\n")
+            (self.folder / f"current-{number}").write_text("v2\n" if number < self.young else "v1\n")
             (self.folder / f"v1-{number}").write_text("v1\n")
         return self
 
@@ -78,10 +80,13 @@ class Place:
     def prometheus(self):
         """Start the stand-in; returns its address."""
         process = subprocess.Popen(
-            [sys.executable, HERE / "stand_in.py", str(self.targets)], stdout=subprocess.PIPE, text=True
+            [sys.executable, HERE / "stand_in.py", *self._sizes()], stdout=subprocess.PIPE, text=True
         )
         self._ends.callback(end, process)
         return f"http://127.0.0.1:{int(process.stdout.readline())}"
+
+    def _sizes(self):
+        return [str(self.targets), *([str(self.young)] if self.young < self.targets else [])]
 
     def configure(self, journal, prometheus, *, mode="act", poll="15s", hook=None):
         """Write a configuration; returns its file and the port."""
@@ -111,6 +116,10 @@ class Place:
             good = Release(
                 name, "v1", now - 86400, now - 600, now - 86400, service_version="v1", known_good_at=now - 80000
             )
+            if n >= self.young:
+                await journal.change_release(name, "v1", lambda _known, good=good: replace(good, last_seen=now))
+                await journal.change_target(name, lambda state: _calm(state, now))
+                continue
             for release in (good, Release(name, "v2", now - 600, now, service_version="v2")):
                 await journal.change_release(name, release.version, lambda _known, release=release: release)
             await journal.change_target(name, lambda state: _deployed(state, now))
@@ -122,6 +131,10 @@ def _deployed(state, now):
         state, serving_version="v2", serving_since=now - 600, changed_after=now - 601, looked_at=now,
         previous_version="v1", is_release=True,
     )  # fmt: skip
+
+
+def _calm(state, now):
+    return replace(state, serving_version="v1", serving_since=now - 86400, changed_after=now - 86401, looked_at=now)
 
 
 def free_port():

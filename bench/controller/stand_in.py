@@ -1,11 +1,13 @@
-"""A stand-in for Prometheus, as a program of its own: `stand_in.py TARGETS`; prints its port.
+"""A stand-in for Prometheus, as a program of its own: `stand_in.py TARGETS [YOUNG]`; prints its port.
 
 Here: answers in Prometheus' shapes for any number of services that all serve v2 and fail since a minute, as many
-firing alerts as were announced with `POST /fire?alerts=N`, and how often each question was asked.
+firing alerts as were announced with `POST /fire?alerts=N`, and how often each question was asked. With YOUNG, only
+the first YOUNG services serve v2, all others v1, and none fails but those whose alerts were announced.
 Never here: delays, or anything that a real Prometheus would refuse to say.
 """
 
 import asyncio
+import math
 import sys
 import time
 from collections import Counter
@@ -32,9 +34,12 @@ def labels(number, targets):
 
 
 class StandIn:
-    def __init__(self, targets):
+    def __init__(self, targets, young=None):
         self.targets = targets
+        self.young = targets if young is None else young
+        self.failing = targets if young is None else 0
         self.began = time.time() - 60
+        self.deployed = time.time() - 600
         self.asked = Counter()
         self.alerts = self._alerts(0)
 
@@ -80,7 +85,10 @@ class StandIn:
         return answer
 
     async def fire(self, request):
-        self.alerts = self._alerts(int(request.query["alerts"]))
+        many = int(request.query["alerts"])
+        if self.young < self.targets:
+            self.failing, self.began = many, time.time()
+        self.alerts = self._alerts(many)
         return web.Response(text="firing")
 
     async def query(self, request):
@@ -88,8 +96,11 @@ class StandIn:
         asked, now = (await request.post())["query"], time.time()
         if "resets(" in asked or "ambiguous" in asked:  # each address shows one process
             return _answer({"resultType": "vector", "result": []})
-        value = now if asked.startswith("timestamp") else 1.0 if asked.startswith("target_info") else 0.3
-        result = [{"metric": self._metric(n, "v2"), "value": [now, str(value)]} for n in range(self.targets)]
+        value = now if asked.startswith("timestamp") else 1.0 if asked.startswith("target_info") else None
+        result = [
+            {"metric": self._metric(n, self._version(n)), "value": [now, str(value or self._share(n))]}
+            for n in range(self.targets)
+        ]
         return _answer({"resultType": "vector", "result": result})
 
     async def query_range(self, request):
@@ -97,15 +108,28 @@ class StandIn:
         fields = await request.post()
         start, end, step = (float(fields[name]) for name in ("start", "end", "step"))
         moments = [start + step * n for n in range(int((end - start) // step) + 1)]
-        bad = [(moment, "0.3") for moment in moments if moment > self.began]
-        good = [(moment, "0") for moment in moments if moment <= self.began]
+        changed = self.began if self.young == self.targets else self.deployed
         result = [
             {"metric": self._metric(n, version), "values": values}
             for n in range(self.targets)
-            for version, values in (("v1", good), ("v2", bad))
+            for version, values in self._curves(n, moments, changed)
             if values
         ]
         return _answer({"resultType": "matrix", "result": result})
+
+    def _curves(self, number, moments, changed):
+        """A version each, with its figures: v2 came at `changed`, and its service fails since then or since later."""
+        if number >= self.young:
+            return (("v1", [(moment, "0.001") for moment in moments]),)
+        since = self.began if number < self.failing else math.inf
+        after = [(moment, "0.3" if moment > since else "0.001") for moment in moments if moment > changed]
+        return (("v1", [(moment, "0") for moment in moments if moment <= changed]), ("v2", after))
+
+    def _version(self, number):
+        return "v2" if number < self.young else "v1"
+
+    def _share(self, number):
+        return 0.3 if number < self.failing else 0.001
 
     def _metric(self, number, version):
         return {
@@ -126,9 +150,9 @@ async def _later(response):
     return response
 
 
-async def main(targets):
+async def main(targets, young=None):
     application = web.Application()
-    application.add_routes(StandIn(targets).routes())
+    application.add_routes(StandIn(targets, young).routes())
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -137,4 +161,4 @@ async def main(targets):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(*map(int, sys.argv[1:])))

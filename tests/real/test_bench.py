@@ -20,6 +20,7 @@ ROWS = {  # figures with a goal that each part prints, and sections that they st
     "controller/failover": (1, 1),
     "controller/workloads": (4, 1),
     "controller/pages": (7, 3),
+    "controller/fleet": (20, 2),
     "exporter/overhead": (11, 2),
     "exporter/apm": (0, 1),
     "exporter/queries": (3, 1),

@@ -25,7 +25,7 @@ from rearguard_controller.config.reading import SECOND, Block, Place, compose
 from rearguard_controller.config.slack import SlackButtons, slack
 from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.errors import ConfigError
-from rearguard_controller.model import KubernetesRelease, Policy, StormLimit, Target
+from rearguard_controller.model import Detail, KubernetesRelease, Policy, StormLimit, Target
 from rearguard_controller.times import durations
 
 _POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[^/@?#\s]+(?:\?[^#\s]*)?")
@@ -120,6 +120,7 @@ class Configuration:
         journal: path of the SQLite database, or the postgresql:// URL.
         retention: seconds for which records are kept.
         tokens: role (sender, viewer, operator) to the file that holds its tokens.
+        target_metrics: how much is told of each target; None: as many as there are of them decide.
         external_url: where people reach the controller, without a slash at the end; None: no links are known.
     """
 
@@ -144,6 +145,7 @@ class Configuration:
     slack: SlackButtons | None = None
     notice_templates: Path | None = None
     page: PageSettings = _USUAL_PAGE
+    target_metrics: Detail | None = None
 
     @property
     def discovers(self) -> bool:
@@ -208,6 +210,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         notice_templates=mistakes.of(lambda: _optional_path(top, "notice_templates", folder), None),
         slack=mistakes.of(lambda: slack(top.get("slack"), folder), None),
         page=mistakes.of(lambda: page_settings(top.get("page")), _USUAL_PAGE),
+        target_metrics=mistakes.of(lambda: _detail(top.get("target_metrics")), None),
     )
     mistakes.tell()
     return configuration
@@ -316,6 +319,10 @@ def _storm(place: Place | None) -> StormLimit:
         targets=_USUAL_STORM.targets if targets is None else targets.count(),
         within=block.duration("within", _USUAL_STORM.within, least=SECOND),
     )
+
+
+def _detail(place: Place | None) -> Detail | None:
+    return None if place is None else Detail(place.word(tuple(each.value for each in Detail)))
 
 
 def _limits(place: Place | None) -> Limits:

@@ -245,6 +245,14 @@ class HeartbeatState(StrEnum):
 
 
 @unique
+class Detail(StrEnum):
+    """How much the controller's own metrics tell of each target."""
+
+    FULL = "full"  # every series, from the start
+    BRIEF = "brief"  # what the shipped alerts count from 0, and what is not as it should be
+
+
+@unique
 class Readiness(StrEnum):
     """Whether the controller can take deliveries."""
 

@@ -85,7 +85,7 @@ class Controller:
         self._path, self._insecure = path, insecure
         self._well_for = well_for
         self.journal, self._fence = journal, Fence()
-        self._telemetry = Telemetry(configuration.targets)
+        self._telemetry = Telemetry(configuration.targets, configuration.target_metrics)
         record = NoticeRecord(lambda done: journal.change_target("", lambda known: known, action=done), time.time)
         notify = Notify(self._telemetry.notified, record.note, threads=Threads(journal.note_threads))
         self._runtime = Runtime(
@@ -198,7 +198,7 @@ class Controller:
 
     async def _take(self, configuration: Configuration) -> None:
         """Make the parts of a configuration, and let what runs go on with them."""
-        self._telemetry.know(configuration.targets)
+        self._telemetry.know(configuration.targets, configuration.target_metrics)
         before, self.parts = self.parts, self._make(configuration)
         await before.followed.close()
         self._reloaded.set()

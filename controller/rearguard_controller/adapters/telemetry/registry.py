@@ -1,4 +1,4 @@
-"""The controller's own metrics, exported at 0 from the start for every configured target.
+"""The controller's own metrics; those of a target start at 0, all of them or the few that `Detail.BRIEF` leaves.
 
 Here: one registry that belongs to this process, and small verbs that other modules call when something has happened.
 Metrics follow from what was recorded; no decision reads a metric. No label carries text from an alert: the sets of
@@ -7,7 +7,6 @@ values are closed, or come from the configuration.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter as Counted
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +26,11 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from rearguard_controller.adapters.telemetry.families import OWN_FAMILIES
+from rearguard_controller.adapters.telemetry.target_states import TargetStates
 from rearguard_controller.model import (
     Condition,
     Decision,
+    Detail,
     Outcome,
     Phase,
     ReasonCode,
@@ -41,8 +42,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.model.checks import READY_CHECKS, REPLICAS_AGREE
-from rearguard_controller.model.observations import SCORE_COUNTS
+from rearguard_controller.model.checks import READY_CHECKS
 from rearguard_controller.rollback.plan import plan
 
 
@@ -64,6 +64,8 @@ WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
 RESOURCES = ("file descriptors", "memory", "processes")
 NOTIFIED = ("sent", "failed", "refused", "dropped")
 ENDED = (StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.INTERRUPTED)
+MANY = 100  # targets beyond which little is shown of each, unless the configuration says otherwise
+ALERTED = (Outcome.FAILED, Outcome.NEEDS_A_PERSON, Outcome.NOT_RECOVERED)  # counted from 0 by the shipped alerts
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 _HOLDS = {True: "true", False: "false", None: "unknown"}
 
@@ -73,11 +75,18 @@ _BY_NAME = {family.name: family for family in OWN_FAMILIES}
 class Telemetry:
     """The metrics of one controller process."""
 
-    def __init__(self, targets: Sequence[Target], *, checks: Sequence[str] = READY_CHECKS) -> None:
-        """Create every series at 0.
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        detail: Detail | None = None,
+        *,
+        checks: Sequence[str] = READY_CHECKS,
+    ) -> None:
+        """Create the series that start at 0.
 
         Args:
             targets: as configured; their names and the names of their steps become label values.
+            detail: how much is shown of each; see `know`.
             checks: the names of the readiness checks that `ready` will report.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks the annotation; a second series for each counter, which no rule here reads
@@ -94,19 +103,13 @@ class Telemetry:
         self._in_progress = self._gauge("rearguard_rollback_in_progress")
         self._spans = self._histogram("rearguard_rollback_seconds")
         self._steps = self._histogram("rearguard_step_seconds")
-        self._armed = self._gauge("rearguard_target_armed")
-        self._disarmed = self._gauge("rearguard_target_disarmed")
-        self._given_up = self._gauge("rearguard_target_given_up")
-        self._ready = self._gauge("rearguard_target_ready")
-        self._versions = self._gauge("rearguard_target_version_info")
-        self._observed = self._gauge("rearguard_observed_releases")
+        self._states = TargetStates(self._gauge, checks)
         self._watchdog_age = self._gauge("rearguard_watchdog_age_seconds")
         self._poll_seconds = self._gauge("rearguard_poll_seconds")
         self._clock_skew = self._gauge("rearguard_clock_skew_seconds")
         self._prometheus_age = self._gauge("rearguard_prometheus_age_seconds")
         self._reload = self._gauge("rearguard_config_reload_success")
         self._reload.set(1)
-        self._checks = tuple(checks)
         self._leader = self._gauge("rearguard_leader")
         self._holds: Callable[[], bool] = lambda: True
         self._leader.set_function(lambda: float(self._leading and self._holds()))
@@ -120,21 +123,29 @@ class Telemetry:
         self._configured: set[str] = set()
         self._open: dict[str, set[str]] = {}  # the rollbacks of each target that are driven here
         self._leading = False
-        self._shown_versions: dict[tuple[str, str], str] = {}
-        self.know(targets)
+        self._brief = False
+        self.know(targets, detail)
         self._started = time.monotonic()
         self.feed_ages(prometheus=lambda: None, watchdog=lambda: None)
 
-    def know(self, targets: Sequence[Target]) -> None:
+    def know(self, targets: Sequence[Target], detail: Detail | None = None) -> None:
         """Start the series of targets that are configured; those that exist keep their values.
 
         Series of other targets end now. Those of a target whose rollback is still open end at the next call.
+
+        Args:
+            targets: as configured.
+            detail: how much is shown of each. None: full until there are more than `MANY`, brief from then on, so
+                that no target's counters are lost when one leaves.
         """
+        self._brief = detail is Detail.BRIEF or (detail is None and (self._brief or len(targets) > MANY))
+        self._states.brief = self._brief
         before, self._configured = self._configured, {target.name for target in targets}
         open_now = {name for name, rollbacks in self._open.items() if rollbacks}
-        for gone in (before | self._open.keys()) - self._configured - open_now:
-            self._open.pop(gone, None)
-            self._forget(gone)
+        gone = (before | self._open.keys()) - self._configured - open_now
+        for name in gone:
+            self._open.pop(name, None)
+        self._forget(gone)
         for target in targets:
             if target.name not in before:
                 self._start_at_zero(target)
@@ -234,17 +245,12 @@ class Telemetry:
         `by` is the outcome of the rollback that left it disarmed; None when a person did.
         """
         if self._shows(target):
-            self._set_armed(target, armed=armed, by=by)
-
-    def _set_armed(self, target: str, *, armed: bool, by: Outcome | None) -> None:
-        self._armed.labels(target).set(armed)
-        for outcome in Outcome:
-            self._disarmed.labels(target, outcome.value).set(not armed and outcome is by)
+            self._states.armed(target, armed=armed, by=by)
 
     def given_up(self, target: str, *, given_up: bool) -> None:
         """Whether no automatic rollback away from the serving version is tried any more; only a leader shows it."""
         if self._shows(target):
-            self._given_up.labels(target).set(given_up)
+            self._states.given_up(target, given_up=given_up)
 
     def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True) -> None:
         """Whether this process leads now. `holds` says at every scrape whether the lease still does.
@@ -254,7 +260,7 @@ class Telemetry:
         self._leading, self._holds = leading, holds
         if not leading:
             for name in self._configured:
-                self._start_unknown(name)
+                self._states.unknown(name)
 
     def ready(self, target: str, checks: Mapping[str, bool | None]) -> None:
         """The readiness checks of a target; unknown (None) is shown as 0. Only a leader shows them.
@@ -262,11 +268,8 @@ class Telemetry:
         `replicas_agree` is NaN while it is unknown: one replica of Prometheus is away, and the others decide. 0 would
         raise an alert for each target.
         """
-        if not self._shows(target):
-            return
-        for check, holds in checks.items():
-            is_unknown = holds is None and check == REPLICAS_AGREE
-            self._ready.labels(target, check).set(math.nan if is_unknown else holds is True)
+        if self._shows(target):
+            self._states.ready(target, checks)
 
     def versions(
         self, target: str, *, serving: str | None, last_known_good: str | None, bad: str | None = None
@@ -276,24 +279,12 @@ class Telemetry:
         Versions that were shown before go. Only a leader shows any.
         """
         if self._shows(target):
-            self._set_versions(target, serving, last_known_good, bad)
+            self._states.versions(target, serving, last_known_good, bad)
 
     def observed(self, target: str, score: Score) -> None:
         """The running score of what was only observed, as the journal has it. Only a leader shows it."""
         if self._shows(target):
-            self._set_observed(target, score)
-
-    def _set_observed(self, target: str, score: Score) -> None:
-        for result in SCORE_COUNTS:
-            self._observed.labels(target, result).set(getattr(score, result))
-
-    def _set_versions(self, target: str, serving: str | None, last_known_good: str | None, bad: str | None) -> None:
-        for state, version in (("serving", serving), ("last_known_good", last_known_good), ("bad", bad)):
-            shown, new = self._shown_versions.get((target, state)), version or ""
-            if shown is not None and shown != new:
-                self._versions.remove(target, shown, state)
-            self._versions.labels(target, new, state).set(version is not None)
-            self._shown_versions[target, state] = new
+            self._states.observed(target, score)
 
     def feed_ages(self, *, prometheus: Callable[[], float | None], watchdog: Callable[[], float | None]) -> None:
         """Read the two ages at every scrape.
@@ -323,8 +314,13 @@ class Telemetry:
 
     def _start_at_zero(self, target: Target) -> None:
         name = target.name
+        self._states.unknown(name)
+        if self._brief:
+            for outcome, trigger in product(ALERTED, Trigger):
+                self._rollbacks.labels(name, outcome.value, trigger.value)
+            self._reasons.labels(name, ReasonCode.NO_STORM.value, _HOLDS[False])
+            return
         self._in_progress.labels(name)
-        self._start_unknown(name)
         for verdict in Verdict:
             self._decisions.labels(name, verdict.value)
         for code, holds in product(ReasonCode, _HOLDS.values()):
@@ -336,23 +332,15 @@ class Telemetry:
         for step, state in product(step_names(target), ENDED):
             self._steps.labels(name, step, state.value)
 
-    def _start_unknown(self, name: str) -> None:
-        self._set_armed(name, armed=False, by=None)
-        self._given_up.labels(name).set(0)
-        self._set_versions(name, None, None, None)
-        self._set_observed(name, Score())
-        for check in self._checks:
-            self._ready.labels(name, check).set(0)
-
-    def _forget(self, name: str) -> None:
-        """End every series of a target."""
-        for family, metric in self._made.items():
+    def _forget(self, gone: set[str]) -> None:
+        """End every series of these targets."""
+        for family, metric in self._made.items() if gone else ():
             names = _BY_NAME[family].labels
             shown = [sample.labels for found in metric.collect() for sample in found.samples]
-            mine = [labels for labels in shown if labels.get("target") == name]
-            for values in {tuple(labels[each] for each in names) for labels in mine}:
+            theirs = [labels for labels in shown if labels.get("target") in gone]
+            for values in {tuple(labels[each] for each in names) for labels in theirs}:
                 metric.remove(*values)
-        self._shown_versions = {key: shown for key, shown in self._shown_versions.items() if key[0] != name}
+        self._states.forget(gone)
 
     def _counter(self, name: str) -> Counter:
         family = _BY_NAME[name]

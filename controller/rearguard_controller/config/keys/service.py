@@ -36,6 +36,13 @@ TOP = Section(
             "Serve HTTPS as this web configuration file of Prometheus' exporter-toolkit says.",
         ),
         Key("limits", "mapping", "as below", "What the HTTP interface takes at most."),
+        Key(
+            "target_metrics",
+            "`full` or `brief`",
+            "`full`; `brief` beyond 100 targets",
+            "How much `/metrics` tells of each target: every series from the start, or what alerts count from 0 and"
+            " what is not as it should be.",
+        ),
         Key("prometheus", "mapping", REQUIRED, "The Prometheus that the alerts come from."),
         Key(
             "alertmanager",
