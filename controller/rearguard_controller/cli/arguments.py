@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:  # argparse hides this type behind a private name that only type checkers may see
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # the reason above
@@ -28,7 +28,12 @@ OUTCOMES = "recovered, not_recovered, completed, failed, aborted, superseded, ne
 
 
 class _Parser(argparse.ArgumentParser):
-    """Spells out what could control the terminal where a complaint repeats an argument."""
+    """Spells out what could control the terminal where a complaint repeats an argument, and keeps it on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        from rearguard_controller.wording import one_line  # noqa: PLC0415  # loads what only this path needs
+
+        super().error(one_line(message))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         from rearguard_controller.wording import printable  # noqa: PLC0415  # loads what only this path needs

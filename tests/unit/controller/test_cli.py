@@ -388,6 +388,15 @@ def test_a_complaint_about_wrong_use_spells_out_what_could_steer_a_terminal():
     assert "\x1b" not in done.stderr
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028", "\x85", "\x0b"])
+def test_a_complaint_about_wrong_use_is_one_line_whatever_the_words_hold(end):
+    for words in (["status", f"--odd{end}FAKE"], ["history", "--limit", f"x{end}FAKE"], [f"odd{end}FAKE"]):
+        done = run(*words)
+        assert done.returncode == 2
+        assert "FAKE" in done.stderr
+        assert not any(line.startswith("FAKE") for line in done.stderr.splitlines()), done.stderr
+
+
 @pytest.mark.parametrize("is_bad", [True, False])
 def test_status_says_that_a_version_serves_which_was_rolled_away_from_and_what_to_do(is_bad, capsys):
     show._why_not({"name": "shop", "armed": True, "serving_version": "v2", "serving_is_bad": is_bad})
