@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import random
 
@@ -117,7 +118,7 @@ async def asked(tmp_path):
 
     async def answer(request):
         body, status = answers[int(request.match_info["number"])]
-        return web.Response(body=body, status=status, headers={"Retry-After": "x"})
+        return web.Response(body=body() if callable(body) else body, status=status, headers={"Retry-After": "x"})
 
     app = web.Application()
     app.router.add_route("*", "/{number}/{tail:.*}", answer)
@@ -159,6 +160,18 @@ async def test_over_the_wire_whatever_is_answered_is_a_source_error_or_a_failure
     picked = random.Random(SEED)  # noqa: S311  # seeded, to repeat it
     some = [json.dumps(each).encode() for _, each in picked.sample(list(hostile.documents_of(DEPLOYMENT)), PICKED)]
     await asyncio.gather(*(everything(asked(body)) for body in [*wholes, *some]))
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_a_list_that_never_ends_is_given_up(asked, is_new):
+    numbers = itertools.count()
+
+    def page():
+        about = {**ABOUT, "continue": f"page {next(numbers) if is_new else 1}"}
+        return json.dumps({**DEPLOYMENT, "metadata": about, "items": [REPLICA_SET]}).encode()
+
+    async with asyncio.timeout(100):
+        await everything(asked(page))
 
 
 async def test_every_status_is_told_with_what_to_do(asked):

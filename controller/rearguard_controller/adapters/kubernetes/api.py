@@ -33,6 +33,7 @@ CONNECT_TIMEOUT = 3.0  # seconds of it to connect
 ANSWER_CAP = 32 * 1024 * 1024  # bytes of one answer, and of one event
 BESIDE = 128 * 1024  # bytes from which on JSON is read beside the event loop
 PAGE = 100  # objects of one answer to a list
+MOST_PAGES = 1000  # of one list
 TRIES = 3  # of a question that changes nothing
 PAUSE = 0.5  # seconds before the second of them, unless the server says how long
 LONGEST_PAUSE = 10.0  # seconds that a server's Retry-After is honoured for while somebody waits for the answer
@@ -51,7 +52,7 @@ _HINTS = {
     _TOO_MANY: "The API server is busy; the controller asks again.",
     _GONE: "The controller reads the whole list again by itself.",
 }
-_TOO_LARGE = "No object of Kubernetes is so large: is this really its API server?"
+_TOO_LARGE = "No answer of Kubernetes is so large: is this really its API server?"
 _AWAY = "Is the API server running, and does the network policy let the controller reach it?"
 
 Document = Mapping[str, object]
@@ -137,7 +138,7 @@ class Api:
             ApiError: `is_gone` when the list changed so much that it has to be read anew.
         """
         wanted = {**(fields or {}), "limit": str(PAGE)}
-        while True:
+        for _ in range(MOST_PAGES):
             page = await self._patiently(f"{path}?{urlencode(wanted)}")
             found = page.get("items")
             about = mapping(page.get("metadata"), "a list's metadata")
@@ -145,7 +146,10 @@ class Api:
             yield [each for each in found if isinstance(each, dict)] if isinstance(found, list) else [], str(version)
             if not isinstance(rest, str) or not rest:
                 return
+            if wanted.get("continue") == rest:
+                break
             wanted["continue"] = rest
+        raise ApiError(f"The list {path} of the API server never ends.", hint=_TOO_LARGE)
 
     async def post(self, path: str, document: Document) -> Document:
         """Create an object; what the server made of it."""
