@@ -21,6 +21,7 @@ OPENTELEMETRY = {
     "process_memory_utilization_ratio": set[str](),
     "process_cpu_time_seconds_total": set[str](),
     "cpython_gc_collections_total": set[str](),
+    "http_client_request_duration_seconds_count": {"server_address", "http_response_status_code", "error_type"},
 }
 """What rules and dashboard read of services that OpenTelemetry instruments, and the labels that they name.
 
@@ -117,6 +118,12 @@ def grouping(expression: str) -> set[str]:
             named |= set(modifier.matching.labels if modifier.matching is not None else [])
             named |= set(modifier.group_labels or [])
     return named
+
+
+def made(expression: str) -> set[str]:
+    """The labels that `label_replace` adds in an expression."""
+    calls = [node for node in nodes(expression) if isinstance(node, promql.Call)]
+    return {str(call.args[1].val) for call in calls if call.func.name == "label_replace"}
 
 
 def alert_tests() -> dict[str, dict[str, int]]:
