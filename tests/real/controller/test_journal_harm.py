@@ -114,6 +114,23 @@ async def test_a_harm_is_noticed_without_any_write(journal, path, kind):
     await until(lambda: journal.fault() is not None)
 
 
+@pytest.mark.parametrize("statement", ["delete from inbox", "drop table decisions", "delete from inbox where id > 2"])
+async def test_a_copy_that_lacks_what_another_process_deleted_is_not_said_to_hold_all(path, statement):
+    journal = SqliteJournal.open(path)
+    for number in range(3):
+        await journal.accept([alert(number=str(number))], NOW)
+    with beside(path) as connection:
+        connection.execute(statement)
+    await until(lambda: saved(path))
+    await until(lambda: "restore a backup" in journal.fault().hint)
+    assert "was damaged from outside" in journal.fault().message
+    assert f"What could still be read is in {saved(path)[0]}" in journal.fault().hint
+    await journal.close()
+    with pytest.raises(JournalError) as caught:
+        SqliteJournal.open(path)
+    assert f"restore it from a backup. What could still be read is in {saved(path)[0]}" in caught.value.hint
+
+
 async def test_a_log_that_is_overwritten_in_the_middle_of_a_commit_is_noticed_too(journal, path):
     """What the files are like after a commit is taken for the controller's own work."""
     await journal.change_target(

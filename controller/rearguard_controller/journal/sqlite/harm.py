@@ -143,7 +143,7 @@ class Harm:
             rescue.set_aside(self._paths["-wal"], self._prints["-wal"])
             self._saved = rescue.Saved(self._place.path, whole=True)
         else:
-            self._saved = rescue.copy(connection, self._place.path, quick_check)
+            self._saved = rescue.copy(connection, self._place.path, self._lacks)
             if self._saved is not None and not seen.intact:  # what is put in the place must not be mixed with its log
                 rescue.set_aside(self._paths["-wal"], None)
         _, hint = self._say(seen)
@@ -220,11 +220,20 @@ class Harm:
     def _read_anew(self) -> str:
         """What is wrong with the files as a process would find them that remembers nothing; empty if nothing."""
         with closing(sqlite3.connect(self._place.path, isolation_level=None)) as fresh:
-            found = quick_check(fresh)
-            if found:
-                return found
-            fewer = any(now < before for now, before in zip(_marks(fresh), self._marks, strict=False))
-            return "records are missing" if fewer else ""
+            return self._lacks(fresh)
+
+    def _lacks(self, connection: sqlite3.Connection) -> str:
+        """What is wrong with a database that should hold all that was stored; empty if nothing."""
+        found = quick_check(connection)
+        if found:
+            return found
+        try:
+            fewer = any(now < before for now, before in zip(_marks(connection), self._marks, strict=False))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # it could not be read, which may pass
+                raise
+            return str(error)  # a table is gone
+        return "records are missing" if fewer else ""
 
     # --- saying
 
@@ -250,7 +259,7 @@ class Harm:
             )
         else:
             hint = (
-                f"What could still be read is in {self._saved.path}, which is damaged; restore a backup and restart."
+                f"What could still be read is in {self._saved.path}; it is not whole: restore a backup and restart."
             )
         self._told = f"{seen.what}; nothing is stored until that is mended.", hint
         return self._told

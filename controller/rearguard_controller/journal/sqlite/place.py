@@ -20,6 +20,7 @@ import structlog
 
 from rearguard_controller import own_files
 from rearguard_controller.errors import JournalError
+from rearguard_controller.journal.sqlite import rescue
 
 log = structlog.get_logger(__name__)
 
@@ -115,9 +116,11 @@ def rescued(path: Path) -> list[Path]:
 
 def _way_back(path: Path) -> str:
     copies = rescued(path)
-    if copies:
-        return f"What it held was saved: move {copies[-1]} to {path}."
-    return "Put the journal back, or restore it from a backup."
+    if not copies:
+        return "Put the journal back, or restore it from a backup."
+    if copies[-1].name.endswith(rescue.NOT_WHOLE):
+        return f"Put the journal back, or restore it from a backup. What could still be read is in {copies[-1]}."
+    return f"What it held was saved: move {copies[-1]} to {path}."
 
 
 # --- the lock file ---------------------------------------------------------------------------------------

@@ -19,10 +19,12 @@ from rearguard_controller import own_files
 
 log = structlog.get_logger(__name__)
 
+NOT_WHOLE = "-not-whole"  # ends the name of a copy that lacks something
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Where the records are now, and whether SQLite finds nothing wrong with that file."""
+    """Where the records are now, and whether they are all there."""
 
     path: Path
     whole: bool
@@ -40,6 +42,7 @@ def copy(connection: sqlite3.Connection, journal: Path, check: Callable[[sqlite3
             whole = not check(target)
             target.execute("pragma journal_mode = delete")  # so that the copy is one file
         _onto_disk(part)
+        path = path if whole else path.with_name(path.name + NOT_WHOLE)
         part.rename(path)
         _onto_disk(journal.parent)
     except (OSError, sqlite3.Error) as error:
