@@ -99,3 +99,8 @@ def missing_library(error: ModuleNotFoundError) -> MissingLibraryError | None:
     return MissingLibraryError(
         f"{what} needs the library {error.name}, which is not installed; run: pip install 'rearguard[{extra}]'"
     )
+
+
+def sentences(error: RearguardError) -> str:
+    """A fault and what to do about it, as sentences."""
+    return f"{error.message.rstrip('.')}. {error.hint}".rstrip()

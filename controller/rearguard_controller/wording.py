@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the command line shows text, and needs nothing of the model
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 MOST_NAMED = 12  # names of a list that may be long
 
+MOST_ZEROS = 12  # before a number is written as a power of ten
+
 
 def summary(decision: Decision) -> str:
     """Which answers stand in the way, in one line; of a request by hand only the questions that apply to it count."""
@@ -42,9 +44,16 @@ def describe(measured: Measurement) -> str:
     return f"{value}, {relation} the threshold {measured.operator} {threshold}"
 
 
-def number(value: float | None) -> str:
-    """A number for people: at most four significant digits."""
-    return "unknown" if value is None else f"{value:.4g}"
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for people: at most so many significant digits, and no power of ten unless there are many zeros."""
+    if value is None:
+        return "unknown"
+    short = f"{value:.{digits}g}"
+    mantissa, _, power = short.partition("e")
+    if not power or abs(int(power)) > MOST_ZEROS:
+        return short
+    decimals = len(mantissa.lstrip("-").replace(".", "")) - 1 - int(power)
+    return f"{float(short):.{max(0, decimals)}f}"
 
 
 def span(seconds: float) -> str:

@@ -265,7 +265,7 @@ def _bearer(authorization: str | None) -> str:
     scheme, _, token = (authorization or "").strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise UnauthenticatedError(
-            "This needs a token.", hint="Send it as the header: Authorization: Bearer <token>."
+            "This needs a token.", hint="Send it as the header `Authorization: Bearer <token>`."
         )
     return token.strip()
 

@@ -57,7 +57,7 @@ class Logged:
         with self._one_at_a_time:
             found = [(at, said) for name in names for said, at in self._kept.get(name, {}).items() if at >= oldest]
         found.sort(key=lambda each: each[0])  # of one moment: in the order in which they came
-        return [f"Logged at {clock_time(at)}: {said}" for at, said in reversed(found[-MOST_OF_ONE:])]
+        return [f"Logged at {clock_time(at)} as {said}" for at, said in reversed(found[-MOST_OF_ONE:])]
 
 
 def words_of(line: Mapping[str, object]) -> str:
@@ -67,8 +67,9 @@ def words_of(line: Mapping[str, object]) -> str:
     if isinstance(fault, BaseException):
         sentences.append(f"{type(fault).__name__}: {fault}".removesuffix(": "))
     facts = [f"{name}={value}" for name, value in line.items() if name not in _OF_EVERY_LINE and value is not None]
-    said = " ".join([*sentences, *([f"({', '.join(facts)})"] if facts else [])])
-    text = plain(one_line(f"{line.get('event')}: {said}" if said else str(line.get("event"))))
+    words = f": {' '.join(sentences)}" if sentences else ""
+    more = f" ({', '.join(facts)})" if facts else ""
+    text = plain(one_line(f"{line.get('event')}{words}{more}"))
     return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 3]}..."
 
 

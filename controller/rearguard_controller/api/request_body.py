@@ -155,7 +155,7 @@ async def read_fields(request: web.Request, known: Collection[str], *, timeout: 
     """
     if request.content_type != "application/json":
         raise MediaTypeError(
-            "The body must be JSON.", hint="Send the header: Content-Type: application/json.", field="Content-Type"
+            "The body must be JSON.", hint="Send the header `Content-Type: application/json`.", field="Content-Type"
         )
     body = await read(request, COMMAND_CAP, timeout=timeout)
     try:

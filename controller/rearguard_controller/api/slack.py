@@ -24,7 +24,7 @@ from rearguard_controller.api.services import Services
 from rearguard_controller.config.beside import beside
 from rearguard_controller.config.secret_files import read_token
 from rearguard_controller.config.slack import SlackButtons
-from rearguard_controller.errors import ConfigError, NotFoundError, RearguardError
+from rearguard_controller.errors import ConfigError, NotFoundError, RearguardError, sentences
 from rearguard_controller.model import Said
 
 log = structlog.get_logger(__name__)
@@ -104,6 +104,6 @@ class Slack:
         try:
             await (people.approve if press.approves else people.veto)(press.rollback, said)
         except RearguardError as error:
-            await slack_buttons.tell(press, f"Not {verb}: {error.message} {error.hint}".strip(), everybody=False)
+            await slack_buttons.tell(press, f"Not {verb}: {sentences(error)}", everybody=False)
             return
         await slack_buttons.tell(press, f"{name} {verb} the rollback {press.rollback}.", everybody=True)

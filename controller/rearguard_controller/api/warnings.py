@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from rearguard_controller.errors import RearguardError
+from rearguard_controller.errors import RearguardError, sentences
 from rearguard_controller.wording import clock_time, span
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Warnings:
         """A delivery was refused with this HTTP status, because its sender may not deliver."""
         now = self.clock()
         self._refused = self._refused + 1 if now - self._refused_at <= TOLD_FOR else 1
-        self._refused_at, self._why = now, f"{status}: {_said(error)}"
+        self._refused_at, self._why = now, f"{status}: {sentences(error)}"
         if self._logged_at is None or not 0 <= now - self._logged_at < LOGGED_EVERY:
             self._logged_at = now
             log.warning("delivery_refused", status=status, times=self._refused, error=error.message, hint=error.hint)
@@ -47,7 +47,7 @@ class Warnings:
         """The configuration was read again and could not be used."""
         at = clock_time(self.clock())
         self._not_reloaded = (
-            f"The configuration was not reloaded at {at}, the one before still counts: {_said(error)}"
+            f"The configuration was not reloaded at {at}, the one before still counts: {sentences(error)}"
         )
 
     def reloaded(self) -> None:
@@ -56,7 +56,7 @@ class Warnings:
 
     def told(self, fault: RearguardError | None = None) -> list[str]:
         """The sentences; none when nothing is wrong. `fault` is why the journal cannot be used."""
-        told = [] if fault is None else [_said(fault)]
+        told = [] if fault is None else [sentences(fault)]
         told += [self._not_reloaded] if self._not_reloaded else []
         ago = self.clock() - self._refused_at
         if self._refused and ago <= TOLD_FOR:
@@ -64,7 +64,3 @@ class Warnings:
             last = span(max(0.0, ago))
             told.append(f"Alertmanager's deliveries are refused, {times}, last {last} ago, with {self._why}")
         return told
-
-
-def _said(error: RearguardError) -> str:
-    return f"{error.message} {error.hint}".rstrip()

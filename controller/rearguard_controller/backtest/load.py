@@ -135,7 +135,7 @@ class History:
                 )
             if not any(can_raise(rule, target.policy.alerts) for rule in rules.alerting):
                 self._notes.append(
-                    f"{target.name}: Prometheus has no rule loaded whose alerts may trigger: figures are not known."
+                    f"{target.name}: Prometheus has no rule whose alerts may trigger, so figures are not known."
                 )
 
     async def _measured(self, rules: Rules, start: float, end: float) -> dict[str, dict[str, tuple[float, ...]]]:
@@ -190,7 +190,9 @@ class History:
         try:
             found = await evaluate(self._archive, rule, self._targets, start, end, step)
         except SourceError as error:
-            self._notes.append(f"{rule.name}: it could not be evaluated over this time: {error.message}")
+            self._notes.append(
+                f"{rule.name}: it could not be evaluated over this time ({error.message.rstrip('.')})."
+            )
             return []
         if found:
             self._notes.append(
@@ -211,7 +213,7 @@ class History:
             try:
                 return key, await self._curve(each)
             except SourceError as error:
-                return key, f"{each.condition.alert}: its figure could not be read: {error.message}"
+                return key, f"{each.condition.alert}: its figure could not be read ({error.message.rstrip('.')})."
             finally:
                 done += 1
                 self._progress("figures around releases", done, len(asked))

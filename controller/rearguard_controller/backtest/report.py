@@ -104,6 +104,8 @@ class Report:
         would, agreed, earlier = len(self.rollbacks), len(self.agreed), self.earlier()
         later = "" if earlier is None else f", a median of {span(earlier)} later"
         releases = sum(count for _, _, count in self.targets)
+        if not releases and not would and not self.only_people:
+            return "No version changed in this time, so nothing could be rolled back."
         of = f"Of {releases} {'change' if releases == 1 else 'changes'} of version"
         told = [f"{of} {would or 'none'} would have been rolled back."]
         if agreed == would and agreed:

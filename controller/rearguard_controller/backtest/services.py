@@ -12,7 +12,7 @@ from rearguard_controller.model import Labels
 from rearguard_controller.wording import span
 
 SLOWEST_SCRAPE = 15.0  # seconds between two scrapes that alerts about a release still allow
-_VERSION_CURE = "set it: Monitor(version=...), REARGUARD_VERSION, or service.version in OTEL_RESOURCE_ATTRIBUTES"
+_VERSION_CURE = "Set it by Monitor(version=...), REARGUARD_VERSION, or service.version in OTEL_RESOURCE_ATTRIBUTES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Plain:
     def problem(self) -> str:
         """Why the shipped rules cannot speak of it, and what to do."""
         return (
-            f"shows no target_info, so the shipped rules say nothing of it: instrument it, or use {self.counter} with"
-            " the alert of its own in own-alerts.yml"
+            f"It shows no target_info, so the shipped rules say nothing of it. Instrument it, or use {self.counter}"
+            " with the alert of its own in own-alerts.yml"
         )
 
 
@@ -101,29 +101,29 @@ def problems(seen: Seen) -> Iterator[str]:
     """What stands in the way of judging a service, the worst first."""
     if seen.shared:
         yield (
-            f"several workers answer on one address ({_few(seen.shared)}), so its counts jump: give each worker an"
+            f"Several workers answer on one address ({_few(seen.shared)}), so its counts jump. Give each worker an"
             " address, or let them share their metrics (docs/workers.md)"
         )
     if not any(seen.said):
-        yield f"no service_version, so nothing can be blamed on a release: {_VERSION_CURE}"
+        yield f"No service_version, so nothing can be blamed on a release. {_VERSION_CURE}"
     elif all(each.lower() == "unknown" for each in seen.said if each):
-        yield f"version=unknown, so nothing can be blamed on a release: {_VERSION_CURE}"
+        yield f"Its version is unknown, so nothing can be blamed on a release. {_VERSION_CURE}"
     elif "" in seen.said:
-        yield f"some instances show no service_version: {_VERSION_CURE}"
+        yield f"Some instances show no service_version. {_VERSION_CURE}"
     if not seen.environment:
         yield (
-            "no deployment_environment_name: set it, as Monitor(environment=...), REARGUARD_ENVIRONMENT or"
+            "No deployment_environment_name. Set it, as Monitor(environment=...), REARGUARD_ENVIRONMENT or"
             " deployment.environment.name in OTEL_RESOURCE_ATTRIBUTES"
         )
     slow = {job: seconds for job, seconds in seen.scraped.items() if seconds > SLOWEST_SCRAPE}
     if slow:
         told = ", ".join(f"job {job} every {span(seconds)}" for job, seconds in sorted(slow.items()))
-        yield f"scraped too rarely for alerts about a release ({told}): set scrape_interval to 15s or less, best 5s"
+        yield f"Scraped too rarely for alerts about a release ({told}). Set scrape_interval to 15s or less, best 5s"
     if seen.down:
-        yield f"not every instance can be scraped ({_few(seen.down)}): see /targets of Prometheus"
+        yield f"Not every instance can be scraped ({_few(seen.down)}). See /targets of Prometheus"
     if not seen.counted:
         yield (
-            "no http_server_request_duration_seconds, so neither its errors nor its times are known: instrument its"
+            "No http_server_request_duration_seconds, so neither its errors nor its times are known. Instrument its"
             " requests"
         )
 

@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = parser()
     given = sys.argv[1:] if arguments is None else list(arguments)
-    _refuse_unknown(words, next((word for word in given if not word.startswith("-")), None))
+    command = next((word for word in given if not word.startswith("-")), None)
+    _refuse_unknown(words, command)
+    _refuse_unknown_options(words, command, given)
     options = words.parse_args(given)
     if options.print_version:
         from importlib.metadata import version  # noqa: PLC0415  # costs more than the rest of --help
@@ -73,6 +75,24 @@ def _refuse_unknown(words: ArgumentParser, word: str | None) -> None:
 
         question = meant(word, known) or f"These are known: {', '.join(known)}. "
         words.error(f"There is no command {word!r}. {question}".rstrip())
+
+
+def _refuse_unknown_options(words: ArgumentParser, command: str | None, given: Sequence[str]) -> None:
+    """End with wrong use at an option that the command has not; argparse might complain of another one."""
+    if command is None:
+        return
+    of_it = subparsers(words)[command]
+    known = [name for action in of_it._actions for name in action.option_strings]  # noqa: SLF001  # argparse has no public way
+    for word in given[given.index(command) + 1 :]:
+        name = word.partition("=")[0]
+        if word == "--":
+            return
+        if name.startswith("--") and name not in known:
+            from rearguard_controller.wording import meant  # noqa: PLC0415  # mistakes only
+
+            options = [each for each in known if each.startswith("--")]
+            question = meant(name, options) or f"These are known: {', '.join(options)}."
+            of_it.error(f"There is no option {name!r} of {command}. {question}".rstrip())
 
 
 def _command(name: str) -> Callable[..., int]:

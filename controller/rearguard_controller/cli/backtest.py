@@ -23,7 +23,7 @@ from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback
 from rearguard_controller.cli import found_services, html_file, prometheus_access, terminal
 from rearguard_controller.cli.progress import Bars
 from rearguard_controller.config import Configuration, PrometheusSettings
-from rearguard_controller.errors import ConfigError, InvalidInputError, NotFoundError, WrongUseError
+from rearguard_controller.errors import ConfigError, InvalidInputError, NotFoundError, SourceError, WrongUseError
 from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
 from rearguard_controller.times import durations
@@ -92,14 +92,17 @@ def _read(options: Namespace) -> Configuration:
     if options.config == USUAL_FILE and not Path(USUAL_FILE).exists():
         raise ConfigError(
             "There is no ./rearguard.yaml, and no Prometheus is named.",
-            hint="For all services of a Prometheus: rearguard backtest --prometheus URL; else name a file: --config.",
+            hint="Run `rearguard backtest --prometheus URL` for all its services, or name a file with --config.",
         )
     return config.load(Path(options.config))
 
 
 def _found(options: Namespace) -> tuple[Configuration, tuple[str, ...]]:
     settings = _settings(PrometheusSettings(()), options)
-    return found_services.configuration(settings, TIMEOUT)
+    try:
+        return found_services.configuration(settings, TIMEOUT)
+    except SourceError as error:
+        raise prometheus_access.by_flags(error) from error
 
 
 async def _world(found: Configuration, settings: PrometheusSettings, start: float, end: float, *, raw: bool) -> World:
@@ -203,7 +206,7 @@ def _show(report: Report, settings: PrometheusSettings, *, most: int) -> None:
         {
             "back-test": f"{_when(report.start)} to {_when(report.end)}, {span(report.end - report.start)}",
             "Prometheus": ", ".join(address(url) for url in settings.urls),
-            "targets": f"{len(report.targets)}, with {sum(each[2] for each in report.targets)} changes of version",
+            "targets": f"{len(report.targets)}, {_changes(sum(each[2] for each in report.targets))}",
         }
     )
     terminal.line(f"\n{backtest.REMINDER}")
@@ -213,6 +216,11 @@ def _show(report: Report, settings: PrometheusSettings, *, most: int) -> None:
     _only_people(report.only_people)
     _left(report.left, most)
     terminal.line(f"\n{report.summary()}")
+
+
+def _changes(count: int) -> str:
+    many = f"with {count} {'change' if count == 1 else 'changes'}" if count else "without a change"
+    return f"{many} of version"
 
 
 def _rollbacks(given: Sequence[Rollback]) -> None:

@@ -34,7 +34,7 @@ def _destination(target: Target) -> Iterator[str]:
     rollback = release.rollback if isinstance(release, CommandRelease) else None
     if rollback is not None and not any(TO_VERSION in word for word in rollback.argv):
         yield (
-            f"{target.name}: `rollback` has no {TO_VERSION}, so it is not told which version to put back: add"
+            f"{target.name}: `rollback` has no {TO_VERSION}, so it is not told which version to put back. Add"
             f' "{TO_VERSION}" to its arguments, unless the program reads REARGUARD_TO_VERSION.'
         )
 
@@ -50,7 +50,7 @@ def _programs(target: Target) -> Iterator[str]:
         problem = asyncio.run(reach.obstacle(action, ActionContext(target.name)))
         if problem:
             where = f"in {action.cwd}" if "/" in action.argv[0] else "along PATH"
-            yield f"{target.name}: {name}: {problem} (looked for {where} on this machine)."
+            yield f"{target.name}: {name} would fail, because {problem} (looked for {where} on this machine)."
 
 
 def _commands(target: Target) -> Iterator[tuple[str, CommandAction]]:

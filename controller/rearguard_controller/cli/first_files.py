@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rearguard_controller.backtest.services import Plain, Service, Survey
-from rearguard_controller.wording import clock_time, one_line, printable, span
+from rearguard_controller.wording import clock_time, number, one_line, printable, span
 
 ROLES = ("sender", "viewer", "operator")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*")  # a value that YAML takes as text without quotes
@@ -107,7 +107,7 @@ def _service(service: Service, name: str, setting: Setting) -> Iterator[str]:
     shown = ", ".join(service.versions[:2]) or "no version"
     since = "" if service.since is None else f" for {span(max(0.0, setting.now - service.since))}"
     many = "1 instance" if service.instances == 1 else f"{service.instances} instances"
-    rate = "requests not counted" if service.requests is None else f"{service.requests:.3g} requests/s"
+    rate = "requests not counted" if service.requests is None else f"{number(service.requests, 3)} requests/s"
     yield from comment(f"{shown}{since}, {many}, {rate}")
     for problem in service.problems:
         yield from comment(f"Mend: {problem}.")
@@ -118,7 +118,7 @@ def _service(service: Service, name: str, setting: Setting) -> Iterator[str]:
 
 def _plain(job: Plain, name: str, *, commented: bool) -> Iterator[str]:
     yield ""
-    yield from comment(f"Job {job.job} {job.problem}.")
+    yield from comment(f"Job {job.job}: {job.problem}.")
     if commented:
         yield from comment("To observe it: take away the # below, and load own-alerts.yml into Prometheus.")
     release = "{command: {current: [./release, current]}}   # your command that prints the version that serves"

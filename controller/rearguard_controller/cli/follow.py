@@ -121,7 +121,7 @@ def _outline(answer: Json) -> dict[str, str]:
     for each in [*objects(answer, "recent")[::-1], *objects(answer, "open")]:
         way = f"from {each['from_version']} to {each['to_version']}"
         said[f"rollback {each['id']}"] = (
-            f"{each['target']}: rollback {each['id']} {way}: {each['outcome'] or each['phase']}"
+            f"{each['target']}: rollback {each['id']} {way}, {each['outcome'] or each['phase']}"
         )
     return said
 

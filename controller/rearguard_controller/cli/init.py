@@ -26,8 +26,8 @@ from rearguard_controller.backtest.services import Service, Survey
 from rearguard_controller.cli import files, first_files, prometheus_access, terminal
 from rearguard_controller.cli.first_files import ROLES, Setting
 from rearguard_controller.config import AlertmanagerSettings, PrometheusSettings
-from rearguard_controller.errors import ConflictError, NotFoundError, RearguardError, WrongUseError
-from rearguard_controller.wording import span
+from rearguard_controller.errors import ConflictError, NotFoundError, RearguardError, WrongUseError, sentences
+from rearguard_controller.wording import number, span
 
 TIMEOUT = 20.0  # seconds for one question
 MOST_PROBLEMS = 30  # that are printed; the file has them all
@@ -49,7 +49,10 @@ def init(options: Namespace) -> int:
         urls=(_base(options.prometheus, "--prometheus"),), http=prometheus_access.given(options)
     )
     alertmanager = None if options.alertmanager is None else _base(options.alertmanager, "--alertmanager")
-    found, away = asyncio.run(_look(asked, alertmanager))
+    try:
+        found, away = asyncio.run(_look(asked, alertmanager))
+    except RearguardError as error:
+        raise prometheus_access.by_flags(error) from error
     if not found.services and not any(map(first_files.usable, found.plain)):
         raise NotFoundError(_nothing(found), hint="Begin with ten lines in the service: exporter/README.md.")
     setting = Setting(
@@ -80,7 +83,7 @@ async def _look(settings: PrometheusSettings, alertmanager: str | None) -> tuple
     try:
         await asked.reachable()
     except RearguardError as error:
-        return found, f"{error.message} {error.hint}".strip()
+        return found, sentences(prometheus_access.by_flags(error))
     finally:
         await asked.close()
     return found, ""
@@ -201,7 +204,7 @@ def _show(found: Survey, setting: Setting, away: str) -> None:
     if found.others:
         terminal.line(f"\nLeft out, because they count no requests: {first_files.names(found.others)}.")
     if away:
-        terminal.line(f"\nAlertmanager: {away}")
+        terminal.line(f"\n{away}")
     folder = _short(setting.folder)
     terminal.heading(f"Written to {folder}: every service is a target, and all are only observed")
     merge = "The rules are loaded already. " if found.rules_loaded else ""
@@ -238,11 +241,11 @@ def _row(each: Service, now: float) -> list[object]:
 
 
 def _rate(requests: float | None) -> str | None:
-    return None if requests is None else f"{requests:.3g}"
+    return None if requests is None else number(requests, 3)
 
 
 def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{share * 100:.2g} %"
+    return None if share is None else f"{number(share * 100, 2)} %"
 
 
 def _short(folder: Path) -> str:

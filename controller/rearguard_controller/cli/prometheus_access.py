@@ -5,14 +5,24 @@ Here: what the flags mean. Secrets stand in files, never in a flag.
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from rearguard_controller.cli import first_files
 from rearguard_controller.config.http_config import HttpConfig, TlsConfig
-from rearguard_controller.errors import WrongUseError
+from rearguard_controller.errors import RearguardError, WrongUseError
 
+_USER, _TOKEN = "--username and --password-file", "--token-file"
+_FLAGS = (  # what a hint says of a configuration, and which flag says the same
+    (r"prometheus\.basic_auth (?:with username and password_file|\(username, password_file\))", _USER),
+    (r"prometheus\.authorization (?:with credentials_file|\(credentials_file\))", _TOKEN),
+    (r"prometheus\.basic_auth", _USER),
+    (r"prometheus\.(?:authorization|token_file)", _TOKEN),
+    (r"prometheus\.tls_config\.ca_file", "--ca-file"),
+    (r"\b(prometheus|alertmanager)\.url", r"--\1"),
+)
 NAMES = ("username", "token_file", "ca_file", "password_file")
 
 
@@ -35,6 +45,14 @@ def given(options: Namespace) -> HttpConfig:
     if options.username is not None:
         return HttpConfig(Path(options.password_file).absolute(), options.username, "Basic", "basic_auth", tls)
     return HttpConfig(None if options.token_file is None else Path(options.token_file).absolute(), tls=tls)
+
+
+def by_flags(error: RearguardError) -> RearguardError:
+    """The same fault, with a hint that names flags: no file is there whose keys could be set."""
+    hint = error.hint
+    for key, flag in _FLAGS:
+        hint = re.sub(key, flag, hint)
+    return type(error)(error.message, hint=hint)
 
 
 def lines(options: Namespace) -> Iterator[str]:

@@ -18,7 +18,7 @@ from rearguard_controller.cli import terminal
 from rearguard_controller.cli.check_warnings import warnings
 from rearguard_controller.config.exposure import remarks
 from rearguard_controller.config.secret_files import host_of
-from rearguard_controller.errors import RearguardError
+from rearguard_controller.errors import RearguardError, sentences
 from rearguard_controller.judgement.permissions import PRODUCTION
 from rearguard_controller.model import CommandRelease, KubernetesRelease, Mode, NoticeEvent, Target
 from rearguard_controller.rollback.plan import plan
@@ -220,7 +220,7 @@ def _protection(found: config.Configuration) -> str | None:
     try:
         auth.require_protection(found.tokens, found.listen.host, insecure=False)
     except RearguardError as error:
-        return f"{error.message} {error.hint}"
+        return sentences(error)
     return None
 
 

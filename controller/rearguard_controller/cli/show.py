@@ -303,15 +303,20 @@ def _why_not(target: Json) -> None:
             f" `rearguard release {name} {version} --good` if it is good after all"
         )
     for (unknown, detail), names in _alike(objects(target, "not_ready")).items():
-        what = ("is unknown" if unknown else "fails") if len(names) == 1 else "are unknown" if unknown else "fail"
-        terminal.line(f"{target['name']} is not ready: {', '.join(names)} {what}: {detail}")
+        ready = "is not known to be ready" if unknown else "is not ready"
+        terminal.line(f"{target['name']} {ready} ({', '.join(names)}): {detail}")
 
 
 def _alike(checks: Iterable[Json]) -> dict[tuple[bool, str], list[str]]:
     """The names of checks, together where they have the same sentence; first those that fail, which are the cause."""
     found: dict[tuple[bool, str], list[str]] = {}
-    for check in sorted(checks, key=lambda check: check["holds"] is None):
-        found.setdefault((check["holds"] is None, str(check["detail"])), []).append(str(check["name"]))
+    every = list(checks)
+    causes = [str(check["detail"]) for check in every if check["holds"] is False]
+    for check in sorted(every, key=lambda check: check["holds"] is None):
+        detail = str(check["detail"])
+        for cause in causes:  # what a line above says is not said again
+            detail = detail if cause == detail else detail.replace(f" {cause}", "")
+        found.setdefault((check["holds"] is None, detail), []).append(str(check["name"]))
     return found
 
 

@@ -301,7 +301,7 @@ def _kubernetes(place: Place | None, folder: Path) -> KubernetesSettings:
         return _OWN_CLUSTER
     block = place.block(KUBERNETES)
     if "context" in block.entries and "kubeconfig" not in block.entries:
-        raise block.need("context").error("a context is of a kubeconfig file", "name the file: kubeconfig: PATH")
+        raise block.need("context").error("a context is of a kubeconfig file", "name the file by `kubeconfig: PATH`")
     argocd = block.get("argocd_namespace")
     return KubernetesSettings(
         _optional_path(block, "kubeconfig", folder),

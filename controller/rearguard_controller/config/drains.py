@@ -84,7 +84,7 @@ def _selector(block: Block, *, in_cluster: bool) -> dict[str, str]:
 def _weights(place: Place, word: str) -> tuple[Weight, ...]:
     entries = place.entries("a mapping of backends to whole numbers")
     if not entries:
-        raise place.error("this is empty", "name at least one backend: weights: {checkout-canary: 0}")
+        raise place.error("this is empty", "name at least one backend, as in `weights: {checkout-canary: 0}`")
     found = []
     for backend, entry in entries.items():
         name = object_name(entry, "a Service", word, written=backend)

@@ -16,7 +16,7 @@ from rearguard_controller.config.web import load_web
 from rearguard_controller.errors import RearguardError
 from rearguard_controller.model import HttpAction, Target
 
-ADVICE = "Take it from them: chmod o= FILE, or defaultMode: 0440 of a Kubernetes secret."
+ADVICE = "Take it from them by `chmod o= FILE`, or `defaultMode: 0440` of a Kubernetes secret."
 
 
 def remarks(configuration: Configuration) -> list[str]:

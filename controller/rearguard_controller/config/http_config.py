@@ -164,7 +164,7 @@ def _headers(place: Place | None, folder: Path) -> dict[str, Header]:
         header = block_of(entry, HTTP_HEADER)
         values, files = header.get("values"), header.get("files")
         if values is None and files is None:
-            raise entry.error("this header has no value", "add values: [...] or files: [...]")
+            raise entry.error("this header has no value", "add `values: [...]` or `files: [...]`")
         found[name] = Header(
             () if values is None else tuple(each.line() for each in values.items("a list of texts")),
             () if files is None else tuple(folder / each.line("a path") for each in files.items("a list of paths")),

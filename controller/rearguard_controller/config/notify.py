@@ -143,14 +143,14 @@ def _check(place: Place, entry: NotifyEntry) -> None:
     if all(given) or not (any(given) or entry.usual_address):
         raise place.error("an entry has one address", "give exactly one of url and url_file")
     if kind in _NEED_TOKEN and entry.token_file is None:
-        raise place.error(f"{kind} needs a key", "name the file that holds it: token_file: PATH")
+        raise place.error(f"{kind} needs a key", "name the file that holds it by `token_file: PATH`")
     if kind is ReceiverKind.SLACK and (not any(given) or entry.token_file is not None):
         if entry.token_file is None:
             raise place.error("slack needs an incoming webhook or a bot", "give url_file, or token_file and channel")
         if not entry.channel:
-            raise place.error("a bot needs to know where to speak", "name the channel: channel: C0123456789")
+            raise place.error("a bot needs to know where to speak", "name the channel by `channel: C0123456789`")
     if entry.organization and entry.token_file is None:
-        raise place.error("to mark releases needs a token", "name the file that holds it: token_file: PATH")
+        raise place.error("to mark releases needs a token", "name the file that holds it by `token_file: PATH`")
 
 
 def _path(block: Block, key: str, folder: Path) -> Path | None:

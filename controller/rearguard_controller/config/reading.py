@@ -49,12 +49,21 @@ def compose(text: str, file: str) -> Place:
         _expanded_size(node, {}, file)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
-        raise _error(file, line, "", f"this is not YAML: {error.problem}") from None
+        raise _error(file, line, "", f"this is not YAML ({error.problem})", _not_yaml(str(error.problem))) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise _error(file, 1, "", f"this is not YAML: {str(error).partition(chr(10))[0]}") from None
+        raise _error(file, 1, "", f"this is not YAML ({str(error).partition(chr(10))[0]})") from None
     except RecursionError:
         raise _error(file, 1, "", "the file is nested too deeply") from None
     return Place(node, "", file, node.start_mark.line + 1)
+
+
+def _not_yaml(problem: str) -> str:
+    """What to do about a text that is no YAML, by the parser's own words."""
+    if "'\\t'" in problem:
+        return "Write blanks where a tab stands."
+    if "block end" in problem or "not allowed here" in problem:
+        return "Put as many blanks before this line as before those that it belongs to."
+    return "Look at this line and the one before it: brackets, quotes, colons and blanks."
 
 
 def _expanded_size(node: yaml.Node, known: dict[int, int], file: str) -> int:

@@ -46,7 +46,8 @@ def require_way_back(place: Place, how: ReleaseKind, policy: Policy) -> None:
     lacks = "a release by prometheus" if isinstance(how, PrometheusRelease) else "a release without rollback"
     raise place.error(
         f"{lacks} can only be observed, and the mode of policy {policy.name} is {policy.mode}",
-        'add command: {current: [...], rollback: [..., "{to_version}"]} or kubernetes: ..., or set mode: observe',
+        'add `command: {current: [...], rollback: [..., "{to_version}"]}` or `kubernetes: ...`,'
+        " or set `mode: observe`",
     )
 
 

@@ -31,7 +31,7 @@ def slack(place: Place | None, folder: Path) -> SlackButtons | None:
     operators = block.need("operators")
     found = {user: each.line("a name for the audit") for user, each in operators.entries("a mapping").items()}
     if not found:
-        raise operators.error("this is empty", "name who may press buttons: U0123456789: alice")
+        raise operators.error("this is empty", "name who may press buttons, as in `U0123456789: alice`")
     for user, each in operators.entries("a mapping").items():
         if not (user.isascii() and user.isalnum() and user[:1] in "UW"):
             raise each.error("this is no id of a user of Slack", "it looks like U0123456789: see the user's profile")

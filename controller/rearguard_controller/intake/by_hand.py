@@ -185,7 +185,7 @@ def refusal(decision: Decision) -> ConflictError | InvalidInputError:
     reason = next(each for each in decision.reasons if each.blocks)
     if reason.code is ReasonCode.NO_OPEN_ROLLBACK:
         return ConflictError(
-            reason.detail, hint="Wait for it, or end it with: rearguard abort ID; one that waits: approve or veto it."
+            reason.detail, hint="Wait for it, or end it with `rearguard abort ID`; approve or veto one that waits."
         )
     if reason.code is ReasonCode.OWNER_ALLOWS:
         return ConflictError(reason.detail, hint=reason.remedy)

@@ -76,9 +76,9 @@ def _answers(traffic: Sequence[model.Traffic]) -> Iterator[str]:
     if not traffic:
         return
     busiest = max(traffic, key=lambda each: each.requests)
-    parts = [f"It answers {busiest.requests:.3g} requests/s"]
+    parts = [f"It answers {number(busiest.requests, 3)} requests/s"]
     if busiest.errors is not None:
-        parts.append(f"{busiest.errors * 100:.2g} % of them fail")
+        parts.append(f"{number(busiest.errors * 100, 2)} % of them fail")
     if busiest.mean is not None:
         parts.append(f"{number(busiest.mean)} s each on average")
     yield ", ".join(parts) + "."
@@ -108,7 +108,7 @@ def _percent(figure: Figure) -> str:
     """How much of its threshold a figure is; nothing where it must not fall below, or where the threshold is 0."""
     if not figure.operator.startswith(">") or not figure.threshold:
         return ""
-    return f", {_share(figure) * 100:.2g} % of it"
+    return f", {number(_share(figure) * 100, 2)} % of it"
 
 
 def _share(figure: Figure) -> float:

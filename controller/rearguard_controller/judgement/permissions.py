@@ -92,7 +92,9 @@ def environment_allows(case: Case) -> Reason:
 def change_the_environment(case: Case) -> str:
     """Remedy of `environment_allows`."""
     policy = case.target.policy.name
-    return f"Set act_outside_production: true in policy {policy}, or environment: production if that is what it is."
+    return (
+        f"Set `act_outside_production: true` in policy {policy}, or `environment: production` if that is what it is."
+    )
 
 
 def not_silenced(case: Case) -> Reason:

@@ -279,7 +279,7 @@ async def fields_of(site: Site, request: web.Request) -> dict[str, str]:
         RearguardError: it is no form, or too long, or too slow.
     """
     if request.content_type != _FORM:
-        raise MediaTypeError("The body must be a form.", hint=f"Send the header: Content-Type: {_FORM}.")
+        raise MediaTypeError("The body must be a form.", hint=f"Send the header `Content-Type: {_FORM}`.")
     timeout = site.services.now().configuration.limits.body_timeout
     body = await request_body.read(request, request_body.COMMAND_CAP, timeout=timeout)
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))

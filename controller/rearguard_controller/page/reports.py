@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from rearguard_controller import json_views
 from rearguard_controller.api.bounded import shown_of
-from rearguard_controller.errors import ConflictError, InvalidInputError, NotFoundError
+from rearguard_controller.errors import ConflictError, InvalidInputError, NotFoundError, sentences
 from rearguard_controller.page import report
 from rearguard_controller.page.acts import fields_of
 from rearguard_controller.page.rendering import render
@@ -70,7 +70,7 @@ class Reports:
         try:
             self.site.services.past.judge(since, visitor.name)
         except ConflictError as error:
-            return self._past(request, f"{error.message} {error.hint}", 409)
+            return self._past(request, sentences(error), 409)
         return web.Response(status=303, headers={"Location": "/backtest", "Cache-Control": "no-store"})
 
     async def file(self, request: web.Request) -> web.Response:

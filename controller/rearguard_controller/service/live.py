@@ -26,6 +26,7 @@ from rearguard_controller.watching.live.cluster import KUBERNETES, LiveCluster
 from rearguard_controller.watching.live.figures import PROMETHEUS, LiveFigures, ShippedRules
 from rearguard_controller.watching.live.finding import Finding, Weight, together
 from rearguard_controller.watching.live.routes import ALERTMANAGER, LiveRoutes
+from rearguard_controller.watching.live.services import LiveServices
 from rearguard_controller.watching.live.targets import of_targets
 
 __all__ = ["Finding", "ShippedRules", "Weight", "look"]
@@ -65,6 +66,8 @@ async def _look(path: Path, configuration: Configuration, shipped: Sequence[Ship
         finally:
             await cluster.close()
         configuration = replace(configuration, targets=(*configuration.targets, *live.targets))
+    configuration, services = await _with_services(configuration)
+    found += services
     with tempfile.TemporaryDirectory(prefix="rearguard-check-") as folder:
         # Tokens and certificates are checked elsewhere, and the real journal belongs to the controller that runs.
         harmless = replace(configuration, journal=f"{folder}/journal.db", tokens={}, tls_config_file=None)
@@ -74,6 +77,21 @@ async def _look(path: Path, configuration: Configuration, shipped: Sequence[Ship
             return found + await _asked(harmless, controller.parts, shipped)
         finally:
             await controller.close()
+
+
+async def _with_services(configuration: Configuration) -> tuple[Configuration, list[Finding]]:
+    """The configuration with the services that Prometheus shows as targets, and what is said of them."""
+    if not configuration.services:
+        return configuration, []
+    prometheus = connect(configuration.prometheus, time.time)
+    asked = LiveServices(configuration, prometheus)
+    try:
+        told = await _within(PROMETHEUS, asked.look)
+    finally:
+        await prometheus.close()
+    taken = {target.name for target in asked.targets}
+    others = tuple(each for each in configuration.targets if each.name not in taken)
+    return replace(configuration, targets=(*others, *asked.targets)), told
 
 
 async def _asked(configuration: Configuration, parts: Parts, shipped: Sequence[ShippedRules]) -> list[Finding]:

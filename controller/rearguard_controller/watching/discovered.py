@@ -97,13 +97,15 @@ def target_of(discover: Discover, kind: WorkloadKind, it: Workload, policies: Ma
     if named is not None:
         policy = policies.get(named, policy)
         if named not in policies:
-            problems.append(f"{POLICY}: there is no policy {named!r}; known: {some(policies)}.")
+            problems.append(f"There is no policy {named!r}, which {POLICY} names; known are {some(policies)}.")
     wanted = said.get(MODE)
     if wanted is not None:
         if wanted not in tuple(Mode):
-            problems.append(f"{MODE}: {wanted!r} is not known; it must be {', '.join(Mode)}.")
+            problems.append(f"{MODE}={wanted!r} is not known; it must be {', '.join(Mode)}.")
         elif _CAUTIOUS.index(Mode(wanted)) > _CAUTIOUS.index(policy.mode):
-            problems.append(f"{MODE}: {wanted} is less cautious than policy {policy.name}, which says {policy.mode}.")
+            problems.append(
+                f"{MODE} is {wanted}, which is less cautious than policy {policy.name}, which says {policy.mode}."
+            )
         else:
             policy = replace(policy, mode=Mode(wanted))
     match = discover.match
@@ -111,13 +113,15 @@ def target_of(discover: Discover, kind: WorkloadKind, it: Workload, policies: Ma
         try:
             match = (_labels(said[MATCH]),)
         except ValueError as error:
-            problems.append(f"{MATCH}: {error}; write name=value, name=value.")
+            problems.append(f"{MATCH} cannot be read ({error}); write name=value, name=value.")
     before, after = discover.before, discover.after
     if HOOKS in said:
         kept = _names(said[HOOKS])
         known = [hook.name for hook in (*before, *after)]
         if not kept or kept - {NO_HOOKS, *known}:
-            problems.append(f"{HOOKS}: {said[HOOKS][:60]!r} must name some of: {', '.join([*known, NO_HOOKS])}.")
+            problems.append(
+                f"{HOOKS} is {said[HOOKS][:60]!r}, and must name some of: {', '.join([*known, NO_HOOKS])}."
+            )
         else:
             before, after = (tuple(hook for hook in each if hook.name in kept) for each in (before, after))
     if problems:

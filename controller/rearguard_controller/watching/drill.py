@@ -15,7 +15,7 @@ from dataclasses import replace
 import structlog
 
 from rearguard_controller.adapters.actions import ActionContext, Actions
-from rearguard_controller.errors import ConflictError, JournalError, SourceError
+from rearguard_controller.errors import ConflictError, JournalError, SourceError, sentences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.intake import drill_alert
 from rearguard_controller.model import (
@@ -145,7 +145,7 @@ class Drills:
         try:
             serving = await self._releases.current(target)
         except SourceError as error:
-            return Check(CURRENT, False, readiness_rules.told(error)), None
+            return Check(CURRENT, False, sentences(error)), None
         state = await self._journal.target_state(target.name)
         turns = readiness_rules.in_turn(state.serving_version, state, self._clock())
         if turns is not None:
@@ -156,7 +156,7 @@ class Drills:
         try:
             await self._prometheus.query("vector(1)")
         except SourceError as error:
-            return Check(PROMETHEUS, False, readiness_rules.told(error))
+            return Check(PROMETHEUS, False, sentences(error))
         return Check(PROMETHEUS, True, "Prometheus answers.")
 
     def _rules(self, target: Target, prometheus: Check) -> list[Check]:
@@ -182,7 +182,7 @@ class Drills:
                 problems += await self._readiness.obstacles(hook, context)
                 continue
             asked = await self._actions.look(hook.check, replace(context, step=hook.name))
-            problems += [] if asked.ok else [f"Hook {hook.name}: its check failed: {asked.detail}."]
+            problems += [] if asked.ok else [f"Hook {hook.name}: its check failed ({asked.detail})."]
         return (readiness_rules.gathered(HOOKS, problems, "Checks, programs and hosts of all hooks are good."),)
 
     async def _health(self, target: Target) -> Check:
@@ -208,7 +208,7 @@ class Drills:
         try:
             await self._alertmanager.post_alerts([alert], ends_at=began + self._back_within + GRACE)
         except SourceError as error:
-            return Check(ROUTING, None, f"Not tried: {readiness_rules.told(error)}")
+            return Check(ROUTING, None, f"Not tried: {sentences(error)}")
         try:
             came_at = await self._back(drill.id)
             lost = "" if came_at is not None else await self._lost(alert)

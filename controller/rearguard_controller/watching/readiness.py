@@ -19,7 +19,14 @@ from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.notices import delivery
 from rearguard_controller.config import NotifyEntry
 from rearguard_controller.config.secret_files import host_of
-from rearguard_controller.errors import ConfigError, JournalError, LeaseLostError, ShortageError, SourceError
+from rearguard_controller.errors import (
+    ConfigError,
+    JournalError,
+    LeaseLostError,
+    ShortageError,
+    SourceError,
+    sentences,
+)
 from rearguard_controller.model import (
     Action,
     Check,
@@ -169,7 +176,7 @@ class Readiness:
         try:
             known = replace(known, activatable=await self._releases.activatable(target))
         except SourceError as error:
-            why = f"The versions that can be activated are not known: {readiness_rules.told(error)}"
+            why = f"The versions that can be activated are not known: {sentences(error)}"
             return Check(DESTINATION, False, why), Facts(now, replace(known, activatable=frozenset()))
         while target.release.proves:
             chosen = readiness_rules.way_back(known)
@@ -191,7 +198,7 @@ class Readiness:
         try:
             await self._alertmanager.reachable()
         except SourceError as error:
-            return Check(ALERTMANAGER, False, readiness_rules.told(error))
+            return Check(ALERTMANAGER, False, sentences(error))
         ahead = self._alertmanager.ahead
         if not ahead:
             return Check(ALERTMANAGER, True, "Alertmanager answers.")
@@ -242,7 +249,7 @@ class Readiness:
         try:
             address = (await delivery.post_to(entry)).url
         except ConfigError as error:
-            return f"Notices cannot be sent: {readiness_rules.told(error)}"
+            return f"Notices cannot be sent: {sentences(error)}"
         host = host_of(address)  # None: the address is for a library, which alone knows where it leads
         problem = await self._actions.connects(address) if connect and host is not None else ""
         service = entry.name or host

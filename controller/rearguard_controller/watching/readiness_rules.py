@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rearguard_controller.errors import RearguardError
 from rearguard_controller.judgement.destination import choose_destination, obstacle
 from rearguard_controller.model import (
     Check,
@@ -268,11 +267,6 @@ def _others(known: TargetFacts) -> str:
         f"{each.version}: {obstacle(each, known)}" for each in known.releases if each.version != known.serving_version
     ]
     return f" ({'; '.join(told[:_MOST_NAMED])})" if told else ""
-
-
-def told(error: RearguardError) -> str:
-    """A fault and what to do about it, as sentences."""
-    return f"{error.message.rstrip('.')}. {error.hint}".rstrip()
 
 
 def gathered(name: str, problems: Iterable[str], good: str) -> Check:

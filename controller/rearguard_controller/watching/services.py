@@ -38,7 +38,7 @@ class Services:
         self._configuration, self._steady = configuration, steady
         self._seen: dict[Service, float] = {}
         self._asked_at: float | None = None
-        self._refused: tuple[Service, ...] = ()
+        self.refused: tuple[Service, ...] = ()  # whose names no target may have
 
     async def look(self, asks: Asks) -> tuple[Target, ...]:
         """The targets that there are now, in the order of their names.
@@ -59,8 +59,8 @@ class Services:
     def _tell(self) -> None:
         """Log once which services cannot become targets."""
         odd = tuple(sorted(service for service in self._seen if not NAME.fullmatch(service[0])))
-        if odd != self._refused:
-            self._refused = odd
+        if odd != self.refused:
+            self.refused = odd
             named = [service for service, _ in odd[:MOST_NAMED]]
             log.warning("services_not_discovered", services=named, count=len(odd), why="they are no names of targets")
 

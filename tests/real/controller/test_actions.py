@@ -224,14 +224,14 @@ async def test_values_that_no_command_may_get_are_refused_in_words(actions, tmp_
 
 async def test_a_program_that_cannot_be_started_is_a_failed_result(actions, tmp_path):
     missing = await actions.run(command(tmp_path, "./not-there"), context())
-    assert (missing.ok, missing.detail) == (False, "./not-there could not be started: No such file or directory")
+    assert (missing.ok, missing.detail) == (False, "./not-there could not be started (No such file or directory)")
     plain = tmp_path / "plain"
     plain.write_text("x")
     plain.chmod(stat.S_IRUSR)
     forbidden = await actions.run(command(tmp_path, "./plain"), context())
-    assert forbidden.detail == "./plain could not be started: Permission denied"
+    assert forbidden.detail == "./plain could not be started (Permission denied)"
     nowhere = CommandAction(argv=("true",), timeout=1.0, cwd=str(tmp_path / "gone"))
-    assert f"in {tmp_path / 'gone'}: No such file" in (await actions.run(nowhere, context())).detail
+    assert f"in {tmp_path / 'gone'} (No such file" in (await actions.run(nowhere, context())).detail
 
 
 @pytest.mark.parametrize(

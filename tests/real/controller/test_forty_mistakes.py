@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from check.plain_words import nested
 from real.controller.test_init import JOBS, pages
 from real.prometheus import running
 from rearguard_controller.cli import main
@@ -51,6 +52,7 @@ def told(folder, capsys, text, *words):
     (folder / "rearguard.yaml").write_text(text)
     code = main(["check", *words, "--config", str(folder / "rearguard.yaml")])
     done = capsys.readouterr()
+    assert nested(done.out + done.err) == []
     return code, " ".join((done.out + done.err).split())
 
 
@@ -68,8 +70,13 @@ SECOND = """\
 """
 # mistake -> what stands in the right file, what is written instead, the cause, the cure
 IN_THE_FILE = {
-    "indentation": ("    match:", "   match:", ":10: this is not YAML", "expected"),
-    "a tab": ("    match:", "\tmatch:", ":10: this is not YAML", "found character"),
+    "indentation": (
+        "    match:",
+        "   match:",
+        ":10: this is not YAML",
+        "Put as many blanks before this line as before those",
+    ),
+    "a tab": ("    match:", "\tmatch:", ":10: this is not YAML", "Write blanks where a tab stands"),
     "a key misspelt": ("    match:", "    macth:", ":10: targets[0].macth: unknown key", "did you mean 'match'?"),
     "a value misspelt": ("mode: act", "mode: akt", ":7: policies.standard.mode", "it must be observe or ask or act"),
     "a unit": ("known_good_after: 1m", "known_good_after: 1min", ":7: policies.standard.known_good_after", "1m"),
@@ -107,7 +114,7 @@ IN_THE_FILE = {
         '        rollback: [./release, activate, "{to_version}"]\n',
         "",
         "can only be observed, and the mode of policy standard is act",
-        "set mode: observe",
+        "set `mode: observe`",
     ),
     "user and password in the address": (
         f'"{NOWHERE}"',
@@ -139,12 +146,12 @@ IN_THE_FILE = {
         ', "{to_version}"]',
         "]",
         "orders: `rollback` has no {to_version}, so it is not told which version to put back",
-        'add "{to_version}" to its arguments',
+        'Add "{to_version}" to its arguments',
     ),
     "a program misspelt": (
         "[./release, current]",
         "[./releas, current]",
-        "orders: `current`: ./releas is not there, or not executable",
+        "orders: `current` would fail, because ./releas is not there, or not executable",
         "looked for in",
     ),
     "two targets for one alert": (
@@ -193,6 +200,8 @@ def test_five_mistakes_are_told_at_once(folder, capsys):
 
 TARGETS = {  # name -> its match
     "typo": "{service_name: order, deployment_environment_name: production}",
+    "env": "{service_name: orders, deployment_environment_name: prod}",
+    "extra": "{service_name: orders, namespace: shop}",
     "nover": "{service_name: nover, deployment_environment_name: production}",
     "unk": "{service_name: unk, deployment_environment_name: production}",
     "workers": "{service_name: workers, deployment_environment_name: production}",
@@ -202,7 +211,24 @@ TARGETS = {  # name -> its match
 }
 NO_LABEL = "No alert of a trigger rule has the label job"
 LIVE = [  # mistake, target, the cause, the cure
-    ("match misspelt", "typo", 'service_name="order"', "`match`"),
+    (
+        "match misspelt",
+        "typo",
+        'No target_info has service_name="order"; there are nover, orders,',
+        "Correct `match`",
+    ),
+    (
+        "environment misspelt",
+        "env",
+        'has deployment_environment_name="prod"; there are production.',
+        "Correct `match`",
+    ),
+    (
+        "a label too many",
+        "extra",
+        "No alert of a trigger rule has the label namespace",
+        'Write service_name="orders"',
+    ),
     ("no service_version", "nover", "service_version", "OTEL_RESOURCE_ATTRIBUTES=service.version"),
     ("version unknown", "unk", "service_version", "OTEL_RESOURCE_ATTRIBUTES=service.version"),
     ("workers on one port", "workers", "several processes", "Give each process a job and instance of its own"),
@@ -247,6 +273,7 @@ def found(file, out):
     with contextlib.redirect_stdout(out):
         main(["check", "--live", "--json", "--config", str(file)])
     findings = json.loads(out.getvalue())["live"]
+    assert [sentence for each in findings for sentence in nested(f"{each['about']}: {each['said']}")] == []
     return {name: " ".join(each["said"] for each in findings if name in each["about"]) for name in TARGETS}
 
 
@@ -279,3 +306,14 @@ def test_an_address_that_is_wrong_is_told_with_cause_and_cure(live, folder, caps
     assert code == 1
     assert cause in said
     assert cure in said
+
+
+def test_rules_that_are_not_loaded_are_told_by_their_file(tmp_path, folder, capsys):
+    place = tmp_path / "prometheus"
+    place.mkdir()
+    rules = [str(each) for each in RULES.glob("*.yml") if each.name != "thresholds.yml"]
+    (place / "prometheus.yml").write_text(yaml.safe_dump({"rule_files": rules, "scrape_configs": []}))
+    with running(place) as address:
+        _, said = told(folder, capsys, HEAD.format(folder=folder, prometheus=address), "--live")
+    assert "No rule of rules/thresholds.yml is loaded: name the file in `rule_files` of Prometheus" in said
+    assert "No rule of rules/recording.yml" not in said

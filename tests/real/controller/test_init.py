@@ -132,17 +132,17 @@ def found(address, tmp_path_factory):
         services = json.loads(done.stdout)["services"] if done.returncode == 0 else []
         told = {each["service"]: each for each in services}
         seen = {"orders", "nover", "unk", "workers", "quiet"} <= set(told)
-        if seen and told["orders"]["requests_per_second"] and "several workers" in str(told["workers"]["problems"]):
+        if seen and told["orders"]["requests_per_second"] and "Several workers" in str(told["workers"]["problems"]):
             return folder, json.loads(done.stdout)
         assert time.monotonic() < deadline, (done.stdout[-3000:], done.stderr)
         time.sleep(1)
 
 
 WRONG = {
-    "nover": ["no service_version", "REARGUARD_VERSION"],
-    "unk": ["version=unknown", "REARGUARD_VERSION"],
-    "workers": ["several workers answer on one address", "docs/workers.md"],
-    "quiet": ["scraped too rarely", "job quiet every 30s", "15s or less", "no http_server_request_duration_seconds"],
+    "nover": ["No service_version", "REARGUARD_VERSION"],
+    "unk": ["Its version is unknown", "REARGUARD_VERSION"],
+    "workers": ["Several workers answer on one address", "docs/workers.md"],
+    "quiet": ["Scraped too rarely", "job quiet every 30s", "15s or less", "No http_server_request_duration_seconds"],
 }
 
 
@@ -184,7 +184,7 @@ def test_a_service_without_target_info_is_a_commented_target_with_an_alert_of_it
     folder, _ = found
     text = (folder / "rearguard.yaml").read_text()
     for job in ("go", "inst"):
-        assert f"# Job {job} shows no target_info" in text
+        assert f"# Job {job}: It shows no target_info" in text
     awake = re.sub(r"(?m)^#(?=  )", "", text)
     (folder.parent / "awake.yaml").write_text(awake)
     read = {each.name: each for each in config.load(folder.parent / "awake.yaml").targets}
@@ -259,8 +259,8 @@ def test_from_init_to_the_first_true_sentence(found, address, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "What is wrong\n" in done.stdout
     for part in (
-        "nover (production): no service_version",
-        "job go: shows no target_info",
+        "nover (production): No service_version",
+        "job go: It shows no target_info",
         "Left out",
         "serve --config",
     ):

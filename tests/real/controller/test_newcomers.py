@@ -5,6 +5,7 @@ import time
 import pytest
 import structlog.testing
 
+from check.plain_words import nested
 from real.controller.served import BASE, alerts, listening, metrics, serving
 from real.controller.test_watching import until
 from unit.controller.factories import MATCH
@@ -44,6 +45,9 @@ FAILING = {
     "two lines": ("#!/bin/sh\necho v1\necho v2\n", 0o755, "2 lines"),
     "nothing": ("#!/bin/sh\n", 0o755, "printed nothing"),
     "not executable": ("#!/bin/sh\necho v1\n", 0o644, "ermission"),
+    "a banner": ("#!/bin/sh\necho 'Welcome to shop-1'\necho v1\n", 0o755, "2 lines"),
+    "no first line that names a shell": ("echo v1\n", 0o755, "xec format error"),
+    "not there": (None, 0, "./release could not be started (No such file or directory)"),
 }
 
 
@@ -52,8 +56,9 @@ async def test_a_current_that_fails_is_told_with_its_cause(tmp_path, how):
     text, mode, cause = FAILING[how]
     async with listening([]) as (address, _), serving(tmp_path, prometheus=address) as service:
         (tmp_path / "release").unlink()
-        (tmp_path / "release").write_text(text)
-        (tmp_path / "release").chmod(mode)
+        if text is not None:
+            (tmp_path / "release").write_text(text)
+            (tmp_path / "release").chmod(mode)
 
         async def fails():
             await poll(service)
@@ -63,6 +68,7 @@ async def test_a_current_that_fails_is_told_with_its_cause(tmp_path, how):
         await until(fails)
         detail = (await not_ready(service))["current"]["detail"]
         assert detail.startswith("`current` gives no version: ")
+        assert nested(f"checkout is not ready (current): {detail}") == []
         assert cause in detail
         assert "log says why" not in detail
         waits = (await not_ready(service))["service_version"]

@@ -91,7 +91,7 @@ async def test_every_warning_of_a_target_is_told_by_status_page_and_api(told, tm
             printed = " ".join(capsys.readouterr().out.split())
             newest = status["targets"][0]["logged"][: len(wanted)]
             for (event, said), sentence in zip(wanted, reversed(newest), strict=True):
-                assert sentence.startswith(f"Logged at 2026-11-25T14:00:00Z: {event}")
+                assert sentence.startswith(f"Logged at 2026-11-25T14:00:00Z as {event}")
                 assert [each for each in said if each not in sentence or each not in printed] == []
             for path in ("/", "/targets/checkout"):
                 _, page = await browser.get(f"{path}?fresh={wanted[0][0]}")  # one that was asked for lately is kept
@@ -105,7 +105,7 @@ async def test_what_was_logged_is_told_for_an_hour_and_once_however_often_it_cam
     for _ in range(3):
         memory.note("warning", {"event": "storm", "targets": ["a", "b"], "most": 3})
     memory.note("info", {"event": "started", "target": "a"})
-    assert memory.of("a") == memory.of("b") == ["Logged at 2026-11-25T14:00:00Z: storm: (most=3)"]
+    assert memory.of("a") == memory.of("b") == ["Logged at 2026-11-25T14:00:00Z as storm (most=3)"]
     assert memory.of("c") == []
     now[0] += 3601
     assert memory.of("a") == []

@@ -1,10 +1,14 @@
 """Every service that Prometheus shows in an environment is a target, without a line of its own or a reload."""
 
 import asyncio
+import contextlib
+import json
+import time
 
 import pytest
 
 from real.controller.hosted import hosted
+from real.controller.test_cli import rearguard
 from real.prometheus import page, running
 from rearguard_controller import config
 from rearguard_controller.errors import ConfigError
@@ -89,6 +93,45 @@ async def test_a_service_becomes_a_target_by_being_scraped_and_stays_one_while_i
         assert found.release.rollback.argv == ("./release", "activate", "search", "{to_version}")
         assert found.match == ({"service_name": "search", "deployment_environment_name": "production"},)
         assert found.policy.name == "standard"
+
+
+def looked(file):
+    done = rearguard("check", "--live", "--json", "--config", str(file))
+    return [(each["weight"], each["about"], each["said"]) for each in json.loads(done.stdout)["live"]]
+
+
+def test_a_live_check_looks_at_the_services_that_prometheus_shows(tmp_path, shop):
+    """The program that puts back is not there, which is found of services that stand in no file, too."""
+    address, _ = shop
+    (tmp_path / "current").write_text("v1\n")
+    file = tmp_path / "rearguard.yaml"
+    file.write_text(CONFIGURATION.format(folder=tmp_path, prometheus=address))
+    deadline = time.monotonic() + DEADLINE
+    found = looked(file)
+    while not any("basket-production-v2" in said for _, _, said in found):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+        found = looked(file)
+    assert ("good", "Prometheus", "1 service is discovered.") in found
+    blocks = [said for weight, about, said in found if (weight, about) == ("blocks", "basket")]
+    assert any("./release is not there" in said for said in blocks)
+    assert any("no target may have such a name: --help." in said for _, _, said in found)
+    with running_empty(tmp_path) as empty:
+        file.write_text(CONFIGURATION.format(folder=tmp_path, prometheus=empty))
+        (none,) = [said for weight, about, said in looked(file) if weight == "look" and "discover" in said]
+    assert none == (
+        'No service is discovered: no target_info has deployment_environment_name="production". Correct'
+        " `environments` of `discover`, or what the services call their environment."
+    )
+
+
+@contextlib.contextmanager
+def running_empty(folder):
+    """A Prometheus that scrapes nothing."""
+    (folder / "empty").mkdir()
+    (folder / "empty" / "prometheus.yml").write_text("scrape_configs: []\n")
+    with running(folder / "empty") as address:
+        yield address
 
 
 WRONG = {

@@ -132,7 +132,7 @@ targets:
     found.says(GOOD, "Kubernetes", "every right of the shipped Role in shop")
     found.says(IN_THE_WAY, "Kubernetes", "get, list, watch and patch statefulsets", "in pay")
     found.says(GOOD, "Kubernetes", "3 workloads")
-    found.says(IN_THE_WAY, "shop/odd", "rearguard.dev/mode: 'fast' is not known")
+    found.says(IN_THE_WAY, "shop/odd", "rearguard.dev/mode='fast' is not known")
     found.says(IN_THE_WAY, "shop/owned", "Helm (release shop/owned) owns", "`command`", "docs/kubernetes.md#owners")
     found.says(IN_THE_WAY, "gone", "There is no deployment shop/gone")
     found.says(GOOD, "shop/shop", "may change deployment shop/shop")

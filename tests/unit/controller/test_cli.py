@@ -111,6 +111,33 @@ def test_an_unknown_command_is_answered_with_the_one_that_was_probably_meant(wor
     assert f"There is no command {word!r}. Did you mean {meant}?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["init", "--promtheus", "http://h:1"],
+            "There is no option '--promtheus' of init. Did you mean --prometheus?",
+        ),
+        (["check", "--liv"], "There is no option '--liv' of check. Did you mean --live?"),
+        (["status", "--jsn=yes"], "There is no option '--jsn' of status. Did you mean --json?"),
+        (["reload", "--xyzzy"], "There is no option '--xyzzy' of reload. These are known: --help, "),
+        (["rollback", "--raeson", "x", "cart"], "Did you mean --reason?"),
+    ],
+)
+def test_an_option_that_there_is_not_is_told_with_the_one_that_was_meant(words, said, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert f"usage: rearguard {words[0]} " in told
+
+
+def test_what_stands_behind_two_dashes_is_no_option(capsys):
+    assert main(["complete", "--", "status", "--jsn"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_the_manual_page_is_the_one_that_the_parser_makes():
     file = Path(__file__).parents[3] / "docs" / "man" / "rearguard.1"
     assert file.read_text(encoding="utf-8") == manual.page(), (
@@ -472,8 +499,8 @@ def test_status_tells_what_is_wrong_with_the_controller_first_and_what_waits_for
     done = run("status", REARGUARD_URL=url)
     assert done.stdout.splitlines()[2:] == [
         "Deliveries are refused.",
-        "checkout is not ready: current fails: `current` gives no version.",
-        "checkout is not ready: destination, hooks are unknown: Not looked at yet.",
+        "checkout is not ready (current): `current` gives no version.",
+        "checkout is not known to be ready (destination, hooks): Not looked at yet.",
     ], done.stderr
 
 
@@ -532,7 +559,7 @@ def test_check_has_nothing_to_say_of_a_target_that_is_right(tmp_path):
 def test_check_says_that_a_rollback_is_not_told_the_version_to_put_back(tmp_path):
     (told,) = worth_a_look(tmp_path, added(rollback="bin/release, activate"))
     assert told.startswith("orders: `rollback` has no {to_version}")
-    assert 'add "{to_version}"' in told
+    assert 'Add "{to_version}"' in told
 
 
 @pytest.mark.parametrize(
@@ -546,7 +573,7 @@ def test_check_says_that_a_rollback_is_not_told_the_version_to_put_back(tmp_path
 )
 def test_check_names_a_program_that_is_not_there(tmp_path, wrong, name, program):
     (told,) = worth_a_look(tmp_path, added(**wrong))
-    assert told.startswith(f"orders: {name}: {program} is not there, or not executable")
+    assert told.startswith(f"orders: {name} would fail, because {program} is not there, or not executable")
 
 
 def test_check_names_a_telemetry_of_another_service_than_match(tmp_path):
@@ -572,7 +599,7 @@ def test_check_names_targets_that_may_take_the_same_alert(tmp_path, match, overl
 def test_check_prints_what_is_worth_a_look_below_its_summary(tmp_path):
     done = checked(tmp_path, f"  - {added(current='bin/releas')}\n")
     _, below = done.stdout.split("\nWorth a look\n")
-    assert "orders: `current`: bin/releas is not there" in below
+    assert "orders: `current` would fail, because bin/releas is not there" in below
 
 
 def test_check_tells_of_secrets_that_others_may_read_and_of_short_tokens(tmp_path):

@@ -134,7 +134,7 @@ def test_whoever_may_roll_back_must_say_how(release, mode):
     assert re.match(r"rearguard\.yaml:7: targets\[0\]\.release: a release .* can only be observed", error.message)
     assert f"the mode of policy standard is {mode}" in error.message
     assert 'rollback: [..., "{to_version}"]' in error.message
-    assert "set mode: observe" in error.message
+    assert "set `mode: observe`" in error.message
 
 
 @pytest.mark.parametrize("keys", ["metric: 'a b'", "label: '1a'", "metric: 'target_info{}'"])

@@ -64,7 +64,7 @@ CASES = {
     ),
     "staging": (
         {}, {"environment": "staging"}, "environment_allows",
-        "Set act_outside_production: true in policy standard, or environment: production if that is what it is.",
+        "Set `act_outside_production: true` in policy standard, or `environment: production` if that is what it is.",
     ),
     "silenced": (
         {"silencing": Silencing(0.5, silence="silence 1 of ann", until=NOW + HOUR)}, {}, "not_silenced",

@@ -155,7 +155,9 @@ class Actions:
             raise ShortageError(f"{result.detail}.", hint=SHORTAGE_HINT)
         if not result.ok:
             last = lines_of(result.output.strip())[-1:]
-            sentence = f"{_line(action)} failed: {result.detail}" + (f" ({shown(last[0])})" if last else "")
+            began = not result.detail.startswith(action.argv[0])  # else the detail is a sentence about the program
+            sentence = f"{_line(action)} failed, {result.detail}" if began else result.detail
+            sentence += f" ({shown(last[0])})" if last and last[0] else ""
             raise SourceError(sentence, hint="Run it by hand in the folder of the configuration file.")
         lines = tuple(line.strip() for line in lines_of(result.output) if line.strip())
         if len(lines) > _MAX_VERSIONS:

@@ -191,9 +191,11 @@ async def _begin(
                 detail = shortage.sentence(program, resource)
             else:
                 place = f" in {action.cwd}" if error.filename == action.cwd else ""
-                detail = f"{program} could not be started{place}: {error.strerror or error}"
+                detail = f"{program} could not be started{place} ({error.strerror or error})"
         except (ValueError, UnicodeError) as error:
-            detail = f"{program} could not be started: its arguments or variables cannot be passed on ({error})"
+            detail = (
+                f"{program} could not be started, because its arguments or variables cannot be passed on ({error})"
+            )
         seconds = time.monotonic() - began
         return ActionResult(ok=False, output="", detail=detail, seconds=seconds, never_began=bool(resource))
 

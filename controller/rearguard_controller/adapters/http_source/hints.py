@@ -83,7 +83,7 @@ def of_status(asked: Asked, refusal: Refusal) -> str:
 def _of_unknown(asked: Asked, refusal: Refusal) -> str:
     key, challenge = asked.key, refusal.challenge.lower()
     if re.search(r"org.?id|tenant", refusal.text, re.IGNORECASE):
-        return f"Name the tenant: {key}.http_headers: {{X-Scope-OrgID: {{values: [TENANT]}}}}."
+        return f"Name the tenant by `{key}.http_headers: {{X-Scope-OrgID: {{values: [TENANT]}}}}`."
     wants = (
         "basic_auth" if challenge.startswith("basic") else "authorization" if challenge.startswith("bearer") else ""
     )

@@ -216,7 +216,7 @@ def _title(notice: Notice) -> str:
             return f"{target}: {_finished(rollback)}" if rollback is not None else target
         case NoticeEvent.UNDO_FAILING:
             step = "" if notice.step is None else notice.step.name
-            return f"{target}: a person is needed: what {step} began is not undone"
+            return f"{target}: a person is needed, because what {step} began is not undone"
         case NoticeEvent.BAD_VERSION:
             version = "" if notice.release is None else notice.release.version
             return f"{target}: the bad version {version} serves again"

@@ -58,6 +58,6 @@ ELSEWHERE = {
     "cert_file": "write tls_config: {cert_file: ..., key_file: ...}",
     "key_file": "write tls_config: {cert_file: ..., key_file: ...}",
     "server_name": "write tls_config: {server_name: ...}",
-    "headers": "write http_headers: {NAME: {values: [...]}}",
-    "headers_file": "write http_headers: {NAME: {files: [...]}}",
+    "headers": "write `http_headers: {NAME: {values: [...]}}`",
+    "headers_file": "write `http_headers: {NAME: {files: [...]}}`",
 }

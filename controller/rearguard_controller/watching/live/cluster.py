@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from rearguard_controller.adapters.kubernetes import Cluster, Lacking
 from rearguard_controller.config import Configuration
-from rearguard_controller.errors import SourceError
+from rearguard_controller.errors import SourceError, sentences
 from rearguard_controller.judgement.surroundings import ask_the_owner_of, owner_allows_of
 from rearguard_controller.model import KubernetesRelease, Target, TargetFacts, WorkloadKind
 from rearguard_controller.watching.discovered import Discovery, Found
 from rearguard_controller.watching.live.finding import Finding, Weight
-from rearguard_controller.watching.readiness_rules import told
 
 KUBERNETES = "Kubernetes"
 MOST_AT_ONCE = 16  # workloads that are asked about side by side
@@ -43,7 +42,7 @@ class LiveCluster:
             found += await self._discovered()
             found += await self._of_workloads()
         except SourceError as error:
-            found.append(Finding(KUBERNETES, told(error), Weight.BLOCKS))
+            found.append(Finding(KUBERNETES, sentences(error), Weight.BLOCKS))
         return found
 
     async def _of_workloads(self) -> list[Finding]:
@@ -67,7 +66,7 @@ class LiveCluster:
             and self._may_follow(target.release.namespace, target.release.kind)
         ]
         found = [each for several in await asyncio.gather(*asked) for each in several]
-        return found + [Finding(KUBERNETES, told(error), Weight.BLOCKS) for error in faults[:1]]
+        return found + [Finding(KUBERNETES, sentences(error), Weight.BLOCKS) for error in faults[:1]]
 
     def _namespaces(self) -> Mapping[str, frozenset[WorkloadKind]]:
         """Every namespace of a target or of discovery, and which kinds of workloads are followed there."""

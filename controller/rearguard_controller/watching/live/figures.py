@@ -14,7 +14,7 @@ from itertools import combinations
 from rearguard_controller.adapters.prometheus import Prometheus, Rules
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
 from rearguard_controller.adapters.prometheus.promql import presence, quoted
-from rearguard_controller.errors import SourceError
+from rearguard_controller.errors import SourceError, sentences
 from rearguard_controller.facts.owners import Owners
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.model import Check, KubernetesRelease, Target, checks, is_subset
@@ -22,7 +22,6 @@ from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching import readiness_rules
 from rearguard_controller.watching.live.finding import Finding, Weight
 from rearguard_controller.watching.poll import Watcher
-from rearguard_controller.watching.readiness_rules import told
 
 PROMETHEUS = "Prometheus"
 MOST_AT_ONCE = 8  # targets that are asked about side by side
@@ -57,7 +56,7 @@ class LiveFigures:
             await self._prometheus.query("vector(1)")  # soon tells whether it answers: rules may take half a minute
             self.rules = await self._prometheus.rules()
         except SourceError as error:
-            return [Finding(PROMETHEUS, told(error), Weight.BLOCKS)]
+            return [Finding(PROMETHEUS, sentences(error), Weight.BLOCKS)]
         found = [Finding(PROMETHEUS, "It answers, and shows its rules.", Weight.GOOD)]
         found += _missing(self.rules, shipped)
         await self._watcher.poll(self._intake)
@@ -71,7 +70,7 @@ class LiveFigures:
         try:
             living = await self._prometheus.query("target_info")
         except SourceError as error:
-            return [Finding(PROMETHEUS, told(error), Weight.UNKNOWN)]
+            return [Finding(PROMETHEUS, sentences(error), Weight.UNKNOWN)]
         for sample in living:
             labels = {name: value for name, value in sample.labels.items() if name != "__name__"}
             for one, other in combinations(owners.of(labels), 2):
@@ -123,7 +122,7 @@ class LiveFigures:
             if isinstance(target.release, KubernetesRelease):
                 return [Finding(target.name, await self._of_pods(target.release), Weight.BLOCKS)]
         except SourceError as error:
-            return [Finding(target.name, told(error), Weight.UNKNOWN)]
+            return [Finding(target.name, sentences(error), Weight.UNKNOWN)]
         return []
 
     async def _of_pods(self, release: KubernetesRelease) -> str:
@@ -133,7 +132,7 @@ class LiveFigures:
         if not scraped:
             return (
                 f"Prometheus scrapes no pod of {release.workload} (no `up` has its namespace and pod): annotate its"
-                ' pods with prometheus.io/scrape: "true" and prometheus.io/port, or add a ServiceMonitor.'
+                ' pods with `prometheus.io/scrape: "true"` and `prometheus.io/port`, or add a ServiceMonitor.'
             )
         if not await self._prometheus.query(f"target_info{pods}"):
             return (

@@ -16,11 +16,10 @@ from rearguard_controller.adapters.alertmanager import Alertmanager, Matcher, Ro
 from rearguard_controller.adapters.foreign_json import ShapeError
 from rearguard_controller.adapters.prometheus import Rules
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
-from rearguard_controller.errors import SourceError
+from rearguard_controller.errors import SourceError, sentences
 from rearguard_controller.facts.silences import agrees
 from rearguard_controller.model import Labels, Target
 from rearguard_controller.watching.live.finding import MOST_NAMED, Finding, Weight
-from rearguard_controller.watching.readiness_rules import told
 
 ALERTMANAGER = "Alertmanager"
 PATH = "/webhook/alertmanager"  # of the controller
@@ -45,7 +44,7 @@ class LiveRoutes:
             text = await self._alertmanager.configuration()
             tree = routing(text)
         except SourceError as error:
-            return [Finding(ALERTMANAGER, told(error), Weight.LOOK)]
+            return [Finding(ALERTMANAGER, sentences(error), Weight.LOOK)]
         except ShapeError as error:
             said = f"Not known whether alerts reach the controller: {error}."
             return [Finding(ALERTMANAGER, said, Weight.UNKNOWN)]

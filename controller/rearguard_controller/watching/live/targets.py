@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Sequence
 
 from rearguard_controller.adapters.actions import ActionContext
-from rearguard_controller.errors import SourceError
+from rearguard_controller.errors import SourceError, sentences
 from rearguard_controller.model import CommandRelease, KubernetesRelease, PrometheusRelease, Target
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.watching.live.finding import Finding, Weight
 from rearguard_controller.watching.readiness import Readiness
-from rearguard_controller.watching.readiness_rules import current, told
+from rearguard_controller.watching.readiness_rules import current
 
 MOST_AT_ONCE = 4  # programs that run side by side
 
@@ -42,7 +42,7 @@ async def _of_target(target: Target, releases: Releases, readiness: Readiness) -
             who = "`current`" if isinstance(target.release, CommandRelease) else "Prometheus"
             found.append(Finding(target.name, f"{who} says that {serving} serves.", Weight.GOOD))
         except SourceError as error:
-            why = told(error) if isinstance(target.release, PrometheusRelease) else error.message
+            why = sentences(error) if isinstance(target.release, PrometheusRelease) else error.message
         checks += [current(serving or None, why, target.release), await readiness.rollback_command(target)]
     if target.before or target.after:
         context = ActionContext(target.name, from_version=serving, to_version=serving, rollback_id="check")
