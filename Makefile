@@ -32,7 +32,7 @@ setup: $(STAMP) $(DOCS) ## the virtual environment, and Prometheus, Alertmanager
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.npm_packages
 
-demo: $(STAMP) ## the main job on this machine, about three minutes (KEEP=1 leaves it running, KUBERNETES=1: as pods)
+demo: $(STAMP) ## the main job on this machine, in two minutes and a half (KEEP=1 leaves it running, KUBERNETES=1: as pods)
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.binaries --demo
 	@PYTHONPATH=deploy/local $(BIN)/python -m local_stack.$(if $(KUBERNETES),cluster_demo,demo) $(if $(KEEP),--keep,)
 

@@ -98,6 +98,27 @@ def test_prometheus_takes_the_rules_and_scrapes_of_the_documents(tmp_path, key, 
     assert number
 
 
+@pytest.mark.parametrize("path", OF_TODAY, ids=name)
+def test_what_is_installed_is_in_the_clone(path):
+    """No index of packages has us: `pip install rearguard` finds nothing."""
+    assert re.findall(r"pip install '?rearguard[^`\n]*", path.read_text()) == []
+
+
+README_LINES, COLUMNS = 3 * 45, 100  # three screens, as a browser shows the page
+PICTURE_LINES = 14
+
+
+def test_the_readme_fits_on_three_screens():
+    lines = 0
+    for line in (ROOT / "README.md").read_text().splitlines():
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", line).strip("| ")
+        if line.startswith("!["):
+            lines += PICTURE_LINES
+        elif not re.fullmatch(r"[|\s-]+", line) or not line:
+            lines += max(1, -(-len(shown) // COLUMNS))
+    assert lines <= README_LINES, lines
+
+
 def test_every_message_of_troubleshooting_is_one_that_somebody_may_see():
     page = (ROOT / "docs/troubleshooting.md").read_text()
     said = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
