@@ -1,6 +1,7 @@
 """Pages of Markdown as data: prose and its sentences, headings, links, tables.
 
-Here: reading every page but tests/mutants/RESULT.md, a table that a campaign makes. Never here: what is right (test_documents.py says that).
+Here: reading every page but tests/mutants/RESULT.md, a table that a campaign makes.
+Never here: what is right (test_documents.py says that).
 """
 
 import re

@@ -116,7 +116,7 @@ async def test_opsgenie_gets_one_alert_for_a_rollback_that_closes_itself(tmp_pat
     assert {each["Authorization"] for each in receiver.headers} == {"GenieKey Secret-token"}
     first, _, note, close = receiver.posted
     assert (first["alias"], first["priority"]) == ("rearguard/r1", "P1")  # a person should approve
-    assert "recovered: v1 serves instead of v2" in close["note"]
+    assert "recovered, and v1 serves instead of v2" in close["note"]
     assert "has started" in note["note"]
     for body in receiver.posted[:2]:
         assert 0 < len(body["message"]) <= 130

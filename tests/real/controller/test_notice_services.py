@@ -60,7 +60,7 @@ async def test_a_bot_of_slack_makes_a_thread_of_what_belongs_together_and_update
     assert [each["action_id"] for each in buttons] == ["rearguard_open", slack.APPROVE, slack.VETO]
     assert (buttons[0]["url"], {each["value"] for each in buttons[1:]}) == (f"{URL}/rollbacks/r1", {"r1"})
     assert slack.APPROVE not in str(later)  # there is nothing to approve any more
-    assert "recovered: v1 serves instead of v2" in receiver.posted[-1]["text"]
+    assert "recovered, and v1 serves instead of v2" in receiver.posted[-1]["text"]
 
 
 async def test_a_webhook_of_slack_gets_each_message_with_versions_alert_and_numbers():

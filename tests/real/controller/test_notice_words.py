@@ -54,7 +54,7 @@ KINDS = {
     ),
     "recovered": (
         lambda to: to.finished(closed(), LED),
-        {*LEFT, "checkout: recovered: v1 serves instead of v2"},
+        {*LEFT, "checkout: recovered, and v1 serves instead of v2"},
     ),
     "not recovered": (
         lambda to: to.finished(closed(Outcome.NOT_RECOVERED), LED),
@@ -62,7 +62,7 @@ KINDS = {
     ),
     "needs a person": (
         lambda to: to.finished(closed(Outcome.NEEDS_A_PERSON), LED),
-        {*LEFT, "checkout: a person is needed: the rollback from v2 to v1 has stopped", f"disarmed; {ARM}"},
+        {*LEFT, "checkout: a person is needed, because the rollback from v2 to v1 has stopped", f"disarmed; {ARM}"},
     ),
     "an undo that fails": (
         lambda to: to.undo_failing(rollback(), FAILING, LED),

@@ -250,11 +250,11 @@ def _finished(rollback: Rollback) -> str:
     way = f"the rollback from {rollback.from_version} to {rollback.to_version}"
     match rollback.outcome:
         case Outcome.RECOVERED:
-            return f"recovered: {rollback.to_version} serves instead of {rollback.from_version}"
+            return f"recovered, and {rollback.to_version} serves instead of {rollback.from_version}"
         case Outcome.NOT_RECOVERED:
             return f"not recovered, although {rollback.to_version} serves instead of {rollback.from_version}"
         case Outcome.NEEDS_A_PERSON:
-            return f"a person is needed: {way} has stopped"
+            return f"a person is needed, because {way} has stopped"
         case Outcome.VETOED:
             return f"{way} was vetoed"
         case Outcome.EXPIRED:
@@ -262,7 +262,7 @@ def _finished(rollback: Rollback) -> str:
         case Outcome.NOT_NEEDED:
             return f"{way} is not needed any more"
         case Outcome.SUPERSEDED:
-            return f"{way} was not begun: another version serves"
+            return f"{way} was not begun, because another version serves"
         case Outcome.ABORTED:
             return f"{way} was aborted"
         case Outcome.COMPLETED:
