@@ -55,7 +55,12 @@ def second_name(path, there):
     return there / "other.db"
 
 
-@pytest.mark.parametrize("other", [linked_file, linked_twice, linked_folder, second_name])
+def without_lock_file(path, _there):
+    path.with_name(f"{path.name}.lock").unlink()
+    return path
+
+
+@pytest.mark.parametrize("other", [linked_file, linked_twice, linked_folder, second_name, without_lock_file])
 async def test_a_second_controller_is_refused_by_whatever_path_it_comes(journal, path, tmp_path, other):
     await journal.accept([alert()], NOW)
     there = tmp_path / "elsewhere"

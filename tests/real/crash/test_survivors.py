@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 
 import orjson
+import psutil
 import pytest
 
 from real.controller.journal_kit import child
@@ -149,6 +150,22 @@ async def test_what_a_command_of_a_killed_controller_left_behind_is_not_ended(ac
     try:
         assert (await actions.run(shell(tmp_path, f"test -e {tmp_path}/ended"), CONTEXT)).ok
         assert runs(pid)
+    finally:
+        end(pid)
+
+
+async def test_a_survivor_whose_time_is_up_is_ended_with_what_left_its_group(actions, tmp_path):
+    pids = tmp_path / "pids"
+    text = f"setsid sh -c 'echo $$ > {pids}; exec sleep 60' >/dev/null 2>&1 & sleep 60"
+    with child(CONTROLLER, tmp_path, 3, "sh", "-c", text) as first:
+        await until(lambda: pids.exists() and pids.read_text().strip())
+        first.kill()
+        first.wait()
+    pid = int(pids.read_text())
+    try:
+        assert (await actions.run(shell(tmp_path, "true"), CONTEXT)).ok
+        with suppress(psutil.NoSuchProcess):  # else somebody has yet to reap it
+            assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     finally:
         end(pid)
 
