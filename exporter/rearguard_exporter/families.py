@@ -6,8 +6,8 @@ A label is added only if its values are a small closed set, or are bounded by th
 pools). Client addresses, raw paths, users and query texts never become labels.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import NamedTuple
 
 from prometheus_client.utils import floatToGoString
 
@@ -55,8 +55,7 @@ class Joining(StrEnum):
         return self in {Joining.SUM, Joining.MAX_EVER, Joining.MIN_EVER}
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """One family: `name` as it is queried (with `_total` for counters, without `_bucket` for histograms)."""
 
     name: str

@@ -7,15 +7,14 @@ of Datadog and Sentry, default.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 UNKNOWN_SERVICE = "unknown_service"
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The labels of `target_info`; never empty."""
 
     service: str

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from rearguard_exporter.apm.set_up import Wanted
@@ -14,8 +13,7 @@ from rearguard_exporter.values.instruments import Options
 from rearguard_exporter.values.user_labels import Hook, constant, parse_pairs
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What the user chose, checked."""
 
     listen: tuple[str, int] | None  # host and port that the exporter serves itself

@@ -1,8 +1,7 @@
 """Which vendors a user asked for, and their SDKs, imported only then."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rearguard_exporter.apm.tags import Tags
 from rearguard_exporter.apm.tracer import Tracer
@@ -11,8 +10,7 @@ from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.optional_libraries import need
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a user asked for. `None` says that the environment asked, whose faults raise nothing."""
 
     sentry: Mapping[str, Any] | None = None  # options of the SDK's `init`

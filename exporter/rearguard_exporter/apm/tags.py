@@ -1,13 +1,12 @@
 """Who tells something to a vendor: the names and values that the metrics have in `target_info`."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rearguard_exporter.families import TARGET_INFO
 from rearguard_exporter.identity import UNKNOWN, UNKNOWN_SERVICE, Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Tags:
+class Tags(NamedTuple):
     """Service, version and environment; None where nobody told them, so that the SDK finds its own."""
 
     service: str | None

@@ -1,12 +1,10 @@
 """What each vendor is told, whatever its SDK makes of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """A database operation that is over."""
 
     library: str  # `sqlalchemy`, `asyncpg`, `psycopg`

@@ -6,7 +6,6 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -71,11 +70,11 @@ def _nothing() -> None:
     """Ends a loop that does not run: there is nothing to do."""
 
 
-@dataclass(slots=True)
 class _Loop:
-    users: int = 0
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    on_lost: list[Callable[[], Callable[[], None] | None]] = field(default_factory=list)  # weak, as the tasks are
+    def __init__(self) -> None:
+        self.users = 0
+        self.tasks: list[asyncio.Task[None]] = []
+        self.on_lost: list[Callable[[], Callable[[], None] | None]] = []  # weak, as the tasks are
 
 
 class LoopJobs:

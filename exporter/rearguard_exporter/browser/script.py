@@ -1,14 +1,13 @@
 """The script `vitals.js` as it is served: without comments and indents, and with the share of loads to measure."""
 
 import gzip
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _SOURCE = Path(__file__).with_name("vitals.js")
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(NamedTuple):
     """The script, as it is and compressed."""
 
     plain: bytes

@@ -5,7 +5,7 @@ Reading a pool takes a few attribute look-ups; the database is not asked.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -16,8 +16,7 @@ from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.values.label_values import MAX_VALUE_LENGTH, clean
 
 
-@dataclass(frozen=True, slots=True)
-class PoolFigures:
+class PoolFigures(NamedTuple):
     """One pool at this moment. A figure is None if this kind of pool does not know it."""
 
     name: str
@@ -95,7 +94,7 @@ class Pools(Collector):
 
     def shown(self) -> list[dict[str, object]]:
         """The pools, as the dashboard shows them."""
-        return [asdict(figures) for figures in self.read()]
+        return [figures._asdict() for figures in self.read()]
 
     def series(self) -> int:
         """How many series of `family` there are at most: two for each pool."""

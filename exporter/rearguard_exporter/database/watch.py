@@ -9,9 +9,8 @@ import inspect
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.fork_safety import tell_after_fork
@@ -25,8 +24,7 @@ _MISPLACED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The last result of a check."""
 
     ok: bool

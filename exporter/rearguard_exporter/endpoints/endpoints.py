@@ -1,7 +1,6 @@
 """The endpoints that one monitor answers: their paths, and what makes each body."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from rearguard_exporter.endpoints.beacons import BeaconEndpoint
 from rearguard_exporter.endpoints.dashboard import Dashboard
@@ -22,8 +21,7 @@ METHODS: Final = {VITALS: frozenset({"POST", "OPTIONS"})}
 """The methods of those that are not. Any other method of a path is the application's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(NamedTuple):
     """What makes the bodies, for whoever serves them."""
 
     metrics: MetricsEndpoint

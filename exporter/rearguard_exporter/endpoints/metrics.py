@@ -10,7 +10,6 @@ import weakref
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 
 from rearguard_exporter.background.threads import Worker
@@ -68,7 +67,7 @@ class MetricsEndpoint:
             self._sources.foreign.hurry(patience)
 
     def _form(self, form: Form) -> Form:
-        return replace(form, has_created=True) if self._has_created and form.is_openmetrics else form
+        return form._replace(has_created=True) if self._has_created and form.is_openmetrics else form
 
     def _render_submitted(self, form: Form, patience: Patience) -> Exposition:
         with self._lock:

@@ -9,7 +9,6 @@ import importlib
 import sys
 import weakref
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from rearguard_exporter.fault_barrier import quiet
@@ -38,6 +37,8 @@ def call_before_reloader(end: Callable[[], None]) -> None:
 def follow_reloaders() -> None:
     """Follow the reloaders of what is imported by now, if there is anything to call."""
     if _calls and "start" not in _followed:
+        from multiprocessing.process import BaseProcess  # noqa: PLC0415 - slow to import, and only ports need it
+
         _followed.add("start")
         _follow(BaseProcess, "start", _is_server_of_program)
     for used, (module, owner) in _RELOADERS.items():

@@ -7,8 +7,9 @@ Never here: clocks.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from enum import StrEnum, unique
+from operator import sub
+from typing import NamedTuple
 
 WINDOW = 300.0
 """Seconds of the past that are judged."""
@@ -32,8 +33,7 @@ class Status(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """What was counted up to a moment, or between two moments."""
 
     requests: float = 0.0
@@ -46,7 +46,7 @@ class Totals:
 
     def since(self, earlier: "Totals") -> "Totals":
         """What was counted after `earlier`."""
-        return Totals(*(getattr(self, each.name) - getattr(earlier, each.name) for each in fields(self)))
+        return Totals(*map(sub, self, earlier))
 
 
 class Recent:

@@ -1,7 +1,7 @@
 """What a scraper asks for by its headers: format, escaping of names, compression, and how long it waits."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rearguard_exporter.exposition.names import Escaping
 
@@ -19,8 +19,7 @@ _VERSIONS = {_TEXT: ("", "0.0.4", "1.0.0"), _OPENMETRICS: ("", "0.0.1", "1.0.0")
 _QUOTING = "1.0.0"  # versions before it cannot write UTF-8 names
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """The form of exposition that the scraper asked for."""
 
     is_openmetrics: bool = False
@@ -78,8 +77,7 @@ def seconds_allowed(timeout: str) -> float:
     return min(_MOST_SECONDS, max(_LEAST_SECONDS, told * _SHARE, told - _MOST_SPARED))
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
+class _Range(NamedTuple):
     """One part of an `Accept` header (RFC 9110, 12.5.1)."""
 
     value: str

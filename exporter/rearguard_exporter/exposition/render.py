@@ -9,7 +9,7 @@ import gzip
 import inspect
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prometheus_client import exposition
 from prometheus_client.core import Metric
@@ -38,16 +38,14 @@ _AS_THEY_ARE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(NamedTuple):
     """Whose families are exposed: the exporter's own first, then those of the application."""
 
     own: Sequence[Collector]
     foreign: ForeignCollectors | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Exposition:
+class Exposition(NamedTuple):
     """A body ready to be sent, with its headers."""
 
     body: bytes
@@ -59,8 +57,7 @@ class Exposition:
         return self.form.headers
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A family that is ready to be written: the bytes of the official encoders, or its slots."""
 
     name: str  # as in `spent`

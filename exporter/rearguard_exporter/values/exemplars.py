@@ -7,7 +7,7 @@ is not imported: while its SDK is not loaded there are no such traces. A bucket 
 import sys
 import time
 from bisect import bisect_left
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.values.counts import Key
@@ -17,8 +17,7 @@ _API = "opentelemetry.trace"
 _SDK = "opentelemetry.sdk.trace"
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """A span that is being recorded, by OpenTelemetry's numbers."""
 
     trace_id: int

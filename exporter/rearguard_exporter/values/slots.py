@@ -11,8 +11,7 @@ import weakref
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -54,8 +53,7 @@ class _FirstInFork:
         return self._begin()
 
 
-@dataclass(frozen=True, slots=True)
-class Exemplar:
+class Exemplar(NamedTuple):
     """One observation that can be looked up elsewhere."""
 
     labels: str  # as OpenMetrics writes them, without braces

@@ -10,7 +10,6 @@ import re
 import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client.core import Metric
@@ -67,22 +66,22 @@ def parse_pairs(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # registries tell collectors apart by identity
 class Labelled(Collector):
     """A collector whose samples carry constant labels."""
 
-    inner: Collector
-    labels: Mapping[str, str]
+    def __init__(self, inner: Collector, labels: Mapping[str, str]) -> None:
+        self._inner = inner
+        self._labels = labels
 
     def describe(self) -> Iterable[Metric]:
         """What the inner collector describes."""
-        return self.inner.describe() if hasattr(self.inner, "describe") else self.inner.collect()
+        return self._inner.describe() if hasattr(self._inner, "describe") else self._inner.collect()
 
     def collect(self) -> Iterator[Metric]:
         """The families of the inner collector, with the constant labels."""
-        for metric in self.inner.collect():
+        for metric in self._inner.collect():
             shown = copy.copy(metric)  # some collectors hand out the same object each time
-            shown.samples = [sample._replace(labels={**self.labels, **sample.labels}) for sample in metric.samples]
+            shown.samples = [sample._replace(labels={**self._labels, **sample.labels}) for sample in metric.samples]
             yield shown
 
 
