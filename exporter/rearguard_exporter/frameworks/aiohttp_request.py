@@ -106,7 +106,9 @@ class AiohttpRequest(MeasuredRequest):
     def _is_counted(self, response: web.StreamResponse, request: web.Request, at: float) -> bool:
         """Count an answer of one piece that goes out `at` this time. False if it is not one, or falls short."""
         body = getattr(response, "body", None)
-        if type(body) is not bytes or len(body) > _SMALL or _is_short(response, request, body):
+        if type(body) is not bytes or len(body) > _SMALL:
+            return False
+        if hdrs.CONTENT_LENGTH in response.headers and _is_short(response, request, body):
             return False
         if not self.end_ordinary(at):
             self.complete = at
@@ -131,10 +133,11 @@ class AiohttpRequest(MeasuredRequest):
         try:
             status = getattr(response, "status", 0)
             if self.response is None:  # nobody saw it being prepared
-                self.route_in(request)
+                if not self.route:
+                    self.route = template_of(request, self.templates)
                 self.status = status
-                self.head_at = perf_counter()
-                if not is_reset and status < SERVER_ERROR and self._is_counted(response, request, self.head_at):
+                self.head_at = at = perf_counter()
+                if not is_reset and status < SERVER_ERROR and self._is_counted(response, request, at):
                     return
             elif self.ahead and not is_reset and response is self.response and self.broken is None:
                 if status == self.status:

@@ -90,7 +90,7 @@ def _watch_application(app: web.Application, begins: Begins) -> None:
     @functools.wraps(original)
     def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
         this = SERVED.get()
-        if this is None or this.subject is not request:
+        if this is not None and this.subject is not request:
             this = served_as(request)
         if this is None:
             return serve_alone(request, original, begins.first(request))

@@ -49,6 +49,7 @@ TABLE = (
     Behaviour("raises", fails=True),
     Behaviour("cancels", fails=True),  # it awaits a task that it has cancelled
     Behaviour("cancels_itself", fails=True),  # it cancels the task that it runs in
+    Behaviour("times_out", fails=True),  # a timeout of its own, of a block of its own
     Behaviour("group", fails=True),  # a task of its task group raises
     Behaviour("os_error", fails=True),  # of a connection of its own
     Behaviour("preparing", fails=True),  # the head of the answer cannot be sent
@@ -66,7 +67,12 @@ TABLE = (
     Behaviour("unchanged", headers=(("If-None-Match", "*"),)),
     Behaviour("expects", method="POST", headers=(("Expect", "100-continue"),), body=b"x" * 1000),
 )
-_OF_LOOPS = frozenset({"cancels", "cancels_itself", "cancels_streaming", "upload_in_group"})
+_OF_LOOPS = frozenset({"cancels", "cancels_itself", "cancels_streaming", "times_out", "upload_in_group"})
+BACKGROUND_TABLE = (*TABLE, Behaviour("after_answer"))  # what it does after the answer fails
+PLAIN_TABLE = (
+    *BACKGROUND_TABLE,
+    Behaviour("second_head", fails=True),  # after the head it sends another one
+)
 WSGI_TABLE = (
     Behaviour("upload_fails", **_UPLOAD),  # the handler fails because the body is too short
     *(each for each in TABLE if each.name not in _OF_LOOPS),
@@ -83,7 +89,6 @@ AIOHTTP_TABLE = (
     Behaviour("payload_cancels", fails=True),
     Behaviour("refuses_streaming", fails=True),  # an HTTPException after the head
     Behaviour("nothing", fails=True),  # the handler returns None
-    Behaviour("times_out", fails=True),
     # aiohttp answers by itself.
     Behaviour("refuses"),
     Behaviour("expects_oddly", method="POST", headers=(("Expect", "oddly"),), body=b"x" * 100),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -13,12 +14,12 @@ from real.exporter.oracle.behaviours import Behaviour
 from real.exporter.oracle.limits import Limit
 from real.exporter.oracle.servers import Served
 from real.exporter.oracle.truth import Recorded, truth
-from real.exporter.oracle.wire import Seen, ask
+from real.exporter.oracle.wire import UNCALLED, UNTIL_CALLED, Seen, ask
 
 COUNT = "http_server_request_duration_seconds_count"
 _PATIENCE = 12.0  # seconds until the record of a request is there; the slowest server needs ten
 
-Asking = Callable[[int, Behaviour, Path], Seen]
+Asking = Callable[[int, Behaviour, Path, float], Seen]
 
 
 def wrong_cells(
@@ -33,11 +34,11 @@ def wrong_cells(
     which a behaviour's record may be another.
     """
     behaviours = tuple(behaviours)
-    with ThreadPoolExecutor(len(behaviours)) as callers:
-        answers = callers.map(lambda each: asking(served.port, each, served.folder), behaviours)
-        seen = dict(zip(behaviours, answers, strict=True))
     limits = {each: limit for each in behaviours if (limit := limit_of(each.name)) is not None}
     unrecorded = {each.name for each, limit in limits.items() if limit.recorded is None}
+    with ThreadPoolExecutor(len(behaviours)) as callers:
+        answers = callers.map(partial(_ask, served, asking, unrecorded), behaviours)
+        seen = dict(zip(behaviours, answers, strict=True))
     awaited = {each.name for each in behaviours} - unrecorded
     with suppress(StackError):  # what has no record is among the wrong ones
         wait_until(lambda: awaited <= recorded(served).keys(), within=_PATIENCE, what="records", every=0.1)
@@ -52,6 +53,11 @@ def wrong_cells(
         if got not in may_be:
             wrong[each.name] = (saw, right, got)
     return wrong
+
+
+def _ask(served: Served, asking: Asking, unrecorded: set[str], behaviour: Behaviour) -> Seen:
+    patience = UNCALLED if behaviour.name in unrecorded else UNTIL_CALLED
+    return asking(served.port, behaviour, served.folder, patience)
 
 
 def recorded(served: Served) -> dict[str, list[Recorded]]:

@@ -64,6 +64,10 @@ LIMITS = (
         ("*",), ("starlette_base",), frozenset({"cancels_streaming"}), _OK,
         "ends such a stream in good order, and raises and logs nothing",
     ),
+    Limit(
+        ("gunicorn-asgi",), ("plain_asgi",), frozenset({"second_head"}), _OK,
+        "passes over a second head, and sends the rest in good order",
+    ),
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from local_stack.binaries import ROOT
-from real.exporter.oracle.behaviours import AIOHTTP_TABLE, TABLE, WSGI_TABLE
+from real.exporter.oracle.behaviours import AIOHTTP_TABLE, BACKGROUND_TABLE, PLAIN_TABLE, TABLE, WSGI_TABLE
 from real.exporter.oracle.comparison import wrong_cells
 from real.exporter.oracle.limits import LIMITS, SOCKET_LIMITS, limit_of, socket_limit_of
 from real.exporter.oracle.servers import AIOHTTP, ASGI, COMMANDS, HTTP2, WSGI, serve
@@ -44,8 +44,8 @@ SOCKETS = [
 ROUTES = {"sockets_asgi": "__unmatched__", "sockets_starlette": "/ws/{name}", "sockets_channels": "/ws/<str:name>"}
 
 
-def table_of(server):
-    """What is asked of this server."""
+def table_of(server, app):
+    """What is asked of this server with this application."""
     if server in WSGI:
         return WSGI_TABLE
     if server in AIOHTTP:
@@ -54,14 +54,15 @@ def table_of(server):
     apart = {"short_at_once"} if server in HTTP2 else set()
     if server == "h2-hypercorn-trio":
         apart |= {"large", "ends_short"}
-    return [each for each in TABLE if each.name not in apart]
+    of_app = {"plain_asgi": PLAIN_TABLE, "starlette": BACKGROUND_TABLE, "starlette_base": BACKGROUND_TABLE}
+    return [each for each in of_app.get(app, TABLE) if each.name not in apart]
 
 
 def judge(server, app, folder):
     """Fails with the wrong cells of one server with one application, and with what that server said."""
     asking = ask_h2 if server in HTTP2 else ask
     with serve(COMMANDS[server], f"{app}:app", folder) as served:
-        wrong = wrong_cells(served, table_of(server), partial(limit_of, server, app), asking)
+        wrong = wrong_cells(served, table_of(server, app), partial(limit_of, server, app), asking)
         assert wrong == {}, served.said()
 
 

@@ -12,7 +12,8 @@ from local_stack.process import StackError, wait_until
 from real.exporter.oracle.behaviours import Behaviour, Leaves
 
 PATIENCE = 8.0  # seconds for each step
-UNTIL_CALLED = 5.0  # seconds until a handler runs, if it runs before its request is whole
+UNTIL_CALLED = 15.0  # seconds until a handler runs whose request is not whole yet
+UNCALLED = 0.5  # seconds until a caller leaves a server that calls no handler before its request is whole
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,22 @@ class Seen:
     left: bool  # the caller left before that
 
 
-def ask(port: int, behaviour: Behaviour, folder: Path) -> Seen:
+def ask(port: int, behaviour: Behaviour, folder: Path, until_called: float = UNTIL_CALLED) -> Seen:
     """Behave as the table says, over HTTP/1.1."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         if behaviour.leaves is Leaves.READING:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        seen = _Exchange(connection, behaviour, folder).run()
+        seen = _Exchange(connection, behaviour, folder, until_called).run()
     (folder / f"{behaviour.name}.left").touch()
     return seen
 
 
 class _Exchange:
-    def __init__(self, connection: socket.socket, behaviour: Behaviour, folder: Path) -> None:
+    def __init__(self, connection: socket.socket, behaviour: Behaviour, folder: Path, until_called: float) -> None:
         self._socket = connection
         self._parser = h11.Connection(h11.CLIENT)
         self._behaviour = behaviour
+        self._until_called = until_called
         self._began = folder / f"{behaviour.name}.began"
 
     def run(self) -> Seen:
@@ -59,7 +61,7 @@ class _Exchange:
             self._send(h11.Data(data=asked.body))
         if leaves in {Leaves.UPLOADING, Leaves.WAITING}:
             with suppress(StackError):  # some servers call no application before the whole body is there
-                wait_until(self._began.exists, within=UNTIL_CALLED, what=f"{asked.name}: the handler runs")
+                wait_until(self._began.exists, within=self._until_called, what=f"{asked.name}: the handler runs")
             return Seen(None, whole=False, left=True)
         self._send(h11.EndOfMessage())
         return self._read(self._event())

@@ -18,7 +18,7 @@ _STREAM = 1
 _OF_HTTP1 = frozenset({"Connection", "Transfer-Encoding"})
 
 
-def ask(port: int, behaviour: Behaviour, folder: Path) -> Seen:
+def ask(port: int, behaviour: Behaviour, folder: Path, until_called: float = UNTIL_CALLED) -> Seen:
     """Behave as the table says, over HTTP/2."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         parser = H2Connection()
@@ -35,7 +35,11 @@ def ask(port: int, behaviour: Behaviour, folder: Path) -> Seen:
         if behaviour.body:
             parser.send_data(_STREAM, behaviour.body, end_stream=behaviour.announced is None)
         connection.sendall(parser.data_to_send())
-        seen = _read(connection, parser, behaviour, folder)
+        if behaviour.leaves in {Leaves.UPLOADING, Leaves.WAITING}:
+            _wait_for_handler(folder / f"{behaviour.name}.began", until_called)
+            seen = Seen(None, whole=False, left=True)
+        else:
+            seen = _read(connection, parser, behaviour)
         if seen.left:
             with suppress(ProtocolError, OSError):
                 parser.reset_stream(_STREAM, ErrorCodes.CANCEL)
@@ -44,12 +48,12 @@ def ask(port: int, behaviour: Behaviour, folder: Path) -> Seen:
     return seen
 
 
-def _read(connection: socket.socket, parser: H2Connection, behaviour: Behaviour, folder: Path) -> Seen:
-    if behaviour.leaves in {Leaves.UPLOADING, Leaves.WAITING}:
-        began = folder / f"{behaviour.name}.began"
-        with suppress(StackError):
-            wait_until(began.exists, within=UNTIL_CALLED, what=f"{behaviour.name}: the handler runs")
-        return Seen(None, whole=False, left=True)
+def _wait_for_handler(began: Path, until_called: float) -> None:
+    with suppress(StackError):
+        wait_until(began.exists, within=until_called, what=f"{began.stem}: the handler runs")
+
+
+def _read(connection: socket.socket, parser: H2Connection, behaviour: Behaviour) -> Seen:
     status, deadline = None, time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:

@@ -129,10 +129,6 @@ async def os_error_streaming(request):
     return await stream(request, pieces("os_error_streaming", ConnectionResetError("oracle")))
 
 
-async def times_out(_):
-    raise TimeoutError
-
-
 async def nothing(_):
     return None
 
@@ -187,7 +183,7 @@ def made():
     for each in (
         quick, missing, waits, streams, large, upload, upload_in_group, upload_chunked, expects, preparing, signal,
         payload, payload_os_error, payload_cancels, ends_short, short_at_once, raises_streaming, refuses_streaming,
-        cancels_streaming, os_error_streaming, times_out, nothing, refuses, answers_500,
+        cancels_streaming, os_error_streaming, nothing, refuses, answers_500,
     ):  # fmt: skip
         app.router.add_route("*", f"/{each.__name__}", each)
     for name in ("done", "head", "outer_raises", "outer_answers", "outer_refuses", "outer_waits"):

@@ -3,7 +3,7 @@
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
-from real.exporter.oracle.apps import django_handlers  # noqa: F401 - its settings
+from real.exporter.oracle.apps.django_handlers import noting_uploads  # with its settings
 from real.exporter.oracle.apps.parts import monitor
 
-app = monitor().instrument_asgi(ProtocolTypeRouter({"http": get_asgi_application()}))
+app = monitor().instrument_asgi(ProtocolTypeRouter({"http": noting_uploads(get_asgi_application())}))

@@ -6,7 +6,17 @@ from django.urls import path
 
 from real.exporter.oracle.apps.failures import HANDLERS as FAILURES
 from real.exporter.oracle.apps.failures import cancels
-from real.exporter.oracle.apps.parts import FILE, LARGE, PIECE, SHORT, begins, pieces, short_pieces, until_left
+from real.exporter.oracle.apps.parts import (
+    FILE,
+    LARGE,
+    PIECE,
+    SHORT,
+    begins,
+    behaviour_of,
+    pieces,
+    short_pieces,
+    until_left,
+)
 
 if not settings.configured:
     settings.configure(
@@ -36,7 +46,6 @@ async def large(request):
 
 
 async def upload(request):
-    begins(request.path.strip("/"))
     return HttpResponse(str(len(request.body)))
 
 
@@ -85,6 +94,17 @@ async def beyond(request):
 
 async def unchanged(request):
     return HttpResponse(status=304)
+
+
+def noting_uploads(app):
+    """The application, whose handlers run only once an upload is whole: it has begun when Django is called."""
+
+    async def called(scope, receive, send):
+        if behaviour_of(scope).startswith("upload"):
+            begins(behaviour_of(scope))
+        await app(scope, receive, send)
+
+    return called
 
 
 HANDLERS = FAILURES | {

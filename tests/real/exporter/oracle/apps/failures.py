@@ -38,7 +38,13 @@ async def group(*_):
         tasks.start_soon(raises)
 
 
-HANDLERS = {each.__name__: each for each in (raises, os_error, cancels, cancels_itself, group)}
+async def times_out(*_):
+    """Wait for something for too short a time."""
+    with anyio.fail_after(0.01):
+        await anyio.sleep(10)
+
+
+HANDLERS = {each.__name__: each for each in (raises, os_error, cancels, cancels_itself, group, times_out)}
 
 
 def raises_blocking(*_):

@@ -84,6 +84,16 @@ async def os_error_streaming(_, receive, send):
     await stream(send, pieces("os_error_streaming", ConnectionResetError("oracle")))
 
 
+async def after_answer(_, _receive, send):
+    await answer(send)
+    await FAILURES["raises"]()
+
+
+async def second_head(_, _receive, send):
+    await answer(send, more=True)
+    await answer(send, 404)
+
+
 async def expects(_, receive, send):
     await answer(send, body=b"%d" % await read(receive))
 
@@ -110,6 +120,8 @@ HANDLERS = FAILURES | {
     "beyond": lambda _scope, _receive, send: answer(send, 416),
     "unchanged": lambda _scope, _receive, send: answer(send, 304, b""),
     "expects": expects,
+    "after_answer": after_answer,
+    "second_head": second_head,
 }
 
 

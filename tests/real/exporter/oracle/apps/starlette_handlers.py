@@ -1,6 +1,7 @@
 """The behaviours as functions of Starlette's request, for Starlette and for FastAPI."""
 
 import anyio
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
@@ -78,6 +79,14 @@ async def group(request: Request):
     await failures.group()
 
 
+async def times_out(request: Request):
+    await failures.times_out()
+
+
+async def after_answer(request: Request):
+    return PlainTextResponse("ok", background=BackgroundTask(failures.raises))
+
+
 async def os_error(request: Request):
     await failures.os_error()
 
@@ -128,5 +137,5 @@ HANDLERS = (
     quick, done, head, missing, waits, streams, large, upload, upload_in_group, raises, cancels,
     cancels_itself, ends_short, short_at_once, upload_chunked, group, os_error,
     preparing, raises_streaming, cancels_streaming, os_error_streaming, answers_500,
-    range_, beyond, unchanged, expects,
+    range_, beyond, unchanged, expects, times_out, after_answer,
 )  # fmt: skip
