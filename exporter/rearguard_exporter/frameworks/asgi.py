@@ -30,6 +30,7 @@ from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
 from rearguard_exporter.frameworks.asgi_beacons import beacon_answer, script_answer
 from rearguard_exporter.frameworks.asgi_channels import watch_channels
 from rearguard_exporter.frameworks.asgi_copies import MEASURED, watch_router
+from rearguard_exporter.frameworks.asgi_django import watch_django
 from rearguard_exporter.frameworks.asgi_loop import beside_loop, running_loop
 from rearguard_exporter.frameworks.asgi_request import Request, request_class
 from rearguard_exporter.frameworks.asgi_socket import Handshake, Socket
@@ -188,6 +189,7 @@ class MeasuredApp(ApplicationProxy):
     def _enter(self, receive: Receive) -> None:
         watch_router(self.app)
         watch_channels(self.app)
+        watch_django()
         self._own.request = request_class(receive)
         self._loop = running_loop()
         if self._loop is not None:

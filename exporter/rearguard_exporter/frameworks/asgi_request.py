@@ -1,6 +1,7 @@
 """One HTTP request of an ASGI application, between the server and the application."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from math import nan
 from time import perf_counter
@@ -27,6 +28,7 @@ Message = MutableMapping[str, Any]
 _PATIENCE = 1.0  # seconds for which an answer of 500 waits for the exception behind it
 _SOON = 0.001  # seconds within which no server notices that a caller left; asking costs more than this comparison
 _SMALL = 65536  # bytes that a server need not wait to send
+_FINAL = 200  # statuses below it go ahead of the head
 _WITHOUT_BODY = frozenset({204, 304})
 _CONTENT_LENGTH = b"content-length"
 _LENGTH_OF_NAME = len(_CONTENT_LENGTH)
@@ -39,15 +41,25 @@ _SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # ex
 class Request(MeasuredRequest):
     """One request. `receive` and `send` are what the application calls, so it sees the answer to its last byte."""
 
-    __slots__ = ("_head", "_is_last", "_sent", "_timer", "ask")
+    __slots__ = ("_head", "_is_last", "_reported", "_sent", "_timer", "ask")
     ask: Callable[[], Awaitable[Message]]  # the server's `receive`
     _head: Message  # absent until it is sent
     _is_last: bool  # of the part of the body that is sent; absent until there is one
+    _reported: str  # the class of an exception that the framework answered; absent unless it told one
     _sent: float  # bytes of a stream; absent until its first part, not a number if a part was a file
     _timer: asyncio.TimerHandle  # absent unless the end of the application is waited for
     route_of = staticmethod(route_of)
     may_be_short = True
     """Whether the server sends an answer that is shorter than its head promises."""
+
+    @property
+    def reported_error(self) -> str:
+        """The class of the exception that Django answered."""
+        return getattr(self, "_reported", "")
+
+    @reported_error.setter
+    def reported_error(self, name: str) -> None:
+        self._reported = name
 
     def content_type(self) -> str:
         """As the headers say."""
@@ -66,13 +78,21 @@ class Request(MeasuredRequest):
         if kind == _BODY:
             return self._send_body(message)
         if kind == "http.response.start":
-            status = message.get("status")
-            self.status = status if isinstance(status, int) else 0
-            self._head = message
+            if self.status >= _FINAL and not self._is_answering_refusal():
+                self._is_last = False  # the caller has the first one; whatever becomes of this one is a fault
+            else:
+                status = message.get("status")
+                self.status = status if isinstance(status, int) else 0
+                self._head = message
         elif kind in _SENT_BY_SERVER:
             return self._send_body(message)
         sending: Awaitable[None] = self.forward(message)
         return sending
+
+    def _is_answering_refusal(self) -> bool:
+        """Whether another head is sent because the server refused the one before."""
+        failure = sys.exception()
+        return failure is not None and self._is_of_head(failure)
 
     async def _send_body(self, message: Message) -> None:
         at = perf_counter()

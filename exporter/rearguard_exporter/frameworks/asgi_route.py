@@ -1,9 +1,9 @@
 """The route of an ASGI request: a template, read from what the framework leaves in the scope.
 
 Starlette leaves the matched route. FastAPI, from 0.137 on, also leaves the context of an included router, because
-the route alone lacks the router's prefix. Mounts leave only the raw prefix, so the mounts of a router are read
-once, to tell parameters in the prefix from its text. If nothing is left (plain ASGI, an old Starlette) the request
-is unmatched.
+the route alone lacks the router's prefix. Litestar leaves the template itself. Mounts leave only the raw prefix, so
+the mounts of a router are read once, to tell parameters in the prefix from its text. If nothing is left (plain ASGI,
+an old Starlette) the request is unmatched.
 Never here: walking a router for each request.
 """
 
@@ -40,15 +40,25 @@ def route_of(scope: Mapping[str, Any]) -> str:
     if template is None:
         template = getattr(route, "path", None)
     if not isinstance(template, str):
+        template = scope.get("path_template")  # Litestar's
+    if not isinstance(template, str):
         if base is None:
             return UNMATCHED
         template = "/{path}"  # the mount left nothing but its prefix: FastAPI's, and an old Starlette's
     if base is None:
         return template
-    raw, params = scope["root_path"][len(base) :], scope.get("path_params")
-    prefix = _template_of(raw, params, scope.get("router")) if params else raw
+    prefix = mount_of(scope)
     # If the route is the mount itself, the prefix has its path already. Nothing below matched, or below is no router.
     return f"{prefix}/{{path}}" if _is_mount(route) else prefix + template
+
+
+def mount_of(scope: Mapping[str, Any]) -> str:
+    """The template of the mounts that led here; empty if there was none. The server's own prefix is no part of it."""
+    base = scope.get("app_root_path")
+    if base is None:
+        return ""
+    raw, params = scope["root_path"][len(base) :], scope.get("path_params")
+    return _template_of(raw, params, scope.get("router")) if params else str(raw)
 
 
 def _is_mount(route: Any) -> bool:

@@ -25,7 +25,7 @@ from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.frameworks.wsgi_beacons import beacon_answer, script_answer
 from rearguard_exporter.frameworks.wsgi_request import WsgiRequest
-from rearguard_exporter.frameworks.wsgi_route import NOTES, follow_django, follow_flask
+from rearguard_exporter.frameworks.wsgi_route import NOTES, follow_frameworks
 from rearguard_exporter.frameworks.wsgi_upload import watch
 from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
 from rearguard_exporter.traffic.lanes import Lanes
@@ -76,8 +76,7 @@ class MeasuredApp(ApplicationProxy):
         traced = parts.tracers.around_wsgi(app) if parts.tracers else app
         self._own = _Own(traced, parts.excluded, endpoints, Lanes(parts.instruments))
         tell_after_fork(self)
-        follow_django(app)
-        follow_flask()
+        follow_frameworks()
 
     def forget_parent(self) -> None:
         """In a forked process it has served nothing yet."""

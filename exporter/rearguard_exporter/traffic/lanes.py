@@ -5,7 +5,7 @@ from bisect import bisect_left
 from threading import get_ident
 from typing import Final
 
-from rearguard_exporter.families import HTTP_DURATION, OTHER
+from rearguard_exporter.families import HTTP_DURATION, OTHER, UNMATCHED
 from rearguard_exporter.fork_safety import tell_after_fork
 from rearguard_exporter.values.counts import Counts, Key
 from rearguard_exporter.values.exemplars import Trace
@@ -17,6 +17,8 @@ KNOWN_METHODS: Final = frozenset(
 """The methods that OpenTelemetry's HTTP conventions know."""
 
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+_FAILING: Final = "400"  # statuses below it are of requests that the application serves
 
 BOUNDS: Final = HTTP_DURATION.bounds
 """Upper bounds of the buckets of a request's duration, seconds."""
@@ -73,6 +75,8 @@ class Lane:
             counts = self._table[key]
         except KeyError:
             counts = self._durations.open(key)
+            if route == UNMATCHED and status < _FAILING:
+                self.instruments.tell_unmatched()
         else:
             if extras is None and not error_type:
                 self.ordinary[route, int(status)] = counts

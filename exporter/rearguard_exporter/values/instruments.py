@@ -4,13 +4,14 @@ Adapters observe through `Instruments` and nothing else, so they need not change
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from prometheus_client.registry import Collector
 
 from rearguard_exporter import families
 from rearguard_exporter.families import Family
+from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.values.counts import Keep
 from rearguard_exporter.values.exemplars import Exemplars
 from rearguard_exporter.values.request_extras import RequestExtras
@@ -20,14 +21,15 @@ from rearguard_exporter.values.user_labels import Hook, RequestLabels
 LABEL_LIMIT = 20
 """Values that a label of a request hook may have; further ones become the overflow value."""
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Options:
+
+class Options(NamedTuple):
     """What a user may change about what is observed."""
 
     exemplars: bool | None = False  # None: while OpenTelemetry's SDK is loaded
-    labels: Mapping[str, str] = field(default_factory=dict)  # constant
-    request_labels: Mapping[str, Hook] = field(default_factory=dict)
+    labels: Mapping[str, str] = _NONE  # constant
+    request_labels: Mapping[str, Hook] = _NONE
     label_limit: int = LABEL_LIMIT
     has_created: bool = False  # whether it is kept when each child was made
 
@@ -61,6 +63,7 @@ class Instruments:
         self.exemplars = Exemplars(told.exemplars)
         self.request_labels: RequestLabels | None = None
         self.on_operation: OnOperation | None = None
+        self._has_told_unmatched = False
 
         def slots(family: Family) -> Slots:
             made = Slots(family, limit, told.labels, keep)
@@ -70,7 +73,7 @@ class Instruments:
             return made
 
         duration = families.HTTP_DURATION
-        self.http_duration = slots(replace(duration, labels=(*duration.labels, *told.request_labels)))
+        self.http_duration = slots(duration._replace(labels=(*duration.labels, *told.request_labels)))
         if told.request_labels:
             fold = self.http_duration.count_fold
             self.request_labels = RequestLabels(told.request_labels, told.label_limit, fold)
@@ -95,6 +98,16 @@ class Instruments:
         if self.request_labels is None and not self.exemplars.on:
             return None
         return RequestExtras(self.request_labels, self.exemplars)
+
+    def tell_unmatched(self) -> None:
+        """Say once that the application serves requests whose routes it does not show, if none has a route yet."""
+        if self._has_told_unmatched or any(key[1] != families.UNMATCHED for key in self.http_duration.known()):
+            return
+        self._has_told_unmatched = True
+        log.info(
+            "rearguard_exporter: this application serves requests, but shows no route that is known here: they count "
+            "as %s. exporter/README.md says under 'Routes' whose routes are known", families.UNMATCHED,
+        )  # fmt: skip
 
     def capped(self) -> tuple[Slots, ...]:
         """The families with labels, whose series are limited."""

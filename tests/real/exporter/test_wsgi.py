@@ -77,7 +77,7 @@ def flask_app():
 
 
 def django_app():
-    if not settings.configured:
+    if "shop_urls" not in sys.modules:
         urls = types.ModuleType("shop_urls")
         item = django_path("items/<str:item>", lambda _, item: HttpResponse(item))
         urls.urlpatterns = [
@@ -87,8 +87,10 @@ def django_app():
             django_path("stream", lambda _: StreamingHttpResponse(str(n) for n in range(3))),
         ]
         sys.modules["shop_urls"] = urls
-        settings.configure(ROOT_URLCONF="shop_urls", ALLOWED_HOSTS=["*"], SECRET_KEY="x", LOGGING_CONFIG=None)
-        django.setup()
+        if not settings.configured:
+            settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="x", LOGGING_CONFIG=None)
+            django.setup()
+        settings.ROOT_URLCONF = "shop_urls"
     return WSGIHandler()
 
 
