@@ -18,6 +18,7 @@ ROLES = ("sender", "viewer", "operator")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*")  # a value that YAML takes as text without quotes
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")  # for a target's name
+SCHEMA_FILE = "configuration.schema.json"  # which the modeline names
 _WIDTH = 110  # of a comment
 
 
@@ -48,7 +49,7 @@ def configuration(survey: Survey, setting: Setting) -> str:
 
 
 def _head(setting: Setting) -> Iterator[str]:
-    yield "# yaml-language-server: $schema=configuration.schema.json"
+    yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
     at = clock_time(setting.now)
     yield f"# Written by `rearguard init` at {at} from what Prometheus shows; edit it as you like."
     yield "# Every target is only observed: decisions are recorded and explained, and nothing is ever put back."

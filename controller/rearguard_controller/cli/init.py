@@ -168,7 +168,8 @@ def _files(found: Survey, setting: Setting) -> Iterator[tuple[str, tuple[bytes, 
         if file.path.endswith(".yml"):
             yield f"rules/{file.path}", (file.at.read_bytes(), PUBLIC)
     for file in files.shipped("schema"):
-        yield file.path, (file.at.read_bytes(), PUBLIC)
+        if file.path == first_files.SCHEMA_FILE:
+            yield file.path, (file.at.read_bytes(), PUBLIC)
 
 
 def _file(path: Path, content: bytes, mode: int) -> None:
@@ -209,7 +210,8 @@ def _show(found: Survey, setting: Setting, away: str) -> None:
     terminal.heading(f"Written to {folder}: every service is a target, and all are only observed")
     merge = "The rules are loaded already. " if found.rules_loaded else ""
     terminal.line(f"1. {merge}Merge {folder}/prometheus-snippet.yml into prometheus.yml, and reload Prometheus.")
-    terminal.line(f"2. Merge {folder}/alertmanager-snippet.yml into alertmanager.yml, and reload Alertmanager.")
+    wait = "" if setting.alertmanager else " This can wait: without it, alerts are found by polling."
+    terminal.line(f"2. Merge {folder}/alertmanager-snippet.yml into alertmanager.yml, and reload Alertmanager.{wait}")
     terminal.line(f"3. rearguard serve --config {shlex.quote(f'{folder}/rearguard.yaml')}")
     token = shlex.quote(f"{folder}/tokens/operator")
     url = "" if setting.listen.endswith(":9465") else f"REARGUARD_URL=http://{setting.listen} "

@@ -101,10 +101,16 @@ class Readiness:
         return () if look is None else look.found
 
     def see(self, target: Target, serving: str | None, known: Sequence[Release]) -> None:
-        """A poll found this version: look at the target if a look is due, or if the possible destinations changed."""
+        """A poll found this version: look at the target if a look is due, or if what it would say changed.
+
+        That are the possible destinations, and what keeps the serving version from trust.
+        """
         look = self._looks.setdefault(target.name, _Look())
+        denied = self._releases.denied(target.name)
         about = (
             serving,
+            tuple(each.name for each in denied.checks if each.holds is False),
+            tuple(denied.alerts),
             frozenset((each.version, each.known_good_at, each.distrusted, each.barrier) for each in known),
         )
         running = look.task is not None and not look.task.done()

@@ -175,8 +175,9 @@ def by_metrics(needed: Collection[str], there: Collection[str]) -> str:
     lone = {name: part for name, part in sorted(_PARTS.items()) if name in there and part not in there}
     found = sorted((set(needed) & set(there)) - lone.keys() - set(lone.values()))
     if found:
+        are = "is" if len(found) == 1 else "are"
         return (
-            f"{few(found)} is there, and no figure comes of it yet: nothing was counted so far, or no request with"
+            f"{few(found)} {are} there, and no figure comes of it yet: nothing was counted so far, or no request with"
             " the label http_response_status_code."
         )
     missing = sorted(set(needed) - lone.keys(), key=lambda name: (name != _REQUESTS, name))

@@ -170,6 +170,34 @@ async def test_two_targets_that_take_the_same_alert_name_each_other(tmp_path):
         assert "match" not in await not_ready(service, "search")
 
 
+RULE = {
+    "type": "alerting",
+    "name": "HighErrorRate",
+    "query": "errors > 0.1",
+    "labels": {"action": "rollback"},
+    "annotations": {},
+    "duration": 0,
+    "health": "ok",
+    "alerts": [],
+    "evaluationTime": 0.0,
+    "lastEvaluation": "2026-11-25T14:00:00Z",
+}
+
+
+async def test_the_way_back_is_said_anew_as_soon_as_something_else_keeps_a_version_from_trust(tmp_path):
+    """A look at a target that is not ready comes once a minute; what was mended before is not said until then."""
+    groups = []
+    async with listening([], groups=groups) as (address, _), serving(tmp_path, prometheus=address) as service:
+        await said(service, "destination", "No trigger rule is loaded")
+        groups.append({"name": "shop", "file": "shop.yml", "interval": 5, "rules": [RULE]})
+
+        async def is_said_anew():
+            await poll(service)
+            return "No trigger rule is loaded" not in (await not_ready(service))["destination"]["detail"]
+
+        await until(is_said_anew)
+
+
 async def test_deliveries_with_a_wrong_token_are_told_until_one_is_taken(tmp_path):
     async with serving(tmp_path) as service:
         (tmp_path / "sender").write_text("am:send-1\n")
