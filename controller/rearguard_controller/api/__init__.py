@@ -22,7 +22,7 @@ from rearguard_controller.api.door import Door
 from rearguard_controller.api.events import FEED, Check, Events
 from rearguard_controller.api.feed import Feed
 from rearguard_controller.api.health import Health
-from rearguard_controller.api.listener import DOOR, Listener
+from rearguard_controller.api.listener import DELIVERIES, DOOR, Deliveries, Listener
 from rearguard_controller.api.reads import Reads
 from rearguard_controller.api.routing import PRINCIPAL
 from rearguard_controller.api.services import Services
@@ -30,7 +30,6 @@ from rearguard_controller.api.slack import Slack
 from rearguard_controller.api.tls import ServerTls
 from rearguard_controller.api.versions import Remembered
 from rearguard_controller.api.warnings import Warnings
-from rearguard_controller.api.webhook import PATH as WEBHOOK_PATH
 from rearguard_controller.api.webhook import Receiver
 from rearguard_controller.errors import JournalError
 
@@ -52,7 +51,8 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
         return services.now().configuration.open
 
     door = Door(lambda: services.now().configuration.limits)
-    app = web.Application(middlewares=[_around_each_request(services.telemetry, services.warnings, door, tls)])
+    around = _around_each_request(services.telemetry, services.warnings, door, tls)
+    app = web.Application(middlewares=[around])
     app[DOOR] = door
     feed = app[FEED] = Feed(services.journal, services.clock)
     app.on_shutdown.append(_end(feed))
@@ -70,8 +70,9 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     )
     routes = [route for topic in topics for route in topic.routes()]
     routes.append(openapi.route(routes, opened))
-    for route in routes:
-        routing.register(app, gate, route, opened)
+    guarded = {route.path: routing.register(app, gate, route, opened) for route in routes}
+    deliver = guarded[answers.WEBHOOK_PATH]
+    app[DELIVERIES] = Deliveries(lambda request: around(request, deliver))
     return app
 
 
@@ -106,11 +107,11 @@ def _around_each_request(telemetry: Telemetry, warnings: Warnings, door: Door, t
             if isinstance(error, JournalError):
                 telemetry.journal_failed()
             response = answers.refuse(request, error)
-            if request.path == WEBHOOK_PATH and isinstance(error, (UnauthenticatedError, ForbiddenError)):
+            if request.path == answers.WEBHOOK_PATH and isinstance(error, (UnauthenticatedError, ForbiddenError)):
                 warnings.refused(response.status, error)
         finally:
             door.end(guest, known=PRINCIPAL in request)
-        if request.path == WEBHOOK_PATH:
+        if request.path == answers.WEBHOOK_PATH:
             telemetry.webhook_answered(response.status)
             if response.status == HTTPStatus.ACCEPTED:
                 warnings.accepted()

@@ -35,6 +35,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 RETRY_AFTER = "5"  # seconds: what could not be stored now may be storable soon
 JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+WEBHOOK_PATH = "/webhook/alertmanager"
 HEADERS = CIMultiDict(  # each answer gets a copy, and the type is the one that is copied fastest
     {
         "Content-Type": "application/json; charset=utf-8",
@@ -187,6 +188,8 @@ def refuse(request: web.Request, error: Exception) -> web.Response:
 
 def route_of(request: web.Request) -> str:
     """The template of the matched route, for logs: never what a client wrote into the path."""
+    if request.method == "POST" and request.raw_path == WEBHOOK_PATH:
+        return WEBHOOK_PATH  # a delivery, which goes past the router
     resource = request.match_info.route.resource
     return "__unmatched__" if resource is None else resource.canonical
 

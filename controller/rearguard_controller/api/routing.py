@@ -41,10 +41,17 @@ class Route:
         return None if self.word in opened else self.role
 
 
-def register(app: web.Application, gate: Gate, route: Route, opened: Callable[[], Collection[str]]) -> None:
+def register(app: web.Application, gate: Gate, route: Route, opened: Callable[[], Collection[str]]) -> Handle:
     """Add a route. Its role is checked before the body is read, and before the client is told to send it.
 
-    `opened` is called at each request, so that a reload counts at once.
+    Args:
+        app: takes the route.
+        gate: knows the tokens.
+        route: what is added.
+        opened: is called at each request, so that a reload counts at once.
+
+    Returns:
+        The route's handler behind its guard.
     """
 
     def needed() -> Role | None:
@@ -74,6 +81,7 @@ def register(app: web.Application, gate: Gate, route: Route, opened: Callable[[]
         return None
 
     app.router.add_route(route.method, route.path, guarded, expect_handler=expect)
+    return guarded
 
 
 def operator_of(request: web.Request) -> str:

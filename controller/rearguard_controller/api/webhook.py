@@ -16,7 +16,7 @@ from aiohttp import web
 
 from rearguard_controller import json_views
 from rearguard_controller.api import webhook_body
-from rearguard_controller.api.answers import BusyError, answer
+from rearguard_controller.api.answers import WEBHOOK_PATH, BusyError, answer
 from rearguard_controller.api.auth import Role
 from rearguard_controller.api.door import party_of
 from rearguard_controller.api.limits import BODIES_AT_ONCE, Room
@@ -29,7 +29,6 @@ from rearguard_controller.model import Alert
 
 log = structlog.get_logger(__name__)
 
-PATH = "/webhook/alertmanager"
 MOST_TOLD = 20  # alerts that were refused, of which the answer says why
 UNSTORED_FOR = 60.0  # seconds: a service that stays not ready gets no delivery, and could never be ready again
 
@@ -44,7 +43,7 @@ class Receiver:
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this topic."""
-        return (Route("POST", PATH, Role.SENDER, self.receive),)
+        return (Route("POST", WEBHOOK_PATH, Role.SENDER, self.receive),)
 
     async def receive(self, request: web.Request) -> web.Response:
         """202 once all alerts of the body are on disk, without those whose time is out of bounds."""

@@ -19,10 +19,10 @@ from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.errors import ConfigError, InvalidInputError
 from rearguard_controller.times import durations
 
-MAX_CHARACTERS = 1_000_000  # of a configuration file
+MAX_CHARACTERS = 4_000_000  # of a configuration file
 SECOND = 1.0  # the least of most durations
 LEAST_TIMEOUT = 0.1  # seconds
-MAX_NODES = 100_000  # of YAML, with every alias written out
+MAX_NODES = 500_000  # of YAML, with every alias written out
 _CLOSE_ENOUGH = 0.6  # likeness from which a known key is offered for an unknown one
 _MAX_DIGITS = 9
 _SHOWN = 60  # characters of a bad value that an error repeats

@@ -468,7 +468,7 @@ def test_the_check_of_a_hook_inherits_its_surroundings_and_looks_for_half_a_minu
         ("environment: a\x01b\n", 1, None, "not YAML"),
         ("environment: &a [*a]\n", 1, None, "refers to what it stands in"),
         ("[" * 50_000, 1, None, "nested too deeply"),
-        ("a" * 1_000_001, 1, None, "longer than"),
+        ("a" * 4_000_001, 1, None, "longer than"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_file_line_key_and_what_would_be_right(text, line, key, right):
@@ -720,3 +720,16 @@ def test_what_is_wrong_with_an_entry_of_notify_is_named(entries, field, words):
     error = refused(SMALL + f"notify: {entries}\n")
     assert error.field == field
     assert words in error.message
+
+
+def test_five_thousand_targets_fit_into_one_file():
+    target = """
+  - name: svc-{n}
+    match: {{service_name: svc-{n}, deployment_environment_name: production}}
+    release:
+      command: {{current: [./release, current, svc-{n}], rollback: [./release, activate, "{{to_version}}"]}}
+    hooks:
+      before: [{{name: drain, command: [./drain, svc-{n}], undo: {{command: [./drain, --undo, svc-{n}]}}}}]
+"""
+    listed = SMALL.partition("targets:")[0] + "targets:" + "".join(target.format(n=n) for n in range(5000))
+    assert len(parse(listed).targets) == 5000
