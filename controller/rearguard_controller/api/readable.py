@@ -6,13 +6,14 @@ Whoever asks for a damaged record by itself is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
 from rearguard_controller.api.services import Services
 from rearguard_controller.errors import DamagedError, NotFoundError
-from rearguard_controller.model import Decision, Drill, Rollback, TargetState
+from rearguard_controller.model import Decision, Drill, Release, Rollback, TargetState
 from rearguard_controller.model.observations import unreadable
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,35 @@ async def last_drill(services: Services, target: str) -> Drill | None:
     if page.unreadable:
         page = await services.journal.drills(target=target, limit=LOOKED_THROUGH)
     return page.items[0] if page.items else None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the journal says of a target, as far as it can be read."""
+
+    state: TargetState
+    releases: tuple[Release, ...]
+    last_drill: Drill | None
+
+
+async def remembered(services: Services, target: str) -> Remembered:
+    """What is remembered of one target."""
+    state, releases = await state_of(services, target), await services.journal.releases(target)
+    return Remembered(state, releases, await last_drill(services, target))
+
+
+async def remembered_of(services: Services, targets: Iterable[str]) -> Mapping[str, Remembered]:
+    """The same of many, by a number of questions that does not grow with them; only a drilled one takes one more."""
+    states, releases = await services.journal.target_states(), await services.journal.all_releases()
+    drilled = await services.journal.drilled()
+    return {
+        target: Remembered(
+            states.get(target) or TargetState(target),
+            releases.get(target, ()),
+            await last_drill(services, target) if target in drilled else None,
+        )
+        for target in targets
+    }
 
 
 async def lost_rollbacks(services: Services) -> Mapping[str, str]:

@@ -18,7 +18,18 @@ from rearguard_controller.api.auth import Role
 from rearguard_controller.api.bounded import AlertRoom, shown_of
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Figure, Present, Services
-from rearguard_controller.model import Alert, Health, KubernetesRelease, Outcome, Rollback, Target, Verdict, is_subset
+from rearguard_controller.facts.pieces import in_pieces
+from rearguard_controller.model import (
+    Alert,
+    Health,
+    KubernetesRelease,
+    Outcome,
+    Rollback,
+    Target,
+    TargetState,
+    Verdict,
+    is_subset,
+)
 from rearguard_controller.model.checks import READY_CHECKS
 
 RECENT = 10  # closed rollbacks in status
@@ -51,7 +62,11 @@ class Reads:
         request_body.check_parameters(request, ())
         now = self.services.now()
         room = AlertRoom()
-        targets = [await self._dashboard_of(now, target, room) for target in now.configuration.targets]
+        states = await self.services.journal.target_states()
+        targets = [
+            self._dashboard_of(now, target, states.get(target.name), room)
+            async for target in in_pieces(now.configuration.targets)
+        ]
         shown: json_views.Dashboard = {
             "status": max((each["health"] for each in targets), key=list(Health).index, default=Health.HEALTHY),
             "at": wording.moment(self.services.clock()),
@@ -68,9 +83,13 @@ class Reads:
         lost = await readable.lost_rollbacks(self.services)
         by_target = {rollback.target: rollback for rollback in open_now}
         room = AlertRoom()
+        listed = now.configuration.targets
+        known = await readable.remembered_of(self.services, [target.name for target in listed])
         targets = [
-            await self.of_target(now, target, by_target.get(target.name), room, lost.get(target.name))
-            for target in now.configuration.targets
+            await self.of_target(
+                now, target, known[target.name], by_target.get(target.name), room, lost.get(target.name)
+            )
+            async for target in in_pieces(listed)
         ]
         triggers, left_out = _active_triggers(now)
         recent = await self.services.journal.rollbacks(limit=RECENT + len(open_now))
@@ -173,38 +192,44 @@ class Reads:
         return answer(json_views.as_if(await now.as_if.judge(target)))
 
     async def of_target(
-        self, now: Present, target: Target, open_rollback: Rollback | None, room: AlertRoom, lost: str | None
+        self,
+        now: Present,
+        target: Target,
+        known: readable.Remembered,
+        open_rollback: Rollback | None,
+        room: AlertRoom,
+        lost: str | None,
     ) -> json_views.Target:
         """How a target stands, as `status` shows it; `lost` is an open rollback of it that cannot be read."""
-        state = await readable.state_of(self.services, target.name)
         firing, left_out = room.take(now.watcher.firing(target.name))
         return json_views.target(
             target,
-            state,
+            known.state,
             now=self.services.clock(),
-            releases=await self.services.journal.releases(target.name),
+            releases=known.releases,
             open_rollback=open_rollback,
             lost_rollback=lost,
             firing=firing,
             firing_left_out=left_out,
             checks={**dict.fromkeys(READY_CHECKS), **now.watcher.ready(target.name)},  # not looked: unknown
             not_ready=now.watcher.not_ready(target.name),
-            armed_by=await audit.armed_by(self.services, state),
-            last_drill=await readable.last_drill(self.services, target.name),
+            armed_by=await audit.armed_by(self.services, known.state),
+            last_drill=known.last_drill,
             figures=now.watcher.figures(target.name),
             traffic=now.watcher.traffic(target.name),
             logged=logged_of(self.services, target),
         )
 
-    async def _dashboard_of(self, now: Present, target: Target, room: AlertRoom) -> json_views.TargetHealth:
-        state = await readable.state_of(self.services, target.name)
+    def _dashboard_of(
+        self, now: Present, target: Target, state: TargetState | None, room: AlertRoom
+    ) -> json_views.TargetHealth:
         firing = now.watcher.firing(target.name)
         fitting, left_out = room.take(firing)
         shown: json_views.TargetHealth = {
             "name": target.name,
             "environment": target.environment,
             "health": _health(now, target, firing),
-            "serving_version": state.serving_version,
+            "serving_version": None if state is None else state.serving_version,
             "firing": [json_views.alert(alert) for alert in fitting],
             "figures": [_figure(figure) for figure in now.watcher.figures(target.name)],
         }

@@ -42,6 +42,7 @@ class StoreBase(ABC):
     """The methods of a `Journal` that are the same for every database; `Journal` says what each promises."""
 
     _inbox: Inbox
+    _releases_read: Mapping[str, Release] = MappingProxyType({})  # as below
     _states_read: Mapping[str, TargetState] = MappingProxyType({})  # by record, as they were last read together
 
     @abstractmethod
@@ -167,6 +168,17 @@ class StoreBase(ABC):
         )
         return records.several(Release, [(name, body) for name, body in rows])
 
+    async def all_releases(self) -> Mapping[str, tuple[Release, ...]]:
+        """See `Journal.all_releases`."""
+        rows = await self._rows("select target, version, body from releases order by first_seen desc")
+        bodies = {(target, version): body for target, version, body in rows}
+        found, _ = records.sorted_out(Release, bodies.items(), self._releases_read)
+        self._releases_read = {bodies[name]: release for name, release in found}
+        known: dict[str, list[Release]] = {}
+        for (target, _version), release in found:
+            known.setdefault(target, []).append(release)
+        return {target: tuple(releases) for target, releases in known.items()}
+
     async def target_state(self, target: str) -> TargetState:
         """See `Journal.target_state`."""
         rows = await self._rows(statements.STATE, target)
@@ -219,6 +231,10 @@ class StoreBase(ABC):
         rows = await self._rows("select back_at from drills where id = $1", drill_id)
         at: float | None = rows[0][0] if rows else None
         return at
+
+    async def drilled(self) -> frozenset[str]:
+        """See `Journal.drilled`."""
+        return frozenset(target for (target,) in await self._rows("select distinct target from drills"))
 
     async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
         """See `Journal.drills`."""

@@ -242,6 +242,9 @@ class Journal(Protocol):
     async def releases(self, target: str) -> tuple[Release, ...]:
         """The target's releases, newest `first_seen` first."""
 
+    async def all_releases(self) -> Mapping[str, tuple[Release, ...]]:
+        """The releases of every target that has some, as `releases` gives them; damaged ones are left out."""
+
     async def change_release(
         self,
         target: str,
@@ -311,6 +314,9 @@ class Journal(Protocol):
 
     async def drill_back_at(self, drill_id: str) -> float | None:
         """When the drill's alert first came back, to any process; None while it has not."""
+
+    async def drilled(self) -> frozenset[str]:
+        """The targets that were ever drilled, of what is still kept."""
 
     async def drills(self, *, target: str, limit: int = 50, before: str | None = None) -> Page[Drill]:
         """Drills of a target, newest first, an unfinished one included. `before` is a cursor (a drill id)."""

@@ -100,7 +100,8 @@ class Views:
         opened = [each for each in await services.journal.open_rollbacks() if each.target == target.name]
         rollback = opened[0] if opened else None
         lost = {name: of for name, of in (await readable.lost_rollbacks(services)).items() if name == target.name}
-        shown = await self.site.reads.of_target(now, target, rollback, AlertRoom(), lost.get(target.name))
+        known = await readable.remembered(services, target.name)
+        shown = await self.site.reads.of_target(now, target, known, rollback, AlertRoom(), lost.get(target.name))
         rollbacks = shown_of(await services.journal.rollbacks(target=target.name, limit=RECENT), json_views.rollback)
         decisions = shown_of(await services.journal.decisions(target=target.name, limit=RECENT), json_views.decision)
         drills = shown_of(await services.journal.drills(target=target.name, limit=DRILLS), json_views.drill)
@@ -121,7 +122,7 @@ class Views:
                 "decisions": decisions[0],
                 "drill": next(iter(drills[0]), None),
                 "unreadable": {kind: found[1].get("unreadable", []) for kind, found in kinds.items()},
-                "releases": [json_views.release(each) for each in releases[:MOST_RELEASES]],
+                "releases": [json_views.release(each) for each in known.releases[:MOST_RELEASES]],
                 "actions": [audit.action(each) for each in actions],
             },
         )

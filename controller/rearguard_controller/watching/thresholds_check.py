@@ -73,12 +73,11 @@ def check(target: Target, rows: Sequence[Row], rules: Rules, found: Sequence[Sam
 
 def _concerns(threshold: Sample, target: Target) -> bool:
     """Whether it is a default, or an override that is found by a label of the target; one without any is nobody's."""
-    labels = {each: value for each, value in threshold.labels.items() if each not in (_NAME, "__name__")}
     name = threshold.labels.get(_NAME, "")
-    if name.startswith("default:"):
-        return True
-    is_mine = threshold_for([Sample(labels, 0.0)], target.telemetry) is not None
-    return name.startswith("service:") and bool(labels) and is_mine
+    if not name.startswith("service:"):
+        return name.startswith("default:")
+    labels = {each: value for each, value in threshold.labels.items() if each not in (_NAME, "__name__")}
+    return bool(labels) and threshold_for([Sample(labels, 0.0)], target.telemetry) is not None
 
 
 def _has_threshold(target: Target, row: Row, rules: Rules) -> bool:

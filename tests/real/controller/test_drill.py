@@ -476,6 +476,14 @@ async def test_one_drill_of_a_target_goes_on_at_a_time_and_one_whose_process_is_
     assert len(await journal.operator_actions(subject=TARGET)) == 3
 
 
+async def test_the_targets_that_were_drilled_are_known(journal):
+    assert await journal.drilled() == frozenset()
+    await begin(journal, "x1")
+    await journal.end_drill(a_drill("x1", NOW, ended_at=NOW + 60))
+    await begin(journal, "x2", NOW + 100)
+    assert await journal.drilled() == {TARGET}
+
+
 async def test_the_first_return_of_a_drills_alert_counts_and_that_of_an_unknown_one_is_nothing(journal):
     await begin(journal, "x1")
     assert await journal.drill_back_at("x1") is None

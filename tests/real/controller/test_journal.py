@@ -386,6 +386,18 @@ async def test_releases_come_newest_first_and_the_audit_too(journal):
     assert [act.at for act in await journal.operator_actions(subject="a", limit=1)] == [NOW + 2]
 
 
+async def test_the_releases_of_all_targets_are_those_of_each_and_always_of_now(journal):
+    for of, version, first_seen in (("a", "v1", NOW), ("b", "v1", NOW + 1), ("a", "v2", NOW + 2)):
+        release = replace(good(version, first_seen=first_seen), target=of)
+        await journal.change_release(of, version, lambda _known, release=release: release)
+    for seen in (NOW + 9, NOW + 10):  # what was read before is remembered by its record, and changes with it
+        await journal.change_release("a", "v1", lambda known, seen=seen: replace(known, last_seen=seen))
+        known = await journal.all_releases()
+        assert known == {of: await journal.releases(of) for of in ("a", "b")}
+        assert [each.version for each in known["a"]] == ["v2", "v1"]
+        assert known["a"][1].last_seen == seen
+
+
 async def test_a_damaged_record_is_set_aside_and_the_others_go_on(journal, store):
     await journal.accept([alert(number="1"), alert(number="2")], NOW)
     for number in (1, 2):
