@@ -17,6 +17,7 @@ from aiohttp import web
 
 NAME = "ReleaseErrorRate"
 FIGURE = "version:error_ratio"
+RECORDED = "sum by (service_version) (rate(http_server_request_duration_seconds_count[15s]))"
 ANNOTATIONS = {"figure": FIGURE, "threshold": "> 0.1", "summary": "Too many errors in the new version."}
 
 
@@ -62,7 +63,8 @@ class StandIn:
             "type": "alerting", "name": NAME, "query": f"{FIGURE} > 0.1", "duration": 30,
             "labels": {"action": "rollback"}, "annotations": ANNOTATIONS, "health": "ok",
         }  # fmt: skip
-        rules = _body({"groups": [{"name": "release", "interval": 5, "rules": [rule]}]})
+        recorded = {"type": "recording", "name": FIGURE, "query": RECORDED, "health": "ok"}
+        rules = _body({"groups": [{"name": "release", "interval": 5, "rules": [recorded, rule]}]})
         active = [
             {"labels": {"job": "shop", "instance": f"svc-{n}:1"}, "scrapeInterval": "5s"} for n in range(self.targets)
         ]

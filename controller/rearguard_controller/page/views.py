@@ -106,7 +106,6 @@ class Views:
         decisions = shown_of(await services.journal.decisions(target=target.name, limit=RECENT), json_views.decision)
         drills = shown_of(await services.journal.drills(target=target.name, limit=DRILLS), json_views.drill)
         kinds = {"rollbacks": rollbacks, "decisions": decisions, "drills": drills}
-        releases = await services.journal.releases(target.name)
         actions = await services.journal.operator_actions(subject=target.name, limit=RECENT)
         return render(
             "target.html",

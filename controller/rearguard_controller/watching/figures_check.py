@@ -1,12 +1,14 @@
 """The readiness check `figures`: can any trigger rule say something about a target now, and if none can, why?
 
 Here: the check's answer, and the questions about a single target that its sentence needs. They are asked only
-of targets that no rule speaks of, or whose instances Prometheus does not scrape itself, and at most every minute.
+of targets that no rule speaks of, or whose instances Prometheus does not scrape itself, of a few at each poll, and of
+each at most every minute.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeVar
@@ -25,6 +27,7 @@ from rearguard_controller.wording import span
 ASK_AGAIN = 60.0  # seconds for which an answer about a single target is taken as it was
 INFO_LASTS = 10.0  # seconds for which every target_info is: right after a start there are more of them at each poll
 SILENT_AFTER = 180.0  # seconds without a change of any number of an instance; SDKs export every 60 s by default
+MOST_ASKED = 16  # questions about single targets in a poll: however many targets there are, a poll stays short
 MOST_INSTANCES = 20  # of a target that a question names
 
 BY_UP = "The policy says `trust: by_up`: a version needs no figure to be known good."
@@ -34,6 +37,9 @@ SILENT = (
     " a process that is gone. Look whether it runs and sends."
 )
 
+UNASKED = "Prometheus has not been asked for its metrics yet; that follows at one of the next polls."
+
+_INFO, _METRICS = "target_info", "metrics"  # questions: about all targets, about a single one
 _OF_NOBODY = "target_info|up|scrape_.*|push_.*"  # names that Prometheus and gateways add
 
 T = TypeVar("T")
@@ -46,6 +52,9 @@ class FiguresCheck:
         """Wire it. `coverage` tells which rules speak of a target; `steady` gives seconds that only go forward."""
         self._prometheus, self._coverage, self._steady = prometheus, coverage, steady
         self._jobs, self._asking = frozenset[str](), asyncio.Lock()
+        self._asking_info, self._saw_info = asyncio.Lock(), False
+        self._asked = 0  # questions about single targets in this poll
+        self._oldest = -math.inf  # only what was asked up to then is asked again: half of them at most
         self._kept: dict[tuple[str, str], tuple[float, object]] = {}  # question, target -> when asked, and the answer
 
     async def of(
@@ -123,24 +132,28 @@ class FiguresCheck:
 
     async def _info(self) -> LabelSets:
         """Every target_info, asked once for all targets."""
-        known = self._known("target_info", "", INFO_LASTS)
-        if isinstance(known, LabelSets):
-            return known
-        samples = await self._prometheus.query("target_info")
-        return self._keep(
-            "target_info", "", LabelSets(_without_name(sample) for sample in samples), keep=bool(samples)
-        )
+        async with self._asking_info:
+            known = self._known(_INFO, "", INFO_LASTS)
+            if isinstance(known, LabelSets):
+                return known
+            samples = await self._prometheus.query("target_info")
+            self._saw_info = bool(samples)
+            return self._keep(_INFO, "", LabelSets(_without_name(sample) for sample in samples))
 
     async def _metrics(self, target: Target, addresses: Sequence[Address]) -> frozenset[str]:
         """The names of all metrics that the target's instances show."""
-        known = self._known("metrics", target.name)
-        if isinstance(known, frozenset):
+        asked_at, known = self._kept.get((_METRICS, target.name), (-math.inf, None))
+        is_due = asked_at <= min(self._oldest, self._steady() - ASK_AGAIN) and self._asked < MOST_ASKED
+        if isinstance(known, frozenset) and not is_due:
             return known
+        if addresses and not is_due:
+            raise SourceError(UNASKED)
         samples: Sequence[Sample] = ()
         if addresses:
+            self._asked += 1
             samples = await self._prometheus.query(f"group by (__name__) ({_of(addresses)})")
         names = frozenset(sample.labels.get("__name__", "") for sample in samples)
-        return self._keep("metrics", target.name, names, keep=bool(names))
+        return self._keep(_METRICS, target.name, names, keep=bool(names))
 
     async def _are_silent(self, addresses: Sequence[Address]) -> bool:
         """Whether none of the numbers at these addresses changed lately; False when Prometheus cannot tell.
@@ -168,7 +181,12 @@ class FiguresCheck:
         return frozenset(address_of(each.labels) for each in samples)
 
     def see_jobs(self, instances: Collection[Address], scraped: Collection[Address] | None) -> None:
-        """These are the instances of all targets, of which Prometheus scrapes some itself."""
+        """A poll begins: these are the instances of all targets, of which Prometheus scrapes some itself."""
+        if not self._saw_info:  # there was nothing yet, as right after a start
+            self._kept.pop((_INFO, ""), None)
+        self._asked = 0
+        ages = sorted(asked_at for (question, _), (asked_at, _) in self._kept.items() if question == _METRICS)
+        self._oldest = ages[: MOST_ASKED // 2][-1] if ages else -math.inf
         self._jobs = frozenset() if scraped is None else frozenset(job for job, _ in set(instances) - set(scraped))
 
     def _known(self, question: str, about: str, lasts: float = ASK_AGAIN) -> object:

@@ -176,3 +176,33 @@ async def test_a_poll_of_many_targets_asks_as_often_as_one_of_few(prometheus, tm
                     await polled()
                 counted[number] = max([await polled() for _ in range(3)])
     assert counted[many] == counted[few] <= 40
+
+
+async def test_targets_that_no_rule_speaks_of_are_asked_about_a_few_at_each_poll_until_each_has_its_reason(
+    prometheus, tmp_path
+):
+    many, at_most = 60, 40
+    names = [f"s{number}" for number in range(many)]
+    seen = [
+        {"service_name": name, "service_version": "v2", "deployment_environment_name": "production", "instance": name}
+        for name in names
+    ]
+    address = prometheus(
+        "".join(info(**each) + info(**each).replace("target_info", "odd_jobs") for each in seen), RULES
+    )
+    folder = tmp_path / "of-all"
+    folder.mkdir()
+    more = "".join(TARGET.format(number=number) for number in range(many))
+    async with aiohttp.ClientSession() as session, hosted(folder, more, prometheus=address) as (controller, _):
+        watcher, intake = controller.parts.watcher, controller.parts.intake
+        asked = []
+
+        async def each_has_its_reason():
+            before = await questions(session, address)
+            await watcher.poll(intake)
+            await watcher.each.ended()
+            asked.append(await questions(session, address) - before)
+            return all("failing" in watcher.polled(name)["figures"].detail for name in names)
+
+        await until(each_has_its_reason)
+        assert max(asked[1:]) <= at_most  # the first one reads the past of each target, once
