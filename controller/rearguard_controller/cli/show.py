@@ -270,15 +270,17 @@ def score_told(name: str, score: Mapping[str, object]) -> str:
     """
     agreed, only_we, only_people = (int(cast("int", score.get(each) or 0)) for each in _SCORE_COUNTS)
     would = agreed + only_we + bool(score.get("open"))
-    if not would and not only_people:
-        return ""
+    if not would:
+        return f"{name} was rolled back {_times(only_people)} by people alone" if only_people else ""
     lead = cast("float | None", score.get("lead_s"))
     later = "" if lead is None else f", {span(lead)} later on average"
-    open_now = ", one is open" if score.get("open") else ""
-    return (
-        f"{name} would have been rolled back {_times(would)}: people did the same {_times(agreed)}"
-        f"{later}, and nobody did {_times(only_we)}{open_now}; people alone did so {_times(only_people)}"
-    )
+    parts = [
+        f"people did the same {_times(agreed)}{later}" if agreed else "",
+        f"nobody did {_times(only_we)}" if only_we else "",
+        "one is open" if score.get("open") else "",
+        f"people alone did so {_times(only_people)}" if only_people else "",
+    ]
+    return f"{name} would have been rolled back {_times(would)}: {'; '.join(filter(None, parts))}"
 
 
 def _times(count: int) -> str:
