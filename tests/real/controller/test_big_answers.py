@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import threading
 import time
 from collections import Counter
 
@@ -12,6 +13,8 @@ from aiohttp import web
 from real import postgres
 from real.controller.hosted import hosted
 from real.controller.served import CONFIGURATION
+from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.journal.postgres.store import PostgresJournal
 
 TEXT = CONFIGURATION.replace("poll_interval: 1h", "poll_interval: 1s").replace(
@@ -156,6 +159,26 @@ async def test_the_event_loop_goes_on_while_a_big_answer_is_read_and_used(tmp_pa
     assert len(big) < 16 * 1024 * 1024
     async with prometheus(**{path: big}) as (url, ended), hosted(tmp_path, text=TEXT, prometheus=url):
         assert await longest_stand_still(lambda: ended(1)) < LONGEST
+
+
+async def test_a_big_answer_is_read_beside_the_event_loop():
+    """However long the reading takes."""
+    reads = threading.Event()
+
+    def slowly(_document):
+        reads.set()
+        assert goes_on.wait(20), "the loop stood still"
+
+    async def the_rest():
+        while not reads.is_set():
+            await asyncio.sleep(0.01)
+        goes_on.set()
+
+    goes_on = threading.Event()
+    async with prometheus(**{"/api/v1/query": body("x" * 512 * 1024)}) as (url, _):
+        edge = Prometheus(PrometheusSettings((url,)))
+        await asyncio.gather(edge.ask("POST", "/api/v1/query", {"query": "up"}, slowly), the_rest())
+        await edge.close()
 
 
 async def test_a_leader_on_postgresql_keeps_its_lease_over_many_alerts_and_rules(tmp_path):
