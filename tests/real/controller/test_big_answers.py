@@ -170,8 +170,7 @@ async def test_a_big_answer_is_read_beside_the_event_loop():
         assert goes_on.wait(20), "the loop stood still"
 
     async def the_rest():
-        while not reads.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(reads.wait, 20)
         goes_on.set()
 
     goes_on = threading.Event()
