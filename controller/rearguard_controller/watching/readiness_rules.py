@@ -131,7 +131,7 @@ def prometheus(fault: str, hint: str) -> Check:
     """Whether Prometheus answered the last poll; `fault` says why not."""
     if not fault:
         return polled(PROMETHEUS, holds=True)
-    return Check(PROMETHEUS, False, f"Prometheus did not answer the last poll{because(fault)} {hint}".rstrip())
+    return Check(PROMETHEUS, False, f"Prometheus did not answer the last poll. {fault.rstrip('.')}. {hint}".rstrip())
 
 
 def while_away(name: str) -> Check:
