@@ -132,11 +132,13 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout="", configuration=CONFIGURATION, logged=None):
+async def serving(
+    tmp_path, prometheus=NOWHERE, more="", of_checkout="", configuration=CONFIGURATION, logged=None, journal=None
+):
     """Serve a controller whose files lie in `tmp_path`; it polls once at the start, and then not for an hour.
 
     `more` is added to its configuration, `of_checkout` to that of its first target. `logged` is what its
-    log warned of.
+    log warned of. `journal` stands for the one of the configuration.
     """
     release = tmp_path / "release"
     release.write_text(RELEASE)
@@ -149,7 +151,7 @@ async def serving(tmp_path, prometheus=NOWHERE, more="", of_checkout="", configu
     text = configuration.format(folder=tmp_path, prometheus=prometheus)
     file.write_text(text.replace("  - name: search\n", f"{of_checkout}  - name: search\n") + more)
     configuration = config.load(file)
-    journal = SqliteJournal.open(configuration.journal)
+    journal = journal or SqliteJournal.open(configuration.journal)
     controller = app.Controller(file, configuration, journal, insecure=False, logged=logged)
     server = web.AppRunner(controller.web, access_log=None, shutdown_timeout=1)
     await server.setup()

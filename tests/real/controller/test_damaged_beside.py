@@ -8,11 +8,10 @@ import aiohttp
 import pytest
 import structlog.testing
 
-from real.controller.journal_kit import beside, noted
+from real.controller.journal_kit import noted
 from real.controller.served import BASE, OPERATOR, VIEWER, serving
 from real.controller.test_page import Browser
 from rearguard_controller.cli import main
-from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import Check, Drill, Phase, Said
 from unit.controller.factories import decision, good, rollback, target
 from unit.controller.factories import serving as serves
@@ -37,9 +36,8 @@ RECORDS = {  # what is listed of checkout, by kind
 }
 
 
-async def filled(path):
+async def filled(journal):
     """Two rollbacks of checkout that are over, a decision that led to none, two drills; one of search that waits."""
-    journal = SqliteJournal.open(path)
     for number, name in enumerate(("old", "new")):
         began = NOW - 3600 + 600 * number
         made = decision(f"d-{name}", rollback_id=f"r-{name}", decided_at=began)
@@ -82,12 +80,11 @@ class Damaged:
 
 
 @pytest.fixture(params=DAMAGES)
-async def damaged(request, tmp_path):
+async def damaged(request, tmp_path, store):
     statement, own = DAMAGES[request.param]
-    await filled(tmp_path / "journal.db")
-    with beside(tmp_path / "journal.db") as connection:
-        assert connection.execute(statement).rowcount > 0
-    async with serving(tmp_path) as service:
+    await filled(await store.open())
+    assert await store.rows(f"{statement} returning 1")
+    async with serving(tmp_path, journal=await store.open()) as service:
         yield Damaged(service, request.param, own)
 
 
@@ -213,24 +210,22 @@ async def test_every_command_that_reads_tells_what_there_is(damaged, monkeypatch
     assert ("d-left" in text and "damaged" in text) is (damaged.own == "d-left") or newest == "d-left"
 
 
-async def test_a_request_that_comes_again_is_answered_although_its_decision_is_damaged(tmp_path):
-    async with serving(tmp_path) as service:
+async def test_a_request_that_comes_again_is_answered_although_its_decision_is_damaged(tmp_path, store):
+    async with serving(tmp_path, journal=await store.open()) as service:
         wish = {"target": "checkout", "reason": "r", "to_version": "v1", "force": True}
         key = {"headers": {"Idempotency-Key": "k"}}
         _, first = await service.post(f"{BASE}/rollback/trigger", wish, OPERATOR, **key)
         await service.closed(first["rollback_id"])
-        with beside(tmp_path / "journal.db") as connection:
-            connection.execute("update decisions set body = '{'")
+        await store.rows("update decisions set body = '{'")
         status, again = await service.post(f"{BASE}/rollback/trigger", wish, OPERATOR, **key)
         assert (status, again["rollback_id"], again["repeated"]) == (200, first["rollback_id"], True)
         assert again["decision_id"] == first["decision_id"]
 
 
-async def test_all_targets_are_disarmed_although_the_record_of_one_is_damaged(tmp_path):
-    await filled(tmp_path / "journal.db")
-    with beside(tmp_path / "journal.db") as connection:
-        connection.execute("update target_state set body = '{' where target = 'checkout'")
-    async with serving(tmp_path) as service:
+async def test_all_targets_are_disarmed_although_the_record_of_one_is_damaged(tmp_path, store):
+    await filled(await store.open())
+    await store.rows("update target_state set body = '{' where target = 'checkout'")
+    async with serving(tmp_path, journal=await store.open()) as service:
         status, answer = await service.post(f"{BASE}/disarm", {"reason": "freeze"}, OPERATOR)
         assert (status, [each["armed"] for each in answer["targets"]]) == (200, [False, False])
         status, found = await service.get(f"{BASE}/rollback/status", VIEWER)
