@@ -1,7 +1,8 @@
 """The corpus of judgement: incidents with known truth, judged by the controller's own back-test.
 
 Each incident is a service with raw counters in the blocks of a real Prometheus, without any rule of ours. The
-back-test reads them and judges them with all questions of a decision. `--kind NAME` judges the incidents of one kind.
+back-test reads them and judges them with all questions of a decision. What no share of errors shows is replayed
+through the rules (`ruled.py`). `--kind NAME` judges the incidents of one kind. `nulls.py` counts false rollbacks.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import ruled
+import shapes
 from incidents import AFTER, BEFORE, STEP, all_of, drawn, failing
 
 from real.controller.past import REQUESTS, Past, remembered
@@ -122,9 +125,11 @@ def main():
     reading.add_argument("--caution", default="standard", type=Caution)
     reading.add_argument("--draw", default=0, type=int, help="other random numbers for the same incidents")
     options = reading.parse_args()
-    incidents = all_of(options.kind)
+    incidents, by_rules = all_of(options.kind), [each.kind for each in shapes.all_of((*shapes.QUICK, *shapes.LONG))]
+    if options.kind in by_rules:
+        return ruled.report(options.kind)
     if not incidents:
-        kinds = ", ".join(dict.fromkeys(each.kind for each in all_of()))
+        kinds = ", ".join(dict.fromkeys([*(each.kind for each in all_of()), *by_rules]))
         sys.exit(f"There is no kind {options.kind!r}. There are: {kinds}.")
     released = float(int(time.time() / DAY) * DAY - 7200)  # the same time of day at each run: steps fall alike
     with tempfile.TemporaryDirectory() as folder:
@@ -132,6 +137,9 @@ def main():
         with remembered(past, "groups: []\n") as address:
             found = asyncio.run(judged(address, incidents, released, options.caution))
     shown(incidents, found)
+    if not options.kind:
+        ruled.report()
+    return None
 
 
 if __name__ == "__main__":

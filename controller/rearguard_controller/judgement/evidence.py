@@ -29,6 +29,7 @@ LOOKS = 360  # at a release: one every 5 s for 30 minutes
 STEP = 5.0  # seconds that a step of `Counts.own` lasts
 BLOCK = 15.0  # seconds over which clumping is measured, and that a step of `Counts.before` lasts
 SEGMENT = 600.0  # seconds: clumping is measured in each; one of them may hold a blip
+SEGMENT_OF_MINUTES = 1200.0  # seconds: the same for the counts of minutes
 DOUBT = 3.0  # nats of the older version's own failures, from which on it counts as failing, too
 CLEARS = 7.0  # nats from which on both versions count as failing side by side: 1 in 1,000
 LONGEST_LASTING = 24  # steps that are looked at for whether a fault has lasted: as long
@@ -131,14 +132,23 @@ def allowed(before: Sequence[Tally]) -> float:
 
 
 def clumping(before: Sequence[Tally]) -> float:
-    """How many failures come at once: variance to mean of the older version's failures in 15 s, at least 1.
+    """How many failures come at once: variance to mean of the older version's failures, at least 1.
 
-    It is the median over ten-minute segments, of those in which anything failed: one blip lies in one of them.
+    Of their counts in 15 s or in a minute, whichever shows more: a base rate that wanders shows in minutes only. Each
+    is the median over segments, of those in which anything failed: one blip lies in one of them. Minutes of an
+    incident are left out.
     """
+    minutes = _without_incidents(_summed(before, 60.0))
+    return max(1.0, _dispersion_in(_summed(before, BLOCK), SEGMENT), _dispersion_in(minutes, SEGMENT_OF_MINUTES))
+
+
+def _dispersion_in(counts: Sequence[Tally], segment: float) -> float:
+    """The median over segments, counted back from the newest count; of two the smaller, as one may hold a blip."""
     segments: dict[int, list[float]] = {}
-    for each in _summed(before, BLOCK):
-        segments.setdefault(int(each.at // SEGMENT), []).append(each.failures)
-    return max(1.0, _quantile(sorted(_dispersion(each) for each in segments.values() if sum(each)), 0.5))
+    for each in counts:
+        segments.setdefault(int((counts[-1].at - each.at) // segment), []).append(each.failures)
+    found = sorted(_dispersion(each) for each in segments.values() if sum(each))
+    return found[(len(found) - 1) // 2] if found else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,11 @@ def test_one_blip_of_the_older_version_is_no_clumping():
     assert evidence.clumping(clumps(*steady)) == 1.0
 
 
+def test_what_shows_in_minutes_only_is_clumping_too():
+    """Counts of 15 s have mean and variance 1; those of minutes are 0 and 8 in turns, with mean 4 and variance 16."""
+    assert evidence.clumping(clumps(*([0.0] * 4 + [2.0] * 4) * 20)) == 4.0
+
+
 # --- the windows
 
 

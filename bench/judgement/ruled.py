@@ -1,0 +1,99 @@
+"""Incidents that no share of errors shows, replayed through the real rules by promtool.
+
+Right is: the named alert fires after the fault began, or no alert fires that may roll back. One that only warns
+blames nobody.
+"""
+
+import re
+import statistics
+import subprocess
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import shapes
+import yaml
+
+from local_stack.binaries import environment, find
+
+RULES = Path(__file__).resolve().parents[2] / "rules"
+FILES = ("thresholds", "recording", "release", "evidence", "alerts")
+GROUPS = ("thresholds", "release", "service_thresholds", "figures", "slower", "processes", "memory", "older_versions")
+QUICK = (shapes.QUICK, -420.0, 480.0, 5.0)  # kinds, first and last second, and seconds between scrapes
+LONG = (shapes.LONG, -2400.0, 2280.0, 15.0)
+FIRING = 'ALERTS{alertstate="firing", alertname=~"Release.*|CriticalMemoryUsage", service_version="v2"}'
+FIRST = f"min by (service_name, alertname, action) (min_over_time(timestamp({FIRING})[2h:5s]))"
+
+
+def fired(incidents, start, end, every, folder):
+    """By seed: alert, whether it may roll back, and seconds after the release at which it fired first."""
+    lines = [
+        {"series": name, "values": values}
+        for each in incidents
+        for name, values in shapes.scraped(each, start, end, every).items()
+    ]
+    test = {"interval": f"{every:g}s", "input_series": lines, "promql_expr_test": [
+        {"expr": FIRST, "eval_time": f"{end - start:g}s", "exp_samples": [{"labels": "none", "value": 0}]}
+    ]}  # fmt: skip
+    path = folder / "drawn.test.yml"
+    path.write_text(yaml.safe_dump({
+        "rule_files": [str(RULES / f"{name}.yml") for name in FILES],
+        "evaluation_interval": f"{every:g}s",
+        "group_eval_order": [f"rearguard.{name}" for name in GROUPS],
+        "tests": [test],
+    }, width=10**9))  # fmt: skip
+    command = [find("promtool"), "test", "rules", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1500, env=environment())
+    said = done.stdout + done.stderr
+    assert "got:" in said, said[-2000:]
+    assert "err:" not in said, said[-2000:]
+    found = defaultdict(list)
+    for labels, value in re.findall(r"\{([^}]*)\} ([\d.E+]+)", said.split("got:", 1)[1]):
+        named = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        seed = int(named["service_name"].removeprefix("n"))
+        found[seed].append((named["alertname"], named.get("action") == "rollback", float(value) + start))
+    return found
+
+
+def judge(each, alerts):
+    """Whether it is right, and seconds from the fault to the alert."""
+    blamed = [name for name, acts, _ in alerts if acts]
+    if each.alert is None:
+        return not blamed, None
+    at = min((at for name, _, at in alerts if name == each.alert), default=None)
+    early = [at for _, acts, at in alerts if acts and at < each.fault_at]
+    return (at is not None and at >= each.fault_at and not early), None if at is None else at - each.fault_at
+
+
+def report(only=""):
+    """Print the table, and precision and recall."""
+    kinds, wrong = defaultdict(list), []
+    for chosen, start, end, every in (QUICK, LONG):
+        incidents = [each for each in shapes.all_of(chosen) if only in ("", each.kind)]
+        if not incidents:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            found = fired(incidents, start, end, every, Path(folder))
+        for each in incidents:
+            right, took = judge(each, found[each.seed])
+            kinds[each.kind].append((each, right, took))
+            if not right:
+                wrong.append(f"   wrong: {each.kind}, {each.name}: {found[each.seed] or 'no alert'}")
+    print(f"\n{'kind, by the rules alone':<46} {'incidents':>9} {'right':>6} {'seconds to alert: median, worst':>34}")
+    for kind, those in kinds.items():
+        took = [seconds for each, right, seconds in those if right and each.alert]
+        times = f"{statistics.median(took):.0f}, {max(took):.0f}" if took else ""
+        print(f"{kind:<46} {len(those):>9} {sum(right for _, right, _ in those):>6} {times:>34}")
+    every = [each for those in kinds.values() for each in those]
+    bad = [each for each in every if each[0].alert]
+    found = sum(right for _, right, _ in bad)
+    blamed = sum(not right for each, right, _ in every if each.alert is None)
+    print("\n".join(wrong))
+    print(
+        f"{len(every)} incidents by the rules, {len(bad)} of them bad releases:"
+        f" precision {found / (found + blamed or 1):.1%}, recall {found / (len(bad) or 1):.1%}"
+    )
+
+
+if __name__ == "__main__":
+    report()
