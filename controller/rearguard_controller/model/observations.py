@@ -389,7 +389,7 @@ def unreadable(target: str) -> TargetState:
 
 def is_unreadable(state: TargetState) -> bool:
     """Whether a state stands for one that cannot be read."""
-    return state == unreadable(state.target)
+    return not state.armed and state == unreadable(state.target)
 
 
 def last_known_good(releases: Sequence[Release]) -> Release | None:

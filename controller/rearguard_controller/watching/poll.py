@@ -167,11 +167,13 @@ class Watcher:
 
     def not_ready(self, target_name: str) -> tuple[Check, ...]:
         """The checks that do not hold or are not known, with what to do about each."""
-        waits = self._pace.looking_for(target_name) if self.each.is_looking(target_name) else None
+        known = self._known(target_name)
+        lacking = [name for name in READY_CHECKS if name not in known]
+        waits = self._pace.looking_for(target_name) if lacking and self.each.is_looking(target_name) else None
         follows = self._journal.shared and not self._leads()
-        missing = {name: readiness_rules.not_looked(name, follows=follows, waits=waits) for name in READY_CHECKS}
-        checks = {**missing, **self._known(target_name)}
-        return tuple(check for check in checks.values() if check.holds is not True)
+        missing = [readiness_rules.not_looked(name, follows=follows, waits=waits) for name in lacking]
+        found = {check.name: check for check in (*missing, *known.values()) if check.holds is not True}
+        return (*(found.pop(name) for name in READY_CHECKS if name in found), *found.values())
 
     def _known(self, target_name: str) -> Mapping[str, Check]:
         found = self._readiness.found(target_name) if self._leads() else ()
