@@ -27,6 +27,7 @@ def test_no_framework_and_no_thread_comes_with_a_monitor_alone():
         "rearguard_controller",
         "structlog",
         "orjson",
+        "multiprocessing",
     }
     assert unwanted.isdisjoint(shown["modules"])
     assert shown["threads"] == 1
