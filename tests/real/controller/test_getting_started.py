@@ -37,6 +37,16 @@ def test_the_guide_is_short_and_has_these_lines():
     assert len(before.split()) <= MOST_WORDS
 
 
+def test_after_init_two_commands_of_ours_are_typed_and_no_file_is_written_by_hand():
+    before = GUIDE[: GUIDE.index("serves since")]
+    after = before[before.index("rearguard init") :]
+    assert re.findall(r"^\$ (?:\S+=\S+ )?(rearguard \w+)", after, re.MULTILINE) == [
+        "rearguard serve",
+        "rearguard status",
+    ]
+    assert re.findall(r"^```(?!console|text)\w+|^\$ .*>", after, re.MULTILINE) == []
+
+
 @pytest.fixture
 def prometheus(tmp_path):
     """A Prometheus with one job, whose program can be told to read its file again."""
