@@ -25,6 +25,7 @@ LESS = 500  # targets of the run beside it: as many questions are asked of them
 BRIEF = {"TARGETS": 40, "YOUNG": 5, "SECONDS": 5, "TIMES": 2, "LESS": 10}
 POLL = 15.0  # seconds between polls
 GIVE_UP = 180.0  # seconds for a first poll, and for a decision
+CALM = 1e6  # bytes written between two polls: less is no start any more
 BASE = "/api/monitoring"
 
 
@@ -50,7 +51,7 @@ def _measure(report, place, journal, fewer):
     first = _polled(port)
     report.goal("start until it listens", listens, 10, unit=" s")
     report.note(f"the first poll was over {time.monotonic() - began:.1f} s after the start; it lasted {first:.1f} s")
-    time.sleep(2 * POLL)  # what follows a start is over: each target was looked at once
+    report.note(f"each target's record was written {_settled(leader, journal, began):.0f} s after the start")
     cpu, written, asked, at = processor(leader), _written(leader, journal), _asked(prometheus), time.monotonic()
     lasted = []
     while time.monotonic() - at < SECONDS:
@@ -93,6 +94,16 @@ def _polled(port):
                 return _gauge(port, "rearguard_poll_seconds")
         time.sleep(0.1)  # between two looks, with a deadline
     raise AssertionError(f"no poll within {GIVE_UP:g} s")
+
+
+def _settled(process, journal, began):
+    """Seconds from the start until what follows it is over: each target is looked at once, and its record written."""
+    while time.monotonic() - began < GIVE_UP:
+        before = _written(process, journal)
+        time.sleep(POLL)  # between two looks, with a deadline
+        if _written(process, journal) - before < CALM:
+            break
+    return time.monotonic() - began
 
 
 def _decided(port, prometheus):
