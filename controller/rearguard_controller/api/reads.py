@@ -6,6 +6,7 @@ Prometheus and the target; none changes anything.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,6 @@ from rearguard_controller.api.auth import Role
 from rearguard_controller.api.bounded import AlertRoom, shown_of
 from rearguard_controller.api.routing import Route
 from rearguard_controller.api.services import Figure, Present, Services
-from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.model import (
     Alert,
     Health,
@@ -32,6 +32,7 @@ from rearguard_controller.model import (
 )
 from rearguard_controller.model.checks import READY_CHECKS
 
+AT_ONCE = 50  # targets that status puts into words without a pause
 RECENT = 10  # closed rollbacks in status
 STALE_AFTER = 3  # polls without an answer from Prometheus after which its last answer counts no more
 
@@ -64,8 +65,7 @@ class Reads:
         room = AlertRoom()
         states = await self.services.journal.target_states()
         targets = [
-            self._dashboard_of(now, target, states.get(target.name), room)
-            async for target in in_pieces(now.configuration.targets)
+            self._dashboard_of(now, target, states.get(target.name), room) for target in now.configuration.targets
         ]
         shown: json_views.Dashboard = {
             "status": max((each["health"] for each in targets), key=list(Health).index, default=Health.HEALTHY),
@@ -85,12 +85,14 @@ class Reads:
         room = AlertRoom()
         listed = now.configuration.targets
         known = await readable.remembered_of(self.services, [target.name for target in listed])
-        targets = [
-            await self.of_target(
-                now, target, known[target.name], by_target.get(target.name), room, lost.get(target.name)
+        targets: list[json_views.Target] = []
+        for target in listed:
+            if len(targets) % AT_ONCE == 0:
+                await asyncio.sleep(0)  # everything else has its turn
+            lost_now = lost.get(target.name)
+            targets.append(
+                await self.of_target(now, target, known[target.name], by_target.get(target.name), room, lost_now)
             )
-            async for target in in_pieces(listed)
-        ]
         triggers, left_out = _active_triggers(now)
         recent = await self.services.journal.rollbacks(limit=RECENT + len(open_now))
         closed = tuple(rollback for rollback in recent.items if rollback.outcome is not None)
