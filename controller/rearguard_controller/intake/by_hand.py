@@ -190,6 +190,6 @@ def refusal(decision: Decision) -> ConflictError | InvalidInputError:
     if reason.code is ReasonCode.OWNER_ALLOWS:
         return ConflictError(reason.detail, hint=reason.remedy)
     if decision.trigger is Trigger.MANUAL and reason.code is ReasonCode.KNOWN_GOOD_EXISTS:
-        hint = "Name a version with to_version; force allows one that is bad, barred or unproven."
+        hint = "Name a version (to_version, or --to); force (or --force) allows one that is bad, barred or unproven."
         return InvalidInputError(reason.detail, hint=hint, field="to_version")
     return InvalidInputError(reason.detail, field=None)
