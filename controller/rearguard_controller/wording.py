@@ -12,6 +12,7 @@ from rearguard_controller.times import moments
 if TYPE_CHECKING:  # the command line shows text, and needs nothing of the model for it
     from rearguard_controller.model import Decision, Measurement
 
+_SETTINGS = re.compile(r" ssl:(?:<[^>]*>|\w+)")  # what aiohttp says of its own: no help to anybody
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 MOST_NAMED = 12  # names of a list that may be long
 
@@ -169,3 +170,8 @@ def address(url: str) -> str:
 def plain(text: str) -> str:
     """A sentence that a library or a system wrote, with the secret parts of every address in it removed."""
     return _ADDRESS.sub(lambda match: address(match[0]), text)
+
+
+def fault(error: Exception) -> str:
+    """What an error of a connection says, as `plain`; its kind where it says nothing."""
+    return plain(_SETTINGS.sub("", str(error))) or type(error).__name__

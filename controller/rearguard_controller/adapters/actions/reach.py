@@ -21,7 +21,7 @@ from rearguard_controller.config.beside import beside
 from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Action, CommandAction
-from rearguard_controller.wording import plain
+from rearguard_controller.wording import fault
 
 CONNECT_TIMEOUT = 5.0  # seconds for the name, the connection and TLS
 _PORTS = {"http": 80, "https": 443}
@@ -55,7 +55,7 @@ async def connects(url: str) -> str:
     except ssl.SSLCertVerificationError as error:
         return f"the certificate of {host} is not to be trusted: {error.verify_message}"
     except (OSError, ValueError, KeyError) as error:
-        return f"{host} cannot be connected to: {plain(str(error)) or type(error).__name__}"
+        return f"{host} cannot be connected to: {fault(error)}"
     writer.close()
     return ""
 

@@ -23,7 +23,7 @@ from rearguard_controller.config.secret_files import read_headers
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import HttpAction
 from rearguard_controller.times import durations
-from rearguard_controller.wording import address, plain
+from rearguard_controller.wording import address, fault
 
 BODY_CAP = 4 * 1024  # bytes kept of an answer
 _GOOD = range(200, 300)
@@ -70,7 +70,7 @@ async def _try(
         seconds = time.monotonic() - started
         return ActionResult(ok=False, output="", detail=detail, seconds=seconds, timed_out=True), ""
     except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-        said = secrets.hide(_printable(plain(str(error)))) or type(error).__name__
+        said = secrets.hide(_printable(fault(error)))
         detail = f"{action.method} {address(url)} failed: {said}"
         result = ActionResult(ok=False, output="", detail=detail, seconds=time.monotonic() - started)
         return result, missing(error) if isinstance(error, aiohttp.ClientConnectorError | RuntimeError) else ""

@@ -23,7 +23,7 @@ from rearguard_controller.adapters.http_source.hints import Asked, Refusal
 from rearguard_controller.adapters.http_source.sieve import Sieve
 from rearguard_controller.config.http_config import HttpConfig
 from rearguard_controller.errors import SourceError
-from rearguard_controller.wording import address, plain
+from rearguard_controller.wording import address, fault
 
 log = structlog.get_logger(__name__)
 
@@ -289,7 +289,7 @@ class Asking:
             sentence = f"{source.name} at {address(url)} did not answer within {limit:g} s"
             raise NextAddressError(sentence, source.asked.away) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            why = plain(str(error)) or type(error).__name__
+            why = fault(error)
             sentence = f"{source.name} at {address(url)} cannot be asked: {why}"
             raise NextAddressError(sentence, hints.of_fault(source.asked, why)) from None
 

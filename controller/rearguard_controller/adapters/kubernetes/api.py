@@ -7,7 +7,6 @@ Never here: which objects, and what is in them.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from rearguard_controller.adapters.kubernetes.access import Access, access, priv
 from rearguard_controller.config import KubernetesSettings
 from rearguard_controller.config.beside import beside
 from rearguard_controller.errors import SourceError
-from rearguard_controller.wording import plain, printable
+from rearguard_controller.wording import fault, printable
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +40,6 @@ WATCH_FOR = 290  # seconds after which the server ends a watch
 SILENT = 90.0  # seconds without an event or bookmark (there is one each minute) after which a watch counts as dead
 JSON_PATCH = "application/json-patch+json"
 
-_SSL = re.compile(r" ssl:(?:<[^>]*>|\w+)")  # what aiohttp says of its own settings: no help to anybody
 _SHOWN = 300  # characters of the server's words that a sentence repeats
 _TOO_MANY, _GONE, _CONFLICT, _NOT_FOUND = 429, 410, 409, 404
 _UNAUTHORIZED, _FORBIDDEN, _INVALID, _SERVER_ERROR, _REDIRECTED = 401, 403, 422, 500, 300
@@ -252,8 +250,7 @@ class Api:
 
     def _away(self, error: Exception) -> ApiError:
         self._access = None  # the file may name another server by now
-        said = _SSL.sub("", plain(str(error))) or type(error).__name__
-        return ApiError(f"{self._name} cannot be asked: {said}.", hint=_AWAY)
+        return ApiError(f"{self._name} cannot be asked: {fault(error)}.", hint=_AWAY)
 
     def _http(self) -> aiohttp.ClientSession:
         """The session, made at first use: it belongs to the running loop. Each watch holds one connection."""
