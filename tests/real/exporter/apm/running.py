@@ -41,6 +41,11 @@ class Shop:
     def said(self):
         return self.log.read_text()
 
+    def complaints(self):
+        """What the exporter complained of; that a plain application shows no routes is no complaint."""
+        lines = self.said().splitlines()
+        return [line for line in lines if "rearguard_exporter:" in line and "no route that is known" not in line]
+
     def get(self, path, **headers):
         """The status and the body."""
         asked = urllib.request.Request(f"http://{self.address}{path}", headers=headers)
