@@ -174,7 +174,7 @@ def test_the_port_shows_the_process_that_serves_also_after_a_reload(served):
     assert "is taken" not in log.read_text()
     began = shown(listen, "process_start_time_seconds")
     changes.write_text(changes.read_text() + "\n# changed\n")
-    wait_until(lambda: shown(listen, "process_start_time_seconds") > began, within=20, what="the new process shows")
+    wait_until(lambda: shown(listen, "process_start_time_seconds") > began, within=60, what="the new process shows")
 
 
 @pytest.mark.parametrize("served", PROGRAMS, indirect=True)
