@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.model import Detail, Outcome, Phase, Rollback, Score, Trigger
+from rearguard_controller.model.checks import READY_CHECKS
 from unit.controller.test_telemetry import TARGET, value
 
 BAD_ENDS = {"failed", "needs_a_person", "not_recovered"}  # as rules/controller.yml counts them
@@ -32,7 +33,7 @@ def told(telemetry, target):
 def as_it_should_be(telemetry, name):
     telemetry.armed(name, armed=True)
     telemetry.given_up(name, given_up=False)
-    telemetry.ready(name, {"thresholds": True, "prometheus": True})
+    telemetry.ready(name, dict.fromkeys(READY_CHECKS, True))
     telemetry.versions(name, serving="v2", last_known_good="v1")
     telemetry.observed(name, Score())
 
@@ -77,6 +78,23 @@ def test_in_brief_what_is_not_as_it_should_be_is_shown_until_it_is():
     assert told(telemetry, "shop-0") == well
 
 
+def not_ready(telemetry, name):
+    return {labels[0][1] for family, *labels in told(telemetry, name) if family == "rearguard_target_ready"}
+
+
+def test_in_brief_nothing_that_was_not_looked_at_passes_for_well():
+    telemetry = Telemetry(targets(1), Detail.BRIEF)
+    assert not_ready(telemetry, "shop-0") == set()  # who does not lead says nothing of any target
+    telemetry.leads(leading=True)
+    telemetry.know(targets(2), Detail.BRIEF)
+    for name in ("shop-0", "shop-1"):
+        assert not_ready(telemetry, name) == set(READY_CHECKS)
+    telemetry.ready("shop-0", {"thresholds": True})
+    assert not_ready(telemetry, "shop-0") == set(READY_CHECKS) - {"thresholds"}
+    telemetry.leads(leading=False)
+    assert not_ready(telemetry, "shop-0") == not_ready(telemetry, "shop-1") == set()
+
+
 def test_in_brief_a_rollback_that_fails_is_counted_from_0_so_that_the_alert_sees_it():
     telemetry = Telemetry(targets(1), Detail.BRIEF)
     labels = {"target": "shop-0", "outcome": "failed", "trigger": "alert"}
@@ -101,7 +119,7 @@ def test_once_there_were_many_it_stays_brief_and_no_count_of_a_target_that_stays
     telemetry.leads(leading=True)
     telemetry.know(targets(3))
     telemetry.know(targets(4))
-    assert value(telemetry, "rearguard_target_ready", target="shop-3", check="thresholds") is None
+    assert value(telemetry, "rearguard_decisions_total", target="shop-3", verdict="leave") is None
     assert told(telemetry, "shop-50") == {}
     assert value(telemetry, "rearguard_rollbacks_total", target="shop-2", outcome="failed", trigger="alert") == 0
 

@@ -255,12 +255,11 @@ class Telemetry:
     def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True) -> None:
         """Whether this process leads now. `holds` says at every scrape whether the lease still does.
 
-        When it leads no more, all that is shown of the targets is unknown again, as at the start.
+        When that changes, all that is shown of the targets is unknown again, as at the start.
         """
         self._leading, self._holds = leading, holds
-        if not leading:
-            for name in self._configured:
-                self._states.unknown(name)
+        for name in self._configured:
+            self._states.unknown(name, leads=leading)
 
     def ready(self, target: str, checks: Mapping[str, bool | None]) -> None:
         """The readiness checks of a target; unknown (None) is shown as 0. Only a leader shows them.
@@ -314,7 +313,7 @@ class Telemetry:
 
     def _start_at_zero(self, target: Target) -> None:
         name = target.name
-        self._states.unknown(name)
+        self._states.unknown(name, leads=self._leading)
         if self._brief:
             for outcome, trigger in product(ALERTED, Trigger):
                 self._rollbacks.labels(name, outcome.value, trigger.value)
