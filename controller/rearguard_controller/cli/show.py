@@ -188,11 +188,23 @@ def one_rollback(rollback: Json) -> None:
             "started": terminal.when(rollback["started_at"]),
             "closed": terminal.when(rollback["closed_at"]),
             "took": terminal.lasted(rollback["started_at"], rollback["closed_at"]),
+            "together": _together(rollback),
             "decision": rollback["decision_id"],
         }
     )
     terminal.line()
     steps(objects(rollback, "steps"))
+
+
+def _together(rollback: Json) -> str | None:
+    """The targets that go back together with this one, in their order; None: it goes back by itself."""
+    tie = cast("Json | None", rollback.get("together"))
+    if tie is None:
+        return None
+    pairs = zip(cast("list[str]", tie["targets"]), cast("list[str]", tie["rollbacks"]), strict=True)
+    each = (f"{target} ({number})" for target, number in pairs)
+    how = "all at once" if tie["order"] == "as_one" else "one after another"
+    return f"{', '.join(each)}; {how}; {'all are changed' if tie['done'] else 'not all are changed'}"
 
 
 def _after_roll_back(rollback: Json, field: str) -> str | None:

@@ -24,6 +24,7 @@ from rearguard_controller.config.policies import stand_ins
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
 from rearguard_controller.config.slack import SlackButtons, slack
 from rearguard_controller.config.targets import targets as read_targets
+from rearguard_controller.config.together import refuse_wrong_ties
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Detail, KubernetesRelease, Policy, StormLimit, Target
 from rearguard_controller.times import durations
@@ -213,6 +214,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         target_metrics=mistakes.of(lambda: _detail(top.get("target_metrics")), None),
     )
     mistakes.tell()
+    refuse_wrong_ties(top, configuration.policies, configuration.targets)
     return configuration
 
 

@@ -12,6 +12,8 @@ from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import DRILL_LABEL, Budget, Caution, Labels, Mode, Policy, Trust
 from rearguard_controller.model.labels import LABEL_NAME
 
+MOST_ALONE = 1  # targets that need no tie
+
 
 def policies(top: Block, *, act_outside: bool) -> dict[str, Policy]:
     """The policies by name; without any in the file, one with the default values."""
@@ -57,6 +59,8 @@ def _policy(name: str, given: Block, *, act_outside: bool) -> Policy:
         act_outside_production=given.boolean("act_outside_production", default=act_outside),
         approval_within=_approval(given.get("approval")),
         veto=given.duration("veto", 0.0),
+        together=_together(given),
+        as_one=_as_one(given),
     )
 
 
@@ -70,6 +74,25 @@ def _trust(place: Place | None) -> Trust:
 
 def _caution(place: Place | None) -> Caution:
     return Caution.STANDARD if place is None else Caution(place.word(tuple(each.value for each in Caution)))
+
+
+def _together(given: Block) -> tuple[str, ...]:
+    place = given.get("together")
+    if place is None:
+        return ()
+    names = place.texts("a list of targets' names")
+    if len(names) < MOST_ALONE + 1:
+        raise place.error("this ties nothing", "name at least two targets, or leave the key out")
+    return names
+
+
+def _as_one(given: Block) -> bool:
+    place = given.get("together_order")
+    if place is None:
+        return True
+    if "together" not in given.entries:
+        raise place.error("there is nothing to be ordered", "name the targets by `together: [...]`")
+    return place.word(("as_one", "stated")) == "as_one"
 
 
 def _approval(place: Place | None) -> float:

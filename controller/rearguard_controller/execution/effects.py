@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
@@ -111,6 +111,8 @@ class Effects:
             case CommandAction() | HttpAction() as action:
                 return _hook(await self._actions.run(action, work.context), work)
             case CommandRelease() | KubernetesRelease() | PrometheusRelease() as release:
+                if work.step.kind is StepKind.UNDO_ROLL_BACK:
+                    return await self._take_back(release, work)
                 return await self._roll_back(release, work)
             case PauseOwner() as pausing:
                 return _hook(await self._kinds.pause(pausing, work.context), work)
@@ -177,6 +179,21 @@ class Effects:
         if version == wanted:
             return Effect(ok=True, detail=f"{wanted} serves. {done.detail}", output=done.output)
         return Effect(ok=False, detail=f"{version} serves, not {wanted}. {done.detail}", output=done.output)
+
+    async def _take_back(self, release: ReleaseKind, work: Work) -> Effect:
+        """Put back the version that was left, unless it serves still, or somebody else's does."""
+        await self._kinds.settle(release, work.context)  # a command of ours may have outlived its controller
+        try:
+            version = await self.serving(release, work.context)
+        except SourceError as error:
+            return Effect(ok=False, detail=f"What serves is not known, so nothing was changed: {error.message}")
+        left, put_back = work.rollback.from_version, work.rollback.to_version
+        if version == left:
+            return Effect(ok=True, detail=f"{left} serves: nothing is to be taken back.")
+        if version != put_back:
+            return Effect(ok=False, detail=f"{version} serves, not {put_back}: somebody else changed it.")
+        back = replace(work.rollback, from_version=put_back, to_version=left)
+        return await self._roll_back(release, replace(work, rollback=back, look_first=False))
 
     async def _look_after_crash(self, release: ReleaseKind, work: Work) -> Effect | None:
         """The result, if what serves shows it; None if the rollback command is to be run (again).

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import orjson
 import structlog
@@ -105,15 +106,33 @@ class Runner:
         driven = Driven(decision, _stdin(rollback, decision), self._nudges[rollback.id])
         rollback_id, wait = rollback.id, Wait(self._judge, self._clock)
         while True:
-            waits = rollback.phase is Phase.WAITING
-            move = next_move(rollback, wait.now() if waits else self._clock())
+            waits = rollback.phase is Phase.WAITING and not rollback.follows_another
+            others = await self._others(rollback)
+            move = next_move(rollback, wait.now() if waits else self._clock(), others)
             if move is None:
                 return
             if waits and not isinstance(move, Note):
                 await self._wait(move, rollback, wait, driven)
             else:
                 await self._make(move, rollback, driven)
+                self._tell_others(move, others)
             rollback = await self._recording.patiently(lambda: self._journal.rollback(rollback_id))
+
+    async def _others(self, rollback: Rollback) -> list[Rollback]:
+        """The rollbacks that go back together with this one, as long as it heeds them; without damaged ones."""
+        tie, others = rollback.together, []
+        for each in () if tie is None or rollback.together_done else tie.rollbacks:
+            with contextlib.suppress(DamagedError, NotFoundError):
+                if each != rollback.id:
+                    others.append(await self._recording.patiently(partial(self._journal.rollback, each)))
+        return others
+
+    def _tell_others(self, move: Move, others: Sequence[Rollback]) -> None:
+        """Something happened that those which go back together may wait for."""
+        for each in () if isinstance(move, WaitUntil) else others:
+            nudge = self._nudges.get(each.id)
+            if nudge is not None:
+                nudge.set()
 
     async def _decision_of(self, rollback: Rollback) -> Decision | None:
         """The decision that opened it; None where its record is damaged."""

@@ -32,6 +32,7 @@ from rearguard_controller.model import (
 from rearguard_controller.releases.rollout import is_beside
 from rearguard_controller.rollback import Event, EventKind, RunStep
 from rearguard_controller.rollback.next_move import not_changed
+from rearguard_controller.rollback.transitions import TAKES_BACK
 from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,7 @@ class Stepping:
         releases = await self._recording.patiently(lambda: self._journal.releases(rollback.target))
         if asyncio.get_running_loop().time() - asked_at > SURE_TO_LEAD:
             await self._make_sure_to_lead()
-        may_act = move.may_act and (started.stopping is None or step.kind is StepKind.UNDO_HOOK)
+        may_act = move.may_act and (started.stopping is None or step.kind in TAKES_BACK)
         work = Work(started, step, driven.stdin, releases, move.look_first, may_act)
         effect = await self._guarded(work, driven.nudge)
         kind = EventKind.STEP_DONE if effect.ok else EventKind.STEP_FAILED

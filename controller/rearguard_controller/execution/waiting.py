@@ -15,7 +15,7 @@ from rearguard_controller.execution.recovery import CONSECUTIVE
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.judgement import policy
 from rearguard_controller.judgement.policy import Recheck
-from rearguard_controller.model import Rollback, Target
+from rearguard_controller.model import Rollback, Target, TargetFacts
 from rearguard_controller.rollback import Event, EventKind
 from rearguard_controller.runtime import Runtime
 
@@ -71,9 +71,19 @@ class Judge:
             raise found
         facts = found.facts
         if facts.target.open_rollback == rollback.id:
-            facts = replace(facts, target=replace(facts.target, open_rollback=None))
+            facts = replace(facts, target=without_own(facts.target, rollback))
         judged = policy.decide("", found.alert, _patient(target, facts.now - rollback.opened_at), facts)
         return policy.look_again(rollback, judged, facts)
+
+
+def without_own(known: TargetFacts, rollback: Rollback) -> TargetFacts:
+    """What is known of a target and its companions as if this rollback, and those tied to it, were not open."""
+    own = {rollback.id} if rollback.together is None else set(rollback.together.rollbacks)
+    companions = tuple(
+        replace(each, known=replace(each.known, open_rollback=None)) if each.known.open_rollback in own else each
+        for each in known.companions
+    )
+    return replace(known, open_rollback=None, companions=companions)
 
 
 def _patient(target: Target, waited: float) -> Target:

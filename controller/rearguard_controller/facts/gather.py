@@ -16,8 +16,8 @@ from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsReading
 from rearguard_controller.facts.measurements import measure
 from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import Sources
-from rearguard_controller.facts.target_facts import TargetReader, of_others, with_others
-from rearguard_controller.model import Alert, AlertFacts, AlertState, Condition, Facts, Measured, Target
+from rearguard_controller.facts.target_facts import TargetReader, of_companions, of_others, with_others
+from rearguard_controller.model import Alert, AlertFacts, AlertState, Companion, Condition, Facts, Measured, Target
 from rearguard_controller.model.observations import OF_CLUSTER
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
@@ -60,8 +60,10 @@ class FactGatherer:
         runtime: Runtime,
         sources: Sources,
         releases: Releases,
+        targets: Sequence[Target] = (),
     ) -> None:
-        """Use these sources; `releases` reads which version serves."""
+        """Use these sources; `releases` reads which version serves; `targets` may go back together."""
+        self._targets = {target.name: target for target in targets if target.policy.together}
         self._clock = runtime.clock
         self._target, self._releases = TargetReader(runtime, releases), releases
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
@@ -92,9 +94,10 @@ class FactGatherer:
         Raises:
             JournalError: the journal cannot be read.
         """
-        reading, facts, _ = await asyncio.gather(
+        reading, facts, companions, _ = await asyncio.gather(
             self._alerts_now.read(max_age=max_age, alerts=alerts, delivered=delivered),
             self.of_target(target, record=record),
+            self._companions(target),
             self._silences.look(),
         )
         reading = reading if as_if is None else reading.with_one(as_if)
@@ -113,8 +116,8 @@ class FactGatherer:
             storm=trouble.limit,
             fault=reading.fault,
         )
-        evidence = (*known.evidence, of_others(target, known, reading.read_at))
-        facts = replace(facts, target=replace(known, evidence=evidence))
+        evidence = (*known.evidence, of_others(target, known, reading.read_at), *of_companions(companions))
+        facts = replace(facts, target=replace(known, evidence=evidence, companions=companions))
         alike = Alike(facts)
         gathered: list[Gathered | Exception] = []
         for said in confirmed:
@@ -129,6 +132,13 @@ class FactGatherer:
             except Exception as fault:  # noqa: BLE001  # handed on as a value: the others are judged all the same
                 gathered.append(fault)
         return tuple(gathered)
+
+    async def _companions(self, target: Target) -> tuple[Companion, ...]:
+        """What is known of the other targets that go back together with this one."""
+        names = target.policy.together if target.name in target.policy.together else ()
+        others = [self._targets[name] for name in names if name != target.name and name in self._targets]
+        found = await asyncio.gather(*(self.of_target(each, record=False) for each in others))
+        return tuple(Companion(each, facts.target) for each, facts in zip(others, found, strict=True))
 
     async def _by_cluster(
         self, target: Target, alerts: Sequence[Alert], confirmed: list[Confirmation | Exception], now: float

@@ -19,11 +19,13 @@ class Trouble:
         self._monotonic = monotonic
         self._owners: dict[tuple[str, ...], dict[tuple[str, ...], set[str]]] = {}  # by label names, then by values
         self._seen: dict[str, float] = {}  # in the order in which trouble began
+        self._units: dict[str, str] = {}  # of targets that go back together: what ties them
         self.limit = StormLimit()
 
     def use(self, targets: Sequence[Target], limit: StormLimit) -> None:
         """Look out for the triggers of these targets; what was seen of them before stays seen."""
         self.limit, self._owners = limit, {}
+        self._units = {target.name: target.unit for target in targets if target.unit != target.name}
         names = {target.name for target in targets}
         self._seen = {name: at for name, at in self._seen.items() if name in names}
         for target in targets:
@@ -60,9 +62,15 @@ class Trouble:
             self._seen[name] = self._monotonic()
 
     def recent(self) -> tuple[str, ...]:
-        """The targets that had a trigger alert within `limit.within` seconds, those in trouble longest first."""
+        """The targets that had a trigger alert within `limit.within` seconds, those in trouble longest first.
+
+        Of targets that go back together only the first one counts: they have one fault.
+        """
         self._forget()
-        return tuple(self._seen)
+        first_of: dict[str, str] = {}
+        for name in self._seen:
+            first_of.setdefault(self._units.get(name, name), name)
+        return tuple(first_of.values())
 
     def _forget(self) -> None:
         oldest = self._monotonic() - self.limit.within

@@ -15,6 +15,7 @@ from rearguard_controller.model import (
     Budget,
     CommandAction,
     CommandRelease,
+    Companion,
     Evidence,
     EvidenceSource,
     Facts,
@@ -304,6 +305,12 @@ def of_others(target: Target, known: TargetFacts, at: float) -> Evidence:
         said += f"; of what it depends on in trouble: {sick or 'none'}"
         serves = (ReasonCode.DEPENDENCIES_HEALTHY, ReasonCode.NO_STORM)
     return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, serves)
+
+
+def of_companions(companions: Iterable[Companion]) -> tuple[Evidence, ...]:
+    """What was read of the targets that go back together with the one that is judged."""
+    read = (each for companion in companions for each in companion.known.evidence)
+    return tuple(replace(each, serves=(ReasonCode.TOGETHER_ALLOWS,)) for each in read)
 
 
 def few(names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ Here: requests and what became of them. Any replica may judge and open one, so n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ from rearguard_controller.model import (
     Trigger,
     Verdict,
 )
-from rearguard_controller.rollback.plan import plan
+from rearguard_controller.rollback.plan import distinct, plan
 from rearguard_controller.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -121,7 +121,7 @@ class ByHand:
             target, facts, lambda facts: policy.decide_by_hand(number, wish, target, facts)
         )
         decision = evidence.kept(decision)
-        conditions = _distinct(condition for _, condition in self._firing(target) if condition is not None)
+        conditions = distinct(condition for _, condition in self._firing(target) if condition is not None)
         steps = plan(target, conditions=conditions)
         if request.dry_run:
             return ManualAnswer(number, decision, None, steps)
@@ -165,15 +165,6 @@ class ByHand:
             log.error(
                 "score_not_kept", target=target.name, rollback=rollback.id, error=error.message, hint=error.hint
             )
-
-
-def _distinct(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
-    """Each condition once: the alerts of several instances share one."""
-    found: list[Condition] = []
-    for each in conditions:
-        if each not in found:
-            found.append(each)
-    return tuple(found)
 
 
 def _refused(action: OperatorAction, error: ConflictError | InvalidInputError) -> OperatorAction:

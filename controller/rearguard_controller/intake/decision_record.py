@@ -77,15 +77,15 @@ class Decisions:
             conditions=conditions,
         )
 
-    async def record(self, decision: Decision, rollback: Rollback | None) -> None:
-        """Keep the leader's decision about an alert, and the rollback that it opens; people are told of it.
+    async def record(self, decision: Decision, rollback: Rollback | None, others: Sequence[Rollback] = ()) -> None:
+        """Keep the leader's decision about an alert, and the rollbacks that it opens; people are told of it.
 
         Raises:
             ConflictError: the journal's own rule: somebody was faster.
             JournalError, LeaseLostError: it was not kept.
         """
         decision = evidence.kept(decision)
-        await self.runtime.lead.record(decision, rollback)
+        await self.runtime.lead.record(decision, rollback, others=others)
         self._count(decision)
         self._tell_opened(rollback)
         self.runtime.notices.decided(decision, rollback)

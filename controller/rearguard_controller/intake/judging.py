@@ -22,7 +22,9 @@ from rearguard_controller.facts.owners import Owners
 from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.queues import Waiting
+from rearguard_controller.intake.together import Firing, tied
 from rearguard_controller.judgement import policy, score
+from rearguard_controller.judgement.together import going
 from rearguard_controller.model import (
     Alert,
     AlertState,
@@ -53,9 +55,19 @@ class Judging:
     """Judges alerts and opens rollbacks, as the leader."""
 
     def __init__(
-        self, runtime: Runtime, targets: Sequence[Target], gatherer: FactGatherer, decisions: Decisions
+        self,
+        runtime: Runtime,
+        targets: Sequence[Target],
+        gatherer: FactGatherer,
+        decisions: Decisions,
+        *,
+        firing: Firing = lambda _target: (),
     ) -> None:
-        """Judge alerts of these targets by what `gatherer` finds; `decisions` records what is decided."""
+        """Judge alerts of these targets by what `gatherer` finds; `decisions` records what is decided.
+
+        `firing` tells the trigger alerts of a target that goes back together with another one, as last seen.
+        """
+        self._firing = firing
         self._targets = {target.name: target for target in targets}
         self._owners = Owners(targets)
         self._journal, self._lead, self._telemetry = runtime.journal, runtime.lead, runtime.telemetry
@@ -169,13 +181,14 @@ class Judging:
         await self._keep(leaves)  # decisions are recorded in the order in which they were made
         conditions = () if gathered.condition is None else (gathered.condition,)
         confirmed = next(each.detail for each in decision.reasons if each.code is ReasonCode.ALERT_CONFIRMED)
-        rollback = self._decisions.rollback(
-            decision, facts, plan(target, conditions=conditions), conditions, confirmed
-        )
+        companions = going(target, facts)
+        steps = plan(target, conditions=conditions, together=bool(companions))
+        rollback = self._decisions.rollback(decision, facts, steps, conditions, confirmed)
         rollback = waiting_for(rollback, decision.verdict, target.policy)
+        rollback, others = tied(rollback, target, companions, new_id=self._new_id, firing=self._firing)
         await self._say(decision, rollback)
         try:
-            await self._decisions.record(replace(decision, rollback_id=rollback.id), rollback)
+            await self._decisions.record(replace(decision, rollback_id=rollback.id), rollback, others)
         except ConflictError as error:  # the journal's own rule: somebody was faster
             log.warning("rollback_refused", target=target.name, error=error.message)
             return True

@@ -77,8 +77,13 @@ class Lead(Protocol):
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
         """Take alerts off the list of those that wait."""
 
-    async def record(self, decision: Decision, rollback: Rollback | None = None) -> None:
-        """Store a decision about an alert, and the rollback that it opens: see `Journal.record`."""
+    async def record(
+        self, decision: Decision, rollback: Rollback | None = None, *, others: Sequence[Rollback] = ()
+    ) -> None:
+        """Store a decision about an alert, and the rollback that it opens: see `Journal.record`.
+
+        `others` are the rollbacks of other targets that go back together with it: all are opened, or none.
+        """
 
     async def record_several(self, decisions: Sequence[Decision]) -> None:
         """Store decisions about alerts that open no rollback, in their order and in one transaction."""

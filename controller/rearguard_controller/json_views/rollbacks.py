@@ -113,6 +113,19 @@ class Step(TypedDict):
     output: NotRequired[Annotated[str, "What it printed or was answered; only where one rollback is read."]]
 
 
+class Tied(TypedDict):
+    """What ties the rollbacks of targets that go back together."""
+
+    id: Annotated[str, "Of the group; the same in each of them."]
+    order: Annotated[
+        Literal["as_one", "stated"], "`as_one`: all are prepared, then all are changed; `stated`: one after another."
+    ]
+    first: Annotated[str, "The rollback of the target whose alert it was. It decides for all."]
+    rollbacks: Annotated[list[str], "All of them, this one included, in the order of the policy."]
+    targets: Annotated[list[str], "Their targets, in the same order."]
+    done: Annotated[bool, "Whether this one knows that all were changed; from then on nothing is taken back."]
+
+
 class Rollback(TypedDict):
     """One return to a trusted version."""
 
@@ -132,6 +145,7 @@ class Rollback(TypedDict):
     approved: Annotated[bool, "Whether a person said yes."]
     closed_at: Annotated[Time | None, "When it was closed; null while it is open."]
     decision_id: Annotated[str, "The decision that opened it."]
+    together: Annotated[Tied | None, "What ties it to the rollbacks of other targets; null: it goes back by itself."]
     conditions: Annotated[list[Condition], "What must be over for it to count as recovered."]
     steps: Annotated[list[Step], "Its plan, in order."]
 
@@ -207,8 +221,23 @@ def rollback(value: model.Rollback, *, outputs: bool = False) -> Rollback:
         "approved": value.approved,
         "closed_at": moment(value.closed_at),
         "decision_id": value.decision_id,
+        "together": _tied(value),
         "conditions": [condition(each) for each in value.conditions],
         "steps": [step(each, output=outputs) for each in value.steps],
+    }
+
+
+def _tied(value: model.Rollback) -> Tied | None:
+    tie = value.together
+    if tie is None:
+        return None
+    return {
+        "id": tie.id,
+        "order": "as_one" if tie.as_one else "stated",
+        "first": tie.first,
+        "rollbacks": list(tie.rollbacks),
+        "targets": list(tie.targets),
+        "done": value.together_done,
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from rearguard_controller.judgement import brakes, cause, permissions, surroundings, way_back, worse
+from rearguard_controller.judgement import brakes, cause, permissions, surroundings, together, way_back, worse
 from rearguard_controller.judgement.case import Case, seen_of
 from rearguard_controller.model import Alert, Facts, Reason, ReasonCode, Release, Target
 
@@ -48,6 +48,7 @@ QUESTIONS: dict[ReasonCode, Question] = {
     ReasonCode.NO_BARRIER: Question(way_back.no_barrier, way_back.lift_the_barrier),
     ReasonCode.OWNER_ALLOWS: Question(surroundings.owner_allows, surroundings.ask_the_owner),
     ReasonCode.CAPACITY_SUFFICES: Question(surroundings.capacity_suffices, surroundings.make_room),
+    ReasonCode.TOGETHER_ALLOWS: Question(together.together_allows, together.let_the_others_go),
 }
 
 

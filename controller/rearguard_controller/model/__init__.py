@@ -33,8 +33,8 @@ from rearguard_controller.model.codes import (
     WorkloadKind,
 )
 from rearguard_controller.model.counts import Counts, Tally
-from rearguard_controller.model.decisions import Decision, Evidence, Reason, Rollback, Step
-from rearguard_controller.model.facts import AlertFacts, Facts, Measured, TargetFacts
+from rearguard_controller.model.decisions import Decision, Evidence, Reason, Rollback, Step, Together
+from rearguard_controller.model.facts import AlertFacts, Companion, Facts, Measured, TargetFacts
 from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels, agree, is_subset, normalised
 from rearguard_controller.model.observations import (
     Alert,
@@ -94,6 +94,7 @@ __all__ = [
     "Check",
     "CommandAction",
     "CommandRelease",
+    "Companion",
     "Condition",
     "Counts",
     "Decision",
@@ -150,6 +151,7 @@ __all__ = [
     "Target",
     "TargetFacts",
     "TargetState",
+    "Together",
     "Traffic",
     "Trigger",
     "Trust",

@@ -40,6 +40,7 @@ class ReasonCode(StrEnum):
     NO_BARRIER = "no_barrier"
     OWNER_ALLOWS = "owner_allows"
     CAPACITY_SUFFICES = "capacity_suffices"
+    TOGETHER_ALLOWS = "together_allows"
 
 
 @unique
@@ -131,6 +132,7 @@ class StepKind(StrEnum):
     BEFORE_HOOK = "before_hook"
     ROLL_BACK = "roll_back"
     VERIFY_HEALTH = "verify_health"
+    UNDO_ROLL_BACK = "undo_roll_back"  # where several targets go back together: back again, when one of them failed
     UNDO_HOOK = "undo_hook"
     AFTER_HOOK = "after_hook"
     VERIFY_RECOVERY = "verify_recovery"

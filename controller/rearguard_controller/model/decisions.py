@@ -101,6 +101,26 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """What ties the rollbacks of several targets that go back together; each of them has the same.
+
+    Attributes:
+        id: of the group of rollbacks.
+        as_one: all are prepared, then all are changed. Else one after another, in the order of `rollbacks`.
+        first: the rollback of the target whose alert it was. It alone decides whether all were changed, so that no
+            two of them ever see it differently.
+        rollbacks: their ids in the order in which the policy names their targets.
+        targets: their targets, in the same order.
+    """
+
+    id: str
+    as_one: bool
+    first: str
+    rollbacks: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rollback:
     """One return to a trusted version: the fold of its events, never mutated."""
 
@@ -125,6 +145,13 @@ class Rollback:
     stopping: Outcome | None = None  # the attempt has ended early, and this will be its outcome
     stopping_detail: str = ""
     close_asked: bool = False
+    together: Together | None = None  # None: it goes back by itself
+    together_done: bool = False  # all that go back together were changed: nothing is taken back any more
+
+    @property
+    def follows_another(self) -> bool:
+        """Whether another rollback decides for this one."""
+        return self.together is not None and self.together.first != self.id
 
     def step_of(self, kind: StepKind) -> Step | None:
         """The first step of a kind, if the plan has one."""

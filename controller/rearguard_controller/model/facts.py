@@ -13,7 +13,15 @@ from rearguard_controller.model.decisions import Evidence, Rollback
 from rearguard_controller.model.labels import Labels
 from rearguard_controller.model.observations import Measurement, Release, SharedFault, Silencing, TargetState
 from rearguard_controller.model.ownership import Ownership, Room
-from rearguard_controller.model.targets import StormLimit
+from rearguard_controller.model.targets import StormLimit, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A target that its policy ties to the one that is judged, and what is known of it."""
+
+    target: Target
+    known: TargetFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ class TargetFacts:
         ownership: who else changes the workload; None where that is not asked.
         room: whether the version that would be gone back to finds room; None as long as that was not asked.
         troubled: targets that had trigger alerts within `storm.within` seconds.
+        companions: the other targets that go back together with this one, in the order of the policy.
     """
 
     serving_version: str | None = None
@@ -55,6 +64,7 @@ class TargetFacts:
     ownership: Ownership | None = None
     room: Room | None = None
     troubled: tuple[str, ...] = ()
+    companions: tuple[Companion, ...] = ()
     storm: StormLimit = field(default_factory=StormLimit)
     evidence: tuple[Evidence, ...] = ()
 

@@ -229,6 +229,8 @@ class Policy:
     trust: Trust = Trust.FIGURES  # what a version needs, beside good service, to be known good
     caution: Caution = Caution.STANDARD  # how sure it must be that a release is worse than the version before
     veto: float = 0.0  # how long a person can stop it before it is begun
+    together: tuple[str, ...] = ()  # names of the targets that go back together, in order
+    as_one: bool = True  # those are all prepared before any is changed; else they are changed one after another
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,11 @@ class Target:
     def drains(self) -> bool:
         """Whether a hook leads traffic away inside a cluster."""
         return any(isinstance(hook.action, Drain) for hook in self.before)
+
+    @property
+    def unit(self) -> str:
+        """What it stands or falls with: the policy that ties it to other targets, or the target itself."""
+        return f"policy {self.policy.name}" if self.name in self.policy.together else self.name
 
     @property
     def recovers_within(self) -> float:

@@ -19,8 +19,11 @@ A rollback may be opened *waiting*: until a person approves it, or until the tim
 such a wait lead to one more judgement (`JudgeAgain`), and only that judgement leads to the first step. A rollback
 that nobody approved in time closes as `expired`.
 
+Rollbacks of several targets may be tied, so that they go back together (`together`). Each is still the fold of its
+own events. It looks at the others before its next move, and waits where they have not come far enough.
+
 Here: the plan (`plan`), the events (`events`), the tables and the fold (`transitions`), the next move (`next_move`),
-and what else an event changes (`consequences`).
+and what else an event changes (`consequences`), and what ties several of them (`together`).
 """
 
 from rearguard_controller.rollback.consequences import ReleaseChange, TargetChange, arming, consequences, marks

@@ -28,6 +28,8 @@ class EventKind(StrEnum):
     TARGET_CHANGED = "target_changed"
     ABORT_ASKED = "abort_asked"
     CLOSE_ASKED = "close_asked"
+    TOGETHER_DONE = "together_done"  # all that go back together were changed
+    TOGETHER_ENDED = "together_ended"  # another one's attempt has ended, so this one's ends, too
     CLOSED = "closed"
 
 
@@ -40,5 +42,5 @@ class Event:
     seq: int | None = None  # the step, for step events
     output: str = ""
     detail: str = ""
-    outcome: Outcome | None = None  # of `closed`, or of a step's result that decides how the attempt ends
+    outcome: Outcome | None = None  # of `closed`, `together_ended`, or of a step's result that ends the attempt
     opened: Rollback | None = None  # of `opened`

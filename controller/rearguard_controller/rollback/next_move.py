@@ -5,6 +5,7 @@ Here: the moves, and `next_move`, which returns the next one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rearguard_controller.model import (
@@ -18,11 +19,13 @@ from rearguard_controller.model import (
     StepState,
     Trigger,
 )
+from rearguard_controller.rollback import together
 from rearguard_controller.rollback.events import Event, EventKind
 from rearguard_controller.rollback.transitions import is_over, reason_to_skip
 
 RETRY_FIRST = 1.0  # seconds before an undo hook is tried again; doubles up to RETRY_MOST
 RETRY_MOST = 30.0
+HELD_FOR = 1.0  # seconds until a rollback that others hold looks at them again, unless it is told before
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,8 @@ class JudgeAgain:
 Move = RunStep | Note | WaitUntil | JudgeAgain
 
 
-def next_move(rollback: Rollback, now: float) -> Move | None:
-    """What to do next with a rollback; None once it is closed.
+def next_move(rollback: Rollback, now: float, others: Sequence[Rollback] = ()) -> Move | None:
+    """What to do next with a rollback; None once it is closed. `others` are those that go back together with it.
 
     Do not call it while a step of this rollback runs: a step that is `started` here counts as interrupted by a crash.
     """
@@ -66,12 +69,19 @@ def next_move(rollback: Rollback, now: float) -> Move | None:
     if rollback.close_asked:
         outcome = rollback.stopping or Outcome.NEEDS_A_PERSON
         return Note(Event(EventKind.CLOSED, now, outcome=outcome, detail=rollback.stopping_detail))
+    word = together.word(rollback, others, now)
+    if word is not None:
+        return Note(word)
     if rollback.phase is Phase.WAITING:
+        if rollback.follows_another and rollback.stopping is None:
+            return WaitUntil(now + HELD_FOR)
         return _waiting_move(rollback, now)
     wait: float | None = None
     for step in rollback.steps:
         if wait is not None and step.kind is not StepKind.UNDO_HOOK:
             break  # later steps wait for the undo hooks; undo hooks do not wait for one another
+        if together.is_held(rollback, step, others):
+            return WaitUntil(now + HELD_FOR)
         move = _step_move(rollback, step, now)
         if isinstance(move, WaitUntil):
             wait = move.moment if wait is None else min(wait, move.moment)
@@ -160,7 +170,7 @@ def _interrupted_move(rollback: Rollback, step: Step, now: float) -> Move | None
 
 def _outcome(rollback: Rollback) -> tuple[Outcome, str]:
     if rollback.stopping is not None:
-        return rollback.stopping, rollback.stopping_detail
+        return rollback.stopping, f"{rollback.stopping_detail} {together.taken_back(rollback)}".rstrip()
     recovery = rollback.step_of(StepKind.VERIFY_RECOVERY)
     if recovery is None:
         return (

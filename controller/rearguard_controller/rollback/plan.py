@@ -5,6 +5,7 @@ Here: from a configured target to steps, and whether a rollback first waits.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from rearguard_controller.model import (
@@ -28,13 +29,14 @@ from rearguard_controller.model import (
 PAUSE_OWNER = "pause-owner"
 
 
-def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ...]:
+def plan(target: Target, *, conditions: tuple[Condition, ...], together: bool = False) -> tuple[Step, ...]:
     """The frozen steps of a rollback of `target`.
 
     Args:
         target: as configured now; a later reload does not change the plan.
         conditions: what must be over before the rollback counts as recovered; without any there is no verify_recovery
             step.
+        together: whether other targets go back with it, so that the change is taken back when one of them fails.
 
     Returns:
         Steps in their order, `seq` counting from 0, all planned.
@@ -42,17 +44,13 @@ def plan(target: Target, *, conditions: tuple[Condition, ...]) -> tuple[Step, ..
     drafts = [*_pause(target.release), *(_hook_step(StepKind.BEFORE_HOOK, hook) for hook in target.before)]
     first = len(drafts) - len(target.before)
     undo_of = {index: hook for index, hook in enumerate(target.before, first) if hook.undo is not None}
-    drafts.append(
-        _step(
-            StepKind.ROLL_BACK,
-            "roll-back",
-            target.release,
-            target.release.timeout,
-            AfterCrash.LOOK_FIRST,
-        )
-    )
+    release = target.release
+    roll_back = _step(StepKind.ROLL_BACK, "roll-back", release, release.timeout, AfterCrash.LOOK_FIRST)
+    drafts.append(roll_back)
     if target.health is not None:
         drafts.append(_step(StepKind.VERIFY_HEALTH, "health", target.health, target.health.timeout, AfterCrash.REDO))
+    if together:
+        drafts.append(replace(roll_back, kind=StepKind.UNDO_ROLL_BACK, name="undo roll-back"))
     drafts += [_hook_step(StepKind.AFTER_HOOK, hook) for hook in target.after if hook.before_restore]
     drafts += [_undo_step(index, hook) for index, hook in reversed(undo_of.items())]
     drafts += [_hook_step(StepKind.AFTER_HOOK, hook) for hook in target.after if not hook.before_restore]
@@ -102,6 +100,15 @@ def _undo_step(index: int, hook: Hook) -> Step:
         undoes=index,
         only_when_healthy=hook.undo_when_healthy,
     )
+
+
+def distinct(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Each condition once: the alerts of several instances share one."""
+    found: list[Condition] = []
+    for each in conditions:
+        if each not in found:
+            found.append(each)
+    return tuple(found)
 
 
 def waiting_for(rollback: Rollback, verdict: Verdict, policy: Policy) -> Rollback:

@@ -53,6 +53,19 @@ def _stops(outcome: Outcome) -> Callable[[Rollback, Event], Rollback]:
     return stop
 
 
+def _together_done(rollback: Rollback, event: Event) -> Rollback:
+    """What was changed stays changed. The first one says so only while it goes on; the others hear it in any case."""
+    if not rollback.follows_another:
+        _refuse_if_stopping(rollback, event)
+    return replace(rollback, together_done=True)
+
+
+def _together_ended(rollback: Rollback, event: Event) -> Rollback:
+    if rollback.together_done or event.outcome is None:
+        raise ConflictError(f"Rollback {rollback.id} does not depend on others any more.")
+    return _stops(event.outcome)(rollback, event)
+
+
 def _close_asked(rollback: Rollback, event: Event) -> Rollback:
     return replace(_stops(Outcome.NEEDS_A_PERSON)(rollback, event), close_asked=True)
 
@@ -122,6 +135,7 @@ PHASES: Mapping[tuple[Phase, EventKind], Callable[[Rollback, Event], Rollback]] 
     (Phase.WAITING, EventKind.TARGET_CHANGED): _stops(Outcome.SUPERSEDED),
     (Phase.WAITING, EventKind.ABORT_ASKED): _stops(Outcome.ABORTED),
     (Phase.WAITING, EventKind.CLOSE_ASKED): _close_asked,
+    (Phase.WAITING, EventKind.TOGETHER_ENDED): _together_ended,
     (Phase.WAITING, EventKind.CLOSED): _closed,
     (Phase.RUNNING, EventKind.STEP_STARTED): _step_event,
     (Phase.RUNNING, EventKind.STEP_DONE): _step_event,
@@ -131,8 +145,12 @@ PHASES: Mapping[tuple[Phase, EventKind], Callable[[Rollback, Event], Rollback]] 
     (Phase.RUNNING, EventKind.TARGET_CHANGED): _stops(Outcome.SUPERSEDED),
     (Phase.RUNNING, EventKind.ABORT_ASKED): _stops(Outcome.ABORTED),
     (Phase.RUNNING, EventKind.CLOSE_ASKED): _close_asked,
+    (Phase.RUNNING, EventKind.TOGETHER_DONE): _together_done,
+    (Phase.RUNNING, EventKind.TOGETHER_ENDED): _together_ended,
     (Phase.RUNNING, EventKind.CLOSED): _closed,
 }
+
+TAKES_BACK = frozenset({StepKind.UNDO_HOOK, StepKind.UNDO_ROLL_BACK})  # steps of an attempt that has ended
 
 STEPS: Mapping[tuple[StepState, EventKind], StepState] = {
     (StepState.PLANNED, EventKind.STEP_STARTED): StepState.STARTED,
@@ -169,8 +187,8 @@ def apply(rollback: Rollback | None, event: Event) -> Rollback:
 
 
 def is_over(rollback: Rollback, step: Step) -> bool:
-    """Whether the attempt has ended, so that a step that was begun is not repeated; undo hooks still are."""
-    return rollback.stopping is not None and step.kind is not StepKind.UNDO_HOOK
+    """Whether the attempt has ended, so that a step that was begun is not repeated; what takes back still is."""
+    return rollback.stopping is not None and step.kind not in TAKES_BACK
 
 
 def reason_to_skip(rollback: Rollback, step: Step) -> str | None:
@@ -179,14 +197,26 @@ def reason_to_skip(rollback: Rollback, step: Step) -> str | None:
     match step.kind:
         case StepKind.BEFORE_HOOK | StepKind.ROLL_BACK | StepKind.VERIFY_HEALTH | StepKind.VERIFY_RECOVERY:
             return None if stopping is None else f"The attempt has ended: {stopping}."
+        case StepKind.UNDO_ROLL_BACK:
+            return _reason_to_stay(rollback)
         case StepKind.UNDO_HOOK:
             return _reason_to_leave_undone(rollback, step)
         case StepKind.AFTER_HOOK:
             if _state_of(rollback, StepKind.ROLL_BACK) is not StepState.DONE:
                 return "The version was not put back."
+            if _state_of(rollback, StepKind.UNDO_ROLL_BACK) not in (None, StepState.SKIPPED):
+                return f"{rollback.from_version} was put back again."
             if stopping is Outcome.ABORTED or (stopping is not None and step.before_restore):
                 return f"The attempt has ended: {stopping}."
             return None
+
+
+def _reason_to_stay(rollback: Rollback) -> str | None:
+    """Why a version is not left again; None when it is, or when the others have not come so far yet."""
+    if rollback.together_done:
+        return "All that go back together were changed."
+    step = rollback.step_of(StepKind.ROLL_BACK)
+    return "No version was left: nothing to take back." if step is None or step.attempt == 0 else None
 
 
 def _reason_to_leave_undone(rollback: Rollback, step: Step) -> str | None:

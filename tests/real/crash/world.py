@@ -73,6 +73,8 @@ targets:
 class World:
     """One target, its stand-in for Prometheus, and the controllers that look after it."""
 
+    text = CONFIGURATION
+
     def __init__(self, folder, store, *, limit="20s"):
         self.folder, self.store, self.limit = folder, store, limit
         self.requests = []  # names of the hooks that were asked for over HTTP, in order
@@ -96,13 +98,8 @@ class World:
             (self.folder / "knobs" / f"slow.{name}").write_text(str(seconds))
         for name in (*(f"fail.{each}" for each in fails), *(["idempotent"] if idempotent else [])):
             (self.folder / "knobs" / name).touch()
-        journal, now = await open_journal(self.store.address), time.time()
-        good = Release(
-            TARGET, "v1", now - 86400, now - 600, now - 86400, service_version="v1", known_good_at=now - 80000
-        )
-        for release in (good, Release(TARGET, "v2", now - 600, now, service_version="v2")):
-            await journal.change_release(TARGET, release.version, lambda _known, release=release: release)
-        await journal.change_target(TARGET, lambda state: _deployed(state, now))
+        journal = await open_journal(self.store.address)
+        await released(journal, TARGET)
         await journal.close()
         return self
 
@@ -114,8 +111,7 @@ class World:
         file = self.folder / f"rearguard-{len(self.controllers)}.yaml"
         port = free_ports(1)[0]
         file.write_text(
-            CONFIGURATION.format(**{**words, "journal": address, "port": port, "url": self.url, **changes})
-            + self.more
+            self.text.format(**{**words, "journal": address, "port": port, "url": self.url, **changes}) + self.more
         )
         return file
 
@@ -289,6 +285,15 @@ class World:
 
 
 _ANNOTATIONS = {"figure": FIGURE, "threshold": "> 0.1", "summary": "Too many errors."}
+
+
+async def released(journal, target):
+    """Let v1 of a target have earned trust, and v2 have come ten minutes ago."""
+    now = time.time()
+    good = Release(target, "v1", now - 86400, now - 600, now - 86400, service_version="v1", known_good_at=now - 80000)
+    for release in (good, Release(target, "v2", now - 600, now, service_version="v2")):
+        await journal.change_release(target, release.version, lambda _known, release=release: release)
+    await journal.change_target(target, lambda state: _deployed(state, now))
 
 
 def _deployed(state, now):

@@ -63,7 +63,7 @@ def test_facts_that_alerts_share_are_those_of_each(cases):
 
 @pytest.mark.parametrize("known", FACTS[:2])
 def test_a_thousand_alerts_that_differ_in_their_pod_cost_little_more_than_one(known):
-    """Each was asked all 24 questions: the judgements of a storm of 10,000 took as long as all else of it."""
+    """Each was asked all 25 questions: the judgements of a storm of 10,000 took as long as all else of it."""
     alerts = [alert(service_version="2.0", pod=f"shop-{number}") for number in range(1000)]
 
     def seconds(judge):

@@ -45,7 +45,7 @@ def test_a_decision_is_told_from_the_verdict_to_the_evidence(told):
     lines = told(observed(last_action_at=NOW - 60)).splitlines()
     assert "verdict   leave" in lines
     assert "versions  v2 -> v1" in lines
-    assert "2 of 24 answers would have to differ: mode_allows, cooldown_over." in lines
+    assert "2 of 25 answers would have to differ: mode_allows, cooldown_over." in lines
     start = lines.index("What would have to change")
     assert lines[start + 2 : start + 4] == [
         "mode_allows    Set mode: act (or ask) in policy standard.",
@@ -76,7 +76,7 @@ def test_nothing_is_wider_than_the_terminal_and_the_reasons_stand_in_their_order
 
 def test_a_decision_that_acts_has_nothing_to_change(told):
     out = told(decide("d1", alert(service_version="2.0"), target(), facts()))
-    assert "None of 24 answers stands in the way." in out
+    assert "None of 25 answers stands in the way." in out
     assert "What would have to change" not in out
     assert "Evidence" not in out
 

@@ -59,6 +59,7 @@ EVERY_REASON = (  # in the order of judgement
     "not_shown_by_older", "evidence_suffices", "not_a_blip",
     "dependencies_healthy", "known_good_exists", "not_already_handled", "no_open_rollback",
     "cooldown_over", "budget_left", "no_storm", "no_barrier", "owner_allows", "capacity_suffices",
+    "together_allows",
 )  # fmt: skip
 
 

@@ -244,6 +244,7 @@ ELSEWHERE = {
     " (service_name: checkout, deployment_environment_name: production, action: rollback).",
     "owner_allows": "Whoever owns the version of checkout would have to let it be changed.",
     "capacity_suffices": "There would have to be room for v1.",
+    "together_allows": "The targets that go back together with it would have to be able to.",
 }
 
 
@@ -260,7 +261,7 @@ def test_an_answer_in_the_way_says_what_would_have_to_change_and_the_others_say_
     of_facts, of_target, code, sentence = CASES[name]
     decision = judged(facts(**of_facts), target(**of_target))
     assert remedies_of(decision) == {code: sentence}
-    assert wording.summary(decision) == f"1 of 24 answers would have to differ: {code}."
+    assert wording.summary(decision) == f"1 of 25 answers would have to differ: {code}."
 
 
 def test_a_barrier_says_how_to_go_back_past_it():
@@ -271,7 +272,7 @@ def test_a_barrier_says_how_to_go_back_past_it():
         f" To go back past v1.5: {sentence}",
         "no_barrier": f"If it may be gone back past: {sentence}",
     }
-    assert wording.summary(decision) == "2 of 24 answers would have to differ: known_good_exists, no_barrier."
+    assert wording.summary(decision) == "2 of 25 answers would have to differ: known_good_exists, no_barrier."
 
 
 @pytest.mark.parametrize("code", ELSEWHERE)
@@ -295,7 +296,7 @@ def test_unknown_serving_version_points_at_the_command_that_reads_it():
 def test_a_verdict_that_acts_has_nothing_in_its_way():
     decision = judged(facts(), target())
     assert remedies_of(decision) == {}
-    assert wording.summary(decision) == "None of 24 answers stands in the way."
+    assert wording.summary(decision) == "None of 25 answers stands in the way."
 
 
 def test_an_alert_of_no_target_names_the_labels_that_a_target_would_have_to_match():

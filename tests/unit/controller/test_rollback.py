@@ -59,6 +59,8 @@ PHASE_EVENTS = {
     "target_changed": (("waiting", "superseded"), ("running", "superseded")),
     "abort_asked": (("waiting", "aborted"), ("running", "aborted")),
     "close_asked": (("waiting", "needs_a_person"), ("running", "needs_a_person")),
+    "together_done": (None, ("running", None)),
+    "together_ended": (("waiting", "failed"), ("running", "failed")),
     "closed": (("closed", None), ("closed", None)),
 }
 NEEDED_STATE = {  # that the first step must have for a step event to be allowed
@@ -72,6 +74,8 @@ def event(kind: str, **fields) -> Event:
     base = {"at": NOW + 1, "seq": 0 if kind.startswith("step_") else None}
     if kind == "closed":
         base["outcome"] = Outcome.ABORTED
+    if kind == "together_ended":
+        base["outcome"] = Outcome.FAILED
     if kind == "opened":
         base["opened"] = rollback()
     return Event(EventKind(kind), **{**base, **fields})

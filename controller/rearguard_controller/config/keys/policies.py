@@ -55,6 +55,20 @@ POLICY = Section(
             "`0s`",
             "Mode `act` only: how long a person can stop a rollback before it is begun.",
         ),
+        Key(
+            "together",
+            "list of targets' names",
+            "none",
+            "Targets of this policy that are released together. When one goes back, so do the others that have a"
+            " recent release, or none does. [behaviour.md](behaviour.md#several-targets-together) says how.",
+        ),
+        Key(
+            "together_order",
+            "`as_one` or `stated`",
+            "`as_one`",
+            "`as_one`: all are prepared, then all are changed. `stated`: each begins when the one before it in the"
+            " list is changed and healthy. Either way all are taken back when one fails.",
+        ),
         Key("cooldown", "duration", "`5m`", "Least time between two automatic rollbacks of a target."),
         Key("budget", "mapping", "3 in `24h`", "Most automatic rollbacks of a target in a time."),
     ),

@@ -114,6 +114,7 @@ class PostgresJournal(StoreBase):
         decision: Decision,
         rollback: Rollback | None = None,
         *,
+        others: Sequence[Rollback] = (),
         idempotency_key: str | None = None,
         action: OperatorAction | None = None,
     ) -> None:
@@ -123,6 +124,8 @@ class PostgresJournal(StoreBase):
             await postgres_records.write_decision(connection, decision)
             if rollback is not None:
                 await postgres_records.open_rollback(connection, rollback, idempotency_key)
+            for each in others:
+                await postgres_records.open_rollback(connection, each, None)
             await postgres_records.audit(connection, action)
 
         await self._write(work)

@@ -121,6 +121,7 @@ class SqliteJournal(StoreBase):
         decision: Decision,
         rollback: Rollback | None = None,
         *,
+        others: Sequence[Rollback] = (),
         idempotency_key: str | None = None,
         action: OperatorAction | None = None,
     ) -> None:
@@ -130,6 +131,8 @@ class SqliteJournal(StoreBase):
             sqlite_records.write_decision(connection, decision)
             if rollback is not None:
                 sqlite_records.open_rollback(connection, rollback, idempotency_key)
+            for each in others:
+                sqlite_records.open_rollback(connection, each, None)
             sqlite_records.audit(connection, action)
 
         await self._write(work, urgent=action is not None)  # what a person asks must not have to wait for room
