@@ -55,7 +55,9 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     app = web.Application(middlewares=[around])
     app[DOOR] = door
     feed = app[FEED] = Feed(services.journal, services.clock)
-    app.on_shutdown.append(_end(feed))
+    slack = Slack(services)
+    app.on_shutdown.append(_end(feed.close))
+    app.on_cleanup.append(_end(slack.close))
     receiver = Receiver(services)
     reads = Reads(services)
     events = Events(feed, partial(_still_reads, gate))
@@ -66,7 +68,7 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
         Remembered(services),
         Health(services, receiver),
         events,
-        Slack(services),
+        slack,
     )
     routes = [route for topic in topics for route in topic.routes()]
     routes.append(openapi.route(routes, opened))
@@ -76,9 +78,9 @@ def build(services: Services, gate: Gate, tls: ServerTls | None = None) -> web.A
     return app
 
 
-def _end(feed: Feed) -> Callable[[web.Application], Awaitable[None]]:
+def _end(close: Callable[[], Awaitable[None]]) -> Callable[[web.Application], Awaitable[None]]:
     async def end(_app: web.Application) -> None:
-        await feed.close()
+        await close()
 
     return end
 

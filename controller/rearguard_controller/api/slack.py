@@ -66,6 +66,13 @@ class Slack:
         shown: json_views.Pressed = {"taken": True}
         return answer(shown)
 
+    async def close(self) -> None:
+        """End what is being done: whoever pressed sees in the channel that nothing came of it."""
+        working = list(self.working)
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
     async def _check(self, request: web.Request, settings: SlackButtons, body: bytes) -> None:
         """See that Slack sent it.
 

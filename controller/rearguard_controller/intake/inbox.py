@@ -60,6 +60,7 @@ class Intake:
     async def run(self) -> None:
         """Judge accepted alerts as they come, for ever."""
         loop = asyncio.get_running_loop()
+        self._queues.open()
         try:
             while True:
                 try:

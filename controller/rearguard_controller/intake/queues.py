@@ -77,6 +77,7 @@ class Queues:
         self._drained = drained
         self._queues: dict[str, _Queue] = {}
         self._in_hand: set[int] = set()
+        self._closed = False
 
     @property
     def in_hand(self) -> frozenset[int]:
@@ -84,7 +85,12 @@ class Queues:
         return frozenset(self._in_hand)
 
     def put(self, target: str, one: Waiting) -> None:
-        """Let an alert wait; a newer one takes the place of an older one with the same labels."""
+        """Let an alert wait; a newer one takes the place of an older one with the same labels.
+
+        While they are closed nothing waits: the inbox, and Prometheus' own list, are read again.
+        """
+        if self._closed:
+            return
         queue = self._queues.setdefault(target, _Queue())
         self._in_hand.update(one.ids)
         key = key_of(one.alert)
@@ -104,8 +110,13 @@ class Queues:
         if queue.task is None:
             queue.task = asyncio.create_task(self._work(target, queue), name=f"judging {target}")
 
+    def open(self) -> None:
+        """Judge, until `close`."""
+        self._closed = False
+
     async def close(self) -> None:
         """Stop judging; what was not judged stays in the inbox."""
+        self._closed = True
         tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
         self._queues.clear()
         for task in tasks:

@@ -32,4 +32,5 @@ def add_to(app: web.Application, services: Services, gate: Gate) -> None:
     for topic in (Views(site, TimeLines(services)), acts, Reports(site), Logins(site, acts)):
         for method, path, handle in topic.routes():
             app.router.add_route(method, path, site.guarded(handle))
+    app.on_cleanup.append(acts.close)
     add_files(app)

@@ -205,6 +205,13 @@ class Acts:
         if task.done():
             task.result()
 
+    async def close(self, _app: web.Application) -> None:
+        """End the drills that run: what they found so far is stored."""
+        drills = list(self._drills)
+        for task in drills:
+            task.cancel()
+        await asyncio.gather(*drills, return_exceptions=True)
+
     def _drilled(self, name: str, task: asyncio.Task[object]) -> None:
         self._drills.discard(task)
         error = None if task.cancelled() else task.exception()

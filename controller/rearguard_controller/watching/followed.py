@@ -32,10 +32,11 @@ class Followed:
                 self._targets.setdefault(target.release.workload, []).append(target)
         self._again: set[str] = set()
         self._looking: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
 
     def changed(self, workload: str) -> None:
         """A workload got another pod template; it is named as `KubernetesRelease.workload` does."""
-        if self._lead.epoch is None:
+        if self._lead.epoch is None or self._closed:
             return
         for target in self._targets.get(workload, ()):
             task = self._looking.get(target.name)
@@ -45,7 +46,8 @@ class Followed:
                 self._again.add(target.name)
 
     async def close(self) -> None:
-        """End what is being looked at."""
+        """End what is being looked at; what is told later is for the targets of another configuration."""
+        self._closed = True
         tasks = list(self._looking.values())
         for task in tasks:
             task.cancel()

@@ -227,8 +227,8 @@ class Watcher:
                     log.error("poll_failed", error=error.message, hint=error.hint)
                 await asyncio.sleep(max(0.0, self._poll_interval - (self._steady() - started)))
         finally:
-            await self._readiness.close()
             await self.each.close()
+            await self._readiness.close()  # last: a look at a target may begin a look at whether it is ready
 
     async def poll(self, intake: Intake) -> None:
         """Look once at everything. A fault of ours makes unknown what was not looked at; the next poll looks again.

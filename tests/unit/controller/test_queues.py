@@ -95,3 +95,24 @@ async def test_what_was_delivered_is_judged_before_what_a_poll_found_which_waits
     await queues.close()
     assert batches[1] == {"Delivered2"}
     assert "Found" in set().union(*batches[2:5])
+
+
+async def test_closed_queues_begin_nothing_and_keep_nothing_from_being_read_again():
+    """A poll may still find an alert when its leader is being stopped."""
+    batches = []
+
+    async def judge(_target, batch):
+        batches.append(batch)
+
+    queues = Queues(judge, failed=lambda: None, drained=lambda: None)
+    await queues.close()
+    before = asyncio.all_tasks()
+    queues.put(TARGET, Waiting(alert(), received_at=NOW, ids=(1,)))
+    assert (asyncio.all_tasks(), queues.in_hand) == (before, frozenset())
+    queues.open()
+    queues.put(TARGET, Waiting(alert(), received_at=NOW, ids=(1,)))
+    deadline = asyncio.get_running_loop().time() + 5
+    while not batches:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+    await queues.close()

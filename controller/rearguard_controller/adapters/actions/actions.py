@@ -142,7 +142,8 @@ class Actions:
         return tuple(line for line in lines if is_version(line))
 
     async def close(self) -> None:
-        """Close open connections."""
+        """Close open connections, when no command is being started any more."""
+        await self.children.none_starts()
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -233,16 +234,24 @@ async def _start(
             start.children.ended(pid)
         return transport, watch
 
-    starting = asyncio.ensure_future(spawn())
+    starting = start.children.begin(spawn())
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
+        await _until_done(starting)
         with suppress(OSError, ValueError):  # it never started: nothing to end
-            transport, watch = await starting
+            transport, watch = starting.result()
             if not _ended(transport.get_pid(), watch):
                 await _end_whatever_happens(transport.get_pid(), watch, start)
             transport.close()
         raise
+
+
+async def _until_done(starting: asyncio.Future[Any]) -> None:
+    """Wait for a start, which takes milliseconds, however often we are cancelled: asyncio never ends half of one."""
+    while not starting.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([starting])
 
 
 def secrets_of(action: CommandAction) -> Secrets:

@@ -12,10 +12,11 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 
@@ -56,6 +57,7 @@ class Ended:
 
 
 Orphans = Callable[[list[Process]], set[int]]
+T = TypeVar("T")
 
 
 async def end(leader: int, run: str = "", *, orphans: Orphans = lambda _found: set()) -> Ended:
@@ -200,6 +202,7 @@ class Children:
 
     _adopts: bool = field(default=False, init=False)
     _starting: int = field(default=0, init=False)
+    _starts: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
     _running: dict[int, _Running] = field(default_factory=dict, init=False)
     _reaped_at: float = field(default=0.0, init=False)
 
@@ -207,6 +210,18 @@ class Children:
         """From now on this process adopts the orphans among its descendants, and reaps them. Linux only."""
         with suppress(OSError, AttributeError):
             self._adopts = ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+    def begin(self, start: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin to start a command; who gives it up leaves the task to us."""
+        task = asyncio.get_running_loop().create_task(start)
+        self._starts.add(task)
+        task.add_done_callback(self._starts.discard)
+        return task
+
+    async def none_starts(self) -> None:
+        """Return when no start is under way: an event loop that is closed amid one waits for it for ever."""
+        while self._starts:
+            await asyncio.wait(self._starts)
 
     def starting(self) -> None:
         """A command is about to be started: until `started`, a child that is not known may be it."""
