@@ -81,6 +81,8 @@ class Runner:
             return
         for rollback in found:
             aside = self._aside.get(rollback.id, 0.0) > asyncio.get_running_loop().time()
+            if not aside:
+                self._aside.pop(rollback.id, None)
             if rollback.id not in self._driven and not aside:
                 if rollback.phase is not Phase.WAITING:
                     self._telemetry.opened(rollback)

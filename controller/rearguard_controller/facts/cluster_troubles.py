@@ -6,7 +6,7 @@ seen for `HOLDS` seconds without a break, so that a pod that only starts slowly 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rearguard_controller.adapters.kubernetes import HOLDS, Trouble
@@ -54,6 +54,12 @@ class ClusterTroubles:
         self._kinds, self._clock = kinds, clock
         self._since: dict[tuple[str, str, str], float] = {}  # target, version, trouble
         self._firing: dict[str, tuple[Alert, ...]] = {}  # by target, at the last look that got an answer
+
+    def keep_only(self, targets: Iterable[Target]) -> None:
+        """From now on these are watched; what was seen of others is forgotten."""
+        names = {target.name for target in targets}
+        self._since = {key: since for key, since in self._since.items() if key[0] in names}
+        self._firing = {name: alerts for name, alerts in self._firing.items() if name in names}
 
     async def of(self, target: Target) -> dict[str, Lasting]:
         """The troubles that a target's newest template has now, by name.

@@ -64,3 +64,10 @@ def _is_fresh(seen: Instances, since: float) -> bool:
 
 def _address(labels: Labels) -> tuple[str, str]:
     return labels.get("job", ""), labels.get("instance", "")
+
+
+def tells(instances: Instances | None) -> bool:
+    """Whether a change of version would be seen: all instances show one, or Prometheus cannot be asked now."""
+    if instances is None:
+        return False
+    return instances.samples is None or presence_of(instances, 0.0).service_version is not None

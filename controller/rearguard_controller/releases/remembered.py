@@ -10,8 +10,9 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rearguard_controller.model import ReleaseKind, Target
-from rearguard_controller.model.watched import MOST_LEFT_OUT, Watched
+from rearguard_controller.model import ReleaseKind, Target, TargetState
+from rearguard_controller.model.watched import MOST_APART, MOST_LEFT_OUT, Watched
+from rearguard_controller.releases.looks import Watch
 from rearguard_controller.runtime import Runtime
 
 READ_EVERY = 240.0  # seconds between two readings of a target to which nothing happens; see `_spread`
@@ -29,6 +30,7 @@ class _OfTarget:
     read_at: float = 0.0  # by the steady clock
     written: bool = False  # its record carries this term's moments
     seen_at: float | None = None  # until then it was as its record says
+    apart: bool = False  # the last look was a close one, and only the note tells of it
 
 
 class Remembered:
@@ -38,6 +40,7 @@ class Remembered:
         """Nothing was seen yet."""
         self._lead, self._clock, self._steady = runtime.lead, runtime.clock, runtime.steady
         self._targets: dict[str, _OfTarget] = {}
+        self._apart: set[str] = set()  # targets with moments of their own in the note
         self._gone: set[str] = set()  # targets that were watched in this term, and are no more
         self._epoch: int | None = None
         self._since = 0.0
@@ -48,6 +51,7 @@ class Remembered:
         self._gone |= gone
         for name in gone:
             del self._targets[name]
+            self._apart.discard(name)
 
     def known(self, target: Target) -> str | None:
         """The version that was read last, if it need not be read again by now."""
@@ -64,17 +68,33 @@ class Remembered:
         """Whether its record was written in this term, so that the note may speak of it."""
         return self._of(target.name).written
 
-    def saw(self, target: Target, at: float, *, written: bool) -> None:
+    def may_note(self, target: Target, watch: Watch) -> bool:
+        """Whether the note may tell of a look in place of the record; it has room for some that were close ones.
+
+        A close look at which no alerts could be read is none that the note tells of.
+        """
+        of = self._of(target.name)
+        has_room = watch.seen is not None and (of.apart or len(self._apart) < MOST_APART)
+        return of.written and (has_room or not watch.closely)
+
+    def moved_on(self, state: TargetState) -> TargetState:
+        """A target's state as the journal has it, seen until the last look of this term that found it so."""
+        of = self._of(state.target)
+        return state if not of.written or of.seen_at is None else Watched(self._since, of.seen_at).of(state)
+
+    def saw(self, target: Target, at: float, *, written: bool, closely: bool = False) -> None:
         """A look found the target as its record says, at `at`; `written`: the record carries this moment itself."""
         of = self._of(target.name)
-        of.seen_at = at
+        of.seen_at, of.apart = at, closely and not written
+        (self._apart.add if of.apart else self._apart.discard)(target.name)
         of.written = of.written or written
         self._gone.discard(target.name)
 
     def lost(self, target: Target) -> None:
         """A look could not tell."""
         of = self._of(target.name)
-        of.seen_at, of.version = None, None
+        of.seen_at, of.version, of.apart = None, None, False
+        self._apart.discard(target.name)
 
     async def note(self, targets: Iterable[Target]) -> None:
         """Note until when all of these were seen; not while too many were not.
@@ -95,13 +115,16 @@ class Remembered:
                 left_out.add(target.name)
         is_early = now - self._since < FIRST_NOTE and any(not of.written for of in self._targets.values())
         if moments and not is_early and len(left_out) <= MOST_LEFT_OUT:
-            await self._lead.note_watched(Watched(self._since, min(moments.values()), tuple(sorted(left_out))))
+            apart = {name: moments[name] for name in sorted(self._apart & moments.keys())}
+            at = min(moments.values())
+            await self._lead.note_watched(Watched(self._since, at, tuple(sorted(left_out)), apart))
 
     def _of(self, name: str) -> _OfTarget:
         if self._epoch != self._lead.epoch:
             self._epoch, self._since = self._lead.epoch, self._clock()
             self._targets.clear()
             self._gone.clear()
+            self._apart.clear()
         return self._targets.setdefault(name, _OfTarget())
 
 

@@ -36,7 +36,7 @@ from rearguard_controller.releases.bootstrap import Bootstrap
 from rearguard_controller.releases.by_pods import ByPods
 from rearguard_controller.releases.looks import Serving, Watch
 from rearguard_controller.releases.past import alerts_before_change
-from rearguard_controller.releases.presence import presence_of
+from rearguard_controller.releases.presence import tells
 from rearguard_controller.releases.remembered import Remembered
 from rearguard_controller.releases.rollout import arrived_at, beside, is_beside, is_one_rollout
 from rearguard_controller.releases.shown import Shown
@@ -107,7 +107,7 @@ class Releases:
         lock, _ = self._written.setdefault(target.name, (asyncio.Lock(), 0))
         async with lock:
             _, newest = self._written[target.name]
-            state = await self._journal.target_state(target.name)
+            state = self.remembered.moved_on(await self._journal.target_state(target.name))
             if number < newest and state.serving_version is not None:
                 return Serving(state.serving_version, "", state)
             if closely or version != state.serving_version or not self.remembered.is_written(target):
@@ -135,6 +135,7 @@ class Releases:
         window = target.policy.watch_window
 
         def changed(state: TargetState, release: Release) -> TargetState:
+            state = self.remembered.moved_on(state)
             is_trusted = release.known_good_at is not None
             if left is None or state.serving_version != left.version:
                 return serves(state, version, now, trusted=is_trusted)
@@ -152,6 +153,12 @@ class Releases:
         def noticed(known: Release | None) -> Release:
             return described(seen(known, target.name, version, now), description, shown)
 
+        if before == version and self.remembered.is_written(target):  # then only the moment is new
+            known = next(
+                (each for each in await self._journal.releases(target.name) if each.version == version), None
+            )
+            if known is not None and noticed(known) == known:
+                return Serving(version, "", replace(state, looked_at=now))
         _, state = await self._lead.change_both(target.name, version, noticed, changed)
         if before != version:
             log.info("version_changed", target=target.name, version=version, before=before, release=state.is_release)
@@ -307,9 +314,9 @@ class Releases:
     async def _serving(self, target: Target, watch: Watch) -> Serving:
         """Which version serves: read, unless nothing tells of a change since it was read last."""
         followed = isinstance(target.release, KubernetesRelease)  # and reading it costs nothing
-        version = None if watch.closely or followed or not _tells(watch) else self.remembered.known(target)
+        version = None if watch.closely or followed or not tells(watch.instances) else self.remembered.known(target)
         if version is not None:
-            state = await self._journal.target_state(target.name)
+            state = self.remembered.moved_on(await self._journal.target_state(target.name))
             if state.serving_version == version:
                 return Serving(version, "", state, read=False)
         async with self._of_polls:
@@ -319,25 +326,24 @@ class Releases:
         self, target: Target, serving: Serving, watch: Watch, polled: Callable[[TargetState], TargetState]
     ) -> TargetState:
         """Store what a poll makes of the state; if only moments moved on, the note of all targets tells of them."""
-        seen_at = self._clock()
+        seen_at = serving.state.looked_at or self._clock()
         if not serving.read:  # by scrapes: each shows a moment that may be a scrape ago
-            seen_at = (
-                seen_at - LONGEST_SCRAPE if watch.instances is None else watch.instances.asked_at - LONGEST_SCRAPE
-            )
+            seen_at = (self._clock() if watch.instances is None else watch.instances.asked_at) - LONGEST_SCRAPE
 
         def seen_now(state: TargetState) -> TargetState:
+            state = self.remembered.moved_on(state)
             after, looked_at = polled(state), state.looked_at
-            if serving.read or looked_at is None or after.serving_version != serving.version:
+            if looked_at is None or after.serving_version != serving.version:
                 return after
             return replace(after, looked_at=max(looked_at, seen_at))
 
         state = seen_now(serving.state)
         is_same = differ_in_time_only(serving.state, state) and state.serving_version == serving.version
-        noted = is_same and not watch.closely and self.remembered.is_written(target)
+        noted = is_same and self.remembered.may_note(target, watch)
         if not noted:
             state = await self._lead.change_target(target.name, seen_now)
         if watch.seen is not None:
-            self.remembered.saw(target, seen_at, written=not noted)
+            self.remembered.saw(target, seen_at, written=not noted, closely=watch.closely)
         else:
             self.remembered.lost(target)
         return state
@@ -386,12 +392,6 @@ class Releases:
 
     def _context(self, target: Target) -> ActionContext:
         return ActionContext(target=target.name)
-
-
-def _tells(watch: Watch) -> bool:
-    """Whether a change of version would be seen: all instances show one, or Prometheus cannot be asked now."""
-    seen = watch.instances
-    return seen is not None and (seen.samples is None or presence_of(seen, 0.0).service_version is not None)
 
 
 def _known(release: Release | None) -> Release:

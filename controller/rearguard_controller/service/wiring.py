@@ -135,7 +135,8 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     poll_interval = configuration.prometheus.poll_interval
     engine.trouble.use(targets, configuration.storm)
     engine.effects.check_with(StillFiring(sources.prometheus, sources.alerts_now, targets).after)
-    engine.remembered.keep_only(targets)
+    for memory in (engine.remembered, engine.care, engine.cluster_troubles):
+        memory.keep_only(targets)
     releases = Releases(runtime, engine.kinds, sources.prometheus, engine.remembered)
     readiness = Readiness(runtime, releases, engine.actions, sources.alertmanager, configuration.notify)
     watcher = Watcher(runtime, targets, sources, releases, readiness, poll_interval=poll_interval, care=engine.care)

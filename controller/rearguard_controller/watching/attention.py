@@ -74,6 +74,11 @@ class Attention:
         self._polls = 0
         self._epoch: int | None = None
 
+    def keep_only(self, targets: Iterable[Target]) -> None:
+        """From now on these are watched; what was seen of others is forgotten, and is news if they come back."""
+        names = {target.name for target in targets}
+        self._seen = {name: seen for name, seen in self._seen.items() if name in names}
+
     def begin(self, epoch: int | None) -> None:
         """A poll begins; in another term everything is looked at closely."""
         self._polls += 1

@@ -74,6 +74,12 @@ class EachTarget:
         """Return when no look goes on."""
         await asyncio.gather(*self._looking.values())
 
+    async def settled(self, within: float) -> None:
+        """Return when no look goes on, or after so many seconds."""
+        going_on = [task for task in self._looking.values() if not task.done()]
+        if going_on:
+            await asyncio.wait(going_on, timeout=within)
+
     async def close(self) -> None:
         """End what goes on."""
         for task in self._looking.values():

@@ -87,6 +87,9 @@ ASKED_OF_PROMETHEUS = (
 )
 READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
+SETTLES_FOR = (
+    2.0  # seconds for which a poll waits for its looks before it notes them; at most a quarter of its interval
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +243,6 @@ class Watcher:
         self._care.begin(self._lead.epoch)
         try:
             await self._poll(intake)
-            await self._releases.remembered.note(self._targets)
         except (JournalError, LeaseLostError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever an answer makes of our code: others still wait for the next poll
@@ -249,6 +251,8 @@ class Watcher:
                 self._not_asked(target, readiness_rules.broke, readiness_rules.broke(PROMETHEUS))
         finally:
             self._pace.end()
+        await self.each.settled(min(SETTLES_FOR, self._poll_interval / 4))
+        await self._releases.remembered.note(self._targets)
 
     def _not_asked(
         self, target: Target, why: Callable[[str], Check], *known: Check, look: Look | None = Look.CLOSELY

@@ -6,7 +6,7 @@ import pytest
 
 from rearguard_controller.model import AlertsSeen, Sample, SeenAlert, TargetState
 from rearguard_controller.model.codes import AlertState
-from rearguard_controller.model.watched import MOST_LEFT_OUT, Watched
+from rearguard_controller.model.watched import MOST_APART, MOST_LEFT_OUT, Watched
 from rearguard_controller.releases.looks import Serving, Watch
 from rearguard_controller.releases.presence import Instances
 from rearguard_controller.releases.remembered import Remembered
@@ -35,6 +35,18 @@ def shows(*versions):
 
 def calm(state=STATE, known=V1, **watch):
     return is_calm(IT, Serving(state.serving_version, "", state), known, Watch(**watch), NOW)
+
+
+def test_what_was_seen_of_a_target_that_is_gone_is_forgotten_and_news_when_it_comes_back():
+    care = Attention()
+    care.begin(1)
+    for name in ("gone", "stays"):
+        care.look(name, SIGNS, 4)
+        care.found(name, calm=True)
+    care.keep_only([target(name="stays")])
+    care.begin(1)
+    assert care.look("gone", SIGNS, 10**6) is Look.CLOSELY
+    assert care.look("stays", SIGNS, 10**6) is None
 
 
 def test_a_target_with_a_trusted_version_for_long_is_calm():
@@ -174,6 +186,44 @@ async def test_the_note_says_until_when_all_were_seen_and_who_was_not(remembered
         Watched(NOW, NOW, ("b", "c")),
         Watched(NOW, clock.now, ("c",)),
     ]
+
+
+CLOSE = Watch(seen=AlertsSeen(NOW, ()), closely=True)
+
+
+async def test_the_note_has_the_moments_of_targets_that_are_looked_at_closely_so_that_no_record_is_written(
+    remembered, lead, clock
+):
+    fleet = [target(name=name) for name in "abc"]
+    for each in fleet:
+        remembered.saw(each, NOW, written=True)
+    young = fleet[1]
+    assert remembered.may_note(young, CLOSE)
+    assert not remembered.may_note(young, Watch(closely=True)), "Prometheus was away: its moment would be lost"
+    clock.now += 15
+    remembered.saw(young, clock.now, written=False, closely=True)
+    await remembered.note(fleet)
+    (noted,) = lead.noted
+    assert noted == Watched(NOW, NOW, apart={"b": NOW + 15})
+    seen = {name: noted.of(replace(SEEN, target=name, looked_at=NOW, clean_checked_at=NOW)) for name in "ab"}
+    assert [seen[name].clean_checked_at for name in "ab"] == [NOW, NOW + 15]
+    assert remembered.moved_on(replace(SEEN, target="b", looked_at=NOW)).looked_at == NOW + 15
+    remembered.saw(young, clock.now, written=True, closely=True)  # something changed: its record tells
+    await remembered.note(fleet)
+    assert lead.noted[-1].apart == {}
+
+
+async def test_there_is_room_in_the_note_for_so_many_of_them(remembered):
+    fleet = [target(name=f"s{number}") for number in range(MOST_APART + 1)]
+    for each in fleet:
+        remembered.saw(each, NOW, written=True)
+    for each in fleet[:-1]:
+        assert remembered.may_note(each, CLOSE)
+        remembered.saw(each, NOW, written=False, closely=True)
+    assert not remembered.may_note(fleet[-1], CLOSE)
+    assert remembered.may_note(fleet[0], CLOSE)
+    remembered.lost(fleet[0])
+    assert remembered.may_note(fleet[-1], CLOSE)
 
 
 async def test_a_target_whose_record_was_not_written_in_this_term_is_not_spoken_of(remembered, lead, clock):
