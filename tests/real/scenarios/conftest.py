@@ -14,8 +14,14 @@ SIDE_BY_SIDE = (
     stories.release_without_any_traffic,
     stories.destination_without_traffic,
     stories.slow_leak_found_after_ninety_minutes,
+    stories.release_that_fails_five_of_a_hundred,
 )
-LONG = (stories.two_bad_releases_in_a_row, stories.alert_that_flaps)
+LONG = (
+    stories.two_bad_releases_in_a_row,
+    stories.alert_that_flaps,
+    stories.release_that_falls_silent,
+    stories.release_whose_process_keeps_starting_anew,
+)
 
 
 @pytest.fixture(scope="module")

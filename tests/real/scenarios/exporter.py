@@ -21,6 +21,7 @@ class Numbers:
     requests: float = 20.0
     errors: float = 0.0  # share of the requests
     memory: float = 0.4  # share of the limit
+    lives: float = 0.0  # seconds after which its process starts anew; 0: never
 
 
 @dataclass
@@ -34,12 +35,13 @@ class Instance:
     _counted: dict[str, float] = field(default_factory=dict)
     _shown: str = ""
     _at: float = 0.0
+    _began: float = 0.0
 
     def text(self) -> str:
         now, version = time.monotonic(), self.version()
         numbers = self.numbers(version)
-        if version != self._shown:
-            self._counted, self._shown, self._at = {"200": 0.0, "500": 0.0}, version, now
+        if version != self._shown or 0 < numbers.lives <= now - self._began:
+            self._counted, self._shown, self._at, self._began = {"200": 0.0, "500": 0.0}, version, now, now
         passed, self._at = now - self._at, now
         self._counted["500"] += passed * numbers.requests * numbers.errors
         self._counted["200"] += passed * numbers.requests * (1 - numbers.errors)
@@ -51,6 +53,8 @@ class Instance:
             f"process_memory_usage_bytes {numbers.memory * 1e9:.0f}",
             "# TYPE process_memory_limit_bytes gauge",
             "process_memory_limit_bytes 1e9",
+            "# TYPE process_start_time_seconds gauge",
+            f"process_start_time_seconds {time.time() - (now - self._began):.2f}",
             "# TYPE http_server_request_duration_seconds histogram",
         ]
         for code, count in self._counted.items():

@@ -29,6 +29,9 @@ def add_services(stage: Stage) -> None:
     stage.add("before")
     stage.add("restarted")
     stage.add("flapping", policy={"cooldown": "10m"})
+    stage.add("worse").does("v1", requests=40)
+    stage.add("silent", beside="v1")
+    stage.add("restarts")
     stage.add("quiet").does("v1", requests=0)
     stage.add("unproven", settings={"verify": {"recovery": {"within": "15s"}}})
     _add_leak(stage)
@@ -218,6 +221,43 @@ def slow_leak_found_after_ninety_minutes(stage: Stage) -> None:
     said = {reason["code"]: reason["detail"] for reason in decision["reasons"]}
     assert "v2 began to serve 1h3" in said["recent_release"]
     assert "median of 0.4" in said["previous_version_healthy"]
+
+
+def release_that_fails_five_of_a_hundred(stage: Stage) -> None:
+    """Both halves find it: the rules by an alert, and the controller by the same evidence from raw counters."""
+    worse = stage.services["worse"]
+    stage.trusted("worse")
+    worse.does("v2", requests=40, errors=0.05)  # half of what the fixed threshold asks for
+    worse.deploy("v2")
+    rollback = stage.closed("worse")
+    _went_back(rollback, worse, "v2")
+    decision = stage.get(f"decisions/{rollback['decision_id']}")
+    assert decision["alert"]["name"] == "ReleaseWorse"
+    for code in ("recent_release", "began_after_release", "evidence_suffices", "not_a_blip"):
+        assert holds(decision)[code] is True, code
+
+
+def release_that_falls_silent(stage: Stage) -> None:
+    silent = stage.services["silent"]
+    stage.trusted("silent")
+    silent.deploy("v2")
+    _seen(stage, silent, "v2")
+    time.sleep(75.0)  # it answers long enough to be missed
+    silent.does("v2", requests=0)
+    rollback = stage.closed("silent", within=300)
+    assert (rollback["from_version"], rollback["to_version"]) == ("v2", "v1")
+    assert (silent.version, silent.drained) == ("v1", False)
+    assert stage.get(f"decisions/{rollback['decision_id']}")["alert"]["name"] == "ReleaseSilent"
+
+
+def release_whose_process_keeps_starting_anew(stage: Stage) -> None:
+    restarts = stage.services["restarts"]
+    stage.trusted("restarts")
+    restarts.does("v2", lives=12)
+    restarts.deploy("v2")
+    rollback = stage.closed("restarts", within=240)
+    _went_back(rollback, restarts, "v2")
+    assert stage.get(f"decisions/{rollback['decision_id']}")["alert"]["name"] == "ReleaseRestarts"
 
 
 def two_bad_releases_in_a_row(stage: Stage) -> None:

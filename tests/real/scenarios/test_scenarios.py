@@ -31,6 +31,18 @@ def test_a_slow_leak_found_ninety_minutes_after_its_release_is_rolled_back(told)
     told(stories.slow_leak_found_after_ninety_minutes)
 
 
+def test_a_release_that_fails_five_of_a_hundred_is_found_by_rules_and_controller_and_rolled_back(told):
+    told(stories.release_that_fails_five_of_a_hundred)
+
+
+def test_a_release_that_falls_silent_beside_an_older_version_is_rolled_back(told):
+    told(stories.release_that_falls_silent)
+
+
+def test_a_release_whose_process_keeps_starting_anew_is_rolled_back(told):
+    told(stories.release_whose_process_keeps_starting_anew)
+
+
 def test_two_bad_releases_in_a_row_both_go_back_to_the_last_good_one(told):
     told(stories.two_bad_releases_in_a_row)
 
