@@ -193,7 +193,8 @@ async def test_moments_and_expressions_arrive_as_given(wire, asked):
     assert await asked.query_range(expression, 1.5, 61.5, 15.0) == ()
     path, _, fields = wire["seen"][0]
     assert path == "/api/v1/query_range"
-    assert fields == {"query": expression, "start": "1.500", "end": "61.500", "step": "15", "timeout": "5s"}
+    whole = {"partial_response": "false", "deny_partial_response": "1"}  # of Thanos, and of VictoriaMetrics' cluster
+    assert fields == {"query": expression, "start": "1.500", "end": "61.500", "step": "15", "timeout": "5s", **whole}
 
 
 async def test_the_certificate_must_lead_to_the_ca_file():

@@ -123,7 +123,14 @@ def short_target(entry: bytes) -> bytes:
         raise foreign_json.ShapeError("a target is no JSON") from None
     labels = foreign_json.labels(fields.get("labels"), "a target's labels")
     names = {name: value for name, value in labels.items() if name in ("job", "instance")}
-    return orjson.dumps({"labels": names, "scrapeInterval": fields.get("scrapeInterval")})
+    return orjson.dumps({"labels": names, "scrapeInterval": _interval_of(fields)})
+
+
+def _interval_of(target: Mapping[str, object]) -> object:
+    """How often a target is scraped, as it is written: VictoriaMetrics tells it only among the discovered labels."""
+    found = target.get("discoveredLabels")
+    told = found.get("__scrape_interval__") if isinstance(found, dict) else None
+    return target.get("scrapeInterval") or told
 
 
 @foreign_json.decoder
@@ -137,7 +144,7 @@ def scrape_intervals(data: object) -> dict[tuple[str, str], float]:
         foreign_json.mapping(data, "data").get("activeTargets"), "data.activeTargets"
     ):
         labels = foreign_json.labels(entry.get("labels"), f"{place}.labels")
-        written = entry.get("scrapeInterval")  # since Prometheus 2.33
+        written = _interval_of(entry)  # since Prometheus 2.33
         interval = durations.of_answer(written) if isinstance(written, str) else None
         if interval is not None:
             intervals[labels.get("job", ""), labels.get("instance", "")] = interval

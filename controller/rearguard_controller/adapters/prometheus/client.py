@@ -31,6 +31,10 @@ MOST_PARTS = 128  # of a range query that is too much at once
 _OUR_FAULT = (400, 422)  # the expression or parameters are bad: no other address would help
 _TOO_MUCH = ("too many samples", "exceeded maximum resolution")  # of a query that would be answered in parts
 
+# An answer without what a store that is down would have said is none: it would say that instances are gone. The first
+# is Thanos' word for it, the second that of VictoriaMetrics' cluster; others ignore them.
+WHOLE = {"partial_response": "false", "deny_partial_response": "1"}
+
 
 class Prometheus(Asking):
     """The Prometheus of the configuration. Close it when done. Every method raises `SourceError` only."""
@@ -137,7 +141,7 @@ class Prometheus(Asking):
 
     async def _series_of_alerts(self, name: str, labels: Labels) -> tuple[Sample, ...]:
         kept = Kept("result", partial(foreign_json.only, self._wanted, "metric"))
-        fields = {"query": f"{name}{selector_text(labels)}", "timeout": f"{self._timeout:g}s"}
+        fields = {"query": f"{name}{selector_text(labels)}", "timeout": f"{self._timeout:g}s", **WHOLE}
         return await self.ask("POST", "/api/v1/query", fields, answers.samples, kept=kept)
 
     async def scrape_intervals(self) -> dict[tuple[str, str], float]:
@@ -147,7 +151,7 @@ class Prometheus(Asking):
 
     async def query(self, expression: str, time: float | None = None) -> tuple[Sample, ...]:
         """A vector or scalar at a moment (seconds since the epoch), or now. NaN is left out, Inf is kept."""
-        fields = {"query": expression, "timeout": f"{self._timeout:g}s"}
+        fields = {"query": expression, "timeout": f"{self._timeout:g}s", **WHOLE}
         shift = await self._shift()
         if time is not None:
             fields["time"] = f"{time + shift:.3f}"
@@ -202,6 +206,7 @@ class Prometheus(Asking):
             "end": f"{end:.3f}",
             "step": f"{step:g}",
             "timeout": f"{self._timeout:g}s",
+            **WHOLE,
         }
         return await self.ask("POST", "/api/v1/query_range", fields, shape)
 
@@ -213,7 +218,7 @@ class Prometheus(Asking):
         """
         shift = await self._shift()
         fields = {"query": f"{selector}[{duration(end - start)}]", "time": f"{end + shift:.3f}"}
-        fields["timeout"] = f"{self._timeout:g}s"
+        fields |= {"timeout": f"{self._timeout:g}s", **WHOLE}
         return ours_of_series(await self.ask("POST", "/api/v1/query", fields, answers.series), shift)
 
 
