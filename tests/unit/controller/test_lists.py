@@ -103,7 +103,7 @@ def test_alerts_by_their_series_have_the_labels_the_beginning_and_their_rules_an
         labels={**TRIGGER, "team": "{{ $labels.team }}"}, figure='x{s="{{ $labels.team }}"}', summary="{{ $value }}"
     )
     rules = Rules((rule(labels={**TRIGGER, "tier": "2"}, figure="wrong"), mine))
-    shown = [Sample({"__name__": "ALERTS", "alertstate": "pending", **labels}, 1.0, NOW)]
+    shown = [Sample({"__name__": "ALERTS", "alertstate": "pending", **labels}, NOW - 1, NOW)]
     since = [Sample({"__name__": "ALERTS_FOR_STATE", **labels}, NOW - 40, NOW)]
     (found,) = series_of_alerts.alerts(shown, since, rules)
     annotations = {"figure": 'x{s="shop"}', "summary": "{{ $value }}"}

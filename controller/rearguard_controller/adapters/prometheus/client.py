@@ -135,13 +135,14 @@ class Prometheus(Asking):
         """
         shift = await self._shift()
         shown, since = await asyncio.gather(
-            self._series_of_alerts("ALERTS", labels), self._series_of_alerts("ALERTS_FOR_STATE", labels)
+            self._series_of_alerts(f"timestamp(ALERTS{selector_text(labels)})"),
+            self._series_of_alerts(f"ALERTS_FOR_STATE{selector_text(labels)}"),
         )
         return ours_of_alerts(series_of_alerts.alerts(shown, since, rules), shift)
 
-    async def _series_of_alerts(self, name: str, labels: Labels) -> tuple[Sample, ...]:
+    async def _series_of_alerts(self, expression: str) -> tuple[Sample, ...]:
         kept = Kept("result", partial(foreign_json.only, self._wanted, "metric"))
-        fields = {"query": f"{name}{selector_text(labels)}", "timeout": f"{self._timeout:g}s", **WHOLE}
+        fields = {"query": expression, "timeout": f"{self._timeout:g}s", **WHOLE}
         return await self.ask("POST", "/api/v1/query", fields, answers.samples, kept=kept)
 
     async def scrape_intervals(self) -> dict[tuple[str, str], float]:

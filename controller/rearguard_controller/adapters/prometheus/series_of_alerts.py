@@ -1,6 +1,6 @@
 """Alerts made of the series `ALERTS` and `ALERTS_FOR_STATE`, which Prometheus writes for each alert it evaluates.
 
-Here: what these series say, and the annotations that the alert's rule adds.
+Here: what these series say, which of them nobody writes any more, and the annotations that the alert's rule adds.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Ru
 from rearguard_controller.model import AlertState, Labels, Sample
 
 _STATES = {"firing": AlertState.FIRING, "pending": AlertState.PENDING}
+_MISSED = 3  # evaluations without a word of an alert, after which it is over
 _OF_SERIES = frozenset({"__name__", "alertstate"})  # labels that an alert's series have and the alert has not
 
 
@@ -19,7 +20,8 @@ def alerts(shown: Iterable[Sample], since: Iterable[Sample], rules: Rules) -> tu
     """The alerts of these series.
 
     Args:
-        shown: of `ALERTS`.
+        shown: of `timestamp(ALERTS)`. A Prometheus that was killed could not end its series: they stay in sight for
+            five minutes, so the moment of the last sample tells whether the alert is still evaluated.
         since: of `ALERTS_FOR_STATE`, whose value is when the alert's condition became true.
         rules: where annotations come from.
     """
@@ -33,7 +35,14 @@ def alerts(shown: Iterable[Sample], since: Iterable[Sample], rules: Rules) -> tu
             value=None,
         )
         for each in shown
+        if not _is_left_behind(each, rules)
     )
+
+
+def _is_left_behind(shown: Sample, rules: Rules) -> bool:
+    """Whether the alert's rule was evaluated since, and did not write this series again. Not known: no."""
+    rule = next(iter(rules_of(_own(shown.labels), rules)), None)
+    return rule is not None and shown.at is not None and shown.at - shown.value > _MISSED * rule.interval > 0
 
 
 def _own(labels: Labels) -> Labels:
