@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from rearguard_exporter.families import Family, Kind, written_number
-from rearguard_exporter.values.counts import Table, add_up, tables_of
+from rearguard_exporter.values.counts import Table, add_up, packed, tables_of
 from rearguard_exporter.values.slots import Child, Exemplar, Readable
 
 
@@ -52,7 +52,7 @@ def _escaped(value: str) -> str:
 
 def _written(child: Child, tables: list[Table], template: str) -> str:
     parts = tables_of(tables, child.key)
-    state = parts[0].tobytes() if len(parts) == 1 else b"".join([counts.tobytes() for counts in parts])
+    state = packed(parts[0]) if len(parts) == 1 else b"".join(map(packed, parts))
     last = child.written
     if last is not None and last[0] == state:
         return last[1]

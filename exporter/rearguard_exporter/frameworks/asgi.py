@@ -30,11 +30,12 @@ from rearguard_exporter.frameworks.application_proxy import ApplicationProxy
 from rearguard_exporter.frameworks.asgi_beacons import beacon_answer, script_answer
 from rearguard_exporter.frameworks.asgi_channels import watch_channels
 from rearguard_exporter.frameworks.asgi_copies import MEASURED, watch_router
-from rearguard_exporter.frameworks.asgi_django import watch_django
 from rearguard_exporter.frameworks.asgi_loop import beside_loop, running_loop
 from rearguard_exporter.frameworks.asgi_request import Request, request_class
 from rearguard_exporter.frameworks.asgi_socket import Handshake, Socket
+from rearguard_exporter.frameworks.asgi_told import note_route, watch_frameworks
 from rearguard_exporter.frameworks.asgi_traced import TracedApp
+from rearguard_exporter.frameworks.falcon import follow_falcon
 from rearguard_exporter.frameworks.monitor_parts import MonitorParts
 from rearguard_exporter.traffic.excluded_paths import ExcludedPaths
 from rearguard_exporter.traffic.lanes import Lanes
@@ -95,6 +96,7 @@ class MeasuredApp(ApplicationProxy):
         tracers = parts.tracers
         traced = tracers.around_asgi(TracedApp(app, tracers)) if tracers else app
         self._own = _Own(traced, parts.excluded, endpoints, Lanes(parts.instruments), bool(tracers))
+        follow_falcon(app, note_route)
         tell_after_fork(self)
 
     def forget_parent(self) -> None:
@@ -189,7 +191,7 @@ class MeasuredApp(ApplicationProxy):
     def _enter(self, receive: Receive) -> None:
         watch_router(self.app)
         watch_channels(self.app)
-        watch_django()
+        watch_frameworks()
         self._own.request = request_class(receive)
         self._loop = running_loop()
         if self._loop is not None:

@@ -21,7 +21,7 @@ from rearguard_exporter.frameworks.asgi_caller import (
 )
 from rearguard_exporter.frameworks.asgi_loop import running_loop
 from rearguard_exporter.frameworks.asgi_route import route_of
-from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, UnfinishedResponseError, content_type_in
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, UnfinishedResponseError
 
 Message = MutableMapping[str, Any]
 
@@ -32,8 +32,7 @@ _FINAL = 200  # statuses below it go ahead of the head
 _WITHOUT_BODY = frozenset({204, 304})
 _CONTENT_LENGTH = b"content-length"
 _LENGTH_OF_NAME = len(_CONTENT_LENGTH)
-_KEPT = 1024  # lengths whose text is kept, because reading a number takes ten times as long as comparing its text
-_LENGTHS = tuple(str(length).encode() for length in range(_KEPT))
+_PROMISES = tuple((_CONTENT_LENGTH, str(length).encode()) for length in range(1024))
 _BODY = "http.response.body"
 _SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # extensions: bodies that are files
 
@@ -41,16 +40,13 @@ _SENT_BY_SERVER = ("http.response.pathsend", "http.response.zerocopysend")  # ex
 class Request(MeasuredRequest):
     """One request. `receive` and `send` are what the application calls, so it sees the answer to its last byte."""
 
-    __slots__ = ("_head", "_is_last", "_reported", "_sent", "_timer", "ask")
+    __slots__ = ("_is_last", "_reported", "_sent", "_timer", "ask")
     ask: Callable[[], Awaitable[Message]]  # the server's `receive`
-    _head: Message  # absent until it is sent
     _is_last: bool  # of the part of the body that is sent; absent until there is one
     _reported: str  # the class of an exception that the framework answered; absent unless it told one
     _sent: float  # bytes of a stream; absent until its first part, not a number if a part was a file
     _timer: asyncio.TimerHandle  # absent unless the end of the application is waited for
     route_of = staticmethod(route_of)
-    may_be_short = True
-    """Whether the server sends an answer that is shorter than its head promises."""
 
     @property
     def reported_error(self) -> str:
@@ -60,10 +56,6 @@ class Request(MeasuredRequest):
     @reported_error.setter
     def reported_error(self, name: str) -> None:
         self._reported = name
-
-    def content_type(self) -> str:
-        """As the headers say."""
-        return content_type_in(self._head.get("headers", ())) if hasattr(self, "_head") else ""
 
     async def receive(self) -> Message:
         """The server's `receive`."""
@@ -83,7 +75,7 @@ class Request(MeasuredRequest):
             else:
                 status = message.get("status")
                 self.status = status if isinstance(status, int) else 0
-                self._head = message
+                self.headers = message.get("headers", ())
         elif kind in _SENT_BY_SERVER:
             return self._send_body(message)
         sending: Awaitable[None] = self.forward(message)
@@ -104,12 +96,9 @@ class Request(MeasuredRequest):
         is_counted = (
             is_last
             and type(body) is bytes
-            and len(body) <= _SMALL
+            and (size := len(body)) <= _SMALL
             and self.is_open
-            and (
-                (self.since is None and not (self.may_be_short and self._is_short(body)) and self.end_ordinary(at))
-                or self._is_ended_ahead(body, at)
-            )
+            and ((self.since is None and self.end_ordinary(at, size, _PROMISES)) or self._is_ended_ahead(size, at))
         )
         try:
             await self.forward(message)
@@ -123,21 +112,20 @@ class Request(MeasuredRequest):
         if not is_counted:
             self._note_sent(message, is_last)
 
-    def _is_ended_ahead(self, body: bytes, at: float) -> bool:
-        """End a request whose last bytes are about to be sent, unless what follows may tell more."""
+    def _is_ended_ahead(self, size: int, at: float) -> bool:
+        """End a request whose last so many bytes are about to be sent, unless what follows may tell more."""
         if not self.status or self.status == SERVER_ERROR or (self.is_stream and may_hide_failure()):
             return False
         self.complete = at
-        self.end(self._shortage(len(body)))
+        self.end(self._shortage(size))
         return True
 
-    def _is_short(self, body: bytes) -> bool:
+    def is_short(self, size: int) -> bool:
         """Whether a body of one piece may be shorter than its head says, so that the long way has to look."""
         try:
-            for name, value in self._head["headers"]:
-                if name == _CONTENT_LENGTH or (len(name) == _LENGTH_OF_NAME and name.lower() == _CONTENT_LENGTH):
-                    size = len(body)
-                    return (size >= _KEPT or value != _LENGTHS[size]) and int(value) != size
+            for name, value in self.headers:
+                if len(name) == _LENGTH_OF_NAME and name.lower() == _CONTENT_LENGTH:
+                    return int(value) != size
         except Exception:  # noqa: BLE001 - headers of any shape
             return True
         return False
@@ -189,7 +177,7 @@ class Request(MeasuredRequest):
         """The bytes of the body, as the head says, if it does."""
         if self.subject["method"] == "HEAD" or self.status in _WITHOUT_BODY:
             return 0
-        lengths = [value for name, value in self._head.get("headers", ()) if name.lower() == _CONTENT_LENGTH]
+        lengths = [value for name, value in self.headers if name.lower() == _CONTENT_LENGTH]
         return int(lengths[0]) if lengths else None
 
     @quiet
@@ -246,10 +234,13 @@ class Request(MeasuredRequest):
 
 
 class UvicornRequest(Request):
-    """One request behind uvicorn, which raises where an answer is shorter than its head promises."""
+    """One request behind uvicorn, which sends no answer that is shorter than its head promises: it raises."""
 
     __slots__ = ()
-    may_be_short = False
+
+    def is_short(self, size: int) -> bool:  # noqa: ARG002 - the server looks at it
+        """No."""
+        return False
 
 
 def request_class(receive: object) -> type[Request]:

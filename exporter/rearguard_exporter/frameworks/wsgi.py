@@ -76,7 +76,7 @@ class MeasuredApp(ApplicationProxy):
         traced = parts.tracers.around_wsgi(app) if parts.tracers else app
         self._own = _Own(traced, parts.excluded, endpoints, Lanes(parts.instruments))
         tell_after_fork(self)
-        follow_frameworks()
+        follow_frameworks(app)
 
     def forget_parent(self) -> None:
         """In a forked process it has served nothing yet."""

@@ -14,12 +14,13 @@ from typing import Any, Final
 from rearguard_exporter.fault_barrier import report
 from rearguard_exporter.frameworks.wsgi_leavers import tells_of_a_leaver
 from rearguard_exporter.frameworks.wsgi_route import failure_of, route_of
-from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, UnfinishedResponseError, content_type_in
+from rearguard_exporter.traffic.request import SERVER_ERROR, MeasuredRequest, UnfinishedResponseError
 
 _CODES: Final = {str(code): code for code in range(100, 1000)}
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _CONTENT_LENGTH: Final = "content-length"
 _LENGTH_OF_NAME: Final = len(_CONTENT_LENGTH)
+_PROMISES: Final = tuple(("Content-Length", str(length)) for length in range(1024))
 _SMALL: Final = 65536  # bytes that a server need not wait to send
 _QUICK: Final = 0.01  # seconds in which hardly a caller leaves
 
@@ -27,10 +28,9 @@ _QUICK: Final = 0.01  # seconds in which hardly a caller leaves
 class WsgiRequest(MeasuredRequest):
     """What the application calls as `start_response`, and then the body that the server iterates over."""
 
-    __slots__ = ("__weakref__", "_headers", "_sent", "_unclosed", "_write", "before", "body")
+    __slots__ = ("__weakref__", "_sent", "_unclosed", "_write", "before", "body")
     body: Iterable[bytes]
     before: BaseException | None  # that was being handled already when the application was called
-    _headers: Any  # absent until the application starts its response
     _sent: int  # bytes of the body that the server took; absent until the first piece
     _unclosed: "_Unclosed"  # absent until the server drops the body before its end
 
@@ -39,16 +39,12 @@ class WsgiRequest(MeasuredRequest):
         """The class of the exception that Flask or Django answered."""
         return failure_of(self.subject)
 
-    def content_type(self) -> str:
-        """As the headers say."""
-        return content_type_in(getattr(self, "_headers", ()))
-
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         """What the application calls as `start_response`."""
         try:
             if self.since is None:  # else the head was sent, and stays what it was
                 self.status = _CODES.get(status[:3], 0)
-                self._headers = headers
+                self.headers = headers
             self.route = route_of(self.subject)  # now: Flask takes its request away when its handler returns
             extras = self.lane.extras
             if extras is not None and self.is_open:
@@ -96,7 +92,7 @@ class WsgiRequest(MeasuredRequest):
             self.change_thread()
         now = perf_counter()
         is_long = self.is_stream or self.since is None or now - self.since > _QUICK
-        if is_long or self._is_short(self._sent) or not self.end_ordinary(now):
+        if is_long or not self.end_ordinary(now, self._sent, _PROMISES):
             self.end(UnfinishedResponseError() if self._falls_short() else None)
 
     def close(self) -> None:
@@ -130,11 +126,11 @@ class WsgiRequest(MeasuredRequest):
 
     def ready(self, body: Any) -> Iterable[bytes]:
         """What to return in the place of this list. One that is small and was quickly made is taken for sent."""
-        if len(body) == 1 and type(body[0]) is bytes and len(body[0]) <= _SMALL:
+        if len(body) == 1 and type(body[0]) is bytes and (size := len(body[0])) <= _SMALL:
             now = perf_counter()
             if now - self.began < _QUICK:
-                if self._is_short(len(body[0])) or not self.end_ordinary(now):
-                    self._sent = len(body[0])
+                if not self.end_ordinary(now, size, _PROMISES):
+                    self._sent = size
                     self.complete = now
                     self.end(UnfinishedResponseError() if self._falls_short() else None)
                 return body  # type: ignore[no-any-return]
@@ -180,12 +176,12 @@ class WsgiRequest(MeasuredRequest):
         except Exception:  # noqa: BLE001 - bodies and headers of any shape
             return False
 
-    def _is_short(self, sent: int) -> bool:
+    def is_short(self, size: int) -> bool:
         """Whether a body of so many bytes may be shorter than its head says, so that the long way has to look."""
         try:
-            for name, value in self._headers:
+            for name, value in self.headers:
                 if len(name) == _LENGTH_OF_NAME and name.lower() == _CONTENT_LENGTH:
-                    return int(value) != sent
+                    return int(value) != size
         except Exception:  # noqa: BLE001 - headers of any shape
             return True
         return False
@@ -202,7 +198,7 @@ class WsgiRequest(MeasuredRequest):
         """The bytes of the body, as Content-Length says, if it does."""
         if self.subject.get("REQUEST_METHOD") == "HEAD" or self.status in _WITHOUT_BODY:
             return 0
-        for name, value in self._headers:
+        for name, value in self.headers:
             if name.lower() == _CONTENT_LENGTH:
                 return int(value)
         return None

@@ -1,8 +1,8 @@
-"""What Flask, Bottle and Django leave of a WSGI request: its route, and the exception behind an answer of 500.
+"""What frameworks leave or tell of a WSGI request: its route, and the exception behind an answer of 500.
 
 Flask's route is read from the request that Werkzeug leaves in the environ, its exceptions come by a signal.
-Bottle leaves its route in the environ. Django tells both (django). Other applications leave no route: their requests
-are unmatched.
+Bottle leaves its route in the environ. Django tells both (django), Falcon and Pyramid their routes (falcon, pyramid).
+Other applications leave no route: their requests are unmatched.
 """
 
 import sys
@@ -12,6 +12,8 @@ from typing import Any, Final
 from rearguard_exporter.families import UNMATCHED
 from rearguard_exporter.fault_barrier import quiet
 from rearguard_exporter.frameworks.django import follow_django
+from rearguard_exporter.frameworks.falcon import follow_falcon
+from rearguard_exporter.frameworks.pyramid import follow_pyramid
 
 NOTES: Final = "rearguard_exporter.notes"
 """In an environ: a dictionary of what was learned of the request. An environ that is copied shares it."""
@@ -20,7 +22,7 @@ MOST_MOUNTS: Final = 100
 """Mounts whose routes are told apart. Those of further ones begin with `/{mount}`: they may be made of raw paths."""
 
 _FAILURE = "failure"  # in the notes: the class of the exception behind an answer of 500
-_ROUTE = "route"  # in the notes: the route that Django resolved
+_ROUTE = "route"  # in the notes: the route that Django, Falcon or Pyramid matched
 
 _mounts: dict[str, str] = {}  # SCRIPT_NAME -> the prefix of its routes
 _flask: Any = None  # the module, where it is imported before an application is measured
@@ -69,17 +71,22 @@ def _below(mount: str, route: str) -> str:
 
 
 @quiet
-def follow_frameworks() -> None:
-    """Learn routes and exceptions of Django's applications, exceptions of Flask's, if they are imported."""
+def follow_frameworks(app: object) -> None:
+    """Learn routes and exceptions of Django's applications, exceptions of Flask's, if they are imported.
+
+    If this application is Falcon's or Pyramid's, learn its routes.
+    """
     global _flask  # noqa: PLW0603 - one module
     follow_django("environ", _note_route, _note_failure)
+    follow_falcon(app, _note_route)
+    follow_pyramid(app, _note_route)
     _flask = sys.modules.get("flask")
     if _flask is not None:
         _flask.got_request_exception.connect(_flask_failed)  # connected twice, it is called once
 
 
 def _note_route(environ: Mapping[str, Any], route: str) -> None:
-    """Django resolved this."""
+    """Django, Falcon or Pyramid matched this."""
     notes, mount = environ.get(NOTES), environ.get("SCRIPT_NAME")
     if notes is not None:
         notes[_ROUTE] = _below(mount, route) if mount else route

@@ -5,7 +5,7 @@ Never here: how a framework tells these facts.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
@@ -46,8 +46,8 @@ class MeasuredRequest:
     """Where `end` counted it; absent if it did not."""
 
     __slots__ = (
-        "began", "client_left", "complete", "counts", "forward", "is_open", "is_stream", "lane", "route", "since",
-        "status", "subject", "trace",
+        "began", "client_left", "complete", "counts", "forward", "headers", "is_open", "is_stream", "lane", "route",
+        "since", "status", "subject", "trace",
     )  # fmt: skip
 
     reported_error = ""
@@ -65,6 +65,8 @@ class MeasuredRequest:
         """The template of the route; empty if `route_of` is to be asked at the end."""
         self.status = 0
         """The status that was sent; 0 while none was."""
+        self.headers: Any = ()
+        """The response's headers, of any shape, in the frameworks that give them."""
         self.client_left = False
         """Whether the caller left before the answer was complete."""
         self.since: float | None = None
@@ -85,7 +87,11 @@ class MeasuredRequest:
 
     def content_type(self) -> str:
         """The media type of the response, in lower case, without parameters. Asked of streams only."""
-        return ""
+        return content_type_in(self.headers)
+
+    def is_short(self, size: int) -> bool:  # noqa: ARG002 - subclasses that know what was promised look at it
+        """Whether a body of so many bytes may be shorter than its head says."""
+        return False
 
     def change_thread(self) -> None:
         """Call this before `end` if `end` may run in another thread than the one that made the request."""
@@ -98,14 +104,18 @@ class MeasuredRequest:
             self.is_open = False
             self.lane.active[0] -= 1.0
 
-    def end_ordinary(self, at: float) -> bool:
+    def end_ordinary(self, at: float, size: int = -1, promises: Sequence[tuple[Any, Any]] = ()) -> bool:
         """End a request that was answered `at` this time without an error, if one like it was counted before.
 
-        False if it is left to `end`, which takes longer and knows everything. Not to be called for streams.
+        False if it is left to `end`, which takes longer and knows everything. Not to be called for streams. A body of
+        `size` bytes may not be shorter than its head says; `promises` has the headers that say so, for each of the
+        smallest sizes. Most heads have just that one, and it is found without a look at each of them.
         This is one function, and does without `bisect` for quick answers: what runs after a framework's work runs
         cold, so each call and each library takes about three times as long as in a loop.
         """
         try:
+            if size >= 0 and (size >= len(promises) or promises[size] not in self.headers) and self.is_short(size):
+                return False
             lane = self.lane
             counts = lane.ordinary.get((self.route or self.route_of(self.subject), self.status))
             if counts is None or self.client_left:

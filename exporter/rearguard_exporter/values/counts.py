@@ -9,10 +9,11 @@ from rearguard_exporter.families import Family
 Key = tuple[str, ...]
 """Label values in the order of the family's labels."""
 
-Counts: TypeAlias = "array[float] | memoryview[float]"
+Counts: TypeAlias = "list[float] | array[float] | memoryview[float]"
 """A histogram's buckets (not cumulated, the last is +Inf) and its sum; of other kinds one value.
 
-Those that other processes see are a memoryview.
+Those that other processes see are a memoryview. Else a histogram's are an array, which weighs least, and a single
+value is a list, because adding to an array takes longer.
 """
 
 Table: TypeAlias = "dict[Key, Counts]"
@@ -25,6 +26,11 @@ Keep: TypeAlias = Callable[[Family, Key, float], Counts]
 def tables_of(tables: Iterable[Table], key: Key) -> list[Counts]:
     """The counts that these tables hold for a key."""
     return [counts for table in tables if (counts := table.get(key)) is not None]
+
+
+def packed(counts: Counts) -> bytes:
+    """These counts as they are now, eight bytes each."""
+    return array("d", counts).tobytes() if isinstance(counts, list) else counts.tobytes()
 
 
 def add_up(parts: list[Counts], width: int) -> "array[float]":

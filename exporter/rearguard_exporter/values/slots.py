@@ -249,7 +249,7 @@ class Slots(Collector):
 
     def _made(self, key: Key, first: float) -> Counts:
         if self._keep is None:
-            return array("d", bytes(8 * self.width))
+            return [0.0] if self.width == 1 else array("d", bytes(8 * self.width))
         return self._keep(self.family, key, 0.0 if first and tables_of(self.tables(), key) else first)
 
     def keep_zeros(self) -> None:

@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Iterable
 
-from rearguard_exporter.values.counts import add_up
+from rearguard_exporter.values.counts import add_up, packed
 from rearguard_exporter.values.label_values import folded
 from rearguard_exporter.workers.definitions import (
     written_family,
@@ -99,7 +99,7 @@ def written_archive(head: Head, absorbed: Iterable[str], sums: Sums) -> bytes:
         for key, values in counts.items():
             began = sums.began[family][key]
             records.append(written_record(Kind.COUNTS, number, written_key(key), len(values), began))
-            records.append(values.tobytes())
+            records.append(packed(values))
         number += 1
     for published, points in sums.points.items():
         records.append(written_record(Kind.METRIC, number, written_published(published), 0, now))
