@@ -18,7 +18,10 @@ from local_stack.binaries import environment, find
 
 RULES = Path(__file__).resolve().parents[2] / "rules"
 FILES = ("thresholds", "recording", "release", "evidence", "alerts")
-GROUPS = ("thresholds", "release", "service_thresholds", "figures", "slower", "processes", "memory", "older_versions")
+GROUPS = (
+    "thresholds", "thresholds_of_releases", "identity", "release", "release_floor", "release_small",
+    "service_thresholds", "release_thresholds", "figures", "slower", "processes", "memory", "older_versions",
+)  # fmt: skip
 QUICK = (shapes.QUICK, -420.0, 480.0, 5.0)  # kinds, first and last second, and seconds between scrapes
 LONG = (shapes.LONG, -2400.0, 2280.0, 15.0)
 FIRING = 'ALERTS{alertstate="firing", alertname=~"Release.*|CriticalMemoryUsage", service_version="v2"}'

@@ -214,7 +214,11 @@ def test_memory_that_opentelemetry_s_sdk_exposes_fires_the_alert(tmp_path, used,
         "rule_files": [str(ROOT / f"rules/{name}.yml") for name in ("thresholds", "recording", "release", "alerts")],
         "evaluation_interval": "5s",
         "group_eval_order": [
-            f"rearguard.{name}" for name in ("thresholds", "release", "service_thresholds", "figures", "alerts")
+            f"rearguard.{name}"
+            for name in (
+                "thresholds", "thresholds_of_releases", "identity", "release", "release_floor", "release_small",
+                "service_thresholds", "release_thresholds", "figures", "alerts",
+            )
         ],
         "tests": [{
             "interval": "5s",

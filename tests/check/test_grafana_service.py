@@ -28,7 +28,19 @@ def _promtool(folder, series, checks):
     settings = {"rule_files": [str(ROOT / f"rules/{name}.yml") for name in ("thresholds", "recording", "release")]}
     settings |= {"evaluation_interval": "5s", "tests": [test]}
     settings["group_eval_order"] = [
-        f"rearguard.{name}" for name in ("thresholds", "release", "service_thresholds", "figures")
+        f"rearguard.{name}"
+        for name in (
+            "thresholds",
+            "thresholds_of_releases",
+            "identity",
+            "release",
+            "release_floor",
+            "release_small",
+            "service_thresholds",
+            "release_thresholds",
+            "figures",
+            "browsers",
+        )
     ]
     path.write_text(yaml.safe_dump(settings))
     done = subprocess.run(

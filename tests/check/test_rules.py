@@ -48,6 +48,7 @@ ADDED = {"job", "instance"}  # by Prometheus, to every series it scrapes
 SERVICE = {"service_name", "service_version", "deployment_environment_name"}
 STREAMS = "default:stream_route:info"  # of users who name the routes of their streams; nobody has to
 LONGEST_WINDOW = 61.0  # seconds that a figure may reach back: recovery cannot be proved sooner
+MOST_IN_GROUP = 20  # rules that Mimir and Cortex allow in a group, unless a tenant's limit is raised
 # What others expose and our code does not: the scrape's own series, OpenTelemetry's older name of a label, and labels
 # that tell processes apart; and what OpenTelemetry has in the place of a limit of memory.
 FOREIGN = {
@@ -130,6 +131,12 @@ def test_promtool_accepts_the_file(path):
 def test_promtool_finds_the_alerts_as_expected(path):
     done = run("promtool", "test", "rules", path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_group_has_more_rules_than_mimir_and_cortex_allow(path):
+    groups = yaml.safe_load(path.read_text())["groups"]
+    assert {group["name"]: len(group["rules"]) for group in groups if len(group["rules"]) > MOST_IN_GROUP} == {}
 
 
 def test_every_promised_alert_is_there_and_waits_as_long_as_promised():

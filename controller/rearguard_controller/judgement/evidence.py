@@ -24,14 +24,15 @@ MOST_ALLOWED = 0.5  # the cap: no past of the older version allows more
 HIGH_QUANTILE = 0.95  # of the older version's minutes: two bad minutes of its last hour allow nothing
 INCIDENT = 0.1  # an older version's minute above this share, and above three times its median, may be an incident
 LEAST_IN_MINUTE = 10  # requests without which a minute tells no share
-WINDOWS = (15.0, 60.0, 300.0)  # seconds
+WINDOWS = (15.0, 30.0, 60.0, 300.0)  # seconds, as the rules have them
 LOOKS = 360  # at a release: one every 5 s for 30 minutes
 STEP = 5.0  # seconds that a step of `Counts.own` lasts
 BLOCK = 15.0  # seconds over which clumping is measured, and that a step of `Counts.before` lasts
 SEGMENT = 600.0  # seconds: clumping is measured in each; one of them may hold a blip
 SEGMENT_OF_MINUTES = 1200.0  # seconds: the same for the counts of minutes
-DOUBT = 3.0  # nats of the older version's own failures, from which on it counts as failing, too
-CLEARS = 7.0  # nats from which on both versions count as failing side by side: 1 in 1,000
+DOUBT = 3.0  # nats that must be left without the worst stretch of a blip
+HINT = 0.7  # nats of two failures or more of the older version, from which on it is compared with
+CLEARS = 5.0  # nats from which on both versions count as failing side by side: 1 in 150, for each
 LONGEST_LASTING = 24  # steps that are looked at for whether a fault has lasted: as long
 SPREAD = 120.0  # seconds in which bad steps are counted that do not follow one another
 
@@ -51,7 +52,7 @@ HOLDS = {Caution.SWIFT: Hold(10.0, 5.0), Caution.STANDARD: Hold(15.0, 5.0), Caut
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """The evidence of the window that shows most.
+    """The evidence of the window that shows most; where none suffices, of one that clears the release.
 
     Attributes:
         seconds: how long the window is.
@@ -185,7 +186,9 @@ def weigh(counts: Counts, caution: Caution, learnt: Learnt | None = None, at: fl
     found = [_of_window(own, older, seconds, end, known, enough) for seconds in WINDOWS]
     asked = [each for each in found if each.requests > 0]
     return max(
-        asked, key=lambda each: (each.nats, each.shared, each.share > each.allowed, -each.seconds), default=None
+        asked,
+        key=lambda each: (each.suffices, each.shared, each.nats, each.share > each.allowed, -each.seconds),
+        default=None,
     )
 
 
@@ -199,7 +202,8 @@ def has_lasted(own: Sequence[Tally], share: float, hold: float) -> bool:
 
     Either the newest steps are all bad and reach back for that long (three at least, two for a hold of one step). Or,
     within two minutes, what is left without the worst stretch that a blip could touch is still evidence enough to
-    doubt (`DOUBT`), in two bad steps at least, and one of the newest two is bad. Steps without requests say neither.
+    doubt (`DOUBT`), in two bad steps at least, and one of the newest two is bad. What is left may be clumps again: it
+    is divided by its own clumping, for some are too rare to be learnt. Steps without requests say neither.
     """
     asked = [each for each in own[-LONGEST_LASTING:] if each.requests > 0]
     run: list[float] = []
@@ -214,7 +218,7 @@ def has_lasted(own: Sequence[Tally], share: float, hold: float) -> bool:
     lately = [each for each in asked if each.at > asked[-1].at - SPREAD]
     worst = max((each.at for each in lately), key=lambda at: _failed(lately, at, at + hold))
     left = [each for each in lately if not worst <= each.at < worst + hold]
-    beyond = luck(*_totals(left), share)
+    beyond = luck(*_totals(left), share) / max(1.0, _dispersion([each.failures for each in left]))
     return beyond >= DOUBT and sum(is_bad(each, share) for each in left) > 1
 
 
@@ -246,7 +250,7 @@ def _of_window(
     if not older:
         return alone
     (n_same, x_same), (n_older, x_older) = _totals(own[each.at] for each in older), _totals(older)
-    fails_too = luck(n_older, x_older, share) >= DOUBT
+    fails_too = x_older > 1 and luck(n_older, x_older, share) >= HINT
     recent = max(each.at for each in older) > end - WINDOWS[0]
     at_most = luck_beside(n_same, x_same, n_older, 0.0) / clumps
     if not fails_too and (not recent or at_most < min(alone.nats, enough)):
@@ -283,8 +287,9 @@ def _without_incidents(minutes: Sequence[Tally]) -> list[Tally]:
 
 
 def _dispersion(counts: Sequence[float]) -> float:
-    mean = sum(counts) / len(counts)
-    return sum((each - mean) ** 2 for each in counts) / len(counts) / mean
+    """Variance to mean; 0 where nothing is counted."""
+    mean = sum(counts) / len(counts) if counts else 0.0
+    return 0.0 if not mean else sum((each - mean) ** 2 for each in counts) / len(counts) / mean
 
 
 def _quantile(in_order: Sequence[float], share: float) -> float:

@@ -36,10 +36,10 @@ def test_what_both_versions_show_cancels(counted, nats):
     assert luck_beside(*counted) == pytest.approx(nats, rel=1e-9)
 
 
-def test_needed_is_what_three_windows_and_half_an_hour_of_looks_ask():
+def test_needed_is_what_four_windows_and_half_an_hour_of_looks_ask():
     assert [
         needed(FALSE_ALARMS[each]) for each in (Caution.SWIFT, Caution.STANDARD, Caution.CAREFUL)
-    ] == pytest.approx([13.892471599100402, 16.195056692094447, 18.497641785088494])
+    ] == pytest.approx([14.180153671552183, 16.48273876454623, 18.785323857540273])
 
 
 @given(st.integers(1, 300), st.data())
@@ -206,7 +206,8 @@ def test_a_fault_that_comes_and_goes_is_no_blip():
 def test_a_blip_and_single_failures_after_it_are_a_blip():
     """So it was in the corpus: 5 s at 5 requests a second, and two failures within the minute."""
     assert not lasted((0,) * 10 + (20, 25, 0, 0, 1, 0, 0, 0, 1), requests=25.0)
-    assert lasted((0,) * 10 + (20, 25, 0, 0, 9, 0, 0, 9), requests=25.0)
+    assert not lasted((0,) * 10 + (20, 25, 0, 0, 9, 0, 0, 9), requests=25.0)  # nor is a third clump
+    assert lasted((0,) * 10 + (20, 25, 0, 0, 9, 0, 9, 9), requests=25.0)
 
 
 def test_seconds_without_requests_say_neither():

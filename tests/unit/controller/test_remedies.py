@@ -163,7 +163,7 @@ CASES = {
     ),
     "may be luck": (
         {"counts": counts(*(20,) * 6, before=NOISY)}, {}, "evidence_suffices",
-        "There would have to be 16.2 nats of evidence (it was 3.358): more requests that fail like these.",
+        "There would have to be 16.48 nats of evidence (it was 3.358): more requests that fail like these.",
     ),
     "both show it in the same seconds": (
         {"counts": counts(beside=counts().own)}, {}, "evidence_suffices",
