@@ -183,6 +183,21 @@ def test_an_older_version_with_hardly_any_traffic_neither_clears_nor_convicts():
 # --- no blip
 
 
+def test_an_older_version_that_fails_a_little_too_is_compared_with_however_few_it_was_asked():
+    """So it was in the corpus: a dependency failed 5 % of ten requests a second of each, the older version by luck less."""
+    own, older = steps(4, 4, 4, 4, 3, requests=50.0), steps(1, 1, 1, 1, 1, requests=50.0)
+    assert weigh(counted(own), Caution.STANDARD).suffices, "22 nats alone"
+    assert not weigh(counted(own, older), Caution.STANDARD).suffices, "19 of 24 failures, where two thirds are allowed"
+    assert weigh(counted(own, steps(0, 0, 0, 0, 0, requests=50.0)), Caution.STANDARD).suffices, "nothing is wrong with it"
+
+
+def test_any_window_may_clear_where_none_suffices():
+    """In 15 s the release shows 15.5 nats, alone; in a minute both show the fault beyond doubt."""
+    own, older = steps(*[6] * 9, 8, 8, 8), steps(*[8] * 9, 1, 1, 1)
+    found = weigh(counted(own, older), Caution.STANDARD)
+    assert (found.suffices, found.shared) == (False, True)
+
+
 def lasted(counts, hold=15.0, requests=200.0):
     return has_lasted(steps(*counts, requests=requests), 0.01, hold)
 
