@@ -187,8 +187,12 @@ def test_an_older_version_that_fails_a_little_too_is_compared_with_however_few_i
     """So it was in the corpus: a dependency failed 5 % of ten requests a second of each, the older version by luck less."""
     own, older = steps(4, 4, 4, 4, 3, requests=50.0), steps(1, 1, 1, 1, 1, requests=50.0)
     assert weigh(counted(own), Caution.STANDARD).suffices, "22 nats alone"
-    assert not weigh(counted(own, older), Caution.STANDARD).suffices, "19 of 24 failures, where two thirds are allowed"
-    assert weigh(counted(own, steps(0, 0, 0, 0, 0, requests=50.0)), Caution.STANDARD).suffices, "nothing is wrong with it"
+    assert not weigh(counted(own, older), Caution.STANDARD).suffices, (
+        "19 of 24 failures, where two thirds are allowed"
+    )
+    assert weigh(counted(own, steps(0, 0, 0, 0, 0, requests=50.0)), Caution.STANDARD).suffices, (
+        "nothing is wrong with it"
+    )
 
 
 def test_any_window_may_clear_where_none_suffices():
