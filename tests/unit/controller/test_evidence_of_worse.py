@@ -184,7 +184,7 @@ def test_an_older_version_with_hardly_any_traffic_neither_clears_nor_convicts():
 
 
 def test_an_older_version_that_fails_a_little_too_is_compared_with_however_few_it_was_asked():
-    """So it was in the corpus: a dependency failed 5 % of ten requests a second of each, by luck fewer of the older."""
+    """So it was in the corpus: a dependency failed 5 % of ten requests a second of each, by luck fewer of v1."""
     own, older = steps(4, 4, 4, 4, 3, requests=50.0), steps(1, 1, 1, 1, 1, requests=50.0)
     assert weigh(counted(own), Caution.STANDARD).suffices, "22 nats alone"
     assert not weigh(counted(own, older), Caution.STANDARD).suffices, (
