@@ -118,7 +118,8 @@ class Tied(TypedDict):
 
     id: Annotated[str, "Of the group; the same in each of them."]
     order: Annotated[
-        Literal["as_one", "stated"], "`as_one`: all are prepared, then all are changed; `stated`: one after another."
+        Literal["as_one", "stated"],
+        "`as_one`: all are prepared, then all are changed. With `stated`, one after another is.",
     ]
     first: Annotated[str, "The rollback of the target whose alert it was. It decides for all."]
     rollbacks: Annotated[list[str], "All of them, this one included, in the order of the policy."]

@@ -80,7 +80,7 @@ def is_held(rollback: Rollback, step: Step, others: Sequence[Rollback]) -> bool:
 
 
 def _may_still_stay(rollback: Rollback, others: Sequence[Rollback]) -> bool:
-    """Whether a version that was was changed before its attempt was stopped may stay: the first may just say so."""
+    """Whether a version that was changed before its attempt was stopped may stay: the first may just say so."""
     tie = rollback.together
     first = next((each for each in others if tie is not None and each.id == tie.first), None)
     return _is_changed(rollback) and first is not None and not first.together_done and not _has_ended(first)
