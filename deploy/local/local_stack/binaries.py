@@ -33,10 +33,13 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "initdb": (),
         "pg_ctl": (),
         "chromium": ("google-chrome", "chromium-browser"),
+        "victoria-metrics": ("victoria-metrics-prod",),
+        "vmalert": ("vmalert-prod",),
     }
 )
 DEMO = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "haproxy")  # the rest is for tests
-OPTIONAL = ("chromium",)  # not every system packages it: without it the tests in a browser are left out
+# Not every system packages these: without them the tests in a browser, or of VictoriaMetrics, are left out.
+OPTIONAL = ("chromium", "victoria-metrics", "vmalert")
 REQUIRED = tuple(program for program in PROGRAMS if program not in OPTIONAL)
 _PACKAGE_OF = {
     "prometheus": "prometheus",
@@ -48,6 +51,8 @@ _PACKAGE_OF = {
     "initdb": "postgresql",
     "pg_ctl": "postgresql",
     "chromium": "chromium",
+    "victoria-metrics": "victoria-metrics",
+    "vmalert": "victoria-metrics",
 }
 # Depends on the release's own server, whose package has its version in its name and holds the programs.
 _META_PACKAGE = "postgresql"
@@ -309,11 +314,13 @@ def main() -> int:
     except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    try:
-        _fetch_aloud([name for name in names if name in OPTIONAL])
-    except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:
-        print(f"note: the tests in a browser are left out: {error}", file=sys.stderr)
-        names = tuple(name for name in names if name not in OPTIONAL)
+    for name in OPTIONAL:
+        if name in names:
+            try:
+                _fetch_aloud([name])
+            except (BinaryMissingError, subprocess.SubprocessError, OSError) as error:
+                print(f"note: the tests with {name} are left out: {error}", file=sys.stderr)
+                names = tuple(each for each in names if each != name)
     if "--quiet" not in sys.argv[1:]:
         width = max(map(len, names), default=0)
         for name in names:

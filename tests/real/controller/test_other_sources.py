@@ -6,13 +6,12 @@ an error is told; not that those programs answer so today.
 
 import asyncio
 import contextlib
-import shutil
 import time
 
 import pytest
 from aiohttp import web
 
-from local_stack.binaries import environment
+from local_stack import binaries
 from local_stack.process import Program, free_ports
 from rearguard_controller import config
 from rearguard_controller.adapters.prometheus import Prometheus
@@ -60,11 +59,12 @@ def victoria(folder, *options):
     (folder / "rules.yml").write_text(RULES)
     address, alerts = f"http://127.0.0.1:{ours}", f"http://127.0.0.1:{its}"
     store = [
-        "victoria-metrics", "-storageDataPath=data", f"-httpListenAddr=127.0.0.1:{ours}", "-retentionPeriod=1d",
+        str(binaries.find("victoria-metrics")), "-storageDataPath=data", f"-httpListenAddr=127.0.0.1:{ours}",
+        "-retentionPeriod=1d",
         "-promscrape.config=scrape.yml", f"-vmalert.proxyURL={alerts}", *options,
     ]  # fmt: skip
     ruler = [
-        "vmalert", "-rule=rules.yml", f"-datasource.url={address}", f"-remoteWrite.url={address}",
+        str(binaries.find("vmalert")), "-rule=rules.yml", f"-datasource.url={address}", f"-remoteWrite.url={address}",
         f"-httpListenAddr=127.0.0.1:{its}", f"-notifier.url={address}/none",
     ]  # fmt: skip
     programs = [
@@ -74,7 +74,7 @@ def victoria(folder, *options):
             folder=folder,
             log=folder / "store.log",
             ready_url=f"{address}/health",
-            environment=environment(),
+            environment=binaries.environment(),
         ),
         Program(
             "ruler",
@@ -82,7 +82,7 @@ def victoria(folder, *options):
             folder=folder,
             log=folder / "ruler.log",
             ready_url=f"{alerts}/health",
-            environment=environment(),
+            environment=binaries.environment(),
         ),
     ]
     try:
@@ -103,13 +103,14 @@ async def asked_at(address, **fields):
         await edge.close()
 
 
-needs_victoria = pytest.mark.skipif(
-    shutil.which("victoria-metrics") is None or shutil.which("vmalert") is None,
-    reason="VictoriaMetrics is not installed (Debian: victoria-metrics)",
-)
+@pytest.fixture
+def needs_victoria():
+    lacking = binaries.missing(["victoria-metrics", "vmalert"])
+    if lacking:
+        pytest.skip(f"VictoriaMetrics: {lacking}")
 
 
-@needs_victoria
+@pytest.mark.usefixtures("needs_victoria")
 async def test_victoriametrics_is_read_as_prometheus_is(tmp_path):
     with victoria(tmp_path / "vm", "-search.latencyOffset=0s") as address:
         async with asked_at(address) as edge:
@@ -135,7 +136,7 @@ async def test_victoriametrics_is_read_as_prometheus_is(tmp_path):
                 await edge.query("up[")
 
 
-@needs_victoria
+@pytest.mark.usefixtures("needs_victoria")
 async def test_with_its_own_settings_victoriametrics_answers_half_a_minute_late_and_its_clock_shows_it(tmp_path):
     """`-search.latencyOffset` is 30 s, so each figure is that old. docs/fleet.md says what to set."""
     with victoria(tmp_path / "vm") as address:
