@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rearguard_controller.adapters.notices.notice import Notices
 from rearguard_controller.adapters.telemetry import Telemetry
+from rearguard_controller.journal.shards import Shard
 from rearguard_controller.journal.store import Journal, Lead
 
 Clock = Callable[[], float]  # seconds
@@ -24,6 +25,7 @@ class Runtime:
         steady: a clock in seconds that never jumps. Only its differences mean something.
         journal: what any replica may read and write.
         lead: what only the leader may write; each write fails while another replica leads.
+        shards: what one replica each leads; one of them for all targets, unless the configuration says otherwise.
         telemetry: the controller's own metrics.
         notices: tells people of what happened.
         new_id: makes an id that begins with the given letter.
@@ -36,3 +38,4 @@ class Runtime:
     telemetry: Telemetry
     notices: Notices
     new_id: Callable[[str], str]
+    shards: tuple[Shard, ...] = ()

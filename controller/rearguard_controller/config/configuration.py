@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 from rearguard_controller.config.discover import Discover, DiscoverServices, discover
 from rearguard_controller.config.http_config import HttpConfig, base_addresses, block_of, http_config
-from rearguard_controller.config.keys.service import ALERTMANAGER, KUBERNETES, LIMITS, PROMETHEUS, STORM, TOKENS, TOP
+from rearguard_controller.config.keys.service import (
+    ALERTMANAGER,
+    KUBERNETES,
+    LIMITS,
+    PROMETHEUS,
+    SHARDING,
+    STORM,
+    TOKENS,
+    TOP,
+)
 from rearguard_controller.config.mistakes import Mistakes
 from rearguard_controller.config.named_files import MOST_LONG, UnreadableFileError, read_text
 from rearguard_controller.config.notify import NotifyEntry, notify
@@ -27,6 +36,8 @@ from rearguard_controller.config.targets import targets as read_targets
 from rearguard_controller.config.together import refuse_wrong_ties
 from rearguard_controller.errors import ConfigError
 from rearguard_controller.model import Detail, KubernetesRelease, Policy, StormLimit, Target
+from rearguard_controller.model.shards import MOST as MOST_SHARDS
+from rearguard_controller.model.shards import ONE
 from rearguard_controller.times import durations
 
 _POSTGRES = re.compile(r"(?:[^:/@?#\s]+(?P<password>:[^/@?#\s]*)?@)?[^/@?#\s]*/[^/@?#\s]+(?:\?[^#\s]*)?")
@@ -121,6 +132,7 @@ class Configuration:
         journal: path of the SQLite database, or the postgresql:// URL.
         retention: seconds for which records are kept.
         tokens: role (sender, viewer, operator) to the file that holds its tokens.
+        shards: how many parts of the targets the replicas lead one by one; 1: one of them leads all.
         target_metrics: how much is told of each target; None: as many as there are of them decide.
         external_url: where people reach the controller, without a slash at the end; None: no links are known.
     """
@@ -147,6 +159,7 @@ class Configuration:
     notice_templates: Path | None = None
     page: PageSettings = _USUAL_PAGE
     target_metrics: Detail | None = None
+    shards: int = ONE
 
     @property
     def discovers(self) -> bool:
@@ -212,6 +225,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         slack=mistakes.of(lambda: slack(top.get("slack"), folder), None),
         page=mistakes.of(lambda: page_settings(top.get("page")), _USUAL_PAGE),
         target_metrics=mistakes.of(lambda: _detail(top.get("target_metrics")), None),
+        shards=mistakes.of(lambda: _shards(top), ONE),
     )
     mistakes.tell()
     refuse_wrong_ties(top, configuration.policies, configuration.targets)
@@ -325,6 +339,20 @@ def _storm(place: Place | None) -> StormLimit:
 
 def _detail(place: Place | None) -> Detail | None:
     return None if place is None else Detail(place.word(tuple(each.value for each in Detail)))
+
+
+def _shards(top: Block) -> int:
+    """How many; more than one only where replicas can share the journal."""
+    place = top.get("sharding")
+    entry = None if place is None else place.block(SHARDING).get("shards")
+    if entry is None:
+        return ONE
+    count, journal = entry.count(), top.get("journal")
+    if count > MOST_SHARDS:
+        raise entry.error(f"{count} shards are too many", f"at most {MOST_SHARDS}")
+    if count != ONE and journal is not None and journal.line("an address").startswith("sqlite"):
+        raise entry.error("a journal in SQLite has one leader for all targets", "1, or a journal in PostgreSQL")
+    return count
 
 
 def _limits(place: Place | None) -> Limits:

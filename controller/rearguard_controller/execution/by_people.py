@@ -7,7 +7,7 @@ told, so no lease is needed; whoever drives the rollback reads the word from the
 
 from __future__ import annotations
 
-from rearguard_controller.execution.runner import Runner
+from rearguard_controller.execution.runner import Runner, Runners
 from rearguard_controller.model import Rollback, Said
 from rearguard_controller.rollback import Event, EventKind
 from rearguard_controller.runtime import Runtime
@@ -21,7 +21,7 @@ class RollbackWords:
         ConflictError: it is closed, or it is too late for this word.
     """
 
-    def __init__(self, runtime: Runtime, runner: Runner) -> None:
+    def __init__(self, runtime: Runtime, runner: Runner | Runners) -> None:
         """Wire it. `runner` is told of each word, so that it heeds one about its own rollbacks at once."""
         self._journal, self._clock = runtime.journal, runtime.clock
         self._runner = runner

@@ -172,6 +172,24 @@ class Runner:
         driven.nudge.clear()
 
 
+class Runners:
+    """One for each shard; what any of them may have to look at is said to all."""
+
+    def __init__(self, *of_shards: Runner) -> None:
+        """In the order of the shards."""
+        self.of_shards = of_shards
+
+    def wake(self) -> None:
+        """See `Runner.wake`."""
+        for each in self.of_shards:
+            each.wake()
+
+    def nudge(self, rollback_id: str) -> None:
+        """See `Runner.nudge`."""
+        for each in self.of_shards:
+            each.nudge(rollback_id)
+
+
 def _stdin(rollback: Rollback, decision: Decision | None) -> bytes:
     """What commands get on standard input: the decision, or where it cannot be read only what it led to."""
     if decision is None:

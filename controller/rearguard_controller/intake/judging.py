@@ -38,6 +38,7 @@ from rearguard_controller.model import (
     is_subset,
 )
 from rearguard_controller.model.identity import key_of
+from rearguard_controller.model.shards import NOBODYS
 from rearguard_controller.releases.trust import recently_released
 from rearguard_controller.rollback.plan import plan, waiting_for
 from rearguard_controller.runtime import Runtime
@@ -111,6 +112,19 @@ class Judging:
         first, *others = (replace(delivery, alert=alert) for alert in alerts)
         return [first, *(replace(each, ids=()) for each in others)]
 
+    async def whose(self, alert: Alert) -> str | None:
+        """The name of the target that an alert may roll back; `NOBODYS` if it is not exactly one. Nothing is kept.
+
+        None if it is no trigger, so that nothing is to be decided.
+        """
+        owners = self._owners.of(alert.labels)
+        if not owners:
+            return NOBODYS if self._owners.may_trigger(alert.labels) else None
+        if not any(is_subset(target.policy.alerts, alert.labels) for target in owners):
+            return None
+        target = owners[0] if len(owners) == 1 else await self._only_recent(owners)
+        return NOBODYS if target is None else target.name
+
     async def target_of(self, alert: Alert) -> Target | None:
         """The target that an alert may roll back; None if it is not exactly one.
 
@@ -160,7 +174,7 @@ class Judging:
                 left = left[done:]
         ids = [number for each in waiting for number in each.ids]
         if ids:
-            await self._lead.mark_judged(ids, self._clock())
+            await self._lead.of(name).mark_judged(ids, self._clock())
 
     async def _decide(
         self, target: Target, gathered: Gathered, waiting: Waiting, leaves: Leaves, together: policy.Together

@@ -55,6 +55,11 @@ class _Queue:
         return delivered
 
 
+def everything(_target: str) -> bool:
+    """Names every target."""
+    return True
+
+
 class Queues:
     """Hands all alerts that wait for a target to `judge` at once; of one target, one batch after another."""
 
@@ -77,7 +82,7 @@ class Queues:
         self._drained = drained
         self._queues: dict[str, _Queue] = {}
         self._in_hand: set[int] = set()
-        self._closed = False
+        self._closed: set[Callable[[str], bool]] = set()  # which targets
 
     @property
     def in_hand(self) -> frozenset[int]:
@@ -89,7 +94,7 @@ class Queues:
 
         While they are closed nothing waits: the inbox, and Prometheus' own list, are read again.
         """
-        if self._closed:
+        if any(closed(target) for closed in self._closed):
             return
         queue = self._queues.setdefault(target, _Queue())
         self._in_hand.update(one.ids)
@@ -110,19 +115,22 @@ class Queues:
         if queue.task is None:
             queue.task = asyncio.create_task(self._work(target, queue), name=f"judging {target}")
 
-    def open(self) -> None:
-        """Judge, until `close`."""
-        self._closed = False
+    def open(self, has: Callable[[str], bool] = everything) -> None:
+        """Judge the targets that `has` names, until `close`."""
+        self._closed.discard(has)
 
-    async def close(self) -> None:
-        """Stop judging; what was not judged stays in the inbox."""
-        self._closed = True
-        tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
-        self._queues.clear()
+    async def close(self, has: Callable[[str], bool] = everything) -> None:
+        """Stop judging the targets that `has` names; what was not judged stays in the inbox."""
+        self._closed.add(has)
+        closed = {target: queue for target, queue in self._queues.items() if has(target)}
+        tasks = [queue.task for queue in closed.values() if queue.task is not None]
+        for target in closed:
+            del self._queues[target]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._in_hand.clear()
+        for queue in closed.values():
+            self._forget(queue)
 
     async def _work(self, target: str, queue: _Queue) -> None:
         try:
@@ -131,7 +139,8 @@ class Queues:
                 try:
                     await self._judge(target, batch)
                 except LeaseLostError:
-                    return  # whoever leads now reads the inbox anew
+                    self._forget(queue)  # whoever leads now reads the inbox anew
+                    return
                 except JournalError as error:
                     self._failed()
                     log.error("not_judged", target=target, error=error.message, hint=error.hint)
@@ -142,6 +151,12 @@ class Queues:
                 self._drained()
         finally:
             queue.task = None
+
+    def _forget(self, queue: _Queue) -> None:
+        """What waits in it is in hand no more."""
+        self._in_hand.difference_update(*(each.ids for each in queue.waiting.values()), queue.beyond)
+        queue.waiting, queue.size = {}, 0
+        queue.beyond.clear()
 
 
 def _size(one: Waiting) -> int:

@@ -59,9 +59,11 @@ class StoreBase(ABC):
 
     # --- inbox
 
-    def accept(self, alerts: Sequence[Alert], received_at: float) -> Coroutine[Any, Any, None]:
+    def accept(
+        self, alerts: Sequence[Alert], received_at: float, *, shards: Sequence[int] | None = None
+    ) -> Coroutine[Any, Any, None]:
         """See `Journal.accept`."""
-        return self._inbox.accept(alerts, received_at)
+        return self._inbox.accept(alerts, received_at, shards)
 
     async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
         """See `Journal.unjudged`."""

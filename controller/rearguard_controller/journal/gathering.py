@@ -17,7 +17,7 @@ FRESH = 0.5  # seconds for which a count is reused
 
 WEBHOOKS_PER_COMMIT = 512
 
-Rows = Sequence[tuple[float, str]]
+Rows = Sequence[tuple[float, str] | tuple[float, str, int]]  # when each came, its record, and whose leader reads it
 Done = Callable[[Exception | None], None]  # is told why rows were not stored, or None: they are on disk
 
 

@@ -64,10 +64,12 @@ class Inbox(ABC):
         """Finish what is being written."""
         await self._gathering.close()
 
-    async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
+    async def accept(self, alerts: Sequence[Alert], received_at: float, shards: Sequence[int] | None = None) -> None:
         """See `Journal.accept`. Webhooks that arrive together share one commit."""
         bodies = [codec.dump(alert) for alert in alerts]
-        rows = [(received_at, body) for body in bodies]
+        rows: Rows = [(received_at, body) for body in bodies]
+        if shards is not None:
+            rows = [(received_at, body, shard) for body, shard in zip(bodies, shards, strict=True)]
         await (self._gathering.insert(rows) if self._gathers else self._insert(rows))
         self._backlog.accepted(len(rows))
         self._fresh.add(bodies, alerts)

@@ -10,14 +10,16 @@ import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import orjson
 import structlog
 
 from rearguard_controller.errors import ConflictError, DamagedError, LeaseLostError, NotFoundError
 from rearguard_controller.journal import codec
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.model import Release, Rollback, TargetState
+from rearguard_controller.model.shards import ONE, shard_of
 from rearguard_controller.model.watched import Watched
 
 T = TypeVar("T")
@@ -25,6 +27,10 @@ N = TypeVar("N")
 log = structlog.get_logger(__name__)
 
 
+OfShard: TypeAlias = tuple[int, int]  # its number, of how many
+
+_NOTES = "shards"
+_SEVERAL = f'{{"{_NOTES}":'  # how the notes of several shards begin
 MOST_REMEMBERED = 64 * 1024  # characters of a rollback's record that is remembered
 
 
@@ -110,7 +116,7 @@ def state_in(target: str, body: str | None, watched: str | None = None) -> Targe
     Args:
         target: its name.
         body: the record.
-        watched: the note of what was seen of all targets since, if there is one.
+        watched: the notes of what was seen of all targets since, if there are any.
 
     Raises:
         DamagedError: the record holds no such value.
@@ -118,16 +124,33 @@ def state_in(target: str, body: str | None, watched: str | None = None) -> Targe
     if body is None:
         return TargetState(target)
     state = replace(one(TargetState, target, body), target=target)
-    note = None if watched is None else watched_in(watched)
-    return state if note is None else note.of(state)
+    for (number, count), note in () if watched is None else watched_in(watched):
+        if shard_of(target, count) == number:
+            state = note.of(state)
+    return state
 
 
 @functools.lru_cache(maxsize=2)  # it is read with every state, and is the same for all of them
-def watched_in(body: str) -> Watched | None:
-    """The note of what was seen of all targets; None if it cannot be read: the states by themselves are true, too."""
-    with contextlib.suppress(DamagedError):
-        return one(Watched, "of all targets", body)
-    return None
+def watched_in(body: str) -> tuple[tuple[OfShard, Watched], ...]:
+    """The notes of what was seen of all targets of shards; none if they cannot be read: the states alone are true."""
+    try:
+        if not body.startswith(_SEVERAL):
+            return (((0, ONE), one(Watched, "of all targets", body)),)
+        return tuple(
+            ((int(number), int(count)), one(Watched, f"of shard {number}", note))
+            for number, count, note in orjson.loads(body)[_NOTES]
+        )
+    except (DamagedError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def with_watched(body: str | None, of: OfShard, note: Watched) -> str:
+    """The notes with that of one shard instead of its last one; a single shard's note stands alone."""
+    if of[1] == ONE:
+        return codec.dump(note)
+    others = () if body is None else watched_in(body)
+    kept = [(*each, codec.dump(known)) for each, known in others if each != of]
+    return orjson.dumps({_NOTES: [*kept, (*of, codec.dump(note))]}).decode()
 
 
 # --- errors of both stores

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from rearguard_controller.journal import codec
 from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, StepKind, TargetState
-from rearguard_controller.model.watched import Watched
 from rearguard_controller.rollback import Event
 
 STATE = "select body, (select value from meta where key = 'watched') as watched from target_state where target = $1"
@@ -154,11 +153,11 @@ def note_threads(text: str) -> Statement:
     )
 
 
-def note_watched(watched: Watched) -> Statement:
+def note_watched(note: str) -> Statement:
     """Store until when all targets were seen as their records say, replacing what was stored before."""
     return Statement(
         "insert into meta (key, value) values ('watched', $1) on conflict (key) do update set value = excluded.value",
-        (codec.dump(watched),),
+        (note,),
     )
 
 

@@ -49,9 +49,13 @@ class Page(Generic[T]):
 
 @dataclass(slots=True)
 class Fence:
-    """The epoch under which this process leads, as it changes; None while it does not lead."""
+    """The epoch under which this process leads, as it changes; None while it does not lead.
+
+    `shard` is the one that it leads; None where all targets are led by one replica.
+    """
 
     epoch: int | None = None
+    shard: int | None = None
 
 
 class Lead(Protocol):
@@ -65,7 +69,13 @@ class Lead(Protocol):
 
     @property
     def epoch(self) -> int | None:
-        """The epoch under which this process leads now; None while it does not lead."""
+        """The epoch under which this process leads now; None while it does not lead.
+
+        Of several shards, a number that changes whenever one of them is gained or lost; None while none is led.
+        """
+
+    def of(self, target: str) -> Lead:
+        """What the leader of this target's shard may write; `NOBODYS` is no target's name."""
 
     async def prove_lead(self) -> None:
         """Return when the lease carries the fence's epoch; nothing is stored.
@@ -76,6 +86,9 @@ class Lead(Protocol):
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
         """Take alerts off the list of those that wait."""
+
+    async def hand_over(self, ids: Sequence[int], shard: int) -> None:
+        """Leave alerts that wait to the leader of another shard, whose they are."""
 
     async def record(
         self, decision: Decision, rollback: Rollback | None = None, *, others: Sequence[Rollback] = ()
@@ -106,7 +119,7 @@ class Lead(Protocol):
         """Change what is remembered of a target, as it was observed: see `Journal.change_target`."""
 
     async def note_watched(self, watched: Watched) -> None:
-        """Remember until when all targets were seen as they are remembered, instead of what was noted before."""
+        """Remember until when all targets of the shard were seen as they are remembered, instead of before."""
 
     async def change_both(
         self,
@@ -161,8 +174,29 @@ class Journal(Protocol):
     async def release_lease(self, epoch: int) -> None:
         """Let the lease go, so that another replica need not wait for its end; does nothing if it is not ours."""
 
-    async def accept(self, alerts: Sequence[Alert], received_at: float) -> None:
-        """Store alerts; many concurrent calls share one commit. On return they are on disk."""
+    async def agree_on_shards(self, count: int) -> None:
+        """Return when all replicas have this many shards; the first to start says so for all.
+
+        Raises:
+            JournalError: replicas with another number live, or lived a moment ago.
+        """
+
+    def of_shard(self, number: int, count: int) -> Journal:
+        """The same store, with the lease, the alerts that wait and the open rollbacks of one of several shards."""
+
+    async def note_replica(self, name: str, seconds: float) -> Mapping[str, float]:
+        """Live for `seconds` from now, by the database's clock; returns for how long each replica has lived."""
+
+    async def forget_replica(self, name: str) -> None:
+        """Live no more: the others need not wait."""
+
+    async def accept(
+        self, alerts: Sequence[Alert], received_at: float, *, shards: Sequence[int] | None = None
+    ) -> None:
+        """Store alerts; many concurrent calls share one commit. On return they are on disk.
+
+        `shards` says whose leader reads each, where there are several.
+        """
 
     async def unjudged(self, limit: int, *, but_not: Collection[int] = ()) -> tuple[InboxEntry, ...]:
         """Accepted alerts not yet judged, oldest first, without those in `but_not`; sets unreadable ones aside.

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rearguard_controller.journal.store import Lead
 from rearguard_controller.model import ReleaseKind, Target, TargetState
 from rearguard_controller.model.watched import MOST_APART, MOST_LEFT_OUT, Watched
 from rearguard_controller.releases.looks import Watch
@@ -102,22 +103,29 @@ class Remembered:
         Raises:
             JournalError, LeaseLostError: it could not be noted.
         """
-        if self._lead.epoch is None:
-            return
+        by_lead: dict[Lead, list[str]] = {}
+        for target in targets:
+            by_lead.setdefault(self._lead.of(target.name), []).append(target.name)
+        for lead, names in by_lead.items():
+            if lead.epoch is not None:
+                await self._note(lead, names)
+
+    async def _note(self, lead: Lead, names: Iterable[str]) -> None:
         now = self._clock()
         moments: dict[str, float] = {}
-        left_out = set(self._gone)
-        for target in targets:
-            of = self._of(target.name)
+        left_out = {name for name in self._gone if self._lead.of(name) is lead}
+        for name in names:
+            of = self._of(name)
             if of.written and of.seen_at is not None and 0 <= now - of.seen_at <= SEEN_LASTS:
-                moments[target.name] = of.seen_at
+                moments[name] = of.seen_at
             else:
-                left_out.add(target.name)
-        is_early = now - self._since < FIRST_NOTE and any(not of.written for of in self._targets.values())
+                left_out.add(name)
+        unwritten = any(not of.written for name, of in self._targets.items() if self._lead.of(name) is lead)
+        is_early = now - self._since < FIRST_NOTE and unwritten
         if moments and not is_early and len(left_out) <= MOST_LEFT_OUT:
             apart = {name: moments[name] for name in sorted(self._apart & moments.keys())}
             at = min(moments.values())
-            await self._lead.note_watched(Watched(self._since, at, tuple(sorted(left_out)), apart))
+            await lead.note_watched(Watched(self._since, at, tuple(sorted(left_out)), apart))
 
     def _of(self, name: str) -> _OfTarget:
         if self._epoch != self._lead.epoch:

@@ -7,8 +7,6 @@ here and passed in.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -42,11 +40,13 @@ from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.concern import Concern
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
-from rearguard_controller.journal.store import Fence, Journal
+from rearguard_controller.journal.shards import Shard, lead_of, shards_of
+from rearguard_controller.journal.store import Journal
+from rearguard_controller.model.shards import NOBODYS, ONE
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
-from rearguard_controller.service.leadership import Leadership
 from rearguard_controller.service.past import Past
+from rearguard_controller.service.sharding import share
 from rearguard_controller.service.wiring import Engine, Parts
 from rearguard_controller.watching.discovered import LOOK_EVERY, Discovery
 from rearguard_controller.watching.services import Services
@@ -84,18 +84,19 @@ class Controller:
         """
         self._path, self._insecure = path, insecure
         self._well_for = well_for
-        self.journal, self._fence = journal, Fence()
-        self._telemetry = Telemetry(configuration.targets, configuration.target_metrics)
+        self.journal, shards = journal, shards_of(journal, configuration.shards)
+        self._telemetry = Telemetry(configuration.targets, configuration.target_metrics, shards=configuration.shards)
         record = NoticeRecord(lambda done: journal.change_target("", lambda known: known, action=done), time.time)
         notify = Notify(self._telemetry.notified, record.note, threads=Threads(journal.note_threads))
         self._runtime = Runtime(
             clock=time.time,
             steady=time.monotonic,
             journal=journal,
-            lead=journal.fenced(self._fence),
+            lead=lead_of(shards),
             telemetry=self._telemetry,
             notices=notify,
             new_id=lambda letter: wiring.new_id(letter, time.time()),
+            shards=shards,
         )
         self._prometheus = connect(configuration.prometheus, self._runtime.clock)
         self._alertmanager = _alertmanager(configuration, self._runtime.clock)
@@ -127,11 +128,10 @@ class Controller:
         Raises:
             Exception: a part broke; the process should end and be started again.
         """
-        holder = f"{socket.gethostname()}:{os.getpid()}"
         await self._discover(within=FIRST_LOOK)
-        leadership = Leadership(self._runtime, self._fence, holder=holder)
         async with asyncio.TaskGroup() as group:
-            group.create_task(leadership.run(self._lead))
+            for work in share(self._runtime, self._lead):
+                group.create_task(work)
             group.create_task(self._heartbeat.run())
             group.create_task(_warn_of_secrets(self.parts.configuration))
             if self.tls is not None:
@@ -283,17 +283,19 @@ class Controller:
             past=self._past,
         )
 
-    async def _lead(self) -> None:
+    async def _lead(self, shard: Shard) -> None:
         try:
             self._engine.notify.threads.take(await self.journal.noted_threads())
         except JournalError as error:  # a thread more is better than no lead
             log.warning("threads_not_known", error=error.message)
+        of = None if shard.count == ONE else shard
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._engine.runner.run())
-            group.create_task(self._heartbeat.watch())
-            group.create_task(self._through_reloads(lambda parts: parts.intake.run()))
-            group.create_task(self._through_reloads(lambda parts: parts.cluster_triggers.run(parts.intake)))
-            group.create_task(self._prune())
+            group.create_task(self._engine.runner.of_shards[shard.number].run())
+            group.create_task(self._through_reloads(lambda parts: parts.intake.run(of)))
+            group.create_task(self._through_reloads(lambda parts: parts.cluster_triggers.run(parts.intake, of)))
+            if shard.has(NOBODYS):
+                group.create_task(self._heartbeat.watch())
+                group.create_task(self._prune())
 
     async def _prune(self) -> None:
         """Forget what is older than the retention: soon after the start, as terms may be short, then every hour."""
@@ -335,6 +337,7 @@ def _refuse_fixed(old: Configuration, new: Configuration) -> None:
     fixed = (
         ("journal", old.journal, new.journal),
         ("listen", old.listen, new.listen),
+        ("sharding", old.shards, new.shards),
         ("tls_config_file", old.tls_config_file, new.tls_config_file),  # what is in it is read again by itself
     )
     for key, before, after in fixed:

@@ -30,11 +30,30 @@ TRY_EVERY = 1.0  # seconds between a follower's tries, and after a failed renewa
 class Leadership:
     """Leads whenever it holds the lease."""
 
-    def __init__(self, runtime: Runtime, fence: Fence, *, holder: str) -> None:
-        """Wire it; `fence` is what the leader's writes check, and is set and cleared here."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        fence: Fence,
+        *,
+        holder: str,
+        wants: Callable[[], bool] = lambda: True,
+        gives_up: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        """Wire it.
+
+        Args:
+            runtime: whose journal has the lease.
+            fence: what the leader's writes check; it is set and cleared here.
+            holder: who leads, as people are told.
+            wants: whether the lease is to be taken when it is free.
+            gives_up: asked after each renewal: whether it is to be let go.
+        """
         self._journal, self._telemetry, self._steady = runtime.journal, runtime.telemetry, runtime.steady
         self._fence = fence
         self._holder = holder
+        self._wants, self._gives_up = wants, gives_up
+        self._shard = 0 if fence.shard is None else fence.shard
+        self._log = log if fence.shard is None else log.bind(shard=fence.shard)
         self._renewed_at = 0.0
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -45,31 +64,33 @@ class Leadership:
         """
         while True:
             asked_at = self._steady()
-            epoch = await self._take()
+            epoch = await self._take() if self._wants() else None
             if epoch is not None and self._steady() - asked_at >= PATIENCE:
                 await self._let_go(epoch)  # we, or the journal, stood still: the lease may be another's by now
                 epoch = None
             if epoch is None:
                 await asyncio.sleep(TRY_EVERY)
                 continue
-            log.info("leading", holder=self._holder, epoch=epoch)
+            self._log.info("leading", holder=self._holder, epoch=epoch)
             try:
                 await self._term(epoch, asked_at, lead)
             finally:
                 self._fence.epoch = None
                 await self._let_go(epoch)
-            log.warning("leading_no_more", holder=self._holder, epoch=epoch)
+            self._log.warning("leading_no_more", holder=self._holder, epoch=epoch)
 
     async def _term(self, epoch: int, asked_at: float, lead: Callable[[], Awaitable[None]]) -> None:
         self._fence.epoch = epoch
         self._renewed_at = asked_at
-        self._telemetry.leads(leading=True, holds=self._holds)
+        self._telemetry.leads(leading=True, holds=self._holds, shard=self._shard)
         leading = asyncio.ensure_future(lead())
         lasting = asyncio.create_task(self._last(epoch, asked_at))
         try:
             await asyncio.wait([leading, lasting], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._telemetry.leads(leading=False)  # at once, though the parts may take a moment to stop
+            self._telemetry.leads(
+                leading=False, shard=self._shard
+            )  # at once, though the parts may take a moment to stop
             lasting.cancel()
             leading.cancel()
             results = await asyncio.gather(leading, lasting, return_exceptions=True)
@@ -97,18 +118,21 @@ class Leadership:
                 return
             except JournalError as error:
                 self._telemetry.journal_failed()
-                log.error("lease_not_renewed", error=error.message, hint=error.hint)
+                self._log.error("lease_not_renewed", error=error.message, hint=error.hint)
                 pause = TRY_EVERY
                 continue
             renewed_at, pause = asked_at, RENEW_EVERY
             self._renewed_at = renewed_at
+            if self._gives_up is not None and await self._gives_up():
+                self._log.info("giving_up", holder=self._holder, epoch=epoch)
+                return
 
     async def _take(self) -> int | None:
         try:
             return await self._journal.take_lease(self._holder, LEASE)
         except JournalError as error:
             self._telemetry.journal_failed()
-            log.error("lease_not_taken", error=error.message, hint=error.hint)
+            self._log.error("lease_not_taken", error=error.message, hint=error.hint)
             return None
 
     async def _let_go(self, epoch: int) -> None:

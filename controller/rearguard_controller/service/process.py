@@ -19,6 +19,7 @@ from rearguard_controller.adapters.actions import descriptors
 from rearguard_controller.api import auth
 from rearguard_controller.api.logged import Logged
 from rearguard_controller.config import Configuration
+from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.service import logs
 from rearguard_controller.service.controller import Controller
@@ -61,6 +62,11 @@ def _collect_seldom() -> None:
 
 async def _serve(path: Path, configuration: Configuration, logged: Logged, *, insecure: bool) -> int:
     journal = await open_journal(configuration.journal)
+    try:
+        await journal.agree_on_shards(configuration.shards)
+    except JournalError:
+        await journal.close()
+        raise
     controller = Controller(path, configuration, journal, insecure=insecure, logged=logged)
     controller.adopt_orphans()
     listener = api.Listener(controller.web, grace=STOP_GRACE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -21,7 +21,7 @@ from rearguard_controller.api.people import People
 from rearguard_controller.config import Configuration, NotifyEntry
 from rearguard_controller.execution.by_people import RollbackWords
 from rearguard_controller.execution.effects import Effects
-from rearguard_controller.execution.runner import Runner
+from rearguard_controller.execution.runner import Runner, Runners
 from rearguard_controller.execution.still_firing import StillFiring
 from rearguard_controller.execution.waiting import Judge
 from rearguard_controller.facts.cluster_troubles import ClusterTroubles
@@ -34,6 +34,7 @@ from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.heartbeat import Heartbeat
 from rearguard_controller.intake.inbox import Intake
 from rearguard_controller.intake.judging import Judging
+from rearguard_controller.journal.shards import Shard
 from rearguard_controller.releases.by_people import ReleaseWords
 from rearguard_controller.releases.remembered import Remembered
 from rearguard_controller.releases.tracking import Releases
@@ -57,7 +58,7 @@ class Engine:
     kinds: ReleaseKinds
     effects: Effects
     notify: Notify
-    runner: Runner
+    runner: Runners
     heartbeat: Heartbeat
     trouble: Trouble
     cluster_troubles: ClusterTroubles
@@ -85,7 +86,7 @@ class Engine:
             kinds=kinds,
             effects=effects,
             notify=notify,
-            runner=Runner(runtime, effects, judge=judge),
+            runner=Runners(*(Runner(_of_shard(runtime, each), effects, judge=judge) for each in runtime.shards)),
             heartbeat=Heartbeat(runtime),
             trouble=Trouble(runtime.steady),
             cluster_troubles=ClusterTroubles(kinds, runtime.clock),
@@ -164,6 +165,11 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
         AsIf(runtime, gatherer, decisions, speaking=watcher.speaking),
         ClusterTriggers(runtime, targets, engine.cluster_troubles),
     )
+
+
+def _of_shard(runtime: Runtime, shard: Shard) -> Runtime:
+    """The same, with what the leader of this shard reads and writes."""
+    return replace(runtime, journal=shard.journal, lead=shard.lead)
 
 
 def new_id(letter: str, now: float) -> str:

@@ -13,6 +13,7 @@ import structlog
 from rearguard_controller.errors import JournalError, LeaseLostError, SourceError
 from rearguard_controller.facts.cluster_troubles import ClusterTroubles
 from rearguard_controller.intake.inbox import Intake
+from rearguard_controller.journal.shards import Shard
 from rearguard_controller.model import Alert, KubernetesRelease, Target
 from rearguard_controller.model.observations import OF_CLUSTER
 from rearguard_controller.runtime import Runtime
@@ -33,11 +34,12 @@ class ClusterTriggers:
         self._troubles = troubles
         self._judged: dict[tuple[str, str], float] = {}  # target and trouble -> when it was handed on last
 
-    async def run(self, intake: Intake) -> None:
-        """Look for ever."""
+    async def run(self, intake: Intake, shard: Shard | None = None) -> None:
+        """Look for ever; at the targets of one shard, where there are several."""
+        targets = [each for each in self._targets if shard is None or shard.has(each.name)]
         while True:
-            alerts = await self._new()
-            if self._targets and self._lead.epoch is not None:
+            alerts = await self._new(targets)
+            if targets and self._lead.epoch is not None:
                 try:
                     self._telemetry.alert_received(OF_CLUSTER, len(alerts))
                     await intake.consider(alerts)
@@ -48,17 +50,20 @@ class ClusterTriggers:
                     log.error("cluster_not_looked_at", error=error.message, hint=error.hint)
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _new(self) -> list[Alert]:
+    async def _new(self, targets: Sequence[Target]) -> list[Alert]:
         """The troubles that are to be judged now; only who leads judges them, and every replica tells of them."""
         now, found = self._steady(), []
-        for target in self._targets:
+        for target in targets:
             try:
                 alerts = await self._troubles.alerts(target)
             except SourceError:
                 continue  # the check `current` tells of it
             for alert in alerts:
                 key = target.name, alert.name
-                if self._lead.epoch is not None and now - self._judged.get(key, -AGAIN_EVERY) >= AGAIN_EVERY:
+                if (
+                    self._lead.of(target.name).epoch is not None
+                    and now - self._judged.get(key, -AGAIN_EVERY) >= AGAIN_EVERY
+                ):
                     self._judged[key] = now
                     found.append(alert)
         return found

@@ -90,7 +90,7 @@ class EachTarget:
         self, target: Target, watch: Watch, shown: Figures | None, ready: Callable[[], Mapping[str, bool | None]]
     ) -> None:
         """Begin a look, unless one goes on; `ready` gives the answers to the target's checks."""
-        if self._runtime.lead.epoch is not None and not self.is_looking(target.name):
+        if self._runtime.lead.of(target.name).epoch is not None and not self.is_looking(target.name):
             self._pace.look(target.name)
             self._looking[target.name] = asyncio.create_task(self._look(target, watch, shown, ready))
 

@@ -36,9 +36,11 @@ class Followed:
 
     def changed(self, workload: str) -> None:
         """A workload got another pod template; it is named as `KubernetesRelease.workload` does."""
-        if self._lead.epoch is None or self._closed:
+        if self._closed:
             return
         for target in self._targets.get(workload, ()):
+            if self._lead.of(target.name).epoch is None:
+                continue
             task = self._looking.get(target.name)
             if task is None or task.done():
                 self._looking[target.name] = asyncio.create_task(self._look(target), name=f"look {target.name}")

@@ -46,6 +46,7 @@ from rearguard_controller.model.checks import (
     THRESHOLDS,
     TRIGGER_RULES,
 )
+from rearguard_controller.model.shards import NOBODYS
 from rearguard_controller.releases.looks import Watch
 from rearguard_controller.releases.past import as_seen
 from rearguard_controller.releases.presence import Instances
@@ -173,13 +174,13 @@ class Watcher:
         known = self._known(target_name)
         lacking = [name for name in READY_CHECKS if name not in known]
         waits = self._pace.looking_for(target_name) if lacking and self.each.is_looking(target_name) else None
-        follows = self._journal.shared and not self._leads()
+        follows = self._journal.shared and not self._leads(target_name)
         missing = [readiness_rules.not_looked(name, follows=follows, waits=waits) for name in lacking]
         found = {check.name: check for check in (*missing, *known.values()) if check.holds is not True}
         return (*(found.pop(name) for name in READY_CHECKS if name in found), *found.values())
 
     def _known(self, target_name: str) -> Mapping[str, Check]:
-        found = self._readiness.found(target_name) if self._leads() else ()
+        found = self._readiness.found(target_name) if self._leads(target_name) else ()
         return {**self._last[target_name].checks, **{check.name: check for check in found}}
 
     def figures(self, target_name: str) -> tuple[Reading, ...]:
@@ -211,8 +212,8 @@ class Watcher:
         """Seconds that two looks at a target may lie apart, so that its service still counts as unbroken."""
         return most_apart(self._pace.every(target_name), self._poll_interval)
 
-    def _leads(self) -> bool:
-        return self._lead.epoch is not None
+    def _leads(self, target_name: str) -> bool:
+        return self._lead.of(target_name).epoch is not None
 
     # --- polling ------------------------------------------------------------------------------------------------
 
@@ -293,8 +294,8 @@ class Watcher:
         for target in self._targets:
             await self._see(target, mine[target.name], reading.rules)
         self._look_for_storm()
-        if self._leads():  # before anything else is asked: what may take long must not hold up a judgement
-            triggers = [alert for target in self._targets for alert, _ in self._last[target.name].triggers]
+        if self._lead.epoch is not None:  # before anything else is asked, which may take long
+            triggers = [alert for target in self._targets for alert in self._to_judge(target)]
             self._telemetry.alert_received("prometheus", len(triggers))
             await intake.consider(triggers)
         (table, asked), _ = await asyncio.gather(
@@ -311,9 +312,16 @@ class Watcher:
                     known = _Known(look, alerts, reading, table, asked)
                     group.create_task(self._check_alone(target, known))
 
+    def _to_judge(self, target: Target) -> list[Alert]:
+        """Its triggers, if they are judged here; who leads what is nobody's also sees those of several."""
+        triggers = [alert for alert, _ in self._last[target.name].triggers]
+        if self._leads(target.name) or not self._leads(NOBODYS):
+            return triggers if self._leads(target.name) else []
+        return [alert for alert in triggers if len(self._owners.of(alert.labels)) > 1]
+
     async def _remembered(self) -> Remembered:
         """What the journal says of all targets; nothing while it cannot be read: then they are looked at closely."""
-        if self._leads():
+        if self._lead.epoch is not None:
             with suppress(JournalError):
                 return Remembered(await self._journal.target_states(), await self._journal.targets_under_way())
         return Remembered()
@@ -384,7 +392,7 @@ class Watcher:
         watch = Watch(answered, concerning, spoken, seen, _began(triggers), there, closely)
         shown = Figures(known.reading.rules, mine, table, triggers, there)
         self.each.look(target, watch, shown, partial(self.ready, target.name))
-        if not self._leads():
+        if not self._leads(target.name):
             self._care.found(target.name, calm=True)
 
 

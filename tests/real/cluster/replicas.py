@@ -7,6 +7,7 @@ Never here: expectations.
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
@@ -93,7 +94,7 @@ class Program:
 class Replica(Program):
     """One controller."""
 
-    def __init__(self, folder, name, journal, shops, *, poll):
+    def __init__(self, folder, name, journal, shops, *, poll, shards=1):
         (port,) = free_ports(1)
         content = {
             "environment": "production",
@@ -102,6 +103,7 @@ class Replica(Program):
             "prometheus": {"url": shops.url, "poll_interval": poll},
             "storm": {"targets": len(shops.all)},  # they get their bad releases side by side
             "policies": {"standard": {"mode": "act", "cooldown": "0s", "known_good_after": "1h"}},
+            **({"sharding": {"shards": shards}} if shards != 1 else {}),
             "targets": [shop.configuration(shops.url) for shop in shops.all.values()],
         }
         file = folder / f"{name}.yaml"
@@ -120,6 +122,15 @@ class Replica(Program):
 
     async def leads(self):
         return await self.metric("rearguard_leader") == 1
+
+    async def shards(self):
+        """The shards that it leads; None when there is no answer."""
+        try:
+            _, text = await self.ask("GET", "/metrics")
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+        led = re.findall(r'^rearguard_shard_leader\{shard="(\d+)"\} 1', text, re.MULTILINE)
+        return {int(number) for number in led}
 
     async def post(self, path, **fields):
         """A request that changes something: its status and its JSON."""

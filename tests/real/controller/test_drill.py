@@ -297,7 +297,7 @@ async def test_a_forged_alert_with_the_drill_label_leads_to_nothing_and_one_with
             body = {"version": "4", "alerts": [{"status": "firing", "labels": labels, "annotations": {}}]}
             assert (await service.post("/webhook/alertmanager", body, token=SENDER))[0] == 202
         await nothing_waits(service.controller)
-        await until(lambda: service.controller._fence.epoch is not None, what="it leads", within=10)
+        await until(lambda: service.controller._runtime.lead.epoch is not None, what="it leads", within=10)
         parts = service.controller.parts
         await parts.watcher.poll(parts.intake)
         assert parts.watcher.firing("checkout") == ()

@@ -93,6 +93,12 @@ OWN_FAMILIES = (
     ),
     Family("rearguard_config_reload_success", "gauge", (), "1 when the configuration was last read without error."),
     Family("rearguard_leader", "gauge", (), "1 while this process leads: judges, and carries rollbacks out."),
+    Family(
+        "rearguard_shard_leader",
+        "gauge",
+        ("shard",),
+        "1 while this process leads this part of the targets; only where `sharding` makes several.",
+    ),
     Family("rearguard_journal_errors_total", "counter", (), "Reads and writes of the journal that failed."),
     Family(
         "rearguard_resource_shortages_total",

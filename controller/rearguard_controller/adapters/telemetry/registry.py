@@ -11,6 +11,7 @@ import time
 from collections import Counter as Counted
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum, unique
+from functools import partial
 from itertools import product
 
 from prometheus_client import (
@@ -43,6 +44,7 @@ from rearguard_controller.model import (
     Verdict,
 )
 from rearguard_controller.model.checks import READY_CHECKS
+from rearguard_controller.model.shards import ONE, shard_of
 from rearguard_controller.rollback.plan import plan
 
 
@@ -81,6 +83,7 @@ class Telemetry:
         detail: Detail | None = None,
         *,
         checks: Sequence[str] = READY_CHECKS,
+        shards: int = ONE,
     ) -> None:
         """Create the series that start at 0.
 
@@ -88,6 +91,7 @@ class Telemetry:
             targets: as configured; their names and the names of their steps become label values.
             detail: how much is shown of each; see `know`.
             checks: the names of the readiness checks that `ready` will report.
+            shards: how many parts of the targets are led one by one.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks the annotation; a second series for each counter, which no rule here reads
         self.registry = CollectorRegistry()
@@ -111,8 +115,11 @@ class Telemetry:
         self._reload = self._gauge("rearguard_config_reload_success")
         self._reload.set(1)
         self._leader = self._gauge("rearguard_leader")
-        self._holds: Callable[[], bool] = lambda: True
-        self._leader.set_function(lambda: float(self._leading and self._holds()))
+        self._shards, self._holds = shards, dict[int, Callable[[], bool]]()  # of each shard that is led here
+        self._leader.set_function(lambda: float(any(holds() for holds in self._holds.values())))
+        leaders = self._gauge("rearguard_shard_leader")
+        for shard in range(shards) if shards != ONE else ():
+            leaders.labels(str(shard)).set_function(partial(self._holds_shard, shard))
         self._journal_errors = self._counter("rearguard_journal_errors_total")
         shortages = self._counter("rearguard_resource_shortages_total")
         self._shortages = {resource: shortages.labels(resource) for resource in RESOURCES}
@@ -122,7 +129,6 @@ class Telemetry:
         self._services: set[str] = set()
         self._configured: set[str] = set()
         self._open: dict[str, set[str]] = {}  # the rollbacks of each target that are driven here
-        self._leading = False
         self._brief = False
         self.know(targets, detail)
         self._started = time.monotonic()
@@ -252,14 +258,17 @@ class Telemetry:
         if self._shows(target):
             self._states.given_up(target, given_up=given_up)
 
-    def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True) -> None:
-        """Whether this process leads now. `holds` says at every scrape whether the lease still does.
+    def leads(self, *, leading: bool, holds: Callable[[], bool] = lambda: True, shard: int = 0) -> None:
+        """Whether this process leads now, or a shard. `holds` says at every scrape whether the lease still does.
 
         When that changes, all that is shown of the targets is unknown again, as at the start.
         """
-        self._leading, self._holds = leading, holds
+        self._holds.pop(shard, None)
+        if leading:
+            self._holds[shard] = holds
         for name in self._configured:
-            self._states.unknown(name, leads=leading)
+            if shard_of(name, self._shards) == shard:
+                self._know_nothing(name)
 
     def ready(self, target: str, checks: Mapping[str, bool | None]) -> None:
         """The readiness checks of a target; unknown (None) is shown as 0. Only a leader shows them.
@@ -307,13 +316,23 @@ class Telemetry:
 
     def _shows(self, target: str) -> bool:
         """Whether a look at the target counts: the lead may be lost, or the target removed, since it began."""
-        return self._leading and target in self._configured
+        return target in self._configured and self._leads(target)
+
+    def _leads(self, target: str) -> bool:
+        return shard_of(target, self._shards) in self._holds
+
+    def _holds_shard(self, shard: int) -> float:
+        return float(shard in self._holds and self._holds[shard]())
+
+    def _know_nothing(self, target: str) -> None:
+        """Nothing is known of a target; of one that another replica leads beside us nothing is shown, either."""
+        self._states.unknown(target, leads=self._leads(target), others=self._shards != ONE)
 
     # --- the beginning, and the end -----------------------------------------------------------------------
 
     def _start_at_zero(self, target: Target) -> None:
         name = target.name
-        self._states.unknown(name, leads=self._leading)
+        self._know_nothing(name)
         if self._brief:
             for outcome, trigger in product(ALERTED, Trigger):
                 self._rollbacks.labels(name, outcome.value, trigger.value)

@@ -67,17 +67,22 @@ class TargetStates:
         for result in SCORE_COUNTS:
             self._show(self._observed, (target, result), getattr(score, result), usual=0)
 
-    def unknown(self, target: str, *, leads: bool) -> None:
+    def unknown(self, target: str, *, leads: bool, others: bool = False) -> None:
         """Nothing is known of it: the beginning, and whenever this process does not lead.
 
         A leader that has not looked yet shows each check as not ready, also in brief: silence would pass for health.
+        Where `others` lead targets of their own beside this process, it shows no check of those: it counts as a
+        leader, and 0 would pass for its word.
         """
         self.armed(target, armed=False, by=None)
         self.given_up(target, given_up=False)
         self.versions(target, None, None, None)
         self.observed(target, Score())
         for check in self._checks:
-            self._show(self._ready, (target, check), 0, usual=1 if leads else 0)
+            if others and not leads:
+                self._ready.remove(target, check)
+            else:
+                self._show(self._ready, (target, check), 0, usual=1 if leads else 0)
 
     def forget(self, targets: set[str]) -> None:
         """Their series are gone."""

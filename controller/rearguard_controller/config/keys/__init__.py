@@ -23,6 +23,7 @@ SECTIONS = (
     http_config.HTTP_HEADER,
     service.KUBERNETES,
     service.STORM,
+    service.SHARDING,
     service.TOKENS,
     service.PAGE,
     service.LIMITS,

@@ -35,6 +35,12 @@ TOP = Section(
             "none",
             "Serve HTTPS as this web configuration file of Prometheus' exporter-toolkit says.",
         ),
+        Key(
+            "sharding",
+            "mapping",
+            "as below",
+            "How replicas that share a journal in PostgreSQL share the targets; fixed for the life of a process.",
+        ),
         Key("limits", "mapping", "as below", "What the HTTP interface takes at most."),
         Key(
             "target_metrics",
@@ -126,6 +132,17 @@ STORM = Section(
         Key("targets", "whole number from 1", "`3`", "More targets than this with trigger alerts are a storm."),
         Key(
             "within", "duration", "`5m`", "How long a target counts after a trigger alert of it was last seen firing."
+        ),
+    ),
+)
+SHARDING = Section(
+    "sharding",
+    (
+        Key(
+            "shards",
+            "whole number from 1 to 64",
+            "`1`",
+            "Parts of the targets, each led by one replica; the same number for all. 1: one leads all targets.",
         ),
     ),
 )

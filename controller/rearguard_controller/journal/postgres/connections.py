@@ -63,6 +63,7 @@ class Connections:
         self.pool = pool
         self._running: set[asyncio.Task[Any]] = set()
         self._told_at = -math.inf
+        self.ended_hung_at = -math.inf  # when several leases had `end_hung` done for all of them
 
     @classmethod
     async def open(cls, url: str, *, most: int = MOST_CONNECTIONS) -> Connections:
@@ -265,8 +266,12 @@ async def _enter(connection: Connection, fence: Fence | None) -> int:
     """
     if fence is None:
         return int(await connection.fetchval("select pg_current_xact_id()::text"))
-    row = await connection.fetchrow("select epoch, pg_current_xact_id()::text as number from lease for key share")
-    epoch, number = (None, 0) if row is None else (row["epoch"], row["number"])
+    where, values = ("lease", ()) if fence.shard is None else ("shard where number = $1", (fence.shard,))
+    row = await connection.fetchrow(
+        f"select epoch, pg_current_xact_id()::text as xact from {where} for key share",  # noqa: S608  # our own words
+        *values,
+    )
+    epoch, number = (None, 0) if row is None else (row["epoch"], row["xact"])
     records.prove_lead(fence, epoch)
     return int(number)
 

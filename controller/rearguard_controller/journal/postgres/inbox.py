@@ -6,6 +6,7 @@ Here: the SQL that SQLite would not understand.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Collection, Sequence
 
 from rearguard_controller.errors import JournalError
@@ -15,7 +16,10 @@ from rearguard_controller.journal.postgres.connections import Connections
 from rearguard_controller.journal.postgres.kept import Kept
 from rearguard_controller.journal.store import Fence
 
-INSERT = "insert into inbox (received_at, body) select * from unnest($1::double precision[], $2::text[])"
+INSERT = (
+    "insert into inbox (received_at, body, shard)"
+    " select * from unnest($1::double precision[], $2::text[], $3::integer[])"
+)
 
 
 class PostgresInbox(Inbox):
@@ -26,6 +30,7 @@ class PostgresInbox(Inbox):
         super().__init__()
         self._connections = connections
         self._fence: Fence | None = None
+        self._shard: int | None = None
         self._kept = Kept(connections)
         self._inserting: set[asyncio.Task[None]] = set()
 
@@ -34,6 +39,21 @@ class PostgresInbox(Inbox):
         view = self._for_the_leader()
         view._fence = fence  # noqa: SLF001  # of a copy of ourselves
         return view
+
+    def of_shard(self, number: int) -> PostgresInbox:
+        """The same inbox, of which only what waits for one shard's leader is read."""
+        view = copy.copy(self)
+        view._shard = number  # noqa: SLF001  # of a copy of ourselves
+        return view
+
+    async def hand_over(self, ids: Sequence[int], shard: int) -> None:
+        """See `Lead.hand_over`."""
+        await self._connections.change(
+            lambda connection: connection.execute(
+                "update inbox set shard = $1 where id = any($2::bigint[]) and judged_at is null", shard, list(ids)
+            ),
+            self._fence,
+        )
 
     async def mark_judged(self, ids: Sequence[int], at: float) -> None:
         """See `Lead.mark_judged`."""
@@ -69,11 +89,13 @@ class PostgresInbox(Inbox):
         await self._connections.change(lambda connection: connection.execute(INSERT, *_columns(rows)), self._fence)
 
     async def _waiting(self, limit: int, but_not: Collection[int]) -> Sequence[tuple[int, str, float]]:
+        mine, values = ("", ()) if self._shard is None else (" and coalesce(shard, 0) = $3", (self._shard,))
         rows = await self._connections.rows(
             f"select id, body, received_at from inbox where {WAITING}"  # noqa: S608  # our own words
-            " and id <> all($2::bigint[]) order by id limit $1",
+            f" and id <> all($2::bigint[]){mine} order by id limit $1",
             limit,
             list(but_not),
+            *values,
         )
         return [(row["id"], row["body"], row["received_at"]) for row in rows]
 
@@ -87,5 +109,6 @@ class PostgresInbox(Inbox):
         )
 
 
-def _columns(rows: Rows) -> tuple[list[float], list[str]]:
-    return [row[0] for row in rows], [row[1] for row in rows]
+def _columns(rows: Rows) -> tuple[list[float], list[str], list[int | None]]:
+    shards = [shard for _, _, *shard in rows]
+    return [row[0] for row in rows], [row[1] for row in rows], [shard[0] if shard else None for shard in shards]

@@ -1,29 +1,30 @@
 """The journal in PostgreSQL, for several replicas.
 
-Here: the lease, and what is one transaction. The invariants stand in schema/postgres, the transitions in `rollback`.
-See journal/store.py for what each method promises.
+Here: what is one transaction; leases are in leases.py. The invariants stand in schema/postgres, the transitions in
+`rollback`. See journal/store.py for what each method promises.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from rearguard_controller.journal import statements
+from rearguard_controller.journal import records, statements
 from rearguard_controller.journal.base import StoreBase
+from rearguard_controller.journal.postgres import leases
 from rearguard_controller.journal.postgres import records as postgres_records
 from rearguard_controller.journal.postgres.connections import Connection, Connections
 from rearguard_controller.journal.postgres.inbox import PostgresInbox
+from rearguard_controller.journal.postgres.leases import Lease, ShardLease
 from rearguard_controller.journal.postgres.retention import prune
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, TargetState
+from rearguard_controller.model.shards import ONE, shard_of
 from rearguard_controller.model.watched import Watched
 from rearguard_controller.rollback import Event
 
 T = TypeVar("T")
-
-NOW = "extract(epoch from clock_timestamp())::double precision"  # the database's clock
 
 
 class PostgresJournal(StoreBase):
@@ -37,6 +38,8 @@ class PostgresJournal(StoreBase):
         self._connections = connections
         self._leading = leading
         self._fence: Fence | None = None
+        self._lease = Lease(leading)
+        self._shard = (0, ONE)  # its number, of how many
         self._inbox = PostgresInbox(connections)
 
     @classmethod
@@ -68,32 +71,21 @@ class PostgresJournal(StoreBase):
         """See `Lead.epoch`."""
         return None if self._fence is None else self._fence.epoch
 
+    def of(self, target: str) -> PostgresJournal:  # noqa: ARG002  # as of a single shard
+        """See `Lead.of`."""
+        return self
+
     async def take_lease(self, holder: str, seconds: float) -> int | None:
         """See `Journal.take_lease`."""
-        over = f"(until is null or until <= {NOW})"
-        await self._leading.end_hung()  # a leader that was stopped during a write would keep the lease's row locked
-        rows = await self._leading.rows(
-            # `for update` waits for the writes that are under way behind the present leader's fence
-            f"with free as materialized (select name from lease where {over} for update)"  # noqa: S608  # our own words
-            " insert into lease (name, holder, epoch, until)"
-            f" values ('controller', $1, 1, {NOW} + $2::double precision)"
-            f" on conflict (name) do update set holder = $1, epoch = lease.epoch + 1, until = {NOW} + $2"
-            " where exists (select from free) returning epoch",
-            holder,
-            seconds,
-        )
-        return int(rows[0]["epoch"]) if rows else None
+        return await self._lease.take(holder, seconds)
 
     async def renew_lease(self, epoch: int, seconds: float) -> bool:
         """See `Journal.renew_lease`."""
-        await self._leading.end_hung()  # a follower may hang as well, while it stores what a person asked
-        rows = await self._leading.rows(
-            f"update lease set until = {NOW} + $2::double precision"  # noqa: S608  # our own words
-            " where epoch = $1 and until is not null returning epoch",
-            epoch,
-            seconds,
-        )
-        return bool(rows)
+        return await self._lease.renew(epoch, seconds)
+
+    async def release_lease(self, epoch: int) -> None:
+        """See `Journal.release_lease`."""
+        await self._lease.release(epoch)
 
     async def prove_lead(self) -> None:
         """See `Lead.prove_lead`."""
@@ -103,9 +95,36 @@ class PostgresJournal(StoreBase):
 
         await self._write(nothing)
 
-    async def release_lease(self, epoch: int) -> None:
-        """See `Journal.release_lease`."""
-        await self._leading.rows("update lease set until = null where epoch = $1", epoch)
+    # --- shards
+
+    async def agree_on_shards(self, count: int) -> None:
+        """See `Journal.agree_on_shards`."""
+        await self._connections.change(lambda connection: leases.agree(connection, count))
+
+    def of_shard(self, number: int, count: int) -> PostgresJournal:
+        """See `Journal.of_shard`."""
+        view = copy.copy(self)
+        view._shard = number, count  # noqa: SLF001  # of a copy of ourselves
+        view._lease = ShardLease(self._leading, number, count)  # noqa: SLF001
+        view._inbox = self._inbox.of_shard(number)  # noqa: SLF001
+        return view
+
+    async def note_replica(self, name: str, seconds: float) -> Mapping[str, float]:
+        """See `Journal.note_replica`."""
+        return await leases.note(self._leading, name, seconds)
+
+    async def forget_replica(self, name: str) -> None:
+        """See `Journal.forget_replica`."""
+        await leases.forget(self._leading, name)
+
+    async def hand_over(self, ids: Sequence[int], shard: int) -> None:
+        """See `Lead.hand_over`."""
+        await self._inbox.hand_over(ids, shard)
+
+    async def open_rollbacks(self) -> tuple[Rollback, ...]:
+        """See `Journal.open_rollbacks`."""
+        found, (number, count) = await super().open_rollbacks(), self._shard
+        return tuple(each for each in found if shard_of(each.target, count) == number)
 
     # --- decisions and rollbacks
 
@@ -183,7 +202,9 @@ class PostgresJournal(StoreBase):
         """See `Lead.note_watched`."""
 
         async def work(connection: Connection) -> None:
-            await postgres_records.run(connection, statements.note_watched(watched))
+            before = await connection.fetchval("select value from meta where key = 'watched' for update")
+            note = records.with_watched(before, self._shard, watched)
+            await postgres_records.run(connection, statements.note_watched(note))
 
         await self._write(work)
 

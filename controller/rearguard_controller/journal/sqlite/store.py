@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from rearguard_controller.journal.sqlite.reader import Reader
 from rearguard_controller.journal.sqlite.writer import Work, Writer
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.model import Decision, Drill, OperatorAction, Release, Rollback, TargetState
+from rearguard_controller.model.shards import ONE
 from rearguard_controller.model.watched import Watched
 from rearguard_controller.rollback import Event
 
@@ -114,6 +115,32 @@ class SqliteJournal(StoreBase):
             urgent=True,
         )
 
+    # --- shards: all targets are one, as a file has one leader
+
+    def of(self, target: str) -> SqliteJournal:  # noqa: ARG002  # as of a single shard
+        """See `Lead.of`."""
+        return self
+
+    async def agree_on_shards(self, count: int) -> None:
+        """See `Journal.agree_on_shards`."""
+        if count != ONE:
+            raise _one_leader()
+
+    def of_shard(self, number: int, count: int) -> SqliteJournal:  # noqa: ARG002  # see `agree_on_shards`
+        """See `Journal.of_shard`."""
+        raise _one_leader()
+
+    async def note_replica(self, name: str, seconds: float) -> Mapping[str, float]:  # noqa: ARG002  # there is one
+        """See `Journal.note_replica`."""
+        return {name: 0.0}
+
+    async def forget_replica(self, name: str) -> None:
+        """See `Journal.forget_replica`."""
+
+    async def hand_over(self, ids: Sequence[int], shard: int) -> None:  # noqa: ARG002  # see `agree_on_shards`
+        """See `Lead.hand_over`."""
+        raise _one_leader()
+
     # --- decisions and rollbacks
 
     async def record(
@@ -188,7 +215,7 @@ class SqliteJournal(StoreBase):
 
     async def note_watched(self, watched: Watched) -> None:
         """See `Lead.note_watched`."""
-        note = statements.note_watched(watched)
+        note = statements.note_watched(records.with_watched(None, (0, ONE), watched))
         await self._write(lambda connection: sqlite_records.run(connection, *note), adds=False)
 
     async def change_both(
@@ -257,3 +284,7 @@ class SqliteJournal(StoreBase):
 
     async def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         return await self._reader.rows(sql, *values)
+
+
+def _one_leader() -> JournalError:
+    return JournalError("A journal in SQLite has one leader for all targets.", hint="Sharding needs PostgreSQL.")
