@@ -146,8 +146,16 @@ class Witness:
         """Ask both who leads; the first is asked again, so that leading which passes on between is no error."""
         first, second = self.replicas
         while True:
-            seen = [await each.metric("rearguard_leader", within=3) for each in (first, second, first)]
+            seen = [await _led_by(each) for each in (first, second, first)]
             self.looks += None not in seen
-            if seen == [1, 1, 1]:
-                self.two_leaders.append(time.time())
+            if None not in seen and set.intersection(*seen):
+                self.two_leaders.append((time.time(), seen))
             await asyncio.sleep(LOOK_EVERY)
+
+
+async def _led_by(replica):
+    """What a replica leads: shards, or all targets; None when there is no answer."""
+    leads = await replica.metric("rearguard_leader", within=3)
+    if leads is None or replica.of_shards == 1:
+        return None if leads is None else {"all"} if leads else set()
+    return await replica.shards(within=3)

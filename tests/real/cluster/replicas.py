@@ -16,6 +16,7 @@ import aiohttp
 import yaml
 
 from local_stack.process import free_ports
+from rearguard_controller.model.shards import shard_of
 
 DEADLINE = 60.0  # seconds within which what is waited for must happen
 ASK_LIMIT = 2.0  # seconds that an answer may take
@@ -96,6 +97,7 @@ class Replica(Program):
 
     def __init__(self, folder, name, journal, shops, *, poll, shards=1):
         (port,) = free_ports(1)
+        self.of_shards = shards
         content = {
             "environment": "production",
             "journal": journal,
@@ -123,12 +125,19 @@ class Replica(Program):
     async def leads(self):
         return await self.metric("rearguard_leader") == 1
 
-    async def shards(self):
-        """The shards that it leads; None when there is no answer."""
+    async def leads_of(self, target):
+        """Whether it leads the shard of a target."""
+        return await self.leads() if self.of_shards == 1 else shard_of(target, self.of_shards) in await self.shards()
+
+    async def leads_all(self):
+        return await self.leads() if self.of_shards == 1 else await self.shards() == set(range(self.of_shards))
+
+    async def shards(self, *, within=ASK_LIMIT):
+        """The shards that it leads; none when there is no answer."""
         try:
-            _, text = await self.ask("GET", "/metrics")
+            _, text = await self.ask("GET", "/metrics", within=within)
         except (aiohttp.ClientError, TimeoutError):
-            return None
+            return set()
         led = re.findall(r'^rearguard_shard_leader\{shard="(\d+)"\} 1', text, re.MULTILINE)
         return {int(number) for number in led}
 

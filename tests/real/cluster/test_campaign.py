@@ -17,8 +17,8 @@ EACH = 2  # targets that get a bad release in each trouble: one before it, one i
 RECOVERS_WITHIN = 90.0  # seconds
 
 
-@pytest.fixture
-async def scene(tmp_path, postgres_server):
+@pytest.fixture(params=[1, 4], ids=["one leader", "four shards"])
+async def scene(tmp_path, postgres_server, request):
     """Everything runs; alerts do not flow yet."""
     names = [f"shop-{number}-{each}" for number in range(len(TROUBLES)) for each in range(EACH)]
     shops, store = Shops(tmp_path, names), Store(await postgres_server.database())
@@ -27,7 +27,10 @@ async def scene(tmp_path, postgres_server):
         await stack.enter_async_context(shops.running())
         await shops.remember(store.address)
         await stack.enter_async_context(witness.running())
-        witness.replicas = [Replica(tmp_path, name, store.address, shops, poll="3s") for name in ("first", "second")]
+        witness.replicas = [
+            Replica(tmp_path, name, store.address, shops, poll="3s", shards=request.param)
+            for name in ("first", "second")
+        ]
         managers = alertmanagers(tmp_path, witness.urls)
         await stack.enter_async_context(removed_at_the_end(*witness.replicas, *managers))
         for program in (*witness.replicas, *managers):
@@ -86,9 +89,9 @@ async def the_bad_version_comes_again(it, store, shop):
         return any(each["alert_confirmed"] and each["not_already_handled"] is False for each in answers)
 
     await until(refused, what="the return of the bad version is judged")
-    leader, other = await it.leader()
+    leader, other = await it.leader([shop])
     await leader.end()  # the next leader knows it as well
-    await until(other.leads, what="the other leads")
+    await until(other.leads_all, what="the other leads")
     received = 'rearguard_alerts_received_total{source="prometheus"}'
     judged = (await until(lambda: other.metric(received), what="a poll of the new leader"))[0]
 

@@ -1,4 +1,4 @@
-"""Two controllers on one PostgreSQL that share the targets: each leads its shards, and takes over those of a dead one."""
+"""Two controllers on one PostgreSQL that share the targets: each leads its shards, and takes over a dead one's."""
 
 import asyncio
 import contextlib
@@ -62,7 +62,7 @@ async def test_a_dead_replicas_shards_are_taken_over_within_the_lease_and_each_t
             shop.deploy()
         await until(lambda: others[0].began("activate") and mine[0].began("activate"), what="both act")
         await second.end(signal.SIGKILL)
-        taking = asyncio.create_task(until(lambda: leads_all(first), what="all is taken over", within=LEASE + GRACE))
+        taking = asyncio.create_task(until(first.leads_all, what="all is taken over", within=LEASE + GRACE))
         for shop in (*mine[1:], *others[1:]):
             shop.deploy()
             assert await first.deliver(shop.alert()) == 202
@@ -75,7 +75,3 @@ async def test_a_dead_replicas_shards_are_taken_over_within_the_lease_and_each_t
             await check_once(store, shop)
         assert await decided_twice(store) == []
         print("taken over after", round(took, 1))  # noqa: T201  # the figure
-
-
-async def leads_all(replica):
-    return await replica.shards() == set(range(SHARDS))

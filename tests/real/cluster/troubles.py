@@ -23,22 +23,22 @@ class Scene:
     managers: list
     server: object  # PostgreSQL
 
-    async def leader(self):
-        """(who leads, the other)."""
+    async def leader(self, shops):
+        """(who leads the first of these targets, the other)."""
         first, second = self.replicas
 
         async def found():
-            if await first.leads():
+            if await first.leads_of(shops[0].name):
                 return first, second
-            return (second, first) if await second.leads() else None
+            return (second, first) if await second.leads_of(shops[0].name) else None
 
         return (await until(found, what="somebody leads"))[0]
 
 
-async def the_leader_is_killed(scene, _shops):
-    leader, other = await scene.leader()
+async def the_leader_is_killed(scene, shops):
+    leader, other = await scene.leader(shops)
     await leader.end(signal.SIGKILL)
-    _, took = await until(other.leads, what="fail-over after kill -9", within=LEASE + GRACE)
+    _, took = await until(other.leads_all, what="fail-over after kill -9", within=LEASE + GRACE)
     await leader.start()
     return took
 
@@ -63,27 +63,27 @@ async def both_controllers_are_stopped(scene, _shops):
         await each.start()
 
 
-async def both_controllers_are_killed(scene, _shops):
+async def both_controllers_are_killed(scene, shops):
     for each in scene.replicas:
         await each.end(signal.SIGKILL)
     for each in scene.replicas:
         await each.start()
-    await scene.leader()
+    await scene.leader(shops)
 
 
-async def the_leader_is_stopped_cleanly(scene, _shops):
-    leader, other = await scene.leader()
+async def the_leader_is_stopped_cleanly(scene, shops):
+    leader, other = await scene.leader(shops)
     ending = asyncio.create_task(leader.end())
-    _, took = await until(other.leads, what="a clean stop hands over", within=3)
+    _, took = await until(other.leads_all, what="a clean stop hands over", within=3)
     assert await ending == 0, leader.log()[-3000:]
     await leader.start()
     return took
 
 
 async def the_leader_hangs_past_its_lease_and_wakes(scene, shops):
-    leader, other = await scene.leader()
+    leader, other = await scene.leader(shops)
     leader.send(signal.SIGSTOP)
-    _, took = await until(other.leads, what="fail-over after SIGSTOP", within=LEASE + GRACE)
+    _, took = await until(other.leads_all, what="fail-over after SIGSTOP", within=LEASE + GRACE)
     for shop in shops:
         await until(lambda shop=shop: not shop.is_bad and not shop.drained, what="the other finishes")
     before = [shop.effects() for shop in shops]
@@ -91,7 +91,7 @@ async def the_leader_hangs_past_its_lease_and_wakes(scene, shops):
     await until(lambda: _follows(leader), what="the woken leader follows", within=10)
     await asyncio.sleep(GRACE)  # time to do what it must not do
     assert leader.runs
-    assert await other.leads()
+    assert await other.leads_all()
     assert [shop.effects() for shop in shops] == before, "the woken leader acted"
     return took
 

@@ -33,7 +33,13 @@ class DeadlyJournal:
         return getattr(self._journal, name)
 
     def fenced(self, fence):
-        view = DeadlyJournal(self._journal.fenced(fence), self._number, self._point, self._stored)
+        return self._view(self._journal.fenced(fence))
+
+    def of_shard(self, number, count):
+        return self._view(self._journal.of_shard(number, count))
+
+    def _view(self, journal):
+        view = DeadlyJournal(journal, self._number, self._point, self._stored)
         view._left = self._left  # of ourselves
         return view
 
@@ -72,6 +78,7 @@ async def main(path, when, kind, seq, number, *seconds):
     logs.configure()
     configuration = config.load(path)
     opened = await open_journal(configuration.journal)
+    await opened.agree_on_shards(configuration.shards)
     journal = DeadlyJournal(opened, signal.Signals[number], (when, kind, *seq.split("/")))
     well_for = float(seconds[0]) if seconds else WELL_FOR
     await controller.Controller(path, configuration, journal, insecure=True, well_for=well_for).run()

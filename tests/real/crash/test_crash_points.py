@@ -83,12 +83,12 @@ async def test_told_to_stop_during_every_effect(tmp_path, server):
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 async def test_a_leader_that_is_stopped_past_its_lease_at_any_point_changes_nothing_when_it_wakes(
-    tmp_path, postgres_server
+    tmp_path, shared_server
 ):
     ends = (("after", "step_started"), ("ready", "step_started"), ("before", "step_done"))
     points = [Point(when, kind, seq) for seq in range(12) for when, kind in ends]
     points += [Point("during", name) for name in ("drain", "activate", "warm", "restore")]
-    await campaign(tmp_path, points, expected, postgres_server, how=woken_too_late)
+    await campaign(tmp_path, points, expected, shared_server, how=woken_too_late)
 
 
 @pytest.mark.soak

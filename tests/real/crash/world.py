@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -68,6 +68,17 @@ targets:
       health: {{url: "{url}/healthz", successes: 2, interval: 100ms, timeout: 20s}}
       recovery: {{within: 60s}}
 """
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """A PostgreSQL server whose controllers lead targets shard by shard."""
+
+    server: object
+    shards: int
+
+    async def database(self):
+        return await self.server.database()
 
 
 class World:
@@ -321,5 +332,7 @@ async def world(folder, server=None, **settings):
     folder.mkdir(parents=True, exist_ok=True)
     address = str(folder / "journal.db") if server is None else await server.database()
     made = World(folder, Store(address), **settings)
+    if isinstance(server, Sharded):
+        made.more = f"sharding: {{shards: {server.shards}}}\n"
     async with made.running():
         yield await made.prepare(**prepared)

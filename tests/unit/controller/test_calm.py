@@ -123,6 +123,9 @@ class Lead:
     def __init__(self):
         self.epoch, self.noted = 1, []
 
+    def of(self, _target):
+        return self
+
     async def note_watched(self, watched):
         self.noted.append(watched)
 

@@ -60,7 +60,11 @@ def exposed(telemetry):
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
-def test_everything_that_is_exposed_is_listed_with_its_type_and_labels(telemetry):
+def test_everything_that_is_exposed_is_listed_with_its_type_and_labels():
+    telemetry = Telemetry([TARGET], shards=2)
+    telemetry.know_services(["chat"])
+    for shard in range(2):
+        telemetry.leads(leading=True, shard=shard)
     listed = {family.name.removesuffix("_total"): family for family in FAMILIES}
     shown = exposed(telemetry)
     assert set(shown) == set(listed)
