@@ -27,7 +27,7 @@ from rearguard_controller.service.leadership import Leadership
 
 log = structlog.get_logger(__name__)
 
-SAY_EVERY = 1.0  # seconds between two words that this replica lives
+SAY_EVERY = 0.5  # seconds between two words that this replica lives
 LIVES_FOR = 6.0  # seconds after its last word in which a replica counts as alive: less than a lease
 SETTLED = 10.0  # seconds of life after which shards are given up to a replica: one that crashes again gets none
 

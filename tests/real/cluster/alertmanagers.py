@@ -155,7 +155,7 @@ class Witness:
 
 async def _led_by(replica):
     """What a replica leads: shards, or all targets; None when there is no answer."""
+    if replica.of_shards != 1:
+        return await replica.shards(within=3)
     leads = await replica.metric("rearguard_leader", within=3)
-    if leads is None or replica.of_shards == 1:
-        return None if leads is None else {"all"} if leads else set()
-    return await replica.shards(within=3)
+    return None if leads is None else {"all"} if leads else set()

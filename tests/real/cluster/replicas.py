@@ -127,17 +127,19 @@ class Replica(Program):
 
     async def leads_of(self, target):
         """Whether it leads the shard of a target."""
-        return await self.leads() if self.of_shards == 1 else shard_of(target, self.of_shards) in await self.shards()
+        if self.of_shards == 1:
+            return await self.leads()
+        return shard_of(target, self.of_shards) in (await self.shards() or ())
 
     async def leads_all(self):
         return await self.leads() if self.of_shards == 1 else await self.shards() == set(range(self.of_shards))
 
     async def shards(self, *, within=ASK_LIMIT):
-        """The shards that it leads; none when there is no answer."""
+        """The shards that it leads; None when there is no answer."""
         try:
             _, text = await self.ask("GET", "/metrics", within=within)
         except (aiohttp.ClientError, TimeoutError):
-            return set()
+            return None
         led = re.findall(r'^rearguard_shard_leader\{shard="(\d+)"\} 1', text, re.MULTILINE)
         return {int(number) for number in led}
 
