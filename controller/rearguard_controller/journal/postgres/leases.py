@@ -131,7 +131,8 @@ async def agree(connection: Connection, count: int) -> None:
             hint="Give all replicas the same `sharding`. To change it, stop all of them for 15 seconds.",
         )
     epoch = await connection.fetchval(
-        "select greatest((select max(epoch) from shard), (select max(epoch) from lease), 0)"
+        # none that anybody led under, who may sleep through the change
+        "select 1 + greatest((select max(epoch) from shard), (select max(epoch) from lease))"
     )
     await connection.execute("delete from shard")
     if count == ONE:
@@ -141,7 +142,7 @@ async def agree(connection: Connection, count: int) -> None:
             "insert into lease (name, holder, epoch, until) values ('controller', $1, $2, 'Infinity')"
             " on conflict (name) do update set holder = $1, epoch = $2, until = 'Infinity'",
             _said(count),
-            epoch + 1,
+            epoch,
         )
         await connection.executemany(
             "insert into shard (number, holder, epoch) values ($1, '', $2)",
