@@ -87,9 +87,11 @@ class _Leads:
         """See `Lead.hand_over`."""
         await self.of(NOBODYS).hand_over(ids, shard)
 
-    async def record(self, decision: Decision, rollback: Rollback | None = None) -> None:
-        """See `Lead.record`."""
-        await self.of(decision.target).record(decision, rollback)
+    async def record(
+        self, decision: Decision, rollback: Rollback | None = None, *, others: Sequence[Rollback] = ()
+    ) -> None:
+        """See `Lead.record`. Rollbacks of other targets may be of another shard, whose runner then drives them."""
+        await self.of(decision.target).record(decision, rollback, others=others)
 
     async def record_several(self, decisions: Sequence[Decision]) -> None:
         """See `Lead.record_several`; they are all about targets of one shard."""

@@ -119,7 +119,7 @@ async def test_what_comes_to_a_replica_that_does_not_lead_the_target_is_carried_
 
 @pytest.mark.timeout(240)
 async def test_a_delivery_that_the_wrong_leader_reads_is_handed_over_and_judged_once(tmp_path, postgres_server):
-    """Its labels may tell another target than those of the alert that Prometheus has, or a reload may be under way."""
+    """Its labels may tell another target than those of the alert in Prometheus, or a reload may be under way."""
     async with two(tmp_path, postgres_server, "20s") as (shops, store, _, second):
         shop = led_by(shops, await second.shards())[0]
         shop.deploy()
