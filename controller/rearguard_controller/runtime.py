@@ -13,6 +13,8 @@ from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.journal.shards import Shard
 from rearguard_controller.journal.store import Journal, Lead
 
+__all__ = ["Clock", "Lead", "Runtime", "Shard"]
+
 Clock = Callable[[], float]  # seconds
 
 

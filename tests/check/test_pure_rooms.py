@@ -20,6 +20,7 @@ LIBRARIES = {
     "datetime",
     "difflib",
     "enum",
+    "hashlib",
     "math",
     "re",
     "typing",

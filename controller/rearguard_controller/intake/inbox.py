@@ -18,11 +18,10 @@ from rearguard_controller.intake.drill_alert import drills_in, is_of_a_drill
 from rearguard_controller.intake.heartbeat import WATCHDOG, Heartbeat
 from rearguard_controller.intake.judging import Judging, set_aside
 from rearguard_controller.intake.queues import RETRY_AFTER, Queues, Waiting, everything
-from rearguard_controller.journal.shards import Shard
 from rearguard_controller.model import Alert, InboxEntry, Target
 from rearguard_controller.model.identity import key_of
 from rearguard_controller.model.shards import NOBODYS, ONE, shard_of
-from rearguard_controller.runtime import Runtime
+from rearguard_controller.runtime import Runtime, Shard
 
 log = structlog.get_logger(__name__)
 

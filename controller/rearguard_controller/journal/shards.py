@@ -5,12 +5,12 @@ Here: one `Lead` that is made of one for each shard. Where there is one shard, i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from rearguard_controller.journal.store import Fence, Journal, Lead
-from rearguard_controller.model import Decision, Release, Rollback, TargetState
-from rearguard_controller.model.shards import NOBODYS, ONE, shard_of
+from rearguard_controller.model import Decision, Phase, Release, Rollback, TargetState
+from rearguard_controller.model.shards import NOBODYS, ONE, shard_of, spread
 from rearguard_controller.model.watched import Watched
 from rearguard_controller.rollback import Event
 
@@ -33,9 +33,28 @@ class Shard:
     journal: Journal
     lead: Lead
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it is all there is."""
+        return self.count == ONE
+
+    @property
+    def has_the_rest(self) -> bool:
+        """Whether what belongs to no target is its leader's."""
+        return self.has(NOBODYS)
+
     def has(self, target: str) -> bool:
         """Whether a target of this name is in it."""
         return shard_of(target, self.count) == self.number
+
+    async def rests(self) -> bool:
+        """Whether none of its rollbacks is in the middle."""
+        return all(each.phase is Phase.WAITING for each in await self.journal.open_rollbacks())
+
+
+def part_of(name: str, count: int, replicas: Collection[str]) -> frozenset[int]:
+    """The shards that this one of the replicas is to lead."""
+    return frozenset(number for number, each in enumerate(spread(count, replicas)) if each == name)
 
 
 def shards_of(journal: Journal, count: int) -> tuple[Shard, ...]:

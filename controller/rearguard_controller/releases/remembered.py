@@ -10,11 +10,10 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rearguard_controller.journal.store import Lead
 from rearguard_controller.model import ReleaseKind, Target, TargetState
 from rearguard_controller.model.watched import MOST_APART, MOST_LEFT_OUT, Watched
 from rearguard_controller.releases.looks import Watch
-from rearguard_controller.runtime import Runtime
+from rearguard_controller.runtime import Lead, Runtime
 
 READ_EVERY = 240.0  # seconds between two readings of a target to which nothing happens; see `_spread`
 SPREAD = 0.2  # of that, in both directions: never more than five minutes, and not all targets at once

@@ -42,7 +42,6 @@ from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.journal.shards import Shard, lead_of, shards_of
 from rearguard_controller.journal.store import Journal
-from rearguard_controller.model.shards import NOBODYS, ONE
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
 from rearguard_controller.service.past import Past
@@ -288,12 +287,12 @@ class Controller:
             self._engine.notify.threads.take(await self.journal.noted_threads())
         except JournalError as error:  # a thread more is better than no lead
             log.warning("threads_not_known", error=error.message)
-        of = None if shard.count == ONE else shard
+        of = None if shard.is_single else shard
         async with asyncio.TaskGroup() as group:
             group.create_task(self._engine.runner.of_shards[shard.number].run())
             group.create_task(self._through_reloads(lambda parts: parts.intake.run(of)))
             group.create_task(self._through_reloads(lambda parts: parts.cluster_triggers.run(parts.intake, of)))
-            if shard.has(NOBODYS):
+            if shard.has_the_rest:
                 group.create_task(self._heartbeat.watch())
                 group.create_task(self._prune())
 

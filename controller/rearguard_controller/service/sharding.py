@@ -19,9 +19,7 @@ from functools import partial
 import structlog
 
 from rearguard_controller.errors import JournalError
-from rearguard_controller.journal.shards import Shard
-from rearguard_controller.model import Phase
-from rearguard_controller.model.shards import ONE, spread
+from rearguard_controller.journal.shards import Shard, part_of
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.service.leadership import Leadership
 
@@ -36,7 +34,7 @@ def share(runtime: Runtime, lead: Callable[[Shard], Awaitable[None]]) -> Iterato
     """What is to run side by side, for ever, so that `lead` runs for each shard while this replica leads it."""
     holder = f"{socket.gethostname()}:{os.getpid()}"
     shards = runtime.shards
-    if len(shards) == ONE:
+    if shards[0].is_single:
         yield Leadership(runtime, shards[0].fence, holder=holder).run(partial(lead, shards[0]))
         return
     holder = f"{holder}:{secrets.token_hex(2)}"  # processes in containers may have the same number
@@ -72,10 +70,9 @@ class Share:
         if shard.number in self._mine or shard.number not in self._others:
             return False
         try:
-            rollbacks = await shard.journal.open_rollbacks()
+            return await shard.rests()
         except JournalError:
             return False
-        return all(each.phase is Phase.WAITING for each in rollbacks)
 
     async def run(self) -> None:
         """Say that this replica lives, for ever, and that it lives no more at the end."""
@@ -95,10 +92,8 @@ class Share:
             log.warning("replicas_not_known", error=error.message, hint=error.hint)
             return
         settled = {name for name, seconds in lived.items() if seconds >= SETTLED or name == self._name}
-        mine = self._of(spread(self._count, lived.keys()))
+        mine = part_of(self._name, self._count, lived.keys())
         if mine != self._mine:
             log.info("shards_shared", replicas=len(lived), shards=sorted(mine))
-        self._mine, self._others = mine, frozenset(range(self._count)) - self._of(spread(self._count, settled))
-
-    def _of(self, names: tuple[str, ...]) -> frozenset[int]:
-        return frozenset(number for number, name in enumerate(names) if name == self._name)
+        self._mine = mine
+        self._others = frozenset(range(self._count)) - part_of(self._name, self._count, settled)

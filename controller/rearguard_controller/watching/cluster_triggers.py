@@ -13,10 +13,9 @@ import structlog
 from rearguard_controller.errors import JournalError, LeaseLostError, SourceError
 from rearguard_controller.facts.cluster_troubles import ClusterTroubles
 from rearguard_controller.intake.inbox import Intake
-from rearguard_controller.journal.shards import Shard
 from rearguard_controller.model import Alert, KubernetesRelease, Target
 from rearguard_controller.model.observations import OF_CLUSTER
-from rearguard_controller.runtime import Runtime
+from rearguard_controller.runtime import Runtime, Shard
 
 log = structlog.get_logger(__name__)
 

@@ -53,13 +53,7 @@ from rearguard_controller.releases.presence import Instances
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.releases.trust import most_apart
 from rearguard_controller.runtime import Runtime
-from rearguard_controller.watching import (
-    attention,
-    current_figures,
-    instances,
-    overlaps,
-    readiness_rules,
-)
+from rearguard_controller.watching import attention, current_figures, instances, overlaps, readiness_rules
 from rearguard_controller.watching.attention import Attention, Look, Remembered
 from rearguard_controller.watching.coverage import Coverage
 from rearguard_controller.watching.current_figures import Reading, Table
