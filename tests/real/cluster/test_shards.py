@@ -164,6 +164,23 @@ async def test_a_replica_that_joins_gets_its_part_after_the_rollback_that_goes_o
         print("handed over after", round(took, 1))  # noqa: T201  # the figure
 
 
+@pytest.mark.timeout(240)
+async def test_another_number_of_shards_is_refused_by_a_reload_and_by_a_start(tmp_path, postgres_server):
+    async with two(tmp_path, postgres_server, "3s") as (shops, store, first, _):
+        file = tmp_path / "first.yaml"
+        file.write_text(file.read_text().replace(f"shards: {SHARDS}", "shards: 8"))
+        status, answer = await first.post("/-/reload")
+        assert status == 422, answer
+        assert "sharding changed" in str(answer)
+        assert await first.shards()
+        for number in (1, 8):
+            other = Replica(tmp_path, f"other-{number}", store.address, shops, poll="3s", shards=number)
+            async with removed_at_the_end(other):
+                with pytest.raises(AssertionError, match="ended at once"):
+                    await other.start()
+                assert f"Replicas with {SHARDS} shards share this journal" in other.log()
+
+
 async def test_replicas_agree_on_the_number_of_shards(postgres_server):
     url = await postgres_server.database()
     first, second = [await PostgresJournal.open(url) for _ in range(2)]

@@ -17,9 +17,9 @@ from rearguard_controller.config.configuration import Address, AlertmanagerSetti
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.silences import Silences
 from rearguard_controller.facts.sources import Sources
+from rearguard_controller.journal.shards import shards_of
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.journal.sqlite.writer import _Unit
-from rearguard_controller.journal.store import Fence
 from rearguard_controller.model import Said
 from rearguard_controller.runtime import Runtime
 from rearguard_controller.service import wiring
@@ -167,16 +167,17 @@ class Controller:
 
     async def _wire(self):
         world, configuration = self.world, self._configuration()
-        fence, telemetry = Fence(), Telemetry(configuration.targets)
+        (all_targets,), telemetry = shards_of(self.journal, 1), Telemetry(configuration.targets)
         notify = Notify(telemetry.notified)
         runtime = Runtime(
             clock=lambda: world.now,
             steady=lambda: world.steady,
             journal=self.journal,
-            lead=self.journal.fenced(fence),
+            lead=all_targets.lead,
             telemetry=telemetry,
             notices=Told(self.said),
             new_id=lambda letter: wiring.new_id(letter, world.now),
+            shards=(all_targets,),
         )
         engine = wiring.Engine.of(
             runtime,
@@ -191,9 +192,9 @@ class Controller:
         alerts_now = AlertsNow(world.prometheus, engine.trouble, runtime.clock)
         sources = Sources(world.prometheus, world.alertmanager, silences, alerts_now)
         self.parts = wiring.make(configuration, sources, engine, well_for=WELL_FOR)
-        self.people, self.runner = self.parts.people, engine.runner
-        self.fence = fence
-        fence.epoch = await self.file.take_lease("kit", 15.0)
+        self.people, self.runner = self.parts.people, engine.runner.of_shards[0]
+        self.fence = all_targets.fence
+        self.fence.epoch = await self.file.take_lease("kit", 15.0)
         self.tasks = [asyncio.ensure_future(each) for each in (self.runner.run(), self.parts.intake.run())]
 
     def _configuration(self):

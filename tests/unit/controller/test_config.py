@@ -175,6 +175,31 @@ def test_a_password_in_the_journals_url_is_refused_and_not_repeated(written):
     assert "secret" not in caught.value.message + caught.value.hint
 
 
+IN_POSTGRES = "journal: postgresql://rearguard@db/rearguard"
+
+
+def test_one_replica_leads_all_targets_unless_replicas_share_them():
+    in_postgres = changed("journal: sqlite:///tmp/j.db", IN_POSTGRES)
+    assert [parse(text).shards for text in (SMALL, in_postgres)] == [1, 1]
+    assert parse(f"{in_postgres}sharding: {{shards: 64}}\n").shards == 64
+    assert parse(f"{SMALL}sharding: {{shards: 1}}\n").shards == 1
+
+
+@pytest.mark.parametrize(
+    ("journal", "shards", "right"),
+    [
+        ("journal: sqlite:///tmp/j.db", 4, "SQLite has one leader for all targets; 1, or a journal in PostgreSQL"),
+        (IN_POSTGRES, 65, "at most 64"),
+        (IN_POSTGRES, 0, "it must be a whole number from 1"),
+    ],
+)
+def test_a_number_of_shards_that_cannot_be_is_refused(journal, shards, right):
+    text = changed("journal: sqlite:///tmp/j.db", journal) + f"sharding: {{shards: {shards}}}\n"
+    error = refused(text)
+    assert right in error.message
+    assert "sharding.shards" in error.message
+
+
 def test_the_whole_file_means_what_it_says():
     given_config = parse(FULL)
     assert given_config.environment == "production"
