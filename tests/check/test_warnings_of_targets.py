@@ -78,6 +78,7 @@ OF_NO_TARGET = {
     "lease_not_taken": JOURNAL,
     "lease_not_renewed": JOURNAL,
     "not_pruned": JOURNAL,
+    "replicas_not_known": JOURNAL,
 }
 
 
@@ -88,7 +89,9 @@ def events():
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or not call.args:
                 continue
             of = ast.unparse(call.func.value)
-            if (of == "log" and call.func.attr in LEVELS) or (of.endswith("_faults") and call.func.attr == "note"):
+            if (of in ("log", "self._log") and call.func.attr in LEVELS) or (
+                of.endswith("_faults") and call.func.attr == "note"
+            ):
                 fields = {each.arg for each in call.keywords}
                 for name in ast.walk(call.args[0]):
                     if isinstance(name, ast.Constant) and isinstance(name.value, str):
