@@ -72,6 +72,6 @@ async def test_the_sentence_is_what_a_person_can_count_again(address):
     found = await counted(address)
     weighed = evidence.weigh(found, Caution.STANDARD)
     assert worse.words(found, weighed).endswith(
-        "2.0 failed 720 of 4900 requests in 5m (14.69 %) beside 0 of 1800 of 1.0; after 1.0, 1.427 % is allowed."
+        "2.0 failed 90 of 300 requests in 15s (30 %); after 1.0, 1.427 % is allowed."
         " Were it no worse, so many would be luck at most 1 in 1 000 000 000."
     )

@@ -97,7 +97,7 @@ OWN_FAMILIES = (
         "rearguard_shard_leader",
         "gauge",
         ("shard",),
-        "1 while this process leads this part of the targets; only where `sharding` makes several.",
+        "1 while this process leads this part of the targets; there is one, 0, unless `sharding` makes several.",
     ),
     Family("rearguard_journal_errors_total", "counter", (), "Reads and writes of the journal that failed."),
     Family(

@@ -118,7 +118,7 @@ class Telemetry:
         self._shards, self._holds = shards, dict[int, Callable[[], bool]]()  # of each shard that is led here
         self._leader.set_function(lambda: float(any(holds() for holds in self._holds.values())))
         leaders = self._gauge("rearguard_shard_leader")
-        for shard in range(shards) if shards != ONE else ():
+        for shard in range(shards):
             leaders.labels(str(shard)).set_function(partial(self._holds_shard, shard))
         self._journal_errors = self._counter("rearguard_journal_errors_total")
         shortages = self._counter("rearguard_resource_shortages_total")
