@@ -36,6 +36,7 @@ class AlertsReading:
         alerts: all that are pending or firing.
         fault: why the lists are not known; empty when they are. `hint` then says what to do.
         troubled: names of the targets of which a trigger alert fires.
+        lasting: those of which one fired a moment ago, and which are not known to be well: see `Trouble.lasting`.
     """
 
     read_at: float
@@ -44,6 +45,7 @@ class AlertsReading:
     fault: str = ""
     hint: str = ""
     troubled: frozenset[str] = frozenset()
+    lasting: frozenset[str] = frozenset()
     by_labels: Index = field(default_factory=dict, repr=False)
     by_name: Mapping[str, Sequence[PrometheusAlert]] = field(default_factory=dict, repr=False)
 
@@ -174,12 +176,26 @@ class AlertsNow:
             reading = AlertsReading(read_at, fault=error.message, hint=error.hint)
         else:
             firing = [each.labels for each in alerts if each.state == AlertState.FIRING]
-            troubled, by_labels, by_name = await computed(
-                len(alerts), lambda: (self.trouble.among(firing), _by_labels(alerts), _by_name(alerts))
+            pending = [each.labels for each in alerts if each.state == AlertState.PENDING]
+            evaluated = all(rule.health != "unknown" for rule in rules.alerting)
+            troubled, lasting, by_labels, by_name = await computed(
+                len(alerts),
+                lambda: (
+                    self.trouble.among(firing),
+                    self.trouble.lasting(pending, all_evaluated=evaluated),
+                    _by_labels(alerts),
+                    _by_name(alerts),
+                ),
             )
             self.trouble.saw(*sorted(troubled))
             reading = AlertsReading(
-                read_at, tuple(alerts), rules, troubled=troubled, by_labels=by_labels, by_name=by_name
+                read_at,
+                tuple(alerts),
+                rules,
+                troubled=troubled,
+                lasting=lasting,
+                by_labels=by_labels,
+                by_name=by_name,
             )
         if self._last is None or self._last.number < number:
             self._last = _Kept(number, reading, min(time.monotonic() - began, PATIENCE))

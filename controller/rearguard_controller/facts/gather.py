@@ -112,6 +112,7 @@ class FactGatherer:
             facts.target,
             target,
             reading.troubled,
+            lasting=reading.lasting,
             lately=trouble.recent(),
             storm=trouble.limit,
             fault=reading.fault,

@@ -55,6 +55,19 @@ class Trouble:
                 now |= owners
         return frozenset(now)
 
+    def lasting(self, pending: Iterable[Labels], *, all_evaluated: bool) -> frozenset[str]:
+        """The targets whose trouble of a moment ago is not known to be over.
+
+        A Prometheus that starts anew shows nothing of what fired until it has evaluated its rules. Then that pends for as
+        long as its rule says.
+
+        Args:
+            pending: the alerts that are pending.
+            all_evaluated: whether every rule was evaluated since Prometheus started.
+        """
+        self._forget()
+        return frozenset(self._seen) & self.among(pending) if all_evaluated else frozenset(self._seen)
+
     def saw(self, *names: str) -> None:
         """Note that trigger alerts of these targets fire now."""
         self._forget()

@@ -37,7 +37,7 @@ from rearguard_controller.model.observations import is_armed
 from rearguard_controller.releases.looks import Serving
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
-from rearguard_controller.wording import clock_time, plain
+from rearguard_controller.wording import clock_time, plain, span
 
 NEVER_BEGUN = (Outcome.VETOED, Outcome.EXPIRED, Outcome.NOT_NEEDED)  # outcomes of waits that led to nothing
 _DESTINATION = (ReasonCode.KNOWN_GOOD_EXISTS,)
@@ -169,6 +169,7 @@ def with_others(
     *,
     lately: tuple[str, ...],
     storm: StormLimit,
+    lasting: Collection[str] = (),
     fault: str = "",
 ) -> TargetFacts:
     """The facts of a target, with what Prometheus says of other targets.
@@ -179,10 +180,13 @@ def with_others(
         troubled: the targets of which a trigger alert fires now.
         lately: those that had one within `storm.within` seconds.
         storm: how many of them are too many.
+        lasting: those whose trouble of a moment ago is not known to be over.
         fault: why it is not known which alerts fire.
     """
     firing = {name: "a trigger alert of it fires" for name in target.depends_on if name in troubled}
-    sick = {**firing, **known.sick_dependencies}
+    over = f"a trigger alert of it fired within {span(storm.within)}, and is not known to be over"
+    before = {name: over for name in target.depends_on if name in lasting}
+    sick = {**before, **firing, **known.sick_dependencies}
     return replace(known, sick_dependencies=sick, dependencies_detail=fault, troubled=lately, storm=storm)
 
 

@@ -324,3 +324,5 @@ def prometheus_restarted_in_the_middle(stage: Stage) -> None:
     _went_back(rollback, restarted, "v2")
     assert [each["outcome"] for each in stage.rollbacks("restarted")] == ["recovered"]
     assert restarted.activated == ["v1"]
+    # of what it depends on an alert fires no more, and pends again: that is not health
+    assert stage.rollbacks("dependant") == []

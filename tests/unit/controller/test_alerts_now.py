@@ -1,10 +1,11 @@
 """One reading of Prometheus' alerts and rules is shared by all who ask for it within a second, and never too long."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from rearguard_controller.adapters.prometheus import PrometheusAlert, Rules
+from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAlert, Rules
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsNow
 from rearguard_controller.facts.storm import Trouble
@@ -16,7 +17,7 @@ class Lists:
     """A Prometheus that counts how often its alerts are read."""
 
     def __init__(self, *firing):
-        self.firing, self.pending = list(firing), []
+        self.firing, self.pending, self.loaded = list(firing), [], Rules()
         self.reads, self.away, self.asked, self.answers = 0, False, asyncio.Event(), asyncio.Event()
         self.answers.set()
 
@@ -31,7 +32,7 @@ class Lists:
         return tuple(found)
 
     async def rules(self):
-        return Rules()
+        return self.loaded
 
 
 class Scene:
@@ -175,3 +176,18 @@ async def test_a_delivery_that_has_all_labels_of_some_alerts_means_these_and_fir
     reading = await scene.read()
     found = reading.meant(alert(pod="a", cluster="of-alertmanager"))
     assert [each.labels.get("pod") for each in found] == ["a", None]
+
+
+async def test_trouble_that_pends_again_or_whose_rule_was_not_evaluated_since_is_not_over():
+    """A Prometheus that starts anew shows nothing at first, and then lets its alerts pend anew."""
+    scene, rule = Scene(alert()), AlertingRule("HighErrorRate", "x > 1", {}, {}, 45.0, "ok", "", "http", 5.0)
+    scene.lists.loaded = Rules((rule,))
+    assert (await scene.read(max_age=0.0)).troubled == {TARGET}
+    scene.lists.firing, scene.lists.loaded = [], Rules((replace(rule, health="unknown"),))
+    assert (await scene.read(max_age=0.0)).lasting == {TARGET}
+    scene.lists.pending, scene.lists.loaded = [alert()], Rules((rule,))
+    assert (await scene.read(max_age=0.0)).lasting == {TARGET}
+    scene.lists.pending = []
+    assert (await scene.read(max_age=0.0)).lasting == frozenset()
+    scene.lists.pending, scene.now = [alert()], NOW + StormLimit().within + 1
+    assert (await scene.read(max_age=0.0)).lasting == frozenset()  # too long ago to say anything of it
