@@ -58,8 +58,8 @@ class Trouble:
     def lasting(self, pending: Iterable[Labels], *, all_evaluated: bool) -> frozenset[str]:
         """The targets whose trouble of a moment ago is not known to be over.
 
-        A Prometheus that starts anew shows nothing of what fired until it has evaluated its rules. Then that pends for as
-        long as its rule says.
+        A Prometheus that starts anew shows nothing of what fired until it has evaluated its rules. Then that pends,
+        for as long as its rule says.
 
         Args:
             pending: the alerts that are pending.
