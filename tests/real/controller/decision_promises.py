@@ -6,7 +6,7 @@ Never here: what happens (test_decision_core.py).
 
 import contextlib
 
-from real.controller.decision_world import POLL
+from real.controller.decision_world import EFFECT, POLL
 from rearguard_controller.errors import ConflictError
 from rearguard_controller.model import Outcome, Phase, Said, StepKind
 from rearguard_controller.rollback import EventKind
@@ -174,7 +174,11 @@ class Promises:
         if began and rollback.outcome not in no_blame:
             self.disarmed = True
         if rollback.outcome is Outcome.RECOVERED:
-            assert self.holds("fires", wanted=False), "never recovered while Prometheus lists the alert as firing"
+            clears = max(
+                (each.clears for each in rollback.conditions), default=0.0
+            )  # of what was before the rollback
+            may_clear = self.world.past is False and self.world.steady - self.acted_at <= clears + EFFECT
+            assert may_clear or self.holds("fires", wanted=False), "never recovered while the alert goes on firing"
         if rollback.outcome is Outcome.NOT_RECOVERED:
             self.distrusted.discard(rollback.from_version)
         if began and not rollback.close_asked:
