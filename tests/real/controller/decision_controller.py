@@ -87,6 +87,8 @@ class Inline:
     def __init__(self, writer):
         self._writer = writer
         self.close = writer.close
+        writer._queue.put(None)  # its thread would look at the file now and then, amid what is done here
+        writer._thread.join()
         writer._connection.execute("pragma synchronous = off")
 
     async def do(self, work, *, urgent=False, adds=True):
