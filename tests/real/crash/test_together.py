@@ -165,7 +165,10 @@ async def checked(it, *, went):
         assert all(each.armed for each in states)
     else:
         assert set(outcomes.values()) == {Outcome.FAILED}, [each.detail for each in rollbacks.values()]
-        assert not any(each.armed for each in states)
+        began = {name: any(step.attempt for step in each.steps) for name, each in rollbacks.items()}
+        assert [each.armed for each in states] == [not began[name] for name in NAMES], (
+            "whose attempt failed is disarmed"
+        )
         for each in rollbacks.values():
             undo = each.step_of(StepKind.UNDO_ROLL_BACK)
             assert undo.state is (StepState.DONE if each.step_of(StepKind.ROLL_BACK).attempt else StepState.SKIPPED)
