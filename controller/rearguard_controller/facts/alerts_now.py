@@ -178,15 +178,16 @@ class AlertsNow:
             firing = [each.labels for each in alerts if each.state == AlertState.FIRING]
             pending = [each.labels for each in alerts if each.state == AlertState.PENDING]
             evaluated = all(rule.health != "unknown" for rule in rules.alerting)
-            troubled, lasting, by_labels, by_name = await computed(
+            troubled, pends, by_labels, by_name = await computed(
                 len(alerts),
                 lambda: (
                     self.trouble.among(firing),
-                    self.trouble.lasting(pending, all_evaluated=evaluated),
+                    self.trouble.among(pending),
                     _by_labels(alerts),
                     _by_name(alerts),
                 ),
             )
+            lasting = self.trouble.lasting(pends, all_evaluated=evaluated)
             self.trouble.saw(*sorted(troubled))
             reading = AlertsReading(
                 read_at,

@@ -55,18 +55,18 @@ class Trouble:
                 now |= owners
         return frozenset(now)
 
-    def lasting(self, pending: Iterable[Labels], *, all_evaluated: bool) -> frozenset[str]:
+    def lasting(self, pending: frozenset[str], *, all_evaluated: bool) -> frozenset[str]:
         """The targets whose trouble of a moment ago is not known to be over.
 
         A Prometheus that starts anew shows nothing of what fired until it has evaluated its rules. Then that pends,
         for as long as its rule says.
 
         Args:
-            pending: the alerts that are pending.
+            pending: the targets of which alerts are pending: see `among`.
             all_evaluated: whether every rule was evaluated since Prometheus started.
         """
         self._forget()
-        return frozenset(self._seen) & self.among(pending) if all_evaluated else frozenset(self._seen)
+        return frozenset(self._seen) & pending if all_evaluated else frozenset(self._seen)
 
     def saw(self, *names: str) -> None:
         """Note that trigger alerts of these targets fire now."""
