@@ -9,6 +9,8 @@ from typing import Any
 Seconds = Mapping[str, float]
 """Seconds that processors were busy since some beginning, by mode."""
 
+_LEAST = 0.5  # seconds between readings: the clocks tick in hundredths, and two late looks can follow each other closely
+
 
 class ProcessorUse:
     """The share of each mode between the last two readings."""
@@ -20,13 +22,13 @@ class ProcessorUse:
     def since_last(self, seconds: Seconds, whole: float) -> dict[str, float]:
         """What each mode took of the time that passed since the reading before; empty at the first one.
 
-        `whole` is the time of which the shares are taken, in seconds since some beginning. If it has not moved, the
-        shares are those of before.
+        `whole` is the time of which the shares are taken, in seconds since some beginning. As long as it has moved by
+        less than half a second, the shares are those of before: one tick of a clock would make more than there is.
         """
         if self._before is None:
             self._before = seconds, whole
         before, began = self._before
-        if whole > began:
+        if whole - began >= _LEAST:
             self._before = seconds, whole
             self._shares = {
                 mode: max(0.0, now - before.get(mode, 0.0)) / (whole - began) for mode, now in seconds.items()
