@@ -7,6 +7,7 @@ through the rules (`ruled.py`). `--kind NAME` judges the incidents of one kind. 
 
 import argparse
 import asyncio
+import math
 import random
 import statistics
 import sys
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import ruled
 import shapes
-from incidents import AFTER, BEFORE, STEP, all_of, drawn, failing
+from corpus import all_of
+from incidents import BEFORE, STEP, drawn, failing
 
 from real.controller.past import REQUESTS, Past, remembered
 from rearguard_controller import backtest
@@ -37,40 +39,69 @@ def written(folder, incidents, released, draw):
     past = Past(folder, every=STEP)
     for each in incidents:
         chance = random.Random(each.seed + 1000 * draw)  # noqa: S311
-        for one in each.instances:
-            _instance(past, each, one, chance, released)
+        for name, instances in ((named(each), each.instances), (neighbour_of(each), each.neighbour)):
+            for one in instances:
+                _instance(past, name, one, chance, released)
     return past
 
 
-def _instance(past, incident, one, chance, released):
-    name = f"s{incident.seed}"
+def named(incident):
+    return f"s{incident.seed}"
+
+
+def neighbour_of(incident):
+    return f"n{incident.seed}"
+
+
+def _instance(past, name, one, chance, released):
     place = {"job": name, "instance": one.address}
+    asked = {"http_route": one.route}
+    if one.labels == "buckets":
+        asked["le"] = "+Inf"
+    metric = REQUESTS.replace("_count", "_bucket") if one.labels == "buckets" else REQUESTS
+    answered, failing_ones = {"http_response_status_code": "200"}, {"http_response_status_code": "500"}
+    if one.labels == "none":
+        answered, failing_ones = {}, {"http_outcome": "failed"}
     total = failed = 0
+    last, born = -math.inf, one.start
     for number in range(int((one.end - one.start) / STEP) + 1):
         at = one.start + STEP * number
+        if at - born >= one.lives:
+            total, failed, born = 0, 0, at
         requests = drawn(chance, one.rate(at) * STEP)
         wrong = failing(chance, requests, one.share(at), one.clump)
         total, failed = total + requests - wrong, failed + wrong
-        if not one.missed(at):
-            when = released + at
+        when = at + one.clock(at)
+        if one.missed(at) or when <= last:  # Prometheus takes no sample that is older than the last one
+            continue
+        odd = one.says(at)
+        last, when = when, released + when
+        if one.shows_info:
             past.add("target_info", {"service_name": name, **place, "service_version": one.version}, when, when)
-            past.add(REQUESTS, {**place, "http_response_status_code": "200"}, when, when, total)
-            if failed:
-                past.add(REQUESTS, {**place, "http_response_status_code": "500"}, when, when, failed)
+        past.add(
+            metric,
+            {**place, **asked, **answered},
+            when,
+            when,
+            written_as(total + (0 if one.says_only_failures else odd)),
+        )
+        if failed:
+            past.add(metric, {**place, **asked, **failing_ones}, when, when, written_as(failed + odd))
+
+
+def written_as(value):
+    """A value as OpenMetrics has it."""
+    return "NaN" if math.isnan(value) else "+Inf" if math.isinf(value) else value
 
 
 async def judged(address, incidents, released, caution):
-    """By seed: seconds after the release at which it would have been rolled back."""
-    targets = [
-        target(name=f"s{each.seed}", match=(labels,), telemetry=labels, policy=policy(caution=caution))
-        for each in incidents
-        for labels in [{"service_name": f"s{each.seed}"}]
-    ]
+    """By service: the version that would have been rolled back first, and seconds after the release."""
+    last = max(one.end for each in incidents for one in each.instances)
     prometheus = Prometheus(PrometheusSettings((address,)), timeout=300.0)
     try:
-        history = backtest.History(prometheus, targets, lambda *_: None)
+        history = backtest.History(prometheus, list(_targets(incidents, caution)), lambda *_: None)
         world = await history.read(
-            released + BEFORE, released + AFTER, look_every=STEP, storm=NO_STORM, silences=False
+            released + BEFORE, released + last, look_every=STEP, storm=NO_STORM, silences=False
         )
     finally:
         await prometheus.close()
@@ -78,9 +109,18 @@ async def judged(address, incidents, released, caution):
     found = {}
     for each in report.rollbacks:
         decision = each.record.decision
-        if decision.from_version == "v2":
-            found.setdefault(int(decision.target[1:]), decision.decided_at - released)
+        found.setdefault(decision.target, (decision.from_version, decision.decided_at - released))
     return found
+
+
+def _targets(incidents, caution):
+    for each in incidents:
+        others = (neighbour_of(each),) if each.neighbour else ()
+        for name in (named(each), *others):
+            labels = {"service_name": name}
+            depends = others if each.depends and name not in others else ()
+            rules = policy(caution=caution)
+            yield target(name=name, match=(labels,), telemetry=labels, policy=rules, depends_on=depends)
 
 
 def shown(incidents, found):
@@ -94,9 +134,12 @@ def shown(incidents, found):
         good = 0
         took, bounds = [], []
         for each in those:
-            at = found.get(each.seed)
-            early = each.fault_at is not None and at is not None and at < each.fault_at
+            version, at = found.get(named(each), (None, None))
+            early = each.fault_at is not None and at is not None and (at < each.fault_at or version != each.guilty)
             correct = (at is None) if each.fault_at is None else (at is not None and not early)
+            if each.neighbour and neighbour_of(each) not in found:
+                correct = False
+                print(f"   the neighbour was not found: {kind}, {each.name}")
             good += correct
             bad += each.fault_at is not None
             blamed += at is not None
@@ -113,7 +156,7 @@ def shown(incidents, found):
     for kind in [each for each in kinds if each.startswith("errors")]:
         print(f"\n{kind}: seconds to decision by share and rate, with the bound")
         for each in kinds[kind]:
-            at = found.get(each.seed)
+            _, at = found.get(named(each), (None, None))
             took = "not found" if at is None else f"{at - each.fault_at:.0f}"
             print(f"   {each.name:<28} {took:>9} {each.bound:>6.0f}")
     print(f"\n{len(incidents)} incidents, {bad} of them bad releases: precision {precision:.1%}, recall {recall:.1%}")

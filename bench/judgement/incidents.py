@@ -1,7 +1,7 @@
 """Generated incidents with known truth: bad releases of many kinds, and innocent ones that look bad.
 
 Here: who serves which version when, how many requests come, and which share of them fails. Times are seconds since
-the release. Seeds are fixed: the same incidents at each run.
+the release. `odd.py` has those of clocks, neighbours and bad input; `corpus.py` numbers them all.
 """
 
 import math
@@ -25,7 +25,15 @@ class Instance:
     share: Over  # of them that fail
     clump: float = 1.0  # failures that come at once, in the mean
     missed: Callable[[float], bool] = lambda _: False  # scrapes
-    routes: int = 1
+    route: str = "/"
+    shows_info: bool = True  # of what is at one address, one does
+    clock: Over = lambda _: 0.0  # seconds that its timestamps are ahead
+    says: Over = lambda _: 0.0  # what is added to its counters: NaN, infinity
+    says_only_failures: bool = False  # to that of failures alone
+    labels: str = (
+        "status"  # "none": requests have neither a status nor an error_type; "buckets": there is no `_count`
+    )
+    lives: float = math.inf  # seconds after which its counters begin at 0 again
 
 
 @dataclass
@@ -35,6 +43,9 @@ class Incident:
     Attributes:
         fault_at: when the release began to fail; None: it is innocent.
         bound: seconds after that at which it can be known at the earliest, were both shares known (Wald).
+        guilty: the version that is to blame, if any is.
+        neighbour: another service, whose release is bad.
+        depends: whether the configuration says that this service depends on the neighbour.
     """
 
     kind: str
@@ -42,6 +53,9 @@ class Incident:
     instances: list[Instance]
     fault_at: float | None = None
     bound: float = 0.0
+    guilty: str = "v2"
+    neighbour: list[Instance] = field(default_factory=list)
+    depends: bool = False
     seed: int = field(default=0)
 
 
@@ -77,6 +91,31 @@ def bad(kind, name, p1, rate, *, at=60.0, p0=0.001, share=1.0, **how):
     return Incident(kind, name, instances, fault_at=at, bound=bound(rate * share, p1, p0))
 
 
+def earliest(rate, share, p0, at):
+    """The same of a share that changes: seconds from `at` on."""
+    nats, seconds = 0.0, 0.0
+    while nats < math.log(1e4):
+        p = max(share(at + seconds), p0)
+        nats += rate * (p * math.log(p / p0) + (1 - p) * math.log((1 - p) / (1 - p0)))
+        seconds += 1.0
+    return STEP / 2 + seconds
+
+
+def quarters(kind, p1, rate):
+    """Four processes, or four routes of one process, of which one fails."""
+    each = always(rate / 4)
+    addresses = "abcd" if kind == "one instance of four" else "aaaa"
+    made = []
+    for number, address in enumerate(addresses):
+        share = always(0.001) if number else since(60.0, p1)
+        old = Instance("v1", f"old-{address}:1", BEFORE, 0.0, each, always(0.001))
+        new = Instance("v2", f"new-{address}:1", STEP, AFTER, each, share)
+        for one in (old, new):
+            one.route, one.shows_info = f"/{number}", address not in addresses[:number]
+        made += [old, new]
+    return made
+
+
 def errors():
     for rate in (1, 5, 40):
         for p1 in (0.03, 0.05, 0.1, 0.3, 1.0):
@@ -94,14 +133,21 @@ def errors():
 
 
 def late_or_partial():
-    for at in (60.0, 300.0, 600.0, 1200.0):
-        yield bad("delayed", f"by {at:g} s", 0.3, 10, at=at)
-        yield bad("delayed", f"by {at:g} s, small", 0.05, 40, at=at)
+    for at in (60.0, 300.0, 600.0, 1200.0, 3000.0, 5400.0):
+        gone = max(AFTER, at + 300.0)
+        yield bad("delayed", f"by {at:g} s", 0.3, 10, at=at, gone=gone)
+        yield bad("delayed", f"by {at:g} s, small", 0.05, 40, at=at, gone=gone)
     for p1 in (0.25, 0.5):
         for rate in (8, 40):
-            for p0 in (0.001, 0.01):
-                name = f"{p1 / 4:.0%} of all at {rate}/s, base {p0:.1%}"
-                yield bad("one instance of four, or one route", name, p1 / 4, rate, p0=p0)
+            for kind in ("one instance of four", "one route of four"):
+                name = f"{p1:.0%} of a quarter at {rate}/s"
+                yield Incident(kind, name, quarters(kind, p1, rate), 60.0, bound(rate, p1 / 4, 0.001))
+    for rate, p1 in ((10, 0.3), (40, 0.1)):
+        for at in (300.0, 600.0):
+            expiring = lambda t, at=at, p1=p1: 0.001 + p1 * (1 - math.exp(-max(t - at, 0.0) / 60))  # noqa: E731
+            instances = both(always(0.001), expiring, always(rate))
+            name = f"{p1:.0%} at {rate}/s, after {at:g} s"
+            yield Incident("after a cache expired", name, instances, at, earliest(rate, expiring, 0.001, at))
     for high in (20, 60):
         load = since(300.0, float(high), 2.0)
         instances = both(always(0.001), since(300.0, 0.3), load)
@@ -134,8 +180,9 @@ def dependencies():
         shaky = in_turns(p1, 60.0, 20.0)
         yield Incident("dependency fails in turns", f"{p1:.0%}", both(shaky, shaky, always(20.0), beside=AFTER))
     fails = since(200.0, 0.3, until=400.0)
-    load = since(200.0, 120.0, 20.0, until=400.0)
-    yield Incident("retry storm", "six times the load", both(fails, fails, load, beside=AFTER))
+    for times in (2, 6, 20):
+        load = since(200.0, 20.0 * times, 20.0, until=400.0)
+        yield Incident("retry storm", f"{times} times the load", both(fails, fails, load, beside=AFTER))
 
 
 def bases():
@@ -191,16 +238,21 @@ def loads_and_lives():
     for times in (5, 20):
         spike = since(120.0, 4.0 * times, 4.0, until=420.0)
         yield Incident("load spike", f"{times} times", both(always(0.01), always(0.01), spike))
-    day = lambda t: 12.0 + 10.0 * math.sin(t / 700.0)  # noqa: E731
-    yield Incident("night and day", "a wave of 73 min", both(always(0.01), always(0.01), day))
+    for share in (0.01, 0.04):
+        for most in (22, 60):
+            day = lambda t, most=most: most * (0.55 + 0.45 * math.sin(t / 700.0))  # noqa: E731
+            name = f"{share:.0%}, a wave of 73 min, up to {most}/s"
+            yield Incident("night and day", name, both(always(share), always(share), day))
     for end, share in ((10.0, 1.0), (25.0, 0.02)):
         short = both(always(0.01), always(share), always(20.0), gone=end)
         yield Incident("a version that lives for seconds", f"{end:g} s, {share:.0%} fails", short)
     for share in (0.0, 0.01):
         quiet = both(always(0.0), always(share), lambda t: 20.0 if t > 0 else 0.0)
         yield Incident("older version without traffic", f"{share:.0%}", quiet)
-    more = [Instance("v2", f"c:{n}", 200.0 + 20 * n, AFTER, always(5.0), always(0.005)) for n in range(4)]
-    yield Incident("autoscaling", "four more instances", [*both(always(0.005), always(0.005), always(20.0)), *more])
+    for count, ends in ((4, AFTER), (4, 600.0), (12, AFTER)):
+        name = f"{count} more instances" + ("" if ends == AFTER else f", until {ends:g} s")
+        more = [Instance("v2", f"c:{n}", 200.0 + 20 * n, ends, always(5.0), always(0.005)) for n in range(count)]
+        yield Incident("autoscaling", name, [*both(always(0.005), always(0.005), always(20.0)), *more])
 
 
 KINDS = (errors, late_or_partial, bad_on_odd_ground, dependencies, bases, blips, scrapes, loads_and_lives)
@@ -219,14 +271,6 @@ def wandering(seed, mean, spread=0.5):
         z = 0.9 * z + math.sqrt(1 - 0.81) * chance.gauss(0, 1)
         values.append(min(mean * math.exp(spread * z - spread**2 / 2), 1.0))
     return lambda t: values[int((t - BEFORE) / STEP)]
-
-
-def all_of(only=""):
-    """Every incident, numbered by its seed; `only` of this kind."""
-    found = [each for kind in KINDS for each in kind()]
-    for number, each in enumerate(found):
-        each.seed = number
-    return [each for each in found if only in ("", each.kind)]
 
 
 def drawn(chance, mean):

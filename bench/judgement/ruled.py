@@ -4,6 +4,7 @@ Right is: the named alert fires after the fault began, or no alert fires that ma
 blames nobody.
 """
 
+import math
 import re
 import statistics
 import subprocess
@@ -20,7 +21,8 @@ RULES = Path(__file__).resolve().parents[2] / "rules"
 FILES = ("thresholds", "recording", "release", "evidence", "alerts")
 GROUPS = (
     "thresholds", "thresholds_of_releases", "identity", "release", "release_floor", "release_small",
-    "service_thresholds", "release_thresholds", "figures", "slower", "processes", "memory", "older_versions",
+    "service_thresholds", "release_thresholds", "figures", "slower", "processes", "memory",
+    "callers", "older_versions",
 )  # fmt: skip
 QUICK = (shapes.QUICK, -420.0, 480.0, 5.0)  # kinds, first and last second, and seconds between scrapes
 LONG = (shapes.LONG, -2400.0, 2280.0, 15.0)
@@ -29,7 +31,7 @@ FIRST = f"min by (service_name, alertname, action) (min_over_time(timestamp({FIR
 
 
 def fired(incidents, start, end, every, folder):
-    """By seed: alert, whether it may roll back, and seconds after the release at which it fired first."""
+    """By seed: alert, whether it may roll back, seconds after the release when it first fired, and of the caller."""
     lines = [
         {"series": name, "values": values}
         for each in incidents
@@ -53,19 +55,22 @@ def fired(incidents, start, end, every, folder):
     found = defaultdict(list)
     for labels, value in re.findall(r"\{([^}]*)\} ([\d.E+]+)", said.split("got:", 1)[1]):
         named = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-        seed = int(named["service_name"].removeprefix("n"))
-        found[seed].append((named["alertname"], named.get("action") == "rollback", float(value) + start))
+        service = named["service_name"]
+        seed, of_caller = int(service.lstrip("cn")), service.startswith("c")
+        found[seed].append((named["alertname"], named.get("action") == "rollback", float(value) + start, of_caller))
     return found
 
 
 def judge(each, alerts):
     """Whether it is right, and seconds from the fault to the alert."""
-    blamed = [name for name, acts, _ in alerts if acts]
+    if any(name == each.never for name, *_ in alerts):
+        return False, None
     if each.alert is None:
-        return not blamed, None
-    at = min((at for name, _, at in alerts if name == each.alert), default=None)
-    early = [at for _, acts, at in alerts if acts and at < each.fault_at]
-    return (at is not None and at >= each.fault_at and not early), None if at is None else at - each.fault_at
+        return not any(acts for _, acts, *_ in alerts), None
+    found = [at for name, _, at, of_caller in alerts if name == each.alert and of_caller == each.of_caller]
+    wrong = [at for _, acts, at, of_caller in alerts if acts and (at < each.fault_at or of_caller != each.of_caller)]
+    at = min(found, default=-math.inf)
+    return at >= each.fault_at and not wrong, at - each.fault_at
 
 
 def report(only=""):
@@ -82,11 +87,14 @@ def report(only=""):
             kinds[each.kind].append((each, right, took))
             if not right:
                 wrong.append(f"   wrong: {each.kind}, {each.name}: {found[each.seed] or 'no alert'}")
-    print(f"\n{'kind, by the rules alone':<46} {'incidents':>9} {'right':>6} {'seconds to alert: median, worst':>34}")
+    times = f"{'seconds to alert: median, worst':>34} {'bound':>6}"
+    print(f"\n{'kind, by the rules alone':<54} {'incidents':>9} {'right':>6} {times}")
     for kind, those in kinds.items():
         took = [seconds for each, right, seconds in those if right and each.alert]
         times = f"{statistics.median(took):.0f}, {max(took):.0f}" if took else ""
-        print(f"{kind:<46} {len(those):>9} {sum(right for _, right, _ in those):>6} {times:>34}")
+        bounds = [each.bound for each, right, _ in those if right and each.alert]
+        known = f"{statistics.median(bounds):.0f}" if bounds else ""
+        print(f"{kind:<54} {len(those):>9} {sum(right for _, right, _ in those):>6} {times:>34} {known:>6}")
     every = [each for those in kinds.values() for each in those]
     bad = [each for each in every if each[0].alert]
     found = sum(right for _, right, _ in bad)

@@ -1,4 +1,4 @@
-"""Generated incidents that no share of errors shows: slow answers, silence, restarts, leaks. For `ruled.py`.
+"""Generated incidents that no share of errors shows: slow answers, silence, restarts, leaks, calls. For `ruled.py`.
 
 Here: what each version's processes show at each scrape. Times are seconds since the release; seeds are fixed.
 """
@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from incidents import drawn
+from incidents import bound, drawn, failing
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 MEDIAN, SPREAD = 0.05, 0.82  # seconds, lognormal: 20 % take longer than 0.1 s, 2 % longer than 0.25 s
@@ -39,17 +39,32 @@ class Process:
     memory: Callable[[float], float] | None = None
     hangs: Callable[[float], float] | None = None
     timed: bool = False
+    bounds: tuple[float, ...] = BOUNDS
+    counts: bool = True  # whether its histogram has a `_count`
+    caller: bool = False  # it is no process of the service, but of one that calls it
+    calls: Callable[[float], float] | None = None  # share of its calls to the service that fail
+    fails: Callable[[float], float] = lambda _: 0.0  # share of its own answers that are errors
 
 
 @dataclass
 class Shape:
-    """An incident; `alert` is the one that must fire from `fault_at` on, None: none may but those that warn."""
+    """An incident.
+
+    Attributes:
+        alert: the one that must fire from `fault_at` on; None: none may but those that warn.
+        bound: seconds after the fault at which it can be known at the earliest; see docs/judgement.md.
+        never: an alert that may not fire, though it only warns.
+        of_caller: the alert must be about the caller.
+    """
 
     kind: str
     name: str
     processes: list[Process]
     alert: str | None = None
     fault_at: float = 0.0
+    bound: float = 0.0
+    never: str = ""
+    of_caller: bool = False
     seed: int = field(default=0)
 
 
@@ -69,14 +84,24 @@ def times(factor, part=1.0, start=0.0, end=math.inf):
     return lambda at, chance: factor if start < at <= end and (part == 1 or chance.random() < part) else 1.0
 
 
+def known_slow(rate, factor, part=1.0):
+    """Seconds by Wald, of the bucket that tells most."""
+    slow = lambda bound, median: math.erfc(math.log(bound / median) / SPREAD / math.sqrt(2)) / 2  # noqa: E731
+    before = [slow(each, MEDIAN) for each in BOUNDS]
+    after_it = [part * slow(each, MEDIAN * factor) + (1 - part) * p0 for each, p0 in zip(BOUNDS, before, strict=True)]
+    return min(bound(rate, p1, p0) for p1, p0 in zip(after_it, before, strict=True))
+
+
 def slow():
     for rate in (5, 40):
-        for factor in (1.5, 2, 4, 20) if rate == 40 else (4, 20):
+        for factor in (1.5, 2, 4, 20) if rate == 40 else (2, 4, 20):
             for at in (5.0, 90.0):
                 made = pair(rate=lambda _, rate=rate: rate, timed=True, new={"slower": times(factor, start=at)})
-                yield Shape("slow answers", f"x{factor:g} at {rate}/s, {at:g} s after", made, "ReleaseSlower", at)
+                known, name = known_slow(rate, factor), f"{at:g} s after"
+                yield Shape(f"slow answers, x{factor:g} at {rate}/s", name, made, "ReleaseSlower", at, known)
         made = pair(rate=lambda _, rate=rate: rate, timed=True, new={"slower": times(20, 0.1, 5.0)})
-        yield Shape("slow answers", f"a tenth x20 at {rate}/s", made, "ReleaseSlower", 5.0)
+        known, kind = known_slow(rate, 20, 0.1), f"slow answers, a tenth x20 at {rate}/s"
+        yield Shape(kind, "5 s after", made, "ReleaseSlower", 5.0, known)
     for rate in (1, 5, 40):
         for number in range(3):
             made = pair(rate=lambda _, rate=rate: rate, timed=True)
@@ -92,17 +117,22 @@ def slow():
         yield Shape("slow in both", f"x{factor:g}", pair(rate=lambda _: 20, timed=True, slower=shared, beside=True))
 
 
+def known_silent(rate):
+    """Seconds in which so many requests a second are missed by luck once in 10,000."""
+    return 2.5 + math.log(1e4) / rate
+
+
 def silent():
     for rate in (2, 10, 40):
         for at in (120.0, 180.0):
             made = pair(
                 beside=True, old={"rate": lambda _: 40.0}, new={"rate": lambda t, r=rate, a=at: r if t <= a else 0}
             )
-            yield Shape("falls silent", f"{rate}/s, after {at:g} s", made, "ReleaseSilent", at)
+            yield Shape("falls silent", f"{rate}/s, after {at:g} s", made, "ReleaseSilent", at, known_silent(rate))
     for hung in (12, 100):
         new = {"rate": lambda _: 0.0, "hangs": after(5.0, hung)}
         made = pair(beside=True, rate=lambda _: 20.0, new=new)
-        yield Shape("hangs from the start", f"{hung} requests", made, "ReleaseSilent", 5.0)
+        yield Shape("hangs from the start", f"{hung} requests", made, "ReleaseSilent", 5.0, known_silent(20))
     made = pair(beside=True, rate=lambda _: 20.0, new={"rate": lambda _: 0.0})
     yield Shape("waits to be switched to (a warning is right)", "beside", made)
     for rate in (0.02, 0.05):
@@ -134,17 +164,19 @@ def back_off(at):
     return begin if at <= begin + 10.0 else None
 
 
+def crashing(name, started, at=5.0):
+    """A crash loop; it is known when it begins anew for the third time, as a threshold says."""
+    begun = sorted({started(at + second) for second in range(600)} - {None, started(at)})
+    return Shape("crash loop", name, pair(new={"started": started}), "ReleaseRestarts", at, begun[2] - at)
+
+
 def restarts():
     for every in (10.0, 20.0, 40.0, 90.0):
-        made = pair(new={"started": loop(5.0, every)})
-        yield Shape("crash loop", f"every {every:g} s", made, "ReleaseRestarts", 5.0)
+        yield crashing(f"every {every:g} s", loop(5.0, every))
     for every in (20.0, 40.0):
-        made = pair(new={"started": loop(5.0, every, up=every / 2)})
-        yield Shape("crash loop", f"every {every:g} s, down half of it", made, "ReleaseRestarts", 5.0)
-    yield Shape("crash loop", "waits longer each time", pair(new={"started": back_off}), "ReleaseRestarts", 5.0)
-    yield Shape(
-        "crash loop", "begins after two minutes", pair(new={"started": loop(120.0, 20.0)}), "ReleaseRestarts", 120.0
-    )
+        yield crashing(f"every {every:g} s, down half of it", loop(5.0, every, up=every / 2))
+    yield crashing("waits longer each time", back_off)
+    yield crashing("begins after two minutes", loop(120.0, 20.0), 120.0)
     for number in (1, 2):
         made = pair(
             new={"started": lambda at, n=number: max([-100.0, *(60.0 * k for k in range(1, n + 1) if 60 * k <= at)])}
@@ -180,7 +212,8 @@ def leaks():
     for leak in (6.0, 12.0, 20.0):
         for number in range(3):
             made = pair(old=old(10 + number), new={"memory": remembers(20 + number, leak)})
-            yield Shape("leak", f"{leak:g} MiB a minute of 1 GiB, number {number}", made, "ReleaseLeaks", 5.0)
+            known = 0.02 * GIB / leak * 60  # until it grew by what is tolerated
+            yield Shape("leak", f"{leak:g} MiB a minute of 1 GiB, number {number}", made, "ReleaseLeaks", 5.0, known)
     for number in range(4):
         made = pair(old=old(30 + number), new={"memory": remembers(40 + number)})
         yield Shape("memory that does not leak", f"number {number}", made)
@@ -192,6 +225,54 @@ def leaks():
     yield Shape("memory that does not leak", "the version before leaked as much", made)
 
 
+def buckets():
+    """Histograms that are not alike."""
+    for name, bounds in (("half of them", (0.1, 0.5, 2.5)), ("none in common", (0.07, 0.3, 0.7))):
+        made = pair(rate=lambda _: 40, timed=True, new={"bounds": bounds})
+        kind = "buckets that differ between versions"
+        yield Shape(kind, f"as fast, {name}", made, never="ReleaseSlower")
+        slower = {"bounds": bounds, "slower": times(4)}
+        if name == "half of them":
+            kind, made = f"slow answers, {kind}", pair(rate=lambda _: 40, timed=True, new=slower)
+            yield Shape(kind, f"x4, {name}", made, "ReleaseSlower", 5.0, known_slow(40, 4))
+    for factor in (1, 4):
+        made = pair(rate=lambda _: 40, timed=True, new={"counts": False, "slower": times(factor)})
+        yield Shape("a histogram without `_count`", f"x{factor}", made)
+
+
+def callers():
+    """Calls that fail since the callee's release, and those that fail for another reason."""
+    hurts, kind = "ReleaseHurtsCallers", "callers of a bad release"
+    for rate in (5, 20):
+        for p1 in (0.1, 0.5, 1.0):
+            share, known = after(30.0, p1, 0.001), bound(rate, p1, 0.001)
+            one = [Process("v1", "c:1", -math.inf, caller=True, rate=lambda _, r=rate: r, calls=share, fails=share)]
+            name = f"{p1:.0%} at {rate}/s, one version of the caller"
+            yield Shape(kind, name, [*pair(), *one], hurts, 30.0, known)
+            both = of_both({"rate": lambda _, r=rate: r, "calls": share, "fails": share})
+            name = f"{p1:.0%} at {rate}/s, both versions of the caller show it"
+            yield Shape(kind, name, [*pair(), *both], hurts, 30.0, known)
+    for p1 in (0.3, 1.0):
+        well, bad = {"calls": lambda _: 0.001, "fails": lambda _: 0.001}, after(30.0, p1, 0.001)
+        only_new = of_both({"rate": lambda _: 20, **well}, {"calls": bad, "fails": bad})
+        known = bound(20, p1, 0.001)
+        made = [*pair(), *only_new]
+        yield Shape("the caller is bad", f"{p1:.0%}", made, "ReleaseWorse", 30.0, known, hurts, of_caller=True)
+        earlier = after(-120.0, p1, 0.001)
+        made = [*pair(), *of_both({"rate": lambda _: 20, "calls": earlier, "fails": earlier})]
+        yield Shape("calls that failed before", f"{p1:.0%}", made, never=hurts)
+    for share in (0.005, 0.05):
+        usual = lambda _, share=share: share  # noqa: E731
+        made = [*pair(), *of_both({"rate": lambda _: 20, "calls": usual, "fails": usual})]
+        yield Shape("calls that fail as ever", f"{share:.1%}", made, never=hurts)
+
+
+def of_both(both, new=None):
+    """The caller's two versions, released with the callee and beside each other."""
+    old = Process("v1", "c:1", -math.inf, caller=True, **both)
+    return [old, Process("v2", "d:1", 5.0, caller=True, **{**both, **(new or {})})]
+
+
 def scraped(shape, start, end, every):
     """By series (metric and labels, as text): its values at each scrape, as promtool writes them."""
     moments = [start + every * step for step in range(int((end - start) / every) + 1)]
@@ -201,13 +282,14 @@ def scraped(shape, start, end, every):
     return found
 
 
-def _of(process, service, moments, every, chance):
+def _of(process, called, moments, every, chance):
+    service = f"c{called}" if process.caller else called
     place = f'job="{service}", instance="{process.address}"'
     who = f'service_name="{service}", service_version="{process.version}", deployment_environment_name="production"'
-    answered = f'{place}, http_route="/", http_response_status_code="200"'
+    answered, wrong = (f'{place}, http_route="/", http_response_status_code="{code}"' for code in (200, 503))
     request = "http_server_request_duration_seconds"
     lines = {}
-    total, within = 0, [0] * len(BOUNDS)
+    total, failed, called_wrong, within = 0, 0, 0, [0] * len(process.bounds)
     life = None
     for number, at in enumerate(moments):
         shows = {}
@@ -217,21 +299,23 @@ def _of(process, service, moments, every, chance):
             shows[f"up{{{place}}}"] = 1 if started is not None else 0
         if there and started is not None:
             if started != life:
-                life, total, within = started, 0, [0] * len(BOUNDS)
+                life, total, within = started, 0, [0] * len(process.bounds)
             n = drawn(chance, process.rate(at) * every)
             total += n
+            if process.caller:
+                failed += failing(chance, n, process.fails(at), 1.0)
+                called_wrong += failing(chance, n, process.calls(at), 1.0)
+                shows |= {f"{request}_count{{{wrong}}}": failed, **_calls(place, called, total, called_wrong)}
             if process.timed:
-                took = [MEDIAN * math.exp(SPREAD * chance.gauss(0, 1)) * process.slower(at, chance) for _ in range(n)]
-                for each in took:
-                    for place_of in range(bisect_left(BOUNDS, each), len(BOUNDS)):
-                        within[place_of] += 1
+                _answer(process, n, at, within, chance)
                 shows |= {
-                    f'{request}_bucket{{{answered}, le="{bound:g}"}}': count
-                    for bound, count in zip(BOUNDS, within, strict=True)
+                    f'{request}_bucket{{{answered}, le="{limit:g}"}}': count
+                    for limit, count in zip(process.bounds, within, strict=True)
                 }
                 shows[f'{request}_bucket{{{answered}, le="+Inf"}}'] = total
             shows[f"target_info{{{place}, {who}}}"] = 1
-            shows[f"{request}_count{{{answered}}}"] = total
+            if process.counts:
+                shows[f"{request}_count{{{answered}}}"] = total - failed
             shows[f"process_start_time_seconds{{{place}}}"] = 100_000 + started
             if process.memory is not None:
                 shows[f"process_memory_usage_bytes{{{place}}}"] = round(process.memory(at), 1)
@@ -246,8 +330,22 @@ def _of(process, service, moments, every, chance):
     return {name: " ".join(values) for name, values in lines.items()}
 
 
+def _answer(process, n, at, within, chance):
+    """Count so many answers in the buckets."""
+    took = [MEDIAN * math.exp(SPREAD * chance.gauss(0, 1)) * process.slower(at, chance) for _ in range(n)]
+    for each in took:
+        for place in range(bisect_left(process.bounds, each), len(within)):
+            within[place] += 1
+
+
+def _calls(place, called, total, failed):
+    """What a process shows of its calls."""
+    to = f'http_client_request_duration_seconds_count{{{place}, server_address="{called}.shop.svc"'
+    return {f'{to}, http_response_status_code="200"}}': total - failed, f'{to}, error_type="timeout"}}': failed}
+
+
 # Kinds that need minutes, with scrapes of 5 s, and those that need an hour, with scrapes of 15 s.
-QUICK, LONG = (slow, silent, restarts), (leaks,)
+QUICK, LONG = (slow, silent, restarts, buckets, callers), (leaks,)
 
 
 def all_of(kinds):

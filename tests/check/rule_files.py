@@ -5,6 +5,7 @@ Here: reading rules/*.yml and walking PromQL. Never here: what is right (test_ru
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import promql_parser as promql
@@ -94,17 +95,20 @@ def _children(node: object) -> list[object]:
             return []
 
 
+@cache
 def reads(expression: str) -> list[Read]:
     """The selectors of an expression."""
-    ranges: dict[str, float] = {}
     found = []
+    over = 0.0  # of the range whose selector comes next
     for node in nodes(expression):
         if isinstance(node, promql.MatrixSelector):
-            ranges[str(node.vector_selector)] = node.range.total_seconds()
+            over = node.range.total_seconds()
         if isinstance(node, promql.VectorSelector):
             labels = frozenset(matcher.name for matcher in node.matchers.matchers)
-            found.append((node, labels))
-    return [Read(node.name or "", labels, ranges.get(str(node), 0.0)) for node, labels in found]
+            since = node.offset.total_seconds() if node.offset is not None else 0.0
+            found.append(Read(node.name or "", labels, over + since))
+            over = 0.0
+    return found
 
 
 def grouping(expression: str) -> set[str]:

@@ -8,7 +8,8 @@ the target stays armed. There is one exception. If people really went back to it
 it did not help: no mark stays, and the target is disarmed.
 
 In history the version that would have been left serves on. Until another version serves, its alerts are answered by
-`not_already_handled`, they do not trouble other targets, and its figure does not date the fault of the next release.
+`not_already_handled`, they make no storm, and its figure does not date the fault of the next release. What depends on
+it shows its fault for as long, so it stays a sick dependency.
 """
 
 from __future__ import annotations
@@ -353,8 +354,8 @@ class _Walk:
         return known
 
     def _facts(self, life: Life, number: int) -> Facts:
-        troubled = self._see_trouble()
-        facts = facts_of(life, self._now, self._world, troubled, self._trouble.recent())
+        self._see_trouble()
+        facts = facts_of(life, self._now, self._world, +self._firing_of, self._trouble.recent())
         counts = self._world.counts.get((life.target.name, life.state.serving_since or 0.0))
         if self._world.alerts[number].by_counts:
             return counted.with_counts(facts, life.target, counts)
@@ -374,12 +375,11 @@ class _Walk:
             self._conditions[key] = condition_of(self._world.alerts[number], self._world.rules, target)
         return self._conditions[key]
 
-    def _see_trouble(self) -> frozenset[str]:
-        """Which targets are in trouble now, without those whose version would have been left."""
-        names = [name for name, count in self._firing_of.items() if count > 0 and not self._lives[name].is_handled]
-        for name in sorted(names):
-            self._trouble.saw(name)
-        return frozenset(names)
+    def _see_trouble(self) -> None:
+        """Note which targets are in trouble now, without those whose version would have been left."""
+        for name in sorted(+self._firing_of):
+            if not self._lives[name].is_handled:
+                self._trouble.saw(name)
 
 
 def _owners(lives: Iterable[Life], labels: Labels) -> list[Life]:

@@ -31,7 +31,9 @@ STORIES = {
     "dependency": (lambda s: 20.0 if s > 30 else 0.0, lambda s: 20.0 if s > 30 else 0.0, 120.0),
     "noisy": (lambda s: 4.0 + (s // 5) % 2, lambda s: 4.0 + (s // 5) % 2, 0.0),  # 9 % before and after
     "blip": (lambda _: 0.0, lambda s: 50.0 if 60 < s <= 70 else 0.0, 0.0),
+    "caller": (lambda _: 0.0, lambda s: 2.0 if s > 65 else 0.0, 0.0),  # of bad, released at the same time
 }
+NEEDS = {"caller": "    depends_on: [bad]\n"}
 
 
 def written(folder):
@@ -61,7 +63,7 @@ groups:
 def found(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("past")
     with remembered(written(folder), request.param) as address:
-        targets = "".join(TARGET.format(name=name, folder=folder) for name in STORIES)
+        targets = "".join(TARGET.format(name=name, folder=folder) + NEEDS.get(name, "") for name in STORIES)
         (folder / "rearguard.yaml").write_text(CONFIGURATION.format(folder=folder, address=address) + targets)
         since, until = (datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z") for at in (START, END))
         words = ["--config", str(folder / "rearguard.yaml"), "--since", since, "--until", until, "--json"]

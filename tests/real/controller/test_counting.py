@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from real.controller.past import Counters, remembered
+from real.controller.past import REQUESTS, Counters, remembered
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config.configuration import PrometheusSettings
 from rearguard_controller.facts import counting
@@ -75,3 +75,20 @@ async def test_the_sentence_is_what_a_person_can_count_again(address):
         "2.0 failed 90 of 300 requests in 15s (30 %); after 1.0, 1.427 % is allowed."
         " Were it no worse, so many would be luck at most 1 in 1 000 000 000."
     )
+
+
+@pytest.mark.parametrize("nonsense", ["NaN", "+Inf", "-Inf"])
+async def test_failures_that_are_no_number_for_a_moment_are_no_burst_afterwards(tmp_path, nonsense):
+    """Every second scrape of 500 old failures is no number: what the counter grew by is not known, and not 500."""
+    shop = Counters(tmp_path)
+    shop.serves(MATCH, "1.0", "a:1", NOW - 1000, RELEASED - 5, requests=100.0, failures=lambda _: 0.0, job="shop")
+    place = {"job": "shop", "instance": "b:1"}
+    for number in range(int((NOW - RELEASED) / 5) + 1):
+        at = RELEASED + 5.0 * number
+        shop.add("target_info", {**MATCH, **place, "service_version": "2.0"}, at, at)
+        shop.add(REQUESTS, {**place, "http_response_status_code": "200"}, at, at, 100.0 * number)
+        failed = nonsense if number % 2 else 500.0
+        shop.add(REQUESTS, {**place, "http_response_status_code": "500"}, at, at, failed)
+    with remembered(shop, NO_RULES) as address:
+        found = await counted(address)
+    assert sum(each.failures for each in found.own if each.at > RELEASED + 5) == 0

@@ -56,10 +56,10 @@ def of_these(of_jobs: Collection[str]) -> str:
 
 
 def _grown(matchers: str, seconds: float) -> str:
-    """What each series of the counter grew by."""
+    """What each series of the counter grew by; no number where it, or what it was before, is none."""
     series = f"{REQUEST_COUNTER}{{{matchers}}}"
     before = f"last_over_time({series}[{duration(LONGEST_AWAY)}] offset {duration(seconds)})"
-    return f"({series} - {before} >= 0) or {series}"
+    return f"({series} - {before} * ({before} <= bool {series})) or {series}"
 
 
 def _by_version(expression: str, what: str, selector: Labels) -> str:
