@@ -44,8 +44,8 @@ test: setup ## every test but the long campaigns and those of `make check`, thre
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak" --ignore=tests/check
 
 soak: setup ## the long campaigns, three side by side; those that measure time by themselves
-	@$(BIN)/python -m pytest -n 3 --dist worksteal --durations=12 -m "soak and not alone"
-	@$(BIN)/python -m pytest --durations=12 -m "soak and alone"
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --timeout 900 --durations=12 -m "soak and not alone"
+	@$(BIN)/python -m pytest --timeout 900 --durations=12 -m "soak and alone"
 
 mutants: setup ## guards taken away one by one, about 40 minutes: does a test see it? (ONLY="execution intake")
 	@$(BIN)/python tests/mutants $(ONLY)

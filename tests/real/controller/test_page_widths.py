@@ -116,7 +116,6 @@ async def judged(page, service):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)  # a hundred pages
 async def test_no_page_is_cut_off_or_scrolls_sideways_at_any_width(tmp_path, prometheus):
     pictures = os.environ.get("PICTURES")  # a folder: what a person looks at
     faults = []
