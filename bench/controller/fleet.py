@@ -14,8 +14,7 @@ from pathlib import Path
 
 import asyncpg
 from pages import _ask as ask
-from pages import _cpu as processor
-from place import Place, memory, metrics
+from place import Place, memory, metrics, processor
 from storm import fire
 
 from real import postgres

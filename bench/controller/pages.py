@@ -7,16 +7,14 @@ Never here: what the page shows.
 
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 from accept import BODY
-from place import HERE, Place
+from place import HERE, Place, processor, until_calm
 from report import quantile
 
 from real.controller.page_browser import chromium
@@ -25,7 +23,6 @@ from real.controller.test_page_numbers import MEASURED, WATCH
 PAGES, TARGETS, MANY = 200, 20, 1000
 SECONDS = 20
 TIMES = 12
-CALM, CALM_FOR, CALM_WITHIN = 0.2, 5, 240.0  # seconds of processor time in a second; seconds
 BRIEF = {"PAGES": 5, "TARGETS": 8, "MANY": 20, "SECONDS": 2, "TIMES": 2}
 API, READY = "/api/monitoring", "/readyz"
 
@@ -75,24 +72,13 @@ def _start(place, *, poll):
     place.remember(journal)
     file, port = place.configure(journal, place.prometheus(), mode="observe", poll=poll)
     place.leader = place.controller(file, port)
-    _until_calm(place.leader, port)
+    until_calm(place.leader, port)
     return port
-
-
-def _until_calm(process, port):
-    """Return once the first poll is over: Prometheus was asked, and little processor time is taken."""
-    deadline, calm = time.monotonic() + CALM_WITHIN, 0
-    while calm < CALM_FOR:
-        assert time.monotonic() < deadline, f"the first poll was not over within {CALM_WITHIN:g} s"
-        before = _cpu(process)
-        time.sleep(1)  # between two looks, with a deadline
-        asked = json.loads(_ask(port, READY)[1])["prometheus_age_s"] is not None
-        calm = calm + 1 if asked and _cpu(process) - before < CALM else 0
 
 
 def _load(leader, port, first):
     """The leader's share of a core, the webhook's p99 and the median of rollbacks by hand under a steady load."""
-    before, began, took, rollbacks = _cpu(leader), time.monotonic(), [], []
+    before, began, took, rollbacks = processor(leader), time.monotonic(), [], []
     acted = began
     while (now := time.monotonic()) - began < SECONDS:
         took.append(_ask(port, "/webhook/alertmanager", BODY)[0])
@@ -100,7 +86,7 @@ def _load(leader, port, first):
             acted = now
             rollbacks.append(_roll_back(port, f"svc-{first + len(rollbacks)}"))
         time.sleep(0.2)  # the pace of the alerts
-    share = (_cpu(leader) - before) / (time.monotonic() - began)
+    share = (processor(leader) - before) / (time.monotonic() - began)
     return {"cpu": share, "p99": quantile(took, 0.99), "rollback": statistics.median(rollbacks)}
 
 
@@ -123,12 +109,6 @@ def _ask(port, path, body=None):
     with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310  # our own loopback address
         found = answer.read()
     return (time.perf_counter() - began) * 1000, found
-
-
-def _cpu(process):
-    """Seconds of processor time so far, without those of its children."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _in_chromium(port):

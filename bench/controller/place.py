@@ -7,6 +7,7 @@ Never here: measuring.
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -22,13 +23,14 @@ from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.model import Release
 
 HERE = Path(__file__).parent
+CALM, CALM_FOR, CALM_WITHIN = 0.2, 5, 240.0  # seconds of processor time in a second; seconds
 DEADLINE = 60.0  # seconds that a process may take to be ready, or to end
 TOP = """
 environment: production
 journal: {journal}
 listen: 127.0.0.1:{port}
 prometheus: {{url: "{prometheus}", poll_interval: {poll}}}
-storm: {{targets: 1000}}
+storm: {{targets: {storm}}}
 policies:
   standard: {{mode: {mode}, alerts: {{action: rollback}}, watch_window: 2h}}
 targets:
@@ -88,11 +90,11 @@ class Place:
     def _sizes(self):
         return [str(self.targets), *([str(self.young)] if self.young < self.targets else [])]
 
-    def configure(self, journal, prometheus, *, mode="act", poll="15s", hook=None):
+    def configure(self, journal, prometheus, *, mode="act", poll="15s", hook=None, storm=1000):
         """Write a configuration; returns its file and the port."""
         port = free_port()
         address = journal if journal.startswith("postgresql:") else f"sqlite://{journal}"
-        text = TOP.format(journal=address, port=port, prometheus=prometheus, poll=poll, mode=mode)
+        text = TOP.format(journal=address, port=port, prometheus=prometheus, poll=poll, mode=mode, storm=storm)
         for n in range(self.targets):
             text += TARGET.format(n=n, activate=f"cp, v1-{n}, current-{n}")
             text += HOOK.format(program=hook) if hook else ""
@@ -158,6 +160,22 @@ def until_looked(port, targets):
     raise AssertionError(f"the controller did not look at its targets within {DEADLINE:g} s")
 
 
+def until_calm(process, port):
+    """Return once the first poll and what follows it are over: little processor time is taken."""
+    deadline, calm = time.monotonic() + CALM_WITHIN, 0
+    while calm < CALM_FOR:
+        assert time.monotonic() < deadline, f"the first poll was not over within {CALM_WITHIN:g} s"
+        before = processor(process)
+        time.sleep(1)  # between two looks, with a deadline
+        asked = _has_polled(port)
+        calm = calm + 1 if asked and processor(process) - before < CALM else 0
+
+
+def _has_polled(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=30) as answer:  # our own
+        return json.loads(answer.read())["prometheus_age_s"] is not None
+
+
 def end(process):
     """End a process that was started here."""
     if process.poll() is None:
@@ -173,6 +191,12 @@ def memory(process):
     """The most memory that a process held so far, in MB."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def processor(process):
+    """Seconds of processor time so far, without those of its children."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _wait_for(port, process, log):

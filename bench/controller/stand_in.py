@@ -21,15 +21,15 @@ RECORDED = "sum by (service_version) (rate(http_server_request_duration_seconds_
 ANNOTATIONS = {"figure": FIGURE, "threshold": "> 0.1", "summary": "Too many errors in the new version."}
 
 
-def labels(number, targets):
-    """The labels of one alert: its service, and a pod of its own."""
+def labels(number, targets, young=None):
+    """The labels of one alert: its service, which shows v1 if it is not `young`, and a pod of its own."""
     return {
         "alertname": NAME,
         "action": "rollback",
         "severity": "critical",
         "service_name": f"svc-{number % targets}",
         "deployment_environment_name": "production",
-        "service_version": "v2",
+        "service_version": "v2" if young is None or number % targets < young else "v1",
         "pod": f"svc-{number % targets}-7c9d8f5b6-{number:05d}",
     }
 
@@ -42,13 +42,13 @@ class StandIn:
         self.began = time.time() - 60
         self.deployed = time.time() - 600
         self.asked = Counter()
-        self.alerts = self._alerts(0)
+        self.fired, self.alerts = 0, self._alerts(0)
 
     def _alerts(self, many):
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began))
         alerts = [
             {
-                "labels": labels(number, self.targets),
+                "labels": labels(number, self.targets, self.young),
                 "annotations": ANNOTATIONS,
                 "state": "firing",
                 "activeAt": since,
@@ -90,7 +90,7 @@ class StandIn:
         many = int(request.query["alerts"])
         if self.young < self.targets:
             self.failing, self.began = many, time.time()
-        self.alerts = self._alerts(many)
+        self.fired, self.alerts = many, self._alerts(many)
         return web.Response(text="firing")
 
     async def query(self, request):
@@ -98,12 +98,25 @@ class StandIn:
         asked, now = (await request.post())["query"], time.time()
         if "resets(" in asked or "ambiguous" in asked or "== Inf" in asked:  # one process each; no odd threshold
             return _answer({"resultType": "vector", "result": []})
+        if "ALERTS" in asked:
+            return _answer({"resultType": "vector", "result": self._series_of_alerts(asked, now)})
         value = now if asked.startswith("timestamp") else 1.0 if asked.startswith("target_info") else None
         result = [
             {"metric": self._metric(n, self._version(n)), "value": [now, str(value or self._share(n))]}
             for n in range(self.targets)
         ]
         return _answer({"resultType": "vector", "result": result})
+
+    def _series_of_alerts(self, asked, now):
+        """What is asked when the list of alerts takes long."""
+        name, value = ("ALERTS_FOR_STATE", self.began) if "FOR_STATE" in asked else ("ALERTS", now)
+        return [
+            {
+                "metric": {"__name__": name, "alertstate": "firing", **labels(number, self.targets, self.young)},
+                "value": [now, str(value)],
+            }
+            for number in range(self.fired)
+        ]
 
     async def query_range(self, request):
         self.asked["query_range"] += 1

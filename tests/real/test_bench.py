@@ -15,7 +15,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 ROWS = {  # figures with a goal that each part prints, and sections that they stand in
     "controller/accept": (6, 2),
     "controller/command": (1, 1),
-    "controller/storm": (5, 1),
+    "controller/storm": (10, 2),
     "controller/history": (4, 1),
     "controller/failover": (1, 1),
     "controller/workloads": (4, 1),

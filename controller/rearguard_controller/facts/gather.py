@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from rearguard_controller.adapters.prometheus import PrometheusAlert
 from rearguard_controller.facts.alert_facts import Confirmation, confirm
 from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsReading
-from rearguard_controller.facts.measurements import measure
+from rearguard_controller.facts.measurements import measure, not_asked
 from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import Sources
 from rearguard_controller.facts.target_facts import TargetReader, of_companions, of_others, with_others
@@ -78,6 +78,7 @@ class FactGatherer:
         max_age: float = READING_HOLDS,
         record: bool = True,
         as_if: PrometheusAlert | None = None,
+        spare: bool = False,
     ) -> tuple[Gathered | Exception, ...]:
         """All facts for judging alerts of `target`, in the order of the alerts; what they share is asked once.
 
@@ -90,18 +91,21 @@ class FactGatherer:
             max_age: how old the reading of Prometheus' alerts may be, in seconds; with 0 it is read anew.
             record: whether a change of version is written down, which a full disk may refuse.
             as_if: an alert that is made up, and judged as if Prometheus had it. No storm follows from it.
+            spare: in a storm of very many targets ask neither the target's commands nor for its figures: nothing that
+                they say could lead to a rollback. What was not asked is unknown, and said to be.
 
         Raises:
             JournalError: the journal cannot be read.
         """
+        trouble = self._alerts_now.trouble
+        before, spared = trouble.recent(), trouble.spared() if spare else ""
         reading, facts, companions, _ = await asyncio.gather(
             self._alerts_now.read(max_age=max_age, alerts=alerts, delivered=delivered),
-            self.of_target(target, record=record),
-            self._companions(target),
+            self._target.read(target, record=record, spared=spared),
+            self._companions(target, spared),
             self._silences.look(),
         )
         reading = reading if as_if is None else reading.with_one(as_if)
-        trouble = self._alerts_now.trouble
         confirmed = [self._confirmed(target, alert, reading, facts.now) async for alert in in_pieces(alerts)]
         measured = await self._by_cluster(target, alerts, confirmed, facts.now)
         if as_if is None and any(
@@ -113,7 +117,7 @@ class FactGatherer:
             target,
             reading.troubled,
             lasting=reading.lasting,
-            lately=trouble.recent(),
+            lately=before if spared else trouble.recent(),  # it is the storm for whose sake nothing was asked
             storm=trouble.limit,
             fault=reading.fault,
         )
@@ -134,11 +138,11 @@ class FactGatherer:
                 gathered.append(fault)
         return tuple(gathered)
 
-    async def _companions(self, target: Target) -> tuple[Companion, ...]:
+    async def _companions(self, target: Target, spared: str) -> tuple[Companion, ...]:
         """What is known of the other targets that go back together with this one."""
         names = target.policy.together if target.name in target.policy.together else ()
         others = [self._targets[name] for name in names if name != target.name and name in self._targets]
-        found = await asyncio.gather(*(self.of_target(each, record=False) for each in others))
+        found = await asyncio.gather(*(self._target.read(each, record=False, spared=spared) for each in others))
         return tuple(Companion(each, facts.target) for each, facts in zip(others, found, strict=True))
 
     async def _by_cluster(
@@ -169,7 +173,8 @@ class FactGatherer:
         """The facts of one alert; `measured` remembers the figures of conditions that alerts share."""
         found = next((figures for of, figures in measured if of is said.condition or of == said.condition), None)
         if found is None and said.condition is not None:
-            found = await measure(self._prometheus, said.condition, facts, self._clock)
+            found = not_asked(said.condition, facts) if facts.target.spared else None
+            found = found or await measure(self._prometheus, said.condition, facts, self._clock)
             measured.append((said.condition, found))
         return Gathered(alike.of(said.facts, found or _UNMEASURED), said.alert, said.condition)
 

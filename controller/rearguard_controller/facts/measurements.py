@@ -24,6 +24,7 @@ from rearguard_controller.model import (
     Condition,
     Counts,
     Evidence,
+    EvidenceSource,
     Facts,
     Measured,
     Measurement,
@@ -96,6 +97,26 @@ async def measure(asks: Asks, condition: Condition, facts: Facts, clock: Clock) 
         evidence=merged(
             (*now.evidence, *episode.evidence, *before.evidence, *shared.evidence, *counts.evidence),
         ),
+    )
+
+
+def not_asked(condition: Condition, facts: Facts) -> Measured:
+    """What is known of a condition whose figures were not asked, see `TargetFacts.spared`: what the journal keeps."""
+    said, release = f"not asked, {facts.target.spared}", facts.target.serving
+    why = f"it was {said}"
+    serves = (ReasonCode.ALERT_CONFIRMED, ReasonCode.BEGAN_AFTER_RELEASE, ReasonCode.PREVIOUS_VERSION_HEALTHY)
+    told = Evidence(
+        EvidenceSource.PROMETHEUS, condition.figure, f"not asked, {facts.target.spared}", facts.now, serves
+    )
+    return Measured(
+        now_detail=why,
+        since_detail=why,
+        before_detail=why,
+        shared=None if release is None else release.cleared_of(condition),
+        shared_detail=why,
+        counts_detail=why if counting.is_of_errors(condition) else "",
+        by_evidence=counting.is_evidence(condition),
+        evidence=(told,),
     )
 
 

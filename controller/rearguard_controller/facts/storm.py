@@ -6,9 +6,13 @@ every replica sees the same alerts: a new one sees at its first look all that st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from rearguard_controller.model import DRILL_LABEL, Labels, StormLimit, Target
+
+MOST_ASKED = 32  # targets in trouble: in a storm of more, none is asked by itself
+SPARED = "in a storm of {} targets none is asked by itself"
 
 
 class Trouble:
@@ -19,12 +23,14 @@ class Trouble:
         self._monotonic = monotonic
         self._owners: dict[tuple[str, ...], dict[tuple[str, ...], set[str]]] = {}  # by label names, then by values
         self._seen: dict[str, float] = {}  # in the order in which trouble began
+        self._oldest = math.inf  # nothing was seen last before this
+        self._recent: tuple[str, ...] | None = None  # as long as nobody joined them and nobody left
         self._units: dict[str, str] = {}  # of targets that go back together: what ties them
         self.limit = StormLimit()
 
     def use(self, targets: Sequence[Target], limit: StormLimit) -> None:
         """Look out for the triggers of these targets; what was seen of them before stays seen."""
-        self.limit, self._owners = limit, {}
+        self.limit, self._owners, self._recent = limit, {}, None
         self._units = {target.name: target.unit for target in targets if target.unit != target.name}
         names = {target.name for target in targets}
         self._seen = {name: at for name, at in self._seen.items() if name in names}
@@ -71,8 +77,12 @@ class Trouble:
     def saw(self, *names: str) -> None:
         """Note that trigger alerts of these targets fire now."""
         self._forget()
+        now = self._monotonic()
+        if not self._seen.keys() >= set(names):
+            self._recent = None
         for name in names:
-            self._seen[name] = self._monotonic()
+            self._seen[name] = now
+            self._oldest = min(self._oldest, now)
 
     def recent(self) -> tuple[str, ...]:
         """The targets that had a trigger alert within `limit.within` seconds, those in trouble longest first.
@@ -80,11 +90,21 @@ class Trouble:
         Of targets that go back together only the first one counts: they have one fault.
         """
         self._forget()
-        first_of: dict[str, str] = {}
-        for name in self._seen:
-            first_of.setdefault(self._units.get(name, name), name)
-        return tuple(first_of.values())
+        if self._recent is None:
+            first_of: dict[str, str] = {}
+            for name in self._seen:
+                first_of.setdefault(self._units.get(name, name), name)
+            self._recent = tuple(first_of.values())
+        return self._recent
+
+    def spared(self) -> str:
+        """Why no target is asked by itself now: a storm of very many. Empty while each is asked."""
+        many = len(self.recent())
+        return SPARED.format(many) if many > max(self.limit.targets, MOST_ASKED) else ""
 
     def _forget(self) -> None:
+        """Forget trouble that is over for long; in a storm there is much of it, and it is asked for very often."""
         oldest = self._monotonic() - self.limit.within
-        self._seen = {name: at for name, at in self._seen.items() if at >= oldest}
+        if self._oldest < oldest:
+            self._seen = {name: at for name, at in self._seen.items() if at >= oldest}
+            self._oldest, self._recent = min(self._seen.values(), default=math.inf), None

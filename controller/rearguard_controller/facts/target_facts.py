@@ -52,19 +52,24 @@ class TargetReader:
     runtime: Runtime
     releases: Releases
 
-    async def read(self, target: Target, *, record: bool) -> Facts:
+    async def read(self, target: Target, *, record: bool, spared: str = "") -> Facts:
         """What is known of a target without any alert; only the leader writes a change of version down (`record`).
 
         Open rollbacks are read before the target's state. So if one closes meanwhile, then what its close leaves
         behind is seen for certain: a mark, or a target that is disarmed.
 
+        With `spared` nothing but the journal is asked, or the watch that follows a workload; see `TargetFacts`.
+
         Raises:
             JournalError: the journal cannot be read.
         """
-        look = self.releases.look if record else self.releases.peek
-        serving, (activatable, listing), ownership = await asyncio.gather(
-            look(target), self._activatable(target), self.releases.kinds.ownership(target.release)
-        )
+        if spared and not isinstance(target.release, KubernetesRelease):
+            serving, activatable, listing, ownership = await self._last(target), None, "", None
+        else:
+            look = self.releases.look if record else self.releases.peek
+            serving, (activatable, listing), ownership = await asyncio.gather(
+                look(target), self._activatable(target), self.releases.kinds.ownership(target.release)
+            )
         now = self.runtime.clock()
         still_open = await self.runtime.journal.targets_under_way()
         state, releases, (known, of_rollbacks) = await asyncio.gather(
@@ -75,13 +80,14 @@ class TargetReader:
         known = replace(
             known,
             serving_version=serving.version,
-            serving_detail=serving.detail or listing,
+            serving_detail=serving.detail or listing or spared,
             state=state,
             releases=releases,
             activatable=activatable,
             ownership=ownership,
+            spared=spared,
             evidence=(
-                *of_commands(target, serving, activatable, listing, now),
+                *of_commands(target, serving, activatable, listing, now, spared),
                 *of_ownership(target.release, ownership, now),
                 of_state(target, state, now),
                 of_releases(target, releases, now),
@@ -112,6 +118,11 @@ class TargetReader:
         )
         known = replace(known, checked=checked, ownership=ownership, room=room, evidence=evidence)
         return replace(facts, target=known)
+
+    async def _last(self, target: Target) -> Serving:
+        """Which version served when it was seen last; nobody is asked."""
+        state = self.releases.remembered.moved_on(await self.runtime.journal.target_state(target.name))
+        return Serving(state.serving_version, "", state, read=False)
 
     async def _activatable(self, target: Target) -> tuple[frozenset[str] | None, str]:
         """The versions that the target lists (None: it cannot), and why they could not be listed."""
@@ -194,13 +205,24 @@ def with_others(
 
 
 def of_commands(
-    target: Target, serving: Serving, activatable: frozenset[str] | None, listing: str, at: float
+    target: Target,
+    serving: Serving,
+    activatable: frozenset[str] | None,
+    listing: str,
+    at: float,
+    spared: str = "",
 ) -> tuple[Evidence, ...]:
-    """What the commands `current` and `versions` said, or the workload; `listing` is why there is no list."""
+    """What the commands `current` and `versions` said, or the workload.
+
+    `listing` is why there is no list, `spared` why they were not asked if they were not.
+    """
     release = target.release
     said = serving.version or f"no answer: {serving.detail or listing}"
     serves = (ReasonCode.RECENT_RELEASE, ReasonCode.KNOWN_GOOD_EXISTS, ReasonCode.NOT_ALREADY_HANDLED)
     listed = "no answer: " + listing if listing else few(sorted(activatable or ())) or "no version"
+    if not serving.read:
+        listed = f"not asked, {spared}"
+        said = f"{listed}; {_last_seen(serving.state)}"
     if isinstance(release, KubernetesRelease):
         return (
             Evidence(EvidenceSource.TARGET, release.workload, said, at, serves),
@@ -212,6 +234,13 @@ def of_commands(
     if release.versions is None:
         return (current,)
     return current, _of_command(release.versions, listed, at, *_DESTINATION)
+
+
+def _last_seen(state: TargetState) -> str:
+    """What the journal says of who serves, and of when that was seen last."""
+    if state.serving_version is None or state.looked_at is None:
+        return "it was not read before, either"
+    return f"{state.serving_version} served when it was last seen, {clock_time(state.looked_at)}"
 
 
 def of_check(release: ReleaseKind, checked: dict[str, str], at: float) -> Evidence:

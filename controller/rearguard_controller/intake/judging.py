@@ -160,7 +160,9 @@ class Judging:
                 gathered: Sequence[Gathered | Exception] = ()
                 with set_aside(*(each.alert.name for each in left), target=name):
                     delivered = max((each.received_at for each in left if each.received_at is not None), default=0.0)
-                    gathered = await self._gatherer.gather(target, [each.alert for each in left], delivered=delivered)
+                    gathered = await self._gatherer.gather(
+                        target, [each.alert for each in left], delivered=delivered, spare=True
+                    )
                 done, together = len(left), policy.Together()
                 leaves: Leaves = {}
                 for number, found in enumerate(gathered):

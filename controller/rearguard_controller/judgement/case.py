@@ -9,6 +9,7 @@ from rearguard_controller.model.observations import OF_CLUSTER
 from rearguard_controller.wording import clock_time, span
 
 READ_PROMETHEUS = "Prometheus would have to answer: see `prometheus.url` and whether it runs."
+AFTER_STORM = "The storm would have to pass: then it is asked, and judged anew."
 READ_CURRENT = "The target's command `current` would have to print the version that serves."
 
 

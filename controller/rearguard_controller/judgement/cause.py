@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from rearguard_controller.judgement.already_firing import LONGEST_UNSEEN, already, came_in_turn, changed_after
-from rearguard_controller.judgement.case import READ_CURRENT, READ_PROMETHEUS, Case, a_person_can
+from rearguard_controller.judgement.case import AFTER_STORM, READ_CURRENT, READ_PROMETHEUS, Case, a_person_can
 from rearguard_controller.model import VERSION_LABEL, AlertState, Reason, ReasonCode
 from rearguard_controller.model.observations import EXISTS, OF_CLUSTER
 from rearguard_controller.wording import because, clock_time, describe, number, span
@@ -34,6 +34,8 @@ def alert_confirmed(case: Case) -> Reason:
             return Reason(code, False, detail)
         case AlertState.FIRING:
             figure = measured.now
+    if case.facts.target.spared:
+        return Reason(code, None, f"{name} fires; its figure was not asked, {case.facts.target.spared}.")
     if figure is None or figure.past is None:
         why = because(said.detail or measured.now_detail)
         return Reason(code, None, f"{name} fires, but its figure has no data now{why}")
@@ -71,6 +73,8 @@ def confirm_the_alert(case: Case) -> str:
             return f"The rule of {name} would have to add these labels, or `match` and `alerts` do without them."
         return f"{name} would have to fire in Prometheus, with labels that do not contradict the delivered ones."
     figure = case.facts.measured.now
+    if case.facts.target.spared:
+        return AFTER_STORM
     if figure is None or figure.past is None:
         return "The figure and its threshold would have to have a value for the version that serves."
     if figure.operator == EXISTS:
@@ -188,6 +192,8 @@ def begin_after_the_release(case: Case) -> str:
         return f"{case.alert.name} would have to be neither pending nor firing right before the release."
     if before is not None:
         return f"Nobody saw whether {case.alert.name} was there before the release. {a_person_can(case.target)}."
+    if since is None and case.facts.target.spared:
+        return AFTER_STORM
     if since is None:
         return "Prometheus would have to have the figure's history since the release, up to now."
     if state is None or state.serving_since is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rearguard_controller.judgement.case import READ_CURRENT, Case
+from rearguard_controller.judgement.case import AFTER_STORM, READ_CURRENT, Case
 from rearguard_controller.judgement.destination import barrier_before, choose_destination, obstacle
 from rearguard_controller.model import (
     Facts,
@@ -42,6 +42,9 @@ def known_good_of(facts: Facts, destination: Release | None) -> Reason:
         return Reason(code, None, f"It is not known which version serves now{because(known.serving_detail)}")
     if destination is not None:
         since = span(facts.now - (destination.known_good_at or facts.now))
+        if known.spared and known.activatable is None:
+            listed = f"whether it can be activated was not asked, {known.spared}"
+            return Reason(code, None, f"{destination.version} has been known good for {since}; {listed}.")
         detail = f"{destination.version} has been known good for {since}. {destination.code_doubt}"
         return Reason(code, True, detail.rstrip())
     others = [release for release in known.releases if release.version != known.serving_version]
@@ -59,6 +62,8 @@ def trust_a_version(case: Case) -> str:
 def trust_a_version_of(target: Target, facts: Facts) -> str:
     """How one of the other versions would become one that can be gone back to, those that served last first."""
     known = facts.target
+    if known.spared:
+        return AFTER_STORM
     if known.serving_version is None:
         return READ_CURRENT
     others = [release for release in known.releases if release.version != known.serving_version]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from rearguard_controller.judgement.case import Case
+from rearguard_controller.judgement.case import AFTER_STORM, Case
 from rearguard_controller.judgement.evidence import (
     HOLDS,
     LEAST_IN_MINUTE,
@@ -58,6 +58,8 @@ def bring_evidence(case: Case) -> str:
     """Remedy of `evidence_suffices`."""
     counts = case.facts.measured.counts
     found = None if counts is None else weigh(counts, case.target.policy.caution)
+    if counts is None and case.facts.target.spared:
+        return AFTER_STORM
     if counts is None or found is None:
         return "Prometheus would have to have counts of requests of the release."
     wanted = f"{number(found.needed)} nats of evidence (it was {number(found.nats)})"
@@ -94,6 +96,8 @@ def not_a_blip(case: Case) -> Reason:
 def let_it_last(case: Case) -> str:
     """Remedy of `not_a_blip`."""
     hold = hold_of(case)
+    if hold is None and case.facts.target.spared:
+        return AFTER_STORM
     if hold is None:
         return "Prometheus would have to have counts of requests of the release."
     return f"It would have to be past what is allowed for {span(hold)}, or again and again within two minutes."

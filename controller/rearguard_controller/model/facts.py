@@ -45,6 +45,8 @@ class TargetFacts:
         room: whether the version that would be gone back to finds room; None as long as that was not asked.
         troubled: targets that had trigger alerts within `storm.within` seconds.
         companions: the other targets that go back together with this one, in the order of the policy.
+        spared: why neither its commands nor its figures were asked, in a storm; else empty. What serves is then what
+            the journal knows.
     """
 
     serving_version: str | None = None
@@ -66,6 +68,7 @@ class TargetFacts:
     troubled: tuple[str, ...] = ()
     companions: tuple[Companion, ...] = ()
     storm: StormLimit = field(default_factory=StormLimit)
+    spared: str = ""
     evidence: tuple[Evidence, ...] = ()
 
     def release(self, version: str | None) -> Release | None:

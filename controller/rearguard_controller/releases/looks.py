@@ -22,6 +22,7 @@ class Watch:
     )  # since when the first trigger alert of each name is there
     instances: Instances | None = None  # as the poll saw them; None: Prometheus is asked for this target alone
     closely: bool = True  # something may have changed, so that the version is read, and what was seen is written
+    in_storm: bool = False  # so many targets have alerts that these alone are no reason for a close look
 
 
 @dataclass(frozen=True, slots=True)

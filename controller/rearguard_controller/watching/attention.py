@@ -169,7 +169,7 @@ def is_calm(target: Target, serving: Serving, release: Release | None, watch: Wa
     It is young while its version earns trust, or may still be blamed as a release.
     """
     state = serving.state
-    if serving.version is None or release is None or serving.unready or watch.alerts:
+    if serving.version is None or release is None or serving.unready or (watch.alerts and not watch.in_storm):
         return False
     if state.deploy_started_at is not None or alternates(state, now):
         return False

@@ -7,6 +7,7 @@ and the next polls are told of it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,8 @@ from rearguard_controller.watching.readiness import Readiness
 from rearguard_controller.watching.side_by_side import Figures, SideBySide
 
 log = structlog.get_logger(__name__)
+
+MOST_IN_STORM = 16  # looks side by side at targets that only have alerts: judgements need their turn, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class EachTarget:
         self._pace, self._care, self._faults, self._last = kept.pace, kept.care, kept.faults, kept.last
         self._poll_interval = poll_interval
         self._looking: dict[str, asyncio.Task[None]] = {}
+        self._in_storm = asyncio.Semaphore(MOST_IN_STORM)
 
     def is_looking(self, target_name: str) -> bool:
         """Whether a look at a target has not ended."""
@@ -99,7 +103,8 @@ class EachTarget:
     ) -> None:
         name, calm = target.name, False
         try:
-            serving, known, current = await self._ask(target, watch, shown)
+            async with self._in_storm if watch.in_storm and not watch.closely else contextlib.nullcontext():
+                serving, known, current = await self._ask(target, watch, shown)
             calm = attention.is_calm(target, serving, current, watch, self._runtime.clock())
         except LeaseLostError:
             return
@@ -116,7 +121,7 @@ class EachTarget:
             self._care.found(name, calm=calm)
             self._pace.plan(name, attention.turns(max(self._poll_interval, self._pace.seconds())) if calm else 1)
         self._tell(name, self._checks(target, serving))
-        self._readiness.see(target, serving.version, known)
+        self._readiness.see(target, serving.version, known, patient=watch.in_storm)
         self._telemetry.ready(name, ready())
         self._show(target, serving, known, current)
 

@@ -54,6 +54,7 @@ class FiguresCheck:
         self._jobs, self._asking = frozenset[str](), asyncio.Lock()
         self._asking_info, self._saw_info = asyncio.Lock(), False
         self._asked = 0  # questions about single targets in this poll
+        self._alerts: dict[tuple[int, ...], tuple[Sequence[Voice], LabelSets]] = {}  # in this poll, by voices
         self._oldest = -math.inf  # only what was asked up to then is asked again: half of them at most
         self._kept: dict[tuple[str, str], tuple[float, object]] = {}  # question, target -> when asked, and the answer
 
@@ -109,9 +110,7 @@ class FiguresCheck:
             return NO_RULE
         try:
             info = await self._info()
-            by_labels = unseen.by_labels(
-                target, LabelSets(each for voice in voices for each in voice.alerts.all), info
-            )
+            by_labels = unseen.by_labels(target, self._alerts_of(voices), info)
             if by_labels:
                 return by_labels
             empty = [each.rule.name for each in voices if not each.alerts.all and each.measures(target)]
@@ -129,6 +128,13 @@ class FiguresCheck:
             else ("No trigger rule can tell how it is.")
         )
         return f"{begins} {unseen.by_metrics(needed, there)}"
+
+    def _alerts_of(self, voices: Sequence[Voice]) -> LabelSets:
+        """The labels of all alerts that these could have; targets share them, for each target has some."""
+        key = tuple(map(id, voices))  # they are kept, so that no others get one of these ids
+        if key not in self._alerts:
+            self._alerts[key] = voices, LabelSets(each for voice in voices for each in voice.alerts.all)
+        return self._alerts[key][1]
 
     async def _info(self) -> LabelSets:
         """Every target_info, asked once for all targets."""
@@ -185,6 +191,7 @@ class FiguresCheck:
         if not self._saw_info:  # there was nothing yet, as right after a start
             self._kept.pop((_INFO, ""), None)
         self._asked = 0
+        self._alerts.clear()
         ages = sorted(asked_at for (question, _), (asked_at, _) in self._kept.items() if question == _METRICS)
         self._oldest = ages[: MOST_ASKED // 2][-1] if ages else -math.inf
         self._jobs = frozenset() if scraped is None else frozenset(job for job, _ in set(instances) - set(scraped))

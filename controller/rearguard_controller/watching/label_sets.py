@@ -44,6 +44,7 @@ class LabelSets:
         """Take these."""
         self.all = tuple(normalised(labels) for labels in found)
         self._found = ByLabels((labels, labels) for labels in self.all)
+        self._values: dict[str, frozenset[str]] = {}  # as they were asked for: of each target anew
 
     def having(self, wanted: Labels) -> list[Labels]:
         """Those that contain all of these labels."""
@@ -51,4 +52,6 @@ class LabelSets:
 
     def values(self, name: str) -> frozenset[str]:
         """Every value of a label."""
-        return frozenset(labels[name] for labels in self.all if labels.get(name))
+        if name not in self._values:
+            self._values[name] = frozenset(labels[name] for labels in self.all if labels.get(name))
+        return self._values[name]

@@ -82,9 +82,7 @@ ASKED_OF_PROMETHEUS = (
 )
 READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
-SETTLES_FOR = (
-    2.0  # seconds for which a poll waits for its looks before it notes them; at most a quarter of its interval
-)
+SETTLES_FOR = 2.0  # seconds that a poll waits for its looks before it notes them; at most a quarter of its interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,10 +322,11 @@ class Watcher:
         self, target: Target, alerts: Sequence[PrometheusAlert], there: Instances | None, known: Remembered
     ) -> Look | None:
         """How this poll looks at a target."""
-        signs = attention.signs_of(target, alerts, there, known, self._loaded.changes)
+        in_storm = self._alerts_now.trouble.spared() != ""
+        signs = attention.signs_of(target, () if in_storm else alerts, there, known, self._loaded.changes)
         look = self._care.look(target.name, signs, attention.turns(max(self._poll_interval, self.poll_seconds())))
-        is_unknown = self.each.is_looking(target.name) or not self._last[target.name].checks
-        return Look.IN_TURN if look is None and is_unknown else look
+        is_wanted = self.each.is_looking(target.name) or not self._last[target.name].checks or (in_storm and alerts)
+        return Look.IN_TURN if look is None and is_wanted else look
 
     async def _see(self, target: Target, alerts: Sequence[PrometheusAlert], rules: Rules) -> None:
         firing: list[Alert] = []
@@ -383,7 +382,8 @@ class Watcher:
         triggers = [alert for alert in known.alerts if is_subset(wanted, alert.labels)]
         concerning = tuple(alert.labels for alert in triggers)
         seen, closely = AlertsSeen(known.reading.read_at, as_seen(known.alerts)), known.look is Look.CLOSELY
-        watch = Watch(answered, concerning, spoken, seen, _began(triggers), there, closely)
+        in_storm = self._alerts_now.trouble.spared() != ""
+        watch = Watch(answered, concerning, spoken, seen, _began(triggers), there, closely, in_storm)
         shown = Figures(known.reading.rules, mine, table, triggers, there)
         self.each.look(target, watch, shown, partial(self.ready, target.name))
         if not self._leads(target.name):

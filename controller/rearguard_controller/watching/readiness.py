@@ -100,10 +100,11 @@ class Readiness:
         look = self._looks.get(target_name)
         return () if look is None else look.found
 
-    def see(self, target: Target, serving: str | None, known: Sequence[Release]) -> None:
+    def see(self, target: Target, serving: str | None, known: Sequence[Release], *, patient: bool = False) -> None:
         """A poll found this version: look at the target if a look is due, or if what it would say changed.
 
-        That are the possible destinations, and what keeps the serving version from trust.
+        That are the possible destinations, and what keeps the serving version from trust. With `patient` only if a
+        look is due: in a storm that changes for very many targets at once.
         """
         look = self._looks.setdefault(target.name, _Look())
         denied = self._releases.denied(target.name)
@@ -114,7 +115,8 @@ class Readiness:
             frozenset((each.version, each.known_good_at, each.distrusted, each.barrier) for each in known),
         )
         running = look.task is not None and not look.task.done()
-        if not running and (look.about != about or self._steady() >= look.due):
+        is_changed = look.about != about and not patient
+        if not running and (is_changed or self._steady() >= look.due):
             look.about = about
             look.task = asyncio.create_task(self._look(target, serving, look), name=f"ready {target.name}")
 

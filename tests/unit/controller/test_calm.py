@@ -76,6 +76,12 @@ def test_a_target_that_is_young_or_in_trouble_is_not(young_or_troubled):
     assert not calm(**young_or_troubled)
 
 
+def test_in_a_storm_of_very_many_an_alert_alone_makes_no_target_one_to_be_looked_at_closely():
+    alerts = ({"alertname": "HighErrorRate"},)
+    assert calm(alerts=alerts, in_storm=True)
+    assert not calm(alerts=alerts, in_storm=True, state=replace(STATE, is_release=True, serving_since=NOW - 60))
+
+
 def test_a_version_that_was_denied_trust_for_long_is_not_looked_at_closely_for_ever():
     denied = replace(STATE, clean_since=None)
     assert calm(state=denied, known=replace(V1, known_good_at=None))

@@ -44,6 +44,8 @@ from unit.controller.factories import (
 )
 
 SICK = {"sick_dependencies": {"payments": "a trigger alert of it fires"}}
+SPARED = {"spared": "in a storm of 40 targets none is asked by itself"}
+AFTER_STORM = "The storm would have to pass: then it is asked, and judged anew."
 ENDED = {"phase": Phase.CLOSED, "closed_at": NOW - MINUTE}
 BARRIER = release("v1.5", first_seen=NOW - 2 * HOUR, barrier=True)
 ONLY = (serving("v2", service_version="2.0"),)
@@ -101,6 +103,9 @@ CASES = {
     "no data": (
         {"measurement": measurement(None, past=None)}, {}, "alert_confirmed",
         "The figure and its threshold would have to have a value for the version that serves.",
+    ),
+    "not asked in a storm": (
+        {**SPARED, "measurement": None}, {}, "alert_confirmed", AFTER_STORM,
     ),
     "day one": (
         {"state": state(is_release=False)}, {}, "recent_release",
@@ -284,6 +289,15 @@ def test_a_question_that_a_command_target_always_answers_has_its_sentence_too(co
 def test_no_question_is_without_a_way_to_another_answer():
     shown = {code for _, _, code, _ in CASES.values()} | {"no_barrier"} | set(ELSEWHERE)
     assert shown == {code.value for code in ReasonCode}
+
+
+def test_what_was_not_asked_in_a_storm_is_asked_when_it_is_over():
+    unasked = {"measurement": None, "condition_since": None, "activatable": None, "counts": None}
+    told = judged(facts(**SPARED, **unasked, counts_detail="it was not asked", by_evidence=True), target())
+    assert remedies_of(told) == dict.fromkeys(
+        ("alert_confirmed", "began_after_release", "evidence_suffices", "not_a_blip", "known_good_exists"),
+        AFTER_STORM,
+    )
 
 
 def test_unknown_serving_version_points_at_the_command_that_reads_it():

@@ -50,6 +50,36 @@ def test_a_target_counts_from_its_first_firing_trigger_until_the_time_after_its_
     assert seen.recent() == ()
 
 
+def test_in_a_storm_of_very_many_targets_none_is_asked_by_itself_until_it_is_over(clock):
+    shops = [shop(f"s{number}") for number in range(33)]
+    seen = trouble(clock, *shops, within=60.0)
+    seen.see([trigger(each.name) for each in shops[:32]])
+    assert seen.spared() == ""
+    seen.see([trigger("s32")])
+    assert seen.spared() == "in a storm of 33 targets none is asked by itself"
+    seen.use(shops, StormLimit(33, 60.0))  # then so many are no storm
+    assert seen.spared() == ""
+    seen.use(shops, StormLimit(3, 60.0))
+    clock.now += 61.0
+    assert (seen.spared(), seen.recent()) == ("", ())
+
+
+def test_who_is_in_trouble_is_counted_anew_only_when_somebody_joins_or_leaves(clock):
+    """Each of 2,000 judgements counted all 2,000 targets several times."""
+    seen = trouble(clock, shop("a"), shop("b"), within=60.0)
+    seen.see([trigger("a")])
+    before = seen.recent()
+    clock.now += 30
+    seen.see([trigger("a")])
+    assert seen.recent() is before
+    seen.see([trigger("b")])
+    assert seen.recent() == ("a", "b")
+    clock.now += 45
+    seen.saw("b")
+    clock.now += 20
+    assert seen.recent() == ("b",)
+
+
 def test_targets_are_named_in_the_order_in_which_their_trouble_began(clock):
     seen = trouble(clock, shop("a"), shop("b"), within=60.0)
     seen.saw("b")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rearguard_controller.adapters.prometheus.alert_rules import filled, rules_of
-from rearguard_controller.adapters.prometheus.answers import PrometheusAlert, Rules
+from rearguard_controller.adapters.prometheus.answers import AlertingRule, PrometheusAlert, Rules
 from rearguard_controller.model import AlertState, Labels, Sample
 
 _STATES = {"firing": AlertState.FIRING, "pending": AlertState.PENDING}
@@ -25,23 +25,26 @@ def alerts(shown: Iterable[Sample], since: Iterable[Sample], rules: Rules) -> tu
         since: of `ALERTS_FOR_STATE`, whose value is when the alert's condition became true.
         rules: where annotations come from.
     """
-    active = {_key(each.labels): each.value for each in since}
-    return tuple(
-        PrometheusAlert(
-            labels=_own(each.labels),
-            annotations=_annotations(_own(each.labels), rules),
-            state=_STATES.get(each.labels.get("alertstate", ""), AlertState.UNKNOWN),
-            active_at=active.get(_key(each.labels)),
-            value=None,
-        )
-        for each in shown
-        if not _is_left_behind(each, rules)
-    )
+    active = {frozenset(_own(each.labels).items()): each.value for each in since}
+    found: list[PrometheusAlert] = []
+    for each in shown:  # there may be thousands: of each its labels and its rule are looked for once
+        labels = _own(each.labels)
+        rule = next(iter(rules_of(labels, rules)), None)
+        if not _is_left_behind(each, rule):
+            found.append(
+                PrometheusAlert(
+                    labels=labels,
+                    annotations=_annotations(labels, rule),
+                    state=_STATES.get(each.labels.get("alertstate", ""), AlertState.UNKNOWN),
+                    active_at=active.get(frozenset(labels.items())),
+                    value=None,
+                )
+            )
+    return tuple(found)
 
 
-def _is_left_behind(shown: Sample, rules: Rules) -> bool:
+def _is_left_behind(shown: Sample, rule: AlertingRule | None) -> bool:
     """Whether the alert's rule was evaluated since, and did not write this series again. Not known: no."""
-    rule = next(iter(rules_of(_own(shown.labels), rules)), None)
     return rule is not None and shown.at is not None and shown.at - shown.value > _MISSED * rule.interval > 0
 
 
@@ -49,11 +52,6 @@ def _own(labels: Labels) -> Labels:
     return {name: value for name, value in labels.items() if name not in _OF_SERIES}
 
 
-def _key(labels: Labels) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(_own(labels).items()))
-
-
-def _annotations(labels: Labels, rules: Rules) -> Labels:
+def _annotations(labels: Labels, rule: AlertingRule | None) -> Labels:
     """The annotations of the alert's rule. A template that needs more than labels stays as it is written."""
-    rule = next(iter(rules_of(labels, rules)), None)
     return {} if rule is None else {name: filled(text, labels) for name, text in rule.annotations.items()}
