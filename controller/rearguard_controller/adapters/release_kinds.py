@@ -16,7 +16,7 @@ from typing import assert_never
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
 from rearguard_controller.adapters.actions.context import Refused, fill_argument
 from rearguard_controller.adapters.kubernetes import Cluster, Done, Order, Pods, Trouble
-from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.prometheus.of_all import PrometheusOf
 from rearguard_controller.adapters.prometheus.serving import serving_version
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import (
@@ -38,7 +38,7 @@ class ReleaseKinds:
     """Reads and changes versions. One per controller; it closes what it uses."""
 
     def __init__(
-        self, actions: Actions, cluster: Cluster | None = None, prometheus: Prometheus | None = None
+        self, actions: Actions, cluster: Cluster | None = None, prometheus: PrometheusOf | None = None
     ) -> None:
         """Wire it; without a cluster no target may be a workload of one, without Prometheus none is read there."""
         self._actions = actions
@@ -55,10 +55,6 @@ class ReleaseKinds:
         before, self._cluster = self._cluster, cluster
         if before is not None and before is not cluster:
             await before.close()
-
-    def ask(self, prometheus: Prometheus) -> None:
-        """Ask another Prometheus from now on, after a reload; whoever made the one before closes it."""
-        self._prometheus = prometheus
 
     async def close(self) -> None:
         """Let go of what is open."""
@@ -88,7 +84,7 @@ class ReleaseKinds:
                     raise SourceError(
                         "No Prometheus is known that names the version.", hint="Restart the controller."
                     )
-                return await serving_version(self._prometheus, release)
+                return await serving_version(self._prometheus(context.target), release)
         assert_never(release)
 
     async def versions(self, release: ReleaseKind, context: ActionContext) -> frozenset[str] | None:

@@ -253,7 +253,7 @@ def logged_of(services: Services, target: Target) -> list[str]:
 
 
 def _health(now: Present, target: Target, firing: Iterable[Alert]) -> Health:
-    age = now.watcher.prometheus_age()
+    age = now.watcher.prometheus_age(target.name)
     if age is None or age > STALE_AFTER * now.configuration.prometheus.poll_interval:
         return Health.UNKNOWN
     alerts = tuple(firing)

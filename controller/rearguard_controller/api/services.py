@@ -138,12 +138,14 @@ class Watcher(Protocol):
     def traffic(self, target: str, /) -> Sequence[Traffic]:
         """What the target answers now, by version."""
 
-    @property
-    def curves(self) -> Curves:
+    def curves(self, target: str, /) -> Curves:
         """What is drawn over time."""
 
-    def prometheus_age(self) -> float | None:
-        """Seconds since Prometheus last answered; None before it ever did."""
+    def prometheus_age(self, target: str = "", /) -> float | None:
+        """Seconds since the target's Prometheus last answered; None before it ever did.
+
+        Without a target it is that of the Prometheus which has been silent longest.
+        """
 
     def most_apart(self, target: str, /) -> float:
         """Seconds that two looks at the target may lie apart, so that its service still counts as unbroken."""

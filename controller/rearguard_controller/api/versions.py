@@ -47,7 +47,7 @@ class Remembered:
         shown: json_views.Releases = {
             **json_views.serving(state, self.services.clock(), most_gap=most_gap),
             "known_good_after_s": target.policy.known_good_after,
-            "prometheus_age_s": watcher.prometheus_age(),
+            "prometheus_age_s": watcher.prometheus_age(target.name),
             "checks": dict(watcher.ready(target.name)),
             "triggers": sorted(set(triggers)),
             "releases": [json_views.remembered(each, state, good) for each in wanted],

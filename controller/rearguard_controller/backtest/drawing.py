@@ -21,24 +21,42 @@ MOST_POINTS = 120  # of a line
 Point = tuple[float, float]
 
 
-def drawn(world: World, report: Report) -> Json:
-    """The time-lines of the targets, and the figure of each rollback that would have been begun."""
+def drawn(worlds: Sequence[World], reports: Sequence[Report]) -> Json:
+    """The time-lines of the targets, and the figure of each rollback that would have been begun.
+
+    Args:
+        worlds: of one time, each with other targets.
+        reports: of each world, in the same order.
+    """
+    pairs = tuple(zip(worlds, reports, strict=True))
     return {
-        "start": report.start,
-        "end": report.end,
-        "targets": [_of_target(world, report, target) for target in _shown(world, report)],
-        "figures": {
-            each.record.decision.id: found
-            for each in report.rollbacks[:MOST_DRAWN]
-            if (found := _figure(world, each)) is not None
-        },
-        "left": [
-            {"at": first.decided_at, "times": times, "target": first.target, "version": first.from_version or ""}
-            | {"alert": first.alert.name if first.alert else "", "code": "" if reason is None else reason.code.value}
-            | {"detail": "" if reason is None else reason.detail}
-            for first, times, reason in left_alone(report.left)
-        ],
+        "start": reports[0].start,
+        "end": reports[0].end,
+        "targets": [found for each in pairs for found in _targets(*each)],
+        "figures": {name: found for each in pairs for name, found in _figures(*each).items()},
+        "left": [found for report in reports for found in _left(report)],
     }
+
+
+def _targets(world: World, report: Report) -> list[Json]:
+    return [_of_target(world, report, target) for target in _shown(world, report)]
+
+
+def _figures(world: World, report: Report) -> Json:
+    return {
+        each.record.decision.id: found
+        for each in report.rollbacks[:MOST_DRAWN]
+        if (found := _figure(world, each)) is not None
+    }
+
+
+def _left(report: Report) -> list[Json]:
+    return [
+        {"at": first.decided_at, "times": times, "target": first.target, "version": first.from_version or ""}
+        | {"alert": first.alert.name if first.alert else "", "code": "" if reason is None else reason.code.value}
+        | {"detail": "" if reason is None else reason.detail}
+        for first, times, reason in left_alone(report.left)
+    ]
 
 
 def left_alone(given: Sequence[Record]) -> list[tuple[Decision, int, Reason | None]]:

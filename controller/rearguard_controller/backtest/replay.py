@@ -83,18 +83,18 @@ class _Kind(IntEnum):
     WENT = 8
 
 
-def replay(world: World) -> Replayed:
-    """Judge every trigger alert of the past.
+def replay(world: World, name: str = "") -> Replayed:
+    """Judge every trigger alert of the past; `name` begins each id, where several worlds are judged.
 
     Returns:
         Each judgement once for as long as its answers stay the same, as the journal would hold it.
     """
-    return _Walk(world).run()
+    return _Walk(world, name).run()
 
 
 class _Walk:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, name: str) -> None:
+        self._world, self._name = world, name
         self._now = world.start
         self._lives = {each.name: Life(each, TargetState(each.name)) for each in world.targets}
         self._trouble = Trouble(lambda: self._now)
@@ -321,7 +321,7 @@ class _Walk:
         return replace(alert, annotations={"figure": condition.figure, "threshold": condition.threshold})
 
     def _number(self) -> str:
-        return f"b{len(self._records) + 1}"
+        return f"{self._name}b{len(self._records) + 1}"
 
     def _record(self, decision: Decision, life: Life | None) -> None:
         subject = (key_of(decision.alert) if decision.alert else "", decision.target, decision.from_version)

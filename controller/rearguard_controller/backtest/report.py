@@ -94,6 +94,18 @@ class Report:
             targets=tuple(each for each in self.targets if each[0] == target),
         )
 
+    def joined(self, other: Report) -> Report:
+        """This one and another one of the same time, about other targets."""
+        return replace(
+            self,
+            rollbacks=(*self.rollbacks, *other.rollbacks),
+            left=(*self.left, *other.left),
+            only_people=(*self.only_people, *other.only_people),
+            data_from={**self.data_from, **other.data_from},
+            notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
+            targets=(*self.targets, *other.targets),
+        )
+
     def earlier(self) -> float | None:
         """The median of the seconds by which rollbacks would have come before those of people."""
         found = [each.earlier for each in self.agreed if each.earlier is not None]

@@ -12,6 +12,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 
 from rearguard_controller import backtest, config
@@ -23,7 +24,14 @@ from rearguard_controller.backtest.report import OnlyPeople, Report, Rollback
 from rearguard_controller.cli import found_services, html_file, prometheus_access, terminal
 from rearguard_controller.cli.progress import Bars
 from rearguard_controller.config import Configuration, PrometheusSettings
-from rearguard_controller.errors import ConfigError, InvalidInputError, NotFoundError, SourceError, WrongUseError
+from rearguard_controller.errors import (
+    ConfigError,
+    InvalidInputError,
+    NotFoundError,
+    SourceError,
+    WrongUseError,
+    sentences,
+)
 from rearguard_controller.judgement.policy import PERMISSIONS
 from rearguard_controller.model import Decision
 from rearguard_controller.times import durations
@@ -35,6 +43,7 @@ EVERY = 5.0  # seconds between two lines of progress when standard error is no t
 MOST_LEFT = 50  # lines of the table "Left alone"
 MOST_AT_FIRST = 8  # the same of a first back-test, whose result fits one screen
 EVALUATED = "its expression was evaluated instead."  # which NOTE says of the raw rules already
+APART = "Each Prometheus was judged by itself: a storm over several, or a dependency of another one, is not seen."
 USUAL_FILE = "rearguard.yaml"
 SHORTEST = 60.0  # seconds; a shorter range cannot be judged
 
@@ -61,20 +70,26 @@ def run(options: Namespace) -> int:
             f"There is no target {options.target!r}.",
             hint=f"{meant(options.target, names)}{'Found' if without_file else 'Configured'} targets: {some(names)}.",
         )
-    settings = _settings(found.prometheus, options)
-    world = asyncio.run(_world(found, settings, start, end, raw=without_file))
-    report = backtest.compare(world, backtest.replay(world))
-    report = replace(report, notes=(*notes, *report.notes))
+    if options.prometheus is not None:  # all are judged by that one
+        found = replace(found, targets=tuple(replace(target, prometheus="") for target in found.targets))
+    asked = _asked(found, options)
+    worlds, lacking = _worlds(found, asked, start, end, raw=without_file)
+    named = {settings.name: f"{settings.name}-" if len(asked) > 1 else "" for settings in asked}
+    reports = [backtest.compare(world, backtest.replay(world, named[name])) for name, world in worlds.items()]
     if options.target is not None:
-        report = report.only(options.target)
+        reports = [report.only(options.target) for report in reports]
+    report = reduce(Report.joined, reports)
+    report = replace(report, notes=(*notes, *([APART] if len(asked) > 1 else []), *lacking, *report.notes))
+    urls = [address(url) for settings in asked for url in settings.urls]
     if options.html is not None:
-        _write(options.html, world, report, settings)
+        main = backtest.drawn(tuple(worlds.values()), reports)
+        _write(options.html, report, main, ", ".join(urls))
     if options.html == html_file.STANDARD_OUTPUT:
         return 0
     if options.output != terminal.TABLE:
-        terminal.as_asked(options, {"prometheus": [address(url) for url in settings.urls], **report.shape()})
+        terminal.as_asked(options, {"prometheus": urls, **report.shape()})
     else:
-        _show(report, settings, most=MOST_AT_FIRST if without_file else MOST_LEFT)
+        _show(report, ", ".join(urls), most=MOST_AT_FIRST if without_file else MOST_LEFT)
     return 0
 
 
@@ -103,6 +118,35 @@ def _found(options: Namespace) -> tuple[Configuration, tuple[str, ...]]:
         return found_services.configuration(settings, TIMEOUT)
     except SourceError as error:
         raise prometheus_access.by_flags(error) from error
+
+
+def _asked(found: Configuration, options: Namespace) -> list[PrometheusSettings]:
+    """Every Prometheus that judges a target; one alone if the flags name it, or one target."""
+    if options.prometheus is not None:
+        return [_settings(replace(found.prometheus, others=()), options)]
+    wanted = {each.prometheus for each in found.targets if options.target in (None, each.name)}
+    return [_settings(each, options) for each in found.prometheus.each if each.name in wanted]
+
+
+def _worlds(
+    found: Configuration, asked: Sequence[PrometheusSettings], start: float, end: float, *, raw: bool
+) -> tuple[dict[str, World], list[str]]:
+    """The past by each Prometheus, by name, and why one of several has none.
+
+    Raises:
+        SourceError: no Prometheus has any.
+    """
+    worlds, faults = dict[str, World](), list[SourceError]()
+    for each in asked:
+        own = tuple(target for target in found.targets if target.prometheus == each.name)
+        try:
+            worlds[each.name] = asyncio.run(_world(replace(found, targets=own), each, start, end, raw=raw))
+        except SourceError as error:
+            faults.append(error)
+            if len(faults) == len(asked):
+                raise
+    lacking = [f"Of some targets nothing is told. {sentences(fault)}" for fault in faults]
+    return worlds, lacking
 
 
 async def _world(found: Configuration, settings: PrometheusSettings, start: float, end: float, *, raw: bool) -> World:
@@ -134,11 +178,10 @@ async def _world(found: Configuration, settings: PrometheusSettings, start: floa
     return world
 
 
-def _write(file: str, world: World, report: Report, settings: PrometheusSettings) -> None:
+def _write(file: str, report: Report, drawn: Mapping[str, object], asked: str) -> None:
     from rearguard_controller.page import report as page_report  # noqa: PLC0415  # only this path needs templates
 
-    asked = ", ".join(address(url) for url in settings.urls)
-    main = page_report.backtest(report.shape(), backtest.drawn(world, report), report.summary(), asked)
+    main = page_report.backtest(report.shape(), drawn, report.summary(), asked)
     html_file.write(file, page_report.document("Back-test", main))
 
 
@@ -201,11 +244,11 @@ class Lines:
 # --- tables -----------------------------------------------------------------------------------------------------
 
 
-def _show(report: Report, settings: PrometheusSettings, *, most: int) -> None:
+def _show(report: Report, asked: str, *, most: int) -> None:
     terminal.facts(
         {
             "back-test": f"{_when(report.start)} to {_when(report.end)}, {span(report.end - report.start)}",
-            "Prometheus": ", ".join(address(url) for url in settings.urls),
+            "Prometheus": asked,
             "targets": f"{len(report.targets)}, {_changes(sum(each[2] for each in report.targets))}",
         }
     )

@@ -83,7 +83,7 @@ def _show(found: config.Configuration, file: str, *, live: bool) -> None:
             "configuration": file,
             "listens on": f"{found.listen.host}:{found.listen.port}",
             "journal": found.journal,
-            "Prometheus": ", ".join(address(url) for url in found.prometheus.urls),
+            "Prometheus": ", ".join(address(url) for each in found.prometheus.each for url in each.urls),
             "Alertmanager": ", ".join(_alertmanager(found)) or "none",
             "notifies": ", ".join(_receiver(entry) for entry in found.notify) or "nobody",
         }
@@ -109,7 +109,7 @@ def _told(found: config.Configuration, file: str, *, live: bool) -> dict[str, ob
         "configuration": file,
         "listen": f"{found.listen.host}:{found.listen.port}",
         "journal": found.journal,
-        "prometheus": [address(url) for url in found.prometheus.urls],
+        "prometheus": [address(url) for each in found.prometheus.each for url in each.urls],
         "alertmanager": _alertmanager(found),
         "notify": [
             {"receiver": _receiver(entry), "events": [event.value for event in NoticeEvent if event in entry.events]}

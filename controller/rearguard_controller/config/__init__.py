@@ -16,7 +16,6 @@ _HERE = {
         "Configuration",
         "KubernetesSettings",
         "Limits",
-        "PrometheusSettings",
         "load",
         "parse",
     ),
@@ -32,6 +31,7 @@ _HERE = {
         "kind_of",
     ),
     "page_settings": ("PageSettings",),
+    "prometheus": ("PrometheusSettings",),
     "web": (
         "TlsSettings",
         "load_web",

@@ -4,7 +4,6 @@ from rearguard_controller.config.configuration import (
     Configuration,
     KubernetesSettings,
     Limits,
-    PrometheusSettings,
     load,
     parse,
 )
@@ -13,6 +12,7 @@ from rearguard_controller.config.keys import SECTIONS, tables
 from rearguard_controller.config.loopback import is_loopback
 from rearguard_controller.config.notify import NotifyEntry, ReceiverKind, kind_of
 from rearguard_controller.config.page_settings import PageSettings
+from rearguard_controller.config.prometheus import PrometheusSettings
 from rearguard_controller.config.web import TlsSettings, load_web, parse_web
 
 __all__ = [

@@ -17,7 +17,6 @@ from rearguard_controller.config.keys.service import (
     ALERTMANAGER,
     KUBERNETES,
     LIMITS,
-    PROMETHEUS,
     SHARDING,
     STORM,
     TOKENS,
@@ -30,6 +29,7 @@ from rearguard_controller.config.object_names import namespace
 from rearguard_controller.config.page_settings import PageSettings, page_settings
 from rearguard_controller.config.policies import policies as read_policies
 from rearguard_controller.config.policies import stand_ins
+from rearguard_controller.config.prometheus import PrometheusSettings, prometheus, refuse_wrong_names
 from rearguard_controller.config.reading import SECOND, Block, Place, compose
 from rearguard_controller.config.slack import SlackButtons, slack
 from rearguard_controller.config.targets import targets as read_targets
@@ -58,20 +58,6 @@ class Address(NamedTuple):
 
 _LOCAL = Address("127.0.0.1", 9465)
 _ANY = "any"  # stands for a text that cannot be read
-
-
-@dataclass(frozen=True, slots=True)
-class PrometheusSettings:
-    """How Prometheus is reached.
-
-    Attributes:
-        urls: base addresses without a slash at the end, tried in order.
-        poll_interval: seconds between two readings of its alerts.
-    """
-
-    urls: tuple[str, ...]
-    poll_interval: float = 15.0
-    http: HttpConfig = _PLAIN_HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +193,7 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
         journal=mistakes.of(lambda: _journal(top.need("journal")), _ANY),
         listen=mistakes.of(lambda: _listen(top.get("listen")), _LOCAL),
         open=mistakes.of(lambda: _open(top.get("open")), frozenset()),
-        prometheus=mistakes.of(lambda: _prometheus(top.need("prometheus"), folder), PrometheusSettings(())),
+        prometheus=mistakes.of(lambda: prometheus(top.need("prometheus"), folder), PrometheusSettings(())),
         retention=mistakes.of(lambda: _retention(top, policies), 0.0),
         tokens=mistakes.of(lambda: _tokens(top.get("tokens"), folder), {}),
         policies=policies,
@@ -229,6 +215,13 @@ def parse(text: str, *, file: str, folder: Path) -> Configuration:
     )
     mistakes.tell()
     refuse_wrong_ties(top, configuration.policies, configuration.targets)
+    refuse_wrong_names(
+        top,
+        configuration.prometheus,
+        configuration.targets,
+        configuration.discover,
+        finds_services=bool(configuration.services),
+    )
     return configuration
 
 
@@ -294,15 +287,6 @@ def _open(place: Place | None) -> frozenset[str]:
     if place is None:
         return frozenset()
     return frozenset(item.word(_MAY_BE_OPEN) for item in place.items("a list of endpoints"))
-
-
-def _prometheus(place: Place, folder: Path) -> PrometheusSettings:
-    block = block_of(place, PROMETHEUS)
-    return PrometheusSettings(
-        urls=base_addresses(block.need("url")),
-        poll_interval=block.duration("poll_interval", 15.0, least=SECOND),
-        http=http_config(block, folder),
-    )
 
 
 def _alertmanager(place: Place | None, folder: Path) -> AlertmanagerSettings | None:

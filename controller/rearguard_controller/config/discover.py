@@ -42,6 +42,7 @@ class Discover:
         kinds: which kinds of workloads are looked at.
         selector: which of them, by their labels.
         match: of the targets; values may hold PLACEHOLDERS.
+        prometheus: of the targets, see `Target.prometheus`.
     """
 
     namespaces: tuple[str, ...]
@@ -56,6 +57,7 @@ class Discover:
     after: tuple[Hook, ...] = ()
     health: HealthCheck | None = None
     recovery_within: float | None = None
+    prometheus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def _entry(block: Block, folder: Path, environment: str, policies: Mapping[str, 
         after=after,
         health=health,
         recovery_within=recovery_within,
+        prometheus=where.line("prometheus") or "",
     )
 
 

@@ -88,6 +88,7 @@ def _target(block: Block, folder: Path, environment: str, policies: Mapping[str,
         health=health,
         recovery_within=recovery_within,
         depends_on=() if depends_on is None else depends_on.texts("a list of targets' names"),
+        prometheus=block.line("prometheus") or "",
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from rearguard_controller.adapters.actions import ActionContext, ActionResult, Actions
-from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.prometheus.of_all import PrometheusOf
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import ShortageError, SourceError
 from rearguard_controller.execution import recovery
@@ -82,7 +82,7 @@ class Effects:
         self,
         actions: Actions,
         kinds: ReleaseKinds,
-        prometheus: Prometheus,
+        prometheus: PrometheusOf,
         *,
         poll_interval: float,
         clock: Callable[[], float],
@@ -96,9 +96,8 @@ class Effects:
         self._clock = clock
         self._still_fires: recovery.StillFires | None = None
 
-    def use(self, prometheus: Prometheus, *, poll_interval: float) -> None:
-        """Ask another Prometheus from now on, after a reload."""
-        self._prometheus = prometheus
+    def look_every(self, poll_interval: float) -> None:
+        """Seconds between two looks from now on, after a reload."""
         self._poll_interval = poll_interval
 
     def check_with(self, still_fires: recovery.StillFires) -> None:
@@ -232,7 +231,7 @@ class Effects:
         )
         proving = asyncio.create_task(
             recovery.prove(
-                self._prometheus,
+                self._prometheus(work.rollback.target),
                 subject,
                 every=self._poll_interval,
                 clock=self._clock,

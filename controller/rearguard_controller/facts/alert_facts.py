@@ -65,7 +65,7 @@ def confirm(target: Target, alert: Alert, reading: AlertsReading, silences: Sile
         state = AlertState.UNKNOWN if reading.fault else AlertState.INACTIVE
         detail = reading.fault or (only_delivered(target, alert, meant[0]) if meant else "")
     else:
-        alert = as_alert(found, alert.source, alert)
+        alert = as_alert(found, alert.source, alert, prometheus=reading.prometheus)
         state = AlertState.FIRING if found.state == AlertState.FIRING else AlertState.PENDING
         condition = figures.condition_of(found, reading.rules, target)
         detail = "" if condition else NO_CONDITION

@@ -37,6 +37,7 @@ class AlertsReading:
         fault: why the lists are not known; empty when they are. `hint` then says what to do.
         troubled: names of the targets of which a trigger alert fires.
         lasting: those of which one fired a moment ago, and which are not known to be well: see `Trouble.lasting`.
+        prometheus: whose lists these are, see `Target.prometheus`; None where there is only one.
     """
 
     read_at: float
@@ -46,6 +47,7 @@ class AlertsReading:
     hint: str = ""
     troubled: frozenset[str] = frozenset()
     lasting: frozenset[str] = frozenset()
+    prometheus: str | None = None
     by_labels: Index = field(default_factory=dict, repr=False)
     by_name: Mapping[str, Sequence[PrometheusAlert]] = field(default_factory=dict, repr=False)
 
@@ -103,6 +105,7 @@ class AlertsNow:
 
     Attributes:
         trouble: is told of every reading.
+        name: see `AlertsReading.prometheus`.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class AlertsNow:
         clock: Callable[[], float],
         *,
         triggers: Sequence[Labels] = (),
+        name: str | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -121,10 +125,11 @@ class AlertsNow:
             clock: seconds since the epoch; it may jump.
             triggers: labels that make an alert a trigger, by the policies; these alerts are read by themselves where
                 the lists take long.
+            name: of this Prometheus, where there are several: its alerts trouble no target of another one.
         """
         self.trouble = trouble
         self._lists = Lists(prometheus, triggers)
-        self._clock = clock
+        self._clock, self.name = clock, name
         self._begun = 0  # readings, so that the one begun last is kept, whichever ends last
         self._last: _Kept | None = None
         self._under_way: asyncio.Task[AlertsReading] | None = None  # for all who may share a reading
@@ -173,7 +178,7 @@ class AlertsNow:
         try:
             alerts, rules = await self._lists.read()
         except SourceError as error:
-            reading = AlertsReading(read_at, fault=error.message, hint=error.hint)
+            reading = AlertsReading(read_at, fault=error.message, hint=error.hint, prometheus=self.name)
         else:
             firing = [each.labels for each in alerts if each.state == AlertState.FIRING]
             pending = [each.labels for each in alerts if each.state == AlertState.PENDING]
@@ -181,13 +186,13 @@ class AlertsNow:
             troubled, pends, by_labels, by_name = await computed(
                 len(alerts),
                 lambda: (
-                    self.trouble.among(firing),
-                    self.trouble.among(pending),
+                    self.trouble.among(firing, self.name),
+                    self.trouble.among(pending, self.name),
                     _by_labels(alerts),
                     _by_name(alerts),
                 ),
             )
-            lasting = self.trouble.lasting(pends, all_evaluated=evaluated)
+            lasting = self.trouble.lasting(pends, all_evaluated=evaluated, of=self.name)
             self.trouble.saw(*sorted(troubled))
             reading = AlertsReading(
                 read_at,
@@ -195,6 +200,7 @@ class AlertsNow:
                 rules,
                 troubled=troubled,
                 lasting=lasting,
+                prometheus=self.name,
                 by_labels=by_labels,
                 by_name=by_name,
             )
@@ -210,13 +216,16 @@ async def _all_fire(reading: AlertsReading, alerts: Sequence[Alert]) -> bool:
     return True
 
 
-def as_alert(found: PrometheusAlert, source: str, before: Alert | None = None) -> Alert:
+def as_alert(
+    found: PrometheusAlert, source: str, before: Alert | None = None, *, prometheus: str | None = None
+) -> Alert:
     """An alert of Prometheus' list as the controller's own value.
 
     Args:
         found: the alert.
         source: where it was heard of first.
         before: what this returned of a list before; it is returned again if it still says the same.
+        prometheus: whose list it is, see `AlertsReading.prometheus`.
     """
     if (
         before is not None
@@ -224,6 +233,7 @@ def as_alert(found: PrometheusAlert, source: str, before: Alert | None = None) -
         and before.annotations is found.annotations
         and (before.starts_at, before.source, before.fingerprint) == (found.active_at, source, "")
         and before.firing is (found.state == AlertState.FIRING)
+        and before.prometheus == prometheus
     ):
         return before
     return Alert(
@@ -233,6 +243,7 @@ def as_alert(found: PrometheusAlert, source: str, before: Alert | None = None) -
         firing=found.state == AlertState.FIRING,
         starts_at=found.active_at,
         source=source,
+        prometheus=prometheus,
     )
 
 

@@ -133,7 +133,7 @@ def _alert(target: Target, lasting: Lasting) -> Alert:
     summary = lasting.trouble.detail
     return Alert(
         lasting.trouble.name, labels, {"summary": summary[:1].upper() + summary[1:] + "."}, starts_at=lasting.since,
-        source=OF_CLUSTER,
+        source=OF_CLUSTER, prometheus=target.prometheus,
     )  # fmt: skip
 
 

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert
+from rearguard_controller.adapters.prometheus.queryable import Asks
 from rearguard_controller.facts.alert_facts import Confirmation, confirm
 from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsReading
 from rearguard_controller.facts.measurements import measure, not_asked
 from rearguard_controller.facts.pieces import in_pieces
-from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.sources import SourcesOfAll
 from rearguard_controller.facts.target_facts import TargetReader, of_companions, of_others, with_others
 from rearguard_controller.model import Alert, AlertFacts, AlertState, Companion, Condition, Facts, Measured, Target
 from rearguard_controller.model.observations import OF_CLUSTER
@@ -58,7 +59,7 @@ class FactGatherer:
     def __init__(
         self,
         runtime: Runtime,
-        sources: Sources,
+        sources: SourcesOfAll,
         releases: Releases,
         targets: Sequence[Target] = (),
     ) -> None:
@@ -66,8 +67,8 @@ class FactGatherer:
         self._targets = {target.name: target for target in targets if target.policy.together}
         self._clock = runtime.clock
         self._target, self._releases = TargetReader(runtime, releases), releases
-        self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
-        self._silences, self._troubles = sources.silences, sources.troubles
+        self._sources = sources
+        self._silences, self._troubles = sources.first.silences, sources.first.troubles
 
     async def gather(
         self,
@@ -97,12 +98,14 @@ class FactGatherer:
         Raises:
             JournalError: the journal cannot be read.
         """
-        trouble = self._alerts_now.trouble
+        alerts_now = self._sources.of(target).alerts_now
+        trouble = alerts_now.trouble
         before, spared = trouble.recent(), trouble.spared() if spare else ""
-        reading, facts, companions, _ = await asyncio.gather(
-            self._alerts_now.read(max_age=max_age, alerts=alerts, delivered=delivered),
+        reading, facts, companions, elsewhere, _ = await asyncio.gather(
+            alerts_now.read(max_age=max_age, alerts=alerts, delivered=delivered),
             self._target.read(target, record=record, spared=spared),
             self._companions(target, spared),
+            self._elsewhere(target, max_age),
             self._silences.look(),
         )
         reading = reading if as_if is None else reading.with_one(as_if)
@@ -115,22 +118,22 @@ class FactGatherer:
         known = with_others(
             facts.target,
             target,
-            reading.troubled,
-            lasting=reading.lasting,
+            reading.troubled.union(*(each.troubled for each in elsewhere)),
+            lasting=reading.lasting.union(*(each.lasting for each in elsewhere)),
             lately=before if spared else trouble.recent(),  # it is the storm for whose sake nothing was asked
             storm=trouble.limit,
-            fault=reading.fault,
+            fault=next((each.fault for each in (reading, *elsewhere) if each.fault), ""),
         )
         evidence = (*known.evidence, of_others(target, known, reading.read_at), *of_companions(companions))
         facts = replace(facts, target=replace(known, evidence=evidence, companions=companions))
-        alike = Alike(facts)
+        alike, prometheus = Alike(facts), self._sources.of(target).prometheus
         gathered: list[Gathered | Exception] = []
         for said in confirmed:
             try:
                 if isinstance(said, Exception):
                     gathered.append(said)
                     continue
-                found = await self._with_figures(facts, said, measured, alike)
+                found = await self._with_figures(prometheus, facts, said, measured, alike)
                 if record and found.facts.measured.shared is not None:
                     await self._remember(target, found)
                 gathered.append(found)
@@ -144,6 +147,11 @@ class FactGatherer:
         others = [self._targets[name] for name in names if name != target.name and name in self._targets]
         found = await asyncio.gather(*(self._target.read(each, record=False, spared=spared) for each in others))
         return tuple(Companion(each, facts.target) for each, facts in zip(others, found, strict=True))
+
+    async def _elsewhere(self, target: Target, max_age: float) -> Sequence[AlertsReading]:
+        """What each other Prometheus says that judges something on which this target depends."""
+        asked = self._sources.of_dependencies(target)
+        return await asyncio.gather(*(each.alerts_now.read(max_age=max_age) for each in asked))
 
     async def _by_cluster(
         self, target: Target, alerts: Sequence[Alert], confirmed: list[Confirmation | Exception], now: float
@@ -168,13 +176,18 @@ class FactGatherer:
             return fault
 
     async def _with_figures(
-        self, facts: Facts, said: Confirmation, measured: list[tuple[Condition, Measured]], alike: Alike
+        self,
+        prometheus: Asks,
+        facts: Facts,
+        said: Confirmation,
+        measured: list[tuple[Condition, Measured]],
+        alike: Alike,
     ) -> Gathered:
         """The facts of one alert; `measured` remembers the figures of conditions that alerts share."""
         found = next((figures for of, figures in measured if of is said.condition or of == said.condition), None)
         if found is None and said.condition is not None:
             found = not_asked(said.condition, facts) if facts.target.spared else None
-            found = found or await measure(self._prometheus, said.condition, facts, self._clock)
+            found = found or await measure(prometheus, said.condition, facts, self._clock)
             measured.append((said.condition, found))
         return Gathered(alike.of(said.facts, found or _UNMEASURED), said.alert, said.condition)
 
@@ -185,9 +198,13 @@ class FactGatherer:
         if serving is not None and fault is not None and fault not in serving.shared_faults:
             await self._releases.remember_shared(target, serving.version, fault)
 
-    async def reading(self, alerts: Sequence[Alert], delivered: float) -> AlertsReading:
-        """Prometheus' alerts, not older than these deliveries if it does not have them yet: see `AlertsNow.read`."""
-        return await self._alerts_now.read(alerts=alerts, delivered=delivered)
+    async def readings(self, alerts: Sequence[Alert], delivered: float) -> tuple[AlertsReading, ...]:
+        """The alerts of each Prometheus that may have one of these: see `SourcesOfAll.readings`."""
+        return await self._sources.readings(alerts, delivered)
+
+    async def reading(self, target: Target) -> AlertsReading:
+        """The alerts of the Prometheus that judges this target."""
+        return await self._sources.of(target).alerts_now.read()
 
     async def of_target(self, target: Target, *, record: bool) -> Facts:
         """What is known of a target without any alert: see `TargetReader.read`."""

@@ -26,22 +26,25 @@ class Owners:
                 self._older = self._older or OLDER_ENVIRONMENT_LABEL in match
         self._triggers = tuple(dict(each) for each in {tuple(sorted(each.policy.alerts.items())) for each in targets})
 
-    def of(self, labels: Labels) -> tuple[Target, ...]:
-        """The targets that own an alert with these labels, see `Target.owns`."""
+    def of(self, labels: Labels, prometheus: str | None = None) -> tuple[Target, ...]:
+        """The targets that own an alert with these labels, see `Target.owns`; of this Prometheus, if it is known."""
         if labels.get(DRILL_LABEL):
             return ()
         found = set(_at(self._as_written, labels))
         if self._older or OLDER_ENVIRONMENT_LABEL in labels:
             found.update(_at(self._normalised, normalised(labels)))
-        return tuple(self._targets[place] for place in sorted(found))
+        owners = (self._targets[place] for place in sorted(found))
+        return tuple(each for each in owners if prometheus is None or each.prometheus == prometheus)
 
     def may_trigger(self, labels: Labels) -> bool:
         """Whether the policy of some target calls an alert with these labels a trigger."""
         return any(is_subset(each, labels) for each in self._triggers)
 
-    def are_triggered_by(self, labels: Labels) -> bool:
-        """Whether an alert with these labels may roll back one of the targets that own it."""
-        return self.may_trigger(labels) and any(is_subset(each.policy.alerts, labels) for each in self.of(labels))
+    def are_triggered_by(self, labels: Labels, prometheus: str | None = None) -> bool:
+        """Whether an alert with these labels may roll back one of the targets that own it: see `of`."""
+        if not self.may_trigger(labels):
+            return False
+        return any(is_subset(each.policy.alerts, labels) for each in self.of(labels, prometheus))
 
 
 def _add(places: _Places, match: Labels, place: int) -> None:

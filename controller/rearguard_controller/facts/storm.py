@@ -25,6 +25,7 @@ class Trouble:
         self._seen: dict[str, float] = {}  # in the order in which trouble began
         self._oldest = math.inf  # nothing was seen last before this
         self._recent: tuple[str, ...] | None = None  # as long as nobody joined them and nobody left
+        self._of: dict[str, str] = {}  # by target: the Prometheus that judges it
         self._units: dict[str, str] = {}  # of targets that go back together: what ties them
         self.limit = StormLimit()
 
@@ -32,8 +33,8 @@ class Trouble:
         """Look out for the triggers of these targets; what was seen of them before stays seen."""
         self.limit, self._owners, self._recent = limit, {}, None
         self._units = {target.name: target.unit for target in targets if target.unit != target.name}
-        names = {target.name for target in targets}
-        self._seen = {name: at for name, at in self._seen.items() if name in names}
+        self._of = {target.name: target.prometheus for target in targets}
+        self._seen = {name: at for name, at in self._seen.items() if name in self._of}
         for target in targets:
             for wanted in target.trigger_labels():
                 by_values = self._owners.setdefault(tuple(sorted(wanted)), {})
@@ -45,10 +46,14 @@ class Trouble:
         self.saw(*sorted(now))
         return now
 
-    def among(self, firing: Iterable[Labels]) -> frozenset[str]:
+    def among(self, firing: Iterable[Labels], of: str | None = None) -> frozenset[str]:
         """The targets that are in trouble by these alerts that fire; nothing is noted.
 
         An alert that matches several targets does not count, because nobody knows which of them it is about.
+
+        Args:
+            firing: the labels of the alerts.
+            of: the Prometheus that has them, where there are several; only its own targets count.
         """
         now: set[str] = set()
         for labels in firing:
@@ -57,11 +62,13 @@ class Trouble:
             owners: set[str] = set()
             for names, by_values in self._owners.items():
                 owners |= by_values.get(tuple([labels.get(name, "") for name in names]), set())
+            if of is not None:
+                owners = {name for name in owners if self._of.get(name) == of}
             if len(owners) == 1:
                 now |= owners
         return frozenset(now)
 
-    def lasting(self, pending: frozenset[str], *, all_evaluated: bool) -> frozenset[str]:
+    def lasting(self, pending: frozenset[str], *, all_evaluated: bool, of: str | None = None) -> frozenset[str]:
         """The targets whose trouble of a moment ago is not known to be over.
 
         A Prometheus that starts anew shows nothing of what fired until it has evaluated its rules. Then that pends,
@@ -70,9 +77,11 @@ class Trouble:
         Args:
             pending: the targets of which alerts are pending: see `among`.
             all_evaluated: whether every rule was evaluated since Prometheus started.
+            of: this Prometheus, where there are several; only its own targets are told of.
         """
         self._forget()
-        return frozenset(self._seen) & pending if all_evaluated else frozenset(self._seen)
+        seen = frozenset(name for name in self._seen if of is None or self._of.get(name) == of)
+        return seen & pending if all_evaluated else seen
 
     def saw(self, *names: str) -> None:
         """Note that trigger alerts of these targets fire now."""

@@ -42,7 +42,7 @@ class AsIf:
             JournalError: the journal cannot be read.
         """
         async with self._one_by_one[target.name]:
-            reading = await self._gatherer.reading([], 0.0)
+            reading = await self._gatherer.reading(target)
             made = made_up.alert(target, reading, self._speaking(target.name), self._runtime.clock())
             (found,) = await self._gatherer.gather(target, [as_alert(made, "made up")], record=False, as_if=made)
             if isinstance(found, Exception):

@@ -95,17 +95,22 @@ class Judging:
         if not hints:
             return list(delivered)
         newest = max((each.received_at or 0.0) for each in hints)
-        reading: AlertsReading | None = None
+        readings: Sequence[AlertsReading] = ()
         with set_aside(*(each.alert.name for each in hints)):
-            reading = await self._gatherer.reading([each.alert for each in hints], newest)
-        return [one async for each in in_pieces(delivered) for one in self._meant(each, reading)]
+            readings = await self._gatherer.readings([each.alert for each in hints], newest)
+        return [one async for each in in_pieces(delivered) for one in self._meant(each, readings)]
 
-    def _meant(self, delivery: Waiting, reading: AlertsReading | None) -> list[Waiting]:
-        if reading is None or not self._is_hint(delivery.alert):
+    def _meant(self, delivery: Waiting, readings: Sequence[AlertsReading]) -> list[Waiting]:
+        if not self._is_hint(delivery.alert):
             return [delivery]
-        found = [each for each in reading.meant(delivery.alert) if self._owners.are_triggered_by(each.labels)]
-        firing = [each for each in found if each.state == AlertState.FIRING]
-        alerts = [as_alert(each, delivery.alert.source) for each in firing or found[:1]]
+        found = [
+            (each, of)
+            for of in readings
+            for each in of.meant(delivery.alert)
+            if self._owners.are_triggered_by(each.labels, of.prometheus)
+        ]
+        firing = [(each, of) for each, of in found if each.state == AlertState.FIRING]
+        alerts = [as_alert(each, delivery.alert.source, prometheus=of.prometheus) for each, of in firing or found[:1]]
         alerts = [each if each.firing else replace(each, firing=True) for each in alerts]
         if not alerts:
             return [delivery]
@@ -117,7 +122,7 @@ class Judging:
 
         None if it is no trigger, so that nothing is to be decided.
         """
-        owners = self._owners.of(alert.labels)
+        owners = self._owners.of(alert.labels, alert.prometheus)
         if not owners:
             return NOBODYS if self._owners.may_trigger(alert.labels) else None
         if not any(is_subset(target.policy.alerts, alert.labels) for target in owners):
@@ -130,7 +135,7 @@ class Judging:
 
         If it is not, and the alert is a trigger, a decision that says so is recorded.
         """
-        owners = self._owners.of(alert.labels)
+        owners = self._owners.of(alert.labels, alert.prometheus)
         if not owners:
             if self._owners.may_trigger(alert.labels):
                 await self._leave_alone(alert, policy.decide(self._new_id("d"), alert, None, Facts(self._clock())))

@@ -36,6 +36,7 @@ class Alert:
     starts_at: float | None = None
     fingerprint: str = ""
     source: str = "webhook"  # webhook | prometheus | kubernetes
+    prometheus: str | None = None  # of several the one that has it, see `Target.prometheus`; None: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,6 +248,7 @@ class Target:
     health: HealthCheck | None = None
     recovery_within: float | None = None
     depends_on: tuple[str, ...] = ()  # names of targets whose trouble is not blamed on this one's release
+    prometheus: str = ""  # which of several Prometheus it is judged by; empty: that of `prometheus.url`
 
     @property
     def drains(self) -> bool:

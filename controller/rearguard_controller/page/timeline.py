@@ -63,7 +63,7 @@ class TimeLines:
         asked.sort(key=lambda each: each.alert not in names)  # what fired is drawn first
         pictures = []
         for condition in asked[:MOST_FIGURES]:
-            found = await self._asked(now, condition, period, (target.name, condition.figure, over))
+            found = await self._asked(now, target.name, condition, period, (target.name, condition.figure, over))
             drawn = _drawn(condition, found, period)
             pictures.append({**around, **drawn, "label": f"{condition.alert}, the last {over}"})
         return {
@@ -93,7 +93,8 @@ class TimeLines:
         for place, condition in enumerate(rollback.conditions[:MOST_FIGURES]):
             if condition.of_cluster:
                 continue
-            found = await self._asked(now, condition, period, (rollback.id, str(place), str(period.end)))
+            key = (rollback.id, str(place), str(period.end))
+            found = await self._asked(now, rollback.target, condition, period, key)
             lines, limit, operator = _parts(found)
             before, after = _before_and_after(lines, put_back, condition.settle, operator)
             more = {
@@ -106,8 +107,10 @@ class TimeLines:
             pictures.append({**around, **_drawn(condition, found, period), **more})
         return pictures
 
-    async def _asked(self, now: Present, condition: Condition, period: Period, key: tuple[str, ...]) -> Limited | str:
-        ask = partial(now.watcher.curves.of_condition, condition, period.start, period.end, period.step)
+    async def _asked(
+        self, now: Present, target: str, condition: Condition, period: Period, key: tuple[str, ...]
+    ) -> Limited | str:
+        ask = partial(now.watcher.curves(target).of_condition, condition, period.start, period.end, period.step)
         return await self._kept(key, ask)
 
     async def _around(
@@ -134,7 +137,7 @@ class TimeLines:
 
     async def _fired(self, now: Present, target: Target, period: Period, key: str) -> tuple[tuple[Fired, ...], str]:
         """The alerts that fired, and a sentence where Prometheus does not tell."""
-        ask = partial(now.watcher.curves.of_alerts, target, period.start, period.end, period.step)
+        ask = partial(now.watcher.curves(target.name).of_alerts, target, period.start, period.end, period.step)
         found = await self._kept((target.name, "", key), ask)
         if isinstance(found, str):
             return _known(now.watcher.firing(target.name), period), f"Which alerts fired is not known. {found}"

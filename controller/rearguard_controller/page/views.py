@@ -149,7 +149,7 @@ class Views:
                 "pictures": await self.time_lines.of_rollback(now, found, decision),
                 "actions": await audit.of_rollback(services, found),
                 "known": known,
-                "prometheus": self._prometheus(),
+                "prometheus": self._prometheus(found.target),
             },
         )
 
@@ -157,7 +157,7 @@ class Views:
         """One decision."""
         self.site.reader(request)
         found = json_views.decision(await self.site.services.journal.decision(request.match_info["id"]))
-        values = {"decision": found, "prometheus": self._prometheus()}
+        values = {"decision": found, "prometheus": self._prometheus(found["target"])}
         return self.site.framed(
             request, f"Decision about {found['target'] or 'no target'}", render("decision.html", values)
         )
@@ -204,8 +204,13 @@ class Views:
         }
         return self.site.framed(request, "Decisions", render("decisions.html", values))
 
-    def _prometheus(self) -> str:
+    def _prometheus(self, target: str | None) -> str:
+        """Where browsers reach the Prometheus of a target."""
         configuration = self.site.services.now().configuration
+        name = next((each.prometheus for each in configuration.targets if each.name == target), "")
+        other = next((each for each in configuration.prometheus.others if each.name == name), None)
+        if other is not None:
+            return wording.address(other.urls[0])
         return wording.address(configuration.page.prometheus_url or configuration.prometheus.urls[0])
 
     def _under_way(self, rollback: Rollback) -> dict[str, object]:

@@ -12,8 +12,8 @@ from functools import partial
 
 import structlog
 
-from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.adapters.prometheus.figures import LONGEST_LOOK
+from rearguard_controller.adapters.prometheus.of_all import PrometheusOf
 from rearguard_controller.errors import NotFoundError, SourceError
 from rearguard_controller.model import Check, Release, Target, Trust
 from rearguard_controller.model.versions import is_version
@@ -41,7 +41,7 @@ Listing = Callable[[Target], Awaitable[frozenset[str] | None]]
 class Bootstrap:
     """Reads the past of targets that the journal does not know yet, for the leader."""
 
-    def __init__(self, runtime: Runtime, prometheus: Prometheus, listing: Listing) -> None:
+    def __init__(self, runtime: Runtime, prometheus: PrometheusOf, listing: Listing) -> None:
         """Wire it; `listing` gives the versions that a target can activate."""
         self._lead, self._clock = runtime.lead, runtime.clock
         self._prometheus = prometheus
@@ -67,9 +67,9 @@ class Bootstrap:
             return
         try:
             async with self._side_by_side:
-                by_up = target.policy.trust is Trust.BY_UP
-                rules = None if by_up else await self._prometheus.rules()
-                history = await service_of(self._prometheus, target, self._clock(), self._span(target), rules)
+                by_up, prometheus = target.policy.trust is Trust.BY_UP, self._prometheus(target.name)
+                rules = None if by_up else await prometheus.rules()
+                history = await service_of(prometheus, target, self._clock(), self._span(target), rules)
             listed = await self._listing(target)
         except SourceError as error:
             self._failed[target.name] = self._failed.get(target.name, 0) + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.prometheus.of_all import PrometheusOf
 from rearguard_controller.adapters.prometheus.promql import presence
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import Target
@@ -17,20 +17,20 @@ from rearguard_controller.releases.presence import Instances, Presence, is_long_
 class Shown:
     """Tells what is shown of each target."""
 
-    def __init__(self, prometheus: Prometheus, clock: Callable[[], float]) -> None:
+    def __init__(self, prometheus: PrometheusOf, clock: Callable[[], float]) -> None:
         """Nothing was seen yet; `clock` gives seconds since the epoch."""
         self._prometheus, self._clock = prometheus, clock
         self._arrived: dict[str, float] = {}  # target -> since when its version serves, as the last poll read it
 
     async def of(self, target: Target, since: float = 0.0) -> Presence:
         """What Prometheus sees of a target's instances now; `since` is when another version began to serve."""
-        selector = presence(target.telemetry)
+        selector, prometheus = presence(target.telemetry), self._prometheus(target.name)
         asked_at = self._clock()
         try:
-            samples = await self._prometheus.query(selector)
+            samples = await prometheus.query(selector)
             asked_at = self._clock()
             old = is_long_ago(since, asked_at)
-            ages = None if old else await self._prometheus.query(f"timestamp({selector}) - time()")  # below 0
+            ages = None if old else await prometheus.query(f"timestamp({selector}) - time()")  # below 0
         except SourceError:
             return Presence()
         return presence_of(Instances(asked_at, samples, ages), since)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from rearguard_controller.adapters.actions import ActionContext, shown
-from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.prometheus.of_all import PrometheusOf
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.errors import NotFoundError, ShortageError, SourceError
 from rearguard_controller.judgement import score
@@ -73,7 +73,7 @@ class Releases:
         self,
         runtime: Runtime,
         kinds: ReleaseKinds,
-        prometheus: Prometheus,
+        prometheus: PrometheusOf,
         remembered: Remembered | None = None,
     ) -> None:
         """Wire it; `remembered` is what earlier parts remembered of the targets."""
@@ -374,7 +374,7 @@ class Releases:
         if not state.is_release or before is None or not before.unknown or before.asked:
             return
         try:
-            found = await alerts_before_change(self._prometheus, target, state)
+            found = await alerts_before_change(self._prometheus(target.name), target, state)
         except SourceError:  # asked again at the next poll
             return
         await self._lead.change_target(

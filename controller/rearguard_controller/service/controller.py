@@ -23,7 +23,7 @@ from rearguard_controller.adapters.notices.delivery import Notify, services_of
 from rearguard_controller.adapters.notices.record import NoticeRecord
 from rearguard_controller.adapters.notices.threads import Threads
 from rearguard_controller.adapters.prometheus import Prometheus
-from rearguard_controller.adapters.prometheus.replicas import connect
+from rearguard_controller.adapters.prometheus.of_all import PrometheusOfAll
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.api import auth
@@ -39,7 +39,7 @@ from rearguard_controller.execution.waiting import WELL_FOR
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.concern import Concern
 from rearguard_controller.facts.silences import Silences
-from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.sources import Sources, SourcesOfAll
 from rearguard_controller.journal.shards import Shard, lead_of, shards_of
 from rearguard_controller.journal.store import Journal
 from rearguard_controller.runtime import Runtime
@@ -97,12 +97,12 @@ class Controller:
             new_id=lambda letter: wiring.new_id(letter, time.time()),
             shards=shards,
         )
-        self._prometheus = connect(configuration.prometheus, self._runtime.clock)
+        self._prometheus = PrometheusOfAll(configuration.prometheus, self._runtime.clock)
         self._alertmanager = _alertmanager(configuration, self._runtime.clock)
         self._silences = self._silences_of(self._alertmanager)
         shortages = Shortages(self._telemetry.short_of)
         actions = Actions(Survivors(state_folder(configuration.journal)), shortages)
-        kinds = ReleaseKinds(actions, self._cluster(configuration), self._prometheus)
+        kinds = ReleaseKinds(actions, self._cluster(configuration), self._prometheus.of)
         self._engine = Engine.of(
             self._runtime, notify, actions, kinds, configuration, self._prometheus, judge=lambda: self.parts.judge
         )
@@ -166,7 +166,9 @@ class Controller:
     async def _reload(self) -> None:
         listed = await beside(partial(config.load, self._path), [self._path])
         known = {target.name for target in listed.targets}
-        kept = tuple(target for target in self._found if target.name not in known) if listed.discovers else ()
+        kept = tuple(each for each in self._found if each.name not in known) if listed.discovers else ()
+        asked = {each.name for each in listed.prometheus.each}
+        kept = tuple(each for each in kept if each.prometheus in asked)
         configuration = replace(listed, targets=(*listed.targets, *kept))  # those that were found are looked at again
         auth.require_protection(configuration.tokens, configuration.listen.host, insecure=self._insecure)
         _refuse_fixed(self.parts.configuration, configuration)
@@ -174,10 +176,8 @@ class Controller:
         await self._gate.use(configuration.tokens)
         asked_before: list[Prometheus | Alertmanager] = []
         if configuration.prometheus != self.parts.configuration.prometheus:
-            asked_before.append(self._prometheus)
-            self._prometheus = connect(configuration.prometheus, self._runtime.clock)
-            self._engine.kinds.ask(self._prometheus)
-            self._engine.effects.use(self._prometheus, poll_interval=configuration.prometheus.poll_interval)
+            asked_before += self._prometheus.use(configuration.prometheus)
+            self._engine.effects.look_every(configuration.prometheus.poll_interval)
         if configuration.alertmanager != self.parts.configuration.alertmanager:
             asked_before += [] if self._alertmanager is None else [self._alertmanager]
             self._alertmanager = _alertmanager(configuration, self._runtime.clock)
@@ -215,7 +215,7 @@ class Controller:
             return
         try:
             async with asyncio.timeout(within):
-                found = await self._services.look(self._prometheus)
+                found = await self._services.look(self._prometheus.each)
                 if listed.discover and cluster is not None:
                     taken = {target.name for target in found}
                     workloads = await self._discovery.look(cluster)
@@ -259,15 +259,25 @@ class Controller:
         return Silences(alertmanager, clock=self._runtime.clock, monotonic=self._runtime.steady)
 
     def _make(self, configuration: Configuration) -> Parts:
-        concern = Concern(configuration.targets)
-        self._prometheus.look_for(concern.of_reading)
+        targets, each = configuration.targets, self._prometheus.each
         if self._alertmanager is not None:
+            concern = Concern(targets)
             self._alertmanager.look_for(concern.everywhere(), concern.of_reading)
-        triggers = [dict(each) for each in concern.triggers]
-        alerts_now = AlertsNow(self._prometheus, self._engine.trouble, self._runtime.clock, triggers=triggers)
-        troubles = self._engine.cluster_troubles
-        sources = Sources(self._prometheus, self._alertmanager, self._silences, alerts_now, troubles)
-        return wiring.make(configuration, sources, self._engine, well_for=self._well_for)
+        found: list[Sources] = []
+        for name, prometheus in each.items():
+            own = tuple(target for target in targets if target.prometheus == name)
+            concern = Concern(own)
+            prometheus.look_for(concern.of_reading)
+            alerts_now = AlertsNow(
+                prometheus,
+                self._engine.trouble,
+                self._runtime.clock,
+                triggers=[dict(labels) for labels in concern.triggers],
+                name=name if len(each) > 1 else None,
+            )
+            troubles = self._engine.cluster_troubles
+            found.append(Sources(prometheus, self._alertmanager, self._silences, alerts_now, troubles, name, own))
+        return wiring.make(configuration, SourcesOfAll(found), self._engine, well_for=self._well_for)
 
     def _for_api(self) -> api.Services:
         return api.Services(

@@ -17,7 +17,7 @@ import structlog
 
 from rearguard_controller.adapters.alertmanager import Alertmanager
 from rearguard_controller.adapters.kubernetes import Cluster
-from rearguard_controller.adapters.prometheus.replicas import connect
+from rearguard_controller.adapters.prometheus.of_all import PrometheusOfAll
 from rearguard_controller.config import Configuration
 from rearguard_controller.journal.opening import open_journal
 from rearguard_controller.service.controller import Controller
@@ -83,8 +83,8 @@ async def _with_services(configuration: Configuration) -> tuple[Configuration, l
     """The configuration with the services that Prometheus shows as targets, and what is said of them."""
     if not configuration.services:
         return configuration, []
-    prometheus = connect(configuration.prometheus, time.time)
-    asked = LiveServices(configuration, prometheus)
+    prometheus = PrometheusOfAll(configuration.prometheus, time.time)
+    asked = LiveServices(configuration, prometheus.each)
     try:
         told = await _within(PROMETHEUS, asked.look)
     finally:
@@ -96,25 +96,36 @@ async def _with_services(configuration: Configuration) -> tuple[Configuration, l
 
 async def _asked(configuration: Configuration, parts: Parts, shipped: Sequence[ShippedRules]) -> list[Finding]:
     """What Prometheus, Alertmanager, programs and receivers say."""
-    prometheus = connect(configuration.prometheus, time.time)
+    prometheus = PrometheusOfAll(configuration.prometheus, time.time)
     settings = configuration.alertmanager
     alertmanager = None if settings is None else Alertmanager(settings)
-    figures = LiveFigures(prometheus, parts.watcher, parts.releases, parts.intake)
+    figures = {
+        each.name: LiveFigures(
+            prometheus.each[each.name], parts.watchers[each.name], parts.releases, parts.intake, about=each.called
+        )
+        for each in configuration.prometheus.each
+    }
     targets = configuration.targets
+
+    def of(name: str) -> Look:
+        own = [target for target in targets if target.prometheus == name]
+        return lambda: figures[name].look(own, shipped)
+
     try:
-        seen, own = await asyncio.gather(
-            _within(PROMETHEUS, lambda: figures.look(targets, shipped)),
+        *seen, own = await asyncio.gather(
+            *(_within(each.called, of(each.name)) for each in configuration.prometheus.each),
             _within("Programs and hosts", lambda: of_targets(targets, parts.releases, parts.readiness)),
         )
         routes: list[Finding] = []
         if alertmanager is not None:
             asked = LiveRoutes(alertmanager)
-            routes = await _within(ALERTMANAGER, lambda: asked.look(targets, figures.rules))
+            rules = {name: each.rules for name, each in figures.items()}
+            routes = await _within(ALERTMANAGER, lambda: asked.look(targets, rules))
     finally:
         await prometheus.close()
         if alertmanager is not None:
             await alertmanager.close()
-    return [*seen, *own, *routes]
+    return [*(finding for found in seen for finding in found), *own, *routes]
 
 
 async def _within(about: str, ask: Look) -> list[Finding]:

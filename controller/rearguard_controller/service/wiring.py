@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ import structlog
 from rearguard_controller.adapters.actions import Actions
 from rearguard_controller.adapters.notices.delivery import Notify
 from rearguard_controller.adapters.notices.templates import load
-from rearguard_controller.adapters.prometheus import Prometheus
+from rearguard_controller.adapters.prometheus.of_all import PrometheusOfAll
 from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.api.people import People
 from rearguard_controller.config import Configuration, NotifyEntry
@@ -26,7 +27,7 @@ from rearguard_controller.execution.still_firing import StillFiring
 from rearguard_controller.execution.waiting import Judge
 from rearguard_controller.facts.cluster_troubles import ClusterTroubles
 from rearguard_controller.facts.gather import FactGatherer
-from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.sources import SourcesOfAll
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.intake.as_if import AsIf
 from rearguard_controller.intake.by_hand import ByHand
@@ -45,6 +46,7 @@ from rearguard_controller.watching.drill import Drills
 from rearguard_controller.watching.followed import Followed
 from rearguard_controller.watching.poll import Watcher
 from rearguard_controller.watching.readiness import Readiness
+from rearguard_controller.watching.watchers import Watchers
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,7 @@ class Engine:
     runtime: Runtime
     actions: Actions
     kinds: ReleaseKinds
+    prometheus: PrometheusOfAll
     effects: Effects
     notify: Notify
     runner: Runners
@@ -63,7 +66,7 @@ class Engine:
     trouble: Trouble
     cluster_troubles: ClusterTroubles
     remembered: Remembered
-    care: Attention
+    care: defaultdict[str, Attention]  # by Prometheus
 
     @classmethod
     def of(
@@ -73,17 +76,18 @@ class Engine:
         actions: Actions,
         kinds: ReleaseKinds,
         configuration: Configuration,
-        prometheus: Prometheus,
+        prometheus: PrometheusOfAll,
         *,
         judge: Callable[[], Judge],
     ) -> Engine:
         """Wire it; `judge` gives the judge of the present configuration."""
         poll_interval = configuration.prometheus.poll_interval
-        effects = Effects(actions, kinds, prometheus, poll_interval=poll_interval, clock=runtime.clock)
+        effects = Effects(actions, kinds, prometheus.of, poll_interval=poll_interval, clock=runtime.clock)
         return cls(
             runtime=runtime,
             actions=actions,
             kinds=kinds,
+            prometheus=prometheus,
             effects=effects,
             notify=notify,
             runner=Runners(*(Runner(_of_shard(runtime, each), effects, judge=judge) for each in runtime.shards)),
@@ -91,7 +95,7 @@ class Engine:
             trouble=Trouble(runtime.steady),
             cluster_troubles=ClusterTroubles(kinds, runtime.clock),
             remembered=Remembered(runtime),
-            care=Attention(),
+            care=defaultdict(Attention),
         )
 
     def tell(self, configuration: Configuration, services: Mapping[NotifyEntry, str] | None = None) -> None:
@@ -113,7 +117,8 @@ class Parts:
     configuration: Configuration
     releases: Releases
     readiness: Readiness
-    watcher: Watcher
+    watchers: Mapping[str, Watcher]  # by Prometheus
+    watcher: Watcher | Watchers  # all of them as one
     intake: Intake
     people: People
     judge: Judge
@@ -123,7 +128,7 @@ class Parts:
     cluster_triggers: ClusterTriggers
 
 
-def make(configuration: Configuration, sources: Sources, engine: Engine, *, well_for: float) -> Parts:
+def make(configuration: Configuration, sources: SourcesOfAll, engine: Engine, *, well_for: float) -> Parts:
     """The parts of a configuration, wired; nothing runs yet.
 
     Args:
@@ -135,12 +140,15 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     runtime, targets = engine.runtime, configuration.targets
     poll_interval = configuration.prometheus.poll_interval
     engine.trouble.use(targets, configuration.storm)
-    engine.effects.check_with(StillFiring(sources.prometheus, sources.alerts_now, targets).after)
-    for memory in (engine.remembered, engine.care, engine.cluster_troubles):
+    engine.effects.check_with(StillFiring(sources, targets).after)
+    engine.prometheus.know(targets)
+    asked = engine.prometheus.of
+    for memory in (engine.remembered, engine.cluster_troubles):
         memory.keep_only(targets)
-    releases = Releases(runtime, engine.kinds, sources.prometheus, engine.remembered)
-    readiness = Readiness(runtime, releases, engine.actions, sources.alertmanager, configuration.notify)
-    watcher = Watcher(runtime, targets, sources, releases, readiness, poll_interval=poll_interval, care=engine.care)
+    releases = Releases(runtime, engine.kinds, asked, engine.remembered)
+    readiness = Readiness(runtime, releases, engine.actions, sources.first.alertmanager, configuration.notify)
+    watchers = _watchers(engine, configuration, sources, releases, readiness)
+    watcher = Watchers(watchers, targets, asked) if sources.are_several else watchers[sources.first.name]
     gatherer = FactGatherer(runtime, sources, releases, targets)
     decisions = Decisions(runtime, gatherer, opened=engine.runner.wake)
     judging = Judging(runtime, targets, gatherer, decisions, firing=watcher.triggers)
@@ -149,13 +157,18 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
     rollback_words, release_words = RollbackWords(runtime, engine.runner), ReleaseWords(runtime)
     people = People(targets, by_hand, rollback_words, release_words, runtime.clock)
     runtime.telemetry.feed_poll(watcher.poll_seconds, skew=watcher.clock_skew)
-    runtime.telemetry.feed_ages(prometheus=watcher.prometheus_age, watchdog=engine.heartbeat.age)
+    runtime.telemetry.feed_ages(
+        prometheus=watcher.prometheus_age,
+        watchdog=engine.heartbeat.age,
+        others={name: one.prometheus_age for name, one in watchers.items() if name},
+    )
     judge = Judge(runtime, targets, gatherer, poll_interval=poll_interval, well_for=well_for)
     drills = Drills(runtime, sources, engine.actions, releases, readiness, polled=watcher.polled)
     return Parts(
         configuration,
         releases,
         readiness,
+        watchers,
         watcher,
         intake,
         people,
@@ -165,6 +178,26 @@ def make(configuration: Configuration, sources: Sources, engine: Engine, *, well
         AsIf(runtime, gatherer, decisions, speaking=watcher.speaking),
         ClusterTriggers(runtime, targets, engine.cluster_troubles),
     )
+
+
+def _watchers(
+    engine: Engine, configuration: Configuration, sources: SourcesOfAll, releases: Releases, readiness: Readiness
+) -> dict[str, Watcher]:
+    """The watcher of each Prometheus, with its own targets."""
+    found: dict[str, Watcher] = {}
+    for of in sources:
+        care = engine.care[of.name]
+        care.keep_only(of.targets)
+        found[of.name] = Watcher(
+            engine.runtime,
+            of,
+            releases,
+            readiness,
+            poll_interval=configuration.prometheus.poll_interval,
+            care=care,
+            noted=configuration.targets,
+        )
+    return found
 
 
 def _of_shard(runtime: Runtime, shard: Shard) -> Runtime:

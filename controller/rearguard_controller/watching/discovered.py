@@ -140,6 +140,7 @@ def target_of(discover: Discover, kind: WorkloadKind, it: Workload, policies: Ma
             after=after,
             health=discover.health,
             recovery_within=discover.recovery_within,
+            prometheus=discover.prometheus,
         ),
         " ".join(problems),
     )

@@ -16,7 +16,7 @@ import structlog
 
 from rearguard_controller.adapters.actions import ActionContext, Actions
 from rearguard_controller.errors import ConflictError, JournalError, SourceError, sentences
-from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.sources import SourcesOfAll
 from rearguard_controller.intake import drill_alert
 from rearguard_controller.model import (
     Alert,
@@ -67,7 +67,7 @@ class Drills:
     def __init__(
         self,
         runtime: Runtime,
-        sources: Sources,
+        sources: SourcesOfAll,
         actions: Actions,
         releases: Releases,
         readiness: Readiness,
@@ -85,7 +85,7 @@ class Drills:
             polled: what the last poll said of a target's rules, thresholds, figures and scrapes.
         """
         self._journal, self._clock, self._new_id = runtime.journal, runtime.clock, runtime.new_id
-        self._prometheus, self._alertmanager = sources.prometheus, sources.alertmanager
+        self._sources, self._alertmanager = sources, sources.first.alertmanager
         self._actions = actions
         self._releases = releases
         self._readiness = readiness
@@ -132,7 +132,7 @@ class Drills:
                 self._readiness.ask(target, serving, connect=True),
                 self._hooks(target, drill, serving),
                 self._health(target),
-                self._prometheus_answers(),
+                self._prometheus_answers(target),
             )
             found = [current, *still, health, prometheus, *self._rules(target, prometheus), *hooks]
             found += [await routing, Check(JOURNAL, True, "The journal took the beginning of this drill.")]
@@ -152,9 +152,9 @@ class Drills:
             return turns, state.serving_version
         return Check(CURRENT, True, f"{serving} serves, by the target's own word."), serving
 
-    async def _prometheus_answers(self) -> Check:
+    async def _prometheus_answers(self, target: Target) -> Check:
         try:
-            await self._prometheus.query("vector(1)")
+            await self._sources.of(target).prometheus.query("vector(1)")
         except SourceError as error:
             return Check(PROMETHEUS, False, sentences(error))
         return Check(PROMETHEUS, True, "Prometheus answers.")

@@ -102,23 +102,24 @@ class Watcher:
     def __init__(
         self,
         runtime: Runtime,
-        targets: Sequence[Target],
         sources: Sources,
         releases: Releases,
         readiness: Readiness,
         *,
         poll_interval: float,
         care: Attention | None = None,
+        noted: Sequence[Target] | None = None,
     ) -> None:
-        """Wire the watcher; `care` remembers what was seen of targets before a reload.
+        """Wire the watcher of the targets of one Prometheus; while this replica does not lead, it only looks.
 
-        While this replica does not lead, it only looks, so that every replica can answer what is going on: it tracks
-        no target and hands no alert on.
+        So each can answer what is going on; it tracks no target and hands no alert on. `care` remembers what was seen
+        before a reload; `noted` are the targets of all watchers, which share one note.
         """
         self._lead, self._journal = runtime.lead, runtime.journal
         self._clock, self._steady = runtime.clock, runtime.steady
         self._telemetry = runtime.telemetry
-        self._targets, self._owners = targets, Owners(targets)
+        self._targets = targets = sources.targets
+        self._owners, self._noted = Owners(targets), targets if noted is None else noted
         self._prometheus, self._alerts_now = sources.prometheus, sources.alerts_now
         self._silences, self._troubles = sources.silences, sources.troubles
         self._coverage = Coverage(sources.prometheus, targets, runtime.steady)
@@ -183,12 +184,11 @@ class Watcher:
         """What it answered at the last poll, by version."""
         return self._last[target_name].traffic
 
-    @property
-    def curves(self) -> Curves:
+    def curves(self, _target_name: str) -> Curves:
         """What is drawn over time; this alone asks Prometheus again."""
         return Curves(self._prometheus)
 
-    def prometheus_age(self) -> float | None:
+    def prometheus_age(self, _target_name: str = "") -> float | None:
         """Seconds since Prometheus last answered; None when it never did."""
         return None if self._answered_at is None else self._steady() - self._answered_at
 
@@ -245,7 +245,7 @@ class Watcher:
         finally:
             self._pace.end()
         await self.each.settled(min(SETTLES_FOR, self._poll_interval / 4))
-        await self._releases.remembered.note(self._targets)
+        await self._releases.remembered.note(self._noted)
 
     def _not_asked(
         self, target: Target, why: Callable[[str], Check], *known: Check, look: Look | None = Look.CLOSELY
@@ -334,7 +334,7 @@ class Watcher:
         async for alert in in_pieces(alerts):
             if alert.state != AlertState.FIRING:
                 continue
-            firing.append(as_alert(alert, "prometheus"))
+            firing.append(as_alert(alert, "prometheus", prometheus=self._alerts_now.name))
             if is_subset(target.policy.alerts, alert.labels):
                 triggers.append((firing[-1], self._condition_of(alert, rules, target)))
         self._last[target.name] = replace(self._last[target.name], firing=tuple(firing), triggers=tuple(triggers))

@@ -9,7 +9,9 @@ from typing import Any
 Seconds = Mapping[str, float]
 """Seconds that processors were busy since some beginning, by mode."""
 
-_LEAST = 0.5  # seconds between readings: the clocks tick in hundredths, and two late looks can follow each other closely
+_LEAST = (
+    0.5  # seconds between readings: the clocks tick in hundredths, and two late looks can follow each other closely
+)
 
 
 class ProcessorUse:

@@ -16,7 +16,7 @@ from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.config.configuration import Address, AlertmanagerSettings, Configuration, PrometheusSettings
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.silences import Silences
-from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.sources import Sources, SourcesOfAll
 from rearguard_controller.journal.shards import shards_of
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.journal.sqlite.writer import _Unit
@@ -26,6 +26,16 @@ from rearguard_controller.service import wiring
 from unit.controller import factories as make
 
 WELL_FOR = 2 * POLL  # so short that waits end early, too
+
+
+class OnlyOne:
+    """One stand-in for the Prometheus of every target."""
+
+    def __init__(self, prometheus):
+        self.of = lambda _target: prometheus
+
+    def know(self, _targets):
+        pass
 
 
 class Seen:
@@ -187,13 +197,13 @@ class Controller:
             world.commands,
             ReleaseKinds(world.commands),
             configuration,
-            world.prometheus,
+            OnlyOne(world.prometheus),
             judge=lambda: self.parts.judge,
         )
         silences = Silences(world.alertmanager, clock=runtime.clock, monotonic=runtime.steady)
         alerts_now = AlertsNow(world.prometheus, engine.trouble, runtime.clock)
-        sources = Sources(world.prometheus, world.alertmanager, silences, alerts_now)
-        self.parts = wiring.make(configuration, sources, engine, well_for=WELL_FOR)
+        sources = Sources(world.prometheus, world.alertmanager, silences, alerts_now, targets=configuration.targets)
+        self.parts = wiring.make(configuration, SourcesOfAll([sources]), engine, well_for=WELL_FOR)
         self.people, self.runner = self.parts.people, engine.runner.of_shards[0]
         self.fence = all_targets.fence
         self.fence.epoch = await self.file.take_lease("kit", 15.0)

@@ -54,7 +54,7 @@ async def begin(tmp_path, store):
         for journal in opened:
             await journal.close()
         opened[:] = [await store.open()]
-        releases = Releases(runtime(opened[0]), ReleaseKinds(actions), prometheus)
+        releases = Releases(runtime(opened[0]), ReleaseKinds(actions), lambda _: prometheus)
 
         async def poll(number=1, watch=HEALTHY):
             for _ in range(number):

@@ -48,7 +48,9 @@ async def begin(tmp_path, store, prometheus):
         for journal in opened:
             await journal.close()
         opened[:] = [await store.open()]
-        return Releases(runtime(opened[0], clock=lambda: clock["now"]), ReleaseKinds(actions), prometheus), opened[0]
+        return Releases(
+            runtime(opened[0], clock=lambda: clock["now"]), ReleaseKinds(actions), lambda _: prometheus
+        ), opened[0]
 
     async def poll(releases, version, *alerts, after=15.0):
         clock["now"] += after

@@ -123,7 +123,7 @@ async def adopted(journal, prometheus, it, version="v1", listed=None, against=()
     now = END + 7
     known = Release(it.name, version, now, now, served_at=now, service_version=version)
     await journal.change_release(it.name, version, lambda before: before or known)
-    await Bootstrap(runtime(journal, clock=lambda: now), prometheus, listing).look(it, known, against)
+    await Bootstrap(runtime(journal, clock=lambda: now), lambda _: prometheus, listing).look(it, known, against)
     return {each.version: each for each in await journal.releases(it.name)}
 
 

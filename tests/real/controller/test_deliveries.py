@@ -17,7 +17,7 @@ from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
-from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.sources import Sources, SourcesOfAll
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.intake.decision_record import Decisions
 from rearguard_controller.intake.heartbeat import Heartbeat
@@ -90,7 +90,9 @@ async def taking_in(folder, alerts_now):
     kept = runtime(journal, telemetry=Telemetry([it]))
     reader = alerts_now(prometheus, Trouble(time.monotonic), time.time)
     gatherer = FactGatherer(
-        kept, Sources(prometheus, None, NO_SILENCES, reader), Releases(kept, ReleaseKinds(actions), prometheus)
+        kept,
+        SourcesOfAll([Sources(prometheus, None, NO_SILENCES, reader)]),
+        Releases(kept, ReleaseKinds(actions), lambda _: prometheus),
     )
     judging = Judging(kept, [it], gatherer, Decisions(kept, gatherer, opened=lambda: None))
     intake = Intake(kept, [it], judging, Heartbeat(kept))

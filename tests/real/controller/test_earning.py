@@ -60,7 +60,7 @@ async def polls(tmp_path, journal):
     clock = {"now": NOW}
     known = TargetState(TARGET, serving_version="v1", serving_since=NOW, looked_at=NOW)
     await journal.change_target(TARGET, lambda _state: known)  # not new, so that nothing is adopted
-    releases = Releases(runtime(journal, clock=lambda: clock["now"]), ReleaseKinds(actions), prometheus)
+    releases = Releases(runtime(journal, clock=lambda: clock["now"]), ReleaseKinds(actions), lambda _: prometheus)
     (tmp_path / "current").write_text("v1")
 
     async def poll(watch=CLEAN, *, up=(1.0, 1.0), version="v1", after=POLL, every=None, trust=Trust.FIGURES):

@@ -38,7 +38,7 @@ async def parts(tmp_path):
     journal, actions = SqliteJournal.open(tmp_path / "journal.db"), Actions()
     read = CommandAction(("cat", "current"), 10.0, str(tmp_path))
     it, prometheus = target(release=CommandRelease(read, read)), Prometheus(tmp_path / "current")
-    yield Releases(runtime(journal), ReleaseKinds(actions), prometheus), it, prometheus, journal
+    yield Releases(runtime(journal), ReleaseKinds(actions), lambda _: prometheus), it, prometheus, journal
     await actions.close()
     await journal.close()
 

@@ -162,7 +162,9 @@ async def test_no_connection_to_a_prometheus_of_before_is_left(tmp_path):
         await web.TCPSite(before, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{before.addresses[0][1]}"
         async with serving(tmp_path, url) as service:
-            used = service.controller._prometheus  # somebody may still hold it: a recovery that is being proved
+            used = service.controller._prometheus.of(
+                "checkout"
+            )  # somebody may still hold it: a recovery that is being proved
             await wait_for(lambda: before.server.connections, what="it was asked")
             rewrite(service, lambda text: text.replace(url, NOWHERE))
             assert (await reloaded(service))[0] == 200

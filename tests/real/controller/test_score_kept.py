@@ -14,7 +14,7 @@ from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.adapters.telemetry import Telemetry
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer, Gathered
-from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.sources import Sources, SourcesOfAll
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.intake.by_hand import ByHand, ManualRequest
 from rearguard_controller.intake.decision_record import Decisions
@@ -57,9 +57,9 @@ class Scene:
         self.target = target(policy=policy(mode=mode, **fields), release=release, before=(), after=(), health=None)
         self.telemetry = Telemetry([self.target])
         kept = runtime(self.journal, clock=clock, telemetry=self.telemetry)
-        self.releases = Releases(kept, ReleaseKinds(commands), prometheus)
+        self.releases = Releases(kept, ReleaseKinds(commands), lambda _: prometheus)
         alerts_now = AlertsNow(prometheus, Trouble(clock), clock)
-        gatherer = Seen(kept, Sources(prometheus, None, None, alerts_now), self.releases)
+        gatherer = Seen(kept, SourcesOfAll([Sources(prometheus, None, None, alerts_now)]), self.releases)
         decisions = Decisions(kept, gatherer, opened=lambda: None)
         judging = Judging(kept, [self.target], gatherer, decisions)
         self.intake = Intake(kept, [self.target], judging, Heartbeat(kept))

@@ -168,5 +168,5 @@ def test_an_entry_that_cannot_be_used_says_what_to_write(tmp_path, wrong):
 def test_with_several_environments_a_target_is_named_by_both(tmp_path):
     text = "discover: [{policy: standard, prometheus: {environments: [eu, us], command: {current: [a]}}}]"
     found = config.parse(BASE + text, file="rearguard.yaml", folder=tmp_path)
-    targets = services.targets_of(found, [("shop", "us"), ("shop", "eu"), ("shop", "test")])
+    targets = services.targets_of(found, dict.fromkeys([("shop", "us"), ("shop", "eu"), ("shop", "test")], ""))
     assert [each.name for each in targets] == ["eu/shop", "us/shop"]

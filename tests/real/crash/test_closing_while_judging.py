@@ -9,7 +9,7 @@ from rearguard_controller.adapters.release_kinds import ReleaseKinds
 from rearguard_controller.facts.alerts_now import AlertsNow
 from rearguard_controller.facts.gather import FactGatherer
 from rearguard_controller.facts.silences import Silences
-from rearguard_controller.facts.sources import Sources
+from rearguard_controller.facts.sources import Sources, SourcesOfAll
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.model import CommandAction, CommandRelease
@@ -44,7 +44,7 @@ async def test_a_target_that_is_disarmed_while_its_facts_are_gathered_does_not_c
     it = target(release=CommandRelease(read, read))
     silences = Silences(None, clock=time.time, monotonic=time.monotonic)
     sources = Sources(prometheus, None, silences, AlertsNow(prometheus, Trouble(time.monotonic), time.time))
-    releases = Releases(runtime(journal), ReleaseKinds(actions), prometheus)
-    facts = await FactGatherer(runtime(journal), sources, releases).of_target(it, record=False)
+    releases = Releases(runtime(journal), ReleaseKinds(actions), lambda _: prometheus)
+    facts = await FactGatherer(runtime(journal), SourcesOfAll([sources]), releases).of_target(it, record=False)
     assert facts.target.open_rollback is not None or not is_armed(facts.target.state, facts.now)
     await inner.close()

@@ -32,7 +32,7 @@ class Prometheus:
 @pytest.fixture
 async def tracked(cluster, client, tmp_path):
     journal = SqliteJournal.open(tmp_path / "journal.db")
-    releases = Releases(runtime(journal, clock=time.time), ReleaseKinds(Actions(), client), Prometheus())
+    releases = Releases(runtime(journal, clock=time.time), ReleaseKinds(Actions(), client), lambda _: Prometheus())
     it = target(release=SHOP, policy=policy(known_good_after=NEEDED))
 
     async def poll():

@@ -126,15 +126,19 @@ class Stage:
         return service
 
     def start(self) -> None:
+        self._write("rearguard.yaml", self.controller_settings())
+        asyncio.run(self._remember())
+        self.start_prometheus()
+        self.controller.start()
+
+    def start_prometheus(self) -> None:
+        """What is scraped, and who scrapes it."""
         self._write_rules()
         self._write("prometheus.yml", self._prometheus_settings())
-        self._write("rearguard.yaml", self._controller_settings())
-        asyncio.run(self._remember())
         if self.past:
             self._make_history()
         self.exporter.start()
         self.prometheus.start()
-        self.controller.start()
 
     def stop(self) -> None:
         for stop in (self.controller.stop, self.prometheus.stop, self.exporter.stop):
@@ -166,7 +170,7 @@ class Stage:
             "scrape_configs": [{"job_name": name, "static_configs": entries} for name, entries in jobs.items()],
         }
 
-    def _controller_settings(self):
+    def controller_settings(self):
         policies = {
             name: {"mode": "act", "known_good_after": KNOWN_GOOD_AFTER, "cooldown": "5s", **service.policy}
             for name, service in self.services.items()

@@ -31,7 +31,7 @@ async def world(tmp_path, prometheus, wire):
     of = rollback(of=it, conditions=(condition(figure=FIGURE, threshold="> 0.1"),), opened_at=began)
     done = replace(of.steps[0], attempt=1, state=StepState.DONE, started_at=began, ended_at=began)
     of = replace(of, steps=(done, *of.steps[1:]))
-    effects = Effects(actions, ReleaseKinds(actions), prometheus, poll_interval=0.1, clock=time.time)
+    effects = Effects(actions, ReleaseKinds(actions), lambda _: prometheus, poll_interval=0.1, clock=time.time)
 
     async def proved(before, settle=0.0):
         """What comes of it, where v2 showed `before(seconds before the first step)`.

@@ -58,7 +58,9 @@ class Polls:
 
     def restart(self):
         of = runtime(self.journal, clock=lambda: self.now)
-        self.beside = SideBySide(of, self.prometheus, Releases(of, ReleaseKinds(Actions()), self.prometheus))
+        self.beside = SideBySide(
+            of, self.prometheus, Releases(of, ReleaseKinds(Actions()), lambda _: self.prometheus)
+        )
 
     async def __call__(self, *, scraped=("1.0", "2.0"), alerts=(), enough=(), **shows):
         self.now += POLL

@@ -75,7 +75,8 @@ def of_status(asked: Asked, refusal: Refusal) -> str:
         case 407:
             return f"A proxy stands in between: {key}.url must be an address that needs none."
         case 429:
-            return f"Too many questions for it: ask less often with {key}.poll_interval, or raise its limit."
+            interval = f"{key.partition('.')[0]}.poll_interval"  # one for all
+            return f"Too many questions for it: ask less often with {interval}, or raise its limit."
         case _:
             return asked.away
 

@@ -58,14 +58,14 @@ class Prometheus(Asking):
         self._entries = AlertEntries()
         super().__init__(
             Source(
-                name="Prometheus",
-                key="prometheus",
+                name=settings.called,
+                key=settings.key,
                 kind="a Prometheus",
                 api="/api/v1",
                 urls=settings.urls,
                 http=settings.http,
                 timeout=timeout,
-                content=_content,
+                content=partial(_content, settings.called),
                 wanted="Is it Prometheus 2.42 or later, and the expression one value per series?",
                 advice={503: "Prometheus is starting or stopping; it will be asked again."},
             )
@@ -233,7 +233,7 @@ def _joined(first: tuple[Series, ...], second: tuple[Series, ...]) -> tuple[Seri
     return tuple(joined.values())
 
 
-def _content(answer: Answer) -> object:
+def _content(name: str, answer: Answer) -> object:
     """The answer's data; raises the fitting error, with Prometheus' own words, if there is none."""
     fields = answer.document if isinstance(answer.document, dict) else {}
     if answer.good and fields.get("status") == "success":
@@ -241,7 +241,7 @@ def _content(answer: Answer) -> object:
     words = fields.get("error")
     if not answer.good and not fields:  # these are not Prometheus' own words
         raise answer.refusal(words)
-    refused = f"Prometheus refused the request ({answer.status}){quoted(words)}"
+    refused = f"{name} refused the request ({answer.status}){quoted(words)}"
     if answer.status in _OUR_FAULT and isinstance(words, str) and any(part in words for part in _TOO_MUCH):
         raise AnswerTooLargeError(refused, hint="Ask for a shorter time.")
     if answer.status in _OUR_FAULT:

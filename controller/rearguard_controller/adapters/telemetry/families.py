@@ -77,7 +77,16 @@ OWN_FAMILIES = (
         "rearguard_watchdog_age_seconds", "gauge", (), "Seconds since the last RearguardWatchdog, or since start."
     ),
     Family(
-        "rearguard_prometheus_age_seconds", "gauge", (), "Seconds since Prometheus last answered, or since start."
+        "rearguard_prometheus_age_seconds",
+        "gauge",
+        (),
+        "Seconds since Prometheus last answered, or since start; of several the one that is silent longest.",
+    ),
+    Family(
+        "rearguard_other_prometheus_age_seconds",
+        "gauge",
+        ("prometheus",),
+        "Seconds since one of `prometheus.others` last answered, or since start.",
     ),
     Family(
         "rearguard_poll_seconds",

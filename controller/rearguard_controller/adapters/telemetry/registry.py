@@ -61,6 +61,7 @@ class Span(StrEnum):
     TOTAL = "total"
 
 
+Age = Callable[[], float | None]  # seconds; None: never seen
 SOURCES = ("webhook", "prometheus", "kubernetes")
 WEBHOOK_CODES = (202, 400, 401, 403, 408, 413, 500, 503)
 RESOURCES = ("file descriptors", "memory", "processes")
@@ -112,6 +113,7 @@ class Telemetry:
         self._poll_seconds = self._gauge("rearguard_poll_seconds")
         self._clock_skew = self._gauge("rearguard_clock_skew_seconds")
         self._prometheus_age = self._gauge("rearguard_prometheus_age_seconds")
+        self._other_ages = self._gauge("rearguard_other_prometheus_age_seconds")
         self._reload = self._gauge("rearguard_config_reload_success")
         self._reload.set(1)
         self._leader = self._gauge("rearguard_leader")
@@ -294,15 +296,18 @@ class Telemetry:
         if self._shows(target):
             self._states.observed(target, score)
 
-    def feed_ages(self, *, prometheus: Callable[[], float | None], watchdog: Callable[[], float | None]) -> None:
-        """Read the two ages at every scrape.
+    def feed_ages(self, *, prometheus: Age, watchdog: Age, others: Mapping[str, Age] | None = None) -> None:
+        """Read the ages at every scrape; `others` are those of `prometheus.others`, by name.
 
         None (never seen) is shown as the time since this call, that of the heartbeat as the time since the start: a
         reload asks another Prometheus, but waits for the same heartbeat.
         """
         since = time.monotonic()
-        self._prometheus_age.set_function(lambda: _age(prometheus(), since))
-        self._watchdog_age.set_function(lambda: _age(watchdog(), self._started))
+        self._prometheus_age.set_function(partial(_age, prometheus, since))
+        self._watchdog_age.set_function(partial(_age, watchdog, self._started))
+        self._other_ages.clear()
+        for name, age in (others or {}).items():
+            self._other_ages.labels(name).set_function(partial(_age, age, since))
 
     def feed_poll(self, seconds: Callable[[], float], *, skew: Callable[[], float]) -> None:
         """Read at every scrape how long polls last, and how far Prometheus' clock is ahead."""
@@ -385,5 +390,6 @@ def step_names(target: Target) -> tuple[str, ...]:
     return tuple(dict.fromkeys(step.name for step in plan(target, conditions=(some,))))
 
 
-def _age(age: float | None, since: float) -> float:
+def _age(read: Age, since: float) -> float:
+    age = read()
     return time.monotonic() - since if age is None else max(0.0, age)

@@ -16,6 +16,7 @@ __all__ = ["SECTIONS", "Key", "Section", "tables"]
 SECTIONS = (
     service.TOP,
     service.PROMETHEUS,
+    service.OTHER_PROMETHEUS,
     service.ALERTMANAGER,
     http_config.BASIC_AUTH,
     http_config.AUTHORIZATION,

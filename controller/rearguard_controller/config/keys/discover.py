@@ -46,6 +46,7 @@ DISCOVER_KUBERNETES = Section(
             "`[deployment]`",
             "Which kinds are looked at.",
         ),
+        Key("prometheus", "name of a Prometheus", "that of `prometheus.url`", "As of a target."),
         Key("timeout", "duration", "`5m`", "As of `release.kubernetes`."),
         Key("owner", "`refuse`, `pause` or `ignore`", "`refuse`", "As of `release.kubernetes`."),
     ),

@@ -28,6 +28,7 @@ _TYPES: Mapping[str, Schema] = {  # as `Key.type` writes them
     "`host:port`": _TEXT,
     "letters, digits, `.` `_` `-`": _TEXT,
     "name of a policy": _TEXT,
+    "name of a Prometheus": _TEXT,
     "true or false": {"type": "boolean"},
     "whole number from 1": {"type": "integer", "minimum": 1},
     "whole number from 1 to 64": {"type": "integer", "minimum": 1, "maximum": 64},
@@ -50,6 +51,7 @@ _TYPES: Mapping[str, Schema] = {  # as `Key.type` writes them
 _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the section of what stands there
     (service.TOP, "limits"): service.LIMITS,
     (service.TOP, "prometheus"): service.PROMETHEUS,
+    (service.PROMETHEUS, "others"): service.OTHER_PROMETHEUS,
     (service.TOP, "alertmanager"): service.ALERTMANAGER,
     (service.TOP, "kubernetes"): service.KUBERNETES,
     (service.TOP, "storm"): service.STORM,
@@ -68,7 +70,7 @@ _SECTIONS: Mapping[tuple[Section, str], Section] = {  # section and key -> the s
     (discover.DISCOVER, "verify"): targets.VERIFY,
     **{
         (of, key): below
-        for of in (service.PROMETHEUS, service.ALERTMANAGER)
+        for of in (service.PROMETHEUS, service.OTHER_PROMETHEUS, service.ALERTMANAGER)
         for key, below in (
             ("basic_auth", http_config.BASIC_AUTH),
             ("authorization", http_config.AUTHORIZATION),

@@ -103,6 +103,19 @@ PROMETHEUS = Section(
         Key(
             "poll_interval", "duration", "`15s`", "How often alerts are read, so that a lost webhook changes nothing."
         ),
+        Key(
+            "others",
+            "mapping of name to Prometheus",
+            "none",
+            "Further ones, each with targets of its own, such as one a region; see `prometheus` of a target.",
+        ),
+        *http_config.KEYS,
+    ),
+)
+OTHER_PROMETHEUS = Section(
+    "prometheus.others.NAME",
+    (
+        Key("url", "URL or list of URLs", REQUIRED, "As of `prometheus`."),
         *http_config.KEYS,
     ),
 )

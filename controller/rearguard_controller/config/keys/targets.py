@@ -33,6 +33,12 @@ TARGET = Section(
             "While one of them is in trouble or rolled back, its trouble is not blamed on this target's release.",
         ),
         Key("policy", "name of a policy", "the only one, if there is one", "When this target may be rolled back."),
+        Key(
+            "prometheus",
+            "name of a Prometheus",
+            "that of `prometheus.url`",
+            "The one of `prometheus.others` that scrapes the target and evaluates its rules; it alone judges it.",
+        ),
         Key("release", "mapping", REQUIRED, "How its version is read and changed."),
         Key("hooks", "mapping", "none", "What to do before and after the rollback."),
         Key("verify", "mapping", "recovery only", "How a rollback proves that it helped."),

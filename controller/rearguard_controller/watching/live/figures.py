@@ -43,8 +43,14 @@ class ShippedRules:
 class LiveFigures:
     """Asks one Prometheus."""
 
-    def __init__(self, prometheus: Prometheus, watcher: Watcher, releases: Releases, intake: Intake) -> None:
-        """Nothing is asked yet. `intake` gets nothing: whoever does not lead only looks."""
+    def __init__(
+        self, prometheus: Prometheus, watcher: Watcher, releases: Releases, intake: Intake, *, about: str = PROMETHEUS
+    ) -> None:
+        """Nothing is asked yet. `intake` gets nothing: whoever does not lead only looks.
+
+        `about` is what this Prometheus is called.
+        """
+        self._about = about
         self._prometheus, self._watcher = prometheus, watcher
         self._releases, self._intake = releases, intake
         self._side_by_side = asyncio.Semaphore(MOST_AT_ONCE)
@@ -56,9 +62,9 @@ class LiveFigures:
             await self._prometheus.query("vector(1)")  # soon tells whether it answers: rules may take half a minute
             self.rules = await self._prometheus.rules()
         except SourceError as error:
-            return [Finding(PROMETHEUS, sentences(error), Weight.BLOCKS)]
-        found = [Finding(PROMETHEUS, "It answers, and shows its rules.", Weight.GOOD)]
-        found += _missing(self.rules, shipped)
+            return [Finding(self._about, sentences(error), Weight.BLOCKS)]
+        found = [Finding(self._about, "It answers, and shows its rules.", Weight.GOOD)]
+        found += _missing(self._about, self.rules, shipped)
         await self._watcher.poll(self._intake)
         found += await self._shared(targets)
         each = await asyncio.gather(*(self._one_of_few(target) for target in targets))
@@ -70,7 +76,7 @@ class LiveFigures:
         try:
             living = await self._prometheus.query("target_info")
         except SourceError as error:
-            return [Finding(PROMETHEUS, sentences(error), Weight.UNKNOWN)]
+            return [Finding(self._about, sentences(error), Weight.UNKNOWN)]
         for sample in living:
             labels = {name: value for name, value in sample.labels.items() if name != "__name__"}
             for one, other in combinations(owners.of(labels), 2):
@@ -92,11 +98,11 @@ class LiveFigures:
 
     async def _of(self, target: Target) -> list[Finding]:
         polled = [each for each in self._watcher.polled(target.name).values() if each.name not in _NOT_TOLD]
-        found = [_finding(target, each) for each in polled if not each.holds]
+        found = [_finding(self._about, target, each) for each in polled if not each.holds]
         found += self._of_rules(target)
         seen = await self._releases.shown.of(target)
         if seen.named is False:
-            found.append(_finding(target, readiness_rules.service_version(named=False)))
+            found.append(_finding(self._about, target, readiness_rules.service_version(named=False)))
         if seen.up is False:
             found += await self._of_scrapes(target)
         return found
@@ -151,30 +157,30 @@ def _one_takes_all(one: Target, other: Target) -> bool:
     return any(is_subset(mine, its) or is_subset(its, mine) for mine, its in pairs)
 
 
-def _finding(target: Target, check: Check) -> Finding:
-    about = PROMETHEUS if check.name in _OF_ALL else target.name
+def _finding(prometheus: str, target: Target, check: Check) -> Finding:
+    about = prometheus if check.name in _OF_ALL else target.name
     if check.holds is None:
         return Finding(about, check.detail, Weight.UNKNOWN)
     return Finding(about, check.detail, Weight.LOOK if check.name in _NO_BLOCK else Weight.BLOCKS)
 
 
-def _missing(rules: Rules, shipped: Iterable[ShippedRules]) -> list[Finding]:
+def _missing(about: str, rules: Rules, shipped: Iterable[ShippedRules]) -> list[Finding]:
     """Which shipped rules are not loaded, file by file."""
     loaded = {*(rule.name for rule in rules.alerting), *(rule.name for rule in rules.recording)}
     files: Mapping[str, tuple[ShippedRules, list[str]]] = {
         each.file: (each, [name for name in each.names if name not in loaded]) for each in shipped
     }
-    found = [_of_file(each, missing) for each, missing in files.values() if missing]
+    found = [_of_file(about, each, missing) for each, missing in files.values() if missing]
     if files and not found:
-        found = [Finding(PROMETHEUS, f"It has loaded every rule of {', '.join(files)}.", Weight.GOOD)]
+        found = [Finding(about, f"It has loaded every rule of {', '.join(files)}.", Weight.GOOD)]
     return found
 
 
-def _of_file(each: ShippedRules, missing: Sequence[str]) -> Finding:
+def _of_file(about: str, each: ShippedRules, missing: Sequence[str]) -> Finding:
     if len(missing) == len(each.names):
         said = f"No rule of rules/{each.file} is loaded: name the file in `rule_files` of Prometheus."
     else:
         more = f" and {len(missing) - MOST_RULES} more" if len(missing) > MOST_RULES else ""
         told = ", ".join(missing[:MOST_RULES])
         said = f"Of rules/{each.file} these are not loaded: {told}{more}. Is it of another version, or edited?"
-    return Finding(PROMETHEUS, said, Weight.LOOK)
+    return Finding(about, said, Weight.LOOK)

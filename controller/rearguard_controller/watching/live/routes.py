@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rearguard_controller.adapters.alertmanager import Alertmanager, Matcher, Routing, routing
@@ -38,8 +38,8 @@ class LiveRoutes:
         self._alertmanager = alertmanager
         self._left = AMTOOL_MOST
 
-    async def look(self, targets: Sequence[Target], rules: Rules) -> list[Finding]:
-        """Everything that is found; `rules` are those that Prometheus has loaded."""
+    async def look(self, targets: Sequence[Target], rules: Mapping[str, Rules]) -> list[Finding]:
+        """Everything that is found; `rules` are those that each Prometheus has loaded."""
         try:
             text = await self._alertmanager.configuration()
             tree = routing(text)
@@ -55,7 +55,10 @@ class LiveRoutes:
         with tempfile.TemporaryDirectory(prefix="rearguard-check-") as folder:
             file = Path(folder) / "alertmanager.yml"
             file.write_text(text, encoding="utf-8")
-            return [await self._of(target, rules, tree, ours, (amtool or "", file)) for target in targets]
+            return [
+                await self._of(target, rules[target.prometheus], tree, ours, (amtool or "", file))
+                for target in targets
+            ]
 
     async def _of(
         self, target: Target, rules: Rules, tree: Routing, ours: frozenset[str], amtool: tuple[str, Path]

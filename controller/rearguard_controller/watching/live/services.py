@@ -6,7 +6,7 @@ Here: one question to Prometheus, and the sentences. The targets are looked at l
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rearguard_controller.adapters.prometheus.promql import quoted
 from rearguard_controller.adapters.prometheus.queryable import Asks
@@ -22,22 +22,23 @@ MOST_LOOKED_AT = 200  # services; each costs a run of `current`
 
 
 class LiveServices:
-    """Asks one Prometheus; `targets` are the services once `look` has returned."""
+    """Asks every Prometheus; `targets` are the services once `look` has returned."""
 
-    def __init__(self, configuration: Configuration, prometheus: Asks) -> None:
-        """Nothing is asked yet."""
-        self._configuration, self._prometheus = configuration, prometheus
+    def __init__(self, configuration: Configuration, each: Mapping[str, Asks]) -> None:
+        """Nothing is asked yet; `each` Prometheus has its name."""
+        self._configuration, self._each = configuration, each
         self.targets: tuple[Target, ...] = ()
 
     async def look(self) -> list[Finding]:
         """How many there are; nothing where Prometheus does not answer, which is told elsewhere."""
         services = Services(self._configuration, time.monotonic)
         try:
-            targets = await services.look(self._prometheus)
+            targets = await services.look(self._each)
         except SourceError:
             return []
         self.targets = targets[:MOST_LOOKED_AT]
-        return [self._counted(len(targets)), *_unnamed([name for name, _ in services.refused])]
+        names, shared = ([name for name, _ in each] for each in (services.refused, services.shared))
+        return [self._counted(len(targets)), *_unnamed(names), *_shared(shared)]
 
     def _counted(self, count: int) -> Finding:
         if not count:
@@ -62,5 +63,16 @@ def _unnamed(names: Sequence[str]) -> list[Finding]:
     said = (
         f"These services cannot be targets, because no target may have such a name: {', '.join(names[:MOST_NAMED])}"
         f"{more}. List each in `targets`, with a name of its own."
+    )
+    return [Finding(PROMETHEUS, said, Weight.LOOK)]
+
+
+def _shared(names: Sequence[str]) -> list[Finding]:
+    if not names:
+        return []
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    said = (
+        f"Several Prometheus show these services: {', '.join(names[:MOST_NAMED])}{more}. The first alone judges them:"
+        " list each in `targets`, once for each Prometheus, with a name and commands of its own."
     )
     return [Finding(PROMETHEUS, said, Weight.LOOK)]
