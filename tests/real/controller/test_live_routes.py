@@ -45,7 +45,7 @@ async def look(tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
         client = Alertmanager(AlertmanagerSettings((address,)))
         try:
-            (found,) = await LiveRoutes(client).look((target(),), Rules())
+            (found,) = await LiveRoutes(client).look((target(),), {"": Rules()})
         finally:
             await client.close()
         return found
