@@ -42,7 +42,7 @@ def test_incidents_of_two_kinds_are_judged_as_the_table_says():
         assert (times[1] if times else "") == published(kind)[2]
 
 
-@pytest.mark.parametrize("kind", ["crash loop", "falls silent", "waits to be switched to"])
+@pytest.mark.parametrize("kind", ["crash loop", "falls silent", "slow answers, x2 at 5/s", "waits to be switched to"])
 def test_incidents_that_the_rules_find_are_found_as_the_table_says(kind):
     told = next(line for line in judged("--kind", KINDS.get(kind, kind)).splitlines() if line.startswith(kind))
     numbers = re.split(r" {2,}", told.removeprefix(KINDS.get(kind, kind)).strip())
