@@ -9,9 +9,8 @@ from typing import Any
 Seconds = Mapping[str, float]
 """Seconds that processors were busy since some beginning, by mode."""
 
-_LEAST = (
-    0.5  # seconds between readings: the clocks tick in hundredths, and two late looks can follow each other closely
-)
+# Seconds between readings: clocks tick in hundredths, and two late looks can follow each other closely.
+_LEAST = 0.5
 
 
 class ProcessorUse:

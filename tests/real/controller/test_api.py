@@ -338,6 +338,8 @@ async def test_every_promised_family_is_exposed_from_the_start(tmp_path):
     for family in OWN_FAMILIES:
         name = family.name.removesuffix("_total") if family.type == "counter" else family.name
         assert shown[name].type == family.type
+        if name == "rearguard_other_prometheus_age_seconds":
+            continue  # of `prometheus.others`, which are not here
         assert shown[name].samples, family.name
         labels = set().union(*(sample.labels for sample in shown[name].samples)) - {"le"}
         assert labels == set(family.labels), family.name
