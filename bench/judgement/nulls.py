@@ -67,7 +67,7 @@ LAWS = {
 }
 
 
-def false_rollbacks(rate, law, trials, seed):
+def false_rollbacks(rate, law, trials, seed, caution=Caution.STANDARD):
     """How many of so many good releases would be rolled back."""
     chance = np.random.default_rng(seed)
     found = 0
@@ -75,11 +75,11 @@ def false_rollbacks(rate, law, trials, seed):
         here = min(AT_ONCE, trials - start)
         n = chance.poisson(rate * STEP, (here, BEFORE + AFTER))
         x = law(chance, n)
-        found += sum(rolled_back(requests, failures) for requests, failures in zip(n, x, strict=True))
+        found += sum(rolled_back(requests, failures, caution) for requests, failures in zip(n, x, strict=True))
     return found
 
 
-def rolled_back(n, x):
+def rolled_back(n, x, caution=Caution.STANDARD):
     """Whether any look at the release decides."""
     before = [
         Tally(evidence.BLOCK * (place + 1) - BEFORE * STEP, float(requests), float(failures))
@@ -88,19 +88,19 @@ def rolled_back(n, x):
         )
     ]
     n, x = n[BEFORE:], x[BEFORE:]
-    share, enough = evidence.allowed(before), evidence.needed(evidence.FALSE_ALARMS[Caution.STANDARD])
+    share, enough = evidence.allowed(before), evidence.needed(evidence.FALSE_ALARMS[caution])
     looks = np.flatnonzero(plain(n, x, share) >= enough)
     if not looks.size:
         return False  # clumping only makes it less
     learnt = evidence.Learnt(share, evidence.clumping(before))
     own = tuple(Tally(STEP * (k + 1), float(a), float(b)) for k, (a, b) in enumerate(zip(n, x, strict=True)))
-    return any(decides(own[: look + 1], learnt) for look in looks)
+    return any(decides(own[: look + 1], learnt, caution) for look in looks)
 
 
-def decides(own, learnt):
+def decides(own, learnt, caution=Caution.STANDARD):
     """As a decision asks: enough evidence, and no blip."""
-    found = evidence.weigh(Counts("v2", "v1", own), Caution.STANDARD, learnt)
-    hold = evidence.HOLDS[Caution.STANDARD].alone
+    found = evidence.weigh(Counts("v2", "v1", own), caution, learnt)
+    hold = evidence.HOLDS[caution].alone
     return found is not None and found.suffices and evidence.has_lasted(own, learnt.share, hold)
 
 
@@ -121,13 +121,14 @@ def main():
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("--trials", default=30_000, type=int, help="good releases of each law")
     reading.add_argument("--law", default="", help="only laws with this in their name")
+    reading.add_argument("--caution", default="standard", type=Caution)
     options = reading.parse_args()
     print(f"{'good releases with failures':<44} {'trials':>8} {'rolled back':>12} {'at most, 95 %':>14} {'asked':>8}")
     for seed, (name, (rate, law, asked)) in enumerate(LAWS.items()):
         if options.law not in name:
             continue
         began = time.monotonic()
-        found = false_rollbacks(rate, law, options.trials, seed)
+        found = false_rollbacks(rate, law, options.trials, seed, options.caution)
         most = upper(found, options.trials)
         took = f"{time.monotonic() - began:.0f} s"
         print(f"{name:<44} {options.trials:>8} {found:>12} {most:>14.1e} {asked:>8.0e}   {took}", flush=True)
