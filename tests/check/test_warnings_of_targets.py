@@ -36,6 +36,7 @@ OF_NO_TARGET = {
     "cluster_not_looked_at": CLUSTER,
     "not_discovered": CLUSTER,
     "services_not_discovered": PROMETHEUS,
+    "services_in_several": "services that several Prometheus show: `check --live` tells it",
     "notify_file_unreadable": RECEIVER,
     "notices_dropped": RECEIVER,
     "notice_template_failed": RECEIVER,
