@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "rules"
 FILES = sorted(RULES.glob("*.yml"))
+OPTIONAL = sorted((RULES / "optional").glob("*.yml"))
 TESTS = sorted((RULES / "tests").glob("*.test.yml"))
 
 OPENTELEMETRY = {

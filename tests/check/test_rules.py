@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from check.rule_files import FILES, OPENTELEMETRY, ROOT, RULES, TESTS, Rule, alert_tests, grouping, made, reads, rules
+from check.rule_files import (
+    FILES,
+    OPENTELEMETRY,
+    OPTIONAL,
+    ROOT,
+    RULES,
+    TESTS,
+    Rule,
+    alert_tests,
+    grouping,
+    made,
+    reads,
+    rules,
+)
 from local_stack.binaries import environment, fetch, find
 from rearguard_controller.adapters import telemetry
 from rearguard_exporter import families
@@ -128,7 +141,7 @@ def reach(expression: str, seen: frozenset[str] = frozenset()) -> float:
     return longest
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*FILES, *OPTIONAL], ids=lambda path: path.name)
 def test_promtool_accepts_the_file(path):
     done = run("promtool", "check", "rules", path)
     assert done.returncode == 0, done.stdout + done.stderr

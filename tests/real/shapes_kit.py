@@ -37,6 +37,7 @@ PATHS = ("direct", "collector", "gateway")
 NEW, OLD = "http_server_request_duration_seconds", "http_server_duration_milliseconds"
 BEGAN = time.monotonic()
 PER_SECOND = 20.0
+NEEDED = ("alerts", "recording", "release", "thresholds")  # of the rules, for what trust asks
 PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
 
@@ -104,12 +105,7 @@ class Shape:
     def protobuf(self):
         name = NEW if self.convention == "new" else OLD
         count = self.requests()
-        spans = number(1, zigzag(-5)) + number(2, 1)
-        histogram = (
-            number(1, count) + double(2, count * 0.02) + number(5, zigzag(0)) + double(6, 1e-9) + number(7, 0)
-            + message(12, spans) + number(13, zigzag(count))
-        )  # fmt: skip
-        pages = [family(name, 4, pairs(self.labels()) + message(7, histogram))]
+        pages = [family(name, 4, pairs(self.labels()) + native_histogram(count, -5, count * 0.02))]
         if self.info:
             pages.insert(0, family("target_info", 1, pairs(self.target_info()) + message(2, double(1, 1.0))))
         return b"".join(pages)
@@ -139,7 +135,7 @@ FEW = (
 
 
 @contextmanager
-def scraped(folder, shapes):
+def scraped(folder, shapes, *more_rules):
     """The address of a Prometheus that scrapes services of these shapes, each by a job of its own."""
     pages = {f"/{each.name}": each for each in shapes}
 
@@ -171,7 +167,7 @@ def scraped(folder, shapes):
     settings = {
         "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
         "scrape_configs": jobs,
-        "rule_files": [str(RULES / f"{name}.yml") for name in ("alerts", "recording", "release", "thresholds")],
+        "rule_files": [str(RULES / f"{name}.yml") for name in (*NEEDED, *more_rules)],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
     try:
@@ -213,12 +209,23 @@ def message(field, body):
     return varint(field << 3 | 2) + varint(len(body)) + body
 
 
+def native_histogram(count, bucket, total):
+    """All observations in one bucket, up to 2 ** bucket seconds, that take `total` seconds together."""
+    span = number(1, zigzag(bucket)) + number(2, 1)
+    return message(
+        7,
+        number(1, count) + double(2, total) + number(5, zigzag(0)) + double(6, 1e-9) + number(7, 0)
+        + message(12, span) + number(13, zigzag(count)),
+    )  # fmt: skip
+
+
 def pairs(labels):
     return b"".join(
         message(1, message(1, name.encode()) + message(2, value.encode())) for name, value in labels.items()
     )
 
 
-def family(name, kind, metric):
-    body = message(1, name.encode()) + message(2, b"A metric.") + number(3, kind) + message(4, metric)
+def family(name, kind, *metrics):
+    body = message(1, name.encode()) + message(2, b"A metric.") + number(3, kind)
+    body += b"".join(message(4, metric) for metric in metrics)
     return varint(len(body)) + body

@@ -6,7 +6,8 @@ Here: asking, and sorting the answers by version. What follows from them stands 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 
 from rearguard_controller.adapters.prometheus import Series, counted
 from rearguard_controller.adapters.prometheus.queryable import Asks, apart
@@ -66,18 +67,12 @@ async def count(asks: Asks, selector: Labels, known: TargetFacts, now: float) ->
     released = changed_after(state) or state.serving_since
     start = now - min(max(now - released, WINDOWS[-1]), LONGEST_LOOK) + STEP
     for one in apart(asks):
-        found = await one.query(counted.jobs(selector), now)
-        of_jobs = {each.labels["job"] for each in found if "job" in each.labels}
-        if not of_jobs:
-            continue
-        recent = await one.query_range(counted.counts(selector, of_jobs, STEP), start, now, STEP, every)
-        pair = beside.pair_of(known, versions(recent))
-        if pair is None or not tallies(recent, {pair.own}):
-            continue
-        before = await one.query_range(
-            counted.counts(selector, of_jobs, BLOCK), released - LEARNT_FROM, released, BLOCK, every
-        )
-        return counts_of(pair, recent, before)
+        async for question in _questions(one, selector, now):
+            recent = await one.query_range(question(STEP), start, now, STEP, every)
+            pair = beside.pair_of(known, versions(recent))
+            if pair is not None and tallies(recent, {pair.own}):
+                before = await one.query_range(question(BLOCK), released - LEARNT_FROM, released, BLOCK, every)
+                return counts_of(pair, recent, before)
     return None
 
 
@@ -94,18 +89,29 @@ async def between(
         time: from when to when the release is looked at.
     """
     start, end = time
-    for at in dict.fromkeys((end, start)):
-        found = await asks.query(counted.jobs(selector), at)
-        of_jobs = {each.labels["job"] for each in found if "job" in each.labels}
-        if of_jobs:
-            break
-    else:
-        return None
-    recent = await asks.query_range(counted.counts(selector, of_jobs, STEP), start, end, STEP, every)
-    if not tallies(recent, {pair.own}):
-        return None
-    question = counted.counts(selector, of_jobs, BLOCK)
-    return counts_of(pair, recent, await asks.query_range(question, released - LEARNT_FROM, released, BLOCK, every))
+    async for question in _questions(asks, selector, end, start):
+        recent = await asks.query_range(question(STEP), start, end, STEP, every)
+        if tallies(recent, {pair.own}):
+            before = await asks.query_range(question(BLOCK), released - LEARNT_FROM, released, BLOCK, every)
+            return counts_of(pair, recent, before)
+    return None
+
+
+async def _questions(asks: Asks, selector: Labels, *moments: float) -> AsyncIterator[Callable[[float], str]]:
+    """PromQL of counts by step, of the jobs that are seen at the first of some moments at which any is.
+
+    The second is of native histograms, where there are any: for a service that has nothing else.
+    """
+    for at in dict.fromkeys(moments):
+        if of_jobs := await _jobs(asks, counted.jobs(selector), at):
+            yield partial(counted.counts, selector, of_jobs)
+            if natives := await _jobs(asks, counted.native(of_jobs), at):
+                yield partial(counted.counts, selector, natives, natively=True)
+            return
+
+
+async def _jobs(asks: Asks, question: str, at: float) -> set[str]:
+    return {each.labels["job"] for each in await asks.query(question, at) if "job" in each.labels}
 
 
 def counts_of(pair: Pair, recent: Sequence[Series], before: Sequence[Series]) -> Counts:

@@ -194,8 +194,9 @@ def _instead(there: Collection[str]) -> str:
         )
     if _REQUESTS.removesuffix("_count") in there:
         return (
-            f"They show {_REQUESTS.removesuffix('_count')} as a native histogram only: let Prometheus keep the"
-            " classic one, too (scrape_classic_histograms; from Prometheus 3 on always_scrape_classic_histograms)."
+            f"They show {_REQUESTS.removesuffix('_count')} as a native histogram only: load"
+            " rules/optional/native_histograms.yml, too; or let Prometheus keep the classic one"
+            " (scrape_classic_histograms; from Prometheus 3 on always_scrape_classic_histograms)."
         )
     dotted = sorted(name for name in there if "." in name)
     if dotted:

@@ -6,7 +6,7 @@ import time
 import pytest
 import yaml
 
-from real.shapes_kit import FEW, NEW, OLD, every_shape, scraped
+from real.shapes_kit import FEW, NEW, OLD, Shape, every_shape, scraped
 from rearguard_controller import config
 from rearguard_controller.journal.sqlite.store import SqliteJournal
 from rearguard_controller.service import controller as app
@@ -39,13 +39,13 @@ def configured(folder, address, shapes, trust):
     return file
 
 
-async def watched(folder, address, shapes, trust="figures"):
+async def watched(folder, address, shapes, wanted, trust="figures"):
     """The names of shapes that earned trust, and the check `figures` of each, after some time."""
     file = configured(folder, address, shapes, trust)
     configuration = config.load(file)
     controller = app.Controller(file, configuration, SqliteJournal.open(configuration.journal), insecure=True)
     running = asyncio.create_task(controller.run())
-    ends, wanted = time.monotonic() + WITHIN, {each.name for each in shapes if each.seen}
+    ends = time.monotonic() + WITHIN
 
     async def trusted():
         known = {each.name: await controller.journal.releases(each.name) for each in shapes}
@@ -65,10 +65,11 @@ async def watched(folder, address, shapes, trust="figures"):
 
 
 def look(tmp_path, shapes):
+    seen = {each.name for each in shapes if each.seen}
     with scraped(tmp_path, shapes) as address:
-        found, checks = asyncio.run(watched(tmp_path, address, shapes))
-    assert found == {each.name for each in shapes if each.seen}
-    assert {name for name, check in checks.items() if check.holds} == {each.name for each in shapes if each.seen}
+        found, checks = asyncio.run(watched(tmp_path, address, shapes, seen))
+    assert found == seen
+    assert {name for name, check in checks.items() if check.holds} == seen
     for each in shapes:
         told = checks[each.name].detail
         if not each.info:
@@ -79,10 +80,19 @@ def look(tmp_path, shapes):
             assert "OTEL_SEMCONV_STABILITY_OPT_IN" in told
         elif each.convention == "new" and each.histogram == "native":
             assert "native histogram" in told
+            assert "rules/optional/native_histograms.yml" in told
 
 
 def test_only_what_a_rule_can_speak_of_is_ready_and_trusted_and_the_others_are_told_why(tmp_path):
     look(tmp_path, FEW)
+
+
+def test_a_service_with_native_histograms_alone_is_trusted_by_the_rules_for_them(tmp_path):
+    shapes = (Shape("java", "new", "native", True, "direct"), Shape("go", "new", "classic", True, "direct"))
+    with scraped(tmp_path, shapes, "optional/native_histograms") as address:
+        found, checks = asyncio.run(watched(tmp_path, address, shapes, {each.name for each in shapes}))
+    assert found == {each.name for each in shapes}
+    assert all(check.holds for check in checks.values()), checks
 
 
 @pytest.mark.soak

@@ -71,6 +71,11 @@ def test_recorded_names_are_followed_to_the_metrics_that_are_read(expression, me
     assert possible.raw_metrics(expression, RECORDED) == metrics
 
 
+def test_what_is_recorded_of_native_histograms_stands_beside_what_is_scraped():
+    natively = RecordingRule("r_count", "histogram_count(r)", {"histogram": "native"}, "ok", "", "g", 5.0)
+    assert possible.raw_metrics("rate(r_count[1m])", Rules(recording=(natively,))) == {"r_count", "r"}
+
+
 @pytest.mark.parametrize(
     ("expression", "presence_only"),
     [("seen < 1", True), ("scrape_samples_scraped == 0", True), ("ratio", False), ("vector(1) > up", True)],

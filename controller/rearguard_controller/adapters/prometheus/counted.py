@@ -3,7 +3,7 @@
 Here: the question. It reads no recorded series, so it can be asked of a time before the rules were loaded. Each raw
 series is counted by itself, before anything is added up. Of one that is new, or whose counter fell, the whole counter
 counts: it began at 0 with its process. A series that was away for less than five minutes goes on where it was, so a
-gap between scrapes is no burst.
+gap between scrapes is no burst. Native histograms are asked in words of their own, which not every store knows.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from rearguard_controller.model import VERSION_LABEL, Labels
 COUNTED = "counted"  # the label that says what a value counts
 REQUESTS, FAILURES = "requests", "failures"  # its values
 REQUEST_COUNTER = "http_server_request_duration_seconds_count"
+NATIVE = REQUEST_COUNTER.removesuffix("_count")
 LONGEST_AWAY = 300.0  # seconds for which a series without samples is still the same
 
 _STATUS, _TYPE = "http_response_status_code", "error_type"
+_STEP = 5.0  # seconds between two looks into the past of a native histogram, where `last_over_time` says nothing
 # Failures as `rules/release.yml` has them: 5xx, or an error_type, whatever was sent before it; 4xx is the caller's.
 _FAILED = (f'{_STATUS}=~"5.."', f'{_TYPE}!="",{_STATUS}!~"[45].."')
 
@@ -28,23 +30,30 @@ def jobs(selector: Labels) -> str:
     return f"group by (job) ({series_of('target_info', selector)})"
 
 
-def counts(selector: Labels, of_jobs: Collection[str], seconds: float) -> str:
+def native(of_jobs: Collection[str]) -> str:
+    """PromQL of the native histograms of these jobs: one value for each job that has any."""
+    return f"group by (job) ({NATIVE}{{{of_these(of_jobs)}}})"
+
+
+def counts(selector: Labels, of_jobs: Collection[str], seconds: float, *, natively: bool = False) -> str:
     """PromQL of the requests and failures of each version in the last `seconds`.
 
     Args:
         selector: of the target's `target_info`.
         of_jobs: the jobs that `jobs` returned.
         seconds: the step between two moments at which it is asked.
+        natively: count native histograms, of jobs that `native` returned.
 
     Returns:
         PromQL with one value for each `service_version` and `counted`. Nothing for an instance whose requests have
         neither a status nor an `error_type`: nobody can say what failed there.
     """
     job = of_these(of_jobs)
-    labelled = f'{REQUEST_COUNTER}{{{job},{_STATUS}!=""}} or {REQUEST_COUNTER}{{{job},{_TYPE}!=""}}'
+    name = NATIVE if natively else REQUEST_COUNTER
+    labelled = f'{name}{{{job},{_STATUS}!=""}} or {name}{{{job},{_TYPE}!=""}}'
     told = f"and on (job, instance) ({labelled})"
-    asked = f"({_grown(job, seconds)}) {told}"
-    failed = " or ".join(f"({_grown(f'{job},{each}', seconds)})" for each in _FAILED)
+    asked = f"({_grown(job, seconds, natively)}) {told}"
+    failed = " or ".join(f"({_grown(f'{job},{each}', seconds, natively)})" for each in _FAILED)
     nothing = f"({asked}) * 0"  # so that a version without failures shows 0
     parts = ((asked, REQUESTS), (f"{failed} or {nothing}", FAILURES))
     return " or ".join(_by_version(each, what, selector) for each, what in parts)
@@ -55,10 +64,12 @@ def of_these(of_jobs: Collection[str]) -> str:
     return "job=~" + quoted("|".join(_literally(each) for each in sorted(of_jobs)))
 
 
-def _grown(matchers: str, seconds: float) -> str:
+def _grown(matchers: str, seconds: float, natively: bool) -> str:
     """What each series of the counter grew by; no number where it, or what it was before, is none."""
-    series = f"{REQUEST_COUNTER}{{{matchers}}}"
-    before = f"last_over_time({series}[{duration(LONGEST_AWAY)}] offset {duration(seconds)})"
+    series, every = f"{REQUEST_COUNTER}{{{matchers}}}", ""
+    if natively:
+        series, every = f"histogram_count({NATIVE}{{{matchers}}})", f":{duration(_STEP)}"
+    before = f"last_over_time({series}[{duration(LONGEST_AWAY)}{every}] offset {duration(seconds)})"
     return f"({series} - {before} * ({before} <= bool {series})) or {series}"
 
 

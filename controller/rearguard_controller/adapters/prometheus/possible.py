@@ -180,7 +180,10 @@ def _recorded(rules: Rules) -> dict[str, list[RecordingRule]]:
 def _raw(
     expression: str, recorded: Mapping[str, Iterable[RecordingRule]], seen: set[str], depth: int
 ) -> set[tuple[str, str]]:
-    """Raw metrics, each with its matchers in braces, or ""."""
+    """Raw metrics, each with its matchers in braces, or "".
+
+    What rules record of native histograms has the names of the classic ones, which others show still.
+    """
     tokens = [each for each in _all_tokens(expression) if each[0] != "skip"]
     found: set[tuple[str, str]] = set()
     at = 0
@@ -196,9 +199,10 @@ def _raw(
         at += 1
     raw: set[tuple[str, str]] = set()
     for name, matchers in found:
-        if name not in recorded or depth > _MAX_DEPTH:
+        natively = any(rule.labels.get("histogram") == "native" for rule in recorded.get(name, ()))
+        if name not in recorded or depth > _MAX_DEPTH or natively:
             raw.add((name, matchers))
-        elif name not in seen:
+        if name in recorded and depth <= _MAX_DEPTH and name not in seen:
             seen.add(name)
             for rule in recorded[name]:
                 raw |= _raw(rule.query, recorded, seen, depth + 1)
