@@ -26,6 +26,7 @@ KINDS: Mapping[str, str] = {  # kind -> its folder in the repository
     "grafana": "grafana",
     "schema": "docs/schema",
 }
+OPTIONAL = "optional/"  # the folder of rules that only some services need
 NOT_SHIPPED = {
     "tests",
     "tools",

@@ -47,7 +47,7 @@ def show(found: Sequence[Finding]) -> None:
 
 def _shipped() -> Iterator[ShippedRules]:
     for file in files.shipped("rules"):
-        if file.path.endswith(".yml"):
+        if file.path.endswith(".yml") and not file.path.startswith(files.OPTIONAL):
             groups = yaml.safe_load(file.at.read_text(encoding="utf-8"))["groups"]
             rules = [rule for group in groups for rule in group["rules"]]
             yield ShippedRules(file.path, tuple(dict.fromkeys(rule.get("alert") or rule["record"] for rule in rules)))
