@@ -87,7 +87,7 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=880,  # hours of evaluations, on a busy machine
         env=environment(),
     )
 
@@ -147,6 +147,7 @@ def test_promtool_accepts_the_file(path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name.removesuffix(".test.yml"))
 def test_promtool_finds_the_alerts_as_expected(path):
     done = run("promtool", "test", "rules", path)
