@@ -141,7 +141,7 @@ def test_the_rules_for_them_let_every_other_rule_speak(tmp_path):
 def test_a_judgement_counts_them_where_no_rule_was_ever_loaded(tmp_path):
     with scraped(tmp_path, (), SOON) as address:
         began = time.time()
-        until(address, f'histogram_count({NEW}{{instance="v2",http_response_status_code="500"}}) > 200')
+        until(address, f'histogram_count({NEW}{{instance="v2",http_response_status_code="500"}}) > 300')
 
         async def counted():
             prometheus = Prometheus(PrometheusSettings((address,)))
@@ -161,6 +161,6 @@ def test_a_judgement_counts_them_where_no_rule_was_ever_loaded(tmp_path):
         assert failed / own == pytest.approx(0.3, abs=0.02)
         assert own > 500
         assert sum(each.failures for each in found.beside) == 0
-        assert sum(each.requests for each in found.beside) == pytest.approx(own, rel=0.3)
-        steps = [each.requests for each in found.own][2:]
-        assert steps == pytest.approx([5 * PER_SECOND] * len(steps), rel=0.5)
+        assert sum(each.requests for each in found.beside) > own / 2
+        shown = value(address, f'sum(histogram_count({NEW}{{instance="v2"}}))')
+        assert shown - 4 * 5 * PER_SECOND <= own <= shown  # scrapes came between the two questions

@@ -66,10 +66,13 @@ def of_these(of_jobs: Collection[str]) -> str:
 
 def _grown(matchers: str, seconds: float, natively: bool) -> str:
     """What each series of the counter grew by; no number where it, or what it was before, is none."""
-    series, every = f"{REQUEST_COUNTER}{{{matchers}}}", ""
-    if natively:
-        series, every = f"histogram_count({NATIVE}{{{matchers}}})", f":{duration(_STEP)}"
-    before = f"last_over_time({series}[{duration(LONGEST_AWAY)}{every}] offset {duration(seconds)})"
+    series, back = f"{REQUEST_COUNTER}{{{matchers}}}", duration(seconds)
+    before = f"last_over_time({series}[{duration(LONGEST_AWAY)}] offset {back})"
+    if natively:  # a subquery looks at moments of its own, so it is asked only where the series was away
+        native = f"{NATIVE}{{{matchers}}}"
+        series = f"histogram_count({native})"
+        away = f"last_over_time({series}[{duration(LONGEST_AWAY)}:{duration(_STEP)}] offset {back})"
+        before = f"(histogram_count({native} offset {back}) or {away})"
     return f"({series} - {before} * ({before} <= bool {series})) or {series}"
 
 
