@@ -39,6 +39,7 @@ BEGAN = time.monotonic()
 PER_SECOND = 20.0
 NEEDED = ("alerts", "recording", "release", "thresholds")  # of the rules, for what trust asks
 PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+TEXT = "text/plain; version=0.0.4"
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,42 @@ def scraped(folder, shapes, *more_rules):
     """The address of a Prometheus that scrapes services of these shapes, each by a job of its own."""
     pages = {f"/{each.name}": each for each in shapes}
 
+    def answer(path):
+        shape = pages[path]
+        return (shape.protobuf(), PROTOBUF) if shape.histogram == "native" else (shape.text().encode(), TEXT)
+
+    def jobs(address):
+        return [
+            {
+                "job_name": each.name if each.path == "direct" else f"{each.path}-of-{each.name}",
+                "metrics_path": f"/{each.name}",
+                "honor_labels": each.path != "direct",
+                "static_configs": [{"targets": [address]}],
+            }
+            for each in shapes
+        ]
+
+    with prometheus_of(folder, answer, jobs, (*NEEDED, *more_rules)) as address:
+        yield address
+
+
+@contextmanager
+def prometheus_of(folder, answer, jobs, rules):
+    """The address of a Prometheus that keeps native histograms, too.
+
+    Args:
+        folder: for its settings and data.
+        answer: gives the body and content type of a path; 503 where it is None.
+        jobs: gives the scrape_configs of the address that answers so.
+        rules: names of files in the folder of rules, without `.yml`.
+    """
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            shape = pages[self.path.partition("?")[0]]
-            native = shape.histogram == "native"
-            body = shape.protobuf() if native else shape.text().encode()
-            self.send_response(200)
-            self.send_header("Content-Type", PROTOBUF if native else "text/plain; version=0.0.4")
+            found = answer(self.path.partition("?")[0])
+            body, kind = found or (b"", TEXT)
+            self.send_response(200 if found else 503)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -155,19 +185,10 @@ def scraped(folder, shapes, *more_rules):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    jobs = [
-        {
-            "job_name": each.name if each.path == "direct" else f"{each.path}-of-{each.name}",
-            "metrics_path": f"/{each.name}",
-            "honor_labels": each.path != "direct",
-            "static_configs": [{"targets": [f"127.0.0.1:{server.server_port}"]}],
-        }
-        for each in shapes
-    ]
     settings = {
         "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
-        "scrape_configs": jobs,
-        "rule_files": [str(RULES / f"{name}.yml") for name in (*NEEDED, *more_rules)],
+        "scrape_configs": jobs(f"127.0.0.1:{server.server_port}"),
+        "rule_files": [str(RULES / f"{name}.yml") for name in rules],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
     try:

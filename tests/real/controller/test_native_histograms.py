@@ -5,19 +5,14 @@ Here: Prometheus scrapes two versions by protobuf. One fails three of ten reques
 
 import asyncio
 import json
-import threading
 import time
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import yaml
 
-from local_stack.settings import RULES
-from real.prometheus import running
-from real.shapes_kit import NEW, PROTOBUF, double, family, message, native_histogram, pairs
+from real.shapes_kit import NEW, PROTOBUF, double, family, message, native_histogram, pairs, prometheus_of
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.facts import counting
@@ -61,46 +56,19 @@ class Service:
 def scraped(folder, rules, later):
     service = Service(later)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            version = self.path.strip("/")
-            is_there = service.requests(version) > 0
-            body = service.page(version) if is_there else b""
-            self.send_response(200 if is_there else 503)
-            self.send_header("Content-Type", PROTOBUF)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path):
+        version = path.strip("/")
+        return (service.page(version), PROTOBUF) if service.requests(version) > 0 else None
 
-        def log_message(self, *_words):
-            pass
+    def jobs(address):
+        places = [
+            {"targets": [address], "labels": {"__metrics_path__": f"/{version}", "instance": version}}
+            for version in ("v1", "v2")
+        ]
+        return [{"job_name": "shop", "static_configs": places}]
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    jobs = [
-        {
-            "job_name": "shop",
-            "static_configs": [
-                {
-                    "targets": [f"127.0.0.1:{server.server_port}"],
-                    "labels": {"__metrics_path__": f"/{version}", "instance": version},
-                }
-                for version in ("v1", "v2")
-            ],
-        }
-    ]
-    settings = {
-        "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
-        "scrape_configs": jobs,
-        "rule_files": [str(RULES / f"{name}.yml") for name in rules],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
-    try:
-        with running(folder, "--enable-feature=native-histograms") as address:
-            yield address
-    finally:
-        server.shutdown()
-        server.server_close()
+    with prometheus_of(folder, answer, jobs, rules) as address:
+        yield address
 
 
 def ask(address, question):
