@@ -23,7 +23,10 @@ def begin(folder: Folder, identity: dict[str, Any], limit: int) -> OwnFile:
     Raises:
         OSError: the folder cannot be used, or is full.
     """
-    folder.prepare()
+    return folder.made_in(lambda: _begun(folder, identity, limit))
+
+
+def _begun(folder: Folder, identity: dict[str, Any], limit: int) -> OwnFile:
     with folder.in_charge(_PATIENCE) as is_in_charge:
         if is_in_charge:
             try:

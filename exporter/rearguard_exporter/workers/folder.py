@@ -4,15 +4,17 @@ Here: names, the lock, a consistent look at all files. Never here: what files ho
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rearguard_exporter.fault_barrier import log
 from rearguard_exporter.workers.layout import FORMAT, RefusedError
@@ -22,8 +24,9 @@ WORKER: Final = ".worker"
 ARCHIVE: Final = ".archive"
 NEW: Final = ".new"
 _MOST_TOLD = 20  # files that the log names
-_TRIES = 20  # looks that other processes' folding may spoil
+TRIES: Final = 20  # looks that others' folding may spoil; steps in which somebody may delete the folder
 
+_Made = TypeVar("_Made")
 
 _Version = tuple[int, int]
 """Inode and time of the last write of a file: one that was replaced or mended is another one."""
@@ -60,13 +63,30 @@ class Folder:
         """Make the folder if it is missing.
 
         Raises:
+            FileNotFoundError: somebody deleted it meanwhile.
             OSError: it cannot be made or written to, or it is a symbolic link or no folder.
         """
         if self.path.is_symlink():
             raise OSError("it is a symbolic link; name the folder itself")
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self.path.mkdir(mode=0o700, parents=True)
+        if not stat.S_ISDIR(self.path.lstat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
         if not os.access(self.path, os.W_OK | os.X_OK | os.R_OK):
+            self.path.lstat()
             raise OSError(f"user {os.geteuid()} may not write to it")
+
+    def made_in(self, step: Callable[[], _Made]) -> _Made:
+        """The result of `step`, which writes in the folder; done anew when somebody deletes the folder meanwhile.
+
+        Raises:
+            OSError: the folder cannot be made or used, or is deleted again and again.
+        """
+        for _ in range(TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                self.prepare()
+                return step()
+        raise OSError("it is deleted again and again")
 
     def forget(self) -> None:
         """Close what was opened. A forked process calls this, and one that needs the folder no more."""
@@ -108,7 +128,7 @@ class Folder:
         Raises:
             OSError: the folder cannot be read.
         """
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             look = self._look_once(doubles=doubles)
             if look is not None:
                 return look

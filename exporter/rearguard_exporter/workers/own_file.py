@@ -125,11 +125,18 @@ class OwnFile:
         What another thread counts in this very moment may be missing.
 
         Raises:
-            OSError: the disk is full.
+            OSError: the disk is full, or the file was deleted. `file` is closed then.
         """
-        mapped = _opened(path)
+        taken = [file]
         with self._lock:
-            os.posix_fallocate(file, 0, self.size)
+            try:
+                mapped = _opened(path)
+                taken.append(mapped)
+                os.posix_fallocate(file, 0, self.size)
+            except OSError:
+                for each in taken:
+                    os.close(each)
+                raise
             for piece in self._pieces:
                 os.pwrite(file, piece.bytes, piece.offset)
                 remapping.map_again(piece.address, piece.size, file, piece.offset)

@@ -74,7 +74,6 @@ class Shown(Collector):
         yield from made
 
     def _collect(self) -> Iterator[Metric]:
-        self._store.tend()
         self._publish()
         for slots in self._own:
             slots.keep_zeros()

@@ -4,6 +4,7 @@ Here: when a file is begun, given up after a fork, found missing. Never here: by
 A folder that cannot be used is told of once. Then this process counts in memory of its own, as without a folder.
 """
 
+import contextlib
 import math
 import os
 import threading
@@ -28,7 +29,7 @@ from rearguard_exporter.workers.definitions import (
     written_point,
     written_published,
 )
-from rearguard_exporter.workers.folder import NEW, Folder, Look
+from rearguard_exporter.workers.folder import NEW, TRIES, Folder, Look
 from rearguard_exporter.workers.folding import fold
 from rearguard_exporter.workers.layout import Kind
 from rearguard_exporter.workers.own_file import OwnFile
@@ -178,7 +179,13 @@ class WorkersStore:
             OSError: the folder cannot be read.
         """
         with self._lock:
-            self._fold()
+            for _ in range(TRIES):
+                self.tend()
+                self._fold()
+                with contextlib.suppress(FileNotFoundError):
+                    look = self.folder.look()
+                    if self._own is None or self._is_there(self._own):
+                        return look
             return self.folder.look()
 
     def _fold(self) -> None:
@@ -186,6 +193,8 @@ class WorkersStore:
             with self.folder.in_charge(0.0) as is_in_charge:
                 if is_in_charge:
                     fold(self.folder, self.limit)
+        except FileNotFoundError:
+            return  # somebody deletes it at this moment
         except OSError as failure:
             self.tell(failure)
 
@@ -195,18 +204,23 @@ class WorkersStore:
             own = self._own
             if own is None or self._is_there(own):
                 return
+            try:
+                self.folder.made_in(lambda: self._put_back(own))
+            except OSError as failure:
+                self.tell(failure)
+                return
             log.warning(
                 "rearguard_exporter: the workers' file %s was deleted while process %d uses it; it is written anew. "
                 "What workers counted that have ended is lost if it was deleted, too", own.path, os.getpid(),
             )  # fmt: skip
-            try:
-                self.folder.prepare()
-                name = self.folder.path / (self.folder.new_name() + NEW)
-                path = own.path
-                own.move_to(open_locked(name), name)
-                own.path = name.rename(path)
-            except OSError as failure:
-                self.tell(failure)
+
+    def _put_back(self, own: OwnFile) -> None:
+        path, name = own.path, self.folder.path / (self.folder.new_name() + NEW)
+        try:
+            own.move_to(open_locked(name), name)
+            name.rename(path)
+        finally:
+            own.path = path  # the name that its head tells, and the one to look for next time
 
     @staticmethod
     def _is_there(own: OwnFile) -> bool:

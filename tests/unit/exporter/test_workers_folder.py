@@ -1,10 +1,13 @@
 """What a workers' folder may be and become: every fault is said once, and the application and the others go on."""
 
+import contextlib
+import multiprocessing
 import os
 import resource
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -152,17 +155,53 @@ def test_a_process_that_finds_no_room_shows_its_own_counts_and_those_of_workers_
     assert in_child(alone) == ""
 
 
+def vanish(folder):
+    """All of it at once; while files are deleted one by one, workers put them back."""
+    gone = folder.with_name(f"{folder.name}-gone")
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
 def test_a_folder_that_is_deleted_is_made_anew_with_all_that_living_workers_counted(made, tmp_path, caplog):
     first, second = made(), made()
     for app in (first, first, second):
         ask(app, "/")
-    shutil.rmtree(tmp_path / "workers")
+    vanish(tmp_path / "workers")
     assert ask(first, "/")[0] == "200 OK"
     assert counted(first) >= 3  # its own at least, whether the other one has looked by now or not
     second.rearguard_parts.lifecycle._sample()
     ask(second, "/")
     assert [counted(first), counted(second)] == [5, 5]
     assert len([text for text in said_by_us(caplog) if "was deleted while process" in text]) == 2
+
+
+def test_a_folder_that_is_deleted_at_any_moment_costs_no_count_and_is_never_called_unusable(tmp_path, caplog):
+    folder = tmp_path / "workers"
+    workers = [Worker(folder)]
+    workers[0].count("/")
+
+    def delete():
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                vanish(folder)
+            time.sleep(0.01)  # shorter, and a loaded machine leaves no time to write between two of them
+
+    deleting = multiprocessing.get_context("fork").Process(target=delete)
+    deleting.start()
+    try:
+        for _ in range(150):
+            workers.append(Worker(folder))
+            workers[-1].count("/")  # begins a file
+            workers[0].store.tend()
+            assert workers[0].store.own.path.name in [each.name for each in workers[0].store.look().workers]
+    finally:
+        deleting.kill()
+        deleting.join()
+    for each in workers:
+        each.store.tend()
+    assert workers[0].sees() == {"/": 151}
+    assert [text for text in said_by_us(caplog) if "was deleted while process" in text]
+    assert [text for text in said_by_us(caplog) if "cannot be used" in text] == []
 
 
 def test_workers_of_another_version_are_not_added_up(made):
