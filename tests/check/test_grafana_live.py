@@ -80,8 +80,8 @@ class Prometheus:
         """Make a little traffic and let a rollback happen; true once every panel has data."""
         asyncio.run(_visit(self.shop))
         self.moment = time.time()
-        # Two failures in twelve are more than HighErrorRate's threshold. Asked first, and at once after the next visit: on a
-        # slow machine all panels take longer than its figure looks back.
+        # Two failures in twelve are more than HighErrorRate's threshold. Asked first, and at once after the next
+        # visit: on a slow machine all panels take longer than its figure looks back.
         if not self.query('ALERTS{alertname="HighErrorRate"}'):
             return False
         self.empty = [query for query in QUERIES if not _numbers(self.query(query.expr))]

@@ -13,7 +13,7 @@ from statistics import median
 from rearguard_controller.adapters.prometheus import Series
 from rearguard_controller.adapters.prometheus.agreement import url_of
 from rearguard_controller.adapters.prometheus.answers import About
-from rearguard_controller.adapters.prometheus.figures import is_about
+from rearguard_controller.adapters.prometheus.figures import is_about, of_target
 from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.pieces import computed
@@ -47,6 +47,7 @@ class RecordedQueries:
         self._condition = condition
         self._clock = clock
         self._serves = serves
+        self._figures = {condition.figure, of_target(condition.figure, condition)}
         self._kept: list[Evidence] = []
         self._where = ""  # of one replica: the beginning of what it answers
 
@@ -140,7 +141,7 @@ class RecordedQueries:
 
     def _is_own(self, expression: str, labels: Labels) -> bool:
         of = self._condition
-        measures = expression == of.figure and of.labels is not None
+        measures = expression in self._figures and of.labels is not None
         return is_about(labels, of, None) if measures else agree(of.selector, labels)
 
 

@@ -44,7 +44,8 @@ async def look(asks: Asks, condition: Condition, facts: Facts) -> SharedFault | 
 
 async def _history(asks: Asks, condition: Condition, facts: Facts, start: float) -> Beside:
     step = figures.step_between(start, facts.now)
-    found = own_series(await asks.query_range(condition.figure, start, facts.now, step), condition)
+    asked = figures.of_target(condition.figure, condition)
+    found = own_series(await asks.query_range(asked, start, facts.now, step), condition)
     pair = beside.pair_of(facts.target, {each.labels[VERSION_LABEL] for each in found})
     if pair is None:
         return Beside()
@@ -58,9 +59,8 @@ async def _history(asks: Asks, condition: Condition, facts: Facts, start: float)
     scraped = present(await asks.query_range(presence, start, facts.now, step))
     enough: Moments = {}
     if condition.comparable:
-        enough = versions_at(
-            own_series(await asks.query_range(condition.comparable, start, facts.now, step), condition)
-        )
+        comparable = figures.of_target(condition.comparable, condition)
+        enough = versions_at(own_series(await asks.query_range(comparable, start, facts.now, step), condition))
     return beside.follow_all(Beside(), condition, readings(found, limit, pair, scraped), pair.own, enough)
 
 

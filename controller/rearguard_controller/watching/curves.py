@@ -13,6 +13,7 @@ from rearguard_controller.adapters.prometheus import Series, promql
 from rearguard_controller.adapters.prometheus.figures import (
     is_about,
     number_in,
+    of_target,
     split_threshold,
     threshold_for,
 )
@@ -41,7 +42,8 @@ class Curves:
     async def of_condition(self, condition: Condition, start: float, end: float, step: float) -> Limited:
         """The figure of a condition, and what it was compared with."""
         about = partial(is_about, condition=condition, version=None)
-        values = await self.prometheus.query_range(condition.figure, start, end, step, about)
+        figure = of_target(condition.figure, condition)
+        values = await self.prometheus.query_range(figure, start, end, step, about)
         if condition.threshold == EXISTS:
             return Limited(values, EXISTS, ())
         operator, expression = split_threshold(condition.alert, condition.threshold)

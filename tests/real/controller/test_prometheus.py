@@ -9,6 +9,7 @@ import pytest
 from local_stack.process import free_ports
 from real.prometheus import running
 from rearguard_controller.adapters.prometheus import Prometheus, clear_seconds, settle_seconds
+from rearguard_controller.adapters.prometheus.figures import of_target
 from rearguard_controller.config import PrometheusSettings
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.measurements import measure
@@ -30,6 +31,18 @@ groups:
     rules:
       - record: job:scrapes:rate30s
         expr: 'sum by (job) (rate(scrape_samples_scraped[30s]))  # not [9h]'
+  - name: of many services
+    interval: 1s
+    rules:
+      - &of
+        record: version:errors:ratio
+        expr: vector(1)
+        labels: {service_name: "a.b|c(1)", deployment_environment_name: prod, service_version: v1}
+      - {<<: *of, expr: vector(2), labels: {service_name: "a.b|c(1)", deployment_environment: prod}}
+      - {<<: *of, expr: vector(3), labels: {service_name: "a.b|c(1)", deployment_environment_name: test}}
+      - {<<: *of, expr: vector(4), labels: {service_name: axb, deployment_environment_name: prod}}
+      - {<<: *of, expr: vector(5), labels: {service_name: c(1), deployment_environment_name: prod}}
+      - {<<: *of, expr: vector(6), labels: {}}
   - name: judged
     interval: 1s
     rules:
@@ -101,8 +114,8 @@ async def test_its_rules_are_read_and_the_settle_time_follows_recorded_names(pro
     assert (by_name["Patient"].for_seconds, by_name["Patient"].interval) == (3_600.0, 1.0)
     assert by_name["Certain"].labels == {"action": "rollback"}
     assert by_name["Certain"].annotations["summary"] == "it is {{ $value }}"
-    assert [(rule.name, rule.interval, rule.group) for rule in rules.recording] == [
-        ("job:scrapes:rate30s", 2.0, "recorded")
+    assert ("job:scrapes:rate30s", 2.0, "recorded") in [
+        (each.name, each.interval, each.group) for each in rules.recording
     ]
     assert settle_seconds(by_name["Certain"].annotations["figure"], rules) == 32.0
     assert by_name["Sticky"].keep_firing_for == 420.0
@@ -170,6 +183,17 @@ CLOCK = (
     'up{job="itself"} * 0 + time()'  # another value at every moment: only the recorded one gives the recorded value
 )
 THRESHOLD = 'up{job="itself"} * 0 + time() / 2'
+
+
+async def test_of_a_plain_name_prometheus_is_asked_for_one_target_s_points_only(prometheus):
+    of = {"service_name": "a.b|c(1)", "deployment_environment_name": "prod"}
+    condition = Condition("Errors", "version:errors:ratio", "> 0.1", of, labels={"service_name": "a.b|c(1)"})
+    await until(lambda: prometheus.query(condition.figure))
+    asked, now = of_target(condition.figure, condition), time.time()
+    found = await until(lambda: prometheus.query_range(asked, now - 5, now + 5, 1.0))
+    assert {each.points[0][1] for each in found} == {1, 2, 6}  # by either name of a label; and what speaks for all
+    for written in ("version:errors:ratio * 2", "sum(up)"):
+        assert of_target(written, condition) == written
 
 
 async def test_every_recorded_question_gives_the_recorded_value_again_at_the_recorded_time(prometheus):

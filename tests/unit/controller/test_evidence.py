@@ -38,6 +38,7 @@ from unit.controller.factories import (
 from unit.controller.wire import version
 
 FIGURE, THRESHOLD = "version:errors:ratio", "service:errors:threshold"
+OWN_FIGURE = f'{FIGURE}{{deployment_environment_name=~"production|",service_name=~"checkout|"}}'
 OF = condition(figure=FIGURE, threshold=f"> {THRESHOLD}")
 CONFIRMED = (ReasonCode.ALERT_CONFIRMED,)
 PROMETHEUS = EvidenceSource.PROMETHEUS
@@ -158,9 +159,9 @@ async def test_a_condition_is_measured_with_every_question_and_the_reasons_it_se
     assert told == [
         (FIGURE, ["alert_confirmed", "previous_version_healthy"], None, None),
         (THRESHOLD, every, None, None),
-        (FIGURE, over_time, DEPLOYED - 600, 5.0),
+        (OWN_FIGURE, over_time, DEPLOYED - 600, 5.0),
         (PRESENCE, ["previous_version_healthy"], None, None),
-        (FIGURE, ["previous_version_healthy"], DEPLOYED - 620, 5.0),
+        (OWN_FIGURE, ["previous_version_healthy"], DEPLOYED - 620, 5.0),
     ]
     now, threshold, since, _, before = found.evidence
     assert {each.labels["service_version"]: each.value for each in now.values} == {"2.0": 0.31, "1.0": 0.01}

@@ -14,7 +14,14 @@ from statistics import median
 from rearguard_controller.adapters.prometheus.agreement import agreed
 from rearguard_controller.adapters.prometheus.alert_rules import from_series, rules_of
 from rearguard_controller.adapters.prometheus.answers import AlertingRule, PrometheusAlert, Rules
-from rearguard_controller.adapters.prometheus.promql import clear_seconds, presence, selector_text, settle_seconds
+from rearguard_controller.adapters.prometheus.promql import (
+    METRIC_NAME,
+    agreeing,
+    clear_seconds,
+    presence,
+    selector_text,
+    settle_seconds,
+)
 from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.errors import SourceError
 from rearguard_controller.model import (
@@ -270,13 +277,25 @@ async def _points(
     version: str | None,
     but_not: Collection[str] = (),
 ) -> list[tuple[float, float]]:
-    found = await prometheus.query_range(condition.figure, start, end, step_between(start, end))
+    asked = of_target(condition.figure, condition)
+    found = await prometheus.query_range(asked, start, end, step_between(start, end))
     return [
         point
         for series in found
         if is_about(series.labels, condition, version) and series.labels.get(VERSION_LABEL) not in but_not
         for point in series.points
     ]
+
+
+def of_target(figure: str, condition: Condition) -> str:
+    """PromQL of those series of a figure that may be about a condition's target: all that do not contradict it.
+
+    Over a span of time a plain name would bring every point of every service. Anything else is asked as it is
+    written: where its labels come from cannot be told.
+    """
+    if not METRIC_NAME.fullmatch(figure) or condition.threshold == EXISTS:
+        return figure
+    return figure + agreeing(condition.selector)
 
 
 def step_between(start: float, end: float) -> float:

@@ -272,6 +272,11 @@ def _any_of(selectors: Sequence[Labels]) -> Iterable[str]:
         yield _one_of({**few, ENVIRONMENT_LABEL: [""], OLDER_ENVIRONMENT_LABEL: few[ENVIRONMENT_LABEL]})
 
 
+def agreeing(labels: Labels) -> str:
+    """Labels as a selector that also takes series without some of them, or with the older name of one."""
+    return _one_of({name: (value, "") for name, value in normalised(labels).items()})
+
+
 def _one_of(values: Mapping[str, Sequence[str]]) -> str:
     """A selector in braces: each label has one of these values."""
     matchers = [
