@@ -102,11 +102,13 @@ async def test_a_server_stopped_hard_leaves_a_rollback_that_is_the_fold_of_what_
                 await journal.append("r1", noted(kind, 0))
                 acknowledged.append(kind)
 
-    worker = asyncio.create_task(work())
+    worker, away = asyncio.create_task(work()), []
     for more in (100, 200):
         await until(lambda most=more: len(acknowledged) >= most)
+        stopped = time.monotonic()
         await asyncio.to_thread(postgres_server.stop_hard)
         await asyncio.to_thread(postgres_server.start)
+        away.append(time.monotonic() - stopped)
     await until(lambda: len(acknowledged) >= 300)
     ended.set()
     await worker
@@ -115,7 +117,9 @@ async def test_a_server_stopped_hard_leaves_a_rollback_that_is_the_fold_of_what_
     for event in events:
         value = apply(value, event)
     assert value == await journal.rollback("r1")
-    assert len(events) - 2 == len(acknowledged)  # also the answers that the crashes swallowed are known
+    # Also an answer that a crash swallowed is known, if the server comes back within the 10 s for which it is asked.
+    unknown = len(events) - 2 - len(acknowledged)
+    assert 0 <= unknown <= len([seconds for seconds in away if seconds > 5])
 
 
 COMMIT = b"Q\x00\x00\x00\x0bcommit\x00"  # as it is on the wire
