@@ -6,6 +6,7 @@ Whoever asks for a damaged record by itself is told.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -65,8 +66,10 @@ async def remembered(services: Services, target: str) -> Remembered:
 
 async def remembered_of(services: Services, targets: Iterable[str]) -> Mapping[str, Remembered]:
     """The same of many, by a number of questions that does not grow with them; only a drilled one takes one more."""
-    states, releases = await services.journal.target_states(), await services.journal.all_releases()
-    drilled = await services.journal.drilled()
+    journal = services.journal
+    states, releases, drilled = await asyncio.gather(
+        journal.target_states(), journal.all_releases(), journal.drilled()
+    )
     return {
         target: Remembered(
             states.get(target) or TargetState(target),
@@ -79,8 +82,10 @@ async def remembered_of(services: Services, targets: Iterable[str]) -> Mapping[s
 
 async def lost_rollbacks(services: Services) -> Mapping[str, str]:
     """The open rollback of each target for which the journal cannot read it: nothing is done for it."""
-    lost = {}
+    lost: dict[str, str] = {}
     under_way = await services.journal.targets_under_way()
+    if not under_way:
+        return lost
     readable = {rollback.id for rollback in await services.journal.open_rollbacks()}
     for target, rollback_id in under_way.items():
         if rollback_id not in readable:  # or closed since
