@@ -7,8 +7,6 @@ through the rules (`ruled.py`). `--kind NAME` judges the incidents of one kind. 
 
 import argparse
 import asyncio
-import math
-import random
 import statistics
 import sys
 import tempfile
@@ -19,9 +17,10 @@ from pathlib import Path
 import ruled
 import shapes
 from corpus import all_of
-from incidents import BEFORE, STEP, drawn, failing
+from incidents import BEFORE, STEP
+from scraped import named, neighbour_of, written
 
-from real.controller.past import REQUESTS, Past, remembered
+from real.controller.past import Past, remembered
 from rearguard_controller import backtest
 from rearguard_controller.adapters.prometheus import Prometheus
 from rearguard_controller.config.configuration import PrometheusSettings
@@ -32,66 +31,6 @@ DAY = 86_400
 NO_STORM = StormLimit(
     100_000, 300.0
 )  # the incidents happen at once, of services that have nothing to do with each other
-
-
-def written(folder, incidents, released, draw):
-    """The past of all of them."""
-    past = Past(folder, every=STEP)
-    for each in incidents:
-        chance = random.Random(each.seed + 1000 * draw)  # noqa: S311
-        for name, instances in ((named(each), each.instances), (neighbour_of(each), each.neighbour)):
-            for one in instances:
-                _instance(past, name, one, chance, released)
-    return past
-
-
-def named(incident):
-    return f"s{incident.seed}"
-
-
-def neighbour_of(incident):
-    return f"n{incident.seed}"
-
-
-def _instance(past, name, one, chance, released):
-    place = {"job": name, "instance": one.address}
-    asked = {"http_route": one.route}
-    if one.labels == "buckets":
-        asked["le"] = "+Inf"
-    metric = REQUESTS.replace("_count", "_bucket") if one.labels == "buckets" else REQUESTS
-    answered, failing_ones = {"http_response_status_code": "200"}, {"http_response_status_code": "500"}
-    if one.labels == "none":
-        answered, failing_ones = {}, {"http_outcome": "failed"}
-    total = failed = 0
-    last, born = -math.inf, one.start
-    for number in range(int((one.end - one.start) / STEP) + 1):
-        at = one.start + STEP * number
-        if at - born >= one.lives:
-            total, failed, born = 0, 0, at
-        requests = drawn(chance, one.rate(at) * STEP)
-        wrong = failing(chance, requests, one.share(at), one.clump)
-        total, failed = total + requests - wrong, failed + wrong
-        when = at + one.clock(at)
-        if one.missed(at) or when <= last:  # Prometheus takes no sample that is older than the last one
-            continue
-        odd = one.says(at)
-        last, when = when, released + when
-        if one.shows_info:
-            past.add("target_info", {"service_name": name, **place, "service_version": one.version}, when, when)
-        past.add(
-            metric,
-            {**place, **asked, **answered},
-            when,
-            when,
-            written_as(total + (0 if one.says_only_failures else odd)),
-        )
-        if failed:
-            past.add(metric, {**place, **asked, **failing_ones}, when, when, written_as(failed + odd))
-
-
-def written_as(value):
-    """A value as OpenMetrics has it."""
-    return "NaN" if math.isnan(value) else "+Inf" if math.isinf(value) else value
 
 
 async def judged(address, incidents, released, caution):
@@ -176,7 +115,7 @@ def main():
         sys.exit(f"There is no kind {options.kind!r}. There are: {kinds}.")
     released = float(int(time.time() / DAY) * DAY - 7200)  # the same time of day at each run: steps fall alike
     with tempfile.TemporaryDirectory() as folder:
-        past = written(Path(folder), incidents, released, options.draw)
+        past = written(Past(Path(folder), every=STEP), incidents, released, options.draw)
         with remembered(past, "groups: []\n") as address:
             found = asyncio.run(judged(address, incidents, released, options.caution))
     shown(incidents, found)

@@ -30,9 +30,8 @@ class Instance:
     clock: Over = lambda _: 0.0  # seconds that its timestamps are ahead
     says: Over = lambda _: 0.0  # what is added to its counters: NaN, infinity
     says_only_failures: bool = False  # to that of failures alone
-    labels: str = (
-        "status"  # "none": requests have neither a status nor an error_type; "buckets": there is no `_count`
-    )
+    # "none": requests have neither a status nor an error_type; "buckets": there is no `_count`; "nothing": no metric
+    labels: str = "status"
     lives: float = math.inf  # seconds after which its counters begin at 0 again
 
 

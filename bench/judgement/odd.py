@@ -116,6 +116,9 @@ def bad_input():
         says = lambda t, value=value: value if 200 < t <= 260 else 0.0  # noqa: E731
         instances = skewed(both(always(0.02), always(0.02), always(20.0)), v1={"says": says}, v2={"says": says})
         yield Incident("counters that are no numbers", f"{name} for a minute", instances)
+    instances = both(always(0.001), always(0.5), always(20.0))
+    instances[1].labels = "nothing"
+    yield Incident("no counts", "no data of the release but target_info", instances)
 
 
 KINDS = (clocks, neighbours, lives, bad_input)

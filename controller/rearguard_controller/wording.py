@@ -16,6 +16,7 @@ _SETTINGS = re.compile(r" ssl:(?:<[^>]*>|\w+)")  # what aiohttp says of its own:
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 MOST_NAMED = 12  # names of a list that may be long
 
+MOST_DIGITS = 15  # that a number keeps
 MOST_ZEROS = 12  # before a number is written as a power of ten
 
 
@@ -55,6 +56,16 @@ def number(value: float | None, digits: int = 4) -> str:
         return short
     decimals = len(mantissa.lstrip("-").replace(".", "")) - 1 - int(power)
     return f"{float(short):.{max(0, decimals)}f}"
+
+
+def whole(count: float) -> str:
+    """A count for people, who may work with it: no digit is lost."""
+    return number(count, MOST_DIGITS)
+
+
+def percent(share: float) -> str:
+    """A share for people, in hundredths."""
+    return f"{number(100 * share)} %"
 
 
 def span(seconds: float) -> str:

@@ -14,7 +14,17 @@ from rearguard_controller.adapters.prometheus.queryable import Asks, apart
 from rearguard_controller.judgement import beside
 from rearguard_controller.judgement.already_firing import changed_after
 from rearguard_controller.judgement.beside import Pair
-from rearguard_controller.judgement.evidence import BLOCK, STEP, WINDOWS, learn
+from rearguard_controller.judgement.evidence import (
+    BLOCK,
+    HIGH_QUANTILE,
+    MOST_ALLOWED,
+    STEP,
+    TOLERATED,
+    WINDOWS,
+    Allowance,
+    allowance,
+    learn,
+)
 from rearguard_controller.judgement.looks import shared_at
 from rearguard_controller.model import (
     VERSION_LABEL,
@@ -30,7 +40,7 @@ from rearguard_controller.model import (
     TargetFacts,
 )
 from rearguard_controller.model.observations import ERROR_EVIDENCE, ERRORS
-from rearguard_controller.wording import number
+from rearguard_controller.wording import percent, whole
 
 LONGEST_LOOK = 1800.0  # seconds since a release over which it is looked what both versions showed
 LEARNT_FROM = 3600.0  # seconds before a release from which it is learnt what the version before allows
@@ -176,6 +186,7 @@ def evidence_of(found: Counts, now: float) -> Evidence:
     if any(each.requests for each in beside):
         said.append(_told(found.older, beside, "beside it"))
     said.append(_told(found.older, found.before, "in the hour before the release"))
+    said.append(_allows(allowance(found.before)))
     serves = (ReasonCode.EVIDENCE_SUFFICES, ReasonCode.NOT_A_BLIP)
     return Evidence(
         EvidenceSource.PROMETHEUS, counted.REQUEST_COUNTER, "; ".join(said), now, serves, start=start, step=STEP
@@ -184,4 +195,18 @@ def evidence_of(found: Counts, now: float) -> Evidence:
 
 def _told(version: str, steps: Sequence[Tally], when: str) -> str:
     requests, failures = sum(each.requests for each in steps), sum(each.failures for each in steps)
-    return f"{version} failed {number(failures)} of {number(requests)} requests {when}"
+    return f"{version} failed {whole(failures)} of {whole(requests)} requests {when}"
+
+
+def _allows(found: Allowance) -> str:
+    """How large a share of failures is allowed, and why."""
+    if found.share == MOST_ALLOWED:
+        why = "it is the most that ever is"
+    elif found.share == TOLERATED:
+        why = "it always is"
+    elif found.share == found.often:
+        why = "twice as many as failed before"
+    else:
+        why = f"{100 * HIGH_QUANTILE:g} of 100 minutes before were no worse"
+    left_out = f"; {found.left_out} minutes of an incident are left out" if found.left_out else ""
+    return f"so {percent(found.share)} is allowed: {why}{left_out}"

@@ -119,17 +119,42 @@ def needed(false_alarms: float) -> float:
     return math.log(LOOKS * len(WINDOWS) / false_alarms)
 
 
-def allowed(before: Sequence[Tally]) -> float:
-    """The share of failures that a release may show, by the older version's steps before it.
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the older version's hour before a release makes of the share of failures that is allowed.
 
-    The largest of `TOLERATED`, `TIMES` the mean, and a high quantile of its minutes; never more than `MOST_ALLOWED`.
+    Attributes:
+        often: `TIMES` its mean.
+        minute: a high quantile of its minutes.
+        left_out: minutes of incidents, which allow nothing.
+    """
+
+    often: float
+    minute: float
+    left_out: int
+
+    @property
+    def share(self) -> float:
+        """The largest of `TOLERATED` and both; never more than `MOST_ALLOWED`."""
+        return min(max(TOLERATED, self.often, self.minute), MOST_ALLOWED)
+
+
+def allowance(before: Sequence[Tally]) -> Allowance:
+    """By the older version's steps before a release.
+
     Minutes of an incident are left out: two or more in a row, each above `INCIDENT` and three times the median.
     """
-    minutes = _without_incidents(_summed(before, 60.0))
+    every = [each for each in _summed(before, 60.0) if each.requests > 0]
+    minutes = _without_incidents(every)
     shares = sorted(each.failures / each.requests for each in minutes if each.requests >= LEAST_IN_MINUTE)
     asked = sum(each.requests for each in minutes)
     mean = sum(each.failures for each in minutes) / asked if asked else 0.0
-    return min(max(TOLERATED, TIMES * mean, _quantile(shares, HIGH_QUANTILE)), MOST_ALLOWED)
+    return Allowance(TIMES * mean, _quantile(shares, HIGH_QUANTILE), len(every) - len(minutes))
+
+
+def allowed(before: Sequence[Tally]) -> float:
+    """The share of failures that a release may show, by the older version's steps before it: see `Allowance`."""
+    return allowance(before).share
 
 
 def clumping(before: Sequence[Tally]) -> float:

@@ -23,7 +23,7 @@ from rearguard_controller.judgement.evidence import (
     weigh,
 )
 from rearguard_controller.model import Counts, Reason, ReasonCode
-from rearguard_controller.wording import because, number, span
+from rearguard_controller.wording import because, number, percent, span, whole
 
 CLEAR = 2.0  # times what is allowed: a fixed threshold that high needs no proof
 MOST_FAILS = 0.5  # of all requests: a share that needs no proof either, if at least twice what is allowed
@@ -66,7 +66,7 @@ def bring_evidence(case: Case) -> str:
     if found.shared:
         return f"In the same seconds {counts.older} would have to fail less than half as often."
     if found.share <= found.allowed:
-        return f"More than {_percent(found.allowed)} of its requests would have to fail, with {wanted}."
+        return f"More than {percent(found.allowed)} of its requests would have to fail, with {wanted}."
     return f"There would have to be {wanted}: more requests that fail like these."
 
 
@@ -82,7 +82,7 @@ def not_a_blip(case: Case) -> Reason:
     share = allowed(counts.before)
     steps = [each for each in counts.own if each.requests > 0][-LATELY:]
     bad = [each for each in steps if is_bad(each, share)]
-    lasted = f"{counts.version} was past {_percent(share)} in {len(bad)} of its last {len(steps)} steps of 5 s"
+    lasted = f"{counts.version} was past {percent(share)} in {len(bad)} of its last {len(steps)} steps of 5 s"
     if has_lasted(counts.own, share, hold):
         return Reason(code, True, f"{lasted}: no blip, which is shorter than {span(hold)}.")
     if not any(is_bad(each, share) for each in steps[-2:]):
@@ -122,11 +122,11 @@ def words(counts: Counts, found: Weighed) -> str:
 def _counted(counts: Counts, found: Weighed) -> str:
     beside = ""
     if found.requests_older:
-        beside = f" beside {number(found.failures_older)} of {number(found.requests_older)} of {counts.older}"
+        beside = f" beside {whole(found.failures_older)} of {whole(found.requests_older)} of {counts.older}"
     return (
-        f"{counts.version} failed {number(found.failures)} of {number(found.requests)} requests in"
-        f" {span(found.seconds)} ({_percent(found.share)}){beside}; after {counts.older},"
-        f" {_percent(found.allowed)} is allowed."
+        f"{counts.version} failed {whole(found.failures)} of {whole(found.requests)} requests in"
+        f" {span(found.seconds)} ({percent(found.share)}){beside}; after {counts.older},"
+        f" {percent(found.allowed)} is allowed."
     )
 
 
@@ -136,7 +136,3 @@ def _is_clear(counts: Counts, found: Weighed) -> bool:
         return False
     most = found.share >= max(MOST_FAILS, CLEAR * found.allowed) and found.failures >= LEAST_IN_MINUTE
     return most or counts.limit >= CLEAR * found.allowed
-
-
-def _percent(share: float) -> str:
-    return f"{number(100 * share)} %"

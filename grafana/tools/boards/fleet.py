@@ -9,11 +9,15 @@ _VERSION = "service_name, service_version"
 _SERVING = f"count by ({_VERSION}) (instance:service:info{{{_HERE}}})"
 
 
-def _of_threshold(figure, threshold):
-    """How near the worst version of each service is to the number that its alert compares with; 1 is there."""
+def _of_threshold(figure, threshold, *more):
+    """How near the worst version of each service is to the number that its alert compares with; 1 is there.
+
+    Of several figures the one that shows most: `or` drops what has the same labels, so each gets one of its own.
+    """
+    told = [f"{figure}{{{_HERE}}}", *(f'label_replace({each}{{{_HERE}}}, "of", "{each}", "", "")' for each in more)]
     return (
         "sort_desc(topk(15, max by (service_name) ("
-        f"max by (service_name, deployment_environment_name) ({figure}{{{_HERE}}})"
+        f"max by (service_name, deployment_environment_name) ({' or '.join(told)})"
         f" / on (service_name, deployment_environment_name) ({threshold}{{{_HERE}}} > 0))))"
     )
 
@@ -151,11 +155,15 @@ _EVIDENCE = Row(
         Panel(
             "bargauge",
             "Evidence of failures, as a share of what is needed",
-            "Nats of evidence that a version fails more than the versions before it allow, the fifteen services"
-            " nearest to what ReleaseWorse compares with.",
+            "Nats of evidence that a version fails more than the versions before it allow, in the window of 15 s to"
+            " five minutes that shows most; the fifteen services nearest to what ReleaseWorse compares with.",
             (
                 Query(
-                    _of_threshold("version:http_error_evidence:nats", "service:http_error_evidence:needed"),
+                    _of_threshold(
+                        "version:http_error_evidence:nats",
+                        "service:http_error_evidence:needed",
+                        "version:http_error_evidence:over5m",
+                    ),
                     "{{service_name}}",
                 ),
             ),

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rearguard_controller.facts import counting
 from rearguard_controller.judgement import evidence
 from rearguard_controller.judgement.evidence import HOLDS, has_lasted, luck, luck_beside, needed, weigh
+from rearguard_controller.judgement.worse import words
 from rearguard_controller.model import Caution, Counts, Tally
 
 FALSE_ALARMS = {Caution.SWIFT: 1e-3, Caution.STANDARD: 1e-4, Caution.CAREFUL: 1e-5}
@@ -95,6 +97,28 @@ def before(*shares, requests=600.0, until=0.0):
 )
 def test_what_is_allowed_is_learnt_from_the_older_versions_minutes(minutes, share):
     assert evidence.allowed(before(*minutes)) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "why"),
+    [
+        ((), "1 % is allowed: it always is"),
+        ((0.001,) * 60, "1 % is allowed: it always is"),
+        ((0.08,) * 60, "16 % is allowed: twice as many as failed before"),
+        ((0.0,) * 50 + (0.05,) * 10, "5 % is allowed: 95 of 100 minutes before were no worse"),
+        ((0.001,) * 45 + (0.9,) * 15, "1 % is allowed: it always is; 15 minutes of an incident are left out"),
+        ((0.4,) * 60, "50 % is allowed: it is the most that ever is"),
+    ],
+)
+def test_a_decision_says_what_is_allowed_and_why(minutes, why):
+    found = Counts("v2", "v1", (Tally(5.0, 200.0, 60.0),), before=before(*minutes))
+    assert counting.evidence_of(found, 5.0).answer.endswith(f"in the hour before the release; so {why}")
+
+
+def test_counts_in_a_sentence_are_whole_however_many_they_are():
+    found = counted(steps(12345.0, requests=1234567.0))
+    assert words(found, weigh(found, Caution.STANDARD)).startswith("v2 failed 12345 of 1234567 requests in ")
+    assert "v2 failed 12345 of 1234567 requests" in counting.evidence_of(found, 5.0).answer
 
 
 def test_minutes_with_few_requests_and_impossible_ones_tell_no_share():
