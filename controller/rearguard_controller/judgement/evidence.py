@@ -225,26 +225,35 @@ def is_bad(step: Tally, share: float) -> bool:
 def has_lasted(own: Sequence[Tally], share: float, hold: float) -> bool:
     """Whether bad steps are no blip, which is shorter than `hold` and so touches no steps further apart.
 
-    Either the newest steps are all bad and reach back for that long (three at least, two for a hold of one step). Or,
-    within two minutes, what is left without the worst stretch that a blip could touch is still evidence enough to
-    doubt (`DOUBT`), in two bad steps at least, and one of the newest two is bad. What is left may be clumps again: it
-    is divided by its own clumping, for some are too rare to be learnt. Steps without requests say neither.
+    What is left without the worst stretch that a blip could touch must still be evidence enough to doubt (`DOUBT`): a
+    stray failure right beside a blip makes it no longer. Either it is left of the newest steps, which are all bad and
+    reach back for that long (three at least). Or of two minutes, in two bad steps at least, and one of the newest two
+    is bad. That may be clumps again: it is divided by its own clumping, for some are too rare to be learnt.
+
+    For a hold of one step, beside an older version, the newest two are enough. Steps without requests say neither.
     """
     asked = [each for each in own[-LONGEST_LASTING:] if each.requests > 0]
-    run: list[float] = []
+    run: list[Tally] = []
     for each in reversed(asked):
         if not is_bad(each, share):
             break
-        run.append(each.at)
-    if len(run) >= min(round(hold / STEP) + 1, 3) and run[0] - run[-1] >= hold:
+        run.append(each)
+    long = len(run) >= min(round(hold / STEP) + 1, 3) and run[0].at - run[-1].at >= hold
+    if hold <= STEP:
+        return long
+    if long and luck(*_totals(_without_worst(run, hold)), share) >= DOUBT:
         return True
-    if hold <= STEP or not any(is_bad(each, share) for each in asked[-2:]):
+    if not any(is_bad(each, share) for each in asked[-2:]):
         return False
-    lately = [each for each in asked if each.at > asked[-1].at - SPREAD]
-    worst = max((each.at for each in lately), key=lambda at: _failed(lately, at, at + hold))
-    left = [each for each in lately if not worst <= each.at < worst + hold]
+    left = _without_worst([each for each in asked if each.at > asked[-1].at - SPREAD], hold)
     beyond = luck(*_totals(left), share) / max(1.0, _dispersion([each.failures for each in left]))
     return beyond >= DOUBT and sum(is_bad(each, share) for each in left) > 1
+
+
+def _without_worst(steps: Sequence[Tally], seconds: float) -> list[Tally]:
+    """The steps without the stretch of this length in which most failed."""
+    worst = max((each.at for each in steps), key=lambda at: _failed(steps, at, at + seconds))
+    return [each for each in steps if not worst <= each.at < worst + seconds]
 
 
 def _failed(steps: Sequence[Tally], start: float, end: float) -> float:

@@ -253,6 +253,16 @@ def test_a_blip_and_single_failures_after_it_are_a_blip():
     assert lasted((0,) * 10 + (20, 25, 0, 0, 9, 0, 9, 9), requests=25.0)
 
 
+@pytest.mark.parametrize(
+    ("requests", "blip", "stray"), [(5.0, (3, 5, 2), 1), (25.0, (12, 25, 13), 1), (200.0, (90, 200, 110), 3)]
+)
+def test_a_stray_failure_right_before_or_after_a_blip_makes_it_no_longer(requests, blip, stray):
+    """Found in drawn blips of ten seconds: at 5 requests a second, one in 25 was taken for a fault."""
+    assert not lasted((0,) * 10 + (stray, *blip), requests=requests)
+    assert not lasted((0,) * 10 + (*blip, stray), requests=requests)
+    assert lasted((0,) * 10 + (*blip, blip[0]), requests=requests)
+
+
 def test_seconds_without_requests_say_neither():
     assert not lasted(())
     assert not lasted((0, 0, 0), requests=0.0)

@@ -206,7 +206,7 @@ CASES = {
         {"shared": SHARED}, {}, "not_shown_by_older", False, LEAVE, LEAVE,
     ),
     "luck by the counts, and a noisy version before": (
-        {"counts": counts(*(20,) * 6, before=NOISY)}, {}, "evidence_suffices", False, LEAVE, LEAVE,
+        {"counts": counts(*(20,) * 12, before=NOISY)}, {}, "evidence_suffices", False, LEAVE, LEAVE,
     ),
     "too few to prove, and a clear threshold": (
         {"counts": counts(0, 0, 0, 0, 1, 1, 1, 1, requests=2.0)}, {}, "evidence_suffices", None, ROLL_BACK, ROLL_BACK,
