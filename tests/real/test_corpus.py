@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(480)  # a machine under load only takes longer
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"waits to be switched to": "waits to be switched to (a warning is right)"}  # where the output says more
 TABLE = ROOT / "docs" / "judgement.md"
@@ -19,7 +20,7 @@ def judged(*words, script=""):
         [sys.executable, ROOT / "bench" / "judgement" / script, *words],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=470,
         check=False,
         env={**os.environ, "PYTHONPATH": paths},
     )
