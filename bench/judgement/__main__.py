@@ -18,7 +18,7 @@ import ruled
 import shapes
 from corpus import all_of
 from incidents import BEFORE, STEP
-from scraped import named, neighbour_of, written
+from scraped import named, neighbour_of, services_of, written
 
 from real.controller.past import Past, remembered
 from rearguard_controller import backtest
@@ -54,10 +54,10 @@ async def judged(address, incidents, released, caution):
 
 def _targets(incidents, caution):
     for each in incidents:
-        others = (neighbour_of(each),) if each.neighbour else ()
-        for name in (named(each), *others):
+        names = [name for name, _ in services_of(each)]
+        for place, name in enumerate(names):
             labels = {"service_name": name}
-            depends = others if each.depends and name not in others else ()
+            depends = tuple(names[place + 1 : place + 2]) if each.depends else ()
             rules = policy(caution=caution)
             yield target(name=name, match=(labels,), telemetry=labels, policy=rules, depends_on=depends)
 
@@ -76,7 +76,7 @@ def shown(incidents, found):
             version, at = found.get(named(each), (None, None))
             early = each.fault_at is not None and at is not None and (at < each.fault_at or version != each.guilty)
             correct = (at is None) if each.fault_at is None else (at is not None and not early)
-            if each.neighbour and neighbour_of(each) not in found:
+            if each.neighbour and each.blamed and neighbour_of(each) not in found:
                 correct = False
                 print(f"   the neighbour was not found: {kind}, {each.name}")
             good += correct

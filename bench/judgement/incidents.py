@@ -44,7 +44,9 @@ class Incident:
         bound: seconds after that at which it can be known at the earliest, were both shares known (Wald).
         guilty: the version that is to blame, if any is.
         neighbour: another service, whose release is bad.
+        between: a service between this one and the neighbour: it calls the neighbour, and this one calls it.
         depends: whether the configuration says that this service depends on the neighbour.
+        blamed: whether the neighbour's release has to be found.
     """
 
     kind: str
@@ -54,7 +56,9 @@ class Incident:
     bound: float = 0.0
     guilty: str = "v2"
     neighbour: list[Instance] = field(default_factory=list)
+    between: list[Instance] = field(default_factory=list)
     depends: bool = False
+    blamed: bool = True
     seed: int = field(default=0)
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from incidents import AFTER, BEFORE, STEP, Incident, Instance, always, bad, both, bound, since
+from incidents import AFTER, BEFORE, STEP, Incident, Instance, always, bad, both, bound, since, wandering
 
 
 def clocks():
@@ -121,4 +121,55 @@ def bad_input():
     yield Incident("no counts", "no data of the release but target_info", instances)
 
 
-KINDS = (clocks, neighbours, lives, bad_input)
+def callers():
+    """Services that depend on another one, which fails, or only seems to."""
+    kind = "a dependency fails"
+    for p1 in (0.05, 0.3, 1.0):
+        fails, at = since(30.0, p1), always(20.0)
+        for sooner in (0.0, 3.0, 5.0):  # as scrapes fall, the fault shows in its caller first
+            ours = both(always(0.001), since(30.0 - sooner, p1), at)
+            dependency = both(always(0.001), fails, at)
+            yield Incident(kind, f"{p1:.0%}, seen {sooner:g} s sooner", ours, neighbour=dependency, depends=True)
+        ours, dependency = both(always(0.001), fails, at), both(always(0.001), fails, at)
+        between = both(fails, fails, at, beside=AFTER, canary=0.0)
+        name = f"{p1:.0%}, of what it calls through another one"
+        yield Incident(kind, name, ours, neighbour=dependency, between=between, depends=True)
+        dependency = [Instance("v1", "a:1", BEFORE, AFTER, at, fails)]
+        ours = both(always(0.001), fails, at)
+        yield Incident(kind, f"{p1:.0%}, not released", ours, neighbour=dependency, depends=True, blamed=False)
+    for p1 in (0.3, 1.0):
+        fails = since(30.0, p1)
+        for rate, part in ((1.0, 1.0), (10.0, 0.1)):  # our requests, and the part of them that call it
+            ours = both(always(0.001), since(30.0, p1 * part), always(rate))
+            dependency = both(always(0.001), fails, always(rate * part))
+            name = f"{p1:.0%} of {rate * part:g}/s, ours {rate:g}/s"
+            yield Incident(kind, name, ours, neighbour=dependency, depends=True)
+        dependency = both(always(0.001), fails, always(20.0), missed=lambda t: t % 15.0 != 5.0)
+        ours = both(always(0.001), fails, always(20.0))
+        yield Incident(kind, f"{p1:.0%}, scraped every 15 s", ours, neighbour=dependency, depends=True)
+        ours = both(always(0.001), since(30.0, p1), always(20.0), beside=AFTER)
+        dependency = [Instance("v1", "a:1", BEFORE, AFTER, always(20.0), fails)]
+        name = f"{p1:.0%}, which only the new version calls"
+        yield Incident(kind, name, ours, neighbour=dependency, depends=True, blamed=False)
+    for p1, rate in ((0.3, 10), (0.05, 40), (1.0, 1)):
+        for name, dependency in seeming(rate):
+            made = bad("bad, with a dependency", f"{p1:.0%} at {rate}/s, {name}", p1, rate)
+            made.neighbour, made.depends, made.blamed = dependency, True, False
+            yield made
+
+
+def seeming(rate):
+    """Dependencies that are well, or have a little trouble of their own, and explain no fault of their caller."""
+    rate = float(rate)
+    yield "healthy", both(always(0.001), always(0.001), always(rate))
+    yield "base of 8 %", both(always(0.08), always(0.08), always(rate))
+    yield "failures in clumps of 5", both(always(0.02), always(0.02), always(rate), clump=5.0)
+    wanders = wandering(1, 0.01)
+    yield "base that wanders", both(wanders, wanders, always(rate))
+    yield "few requests", both(always(0.01), always(0.01), always(0.2))
+    blip = since(55.0, 0.5, until=65.0)
+    yield "a blip of it", both(always(0.001), blip, always(rate))
+    yield "fails later", both(always(0.001), since(300.0, 0.01), always(rate))
+
+
+KINDS = (clocks, neighbours, lives, bad_input, callers)

@@ -12,7 +12,7 @@ def written(past, incidents, released, draw=0):
     """The past of all of them, written into `past`."""
     for each in incidents:
         chance = random.Random(each.seed + 1000 * draw)  # noqa: S311
-        for name, instances in ((named(each), each.instances), (neighbour_of(each), each.neighbour)):
+        for name, instances in services_of(each):
             for one in instances:
                 samples(past, name, one, chance, released)
     return past
@@ -26,6 +26,13 @@ def named(incident):
 def neighbour_of(incident):
     """The other service."""
     return f"n{incident.seed}"
+
+
+def services_of(incident):
+    """Those that it has, by name, each with its instances. Each calls the next one."""
+    own = (named(incident), incident.instances)
+    between = (f"m{incident.seed}", incident.between)
+    return [each for each in (own, between, (neighbour_of(incident), incident.neighbour)) if each[1]]
 
 
 def samples(past, name, one, chance, released):

@@ -34,24 +34,17 @@ async def read(
     prometheus: Prometheus, world: World, changed: Mapping[str, Sequence[Change]], progress: Progress
 ) -> dict[CountsKey, Counts]:
     """The counts of each release, and of the versions before it; none where Prometheus has none, or cannot say."""
-    asked = [
-        (target, number, changed[target.name])
-        for target in world.targets
-        for number, change in enumerate(changed[target.name])
-        if change.changed_after is not None and change.version not in _before(changed[target.name], number)
-    ]
+    asked = releases(world, changed)
     found: dict[CountsKey, Counts] = {}
     done = 0
 
     async def one(target: Target, number: int, of: Sequence[Change]) -> None:
         nonlocal done
         change = of[number]
-        replaced = of[number + 1].at if number + 1 < len(of) else world.end
-        end = min(replaced, change.at + min(target.policy.watch_window, LONGEST), world.end)
         pair = Pair(change.version, frozenset(_before(of, number)))
-        released = change.changed_after or change.at
+        time = change.at, looked_at_until(world, target, number, of)
         try:
-            counts = await counting.between(prometheus, target.telemetry, pair, released, (change.at, end))
+            counts = await counting.between(prometheus, target.telemetry, pair, released_at(change), time)
         except SourceError:  # a figure of the rules says that there is no data, if there is none
             counts = None
         if counts is not None:
@@ -61,6 +54,27 @@ async def read(
 
     await together(one(*each) for each in asked)
     return found
+
+
+def releases(world: World, changed: Mapping[str, Sequence[Change]]) -> list[tuple[Target, int, Sequence[Change]]]:
+    """Each release: its target, and its place among the changes of that target."""
+    return [
+        (target, number, changed[target.name])
+        for target in world.targets
+        for number, change in enumerate(changed[target.name])
+        if change.changed_after is not None and change.version not in _before(changed[target.name], number)
+    ]
+
+
+def released_at(change: Change) -> float:
+    """When the version before was last seen alone."""
+    return change.changed_after or change.at
+
+
+def looked_at_until(world: World, target: Target, number: int, of: Sequence[Change]) -> float:
+    """Until when the requests of a release are counted."""
+    replaced = of[number + 1].at if number + 1 < len(of) else world.end
+    return min(replaced, of[number].at + min(target.policy.watch_window, LONGEST), world.end)
 
 
 async def without_rules(prometheus: Prometheus, world: World, counts: Mapping[CountsKey, Counts]) -> set[CountsKey]:

@@ -20,7 +20,7 @@ from rearguard_controller.adapters.prometheus import (
     promql,
 )
 from rearguard_controller.adapters.prometheus.alert_rules import can_raise
-from rearguard_controller.backtest import counted, selectors, stretches
+from rearguard_controller.backtest import counted, dependencies, selectors, stretches
 from rearguard_controller.backtest.archive import Archive, Key, Progress, Times, together
 from rearguard_controller.backtest.curves import Wanted, rules_then, wanted
 from rearguard_controller.backtest.evaluation import evaluate
@@ -76,9 +76,10 @@ class History:
         )
         changed = {name: changes(found, look_every) for name, found in presence.items()}
         counts = await counted.read(self._prometheus, world, changed, self._progress)
+        around = await dependencies.read(self._prometheus, world, changed, self._progress)
         alone = await counted.without_rules(self._prometheus, world, counts)
         by_counts = counted.alerts(world, {key: counts[key] for key in counts if key in alone})
-        world = replace(world, alerts=(*world.alerts, *by_counts), counts=counts)
+        world = replace(world, alerts=(*world.alerts, *by_counts), counts=counts, around=around)
         self._notes += [BY_COUNTS] if by_counts else []
         curves = await self._curves(world, look_every)
         known = await self._measured(rules, start, end)

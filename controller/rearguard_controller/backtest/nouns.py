@@ -105,6 +105,7 @@ class World:
         measured: by target and service_version the moments, in order, at which anything that its trigger rules
             measure had a value; under "" what names no version. None: nobody asked.
         counts: requests and failures of releases, and of the versions before them.
+        around: by release, requests and failures of each target that it depends on: see `TargetFacts`.
     """
 
     start: float
@@ -120,6 +121,7 @@ class World:
     notes: tuple[str, ...] = ()
     measured: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None
     counts: Mapping[CountsKey, Counts] = field(default_factory=dict)
+    around: Mapping[CountsKey, Mapping[str, Counts]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

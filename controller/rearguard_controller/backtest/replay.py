@@ -23,13 +23,15 @@ from dataclasses import replace
 from enum import IntEnum, unique
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert
-from rearguard_controller.backtest import counted
+from rearguard_controller.backtest import counted, dependencies
 from rearguard_controller.backtest.curves import Curves, alike, condition_of
 from rearguard_controller.backtest.facts_then import Life, facts_of, not_measured, with_figures
 from rearguard_controller.backtest.nouns import Change, Presence, Record, Replayed, Stretch, World, curve_key
 from rearguard_controller.backtest.outcome import helped
 from rearguard_controller.backtest.serving import changes
+from rearguard_controller.backtest.whose import owners_of, troubled_by
 from rearguard_controller.facts.alert_facts import NO_CONDITION
+from rearguard_controller.facts.counting import is_of_errors
 from rearguard_controller.facts.measurements import BEFORE_RELEASE, NO_RELEASE
 from rearguard_controller.facts.storm import Trouble
 from rearguard_controller.judgement import policy
@@ -41,7 +43,7 @@ from rearguard_controller.model import (
     Condition,
     Decision,
     Facts,
-    Labels,
+    PendingAlert,
     Target,
     TargetFacts,
     TargetState,
@@ -99,8 +101,8 @@ class _Walk:
         self._lives = {each.name: Life(each, TargetState(each.name)) for each in world.targets}
         self._trouble = Trouble(lambda: self._now)
         self._trouble.use(world.targets, world.storm)
-        self._owners = [_owners(self._lives.values(), each.labels) for each in world.alerts]
-        self._troubles = _troubles(world)
+        self._owners = [owners_of(self._lives.values(), each.labels) for each in world.alerts]
+        self._troubles = troubled_by(world)
         self._firing_of: Counter[str] = Counter()  # targets in trouble, with how many alerts
         self._firing: set[int] = set()
         self._fires: dict[int, Stretch] = {}
@@ -356,6 +358,7 @@ class _Walk:
     def _facts(self, life: Life, number: int) -> Facts:
         self._see_trouble()
         facts = facts_of(life, self._now, self._world, +self._firing_of, self._trouble.recent())
+        facts = dependencies.beside(facts, self._world, life.target, self._pending(life.target))
         counts = self._world.counts.get((life.target.name, life.state.serving_since or 0.0))
         if self._world.alerts[number].by_counts:
             return counted.with_counts(facts, life.target, counts)
@@ -369,6 +372,19 @@ class _Walk:
         own, others = self._curves_of.get(key, Curves(())), alike(key, self._curves_of)
         return counted.beside_figures(with_figures(facts, life, own, presence, others), condition, counts)
 
+    def _pending(self, target: Target) -> dict[str, tuple[PendingAlert, ...]]:
+        """The trigger alerts that pend now of each target that this one depends on."""
+        found: dict[str, tuple[PendingAlert, ...]] = {}
+        for its in target.independent_dependencies({name: life.target for name, life in self._lives.items()}):
+            for number in sorted(self._lives[its.name].stains - self._firing):
+                history, condition = self._world.alerts[number], self._condition(its, number)
+                since = self._since(history.active, self._now)
+                if self._troubles[number] == {its.name} and since is not None:
+                    of_errors = condition is not None and is_of_errors(condition)
+                    one = PendingAlert(history.labels.get("alertname", ""), since, of_errors)
+                    found[its.name] = (*found.get(its.name, ()), one)
+        return found
+
     def _condition(self, target: Target, number: int) -> Condition | None:
         key = (target.name, number)
         if key not in self._conditions:
@@ -380,15 +396,3 @@ class _Walk:
         for name in sorted(+self._firing_of):
             if not self._lives[name].is_handled:
                 self._trouble.saw(name)
-
-
-def _owners(lives: Iterable[Life], labels: Labels) -> list[Life]:
-    """The targets that an alert matches."""
-    return [life for life in lives if life.target.owns(labels)]
-
-
-def _troubles(world: World) -> list[frozenset[str]]:
-    """For each alert the target that it troubles, by `Trouble`; none if it is not exactly one."""
-    whose = Trouble(lambda: 0.0)
-    whose.use(world.targets, world.storm)
-    return [whose.see([each.labels]) for each in world.alerts]

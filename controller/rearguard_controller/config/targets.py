@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +36,17 @@ def targets(place: Place, folder: Path, environment: str, policies: Mapping[str,
     for item, target in found:
         mistakes.of(partial(_refuse_dependencies, item.block(TARGET).get("depends_on"), target, names), None)
     mistakes.tell()
-    return tuple(target for _, target in found)
+    depends_on = {target.name: target.depends_on for _, target in found}
+    return tuple(replace(target, reached_through=_reached_through(target.name, depends_on)) for _, target in found)
+
+
+def _reached_through(name: str, depends_on: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The targets that one depends on through others only; targets may depend on one another."""
+    found = [name, *depends_on[name]]
+    for each in found:  # it grows on the way
+        if each != name:
+            found += [further for further in depends_on[each] if further not in found]
+    return tuple(found[1 + len(depends_on[name]) :])
 
 
 def _read(item: Place, folder: Path, environment: str, policies: Mapping[str, Policy]) -> Target:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -17,8 +17,9 @@ from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.lists import PATIENCE, Lists, noticed
 from rearguard_controller.facts.pieces import computed, in_pieces
 from rearguard_controller.facts.storm import Trouble
-from rearguard_controller.model import Alert, AlertState, Labels, agree
+from rearguard_controller.model import Alert, AlertState, Labels, PendingAlert, agree
 from rearguard_controller.model.annotations import cut
+from rearguard_controller.model.observations import ERRORS
 
 READING_HOLDS = 1.0  # seconds for which all who ask share one reading
 MOST_COMPARED = 1000  # alerts of one name that a delivery is compared with
@@ -37,6 +38,7 @@ class AlertsReading:
         fault: why the lists are not known; empty when they are. `hint` then says what to do.
         troubled: names of the targets of which a trigger alert fires.
         lasting: those of which one fired a moment ago, and which are not known to be well: see `Trouble.lasting`.
+        pending: those of which trigger alerts pend, with these alerts.
         prometheus: whose lists these are, see `Target.prometheus`; None where there is only one.
     """
 
@@ -47,6 +49,7 @@ class AlertsReading:
     hint: str = ""
     troubled: frozenset[str] = frozenset()
     lasting: frozenset[str] = frozenset()
+    pending: Mapping[str, tuple[PendingAlert, ...]] = field(default_factory=dict)
     prometheus: str | None = None
     by_labels: Index = field(default_factory=dict, repr=False)
     by_name: Mapping[str, Sequence[PrometheusAlert]] = field(default_factory=dict, repr=False)
@@ -181,18 +184,18 @@ class AlertsNow:
             reading = AlertsReading(read_at, fault=error.message, hint=error.hint, prometheus=self.name)
         else:
             firing = [each.labels for each in alerts if each.state == AlertState.FIRING]
-            pending = [each.labels for each in alerts if each.state == AlertState.PENDING]
+            pending = [each for each in alerts if each.state == AlertState.PENDING]
             evaluated = all(rule.health != "unknown" for rule in rules.alerting)
             troubled, pends, by_labels, by_name = await computed(
                 len(alerts),
                 lambda: (
                     self.trouble.among(firing, self.name),
-                    self.trouble.among(pending, self.name),
+                    _of_targets(pending, read_at, self.trouble, self.name),
                     _by_labels(alerts),
                     _by_name(alerts),
                 ),
             )
-            lasting = self.trouble.lasting(pends, all_evaluated=evaluated, of=self.name)
+            lasting = self.trouble.lasting(frozenset(pends), all_evaluated=evaluated, of=self.name)
             self.trouble.saw(*sorted(troubled))
             reading = AlertsReading(
                 read_at,
@@ -200,6 +203,7 @@ class AlertsNow:
                 rules,
                 troubled=troubled,
                 lasting=lasting,
+                pending=pends,
                 prometheus=self.name,
                 by_labels=by_labels,
                 by_name=by_name,
@@ -245,6 +249,19 @@ def as_alert(
         source=source,
         prometheus=prometheus,
     )
+
+
+def _of_targets(
+    pending: Iterable[PrometheusAlert], read_at: float, trouble: Trouble, of: str | None
+) -> dict[str, tuple[PendingAlert, ...]]:
+    """The alerts that pend, by the target that they trouble: see `Trouble.among`."""
+    found: dict[str, tuple[PendingAlert, ...]] = {}
+    for each in pending:
+        since = read_at if each.active_at is None else each.active_at
+        one = PendingAlert(each.name, since, ERRORS.search(each.annotations.get("figure", "")) is not None)
+        for name in trouble.among([each.labels], of):
+            found[name] = (*found.get(name, ()), one)
+    return found
 
 
 def _by_labels(alerts: Sequence[PrometheusAlert]) -> Index:

@@ -6,7 +6,7 @@ Here: asking, and sorting the answers by version. What follows from them stands 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from functools import partial
 
 from rearguard_controller.adapters.prometheus import Series, counted
@@ -75,7 +75,7 @@ async def count(asks: Asks, selector: Labels, known: TargetFacts, now: float) ->
     if state is None or state.serving_since is None or not state.is_release:
         return None
     released = changed_after(state) or state.serving_since
-    start = now - min(max(now - released, WINDOWS[-1]), LONGEST_LOOK) + STEP
+    start = look_from(released, now)
     for one in apart(asks):
         async for question in _questions(one, selector, now):
             recent = await one.query_range(question(STEP), start, now, STEP, every)
@@ -84,6 +84,11 @@ async def count(asks: Asks, selector: Labels, known: TargetFacts, now: float) ->
                 before = await one.query_range(question(BLOCK), released - LEARNT_FROM, released, BLOCK, every)
                 return counts_of(pair, recent, before)
     return None
+
+
+def look_from(released: float, now: float) -> float:
+    """From when on requests are counted of a release, in seconds since the epoch."""
+    return now - min(max(now - released, WINDOWS[-1]), LONGEST_LOOK) + STEP
 
 
 async def between(
@@ -105,6 +110,37 @@ async def between(
             before = await asks.query_range(question(BLOCK), released - LEARNT_FROM, released, BLOCK, every)
             return counts_of(pair, recent, before)
     return None
+
+
+async def of_all_versions(asks: Asks, selector: Labels, released: float, time: tuple[float, float]) -> Counts | None:
+    """What a target was asked and failed, all its versions together, around the release of another one.
+
+    Args:
+        asks: who is asked; of several replicas, the first that has counts.
+        selector: of its instances.
+        released: when the other one's version before was last seen alone; the hour before says what is usual.
+        time: from when to when it is looked at.
+
+    Returns:
+        None if there are no counts of requests.
+
+    Raises:
+        SourceError: Prometheus gave no usable answer.
+    """
+    start, end = time
+    for one in apart(asks):
+        async for question in _questions(one, selector, end, start):
+            recent = await one.query_range(question(STEP), start, end, STEP, every)
+            shown = {each.labels.get(VERSION_LABEL) for each in recent}
+            if shown:
+                before = await one.query_range(question(BLOCK), released - LEARNT_FROM, released, BLOCK, every)
+                older = {each.labels.get(VERSION_LABEL) for each in before}
+                return Counts(_words(shown), _words(older), tallies(recent, shown), before=tallies(before, older))
+    return None
+
+
+def _words(shown: Iterable[str | None]) -> str:
+    return " and ".join(sorted(filter(None, shown)))
 
 
 async def _questions(asks: Asks, selector: Labels, *moments: float) -> AsyncIterator[Callable[[float], str]]:
@@ -160,7 +196,7 @@ def versions(found: Iterable[Series]) -> set[str]:
     return {each.labels[VERSION_LABEL] for each in found if each.labels.get(VERSION_LABEL)}
 
 
-def tallies(found: Iterable[Series], wanted: set[str]) -> tuple[Tally, ...]:
+def tallies(found: Iterable[Series], wanted: Collection[str | None]) -> tuple[Tally, ...]:
     """What was counted of these versions, added up, in the order of time; what is no number is left out."""
     requests: dict[float, float] = {}
     failures: dict[float, float] = {}

@@ -12,13 +12,25 @@ from dataclasses import dataclass, replace
 
 from rearguard_controller.adapters.prometheus import PrometheusAlert
 from rearguard_controller.adapters.prometheus.queryable import Asks
+from rearguard_controller.facts import dependencies
 from rearguard_controller.facts.alert_facts import Confirmation, confirm
 from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsReading
+from rearguard_controller.facts.dependencies import NOTHING, Counted
 from rearguard_controller.facts.measurements import measure, not_asked
 from rearguard_controller.facts.pieces import in_pieces
 from rearguard_controller.facts.sources import SourcesOfAll
 from rearguard_controller.facts.target_facts import TargetReader, of_companions, of_others, with_others
-from rearguard_controller.model import Alert, AlertFacts, AlertState, Companion, Condition, Facts, Measured, Target
+from rearguard_controller.model import (
+    Alert,
+    AlertFacts,
+    AlertState,
+    Companion,
+    Condition,
+    Facts,
+    Measured,
+    Target,
+    TargetFacts,
+)
 from rearguard_controller.model.observations import OF_CLUSTER
 from rearguard_controller.releases.tracking import Releases
 from rearguard_controller.runtime import Runtime
@@ -111,21 +123,25 @@ class FactGatherer:
         reading = reading if as_if is None else reading.with_one(as_if)
         confirmed = [self._confirmed(target, alert, reading, facts.now) async for alert in in_pieces(alerts)]
         measured = await self._by_cluster(target, alerts, confirmed, facts.now)
-        if as_if is None and any(
-            isinstance(each, Confirmation) and each.facts.state is AlertState.FIRING for each in confirmed
-        ):
+        fires = any(isinstance(each, Confirmation) and each.facts.state is AlertState.FIRING for each in confirmed)
+        if as_if is None and fires:
             trouble.saw(target.name)
+        pending = {name: of for each in (reading, *elsewhere) for name, of in each.pending.items()}
+        independent = [each.name for each in self._sources.independent_dependencies(target)]
         known = with_others(
             facts.target,
             target,
             reading.troubled.union(*(each.troubled for each in elsewhere)),
             lasting=reading.lasting.union(*(each.lasting for each in elsewhere)),
+            pending={name: pending[name] for name in independent if name in pending},
             lately=before if spared else trouble.recent(),  # it is the storm for whose sake nothing was asked
             storm=trouble.limit,
             fault=next((each.fault for each in (reading, *elsewhere) if each.fault), ""),
         )
-        evidence = (*known.evidence, of_others(target, known, reading.read_at), *of_companions(companions))
-        facts = replace(facts, target=replace(known, evidence=evidence, companions=companions))
+        counted = await self._dependencies(target, known, facts.now) if fires and not spared else NOTHING
+        others = (of_others(target, known, reading.read_at), *counted.evidence, *of_companions(companions))
+        known = replace(known, counted_dependencies=counted.counts, companions=companions)
+        facts = replace(facts, target=replace(known, evidence=(*known.evidence, *others)))
         alike, prometheus = Alike(facts), self._sources.of(target).prometheus
         gathered: list[Gathered | Exception] = []
         for said in confirmed:
@@ -152,6 +168,12 @@ class FactGatherer:
         """What each other Prometheus says that judges something on which this target depends."""
         asked = self._sources.of_dependencies(target)
         return await asyncio.gather(*(each.alerts_now.read(max_age=max_age) for each in asked))
+
+    async def _dependencies(self, target: Target, known: TargetFacts, now: float) -> Counted:
+        """The counts of what the target depends on; nothing if they are in trouble by their alerts already."""
+        if known.sick_dependencies or known.dependencies_detail:
+            return NOTHING
+        return await dependencies.count(self._sources, target, known, now)
 
     async def _by_cluster(
         self, target: Target, alerts: Sequence[Alert], confirmed: list[Confirmation | Exception], now: float

@@ -70,8 +70,12 @@ class SourcesOfAll:
 
     def of_dependencies(self, target: Target) -> tuple[Sources, ...]:
         """Those of what a target depends on, other than its own."""
-        known = (self._targets[name] for name in target.depends_on if name in self._targets)
+        known = (self._targets[name] for name in target.dependencies if name in self._targets)
         return tuple(self._by_name[name] for name in {each.prometheus for each in known} - {target.prometheus})
+
+    def independent_dependencies(self, target: Target) -> tuple[Target, ...]:
+        """See `Target.independent_dependencies`."""
+        return target.independent_dependencies(self._targets)
 
     async def readings(self, alerts: Sequence[Alert], delivered: float) -> tuple[AlertsReading, ...]:
         """The alerts that each Prometheus has which may have one of these; see `AlertsNow.read`.

@@ -22,6 +22,7 @@ from rearguard_controller.model import (
     KubernetesRelease,
     Outcome,
     Ownership,
+    PendingAlert,
     PrometheusRelease,
     ReasonCode,
     Release,
@@ -143,7 +144,9 @@ class TargetReader:
             self._ended_waits(target),
         )
         sick = {
-            each: f"its rollback {still_open[each]} is under way" for each in target.depends_on if each in still_open
+            each: f"its rollback {still_open[each]} is under way"
+            for each in target.dependencies
+            if each in still_open
         }
         known = TargetFacts(
             serving_version=version,
@@ -181,6 +184,7 @@ def with_others(
     lately: tuple[str, ...],
     storm: StormLimit,
     lasting: Collection[str] = (),
+    pending: Mapping[str, tuple[PendingAlert, ...]] | None = None,
     fault: str = "",
 ) -> TargetFacts:
     """The facts of a target, with what Prometheus says of other targets.
@@ -192,13 +196,20 @@ def with_others(
         lately: those that had one within `storm.within` seconds.
         storm: how many of them are too many.
         lasting: those whose trouble of a moment ago is not known to be over.
+        pending: the dependencies of which trigger alerts pend, with these.
         fault: why it is not known which alerts fire.
     """
-    firing = {name: "a trigger alert of it fires" for name in target.depends_on if name in troubled}
+    firing = {name: "a trigger alert of it fires" for name in target.dependencies if name in troubled}
     over = f"a trigger alert of it fired within {span(storm.within)}, and is not known to be over"
-    before = {name: over for name in target.depends_on if name in lasting}
-    sick = {**before, **firing, **known.sick_dependencies}
-    return replace(known, sick_dependencies=sick, dependencies_detail=fault, troubled=lately, storm=storm)
+    before = {name: over for name in target.dependencies if name in lasting}
+    return replace(
+        known,
+        sick_dependencies={**before, **firing, **known.sick_dependencies},
+        pending_dependencies=pending or {},
+        dependencies_detail=fault,
+        troubled=lately,
+        storm=storm,
+    )
 
 
 # --- the evidence of each reading
@@ -333,9 +344,11 @@ def of_others(target: Target, known: TargetFacts, at: float) -> Evidence:
     """What Prometheus' list of alerts says of the targets that this one depends on, and of all targets."""
     said = f"trigger alerts were seen of {few(known.troubled)}" if known.troubled else "no trigger alert was seen"
     serves: tuple[ReasonCode, ...] = (ReasonCode.NO_STORM,)
-    if target.depends_on:
+    if target.dependencies:
         sick = few(f"{name}: {why}" for name, why in known.sick_dependencies.items())
         said += f"; of what it depends on in trouble: {sick or 'none'}"
+        if known.pending_dependencies:
+            said += f", with alerts that pend: {few(known.pending_dependencies)}"
         serves = (ReasonCode.DEPENDENCIES_HEALTHY, ReasonCode.NO_STORM)
     return Evidence(EvidenceSource.PROMETHEUS, ALERTS, said, at, serves)
 

@@ -281,23 +281,3 @@ def look_elsewhere(case: Case) -> str:
         "Both versions would have to be well side by side, and later only this one show the fault. Look at what both"
         f" depend on. {a_person_can(case.target)}."
     )
-
-
-def dependencies_healthy(case: Case) -> Reason:
-    """Whether every target that this one depends on is well: a fault of theirs is not this release's."""
-    known, code, names = case.facts.target, ReasonCode.DEPENDENCIES_HEALTHY, ", ".join(case.target.depends_on)
-    if not names:
-        return Reason(code, True, "No target that this one depends on is configured.")
-    if known.sick_dependencies:
-        sick = "; ".join(f"{name}: {why}" for name, why in known.sick_dependencies.items())
-        return Reason(code, False, f"The target depends on what is itself in trouble ({sick}).")
-    if known.dependencies_detail:
-        detail = f"It is not known whether {names} is healthy{because(known.dependencies_detail)}"
-        return Reason(code, None, detail)
-    return Reason(code, True, f"No trigger alert fires and no rollback is under way of what it depends on: {names}.")
-
-
-def heal_the_dependencies(case: Case) -> str:
-    """Remedy of `dependencies_healthy`."""
-    sick = ", ".join(case.facts.target.sick_dependencies)
-    return f"What the target depends on would have to be well: {sick}." if sick else READ_PROMETHEUS

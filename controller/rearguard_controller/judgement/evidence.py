@@ -217,6 +217,20 @@ def weigh(counts: Counts, caution: Caution, learnt: Learnt | None = None, at: fl
     )
 
 
+def began(steps: Iterable[Tally], share: float) -> float | None:
+    """Since when the newest steps fail more than is allowed: whence on they show most evidence; None if they do not.
+
+    A stray failure before a fault does not count as its beginning: the steps in between speak against it.
+    """
+    most, start, n, x = 0.0, None, 0.0, 0.0
+    for each in sorted(steps, reverse=True):
+        n, x = n + each.requests, x + each.failures
+        nats = luck(n, x, share)
+        if nats > most:
+            most, start = nats, each.at - STEP
+    return start
+
+
 def is_bad(step: Tally, share: float) -> bool:
     """Whether more failed in a step than the allowed share."""
     return step.failures > share * step.requests

@@ -65,13 +65,21 @@ def proofs(counts: Counts, caution: Caution) -> Iterator[Blame]:
     """The moments at which evidence suffices, the fault lasted, and no older version had shown it, too."""
     learnt = learn(counts.before)
     for each in looks(counts, caution, learnt):
-        found = each.found
-        if found is None or not found.suffices or each.shared_at is not None:
-            continue
-        end = bisect_right(counts.own, each.at, key=lambda step: step.at)
-        hold = HOLDS[caution].beside if found.beside else HOLDS[caution].alone
-        if has_lasted(counts.own[max(0, end - LONGEST_LASTING) : end], learnt.share, hold):
-            yield Blame(each.at, found)
+        if (
+            each.found is not None
+            and each.shared_at is None
+            and is_proof(counts, caution, learnt, each.found, each.at)
+        ):
+            yield Blame(each.at, each.found)
+
+
+def is_proof(counts: Counts, caution: Caution, learnt: Learnt, found: Weighed, at: float) -> bool:
+    """Whether what was found at a moment suffices, and the fault had lasted by then."""
+    if not found.suffices:
+        return False
+    end = bisect_right(counts.own, at, key=lambda step: step.at)
+    hold = HOLDS[caution].beside if found.beside else HOLDS[caution].alone
+    return has_lasted(counts.own[max(0, end - LONGEST_LASTING) : end], learnt.share, hold)
 
 
 def looks(counts: Counts, caution: Caution, learnt: Learnt, *, beside_only: bool = False) -> Iterator[Look]:

@@ -11,7 +11,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from rearguard_controller.judgement import brakes, cause, permissions, surroundings, together, way_back, worse
+from rearguard_controller.judgement import (
+    brakes,
+    cause,
+    dependencies,
+    permissions,
+    surroundings,
+    together,
+    way_back,
+    worse,
+)
 from rearguard_controller.judgement.case import Case, seen_of
 from rearguard_controller.model import Alert, Facts, Reason, ReasonCode, Release, Target
 
@@ -38,7 +47,7 @@ QUESTIONS: dict[ReasonCode, Question] = {
     ReasonCode.NOT_SHOWN_BY_OLDER: Question(cause.not_shown_by_older, cause.look_elsewhere),
     ReasonCode.EVIDENCE_SUFFICES: Question(worse.evidence_suffices, worse.bring_evidence),
     ReasonCode.NOT_A_BLIP: Question(worse.not_a_blip, worse.let_it_last),
-    ReasonCode.DEPENDENCIES_HEALTHY: Question(cause.dependencies_healthy, cause.heal_the_dependencies),
+    ReasonCode.DEPENDENCIES_HEALTHY: Question(dependencies.dependencies_healthy, dependencies.heal_them),
     ReasonCode.KNOWN_GOOD_EXISTS: Question(way_back.known_good_exists, way_back.trust_a_version),
     ReasonCode.NOT_ALREADY_HANDLED: Question(brakes.not_already_handled, brakes.handle_by_hand),
     ReasonCode.NO_OPEN_ROLLBACK: Question(brakes.no_open_rollback, brakes.end_the_rollback),

@@ -34,7 +34,7 @@ from rearguard_controller.model.codes import (
 )
 from rearguard_controller.model.counts import Counts, Tally
 from rearguard_controller.model.decisions import Decision, Evidence, Reason, Rollback, Step, Together
-from rearguard_controller.model.facts import AlertFacts, Companion, Facts, Measured, TargetFacts
+from rearguard_controller.model.facts import AlertFacts, Companion, Facts, Measured, PendingAlert, TargetFacts
 from rearguard_controller.model.labels import DRILL_LABEL, VERSION_LABEL, Labels, agree, is_subset, normalised
 from rearguard_controller.model.observations import (
     Alert,
@@ -125,6 +125,7 @@ __all__ = [
     "OwnerTool",
     "Ownership",
     "PauseOwner",
+    "PendingAlert",
     "Phase",
     "Policy",
     "PrometheusRelease",

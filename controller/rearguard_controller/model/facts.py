@@ -5,7 +5,9 @@ Here: the records. Each brings the evidence that it rests on, so that a new ques
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rearguard_controller.model.codes import AlertState
 from rearguard_controller.model.counts import Counts
@@ -14,6 +16,20 @@ from rearguard_controller.model.labels import Labels
 from rearguard_controller.model.observations import Measurement, Release, SharedFault, Silencing, TargetState
 from rearguard_controller.model.ownership import Ownership, Room
 from rearguard_controller.model.targets import StormLimit, Target
+
+
+class PendingAlert(NamedTuple):
+    """A trigger alert that pends.
+
+    Attributes:
+        name: of the alert.
+        since: when its expression became true, in seconds since the epoch.
+        of_errors: whether it is about a share of failed requests.
+    """
+
+    name: str
+    since: float
+    of_errors: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,9 @@ class TargetFacts:
         actions_in_budget: automatic rollbacks within the period of the budget.
         budget_frees_at: when one more is allowed; None while some are left.
         sick_dependencies: targets that this one depends on, each with what is wrong with it.
+        pending_dependencies: targets that this one depends on, each with its trigger alerts that pend.
+        counted_dependencies: what those were asked and failed, all versions of each together, around the release of
+            this one; only where it was counted.
         dependencies_detail: why it is not known which of them are sick; empty when it is known.
         ownership: who else changes the workload; None where that is not asked.
         room: whether the version that would be gone back to finds room; None as long as that was not asked.
@@ -62,6 +81,8 @@ class TargetFacts:
     actions_in_budget: int = 0
     budget_frees_at: float | None = None
     sick_dependencies: Labels = field(default_factory=dict)
+    pending_dependencies: Mapping[str, tuple[PendingAlert, ...]] = field(default_factory=dict)
+    counted_dependencies: Mapping[str, Counts] = field(default_factory=dict)
     dependencies_detail: str = ""
     ownership: Ownership | None = None
     room: Room | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rearguard_controller.model.codes import AfterCrash, Caution, Mode, OnFailure, OwnerRule, Trust, WorkloadKind
@@ -248,12 +249,23 @@ class Target:
     health: HealthCheck | None = None
     recovery_within: float | None = None
     depends_on: tuple[str, ...] = ()  # names of targets whose trouble is not blamed on this one's release
+    reached_through: tuple[str, ...] = ()  # what those depend on in turn, nearest first, without this one
     prometheus: str = ""  # which of several Prometheus it is judged by; empty: that of `prometheus.url`
 
     @property
     def drains(self) -> bool:
         """Whether a hook leads traffic away inside a cluster."""
         return any(isinstance(hook.action, Drain) for hook in self.before)
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Names of all targets that it depends on, also through others."""
+        return (*self.depends_on, *self.reached_through)
+
+    def independent_dependencies(self, known: Mapping[str, Target]) -> tuple[Target, ...]:
+        """The dependencies that do not depend on this target in turn: of those, nobody knows who troubles whom."""
+        found = (known[name] for name in self.dependencies if name in known)
+        return tuple(each for each in found if self.name not in each.dependencies)
 
     @property
     def unit(self) -> str:

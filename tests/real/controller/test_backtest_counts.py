@@ -32,8 +32,16 @@ STORIES = {
     "noisy": (lambda s: 4.0 + (s // 5) % 2, lambda s: 4.0 + (s // 5) % 2, 0.0),  # 9 % before and after
     "blip": (lambda _: 0.0, lambda s: 50.0 if 60 < s <= 70 else 0.0, 0.0),
     "caller": (lambda _: 0.0, lambda s: 2.0 if s > 65 else 0.0, 0.0),  # of bad, released at the same time
+    "sooner": (lambda _: 0.0, lambda s: 2.0 if s > 55 else 0.0, 0.0),  # likewise, and scraped a step sooner
+    "between": (lambda s: 2.0 if s > 60 else 0.0, lambda s: 2.0 if s > 60 else 0.0, 600.0),  # calls bad, too
+    "far": (lambda _: 0.0, lambda s: 2.0 if s > 60 else 0.0, 0.0),  # calls bad through it
 }
-NEEDS = {"caller": "    depends_on: [bad]\n"}
+NEEDS = {
+    "caller": "    depends_on: [bad]\n",
+    "sooner": "    depends_on: [bad]\n",
+    "between": "    depends_on: [bad]\n",
+    "far": "    depends_on: [between]\n",
+}
 
 
 def written(folder):
