@@ -9,7 +9,7 @@ from rearguard_controller.adapters.prometheus import AlertingRule, PrometheusAle
 from rearguard_controller.errors import SourceError
 from rearguard_controller.facts.alerts_now import READING_HOLDS, AlertsNow
 from rearguard_controller.facts.storm import Trouble
-from rearguard_controller.model import AlertState, StormLimit
+from rearguard_controller.model import AlertState, PendingAlert, StormLimit
 from unit.controller.factories import NOW, TARGET, alert, target
 
 
@@ -46,6 +46,14 @@ class Scene:
 
     async def read(self, **how):
         return await self.alerts_now.read(**how)
+
+
+async def test_a_trigger_alert_that_pends_is_told_with_its_target():
+    scene = Scene(alert("Other", service_name="other"))
+    scene.lists.pending = [alert(), alert("NoTrigger", action="page")]
+    (pends,) = (await scene.read()).pending.items()
+    assert pends == (TARGET, (PendingAlert(alert().name, NOW, of_errors=False),))
+    assert (await scene.read()).troubled == frozenset()
 
 
 async def test_all_who_ask_within_a_second_share_one_reading_and_later_ones_read_again():

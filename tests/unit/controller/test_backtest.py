@@ -299,6 +299,21 @@ def test_a_sick_dependency_is_not_blamed_on_the_release():
     assert codes(report) == ["recent_release", "dependencies_healthy"]
 
 
+def test_a_dependency_whose_alert_pends_holds_a_rollback_up_until_it_fires():
+    def past(**pending):
+        made = Made((shop(depends_on=("payments",)), shop("payments")))
+        made.serves("v1", 0, 10).serves("v2", 10.001, 12).shows("v2", 10.1, 12, 0.3).fires(10.12, 10.9)
+        made.serves("p1", 0, 48, of="payments")
+        return made.fires(10.14, 12, of="payments", version="p1", **pending).judged()
+
+    assert begun(past()) == [("checkout", "v2", "v1", 10.12)]
+    report = past(pending=0.03)
+    assert begun(report) == []
+    assert set(codes(report)) == {"recent_release", "dependencies_healthy"}
+    detail = next(each.decision.reasons for each in report.left if each.decision.target == "checkout")
+    assert any("its trigger alert ReleaseErrorRate pends since" in each.detail for each in detail)
+
+
 def test_without_data_nothing_is_rolled_back():
     made = Made((shop(),)).serves("v1", 0, 10).serves("v2", 10.001, 12, figure=None).fires(10.2, 12)
     report = made.judged()

@@ -518,6 +518,23 @@ def test_targets_may_depend_on_targets_that_come_later_and_on_one_another():
     text = changed("    policy: standard\n", "    policy: standard\n    depends_on: [payments]\n", FULL)
     checkout, payments = parse(text + "    depends_on: [checkout]\n").targets
     assert (checkout.depends_on, payments.depends_on) == (("payments",), ("checkout",))
+    assert (checkout.dependencies, payments.dependencies) == (("payments",), ("checkout",))
+
+
+def test_what_a_target_depends_on_through_others_is_known():
+    more = "".join(
+        f"  - name: {name}\n    match: {{service_name: {name}}}\n    policy: standard\n"
+        f"    release: {{command: {{current: [x], rollback: [x]}}}}\n    depends_on: [{needs}]\n"
+        for name, needs in (("cart", "stock"), ("stock", "ledger, cart"), ("ledger", "payments"))
+    )
+    text = changed("    policy: standard\n", "    policy: standard\n    depends_on: [cart]\n", FULL)
+    checkout, payments, cart, stock, _ = parse(text + more).targets
+    assert checkout.dependencies == ("cart", "stock", "ledger", "payments")
+    assert (checkout.depends_on, payments.dependencies) == (("cart",), ())
+    assert (cart.dependencies, stock.dependencies) == (
+        ("stock", "ledger", "payments"),
+        ("ledger", "cart", "payments"),
+    )
 
 
 def test_a_storm_is_more_than_three_targets_in_five_minutes_unless_it_is_set():

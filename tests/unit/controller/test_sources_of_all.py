@@ -105,6 +105,10 @@ def test_what_a_target_depends_on_is_asked_where_it_is_judged():
     scene.use(dependant, scene.there, scene.db)
     assert [each.name for each in scene.all.of_dependencies(dependant)] == ["us"]
     assert scene.all.of_dependencies(scene.db) == ()
+    through = target(name="here", depends_on=("there",), reached_through=("db",))
+    scene.use(through, target(name="there"), scene.db)
+    assert [each.name for each in scene.all.of_dependencies(through)] == ["us"]
+    assert [each.name for each in scene.all.independent_dependencies(through)] == ["there", "db"]
 
 
 def test_an_alert_whose_prometheus_is_known_is_of_no_target_of_another():
