@@ -17,7 +17,7 @@ from statistics import median
 from rearguard_controller.judgement.already_firing import UNSEEN, changed_after
 from rearguard_controller.judgement.case import READ_PROMETHEUS, Case
 from rearguard_controller.judgement.evidence import (
-    DOUBT,
+    HINT,
     STEP,
     WINDOWS,
     Weighed,
@@ -35,7 +35,7 @@ LONGEST_SCRAPE = 15.0  # seconds between two scrapes, as they are supported
 RESOLUTION = LONGEST_SCRAPE + STEP  # seconds by which a beginning may be measured wrongly: a scrape, and a step
 ENOUGH = 30  # requests that tell whether it fails still
 TELLING = 10  # failures of the release that are enough to compare with: then it is looked no further back
-LEAST_PART = 0.1  # of its caller's failures, which a dependency has to fail to explain them; retries count, too
+LEAST_PART = 0.2  # of its caller's failures, which a dependency has to fail to explain them; retries count, too
 LEAST_SHARE = 0.5  # of its caller's share of failures; then it explains them, too, however few its requests are
 LEAST_SCRAPES = 3  # with requests: fewer do not say how far they lie apart
 PENDS_FOR = 180.0  # seconds after the fault began, in which an alert that pends has to fire
@@ -88,7 +88,7 @@ def _fault_of(case: Case, theirs: Counts) -> Weighed | None:
     """What a dependency fails now, if that is no luck, and may be what the release shows; None if it is not."""
     known, asked = learn(theirs.before), _asked(theirs, case.facts.now)
     found = weigh(theirs, Caution.STANDARD, known, case.facts.now)
-    if found is None or found.nats < DOUBT or found.failures <= 1 or not _fails_still(asked, known.share):
+    if found is None or found.nats < HINT or found.failures <= 1 or not _fails_still(asked, known.share):
         return None
     own = case.facts.measured.counts
     if own is not None and not (_explains(asked, _asked(own, case.facts.now)) and _is_no_later(case, theirs, own)):

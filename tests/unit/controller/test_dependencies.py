@@ -68,6 +68,13 @@ def test_few_requests_are_enough(requests, failures):
     assert answer(theirs(*(failures,) * 3, requests=requests), own=own).holds is False
 
 
+def test_of_few_requests_it_is_looked_back_until_enough_failed():
+    """One request in twenty fails, at one a second; the newest failure of the dependency is 25 s old."""
+    own = counts(*(WELL,) * 24, *(WELL, WELL, WELL, 1.0) * 15, requests=5.0)
+    rare = theirs(*(1.0, WELL, WELL, WELL) * 14, 1.0, *(WELL,) * 5, requests=5.0)
+    assert answer(rare, own=own).holds is False
+
+
 def test_one_that_its_caller_stopped_asking_shows_a_high_share_of_few():
     """A circuit breaker: of a hundred failures of the caller in a step, two are calls."""
     failing = [Tally(NOW - 5.0 * n, 2.0, 2.0) for n in range(3, -1, -1)]
@@ -107,6 +114,23 @@ def test_a_bad_release_is_decided_as_soon_beside_a_dependency_that_is_merely_noi
     assert reason.holds is True
     assert decision.would is Verdict.ROLL_BACK
     assert decision.would is judged()[0].would
+
+
+FEW = counts(*(WELL,) * 24, *(1.5,) * 4, requests=5.0)  # a release of which six requests failed
+
+
+@pytest.mark.parametrize(
+    "dependency",
+    [
+        theirs(1.0, 1.0, WELL, requests=5.0, of_each=0.2),  # a base of 4 %: two of fifteen are luck
+        theirs(5.0, 5.0, *(WELL,) * 14, requests=5.0),  # a blip that was over a minute ago
+        replace(theirs(), own=(Tally(NOW, 1.0, 1.0),)),  # one request came, and failed
+        theirs(requests=1.0, every=6, ago=25.0),  # it is asked twice a minute: nobody waits for that
+    ],
+    ids=["luck", "a blip", "one failure", "nobody asks"],
+)
+def test_few_requests_of_a_dependency_hold_up_nobody_by_luck(dependency):
+    assert answer(dependency, own=FEW).holds is True
 
 
 def test_a_release_that_was_proved_worse_before_its_dependency_began_to_fail_is_to_blame():
