@@ -21,6 +21,7 @@ LIBRARIES = {
     "difflib",
     "enum",
     "hashlib",
+    "itertools",
     "math",
     "re",
     "typing",

@@ -58,9 +58,9 @@ async def count(sources: SourcesOfAll, target: Target, known: TargetFacts, now: 
 def told(name: str, said: Counts | SourceError | None, now: float) -> Evidence:
     """What was counted of a dependency, as a decision keeps it."""
     if isinstance(said, SourceError):
-        answer = f"{name}: no answer: {said.message}"
+        answer = f"{name} gave no answer: {said.message}"
     elif said is None:
-        answer = f"{name}: no counts of requests"
+        answer = f"{name} shows no counts of requests"
     else:
         lately = [each for each in said.own if now - LATELY < each.at <= now]
         requests, failures = sum(each.requests for each in lately), sum(each.failures for each in lately)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import median
 
 from rearguard_controller.judgement.already_firing import UNSEEN, changed_after
 from rearguard_controller.judgement.case import READ_PROMETHEUS, Case
@@ -165,5 +164,6 @@ def _is_not_seen_yet(case: Case, theirs: Counts) -> bool:
     asked = [each.at for each in _asked(theirs, now) if each.at > now - WINDOWS[-1]]
     if start is None or len(asked) < LEAST_SCRAPES or asked[-1] >= start + 2 * STEP:
         return False
-    usual = median(after - before for before, after in pairwise(asked))
+    apart = sorted(after - before for before, after in pairwise(asked))
+    usual = apart[len(apart) // 2]
     return usual <= LONGEST_SCRAPE and now < asked[-1] + usual + STEP
