@@ -228,6 +228,48 @@ async def test_on_postgres_too(tmp_path, postgres_server):
     await campaign(tmp_path, [point], order="as_one", fails=(), server=postgres_server)
 
 
+async def over_two_shards(folder, point, order, server):
+    """Two replicas lead one target each; one is killed at a point, and the other carries both to their end."""
+    folder.mkdir(parents=True)
+    it = Shop(folder, Store(await server.database()))
+    it.order, it.more, it.fires = f"together_order: {order}", "sharding: {shards: 2}\n", False
+    async with it.running():
+        await it.prepare()
+        first, second = await it.serve_deadly(*point), await it.serve()
+        await it.until(lambda: _each_leads_one(it), every=0.2, what="each leads one")
+        it.fires = True
+        await it.until(lambda: first.returncode is not None, every=0.1, what="one is killed")
+        assert first.returncode == -signal.SIGKILL, it.logs()[-3000:]
+        await it.end_of_both()
+        assert await it.end(second, signal.SIGTERM) == 0, it.logs()
+        await checked(it, went=True)
+
+
+async def _each_leads_one(it):
+    held = "select holder from shard where until > extract(epoch from clock_timestamp())"
+    holders = await it.store.rows(held)
+    return len(holders) == len(set(holders)) == len(NAMES)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("order", ["as_one", "stated"])
+async def test_a_replica_that_dies_while_targets_of_two_shards_go_back_is_followed_by_the_other(
+    tmp_path, postgres_server, order
+):
+    points = [
+        ("after", "step_done", f"{DRAIN}/1"),
+        ("after", "step_started", f"{ROLL_BACK}/1"),
+        ("after", "step_done", f"{ROLL_BACK}/1"),
+        ("after", "together_done", "None/1"),
+    ]
+    for pair in (points[:2], points[2:]):
+        each = (
+            over_two_shards(tmp_path / "-".join(point).replace("/", "-"), point, order, postgres_server)
+            for point in pair
+        )
+        await asyncio.gather(*each)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("order", ["as_one", "stated"])
