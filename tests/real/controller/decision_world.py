@@ -195,7 +195,8 @@ class WorldPrometheus(Prometheus):
     def _then(self, query, start, end, step):
         """The figure of each version; there is no past to adopt."""
         found, count = {}, int((end - start) // step) + 1
-        for at in (start + step * number for number in range(count) if query == FIGURE):
+        asks = query.partition("{")[0] == FIGURE  # of one target only
+        for at in (start + step * number for number in range(count) if asks):
             version, past = self._world.at(at) or (None, None)
             if past is not None:
                 found.setdefault(version, []).append([at, str(_figure(past=past))])
