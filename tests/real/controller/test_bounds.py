@@ -15,6 +15,7 @@ from unit.controller import factories as make
 
 MOST = 1024 * 1024  # characters of a page, as docs/api.md has it
 SENDER = "Bearer send-1"
+FOR_EVER = "retention: 73000d\n"  # records of 1970 stay, however long a test takes
 
 
 def noted(number, reason="why"):
@@ -80,7 +81,7 @@ async def test_lists_over_http_go_on_where_a_page_of_much_text_ended(tmp_path):
     journal = SqliteJournal.open(tmp_path / "journal.db")
     await fill(journal, [400_000] * 5)
     await journal.close()
-    async with serving(tmp_path) as service:
+    async with serving(tmp_path, more=FOR_EVER) as service:
         for path, name in (("decisions", "decisions"), ("audit", "actions")):
 
             async def ask(before, path=path, name=name):
@@ -98,7 +99,7 @@ async def test_a_damaged_record_is_named_in_its_page(tmp_path):
     journal = SqliteJournal.open(tmp_path / "journal.db")
     await fill(journal, [1, 1, 1])
     await journal.close()
-    async with serving(tmp_path) as service:
+    async with serving(tmp_path, more=FOR_EVER) as service:
         with beside(tmp_path / "journal.db") as connection:
             connection.execute("update decisions set body = '{' where id = 'd1'")
         _, page = await service.get(f"{BASE}/decisions")
@@ -112,7 +113,7 @@ async def test_a_decision_of_before_with_endless_annotations_is_shown_with_bound
     long = replace(make.alert(), annotations={f"a{number}": "x" * 65_000 for number in range(100)})
     await journal.record(make.decision("d1", alert=long), action=noted(1))
     await journal.close()
-    async with serving(tmp_path) as service:
+    async with serving(tmp_path, more=FOR_EVER) as service:
         _, page = await service.get(f"{BASE}/decisions")
         [shown] = page["decisions"]
         assert len(json.dumps(page)) < 300_000

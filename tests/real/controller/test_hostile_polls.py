@@ -104,7 +104,8 @@ async def test_a_record_of_before_with_a_time_that_no_calendar_shows_spoils_no_l
         decision = make.decision(f"d-{number}", alert=replace(make.alert(), starts_at=at), decided_at=at)
         await journal.record(decision, action=OperatorAction(at, "ann", "trigger", "checkout", "why"))
     await journal.close()
-    async with serving(tmp_path) as service:
+    kept = "retention: 73000d\n"  # records of 1970 stay, however long this takes
+    async with serving(tmp_path, more=kept) as service:
         status, page = await service.get(f"{BASE}/decisions")
         assert status == 200
         assert [each["id"] for each in page["decisions"]] == ["d-2", "d-1", "d-0"]

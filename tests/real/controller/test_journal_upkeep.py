@@ -155,14 +155,14 @@ EVENTS_OF_ONE = 10
 TARGETS = 50
 
 
-def fill(path, rollbacks: int = ROLLBACKS) -> None:
+def fill(path, rollbacks: int = ROLLBACKS, begin: float = NOW) -> None:
     """Many closed rollbacks with their events and decisions, written in bulk: the same ten events for each."""
     value = first = rollback("ID", of=target(name="TARGET", before=(), after=(), health=None), decision_id="DECISION")
     turns = ["step_started", *["step_interrupted", "step_started"] * 3, "step_done"]
-    events = [noted(kind, 0, at=NOW + n) for n, kind in enumerate(turns)] + [noted("closed", outcome="recovered")]
+    events = [noted(kind, 0, at=begin + n) for n, kind in enumerate(turns)] + [noted("closed", outcome="recovered")]
     for event in events:
         value = apply(value, event)
-    events.insert(0, Event(EventKind.OPENED, NOW, opened=first))
+    events.insert(0, Event(EventKind.OPENED, begin, opened=first))
     assert len(events) == EVENTS_OF_ONE
     body, judged = codec.dump(value), codec.dump(decision("DECISION", rollback_id="ID"))
     each = [(n, event.kind, codec.dump(event)) for n, event in enumerate(events)]
@@ -183,8 +183,8 @@ def fill(path, rollbacks: int = ROLLBACKS) -> None:
             " decision_id, closed_at, body) values (?, ?, 'alert', ?, 'closed', ?, ?, ?, ?, ?)",
             (
                 (
-                    f"r{n:07}", f"t{n % TARGETS}", f"v{n}", "failed" if n % 1000 == 0 else "recovered", NOW + 60 * n,
-                    f"d{n}", NOW + 60 * n + 9, named(body, n),
+                    f"r{n:07}", f"t{n % TARGETS}", f"v{n}", "failed" if n % 1000 == 0 else "recovered",
+                    begin + 60 * n, f"d{n}", begin + 60 * n + 9, named(body, n),
                 )
                 for n in numbers
             ),
@@ -192,7 +192,7 @@ def fill(path, rollbacks: int = ROLLBACKS) -> None:
         connection.executemany(
             "insert into rollback_events (rollback_id, n, at, kind, epoch, body) values (?, ?, ?, ?, 1, ?)",
             (
-                (f"r{n:07}", place, NOW + 60 * n + place, kind, named(text, n))
+                (f"r{n:07}", place, begin + 60 * n + place, kind, named(text, n))
                 for n in numbers
                 for place, kind, text in each
             ),
@@ -200,7 +200,7 @@ def fill(path, rollbacks: int = ROLLBACKS) -> None:
         connection.executemany(
             "insert into decisions (id, target, alert, verdict, decided_at, body)"
             " values (?, ?, ?, 'roll_back', ?, ?)",
-            ((f"d{n}", f"t{n % TARGETS}", f"a{n % 20}", NOW + 60 * n, named(judged, n)) for n in numbers),
+            ((f"d{n}", f"t{n % TARGETS}", f"a{n % 20}", begin + 60 * n, named(judged, n)) for n in numbers),
         )
         connection.executemany(
             "insert into handled (target, version, rollback_id) values (?, ?, ?)",
