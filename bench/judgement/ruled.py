@@ -30,6 +30,27 @@ FIRING = 'ALERTS{alertstate="firing", alertname=~"Release.*|CriticalMemoryUsage"
 FIRST = f"min by (service_name, alertname, action) (min_over_time(timestamp({FIRING})[2h:5s]))"
 
 
+def replayed(lines, end, *, every, folder, expression=FIRST, patience=1500):
+    """What promtool says of an expression at `end`. `every`: seconds between samples, and between evaluations."""
+    scrape, evaluation = every
+    test = {"interval": f"{scrape:g}s", "input_series": lines, "promql_expr_test": [
+        {"expr": expression, "eval_time": f"{end:g}s", "exp_samples": [{"labels": "none", "value": 0}]}
+    ]}  # fmt: skip
+    path = folder / "drawn.test.yml"
+    path.write_text(yaml.safe_dump({
+        "rule_files": [str(RULES / f"{name}.yml") for name in FILES],
+        "evaluation_interval": f"{evaluation:g}s",
+        "group_eval_order": [f"rearguard.{name}" for name in GROUPS],
+        "tests": [test],
+    }, width=10**9))  # fmt: skip
+    command = [find("promtool"), "test", "rules", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience, env=environment())
+    said = done.stdout + done.stderr
+    assert "got:" in said, said[-2000:]
+    assert "err:" not in said, said[-2000:]
+    return said.split("got:", 1)[1]
+
+
 def fired(incidents, start, end, every, folder):
     """By seed: alert, whether it may roll back, seconds after the release when it first fired, and of the caller."""
     lines = [
@@ -37,23 +58,9 @@ def fired(incidents, start, end, every, folder):
         for each in incidents
         for name, values in shapes.scraped(each, start, end, every).items()
     ]
-    test = {"interval": f"{every:g}s", "input_series": lines, "promql_expr_test": [
-        {"expr": FIRST, "eval_time": f"{end - start:g}s", "exp_samples": [{"labels": "none", "value": 0}]}
-    ]}  # fmt: skip
-    path = folder / "drawn.test.yml"
-    path.write_text(yaml.safe_dump({
-        "rule_files": [str(RULES / f"{name}.yml") for name in FILES],
-        "evaluation_interval": f"{every:g}s",
-        "group_eval_order": [f"rearguard.{name}" for name in GROUPS],
-        "tests": [test],
-    }, width=10**9))  # fmt: skip
-    command = [find("promtool"), "test", "rules", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1500, env=environment())
-    said = done.stdout + done.stderr
-    assert "got:" in said, said[-2000:]
-    assert "err:" not in said, said[-2000:]
+    said = replayed(lines, end - start, every=(every, every), folder=folder)
     found = defaultdict(list)
-    for labels, value in re.findall(r"\{([^}]*)\} ([\d.E+]+)", said.split("got:", 1)[1]):
+    for labels, value in re.findall(r"\{([^}]*)\} ([\d.E+]+)", said):
         named = dict(re.findall(r'(\w+)="([^"]*)"', labels))
         service = named["service_name"]
         seed, of_caller = int(service.lstrip("cn")), service.startswith("c")

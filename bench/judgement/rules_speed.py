@@ -9,16 +9,12 @@ import argparse
 import random
 import re
 import statistics
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from incidents import drawn, failing
-from ruled import FILES, GROUPS, RULES
-
-from local_stack.binaries import environment, find
+from ruled import replayed
 
 STEP, RELEASED, USUAL = 5, 300, 0.001  # seconds between scrapes; when the release comes; share that fails before
 FIRST = (
@@ -91,22 +87,8 @@ def fired(line, services, folder):
         more, began[number] = series(line, number, chance)
         lines += more
     end = RELEASED + 65 + line.watched
-    test = {"interval": "1s", "input_series": lines, "promql_expr_test": [
-        {"expr": FIRST, "eval_time": f"{end}s", "exp_samples": [{"labels": "none", "value": 0}]}
-    ]}  # fmt: skip
-    path = folder / "drawn.test.yml"
-    path.write_text(yaml.safe_dump({
-        "rule_files": [str(RULES / f"{name}.yml") for name in FILES],
-        "evaluation_interval": f"{STEP}s",
-        "group_eval_order": [f"rearguard.{name}" for name in GROUPS],
-        "tests": [test],
-    }, width=10**9))  # fmt: skip
-    command = [find("promtool"), "test", "rules", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3000, env=environment())
-    said = done.stdout + done.stderr
-    assert "got:" in said, said[-2000:]
-    assert "err:" not in said, said[-2000:]
-    named = re.findall(r'service_name="s(\d+)"\} ([\d.E+]+)', said.split("got:", 1)[1])
+    said = replayed(lines, end, every=(1, STEP), folder=folder, expression=FIRST, patience=3000)
+    named = re.findall(r'service_name="s(\d+)"\} ([\d.E+]+)', said)
     at = {int(number): float(value) for number, value in named}
     return [at[number] - began[number] if number in at else None for number in range(services)]
 

@@ -57,7 +57,7 @@ def _values(samples):
 
 def fired(incidents, folder):
     """By service: version, alert, and seconds after the release when it first fired."""
-    last = max(one.end for each in incidents for one in (*each.instances, *each.neighbour))
+    last = max(one.end for each in incidents for one in (*each.instances, *each.between, *each.neighbour))
     looks = [float(at) for at in range(0, int(last) + 1, 5)]
     asked = [{"expr": FIRING, "eval_time": f"{at - BEFORE:g}s", "exp_samples": NOTHING} for at in looks]
     series = written(Lines(), incidents, -BEFORE).written()

@@ -142,6 +142,18 @@ class FactGatherer:
         others = (of_others(target, known, reading.read_at), *counted.evidence, *of_companions(companions))
         known = replace(known, counted_dependencies=counted.counts, companions=companions)
         facts = replace(facts, target=replace(known, evidence=(*known.evidence, *others)))
+        return await self._each(target, facts, confirmed, measured, record=record)
+
+    async def _each(
+        self,
+        target: Target,
+        facts: Facts,
+        confirmed: Sequence[Confirmation | Exception],
+        measured: list[tuple[Condition, Measured]],
+        *,
+        record: bool,
+    ) -> tuple[Gathered | Exception, ...]:
+        """What was found of each alert; a fault of ours in the place of the alert that it kept from being judged."""
         alike, prometheus = Alike(facts), self._sources.of(target).prometheus
         gathered: list[Gathered | Exception] = []
         for said in confirmed:
