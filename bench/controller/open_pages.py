@@ -51,7 +51,8 @@ class Page:
     async def look(self):
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.asked.wait(), OFTEN if self.looks > 1 else self.due or OFTEN)
+                async with asyncio.timeout(OFTEN if self.looks > 1 else self.due or OFTEN):
+                    await self.asked.wait()
             await asyncio.sleep(max(0.0, self.last + LEAST - time.monotonic()))
             self.asked.clear()
             await self.load()

@@ -110,7 +110,8 @@ async def _later_events(
     while True:
         wait = min(ends - loop.time(), watches.bookmark_every)
         try:
-            change = await asyncio.wait_for(queue.get(), max(wait, 0.0))
+            async with asyncio.timeout(max(wait, 0.0)):
+                change = await queue.get()
         except TimeoutError:
             if watches.held:
                 await asyncio.sleep(watches.bookmark_every)

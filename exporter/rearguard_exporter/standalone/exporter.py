@@ -129,7 +129,8 @@ class Exporter:
     async def _follow(self, hung_up: asyncio.Event) -> None:
         while True:
             try:
-                await asyncio.wait_for(hung_up.wait(), LOOK_EVERY)
+                async with asyncio.timeout(LOOK_EVERY):
+                    await hung_up.wait()
             except TimeoutError:
                 is_due = bool(self._told) or await self._has_changed()
             else:

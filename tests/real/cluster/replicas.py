@@ -15,6 +15,7 @@ import time
 import aiohttp
 import yaml
 
+from deadline import in_time
 from local_stack.process import free_ports
 from rearguard_controller.model.shards import shard_of
 
@@ -70,7 +71,7 @@ class Program:
     async def end(self, number=signal.SIGTERM):
         """Send a signal and wait for the end; returns the exit status."""
         self.send(number)
-        return await asyncio.wait_for(self._process.wait(), DEADLINE)
+        return await in_time(self._process.wait(), DEADLINE)
 
     async def ask(self, method, path, *, within=ASK_LIMIT, **body):
         """Status and text of an answer; raises what aiohttp raises."""

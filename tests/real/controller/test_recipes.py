@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from deadline import in_time
 from real.controller.served import BASE, NOWHERE, serving
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -120,7 +121,7 @@ async def ansible(hosts, *words):
     program = ROOT / "deploy/recipes/ansible/ansible_release.py"
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(program, hosts / "hosts.ini", *words, stdout=pipe, stderr=pipe)
-    out, err = await asyncio.wait_for(child.communicate(), 120)
+    out, err = await in_time(child.communicate(), 120)
     return child.returncode, out.decode(), err.decode()
 
 
@@ -278,7 +279,7 @@ async def test_a_platform_that_refuses_is_one_line_without_the_token(tmp_path, n
             env={**os.environ, **given, "HEROKU_TOKEN_FILE": str(tmp_path / "token")},
             stderr=asyncio.subprocess.PIPE,
         )
-        _, said = await asyncio.wait_for(child.communicate(), 60)
+        _, said = await in_time(child.communicate(), 60)
     assert child.returncode == 1
     assert said.decode().count("\n") == 1
     assert "refused" in said.decode()

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from aiohttp import web
 
+from deadline import in_time
 from local_stack.process import Program, free_ports
 from real.controller.hosted import hosted
 from real.controller.served import BASE, CONFIGURATION, OPERATOR, SENDER, VIEWER, alerts
@@ -59,7 +60,7 @@ async def raw(port, data, *, seconds=5.0):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(data)
-        return await asyncio.wait_for(reader.read(), seconds)
+        return await in_time(reader.read(), seconds)
     except TimeoutError:
         return None
     finally:
@@ -105,7 +106,7 @@ async def test_a_body_that_never_ends_is_a_408(tmp_path):
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head.encode() + b'{"version"')
-        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408")
+        assert (await in_time(reader.readline(), 5)).startswith(b"HTTP/1.1 408")
         writer.close()
 
 

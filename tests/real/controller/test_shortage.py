@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from deadline import in_time
 from rearguard_controller.adapters.actions import ActionContext, Actions, Shortages, Survivors
 from rearguard_controller.adapters.actions import process_groups as groups
 from rearguard_controller.errors import ShortageError
@@ -88,7 +89,7 @@ async def test_a_command_that_finds_none_within_its_limit_never_began_and_says_s
 
 @pytest.mark.parametrize("program", ["no-such-program", "/etc/passwd"])
 async def test_a_program_that_is_not_there_or_not_executable_fails_at_once(actions, noted, program):
-    result = await asyncio.wait_for(actions.run(CommandAction((program,), 30.0, "/"), CONTEXT), 5)
+    result = await in_time(actions.run(CommandAction((program,), 30.0, "/"), CONTEXT), 5)
     assert (result.ok, result.never_began, noted) == (False, False, [])
 
 
@@ -151,7 +152,7 @@ async def test_a_request_that_finds_none_within_its_limit_was_never_sent(actions
 async def test_a_refused_connection_fails_at_once(actions, noted):
     async with server() as (url, _):
         pass
-    result = await asyncio.wait_for(actions.look(HttpAction("POST", url, 30.0), CONTEXT), 5)
+    result = await in_time(actions.look(HttpAction("POST", url, 30.0), CONTEXT), 5)
     assert (result.ok, result.never_began, noted) == (False, False, [])
 
 

@@ -15,6 +15,7 @@ import zlib
 
 import pytest
 
+from deadline import in_time
 from real.controller.hosted import hosted
 from real.controller.served import OPERATOR, SENDER, alerts
 from real.controller.test_crowd import ask, controller, logged, needs_prlimit
@@ -42,7 +43,7 @@ async def status(port, data, source="127.0.0.1"):
     """The status of the answer to these bytes; 0 without one."""
     reader, writer = await dial(port, source)
     writer.write(data)
-    line = await asyncio.wait_for(reader.readline(), 20)
+    line = await in_time(reader.readline(), 20)
     writer.close()
     return int(line.split()[1]) if line else 0
 
@@ -132,7 +133,7 @@ async def test_of_two_senders_the_one_that_holds_more_makes_room():
     greedy = [asyncio.create_task(reading(one, 40)) for _ in range(2)]
     await asyncio.sleep(0)
     modest = asyncio.create_task(reading(two, 30))
-    assert await asyncio.wait_for(greedy[0], 5) is True
+    assert await in_time(greedy[0], 5) is True
     assert room.held == 70
     assert [greedy[1].done(), modest.done()] == [False, False]
     for each in (greedy[1], modest):

@@ -9,6 +9,7 @@ import signal
 import traceback
 from dataclasses import dataclass
 
+from deadline import in_time
 from real.crash.checks import check
 from real.crash.world import DEADLINE, REQUESTS, TARGET, world
 from rearguard_controller.journal.opening import open_journal
@@ -65,7 +66,7 @@ async def interrupted(folder, point, expected, server=None, *, number=signal.SIG
             first = await interrupt_during(it, point.kind, number)
         else:
             first = await it.serve_deadly(point.when, point.kind, point.seq)
-        code = await asyncio.wait_for(first.wait(), DEADLINE)
+        code = await in_time(first.wait(), DEADLINE)
         assert code == (-number if number == signal.SIGKILL else 0), f"it ended with {code}\n{it.logs()}"
         controller = await it.serve()
         await it.close_of_rollback()

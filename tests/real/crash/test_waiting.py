@@ -12,6 +12,7 @@ import sys
 import aiohttp
 import pytest
 
+from deadline import in_time
 from real.crash.faketime import Clock
 from real.crash.world import world
 
@@ -226,7 +227,7 @@ async def test_a_reload_keeps_a_wait_and_its_plan_and_judges_by_the_new_policy(t
 async def test_a_crash_at_the_end_of_a_wait_neither_loses_nor_doubles_the_rollback(tmp_path, when):
     async with world(tmp_path / "world") as made:
         first = await made.serve_deadly(when, "wait_ended", None, mode=act(SHORT))
-        await asyncio.wait_for(first.wait(), 30)
+        await in_time(first.wait(), 30)
         assert nothing_was_begun(made)
         await made.serve(mode=act(SHORT))
         await closed(made, "recovered")

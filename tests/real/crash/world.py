@@ -20,6 +20,7 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from deadline import in_time
 from local_stack.process import free_ports
 from real.controller.journal_kit import Store
 from rearguard_controller.journal.opening import open_journal
@@ -159,7 +160,7 @@ class World:
         """Send a controller a signal and wait for its end."""
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
-        return await asyncio.wait_for(process.wait(), DEADLINE)
+        return await in_time(process.wait(), DEADLINE)
 
     def logs(self):
         return "\n".join(each.read_text() for each in sorted(self.folder.glob("controller-*.log")))

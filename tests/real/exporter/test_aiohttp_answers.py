@@ -140,7 +140,8 @@ async def test_a_cancelled_error_of_the_handlers_own_is_its_failure_whatever_was
 async def test_a_time_limit_of_an_outer_middleware_is_the_answer_that_it_becomes(serve):
     @web.middleware
     async def limited(request, handler):
-        return await asyncio.wait_for(handler(request), 0.05 if request.path == "/slow" else None)
+        async with asyncio.timeout(0.05 if request.path == "/slow" else None):
+            return await handler(request)
 
     async def slow(_):
         await asyncio.sleep(60)

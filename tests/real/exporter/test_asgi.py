@@ -15,6 +15,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from deadline import in_time
 from real.exporter.conftest import Scrape, Site
 from rearguard_exporter import Monitor
 
@@ -389,7 +390,7 @@ def test_each_event_loop_that_serves_without_lifespan_has_its_background_work():
     async def serves():
         assert await _get(app, "/") == 200
         waiting.append(asyncio.Event())  # of this loop: a check on another cannot set it for whoever waits here
-        await asyncio.wait_for(waiting[-1].wait(), 5)
+        await in_time(waiting[-1].wait(), 5)
 
     for _ in range(3):
         asyncio.run(serves())

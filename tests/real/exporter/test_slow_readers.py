@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client.core import GaugeMetricFamily
 from starlette.applications import Starlette
 
+from deadline import in_time
 from rearguard_exporter import Monitor
 from rearguard_exporter.endpoints import shared_rendering
 
@@ -84,7 +85,7 @@ async def rest(own):
     """All that comes until the peer closes, or the whole body has come."""
     got = b""
     try:
-        while more := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(own, 1 << 20), 20):
+        while more := await in_time(asyncio.get_running_loop().sock_recv(own, 1 << 20), 20):
             got += more
             first, _, body = got.partition(b"\r\n\r\n")
             length = next(
@@ -98,7 +99,7 @@ async def rest(own):
 
 
 async def begins(own):
-    return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(own, 15), 60)
+    return await in_time(asyncio.get_running_loop().sock_recv(own, 15), 60)
 
 
 async def test_two_hundred_slow_readers_share_renderings_and_memory(site):

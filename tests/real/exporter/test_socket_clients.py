@@ -12,6 +12,7 @@ from aiohttp import ClientSession, web
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from deadline import in_time
 from real.exporter.conftest import Site
 from rearguard_exporter import Monitor
 
@@ -65,7 +66,7 @@ async def test_every_end_of_a_real_client_has_its_reason(make, eventually):
         site = Site(f"http://127.0.0.1:{port}", session)
         clients = {how: await _client(port, how) for how in ("killed", "stopped", "left", "closed")}
         for client in clients.values():
-            assert await asyncio.wait_for(client.stdout.readline(), 20) == b"hello\n"
+            assert await in_time(client.stdout.readline(), 20) == b"hello\n"
         scrape = await site.scrape()
         assert scrape.value("websocket_server_active_connections", http_route="/rooms/{room}") == 4
         assert scrape.value("websocket_server_connections_total", http_route="/rooms/{room}") == 4

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deadline import in_time
 from local_cluster.faults import Fault
 from local_stack import binaries
 from local_stack.process import Program, free_ports
@@ -64,7 +65,7 @@ async def check(folder):
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, complaints = await asyncio.wait_for(child.communicate(), 180)
+    output, complaints = await in_time(child.communicate(), 180)
     assert not complaints, complaints.decode()
     return Found(child.returncode, json.loads(output)["live"])
 

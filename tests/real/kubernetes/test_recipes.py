@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deadline import in_time
 from local_stack import npm_packages
 from real.controller.served import BASE, NOWHERE, serving
 
@@ -108,7 +109,7 @@ async def helm(tmp_path, cluster, *words, namespace="shop"):
     child = await asyncio.create_subprocess_exec(
         npm_packages.find_helm(), *words, *more, env={"HOME": str(tmp_path)}, stdout=asyncio.subprocess.PIPE
     )
-    output, _ = await asyncio.wait_for(child.communicate(), 90)
+    output, _ = await in_time(child.communicate(), 90)
     assert child.returncode == 0, words
     return output.decode()
 
@@ -142,7 +143,7 @@ async def test_helm_goes_back_to_the_revision_that_brought_the_version(cluster, 
 
 async def said(script, *words):
     child = await asyncio.create_subprocess_exec(script, "checkout", "shop", *words, stdout=asyncio.subprocess.PIPE)
-    output, _ = await asyncio.wait_for(child.communicate(), 60)
+    output, _ = await in_time(child.communicate(), 60)
     assert child.returncode == 0
     return output.decode()
 

@@ -1,11 +1,12 @@
 """A plain HTTP client of the stand-in cluster: what it sends and gets is what stands in the test."""
 
-import asyncio
 import json
 import ssl
 from contextlib import asynccontextmanager
 
 import aiohttp
+
+from deadline import in_time
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/shop/deployments"
 
@@ -45,7 +46,7 @@ class Stream:
 
     async def next(self, within=20):
         """Return the next event, None at the end of the stream."""
-        line = await asyncio.wait_for(self.response.content.readline(), within)
+        line = await in_time(self.response.content.readline(), within)
         return json.loads(line) if line else None
 
     async def seen(self):

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from deadline import in_time
 from local_cluster.cluster import running
 
 LIMIT = 60  # seconds for one command, also on a busy machine
@@ -27,7 +28,7 @@ class Kubectl:
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            output, _ = await asyncio.wait_for(child.communicate(stdin.encode()), LIMIT)
+            output, _ = await in_time(child.communicate(stdin.encode()), LIMIT)
         finally:
             if child.returncode is None:
                 child.kill()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from deadline import in_time
 from rearguard_controller.errors import JournalError
 from rearguard_controller.journal.store import Fence
 from rearguard_controller.service.leadership import PATIENCE, Leadership
@@ -64,7 +65,7 @@ async def test_a_leader_whose_journal_is_its_own_alone_outlasts_a_standstill():
 
     running = asyncio.create_task(leadership.run(lead))
     try:
-        await asyncio.wait_for(begun.wait(), 3)
+        await in_time(begun.wait(), 3)
         done, _ = await asyncio.wait([asyncio.create_task(journal.released.wait())], timeout=1)
         assert not done
     finally:

@@ -7,6 +7,7 @@ import time
 import pytest
 from prometheus_client import generate_latest
 
+from deadline import in_time
 from rearguard_exporter import Monitor
 from rearguard_exporter.background.loops import LAG_INTERVAL
 from unit.exporter.test_forking import ask, hello, said_by_us, until
@@ -91,7 +92,7 @@ def test_coroutine_checks_move_to_the_first_application_that_has_an_event_loop(m
 
     async def serve():
         await served({"type": "http", "method": "GET", "path": "/", "headers": []}, None, nobody)
-        await asyncio.wait_for(moved.wait(), 5)
+        await in_time(moved.wait(), 5)
         assert loops[-1] is asyncio.get_running_loop()
 
     asyncio.run(serve())
@@ -147,7 +148,7 @@ def test_a_check_that_needs_another_event_loop_fails_with_what_to_do_about_it(mo
 
     async def elsewhere():
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(gate.acquire(), 0.01)  # from now on it belongs to the loop of this thread
+            await in_time(gate.acquire(), 0.01)  # from now on it belongs to the loop of this thread
 
     asyncio.run(elsewhere())
 

@@ -65,7 +65,8 @@ class Mirror(Generic[T]):
         """
         if not self._listed.is_set():
             try:
-                await asyncio.wait_for(self._listed.wait(), FIRST_LOOK)
+                async with asyncio.timeout(FIRST_LOOK):
+                    await self._listed.wait()
             except TimeoutError:
                 raise self._unknown("were not listed yet") from None
         age = time.monotonic() - self._seen_at

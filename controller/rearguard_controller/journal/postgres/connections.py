@@ -103,7 +103,8 @@ class Connections:
         """Finish what is being written, then let the connections go."""
         await asyncio.gather(*self._running, return_exceptions=True)
         try:
-            await asyncio.wait_for(self.pool.close(), LIMIT)
+            async with asyncio.timeout(LIMIT):
+                await self.pool.close()
         except FAILED:
             self.pool.terminate()
 

@@ -106,11 +106,14 @@ class LiveRoutes:
         except OSError:
             return ()
         try:
-            said, _ = await asyncio.wait_for(child.communicate(), AMTOOL_LIMIT)
+            async with asyncio.timeout(AMTOOL_LIMIT):
+                said, _ = await child.communicate()
         except TimeoutError:
-            child.kill()
-            await child.wait()
             return ()
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
         names = (each.strip() for each in said.decode(errors="replace").replace("\n", ",").split(","))
         return tuple(filter(None, names)) if child.returncode == 0 else ()
 

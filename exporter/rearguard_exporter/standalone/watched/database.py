@@ -151,7 +151,8 @@ class Database:
         """
         asked = self._session.ask(self._session.read(group, limits))
         try:
-            found = await asyncio.wait_for(asked, limits.patience + _GRACE)
+            async with asyncio.timeout(limits.patience + _GRACE):
+                found = await asked
         except Exception as failure:
             if not _is_refusal(failure):
                 raise

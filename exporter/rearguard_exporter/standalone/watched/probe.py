@@ -51,7 +51,8 @@ class Probe:
         status, failure = 0, ""
         try:
             # The limit is also for looking the name up.
-            status, failure = await asyncio.wait_for(self._ask(), self._settings.timeout)
+            async with asyncio.timeout(self._settings.timeout):
+                status, failure = await self._ask()
         except TimeoutError:
             failure = f"no answer within {self._settings.timeout:g} s"
         except Exception as error:  # noqa: BLE001 - whatever an answer holds; messages of aiohttp hold the address
