@@ -54,7 +54,7 @@ class Voice:
         """The labels of its figure's values that count for the target; one without labels counts for everybody."""
         if self.figures is None:
             return ()
-        return [labels for labels in self.figures.all if not labels] or self.figures.having(target.telemetry)
+        return self.figures.bare or self.figures.having(target.telemetry)
 
     def _foreseen(self, match: Labels) -> Labels:
         return {name: value for name, value in match.items() if name not in self.unforeseen}

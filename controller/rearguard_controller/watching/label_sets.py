@@ -6,6 +6,7 @@ Here: finding by labels that a set contains, whichever of its names a label has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from rearguard_controller.model import Labels, normalised
@@ -45,6 +46,12 @@ class LabelSets:
         self.all = tuple(normalised(labels) for labels in found)
         self._found = ByLabels((labels, labels) for labels in self.all)
         self._values: dict[str, frozenset[str]] = {}  # as they were asked for: of each target anew
+        self.bare = tuple(labels for labels in self.all if not labels)  # those without any label
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The name of every label."""
+        return frozenset[str]().union(*self.all)
 
     def having(self, wanted: Labels) -> list[Labels]:
         """Those that contain all of these labels."""

@@ -7,8 +7,11 @@ instances show instead of them.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
+from itertools import islice
 
 from rearguard_controller.config import selectors
 from rearguard_controller.model import VERSION_LABEL, Labels, Target, normalised
@@ -16,6 +19,7 @@ from rearguard_controller.model.labels import ENVIRONMENT_LABEL, SERVICE_LABEL
 from rearguard_controller.watching.label_sets import LabelSets
 
 MOST_NAMED = 5  # labels, values or metrics that a sentence names
+MOST_COMPARED = 100  # values with what was asked for: each takes some 10 us, and thousands of targets may have none
 _NEEDED_OF_TARGET_INFO = (SERVICE_LABEL, ENVIRONMENT_LABEL)  # by the shipped rules
 _ADVICE_ONE = {
     ENVIRONMENT_LABEL: f"Name {ENVIRONMENT_LABEL} in `match` (and `telemetry`).",
@@ -91,7 +95,7 @@ def _foreign(wanted: Labels, foreign: Sequence[str], alerts: LabelSets, seen: Se
     if values:
         told = f'No alert of a trigger rule has {name}="{wanted[name]}"; there are {_nearest(wanted[name], values)}.'
     else:
-        names = sorted(set[str]().union(*alerts.all) - {"alertname"})
+        names = sorted(alerts.names - {"alertname"})
         told = f"No alert of a trigger rule has the label {name}; their labels are {few(names)}."
     said = [{each: of[each] for each in _NEEDED_OF_TARGET_INFO if of.get(each)} for of in seen]
     agreed = said[0] if said and all(each == said[0] for each in said) else {}
@@ -116,9 +120,19 @@ def _differing(wanted: Labels, known: LabelSets, what: str) -> str:
     return f"No {what} has {shown(wanted)} together."
 
 
-def _nearest(value: str, values: Collection[str]) -> str:
-    near = get_close_matches(value, sorted(values), MOST_NAMED, 0.5)
-    return few([*sorted(near), *sorted(set(values) - set(near))])
+def _nearest(value: str, values: frozenset[str]) -> str:
+    """The values that are most like it, of many those that stand around it in the alphabet; then others."""
+    ordered = _ordered(values)
+    begin = max(0, min(bisect_left(ordered, value) - MOST_COMPARED // 2, len(ordered) - MOST_COMPARED))
+    near = sorted(get_close_matches(value, ordered[begin : begin + MOST_COMPARED], MOST_NAMED, 0.5))
+    others = islice((each for each in ordered if each not in near), MOST_NAMED)
+    return _shortened([*near, *others], len(ordered))
+
+
+@lru_cache(maxsize=4)
+def _ordered(values: frozenset[str]) -> tuple[str, ...]:
+    """Sorted once for all targets that look for one of them."""
+    return tuple(sorted(values))
 
 
 def of_others(target: Target, instances: Iterable[Labels]) -> str:
@@ -218,4 +232,9 @@ def shown(labels: Labels) -> str:
 def few(names: Iterable[str]) -> str:
     """At most `MOST_NAMED` of these, and how many more there are."""
     every = list(names)
-    return ", ".join(every[:MOST_NAMED]) + (f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else "")
+    return _shortened(every, len(every))
+
+
+def _shortened(first: Sequence[str], count: int) -> str:
+    """The first of so many."""
+    return ", ".join(first[:MOST_NAMED]) + (f" and {count - MOST_NAMED} more" if count > MOST_NAMED else "")
