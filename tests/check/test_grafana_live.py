@@ -57,7 +57,7 @@ async def _visit(address):
             assert answer.status == 204
         async with session.ws_connect("/feed") as socket:
             await socket.send_str("hello")
-            await socket.receive(timeout=5)
+            await socket.receive(timeout=30)
 
 
 class Prometheus:

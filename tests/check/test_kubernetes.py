@@ -226,8 +226,8 @@ def test_the_probes_and_prometheus_are_answered_without_a_token(tmp_path, folder
     try:
         controller.start()
         for path in (container["livenessProbe"]["httpGet"]["path"], "/metrics"):
-            assert requests.get(address + path, timeout=5).status_code == 200
-        assert requests.get(address + "/api/monitoring/rollback/status", timeout=5).status_code == 401
+            assert requests.get(address + path, timeout=30).status_code == 200
+        assert requests.get(address + "/api/monitoring/rollback/status", timeout=30).status_code == 401
     finally:
         controller.stop()
 

@@ -112,7 +112,7 @@ def wait_for_close(asker: Asker, within: float = 150) -> dict[str, Any]:
 
 
 def client_gets(stack: Stack) -> int:
-    return requests.get(f"{stack.layout.proxy}/products", timeout=5).status_code
+    return requests.get(f"{stack.layout.proxy}/products", timeout=30).status_code
 
 
 def test_a_bad_release_is_rolled_back_once_however_often_the_alert_is_delivered(stack):
@@ -153,7 +153,7 @@ def test_a_bad_release_is_rolled_back_once_however_often_the_alert_is_delivered(
                 f"{stack.layout.controller}/webhook/alertmanager",
                 json=repeated,
                 headers={"Authorization": f"Bearer {stack.layout.token('sender')}"},
-                timeout=5,
+                timeout=30,
             )
             assert answer.status_code == 202
         wait_until(

@@ -115,7 +115,7 @@ async def test_the_role_is_checked_before_the_body_is_asked_for(service):
                 f"POST /webhook/alertmanager HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
                 "Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n".encode()
             )
-            assert (await in_time(reader.readline(), 5)).startswith(expected)
+            assert (await in_time(reader.readline(), 30)).startswith(expected)
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):

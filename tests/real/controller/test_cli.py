@@ -82,7 +82,7 @@ def serving(folder, url, *flags, limit=None):
         deadline = time.monotonic() + 15
         while True:
             with contextlib.suppress(requests.ConnectionError):
-                if requests.get(url + "/healthz", timeout=5).ok:
+                if requests.get(url + "/healthz", timeout=30).ok:
                     break
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, (folder / "log").read_text()
@@ -198,7 +198,7 @@ def test_with_port_0_the_ready_line_names_the_port_that_was_taken(tmp_path):
         try:
             ready = next(json.loads(line) for line in process.stderr if "ready" in line)
             assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", ready["rearguard.listen"])
-            assert requests.get(f"http://{ready['rearguard.listen']}/healthz", timeout=5).ok
+            assert requests.get(f"http://{ready['rearguard.listen']}/healthz", timeout=30).ok
         finally:
             process.terminate()
             process.communicate(timeout=15)
@@ -221,9 +221,9 @@ def test_a_full_disk_is_a_503_that_alertmanager_retries_and_the_service_lives_on
         assert codes[0] == 202
         assert answer.headers["Retry-After"] == "5"
         assert answer.json()["error"]["code"] == "unavailable"
-        ready = requests.get(url + "/readyz", timeout=5)
+        ready = requests.get(url + "/readyz", timeout=30)
         assert (ready.status_code, ready.json()["webhook_stored"]) == (503, False)
-        assert requests.get(url + "/healthz", timeout=5).status_code == 200
-        shown = requests.get(url + "/metrics", timeout=5).text.splitlines()
+        assert requests.get(url + "/healthz", timeout=30).status_code == 200
+        shown = requests.get(url + "/metrics", timeout=30).text.splitlines()
         assert 'rearguard_webhook_requests_total{code="503"} 1.0' in shown
         assert "rearguard_journal_errors_total 1.0" in shown

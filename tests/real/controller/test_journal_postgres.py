@@ -380,7 +380,7 @@ LOCKED = f"select pg_advisory_xact_lock({LOCK})"
 async def test_a_current_schema_is_opened_while_another_process_holds_the_migrations(journal, store):
     stopped = await hanging(store.address, LOCKED, **MIGRATING)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await (await store.open()).close()
     finally:
         stopped.terminate()

@@ -54,7 +54,7 @@ def gunicorn(folder, name, port, workers):
 
 def answers(port, path="/"):
     with contextlib.suppress(requests.RequestException):
-        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).ok
+        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=30).ok
     return False
 
 

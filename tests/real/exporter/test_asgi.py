@@ -390,7 +390,7 @@ def test_each_event_loop_that_serves_without_lifespan_has_its_background_work():
     async def serves():
         assert await _get(app, "/") == 200
         waiting.append(asyncio.Event())  # of this loop: a check on another cannot set it for whoever waits here
-        await in_time(waiting[-1].wait(), 5)
+        await in_time(waiting[-1].wait(), 30)
 
     for _ in range(3):
         asyncio.run(serves())

@@ -184,7 +184,7 @@ def test_callers_that_gave_up_wait_no_longer_though_the_pool_is_still_exhausted(
     with psycopg_pool.ConnectionPool(url, min_size=1, max_size=1, timeout=0.05, open=True) as pool:
         monitor.instrument_psycopg(pool, "orders")
         pool.wait()
-        with pool.connection(timeout=5):
+        with pool.connection(timeout=30):
             with pytest.raises(psycopg_pool.PoolTimeout):
                 pool.getconn()
             assert of_pool(monitor, "pending_requests") == 0

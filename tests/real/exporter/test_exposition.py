@@ -141,7 +141,7 @@ async def test_a_broken_collector_of_the_application_costs_only_itself(serve):
 
 
 def fetch(request):
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
         return answer.read(), answer.headers["Content-Encoding"]
 
 
@@ -245,11 +245,11 @@ def test_a_port_that_is_taken_costs_the_application_nothing_and_is_had_once_it_i
         third.close()
     finally:
         first.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while second.listen_address is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=30) as answer:
         assert b'service_name="new"' in answer.read()
     second.close()
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
@@ -270,7 +270,7 @@ def answer_one(monitor):
 
 
 def wait_for_port(monitor):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while monitor.listen_address is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -289,7 +289,7 @@ def test_of_two_monitors_of_a_process_that_want_a_port_the_one_that_serves_has_i
     third.close()
     first.close()
     wait_for_port(second)
-    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=30) as answer:
         assert b'service_name="second"' in answer.read()
     second.close()
     assert not any(thread.name == "rearguard-listen" for thread in threading.enumerate())

@@ -157,4 +157,4 @@ def test_a_scrape_that_waits_when_the_process_is_told_to_end_holds_it_up_no_long
     assert '"service": "shop"' in shown
     assert took < 1
     assert site.end() < 6
-    scraper.join(5)
+    scraper.join(30)

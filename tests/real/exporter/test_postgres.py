@@ -364,7 +364,7 @@ async def test_a_failed_connection_of_asyncpg_is_a_failure_and_no_timeout(monito
         assert read("db_client_connection_max", **{POOL: "orders"}) == 1  # shown before it is connected
         await pool
         with pytest.raises(OSError, match="Connect call failed"):
-            await pool.acquire(timeout=5)
+            await pool.acquire(timeout=30)
     assert read("db_client_connection_failures_total", **{POOL: "orders"}) == 1
     assert read("db_client_connection_timeouts_total", **{POOL: "orders"}) == 0
 
@@ -378,7 +378,7 @@ async def test_a_connection_of_asyncpg_that_is_not_answered_in_time_is_a_failure
         monitor.instrument_asyncpg(pool, "orders")
         await pool
         with pytest.raises(TimeoutError):
-            await pool.acquire(timeout=5)
+            await pool.acquire(timeout=30)
     assert read("db_client_connection_failures_total", **{POOL: "orders"}) == 1
     assert read("db_client_connection_timeouts_total", **{POOL: "orders"}) == 0
 

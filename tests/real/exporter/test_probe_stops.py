@@ -29,7 +29,7 @@ async def test_a_probe_that_is_told_to_stop_as_its_answer_comes_stops():
             for _ in range(turns):  # of the loop: a probe takes some sixty
                 await asyncio.sleep(0)
             probing[-1].cancel()
-        _, going_on = await asyncio.wait(probing, timeout=5)
+        _, going_on = await asyncio.wait(probing, timeout=30)
         for task in going_on:
             task.cancel()
         assert len(going_on) == 0

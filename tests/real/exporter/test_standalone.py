@@ -65,7 +65,7 @@ class Exporter:
 
     def body(self):
         url = f"{self.scheme}://127.0.0.1:{self.port}/metrics"
-        with urllib.request.urlopen(url, timeout=5, context=self.context) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=30, context=self.context) as answer:  # noqa: S310 - loopback
             return answer.read().decode()
 
     def value(self, metric, **labels):
@@ -515,11 +515,11 @@ def test_tls_lets_in_whom_it_should_and_follows_renewed_certificates(start, vict
     exporter.until(lambda now: now.value("rearguard_exporter_watched_processes") == 1, "seen")
     url = f"https://127.0.0.1:{exporter.port}/metrics"
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(url, timeout=5, context=context("else.example.com"))
+        urllib.request.urlopen(url, timeout=30, context=context("else.example.com"))
     with pytest.raises(OSError, match=r"certificate required|reset|EOF"):
-        urllib.request.urlopen(url, timeout=5, context=context())
+        urllib.request.urlopen(url, timeout=30, context=context())
     with pytest.raises(OSError, match=r"reset|closed|status line|disconnected"):
-        urllib.request.urlopen(url.replace("https", "http"), timeout=5)  # noqa: S310 - loopback
+        urllib.request.urlopen(url.replace("https", "http"), timeout=30)  # noqa: S310 - loopback
     with contextlib.ExitStack() as stack:  # peers that never shake hands refuse no scrape
         for _ in range(40):
             stack.enter_context(socket.create_connection(("127.0.0.1", exporter.port), 5))

@@ -272,7 +272,7 @@ def test_the_endpoints_are_served_beside_the_application(monitor):
     app = monitor.instrument_wsgi(flask_app())
     with served(app) as url:
         for path in ("/items/1", "/healthz", "/readyz", "/api/monitoring/dashboard", "/metrics"):
-            with urllib.request.urlopen(url + path, timeout=5) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(url + path, timeout=30) as answer:  # noqa: S310 - loopback
                 assert answer.status == 200
                 body = answer.read()
     assert Scrape(body.decode()).value(COUNT) == 1  # none of the endpoints is measured

@@ -63,4 +63,4 @@ def test_a_signal_stops_every_part(demo, tmp_path, number):
         killer.cancel()
     assert demo.returncode == 128 + number, text
     assert "Traceback" not in text
-    wait_until(lambda: left_running(tmp_path) == [], within=5, what="every part to end")
+    wait_until(lambda: left_running(tmp_path) == [], within=30, what="every part to end")

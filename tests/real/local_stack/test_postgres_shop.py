@@ -16,12 +16,12 @@ def test_the_shop_serves_and_is_measured_on_postgresql(tmp_path):
         url = asyncio.run(server.database()).replace("postgresql://", "postgresql+asyncpg://")
         with Stack(tmp_path / "stack", database=url) as stack:
             stack.start(without=[stack.prometheus, stack.alertmanager, stack.controller])
-            products = requests.get(f"{stack.layout.proxy}/products", params=CUSTOMER, timeout=5)
+            products = requests.get(f"{stack.layout.proxy}/products", params=CUSTOMER, timeout=30)
             assert products.status_code == 200, products.text
             assert products.json()["products"]
 
             def measured() -> bool:
-                text = requests.get(f"{stack.layout.shop}/metrics", timeout=5).text
+                text = requests.get(f"{stack.layout.shop}/metrics", timeout=30).text
                 return 'db_system_name="postgresql"' in text and "db_up{" in text
 
             wait_until(measured, within=20, what="operations on PostgreSQL are measured")

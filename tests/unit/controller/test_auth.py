@@ -188,7 +188,7 @@ async def test_what_is_no_small_file_lets_nobody_in_and_keeps_nobody_waiting(gat
         case _:
             os.mkfifo(tmp_path / "pipe")
             file.symlink_to("pipe")
-    await in_time(later(gate), 5)
+    await in_time(later(gate), 30)
     with pytest.raises(UnauthenticatedError):
         gate.admit("Bearer viewer-1", Role.VIEWER)
     assert gate.admit("Bearer operator-1", Role.VIEWER).name == "operator"

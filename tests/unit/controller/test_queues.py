@@ -20,7 +20,7 @@ async def test_a_poll_that_finds_a_delivered_alert_leaves_when_it_came_and_since
     pending_since = replace(alert(), starts_at=NOW - 100)
     queues.put(TARGET, Waiting(alert(), received_at=NOW, ids=(1,), fired_at=NOW - 3))
     queues.put(TARGET, Waiting(pending_since))
-    await in_time(judged.wait(), 5)
+    await in_time(judged.wait(), 30)
     await queues.close()
     assert seen == [Waiting(pending_since, received_at=NOW, ids=(1,), fired_at=NOW - 3)]
 
@@ -37,7 +37,7 @@ async def test_a_full_queue_leaves_new_alerts_in_the_inbox_and_takes_repetitions
     queues.put(TARGET, Waiting(alert("A7"), received_at=NOW + 1, ids=(5000,)))
     queues.put(TARGET, Waiting(alert("New"), received_at=NOW + 1, ids=(5001,)))
     assert {5000, 5001} <= queues.in_hand  # not to be read again for now
-    await in_time(drained.wait(), 5)
+    await in_time(drained.wait(), 30)
     (batch,) = batches
     assert len(batch) == MOST_WAITING
     assert (batch[7].ids, batch[7].received_at) == ((7, 5000), NOW + 1)
@@ -58,7 +58,7 @@ async def test_a_queue_holds_alerts_up_to_a_bound_in_bytes_and_the_others_stay_i
     for number in range(100):
         queues.put(TARGET, Waiting(wordy(number, 100_000), received_at=NOW, ids=(number,)))
     queues.put(TARGET, Waiting(wordy(3, 180_000), received_at=NOW + 1, ids=(300,)))
-    await in_time(drained.wait(), 5)
+    await in_time(drained.wait(), 30)
     (batch,) = batches
     assert 35 < len(batch) < 42
     assert sum(len(each.alert.annotations["text"]) for each in batch) <= 4 * 1024 * 1024
@@ -66,7 +66,7 @@ async def test_a_queue_holds_alerts_up_to_a_bound_in_bytes_and_the_others_stay_i
     assert queues.in_hand == frozenset()  # what did not fit is read again
     drained.clear()
     queues.put(TARGET, Waiting(wordy(0, 5_000_000), received_at=NOW, ids=(0,)))
-    await in_time(drained.wait(), 5)
+    await in_time(drained.wait(), 30)
     assert [len(each) for each in batches[1:]] == [1]  # one alert always fits
     await queues.close()
 
@@ -84,15 +84,15 @@ async def test_what_was_delivered_is_judged_before_what_a_poll_found_which_waits
 
     queues = Queues(judge, failed=lambda: None, drained=lambda: None)
     queues.put(TARGET, Waiting(alert("First"), received_at=NOW, ids=(1,)))
-    await in_time(judging.wait(), 5)
+    await in_time(judging.wait(), 30)
     queues.put(TARGET, Waiting(alert("Found")))
     for number in range(2, 8):
         judging.clear()
         queues.put(TARGET, Waiting(alert(f"Delivered{number}"), received_at=NOW, ids=(number,)))
         go_on.release()
-        await in_time(judging.wait(), 5)
+        await in_time(judging.wait(), 30)
     go_on.release()
-    await in_time(done.wait(), 5)
+    await in_time(done.wait(), 30)
     await queues.close()
     assert batches[1] == {"Delivered2"}
     assert "Found" in set().union(*batches[2:5])

@@ -49,7 +49,7 @@ async def test_a_thousand_bodies_that_come_leave_one_timer_and_it_ends():
     for _ in range(1000):
         await deadline.within(asyncio.sleep(0))
     assert len(loop._scheduled) - before <= 1
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while len(loop._scheduled) > before:
         assert time.monotonic() < until
         await asyncio.sleep(0.01)

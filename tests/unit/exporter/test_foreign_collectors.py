@@ -94,7 +94,7 @@ def test_it_is_asked_again_once_it_has_answered_and_never_twice_at_once(site, fa
         thread.join(10)
     assert (far.asked, far.most_inside) == (1, 1)
     answer(far)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while "far_queue_length" not in scrape(site)[0]:
         assert time.monotonic() < deadline
 
@@ -116,7 +116,7 @@ def test_collectors_that_hang_leave_one_thread_each_and_none_when_they_have_answ
         for each in more:
             answer(each)
         monitor.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(collecting()) > before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -131,7 +131,7 @@ def test_a_scrape_with_little_time_is_not_held_up_by_one_with_much(site, far):
     names, took, _ = scrape(site, 0.5)
     assert {"target_info", "after"} <= names
     assert took < 2
-    patient.join(5)
+    patient.join(30)
     assert not patient.is_alive()
 
 
@@ -146,7 +146,7 @@ def test_scrapers_without_any_time_do_not_cut_others_short(site, far):
     for _ in range(5):
         scrape(site, 0.001)
     answer(far)
-    patient.join(5)
+    patient.join(30)
     assert "far_queue_length" in found[0][0]
 
 
@@ -209,9 +209,9 @@ def test_a_collector_that_gives_families_quickly_without_end_leaves_the_time_to_
         registry.register(each)
     monitor = Monitor("shop", "1.0", "test", registry=registry)
     try:
-        names, took, _ = scrape(monitor._endpoints.metrics, 1.6)
+        names, took, _ = scrape(monitor._endpoints.metrics, 8.0)
         assert {"target_info", "endless", "far_queue_length"} <= names
-        assert took < 1.6
+        assert took < 8.0
     finally:
         monitor.close()
 

@@ -41,11 +41,11 @@ def test_a_closed_monitor_leaves_no_render_thread_and_still_answers_whoever_asks
     monitor._endpoints.dashboard.submit().result(5)
     (*_, mine) = render_threads()
     monitor.close()
-    mine.join(5)
+    mine.join(30)
     assert not mine.is_alive()
     assert monitor._endpoints.metrics.submit("", "").result(5).body  # an application that is still served
     monitor.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(render_threads()) > before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -80,7 +80,7 @@ async def test_checks_that_hang_hold_the_end_of_an_application_up_once_and_off_i
         monitor.watch_database(f"orders-{number}", hang)
     assert monitor._lifecycle.enter()
     for _ in range(3):
-        assert begun.acquire(timeout=5)
+        assert begun.acquire(timeout=30)
     loop = asyncio.get_running_loop()
     began, worst = loop.time(), 0.0
     leaving = asyncio.create_task(monitor._lifecycle.leave())

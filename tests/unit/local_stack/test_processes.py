@@ -44,7 +44,7 @@ def test_ending_a_program_ends_what_it_started_and_it_starts_again(program, tmp_
     first, child = program.pid, int((tmp_path / "child").read_text())
     getattr(program, end)()
     assert program.pid is None
-    wait_until(lambda: gone(first) and gone(child), within=5, what="both processes to end")
+    wait_until(lambda: gone(first) and gone(child), within=30, what="both processes to end")
     getattr(program, end)()
     program.start()
     assert program.pid not in {None, first}
@@ -100,4 +100,4 @@ with ended_by_signals(), Stack(Path({str(tmp_path)!r})) as stack:
             assert child.wait(timeout=30) > 128
         finally:
             killer.cancel()
-    wait_until(lambda: all(gone(pid) for pid in pids), within=5, what="every part to end")
+    wait_until(lambda: all(gone(pid) for pid in pids), within=30, what="every part to end")

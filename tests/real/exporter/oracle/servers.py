@@ -109,7 +109,7 @@ def _listens(port: int, process: subprocess.Popen[bytes], log: Path) -> bool:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(5)
+        process.wait(30)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
