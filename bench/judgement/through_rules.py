@@ -34,7 +34,9 @@ class Lines:
         self._samples = defaultdict(dict)
 
     def add(self, metric, labels, at, _end, value=1.0):
-        """A sample, `at` seconds after the first."""
+        """A sample, `at` seconds after the first; one whose clock is behind may be before it, and is left out."""
+        if at < 0:
+            return
         text = ", ".join(f'{name}="{said}"' for name, said in sorted(labels.items()))
         self._samples[f"{metric}{{{text}}}"][round(at)] = value
 
