@@ -82,7 +82,6 @@ ASKED_OF_PROMETHEUS = (
 )
 READ_BESIDE = (CURRENT, SERVICE_VERSION)  # by a task for each target, which may be slower than the poll
 MOST_AT_ONCE = 8  # targets that are checked side by side
-SEES_LEAD_WITHIN = 0.5  # seconds
 SETTLES_FOR = 2.0  # seconds that a poll waits for its looks before it notes them; at most a quarter of its interval
 
 
@@ -214,7 +213,7 @@ class Watcher:
         """Poll for ever, handing the trigger alerts that fire to the intake."""
         try:
             while True:
-                started, epoch = self._steady(), self._lead.epoch
+                started = self._steady()
                 try:
                     await self.poll(intake)
                 except LeaseLostError:
@@ -222,17 +221,10 @@ class Watcher:
                 except JournalError as error:
                     self._telemetry.journal_failed()
                     log.error("poll_failed", error=error.message, hint=error.hint)
-                await self._pause(started + self._poll_interval, epoch)
+                await asyncio.sleep(max(0.0, self._poll_interval - (self._steady() - started)))
         finally:
             await self.each.close()
             await self._readiness.close()  # last: a look at a target may begin a look at whether it is ready
-
-    async def _pause(self, until: float, epoch: int | None) -> None:
-        """Wait for the next poll. Who begins to lead looks at once: before that nobody tracks its targets."""
-        while (left := until - self._steady()) > 0:
-            await asyncio.sleep(min(left, SEES_LEAD_WITHIN))
-            if self._lead.epoch not in (None, epoch):
-                return
 
     async def poll(self, intake: Intake) -> None:
         """Look once at everything. A fault of ours makes unknown what was not looked at; the next poll looks again.
